@@ -1,0 +1,37 @@
+# make demo      install, then train, enroll and identify on real faces (ORL)
+# make test      install, then lint, types and the fast tests
+# make test-slow the tests that take minutes
+# make figures   the figures of the README, measured again
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-slow lint figures clean
+
+demo: $(INSTALLED)
+	$(BIN)/python scripts/demo.py demo
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+figures: $(INSTALLED)
+	$(BIN)/python scripts/bench_main_job.py
+
+# The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

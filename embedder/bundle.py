@@ -1,0 +1,246 @@
+"""The model folder: what it holds, written and read.
+
+```
+embed-model/
+  manifest.json                     what the model is; names the two others by SHA-256
+  extractor-<digest>.tflite         the compiled network, all that enroll and identify run
+  weights-<digest>.safetensors      the same numbers as raw tensors, to train on from
+```
+
+The manifest is the commit point: the other files carry their digest in their names, so a new model lies
+beside the old one until one rename makes it current. It is JSON in one canonical form that includes its own
+digest; a file that differs from that form by a single byte is refused. Nothing here is ever executed or
+unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedder.config import CROPS
+from embedder.durable import write_whole
+from embedder.errors import ModelError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_MAX_MANIFEST = 4 * 2**20
+_MAX_FILE = 2**32
+_PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A distance, and the searches it rests on.
+
+    Attributes:
+        distance: a face is someone's if it is at most this far from their template.
+        target_fpir: share of strangers it was meant to name.
+        searches: non-mated searches it was chosen on.
+        gallery_identities: people in the galleries of those searches; FPIR grows with them.
+        fpir_upper: 95 % upper bound of the share of strangers named, from those searches.
+    """
+
+    distance: float
+    target_fpir: float
+    searches: int
+    gallery_identities: int
+    fpir_upper: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model is.
+
+    Attributes:
+        trunk: name of the network.
+        head: name of the head it was trained with, or "none".
+        input_size: side of the square it sees, in pixels.
+        crop: which part of a picture is the sample.
+        mirror: whether a vector is the mean over the picture and its mirror picture.
+        dim: length of a vector.
+        extractor: SHA-256 of the compiled network.
+        weights: SHA-256 of the raw tensors.
+        threshold: the first threshold, or None if no one was held out to find it.
+        training: facts about the run, for people; nothing is computed from them.
+    """
+
+    trunk: str
+    head: str
+    input_size: int
+    crop: str
+    mirror: bool
+    dim: int
+    extractor: str
+    weights: str
+    threshold: Threshold | None
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another."""
+        parts = [FORMAT, self.extractor, self.input_size, self.crop, self.mirror, self.dim]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Give the canonical JSON, digest included."""
+        content = {"format": FORMAT, **asdict(self)}
+        return _canonical({**content, "digest": hashlib.sha256(_canonical(content)).hexdigest()})
+
+
+def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: bytes) -> None:
+    """Write a model folder; a model that is already there stays until the new one is complete.
+
+    Args:
+        folder: made if missing.
+        manifest: its digests must be those of the two files.
+        extractor: the compiled network.
+        weights: safetensors.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {"extractor": extractor, "weights": weights}
+    for part, data in contents.items():
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != getattr(manifest, part):
+            raise ValueError(f"manifest.{part}: expected the digest of the file, {digest}")
+        write_whole(folder / part_name(part, digest), data)
+    write_whole(folder / MANIFEST, manifest.to_bytes())
+    for part, suffix in _PARTS.items():
+        for old in folder.glob(f"{part}-*{suffix}"):
+            if old.name != part_name(part, getattr(manifest, part)):
+                old.unlink()
+
+
+def load_manifest(folder: str | Path) -> Manifest:
+    """Read and check `manifest.json`.
+
+    Raises:
+        ModelError: it is missing, changed, of another version, or out of range.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        data = _read(path, _MAX_MANIFEST)
+    except ModelError as error:
+        if Path(folder).is_dir() and path.exists():
+            raise
+        raise ModelError(
+            f"{folder}: expected a model folder with {MANIFEST}; make one with "
+            f"`embed train FOLDER --model {folder}`"
+        ) from error
+    try:
+        content = json.loads(data, parse_constant=_refuse_constant)
+        if not isinstance(content, dict):
+            raise ValueError("expected a JSON object")
+        if content.get("format") != FORMAT:
+            raise ValueError(f"expected format {FORMAT}, got {content.get('format')!r}; update the toolkit")
+        manifest = _parse(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not a manifest of this toolkit: {error}") from error
+    if manifest.to_bytes() != data:
+        raise ModelError(f"{path}: changed since it was written; train again or copy the folder afresh")
+    return manifest
+
+
+def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
+    """Read `extractor` or `weights` and check it against the manifest.
+
+    Raises:
+        ModelError: the file is missing or its digest is another.
+    """
+    digest = getattr(manifest, part)
+    path = Path(folder) / part_name(part, digest)
+    data = _read(path, _MAX_FILE)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ModelError(f"{path}: changed since it was written; train again or copy the folder afresh")
+    return data
+
+
+def part_name(part: str, digest: str) -> str:
+    """Name of the file that holds `extractor` or `weights`."""
+    return f"{part}-{digest[:16]}{_PARTS[part]}"
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: expected a file, found none")
+        if (size := path.stat().st_size) > limit:
+            raise ModelError(f"{path}: expected at most {limit} bytes, got {size}")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+
+
+def _canonical(content: object) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1, sort_keys=True)
+    return (text + "\n").encode()
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    digest = content.pop("digest", None)
+    content.pop("format")
+    _check_fields(
+        content,
+        {
+            "trunk": str,
+            "head": str,
+            "input_size": int,
+            "crop": str,
+            "mirror": bool,
+            "dim": int,
+            "extractor": str,
+            "weights": str,
+            "threshold": (dict, type(None)),
+            "training": dict,
+        },
+    )
+    if not isinstance(digest, str):
+        raise ValueError("expected a digest")
+    if not 16 <= content["input_size"] <= 1024:
+        raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
+    if not 1 <= content["dim"] <= 65536:
+        raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
+    if content["crop"] not in CROPS:
+        raise ValueError(f"crop: expected one of {CROPS}, got {content['crop']!r}; update the toolkit")
+    for part in _PARTS:
+        if len(content[part]) != 64 or not set(content[part]) <= set("0123456789abcdef"):
+            raise ValueError(f"{part}: expected a SHA-256 in hexadecimal")
+    threshold = content.pop("threshold")
+    return Manifest(threshold=_threshold(threshold) if threshold is not None else None, **content)
+
+
+def _threshold(content: dict[str, Any]) -> Threshold:
+    _check_fields(
+        content,
+        {
+            "distance": float,
+            "target_fpir": float,
+            "searches": int,
+            "gallery_identities": int,
+            "fpir_upper": float,
+        },
+    )
+    threshold = Threshold(**content)
+    if not (math.isfinite(threshold.distance) and 0 <= threshold.distance <= 2):
+        raise ValueError(f"threshold: expected a distance from 0 to 2, got {threshold.distance}")
+    return threshold
+
+
+def _check_fields(content: dict[str, Any], kinds: dict[str, Any]) -> None:
+    if content.keys() != kinds.keys():
+        raise ValueError(f"expected the fields {sorted(kinds)}, got {sorted(content)}")
+    for name, kind in kinds.items():
+        value = content[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ValueError(f"{name}: got {value!r}")
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number")

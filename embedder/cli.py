@@ -1,0 +1,194 @@
+"""`embed train` and `embed data`, and how all commands speak: progress, lists of rejected files, errors."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedder.config import TrainConfig
+from embedder.progress import Advance, Progress
+
+if TYPE_CHECKING:
+    from embedder.bundle import Manifest
+    from embedder.folders import Rejected
+
+Model = Annotated[Path, typer.Option(envvar="EMBED_MODEL", help="The model folder.")]
+DEFAULT_MODEL = Path("embed-model")
+UNUSABLE_IMAGES = 3
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+_DEFAULT = TrainConfig()
+
+
+class TerminalProgress(Progress):
+    """Lines and bars on standard error; bars only where a person is watching."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self._console.print(printable(line))
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        """Show a bar with steps, time left and a detail that changes."""
+        from rich import progress as rich
+
+        columns = (
+            rich.TextColumn("{task.description}"),
+            rich.BarColumn(bar_width=24),
+            rich.MofNCompleteColumn(),
+            rich.TimeRemainingColumn(),
+            rich.TextColumn("{task.fields[detail]}"),
+        )
+        watched = self._console.is_terminal
+        with rich.Progress(*columns, console=self._console, transient=True, disable=not watched) as bars:
+            task = bars.add_task(label, total=total, detail="")
+            yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    trunk: Annotated[str, typer.Option(help="face-resnet, small-cnn or imagenet:<name>.")] = _DEFAULT.trunk,
+    head: Annotated[str, typer.Option(help="center, center-embedding or softmax.")] = _DEFAULT.head,
+    center_weight: Annotated[
+        float, typer.Option(help="λ, the weight of the center loss.")
+    ] = _DEFAULT.center_weight,
+    center_rate: Annotated[
+        float, typer.Option(help="α, how fast centers follow their photos; 0: the optimizer moves them.")
+    ] = _DEFAULT.center_rate,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Adam's learning rate.", show_default="the trunk's own")
+    ] = _DEFAULT.learning_rate,
+    warmup: Annotated[
+        int, typer.Option(help="Batches over which the learning rate rises.")
+    ] = _DEFAULT.warmup,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="Passes over the photos; 0 keeps the trunk as it is.", show_default="the trunk's own"
+        ),
+    ] = _DEFAULT.epochs,
+    batch_size: Annotated[int, typer.Option(help="Photos per step.")] = _DEFAULT.batch_size,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = _DEFAULT.seed,
+    input_size: Annotated[
+        int | None,
+        typer.Option(help="Side of the square the trunk sees, in pixels.", show_default="the trunk's own"),
+    ] = _DEFAULT.input_size,
+    crop: Annotated[str, typer.Option(help="whole: the whole picture is the sample.")] = _DEFAULT.crop,
+    mirror: Annotated[
+        bool, typer.Option(help="Average each vector with that of the mirror picture.")
+    ] = _DEFAULT.mirror,
+    hold_out: Annotated[
+        float, typer.Option(help="Share of the people kept out of training to check the model on.")
+    ] = _DEFAULT.hold_out,
+    target_fpir: Annotated[
+        float, typer.Option(help="Share of strangers the first threshold may name.")
+    ] = _DEFAULT.target_fpir,
+    keep_trained: Annotated[
+        bool, typer.Option("--keep-trained", help="Keep the trained weights even if they did not help.")
+    ] = _DEFAULT.keep_trained,
+    trunk_weights: Annotated[
+        Path | None,
+        typer.Option(help="File with the weights of an ImageNet trunk.", show_default="fetched by Keras"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run.")] = False,
+) -> None:
+    """Train on a labelled folder and write a model folder."""
+    from embedder.training.run import train as run
+
+    config = TrainConfig(
+        trunk=trunk,
+        head=head,
+        center_weight=center_weight,
+        center_rate=center_rate,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        input_size=input_size,
+        crop=crop,
+        mirror=mirror,
+        hold_out=hold_out,
+        target_fpir=target_fpir,
+        keep_trained=keep_trained,
+        trunk_weights=str(trunk_weights) if trunk_weights else None,
+    )
+    result = run(folder, model, config, resume, TerminalProgress())
+    for line in describe_training(result.manifest):
+        print(line)
+    print(f"Saved {printable(str(model))}")
+    show_rejected(result.rejected)
+    if result.interrupted:
+        print("Stopped before the last epoch; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+    if result.rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="orl, lfw or olivetti.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+) -> None:
+    """Write a public data set as a labelled folder."""
+    from embedder.datasets import write_dataset
+
+    people, photos = write_dataset(name, folder, TerminalProgress())
+    print(f"Wrote {photos} photos of {people} people to {printable(str(folder))}")
+
+
+def describe_training(manifest: Manifest) -> list[str]:
+    """Say whether training helped, in plain words, and what the first threshold rests on."""
+    lines = []
+    if scores := manifest.training.get("scores", []):
+        best = manifest.training["best_epoch"]
+        frozen, kept = scores[0], scores[best]
+        trained = kept if best else max(scores[1:], key=lambda entry: (entry["tpir"], entry["rank1"]))
+        lines.append(
+            f"On {manifest.training['held_out_people']} people it has not met, before and after training: "
+            f"TPIR at FPIR {manifest.training['config']['target_fpir']:g} {frozen['tpir']:.3f}, "
+            f"{trained['tpir']:.3f}; rank-1 {frozen['rank1']:.3f}, {trained['rank1']:.3f}"
+        )
+        if not best:
+            lines.append(
+                "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
+            )
+        elif (kept["tpir"], kept["rank1"]) > (frozen["tpir"], frozen["rank1"]):
+            lines.append(f"Training helped; kept epoch {best}")
+        else:
+            lines.append(f"Training did not help; epoch {best} is kept because of --keep-trained")
+    if (threshold := manifest.threshold) is None:
+        lines.append("No threshold, since no one was held out; identify needs --threshold")
+    else:
+        lines.append(
+            f"Threshold {threshold.distance:.3f}, from {threshold.searches} searches by strangers in "
+            f"galleries of {threshold.gallery_identities} people; FPIR there is at most "
+            f"{threshold.fpir_upper:.3f} (95 %), more in a larger gallery"
+        )
+    return lines
+
+
+def show_rejected(rejected: Sequence[Rejected]) -> None:
+    """List on standard error what could not be used."""
+    if rejected:
+        print(f"{len(rejected)} not used:", file=sys.stderr)
+        for entry in rejected:
+            print(f"  {printable(str(entry.path))}: {printable(entry.reason)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would act on or could not show, as names of files may hold anything."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )

@@ -1,0 +1,107 @@
+"""The only home of defaults, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedder.errors import UsageError
+
+CROPS = ("whole",)  # "face" joins when faces are found
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What is refused before a single pixel is decoded."""
+
+    max_bytes: int = 25 * 2**20  # a 50-megapixel JPEG of a phone has about 20 MiB
+    max_pixels: int = 50_000_000  # 150 MB as RGB: a laptop holds several at once
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a kind of trunk needs to learn."""
+
+    learning_rate: float
+    epochs: int
+
+
+# A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
+FINE_TUNING = Schedule(learning_rate=1e-4, epochs=15)
+# From nothing, Adam's own default; 20 people are learned by heart after about 40 epochs.
+FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; with the folder and the versions it determines the weights.
+
+    Attributes:
+        trunk: `face-resnet`, `small-cnn` or `imagenet:<name>`.
+        head: `center`, `center-embedding` or `softmax`.
+        center_weight: λ; the loss is cross-entropy + λ · mean squared distance to the own center.
+        center_rate: α of Wen et al. 2016, or 0: the optimizer moves the centers.
+        learning_rate: Adam's, or None: the trunk's own.
+        warmup: batches over which the learning rate rises from zero.
+        epochs: passes over the photos, or None: the trunk's own; 0 keeps the trunk as it is.
+        batch_size: photos per step.
+        seed: of the split, the order, the augmentation and new weights.
+        input_size: side of the square the trunk sees, in pixels, or None: the trunk's own.
+        crop: `whole`: the picture is the sample.
+        mirror: embed a picture as the mean of its vector and its mirror picture's.
+        hold_out: share of the people kept out of training to check the model on.
+        target_fpir: false positive identification rate the first threshold aims at.
+        keep_trained: keep the trained weights even if the frozen ones did better.
+        trunk_weights: file with the weights of an ImageNet trunk, or None: fetched by Keras.
+    """
+
+    trunk: str = "face-resnet"  # 20 people are too few to learn faces from; this one has seen millions
+    head: str = "center"
+    center_weight: float = 0.5
+    center_rate: float = 0.5  # the paper's; centers moved by Adam lag behind, at a rate meant for the trunk
+    learning_rate: float | None = None
+    warmup: int = 20  # Adam's second moments settle over some 20 batches
+    epochs: int | None = None
+    batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
+    seed: int = 0
+    input_size: int | None = None
+    crop: str = "whole"
+    mirror: bool = True
+    hold_out: float = 0.2
+    target_fpir: float = 0.01  # one stranger in a hundred: what the field reports first
+    keep_trained: bool = False
+    trunk_weights: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can use.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        ranges: tuple[tuple[str, float | None, float, float], ...] = (
+            ("center_weight", self.center_weight, 0.0, 1e6),
+            ("center_rate", self.center_rate, 0.0, 1.0),
+            ("learning_rate", self.learning_rate, 1e-12, 10.0),
+            ("warmup", self.warmup, 0, 10**9),
+            ("epochs", self.epochs, 0, 10**6),
+            ("batch_size", self.batch_size, 2, 10**6),
+            ("seed", self.seed, 0, 2**32 - 1),
+            ("input_size", self.input_size, 16, 1024),
+            ("hold_out", self.hold_out, 0.0, 0.9),
+            ("target_fpir", self.target_fpir, 1e-6, 0.5),
+        )
+        for name, value, low, high in ranges:
+            if value is not None and not low <= value <= high:  # also refuses NaN
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
+                )
+        if self.crop not in CROPS:
+            raise UsageError(f"--crop: expected one of {', '.join(CROPS)}, got {self.crop!r}")
+
+
+@dataclass(frozen=True)
+class IdentifyConfig:
+    """How a photo is answered."""
+
+    candidates: int = 5  # people listed per face: what a person can check at a glance
+    margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
+    batch_size: int = 32  # LiteRT's time per picture is flat from 8 upwards

@@ -1,0 +1,86 @@
+"""Every error the toolkit raises on purpose, and the exit code each one ends a command with.
+
+```
+EmbedError                         1   never raised itself; anything that escapes it is a bug
+├── UsageError                     2   an argument cannot do what was asked
+│   ├── FolderError                2   a labelled folder lacks what the command needs
+│   ├── UnknownIdentityError       2   a name that is not in the gallery
+│   ├── MissingPackageError        2   an optional package is not installed, or a download failed
+│   └── DivergedError              2   training left the numbers; other options are needed
+├── ImageError                     3   one image cannot be used; the rest of the run goes on
+│   └── PhotoConflictError         3   one photo, two names
+├── ModelError                     4   a model folder is missing, broken or not ours
+└── GalleryError                   4   a gallery is missing, broken or not ours
+    └── ForeignModelError          4   a gallery made with another model
+```
+
+Exit code 0 is done, and 5 is kept for `embed identify --fail-on-unknown`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class EmbedError(Exception):
+    """Base of all errors; the message says what was expected, what was received and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(EmbedError):
+    """An argument cannot do what was asked."""
+
+    exit_code = 2
+
+
+class FolderError(UsageError):
+    """A labelled folder lacks what the command needs."""
+
+
+class UnknownIdentityError(UsageError):
+    """A name that is not in the gallery."""
+
+
+class MissingPackageError(UsageError):
+    """An optional package is not installed, or a file could not be fetched."""
+
+
+class DivergedError(UsageError):
+    """Training left the numbers: a loss is infinite, not a number, or grows without bound."""
+
+
+class ImageError(EmbedError):
+    """One image cannot be used.
+
+    Attributes:
+        path: the file.
+        reason: one sentence without the path, for lists of rejected files.
+    """
+
+    exit_code = 3
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+
+class PhotoConflictError(ImageError):
+    """A photo that is already enrolled under another name."""
+
+
+class ModelError(EmbedError):
+    """A model folder is missing, broken or not ours."""
+
+    exit_code = 4
+
+
+class GalleryError(EmbedError):
+    """A gallery is missing, broken or not ours."""
+
+    exit_code = 4
+
+
+class ForeignModelError(GalleryError):
+    """A gallery made with another model."""

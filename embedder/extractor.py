@@ -1,0 +1,160 @@
+"""A model folder at work: pictures to vectors on LiteRT, without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder.bundle import Manifest, load_manifest, read_part
+from embedder.errors import ModelError
+from embedder.images import resize_to_square
+from embedder.quiet import quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_BATCH = 32  # network inputs at a time; LiteRT's time per picture is flat from 8 upwards
+
+
+class Extractor:
+    """Turns pictures into unit vectors; the same picture gives the same vector in any batch.
+
+    Not safe to share between threads: the runtime keeps one set of buffers.
+
+    Attributes:
+        manifest: what the model is.
+    """
+
+    def __init__(self, manifest: Manifest, network: bytes, threads: int | None = None) -> None:
+        """Compile a network that was read and checked; see `load`."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.manifest = manifest
+        if network[4:8] != b"TFL3":
+            raise ModelError("the extractor is not a LiteRT network; train again or copy the folder afresh")
+        try:
+            with quiet():  # LiteRT announces its delegate on standard error
+                self._interpreter: Any = Interpreter(
+                    model_content=network, num_threads=threads or os.cpu_count() or 1
+                )
+                self._interpreter.allocate_tensors()
+            (self._input,) = self._interpreter.get_input_details()
+            (self._output,) = self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"the extractor cannot be run: {error}") from error
+        size = manifest.input_size
+        shapes = list(self._input["shape"][1:]), list(self._output["shape"][1:])
+        if shapes != ([size, size, 3], [manifest.dim]):
+            raise ModelError(
+                f"the extractor maps {shapes}; its manifest says {[size, size, 3]}, {[manifest.dim]}"
+            )
+        self._batch = 0
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int | None = None) -> Extractor:
+        """Read a model folder, checking every byte of it.
+
+        Args:
+            folder: as written by `embed train`.
+            threads: of the network; None takes one a core.
+
+        Raises:
+            ModelError: the folder is no model, or something in it was changed.
+        """
+        manifest = load_manifest(folder)
+        read_part(folder, manifest, "weights")
+        return cls(manifest, read_part(folder, manifest, "extractor"), threads)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.manifest.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides a vector."""
+        return self.manifest.fingerprint
+
+    def chip(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Give the square that the network sees of a picture; of a chip, the chip itself.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+
+        Returns:
+            (input_size, input_size, 3) uint8.
+        """
+        return resize_to_square(image, self.manifest.input_size)
+
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Embed pictures, each as one sample.
+
+        Args:
+            images: (height, width, 3) uint8 RGB, of any sizes.
+
+        Returns:
+            (n, dim) float32, rows of unit length.
+
+        Raises:
+            ValueError: something that is no RGB picture.
+            ModelError: the network gave numbers without a direction.
+        """
+        for index, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+                raise ValueError(
+                    f"images[{index}]: expected (height, width, 3) uint8, got {image.shape} {image.dtype}"
+                )
+        step = _BATCH // 2 if self.manifest.mirror else _BATCH
+        vectors = np.empty((len(images), self.dim), np.float32)
+        for start in range(0, len(images), step):
+            chips = np.stack([self.chip(image) for image in images[start : start + step]])
+            if self.manifest.mirror:
+                features = self._run(np.concatenate([chips, chips[:, :, ::-1]]))
+            else:
+                features = self._run(chips)
+            vectors[start : start + step] = unit_vectors(features, self.manifest.mirror)
+        return vectors
+
+    def _run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        index = self._input["index"]
+        if len(chips) != self._batch:
+            self._interpreter.resize_tensor_input(index, chips.shape)
+            self._interpreter.allocate_tensors()
+            self._batch = len(chips)
+        self._interpreter.set_tensor(index, chips.astype(np.float32))
+        self._interpreter.invoke()
+        features: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
+        return features
+
+
+def unit_vectors(features: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
+    """Scale features to unit length, averaging each picture with its mirror picture.
+
+    Args:
+        features: (n, dim), or (2n, dim) if `mirrored`: all pictures, then all mirror pictures.
+        mirrored: whether the second half belongs to mirror pictures.
+
+    Returns:
+        (n, dim) float32, rows of unit length.
+
+    Raises:
+        ModelError: a row is zero or not finite.
+    """
+    vectors = _unit(features)
+    if mirrored:
+        left, right = np.split(vectors, 2)
+        vectors = _unit(left + right)
+    return vectors
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise ModelError("the network gave a vector without a direction (zero or not finite); train it again")
+    vectors: NDArray[np.float32] = features / lengths
+    return vectors

@@ -1,0 +1,190 @@
+"""Bytes to pixels; the only place that opens images.
+
+Training, enrollment and identification read through `load_image`, so that a picture means the same
+everywhere: upright, RGB, 8 bits, whatever the file held.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from embedder.config import ImageLimits
+from embedder.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# First bytes -> Pillow's decoder. Nothing else is ever tried: Pillow knows 40 more formats.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    *((f"P{n}".encode(), "PPM") for n in range(1, 7)),
+)
+FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF or PNM"
+
+# EXIF orientation -> what makes the picture upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_image(path: str | Path, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+    """Read a picture as people see it.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled by its range, of an
+    animation the first frame is taken.
+
+    Args:
+        path: a JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file, recognized by its first bytes.
+        limits: sizes above which a file is refused unread.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        ImageError: the file is missing, not a regular file, too large, of another format, or broken.
+    """
+    return decode_image(read_image_file(path, limits), path, limits)
+
+
+def read_image_file(path: str | Path, limits: ImageLimits | None = None) -> bytes:
+    """Read the bytes of an image file.
+
+    Raises:
+        ImageError: the file is missing, not a regular file, unreadable, empty or too large.
+    """
+    limits = limits or ImageLimits()
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+            raise ImageError(path, f"expected an image file, got {kind}")
+        if status.st_size > limits.max_bytes:
+            raise ImageError(path, _too_many_bytes(status.st_size, limits))
+        with Path(path).open("rb") as file:
+            data = file.read(limits.max_bytes + 1)  # the file may have grown since
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ImageError(path, f"cannot be read: {reason}") from error
+    if len(data) > limits.max_bytes:
+        raise ImageError(path, _too_many_bytes(len(data), limits))
+    if not data:
+        raise ImageError(path, "the file is empty")
+    return data
+
+
+def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file; see `load_image`.
+
+    Args:
+        data: the file's content.
+        path: its name, for errors only.
+        limits: the largest picture to decode, in pixels.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        ImageError: of another format, too many pixels, truncated or broken.
+    """
+    limits = limits or ImageLimits()
+    name = _format(data)
+    if name is None:
+        raise ImageError(path, f"not a picture: expected {FORMATS}, the file begins with {data[:8]!r}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of oddities in metadata that do not touch pixels
+            with Image.open(io.BytesIO(data), formats=[name]) as image:
+                pixels = image.width * image.height
+                if pixels > limits.max_pixels:
+                    raise ImageError(
+                        path,
+                        f"has {pixels / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
+                        "make it smaller",
+                    )
+                image.load()
+                return _rgb(_upright(image), path)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(path, f"broken: begins like a {name} file but cannot be read as one") from error
+    except MemoryError as error:
+        raise ImageError(path, "too large for the memory of this machine") from error
+    except Exception as error:  # decoders raise what they like on broken data: OSError, SyntaxError, ...
+        raise ImageError(path, f"broken or truncated {name} file: {error}") from error
+
+
+def resize_to_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Fit a picture into a square: proportions kept, centered on black, bicubic.
+
+    Args:
+        image: (height, width, 3) uint8.
+        size: side of the square in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
+    square = np.zeros((size, size, 3), np.uint8)
+    top, left = (size - new_height) // 2, (size - new_width) // 2
+    square[top : top + new_height, left : left + new_width] = np.asarray(resized)
+    return square
+
+
+def _too_many_bytes(count: int, limits: ImageLimits) -> str:
+    return f"has {count / 2**20:.1f} MiB, at most {limits.max_bytes / 2**20:g} are read; make it smaller"
+
+
+def _format(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for magic, name in _MAGIC if data.startswith(magic)), None)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # broken metadata; the pixels are fine
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _rgb(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey16(image, path)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _grey16(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:
+    values = np.asarray(image)
+    if image.mode == "F" or values.size == 0 or values.min() < 0 or values.max() > 65535:
+        raise ImageError(
+            path, f"pixels of kind {image.mode!r} have no known range; save it with 8 or 16 bits"
+        )
+    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)

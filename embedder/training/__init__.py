@@ -1,0 +1,1 @@
+"""Labelled folder to model folder; the only code that loads TensorFlow."""

@@ -1,0 +1,55 @@
+"""Trunk to LiteRT: the network that enroll and identify run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.errors import EmbedError
+from embedder.quiet import quiet
+
+AGREEMENT = 1e-4  # largest difference of a feature between Keras and LiteRT, relative to the longest vector
+
+
+def compile_trunk(trunk: keras.Model) -> bytes:
+    """Convert a trunk with TensorFlow's own converter.
+
+    Args:
+        trunk: (batch, size, size, 3) -> (batch, dim).
+
+    Returns:
+        A LiteRT flatbuffer in float32.
+    """
+    import tensorflow as tf
+
+    with quiet():
+        converter = tf.lite.TFLiteConverter.from_keras_model(trunk)
+        converted: bytes = converter.convert()
+    return converted
+
+
+def check_agreement(trunk_features: NDArray[np.float32], compiled: NDArray[np.float32]) -> None:
+    """Refuse a compiled network that does not compute what was trained.
+
+    Raises:
+        EmbedError: two unit vectors of the same picture differ by more than `AGREEMENT`.
+    """
+    difference = float(np.abs(trunk_features - compiled).max())
+    if not difference <= AGREEMENT:
+        raise EmbedError(
+            f"the compiled network differs from the trained one by {difference:.2g} (rounding is at "
+            f"most {AGREEMENT:g}); this is a bug of the converter, please report it with the trunk's name"
+        )
+
+
+def features_of(trunk: keras.Model, chips: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
+    parts: list[Any] = [
+        np.asarray(trunk.predict_on_batch(chips[start : start + batch_size].astype(np.float32)))
+        for start in range(0, len(chips), batch_size)
+    ]
+    features: NDArray[np.float32] = np.concatenate(parts)
+    return features

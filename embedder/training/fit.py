@@ -1,0 +1,210 @@
+"""Trunk + head + photos -> the trunk of the best epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.config import TrainConfig
+from embedder.extractor import unit_vectors
+from embedder.heads import Head, build_head
+from embedder.progress import Progress
+from embedder.training.batches import Batches
+from embedder.training.callbacks import (
+    AfterEpoch,
+    KeepBest,
+    ShowProgress,
+    StopDivergence,
+    WarmUp,
+    describe,
+    plain_logs,
+)
+from embedder.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from embedder.training.compile import features_of
+from embedder.training.held_out import Score, score
+from embedder.training.photos import Photos, Split
+
+
+@dataclass
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        scores: of the held-out people after each epoch, from 0, the trunk before training; empty if no one
+            was held out.
+        best_epoch: the epoch whose weights the trunk now has.
+        history: the log of each epoch, from 1.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    interrupted: bool = False
+
+
+def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
+    """Unit vectors (n, dim) of chips, as the extractor will give them."""
+    features = features_of(trunk, chips)
+    if mirror:
+        features = np.concatenate([features, features_of(trunk, chips[:, :, ::-1])])
+    return unit_vectors(features, mirror)
+
+
+def fit_trunk(
+    trunk: keras.Model,
+    photos: Photos,
+    split: Split,
+    config: TrainConfig,
+    run: Mapping[str, Any],
+    folder: Path,
+    resume: bool,
+    progress: Progress,
+) -> Outcome:
+    """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
+
+    Args:
+        trunk: with its starting weights.
+        photos: all photos.
+        split: which of them to learn from and which people to score on.
+        config: resolved: learning rate and epochs are numbers.
+        run: what determines the run, kept with each checkpoint.
+        folder: the model folder, for the checkpoint.
+        resume: go on from the checkpoint in it.
+        progress: hears of every batch.
+
+    Raises:
+        DivergedError: the losses left the numbers.
+        UsageError: nothing to resume.
+    """
+    assert config.epochs is not None
+    assert config.learning_rate is not None
+    held_labels = photos.labels[split.held_out]
+    held_chips = photos.chips[split.held_out]
+
+    def measure() -> Score:
+        return score(embed_chips(trunk, held_chips, config.mirror), held_labels, config.target_fpir)
+
+    people, classes = np.unique(photos.labels[split.train], return_inverse=True)
+    labels = classes.astype(np.int32)
+    chips = photos.chips[split.train]
+    head = build_head(config.head, trunk, len(people), config.center_weight, config.center_rate)
+    head.model.compile(
+        optimizer=keras.optimizers.Adam(WarmUp(config.learning_rate, config.warmup)),
+        jit_compile=False,  # on a CPU XLA's convolutions take longer to compile than a folder to train
+        **head.compile,
+    )
+    head.model.optimizer.build(head.model.trainable_variables)
+
+    keep = KeepBest(trunk, measure, better(config.keep_trained)) if len(held_labels) else None
+    outcome = Outcome()
+    if resume:
+        _restore(load_checkpoint(folder, run), head, keep, outcome)
+    else:
+        _start_from_class_means(head, trunk, chips, labels)
+        if keep:
+            keep.measure_first()
+            progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
+
+    def after_epoch(epoch: int, logs: dict[str, float]) -> None:
+        outcome.history.append(plain_logs(logs))
+        held_out = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
+        progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{held_out}")
+        save_checkpoint(folder, _checkpoint(run, head, keep, outcome))
+
+    batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(outcome.history))
+    show = ShowProgress(progress, config.epochs, len(batches))
+    try:
+        head.model.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=len(outcome.history),
+            shuffle=False,  # the batches have their own order
+            verbose=0,
+            callbacks=[show, StopDivergence(), *([keep] if keep else []), AfterEpoch(after_epoch)],
+        )
+    except KeyboardInterrupt:
+        if not outcome.history:
+            raise
+        outcome.interrupted = True
+        if keep is None:  # the weights are those of the middle of an epoch
+            _restore(load_checkpoint(folder, run), head, keep, outcome)
+    finally:
+        show.close()
+
+    if keep:
+        trunk.set_weights(keep.weights)
+        outcome.scores, outcome.best_epoch = keep.scores, keep.best_epoch
+    else:
+        outcome.best_epoch = len(outcome.history)
+    return outcome
+
+
+def better(keep_trained: bool) -> Callable[[Score, Score, int], bool]:
+    """Make the rule by which an epoch replaces the best one so far, (now, best, best_epoch) -> bool.
+
+    The trunk before training, epoch 0, yields only to a higher TPIR or rank-1: decidability alone rises
+    whenever a network is trained. With `keep_trained` it yields to any epoch.
+    """
+
+    def rule(now: Score, best: Score, best_epoch: int) -> bool:
+        if best_epoch == 0:
+            return keep_trained or now.shares > best.shares
+        return now > best
+
+    return rule
+
+
+def _in_words(now: Score, fpir: float) -> str:
+    return f"TPIR {now.tpir:.3f} at FPIR {fpir:g}, rank-1 {now.rank1:.3f}"
+
+
+def _start_from_class_means(
+    head: Head, trunk: keras.Model, chips: NDArray[np.uint8], labels: NDArray[np.int32]
+) -> None:
+    features = features_of(trunk, chips)
+    means = [features[labels == label].mean(axis=0) for label in range(labels.max() + 1)]
+    head.start_from(np.stack(means))
+
+
+def _checkpoint(
+    run: Mapping[str, Any], head: Head, keep: KeepBest[Score] | None, outcome: Outcome
+) -> Checkpoint:
+    groups = _variables(head)
+    tensors = {
+        f"{group}.{i}": np.asarray(variable)
+        for group, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+    if keep:
+        tensors |= {f"best.{i}": weight for i, weight in enumerate(keep.weights)}
+    return Checkpoint(
+        run,
+        {
+            "history": outcome.history,
+            "best_epoch": keep.best_epoch if keep else 0,
+            "scores": [asdict(entry) for entry in keep.scores] if keep else [],
+        },
+        tensors,
+    )
+
+
+def _restore(checkpoint: Checkpoint, head: Head, keep: KeepBest[Score] | None, outcome: Outcome) -> None:
+    for group, variables in _variables(head).items():
+        for i, variable in enumerate(variables):
+            variable.assign(checkpoint.tensors[f"{group}.{i}"])
+    outcome.history[:] = checkpoint.progress["history"]
+    if keep:
+        keep.scores = [Score(**entry) for entry in checkpoint.progress["scores"]]
+        keep.best_epoch = checkpoint.progress["best_epoch"]
+        keep.weights = [checkpoint.tensors[f"best.{i}"] for i in range(len(keep.weights))]
+
+
+def _variables(head: Head) -> dict[str, list[Any]]:
+    return {"model": head.model.variables, "optimizer": head.model.optimizer.variables}

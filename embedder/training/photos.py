@@ -1,0 +1,138 @@
+"""The photos of a training run: read once, checked, and split by identity."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import FolderError, ImageError
+from embedder.folders import LabelledFolder, Rejected, Sample
+from embedder.images import decode_image, read_image_file, resize_to_square
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.progress import Progress
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos that can be trained on.
+
+    Attributes:
+        chips: (n, size, size, 3) uint8 RGB.
+        labels: (n,) int32, index into `identities`.
+        identities: names, sorted.
+        rejected: what could not be used, and why.
+        digest: SHA-256 of all photos and names, for resuming and for the record.
+    """
+
+    chips: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    identities: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+    digest: str
+
+
+def read_photos(folder: LabelledFolder, size: int, progress: Progress) -> Photos:
+    """Decode every photo of a folder, so that nothing can break in the middle of an epoch.
+
+    People with fewer than two usable photos are rejected: there is no second photo to be near to.
+
+    Raises:
+        FolderError: fewer than two people have two usable photos.
+    """
+    rejected = list(folder.rejected)
+    read: list[tuple[Sample, NDArray[np.uint8], bytes]] = []
+
+    def read_one(sample: Sample) -> tuple[Sample, NDArray[np.uint8], bytes] | Rejected:
+        try:
+            data = read_image_file(sample.path)
+            chip = resize_to_square(decode_image(data, sample.path), size)
+        except ImageError as error:
+            return Rejected(sample.path, error.reason)
+        return sample, chip, hashlib.sha256(data).digest()
+
+    with progress.bar("Reading photos", len(folder.samples)) as advance, ThreadPoolExecutor() as pool:
+        for outcome in pool.map(read_one, folder.samples):
+            advance()
+            if isinstance(outcome, Rejected):
+                rejected.append(outcome)
+            else:
+                read.append(outcome)
+
+    usable = _with_two_photos(read, folder, rejected)
+    identities = tuple(sorted({sample.identity for sample, _, _ in usable}))
+    index = {identity: number for number, identity in enumerate(identities)}
+    digest = hashlib.sha256()
+    for sample, _, content in usable:
+        digest.update(f"{len(sample.identity)} {sample.identity}".encode() + content)
+    return Photos(
+        chips=np.stack([chip for _, chip, _ in usable]),
+        labels=np.array([index[sample.identity] for sample, _, _ in usable], np.int32),
+        identities=identities,
+        rejected=tuple(rejected),
+        digest=digest.hexdigest(),
+    )
+
+
+def _with_two_photos(
+    read: list[tuple[Sample, NDArray[np.uint8], bytes]], folder: LabelledFolder, rejected: list[Rejected]
+) -> list[tuple[Sample, NDArray[np.uint8], bytes]]:
+    count: dict[str, int] = {}
+    for sample, _, _ in read:
+        count[sample.identity] = count.get(sample.identity, 0) + 1
+    for sample, _, _ in read:
+        if count[sample.identity] < 2:
+            rejected.append(
+                Rejected(
+                    sample.path, f"the only usable photo of {sample.identity!r}; training needs two or more"
+                )
+            )
+    usable = [entry for entry in read if count[entry[0].identity] >= 2]
+    people = len({sample.identity for sample, _, _ in usable})
+    if people < 2:
+        raise FolderError(
+            f"{folder.root}: training needs at least 2 people with 2 usable photos each, found {people} "
+            f"(people: {len(folder.identities)}, photos: {len(folder.samples)}, unusable: {len(rejected)}"
+            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). To recognize one "
+            "person, make a model of the pretrained trunk from any folder with --epochs 0 and enroll them"
+        )
+    return usable
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the photos to learn from and rows of people held out; no one is in both."""
+
+    train: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+
+
+def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: object) -> Split:
+    """Hold some people out of training.
+
+    Args:
+        labels: (n,) identity of each photo.
+        share: of the people to hold out; at least two are, unless it is 0.
+        seed: draws them.
+        root: the folder, for the error.
+
+    Raises:
+        FolderError: there are too few people to keep two on each side.
+    """
+    people = np.unique(labels)
+    count = max(2, round(share * len(people))) if share else 0
+    if len(people) - count < 2:
+        raise FolderError(
+            f"{root}: training needs at least 4 people with 2 usable photos each, two to learn from and two "
+            f"held out to see whether it helps; found {len(people)}. Add people, or use --hold-out 0 to "
+            "train unchecked, or --epochs 0 to keep the pretrained trunk as it is"
+        )
+    drawn = np.random.default_rng([seed, 1]).permutation(people)[:count]
+    held_out = np.isin(labels, drawn)
+    return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))

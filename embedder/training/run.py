@@ -1,0 +1,180 @@
+"""A training run from folder to model folder, in the order it happens."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder.bundle import Manifest, save_bundle
+from embedder.config import TrainConfig
+from embedder.errors import UsageError
+from embedder.extractor import Extractor
+from embedder.folders import Rejected, scan_folder
+from embedder.heads import HEADS
+from embedder.progress import Progress
+from embedder.training.photos import Photos, Split, read_photos, split_identities
+from embedder.trunks import Trunk, find_trunk
+
+if TYPE_CHECKING:
+    from embedder.training.fit import Outcome
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run made.
+
+    Attributes:
+        manifest: of the model that was saved.
+        rejected: photos that could not be used.
+        interrupted: whether Ctrl-C ended it; `--resume` goes on.
+    """
+
+    manifest: Manifest
+    rejected: tuple[Rejected, ...]
+    interrupted: bool
+
+
+def train(
+    folder: str | Path,
+    model: str | Path,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train on a labelled folder and write a model folder.
+
+    Args:
+        folder: FOLDER/<identity>/<photos>.
+        model: where the model goes; one that is there is replaced when the new one is complete.
+        config: the run; the defaults suit a small folder of faces.
+        resume: go on with the unfinished run in `model`.
+        progress: hears what happens.
+
+    Raises:
+        FolderError: the folder lacks people or photos.
+        UsageError: an option cannot be used, or there is nothing to resume.
+        MissingPackageError: the trunk's weights are not there.
+        DivergedError: the losses left the numbers.
+        KeyboardInterrupt: Ctrl-C before the first epoch ended.
+    """
+    progress = progress or Progress()
+    config, trunk_facts = _resolve(config or TrainConfig())
+    assert config.input_size is not None
+    photos = read_photos(scan_folder(folder), config.input_size, progress)
+    split = _split(photos, config, folder)
+    progress.say(_in_words(photos, split))
+
+    from embedder.quiet import import_keras
+
+    import_keras()
+    import keras
+
+    from embedder.training import fit
+
+    keras.utils.set_random_seed(config.seed)
+    trunk = trunk_facts.build(config.input_size, config.trunk_weights)
+    outcome = fit.Outcome()
+    if config.epochs:
+        run = {**asdict(config), "photos": photos.digest, **_versions()}
+        outcome = fit.fit_trunk(trunk, photos, split, config, run, Path(model), resume, progress)
+    elif resume:
+        raise UsageError("--resume: with --epochs 0 there is no training to go on with")
+
+    progress.say("Compiling the extractor")
+    manifest = _save(Path(model), trunk, photos, split, config, outcome)
+    if not outcome.interrupted:
+        from embedder.training.checkpoint import drop_checkpoint
+
+        drop_checkpoint(Path(model))
+    return TrainResult(manifest, photos.rejected, outcome.interrupted)
+
+
+def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
+    """Fill in what depends on the trunk, and refuse options before any work is done."""
+    trunk = find_trunk(config.trunk)
+    if config.head not in HEADS:
+        raise UsageError(f"--head: expected {', '.join(HEADS)}, got {config.head!r}")
+    schedule = trunk.schedule
+    return replace(
+        config,
+        input_size=config.input_size or trunk.input_size,
+        learning_rate=schedule.learning_rate if config.learning_rate is None else config.learning_rate,
+        epochs=schedule.epochs if config.epochs is None else config.epochs,
+    ), trunk
+
+
+def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
+    if config.epochs == 0:  # nothing is learned, so everyone is unseen
+        return Split(np.empty(0, np.intp), np.arange(len(photos.labels)))
+    return split_identities(photos.labels, config.hold_out, config.seed, folder)
+
+
+def _in_words(photos: Photos, split: Split) -> str:
+    people = len(photos.identities)
+    held_out = len(np.unique(photos.labels[split.held_out]))
+    if held_out == people:
+        return f"{people} people, {len(photos.labels)} photos; the trunk is kept as it is"
+    return (
+        f"{people} people, {len(photos.labels)} photos: learning from {people - held_out}, "
+        f"{held_out} held out to see whether it helps people it has not met"
+    )
+
+
+def _save(
+    model: Path, trunk: Any, photos: Photos, split: Split, config: TrainConfig, outcome: Outcome
+) -> Manifest:
+    from safetensors.numpy import save
+
+    from embedder.training.compile import check_agreement, compile_trunk
+    from embedder.training.fit import embed_chips
+    from embedder.training.held_out import first_threshold
+
+    weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
+    extractor = compile_trunk(trunk)
+    manifest = Manifest(
+        trunk=config.trunk,
+        head=config.head if outcome.best_epoch else "none",
+        input_size=config.input_size or 0,
+        crop=config.crop,
+        mirror=config.mirror,
+        dim=int(trunk.output_shape[-1]),
+        extractor=hashlib.sha256(extractor).hexdigest(),
+        weights=hashlib.sha256(weights).hexdigest(),
+        threshold=None,
+        training=_record(photos, split, config, outcome),
+    )
+    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
+    rows = split.held_out if outcome.best_epoch else np.arange(len(photos.labels))
+    some = rows[:: max(1, len(rows) // 32)] if len(rows) else split.train[:32]
+    compiled = Extractor(manifest, extractor)
+    check_agreement(
+        embed_chips(trunk, photos.chips[some], config.mirror), compiled.embed(list(photos.chips[some]))
+    )
+    vectors = compiled.embed(list(photos.chips[rows]))
+    manifest = replace(manifest, threshold=first_threshold(vectors, photos.labels[rows], config.target_fpir))
+    save_bundle(model, manifest, extractor, weights)
+    return manifest
+
+
+def _record(photos: Photos, split: Split, config: TrainConfig, outcome: Outcome) -> dict[str, Any]:
+    scores = [asdict(entry) for entry in outcome.scores]
+    return {
+        "people": len(photos.identities),
+        "photos": len(photos.labels),
+        "held_out_people": len(np.unique(photos.labels[split.held_out])) if config.epochs else 0,
+        "photos_digest": photos.digest,
+        "config": asdict(config),
+        "versions": _versions(),
+        "best_epoch": outcome.best_epoch,
+        "history": outcome.history,
+        "scores": scores,
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("keras", "tensorflow", "numpy")}

@@ -1,0 +1,81 @@
+"""Trunks of `keras.applications`, pretrained on ImageNet, for things that are not faces."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import keras
+from keras import layers
+
+from embedder.errors import MissingPackageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def build(name: str, input_size: int, weights: str | None = None) -> keras.Model:
+    """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, features).
+
+    Batch normalization keeps ImageNet's statistics: those of a small folder's batches are worse.
+
+    Args:
+        name: `imagenet:<name>`, a network of `keras.applications`; case and separators do not matter.
+        input_size: side of the square input in pixels.
+        weights: a file as Keras publishes it (`*_notop.h5`) or saved by `save_weights`; None lets Keras
+            fetch it, or take it from its cache.
+
+    Raises:
+        UsageError: no such network, the size does not suit it, or the file does not fit.
+        MissingPackageError: the weights can be neither found nor fetched.
+    """
+    wanted = name.partition(":")[2]
+    constructor, preprocess = _find(wanted)
+    if weights is not None and not Path(weights).is_file():
+        raise UsageError(f"--trunk-weights: expected a file of weights, got {weights!r}, which is not one")
+    image = keras.Input((input_size, input_size, 3), name="image")
+    try:
+        network = constructor(
+            include_top=False, weights=None, input_shape=(input_size, input_size, 3), pooling="avg"
+        )
+    except ValueError as error:
+        raise UsageError(f"--input-size: {name} cannot be built for {input_size} pixels: {error}") from error
+    try:
+        if weights is not None:
+            network.load_weights(weights)
+        else:
+            network = constructor(
+                include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3), pooling="avg"
+            )
+    except Exception as error:  # Keras raises bare Exception when a download fails
+        if weights is not None:
+            raise UsageError(f"--trunk-weights: {weights} does not fit {name}: {error}") from error
+        raise MissingPackageError(
+            f"{name}: its weights could not be fetched ({error}). Get the file ending in _notop on a machine "
+            "with internet, where Keras keeps it in ~/.keras/models, and pass it as --trunk-weights FILE"
+        ) from error
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+    return keras.Model(image, network(preprocess(image)), name=name.replace(":", "-"))
+
+
+def _find(wanted: str) -> tuple[Callable[..., keras.Model], Callable[[keras.KerasTensor], keras.KerasTensor]]:
+    names: list[str] = []
+    for module_info in pkgutil.iter_modules(keras.applications.__path__):
+        module = importlib.import_module(f"keras.applications.{module_info.name}")
+        for found, constructor in inspect.getmembers(module, inspect.isfunction):
+            if found[0].isupper():
+                names.append(found)
+                if _plain(found) == _plain(wanted):
+                    return constructor, module.preprocess_input
+    raise UsageError(
+        f"--trunk: expected imagenet:<name> with one of {', '.join(sorted(set(names)))}; got {wanted!r}"
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

@@ -1,0 +1,200 @@
+"""The `embed` command: all commands of both packages, their output and their exit codes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedder.cli import (
+    DEFAULT_MODEL,
+    UNUSABLE_IMAGES,
+    Model,
+    TerminalProgress,
+    data,
+    describe_training,
+    printable,
+    show_rejected,
+    train,
+)
+from embedder.errors import EmbedError, UsageError
+
+SOMEONE_UNKNOWN = 5
+DEFAULT_GALLERY = Path("gallery.db")
+
+GalleryFile = Annotated[Path, typer.Option("--gallery", envvar="EMBED_GALLERY", help="The gallery file.")]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
+)
+gallery_app = typer.Typer(no_args_is_help=True, help="List, remove and rename the people of a gallery.")
+app.command()(train)
+
+
+@app.command()
+def enroll(
+    photos: Annotated[
+        list[Path], typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
+    ],
+    name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Put people into the gallery, also people the model has never seen."""
+    from embedder.extractor import Extractor
+    from embedder.folders import Rejected, scan_folder
+    from enroll.gallery import Gallery, checked_name
+
+    rejected: list[Rejected] = []
+    people: dict[str, list[Path]] = {}
+    if name is not None:
+        people[checked_name(name)] = photos
+    elif len(photos) == 1 and photos[0].is_dir():
+        folder = scan_folder(photos[0])
+        rejected += folder.rejected
+        for sample in folder.samples:
+            people.setdefault(sample.identity, []).append(sample.path)
+    else:
+        raise UsageError(
+            f"enroll: expected a folder of people or --name with photos, got {', '.join(map(str, photos))}"
+        )
+
+    bar = TerminalProgress().bar("Enrolling", len(people))
+    with Gallery.open(gallery, Extractor.load(model)) as opened, bar as advance:
+        for person, paths in people.items():
+            result = opened.enroll(person, paths)
+            rejected += result.rejected
+            if result.added or result.already:
+                known = f", {result.already} already there" if result.already else ""
+                print(f"enrolled {person} ({_count(result.added, 'photo')}{known})", flush=True)
+            advance()
+    show_rejected(rejected)
+    if rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+@app.command()
+def identify(
+    photos: Annotated[list[Path], typer.Argument(help="Photos to answer.", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Largest distance at which a name is given.", show_default="the model's"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, one per line.")] = False,
+    fail_on_unknown: Annotated[
+        bool, typer.Option("--fail-on-unknown", help=f"Exit with {SOMEONE_UNKNOWN} if someone is unknown.")
+    ] = False,
+) -> None:
+    """Say who is in a photo: a name, or unknown and why."""
+    from embedder.extractor import Extractor
+    from enroll.gallery import Gallery
+    from enroll.identify import Identifier
+    from enroll.report.json_lines import to_json
+    from enroll.report.text import to_lines
+
+    extractor = Extractor.load(model)
+    unread = unknown = 0
+    with Gallery.open(gallery, extractor, create=False) as opened:
+        identifier = Identifier(extractor, opened, threshold)
+        with TerminalProgress().bar("Identifying", len(photos)) as advance:
+            for answer in identifier.identify_many(photos):
+                for line in [to_json(answer)] if as_json else map(printable, to_lines(answer)):
+                    print(line, flush=True)
+                unread += answer.error is not None
+                unknown += any(face.decision.identity is None for face in answer.faces)
+                advance()
+    if unread:
+        raise typer.Exit(UNUSABLE_IMAGES)
+    if unknown and fail_on_unknown:
+        raise typer.Exit(SOMEONE_UNKNOWN)
+
+
+@gallery_app.command("list")
+def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """List the people and how many photos each has."""
+    from enroll.store import Store
+
+    with Store(gallery) as store:
+        for name, count in store.identities():
+            print(f"{printable(name)} ({_count(count, 'photo')})")
+
+
+@gallery_app.command()
+def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase a person and all their templates."""
+    from enroll.gallery import checked_name
+    from enroll.store import Store
+
+    with Store(gallery) as store:
+        name = checked_name(name)
+        count = store.remove(name)
+    print(f"removed {name} ({_count(count, 'photo')})")
+
+
+@gallery_app.command()
+def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Give a person another name."""
+    from enroll.gallery import checked_name
+    from enroll.store import Store
+
+    with Store(gallery) as store:
+        old, new = checked_name(old), checked_name(new)
+        store.rename(old, new)
+    print(f"renamed {old} to {new}")
+
+
+@app.command()
+def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Say what the model and the gallery are."""
+    from embedder.bundle import load_manifest
+    from enroll.store import Store
+
+    manifest = load_manifest(model)
+    print(f"model {printable(str(model))}")
+    print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
+    mirror = ", averaged with the mirror picture" if manifest.mirror else ""
+    print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
+    print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
+    for line in describe_training(manifest):
+        print(f"  {line}")
+    print(f"gallery {printable(str(gallery))}")
+    if not gallery.exists():
+        print("  not there yet; `embed enroll` makes it")
+        return
+    with Store(gallery) as store:
+        people = store.identities()
+        bound = store.model()
+    print(f"  {len(people)} people, {_count(sum(count for _, count in people), 'photo')}")
+    if bound is not None:
+        own = bound[0] == manifest.fingerprint
+        print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")
+
+
+def main() -> None:
+    """Run the command line; every error of ours ends in one message and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+    try:
+        app()
+    except EmbedError as error:
+        print(f"embed: {printable(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+app.command()(data)
+app.add_typer(gallery_app, name="gallery")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Neighbours and a threshold to an answer: a name, or unknown and why. A pure rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Reason = Literal["match", "too_far", "ambiguous", "empty_gallery"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An identity and the distance of its nearest template, euclidean between unit vectors, 0 to 2."""
+
+    identity: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer for one face.
+
+    Attributes:
+        identity: the name, or None for unknown.
+        reason: `match`; `too_far`: the nearest template is beyond the threshold; `ambiguous`: another
+            person is as near; `empty_gallery`.
+        distance: of the nearest template, None in an empty gallery.
+        threshold: the largest distance at which a name is given.
+        candidates: the nearest identities, nearest first.
+    """
+
+    identity: str | None
+    reason: Reason
+    distance: float | None
+    threshold: float
+    candidates: tuple[Candidate, ...]
+
+
+def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.0) -> Decision:
+    """Name the nearest identity if its own nearest template is within the threshold.
+
+    The template that passes the gate is the template that gives the name, so they cannot be two people.
+
+    Args:
+        candidates: nearest identities in total order, nearest first.
+        threshold: largest distance at which a name is given.
+        margin: the second identity must be at least this much farther than the first.
+    """
+    listed = tuple(candidates)
+    if not listed:
+        return Decision(None, "empty_gallery", None, threshold, ())
+    first = listed[0]
+    reason: Reason = "match"
+    if not first.distance <= threshold:
+        reason = "too_far"
+    elif len(listed) > 1 and listed[1].distance - first.distance < margin:
+        reason = "ambiguous"
+    return Decision(first.identity if reason == "match" else None, reason, first.distance, threshold, listed)

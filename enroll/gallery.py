@@ -1,0 +1,152 @@
+"""A gallery: people, their templates, and the one model that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.errors import ImageError, UsageError
+from embedder.folders import Rejected, name_problem
+from embedder.images import decode_image, read_image_file
+from enroll.decision import Candidate
+from enroll.store import NewTemplate, Store, conflict_reason
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+    from enroll.knn import Index
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What enrolling some photos of one person came to; it is on disk.
+
+    Attributes:
+        identity: the name as it is stored.
+        added: photos that became templates.
+        already: photos that were theirs before.
+        rejected: photos that could not be used, and why.
+    """
+
+    identity: str
+    added: int
+    already: int
+    rejected: tuple[Rejected, ...]
+
+
+class Gallery:
+    """People who can be identified. Bound to one model; every change is on disk when a method returns."""
+
+    def __init__(self, store: Store, extractor: Extractor) -> None:
+        """Bind a store to a model; see `open`."""
+        store.check_model(extractor.fingerprint, extractor.dim)
+        self._store, self._extractor = store, extractor
+        self._index: tuple[tuple[int, int], Index] | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, extractor: Extractor, create: bool = True) -> Gallery:
+        """Open a gallery file.
+
+        Args:
+            path: the file.
+            extractor: the model; a new gallery is bound to it, another one's gallery is refused.
+            create: make the file if it is missing.
+
+        Raises:
+            ForeignModelError: the gallery was made with another model.
+            GalleryError: the file is missing, broken or not a gallery.
+        """
+        store = Store(path, create)
+        try:
+            return cls(store, extractor)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enroll(self, name: str, photos: Sequence[str | Path]) -> Enrolled:
+        """Add photos of one person, new or known, in one transaction.
+
+        A photo that is already theirs changes nothing; one that cannot be read, or that is enrolled under
+        another name, is rejected and the others go on.
+
+        Args:
+            name: of the person; stored in Unicode form NFC.
+            photos: image files.
+
+        Raises:
+            UsageError: the name cannot be stored.
+            GalleryError: the file cannot be written.
+        """
+        name = checked_name(name)
+        rejected: list[Rejected] = []
+        chips: dict[bytes, NDArray[np.uint8]] = {}
+        paths: dict[bytes, Path] = {}
+        already = 0
+        for photo in photos:
+            path = Path(photo)
+            try:
+                data = read_image_file(path)
+                digest = hashlib.sha256(data).digest()
+                owner = name if digest in chips else self._store.owner(digest)
+                if owner == name:
+                    already += 1
+                elif owner is not None:
+                    rejected.append(Rejected(path, conflict_reason(owner)))
+                else:
+                    chips[digest] = self._extractor.chip(decode_image(data, path))
+                    paths[digest] = path
+            except ImageError as error:
+                rejected.append(Rejected(path, error.reason))
+        added = 0
+        if chips:
+            self._store.bind(self._extractor.fingerprint, self._extractor.dim)
+            vectors = self._extractor.embed(list(chips.values()))
+            added = self._store.add(
+                name,
+                [
+                    NewTemplate(str(paths[digest]), digest, vector)
+                    for digest, vector in zip(chips, vectors, strict=True)
+                ],
+            )
+        return Enrolled(name, added, already + len(chips) - added, tuple(rejected))
+
+    def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
+        """Find the nearest identities of each unit vector, nearest first; see `Index.nearest_people`."""
+        from enroll.knn import Index
+
+        changes = self._store.changes()
+        if self._index is None or self._index[0] != changes:
+            self._index = (changes, Index.build(self._store.templates()))
+        return self._index[1].nearest_people(queries, people)
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Names with their number of templates, sorted by name."""
+        return self._store.identities()
+
+
+def checked_name(name: str) -> str:
+    """Give the form of a name that is stored.
+
+    Raises:
+        UsageError: it cannot be shown or stored.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if problem := name_problem(name):
+        raise UsageError(f"{name!r}: {problem}")
+    return name

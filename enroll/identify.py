@@ -1,0 +1,128 @@
+"""Photo to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.config import IdentifyConfig
+from embedder.errors import ImageError, UsageError
+from embedder.images import load_image
+from enroll.decision import Decision, decide
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+    from enroll.gallery import Gallery
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class FaceAnswer:
+    """The answer for one face of a photo.
+
+    Attributes:
+        box: x, y, width and height in pixels of the upright photo; None when the whole picture is the face.
+        decision: who it is.
+    """
+
+    box: Box | None
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one photo.
+
+    Attributes:
+        photo: as it was given.
+        error: why the photo could not be read, or None.
+        faces: one answer per face; empty if there is none.
+    """
+
+    photo: str
+    error: str | None
+    faces: tuple[FaceAnswer, ...]
+
+
+class Identifier:
+    """Answers photos from a gallery.
+
+    Example:
+        >>> answer = Identifier(extractor, gallery).identify("photo.jpg")
+        >>> [face.decision.identity for face in answer.faces]
+        ['ada']
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        gallery: Gallery,
+        threshold: float | None = None,
+        config: IdentifyConfig | None = None,
+    ) -> None:
+        """Join a model and a gallery.
+
+        Args:
+            extractor: the model the gallery was made with.
+            gallery: whom to look for.
+            threshold: largest distance at which a name is given; None takes the model's.
+            config: candidates, margin and batch size.
+
+        Raises:
+            UsageError: the model has no threshold and none is given, or it is not a distance.
+        """
+        if threshold is None:
+            if extractor.manifest.threshold is None:
+                raise UsageError(
+                    "the model has no threshold, since no one was held out of training; give --threshold"
+                )
+            threshold = extractor.manifest.threshold.distance
+        if not 0 <= threshold <= 2:
+            raise UsageError(
+                f"--threshold: expected a distance between unit vectors, 0 to 2, got {threshold}"
+            )
+        self.threshold = threshold
+        self._extractor, self._gallery = extractor, gallery
+        self._config = config or IdentifyConfig()
+
+    def identify(self, photo: str | Path) -> Answer:
+        """Answer one photo.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return Answer(str(photo), None, self._answers([load_image(photo)])[0])
+
+    def identify_many(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
+        """Answer photos in their order, some at a time; one that cannot be read gets an `error`."""
+        remaining = iter(photos)
+        while batch := list(islice(remaining, self._config.batch_size)):
+            yield from self._identify_batch(batch)
+
+    def _identify_batch(self, photos: Sequence[str | Path]) -> Iterator[Answer]:
+        errors: dict[int, str] = {}
+        chips: dict[int, NDArray[np.uint8]] = {}  # photos themselves may be large
+        for index, photo in enumerate(photos):
+            try:
+                chips[index] = self._extractor.chip(load_image(photo))
+            except ImageError as error:
+                errors[index] = error.reason
+        faces = dict(zip(chips, self._answers(list(chips.values())), strict=True))
+        for index, photo in enumerate(photos):
+            yield Answer(str(photo), errors.get(index), faces.get(index, ()))
+
+    def _answers(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[FaceAnswer, ...]]:
+        if not images:
+            return []
+        found = self._gallery.nearest_people(self._extractor.embed(images), self._config.candidates)
+        return [
+            (FaceAnswer(None, decide(candidates, self.threshold, self._config.margin)),)
+            for candidates in found
+        ]

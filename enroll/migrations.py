@@ -1,0 +1,69 @@
+"""The tables of a gallery, as numbered steps that are only ever added to.
+
+A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from embedder.errors import GalleryError
+
+APPLICATION_ID = 0x656D6264  # "embd": tells our files from other SQLite databases
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE model (
+            only INTEGER PRIMARY KEY CHECK (only = 1),
+            fingerprint TEXT NOT NULL,
+            dim INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE TABLE identity (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+        # AUTOINCREMENT: an id is never used again, so a template keeps its place among equals.
+        """CREATE TABLE template (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            identity INTEGER NOT NULL REFERENCES identity (id) ON DELETE CASCADE,
+            photo TEXT NOT NULL,
+            digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+            vector BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX template_identity ON template (identity)",
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection, path: object) -> None:
+    """Bring a gallery to the newest version, or refuse a file that is none.
+
+    Args:
+        connection: in autocommit mode.
+        path: for the error.
+
+    Raises:
+        GalleryError: another program's database, or a newer toolkit's.
+        sqlite3.Error: the file is no database or cannot be written.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise GalleryError(f"{path}: expected a gallery, got another program's SQLite database")
+    if version > len(STEPS):
+        raise GalleryError(
+            f"{path}: made by a newer toolkit (format {version}, this one reads {len(STEPS)}); update"
+        )
+    if version == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have migrated while this one waited for the lock.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in STEPS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

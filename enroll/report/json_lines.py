@@ -1,0 +1,32 @@
+"""One JSON object per photo; the field names are stable."""
+
+from __future__ import annotations
+
+import json
+
+from enroll.identify import Answer
+
+
+def to_json(answer: Answer) -> str:
+    """Give the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it."""
+    return json.dumps(
+        {
+            "photo": answer.photo,
+            "error": answer.error,
+            "faces": [
+                {
+                    "box": list(face.box) if face.box else None,
+                    "identity": face.decision.identity,
+                    "reason": face.decision.reason,
+                    "distance": face.decision.distance,
+                    "threshold": face.decision.threshold,
+                    "candidates": [
+                        {"identity": candidate.identity, "distance": candidate.distance}
+                        for candidate in face.decision.candidates
+                    ],
+                }
+                for face in answer.faces
+            ],
+        },
+        allow_nan=False,
+    )

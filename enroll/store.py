@@ -1,0 +1,274 @@
+"""The one SQLite file that is a gallery; with `migrations`, the only place that imports sqlite3."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.errors import (
+    ForeignModelError,
+    GalleryError,
+    PhotoConflictError,
+    UnknownIdentityError,
+    UsageError,
+)
+from enroll.migrations import migrate
+
+_WAIT = 30.0  # seconds for another process to finish writing
+
+
+@dataclass(frozen=True)
+class NewTemplate:
+    """A template to store.
+
+    Attributes:
+        photo: where the picture came from, for people.
+        digest: SHA-256 of the picture's file, 32 bytes.
+        vector: (dim,) float32, unit length.
+    """
+
+    photo: str
+    digest: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Templates:
+    """All templates of a gallery, by id.
+
+    Attributes:
+        ids: (n,) int64, rising.
+        identities: (n,) object, names.
+        vectors: (n, dim) float32, unit rows.
+    """
+
+    ids: NDArray[np.int64]
+    identities: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+
+
+class Store:
+    """A gallery's file. Every change is one transaction, on disk when the method returns."""
+
+    def __init__(self, path: str | Path, create: bool = False) -> None:
+        """Open a gallery.
+
+        Args:
+            path: the file.
+            create: make it if it is missing.
+
+        Raises:
+            GalleryError: it is missing, broken, or not a gallery.
+        """
+        self.path = Path(path)
+        if not create and not self.path.is_file():
+            raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+        except sqlite3.Error as error:
+            raise GalleryError(f"{path}: cannot be opened as a gallery: {error}") from error
+        try:
+            self._set_up()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self) -> None:
+        with self._errors():
+            for pragma in (
+                "synchronous = FULL",  # committed means on the disk
+                "secure_delete = ON",  # erased means overwritten
+                "trusted_schema = OFF",  # a foreign file's triggers and views call nothing
+                "foreign_keys = ON",
+                "cell_size_check = ON",
+            ):
+                self._connection.execute(f"PRAGMA {pragma}")
+            migrate(self._connection, self.path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def model(self) -> tuple[str, int] | None:
+        """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
+        with self._errors():
+            row = self._connection.execute("SELECT fingerprint, dim FROM model").fetchone()
+        return None if row is None else (str(row[0]), int(row[1]))
+
+    def check_model(self, fingerprint: str, dim: int) -> None:
+        """Refuse a gallery that was made with another model; a new one is of any.
+
+        Raises:
+            ForeignModelError: it was made with another model.
+        """
+        model = self.model()
+        if model is not None and model != (fingerprint, dim):
+            raise ForeignModelError(
+                f"{self.path}: made with another model (fingerprint {model[0][:12]}…, this one is "
+                f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model, or enroll "
+                "the photos anew into another file"
+            )
+
+    def bind(self, fingerprint: str, dim: int) -> None:
+        """Tie a new gallery to a model, or check that it is tied to this one.
+
+        Raises:
+            ForeignModelError: it was made with another model.
+        """
+        if self.model() is None:
+            with self._transaction():
+                self._connection.execute(
+                    "INSERT INTO model VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (fingerprint, dim)
+                )
+        self.check_model(fingerprint, dim)
+
+    def owner(self, digest: bytes) -> str | None:
+        """Whose template the photo with this digest is, None if it is not enrolled."""
+        with self._errors():
+            row = self._connection.execute(
+                "SELECT name FROM template JOIN identity ON identity.id = identity WHERE digest = ?",
+                (digest,),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def add(self, name: str, templates: Sequence[NewTemplate]) -> int:
+        """Add templates to an identity, new or known; a photo that is already theirs changes nothing.
+
+        Args:
+            name: of the identity.
+            templates: unit vectors of the model's length.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            PhotoConflictError: a photo is enrolled under another name; nothing was added.
+        """
+        added = 0
+        with self._transaction():
+            for template in templates:
+                if (owner := self.owner(template.digest) or name) != name:
+                    raise PhotoConflictError(template.photo, conflict_reason(owner))
+            self._connection.execute("INSERT INTO identity (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+            for template in templates:
+                vector = np.ascontiguousarray(template.vector, "<f4").tobytes()
+                added += self._connection.execute(
+                    """INSERT INTO template (identity, photo, digest, vector)
+                    SELECT id, ?, ?, ? FROM identity WHERE name = ? ON CONFLICT (digest) DO NOTHING""",
+                    (template.photo, template.digest, vector, name),
+                ).rowcount
+        return added
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Names with their number of templates, sorted by name."""
+        with self._errors():
+            return self._connection.execute(
+                """SELECT name, count(template.id) FROM identity
+                LEFT JOIN template ON template.identity = identity.id GROUP BY identity.id ORDER BY name"""
+            ).fetchall()
+
+    def remove(self, name: str) -> int:
+        """Erase an identity and its templates.
+
+        Returns:
+            How many templates were erased.
+
+        Raises:
+            UnknownIdentityError: no such name.
+        """
+        with self._transaction():
+            count: int = self._connection.execute(
+                "SELECT count(*) FROM template JOIN identity ON identity.id = identity WHERE name = ?",
+                (name,),
+            ).fetchone()[0]
+            if not self._connection.execute("DELETE FROM identity WHERE name = ?", (name,)).rowcount:
+                raise self._no_such(name)
+        return count
+
+    def rename(self, old: str, new: str) -> None:
+        """Give an identity another name.
+
+        Raises:
+            UnknownIdentityError: no such name.
+            UsageError: the new name is taken.
+        """
+        with self._transaction():
+            try:
+                changed = self._connection.execute(
+                    "UPDATE identity SET name = ? WHERE name = ?", (new, old)
+                ).rowcount
+            except sqlite3.IntegrityError as error:
+                raise UsageError(
+                    f"{new!r} is already enrolled; two people are never merged by a rename, remove one first"
+                ) from error
+            if not changed:
+                raise self._no_such(old)
+
+    def templates(self) -> Templates:
+        """Read all templates.
+
+        Raises:
+            GalleryError: a vector is not of unit length or of the model's dimension.
+        """
+        with self._errors():
+            rows = self._connection.execute(
+                """SELECT template.id, name, vector FROM template
+                JOIN identity ON identity.id = template.identity ORDER BY template.id"""
+            ).fetchall()
+        dim = (self.model() or ("", 0))[1]
+        if any(len(row[2]) != 4 * dim for row in rows):
+            raise GalleryError(f"{self.path}: broken: a template is not {dim} numbers long; restore a copy")
+        vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(len(rows), dim)
+        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):  # also catches NaN
+            raise GalleryError(f"{self.path}: broken: a template is not of unit length; restore a copy")
+        return Templates(
+            np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], object), vectors
+        )
+
+    def changes(self) -> tuple[int, int]:
+        """Give a value that differs after any change, by this process or another."""
+        with self._errors():
+            (elsewhere,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return elsewhere, self._connection.total_changes
+
+    def _no_such(self, name: str) -> UnknownIdentityError:
+        names = [entry for entry, _ in self.identities()]
+        near = [entry for entry in names if entry.casefold() == name.casefold()]
+        hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
+        return UnknownIdentityError(f"{self.path}: no one is called {name!r}{hint}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self.path}: the gallery cannot be used: {error}") from error
+
+
+def conflict_reason(owner: str) -> str:
+    """Say why a photo that is another person's is refused."""
+    return f"already enrolled as {owner!r}; a photo belongs to one person: remove it there first"
