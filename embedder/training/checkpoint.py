@@ -42,7 +42,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"run": json.dumps(checkpoint.run), "progress": json.dumps(checkpoint.progress)}
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
     write_whole(folder / FILE, save(tensors, metadata=facts))
 
 

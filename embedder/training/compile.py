@@ -45,11 +45,12 @@ def check_agreement(trunk_features: NDArray[np.float32], compiled: NDArray[np.fl
         )
 
 
-def features_of(trunk: keras.Model, chips: NDArray[np.uint8], batch_size: int = 64) -> NDArray[np.float32]:
+def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
+    some = 256  # pictures turned to floating point at a time: 70 MB at 150 pixels
     parts: list[Any] = [
-        np.asarray(trunk.predict_on_batch(chips[start : start + batch_size].astype(np.float32)))
-        for start in range(0, len(chips), batch_size)
+        trunk.predict(chips[start : start + some].astype(np.float32), batch_size=32, verbose=0)
+        for start in range(0, len(chips), some)
     ]
     features: NDArray[np.float32] = np.concatenate(parts)
     return features

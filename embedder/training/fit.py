@@ -178,7 +178,7 @@ def _checkpoint(
 ) -> Checkpoint:
     groups = _variables(head)
     tensors = {
-        f"{group}.{i}": np.asarray(variable)
+        f"{group}.{i}": keras.ops.convert_to_numpy(variable)
         for group, variables in groups.items()
         for i, variable in enumerate(variables)
     }

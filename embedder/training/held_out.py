@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.bundle import Threshold
-from embedder.metrics import Searches, fpir_upper_bound, leave_one_out, threshold_at_fpir
+from embedder.metrics import (
+    Searches,
+    fpir_upper_bound,
+    leave_one_out,
+    squared_distances,
+    threshold_at_fpir,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,27 +48,38 @@ def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: 
 
 
 def first_threshold(
-    vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    unseen: NDArray[np.intp],
+    target_fpir: float,
 ) -> Threshold | None:
-    """Choose the largest distance that keeps strangers among held-out people within the target.
+    """Choose the largest distance that keeps people the model has not met from being named.
 
-    Each photo is searched for in a gallery of all other held-out people. With fewer than 1 / target
-    searches not one may pass; the bound says what that proves.
+    Each photo of theirs is searched for in a gallery of everyone else, those who were learned from too: FPIR
+    grows with the gallery, and a gallery of only the few who were held out would promise too much. With
+    fewer than 1 / target searches not one may pass; the bound says what that proves.
+
+    Args:
+        vectors: (n, dim) unit rows of all photos.
+        labels: (n,) identity of each.
+        unseen: rows of people who were not learned from.
+        target_fpir: share of those searches that may pass.
 
     Returns:
-        None if there are fewer than two people.
+        None if there is no such search.
     """
-    if len(np.unique(labels)) < 2:
+    if not len(unseen) or len(np.unique(labels)) < 2:
         return None
-    searches = leave_one_out(vectors, labels)
-    distance = max(0.0, threshold_at_fpir(searches.non_mated, target_fpir))
-    passed = int((searches.non_mated <= distance).sum())
+    squared = squared_distances(vectors[unseen], vectors)
+    squared[labels[unseen][:, None] == labels[None]] = np.inf
+    non_mated = np.sqrt(squared.min(axis=1))
+    distance = max(0.0, threshold_at_fpir(non_mated, target_fpir))
     return Threshold(
         distance=min(distance, 2.0),
         target_fpir=target_fpir,
-        searches=len(searches.non_mated),
-        gallery_identities=searches.gallery_identities,
-        fpir_upper=fpir_upper_bound(len(searches.non_mated), passed),
+        searches=len(non_mated),
+        gallery_identities=len(np.unique(labels)) - 1,
+        fpir_upper=fpir_upper_bound(len(non_mated), int((non_mated <= distance).sum())),
     )
 
 

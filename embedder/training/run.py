@@ -148,15 +148,14 @@ def _save(
         threshold=None,
         training=_record(photos, split, config, outcome),
     )
-    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
-    rows = split.held_out if outcome.best_epoch else np.arange(len(photos.labels))
-    some = rows[:: max(1, len(rows) // 32)] if len(rows) else split.train[:32]
     compiled = Extractor(manifest, extractor)
-    check_agreement(
-        embed_chips(trunk, photos.chips[some], config.mirror), compiled.embed(list(photos.chips[some]))
-    )
-    vectors = compiled.embed(list(photos.chips[rows]))
-    manifest = replace(manifest, threshold=first_threshold(vectors, photos.labels[rows], config.target_fpir))
+    some = photos.chips[:: len(photos.chips) // 64 + 1]
+    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
+    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
+    unseen = split.held_out if outcome.best_epoch else np.arange(len(photos.labels))
+    vectors = compiled.embed(list(photos.chips))
+    threshold = first_threshold(vectors, photos.labels, unseen, config.target_fpir)
+    manifest = replace(manifest, threshold=threshold)
     save_bundle(model, manifest, extractor, weights)
     return manifest
 

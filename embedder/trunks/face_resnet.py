@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 DIM = 128
+SMALLEST = 103  # pixels: fewer leave nothing for the last block to halve
 _MEAN = (122.782, 117.001, 104.298)  # of RGB over the faces it was trained on
 _STAGES = (
     (32, 3),
@@ -43,8 +44,8 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
     """
     if weights is not None:
         raise UsageError(f"--trunk-weights: {name} brings its own weights; use it with imagenet:<name>")
-    if input_size < 64:
-        raise UsageError(f"--input-size: {name} needs at least 64 pixels (150 is its own), got {input_size}")
+    if input_size < SMALLEST:
+        raise UsageError(f"--input-size: {name} needs at least {SMALLEST} pixels (150 is its own), got {input_size}")
     model = _network(name, input_size)
     model.set_weights(read_weights(_file_bytes()))
     return model

@@ -1,0 +1,169 @@
+"""The README's table: does training help on people it has not met? ORL, as it is and at 24 x 24 pixels.
+
+Trains on people 1-20. Then enrolls 5 photos each of people 21-30, searches with their other 5 photos and
+with all photos of people 31-40 as strangers (`fixed`), and repeats that over 10 random divisions of people
+21-40 into 10 known and 10 strangers (`splits`). Prints a table and, last, one JSON line.
+
+    python scripts/bench_main_job.py [--seeds 3] [--photos "as is" "24 px"] [--trunks ...] [--heads ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from embedder import Extractor, load_image
+from embedder.config import TrainConfig
+from embedder.datasets import write_dataset
+from embedder.folders import scan_folder
+from embedder.metrics import Searches, gallery_searches
+from embedder.training.run import train
+
+PEOPLE = [f"s{number:02d}" for number in range(1, 41)]
+TRAINED, KNOWN, STRANGERS = np.arange(0, 20), np.arange(20, 30), np.arange(30, 40)
+ENROLLED = 5
+SPLITS = 10
+HEADS = ("frozen", "softmax", "center", "center-embedding")
+FIGURES = ("rank-1", "TPIR at FPIR 1 %", "TPIR at FPIR 10 %")
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--photos", nargs="+", default=["as is", "24 px"])
+    parser.add_argument("--trunks", nargs="+", default=["small-cnn", "face-resnet"])
+    parser.add_argument("--heads", nargs="+", default=["frozen", "softmax", "center"], choices=HEADS)
+    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=JSON")
+    options = parser.parse_args()
+    base = TrainConfig(**{name: json.loads(value) for name, value in (o.split("=") for o in options.set)})
+
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for photos in options.photos:
+            folder = prepare(Path(scratch) / photos, photos)
+            for trunk in options.trunks:
+                for head in options.heads:
+                    rows.append(measure(folder, photos, trunk, head, base, options.seeds, Path(scratch)))
+                    print(table_row(rows[-1]), flush=True)
+    print("\n" + "\n".join([*table_head(), *map(table_row, rows)]) + "\n")
+    print(json.dumps({"script": "bench_main_job", **surroundings(), "seeds": options.seeds, "rows": rows}))
+
+
+def prepare(folder: Path, photos: str) -> Path:
+    """Write ORL, shrunk first if `photos` says so; the first 20 people apart, to train on."""
+    write_dataset("orl", folder / "all")
+    if photos != "as is":
+        side = int(photos.split()[0])
+        for sample in scan_folder(folder / "all").samples:
+            small = Image.fromarray(load_image(sample.path)).resize((side, side), Image.Resampling.BICUBIC)
+            sample.path.unlink()
+            small.save(sample.path.with_suffix(".png"))
+    (folder / "train").mkdir()
+    for name in PEOPLE[:20]:
+        (folder / "all" / name).rename(folder / "train" / name)
+    return folder
+
+
+def measure(
+    folder: Path, photos: str, trunk: str, head: str, base: TrainConfig, seeds: int, scratch: Path
+) -> dict[str, Any]:
+    """Train once a seed and search with people it has not met."""
+    runs = []
+    for seed in range(seeds):
+        frozen = head == "frozen"
+        config = replace(base, trunk=trunk, head="center" if frozen else head, seed=seed)
+        config = replace(config, epochs=0) if frozen else replace(config, keep_trained=True)
+        start = time.perf_counter()
+        manifest = train(folder / "train", scratch / "model", config).manifest
+        seconds = time.perf_counter() - start
+        extractor = Extractor.load(scratch / "model")
+        vectors, labels = embed_people(folder / "all", extractor)
+        threshold = manifest.threshold.distance if manifest.threshold else float("nan")
+        parts = list(divisions(vectors, labels, seed))
+        runs.append(
+            {
+                "seed": seed,
+                "seconds": round(seconds, 1),
+                "best_epoch": manifest.training["best_epoch"],
+                "fixed": figures([parts[0]]),
+                "splits": figures(parts[1:]),
+                "threshold": threshold,
+                "fpir_at_threshold": float(np.mean([(p.non_mated <= threshold).mean() for p in parts[1:]])),
+                "tpir_at_threshold": float(
+                    np.mean([(p.correct & (p.mated <= threshold)).mean() for p in parts[1:]])
+                ),
+            }
+        )
+    return {"photos": photos, "trunk": trunk, "head": head, "runs": runs}
+
+
+def embed_people(
+    folder: Path, extractor: Extractor
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.intp]]]:
+    """Vectors and numbers (20 to 39) of the people who were not trained on."""
+    samples = scan_folder(folder).samples
+    vectors = extractor.embed([load_image(sample.path) for sample in samples])
+    return vectors, np.array([PEOPLE.index(sample.identity) for sample in samples])
+
+
+def divisions(vectors: Any, labels: Any, seed: int) -> Iterator[Searches]:
+    """First the fixed division into known and strangers, then the random ones."""
+    rng = np.random.default_rng(seed)
+    yield gallery_searches(vectors, labels, KNOWN, STRANGERS, ENROLLED, rng)
+    for split in range(SPLITS):
+        rng = np.random.default_rng([split])  # the same ten for every model
+        people = rng.permutation(np.concatenate([KNOWN, STRANGERS]))
+        yield gallery_searches(vectors, labels, people[:10], people[10:], ENROLLED, rng)
+
+
+def figures(parts: list[Searches]) -> dict[str, float]:
+    """Means over divisions."""
+    values = [(part.rank1, part.tpir(0.01), part.tpir(0.1)) for part in parts]
+    return dict(zip(FIGURES, np.mean(values, axis=0).round(4).tolist(), strict=True))
+
+
+def table_head() -> list[str]:
+    """Two lines of Markdown."""
+    columns = ["photos", "trunk", "head", *FIGURES, "TPIR / FPIR at its own threshold", "s"]
+    return ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+
+
+def table_row(row: dict[str, Any]) -> str:
+    """One line of Markdown: median over seeds on the fixed division, and on the ten in parentheses."""
+    median = {
+        part: [float(np.median([run[part][figure] for run in row["runs"]])) for figure in FIGURES]
+        for part in ("fixed", "splits")
+    }
+    cells = [f"{a:.3f} ({b:.3f})" for a, b in zip(median["fixed"], median["splits"], strict=True)]
+    tpir, fpir, seconds = (
+        float(np.median([run[name] for run in row["runs"]]))
+        for name in ("tpir_at_threshold", "fpir_at_threshold", "seconds")
+    )
+    own = [f"{tpir:.3f} / {fpir:.3f}", f"{seconds:.0f}"]
+    return "| " + " | ".join([row["photos"], row["trunk"], row["head"], *cells, *own]) + " |"
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions and machine."""
+    packages = ("tensorflow", "keras", "ai-edge-litert", "scikit-learn", "numpy", "pillow")
+    return {
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+
+
+if __name__ == "__main__":
+    main()

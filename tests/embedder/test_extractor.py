@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder import Extractor
+from embedder.bundle import load_manifest, read_part
+from embedder.errors import ModelError
+from embedder.extractor import unit_vectors
+from tests.conftest import pattern
+
+PICTURES = [pattern(i, j, 24 + 4 * i) for i in range(5) for j in range(9)]  # 45: more than one batch
+
+
+def test_unit_rows(model: Path):
+    vectors = Extractor.load(model).embed(PICTURES)
+    assert vectors.shape == (45, 128)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_no_pictures_give_no_rows(model: Path):
+    assert Extractor.load(model).embed([]).shape == (0, 128)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 32, 45])
+def test_neighbours_in_a_batch_change_nothing(model: Path, size: int):
+    extractor = Extractor.load(model)
+    alone = np.concatenate([extractor.embed([picture]) for picture in PICTURES])
+    together = np.concatenate(
+        [extractor.embed(PICTURES[start : start + size]) for start in range(0, len(PICTURES), size)]
+    )
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_number_of_threads_changes_nothing(model: Path):
+    one, two = (Extractor.load(model, threads).embed(PICTURES) for threads in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_chip_is_embedded_like_its_picture(model: Path):
+    extractor = Extractor.load(model)
+    chips = [extractor.chip(picture) for picture in PICTURES]
+    np.testing.assert_array_equal(extractor.embed(chips), extractor.embed(PICTURES))
+
+
+def test_mirror_pictures_have_the_same_vector_only_with_averaging(model: Path):
+    manifest = load_manifest(model)
+    network = read_part(model, manifest, "extractor")
+    mirrored = [picture[:, ::-1] for picture in PICTURES]
+    for mirror in (True, False):
+        extractor = Extractor(replace(manifest, mirror=mirror), network)
+        difference = np.abs(extractor.embed(PICTURES) - extractor.embed(mirrored)).max()
+        assert (difference < 1e-6) == mirror
+
+
+def test_averaging_is_the_normalized_sum():
+    features = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    total = unit[:3] + unit[3:]
+    expected = total / np.linalg.norm(total, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit_vectors(features, mirrored=True), expected, rtol=1e-6)
+    np.testing.assert_allclose(unit_vectors(features, mirrored=False), unit, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_vector_without_direction_is_refused(value: float):
+    with pytest.raises(ModelError, match="without a direction"):
+        unit_vectors(np.full((2, 3), value, np.float32), mirrored=False)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+    ids=lambda picture: f"{picture.shape} {picture.dtype}",
+)
+def test_what_is_no_rgb_picture_is_refused(model: Path, picture: np.ndarray):
+    with pytest.raises(ValueError, match=r"images\[1\]: expected \(height, width, 3\) uint8"):
+        Extractor.load(model).embed([PICTURES[0], picture])
+
+
+@pytest.mark.parametrize("network", [b"", b"\0\0\0\0TFL3", b"\0\0\0\0TFL3" + b"\7" * 200, b"not a network"])
+def test_what_is_no_network_is_refused(model: Path, network: bytes):
+    with pytest.raises(ModelError):
+        Extractor(load_manifest(model), network)
+
+
+@pytest.mark.parametrize("change", [{"input_size": 64}, {"dim": 64}])
+def test_network_of_another_shape_is_refused(model: Path, change: dict[str, int]):
+    manifest = load_manifest(model)
+    with pytest.raises(ModelError, match="its manifest says"):
+        Extractor(replace(manifest, **change), read_part(model, manifest, "extractor"))
+
+
+def test_keras_and_litert_agree(model: Path, trained_trunk):
+    from embedder.training.fit import embed_chips
+
+    extractor = Extractor.load(model)
+    chips = np.stack([extractor.chip(picture) for picture in PICTURES])
+    keras_vectors = embed_chips(trained_trunk, chips, mirror=True)
+    assert np.abs(keras_vectors - extractor.embed(PICTURES)).max() <= 1e-4
+
+
+def test_never_loads_tensorflow(model: Path):
+    code = (
+        "import sys, numpy; from embedder import Extractor;"
+        f"Extractor.load({str(model)!r}).embed([numpy.full((9, 9, 3), 7, numpy.uint8)]);"
+        "print([m for m in ('tensorflow', 'keras', 'sklearn', 'jax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""  # LiteRT's own announcements are held back

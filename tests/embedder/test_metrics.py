@@ -1,0 +1,125 @@
+"""Each figure against its definition, written out slowly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from embedder.metrics import (
+    Searches,
+    fpir_upper_bound,
+    gallery_searches,
+    leave_one_out,
+    squared_distances,
+    threshold_at_fpir,
+)
+
+distances = st.lists(st.floats(0, 2), min_size=1, max_size=40)
+
+
+def unit_rows(count: int, dim: int = 4, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_squared_distances():
+    a, b = unit_rows(3), unit_rows(5, seed=1)
+    expected = [[sum((float(x) - float(y)) ** 2 for x, y in zip(p, q, strict=True)) for q in b] for p in a]
+    np.testing.assert_allclose(squared_distances(a, b), expected, atol=1e-12)
+    assert (squared_distances(a, a) >= 0).all()
+
+
+@given(distances, st.floats(0, 1))
+def test_threshold_is_the_largest_that_keeps_the_fpir(non_mated: list[float], fpir: float):
+    values = np.array(non_mated)
+    threshold = threshold_at_fpir(values, fpir)
+    assert (values <= threshold).mean() <= fpir + 1e-9
+    if math.isfinite(threshold):  # one step farther lets too many pass
+        assert (values <= np.nextafter(threshold, np.inf)).mean() > fpir
+
+
+def test_threshold_counts_by_hand():
+    values = np.array([0.9, 0.1, 0.5, 0.3])
+    assert 0.1 < threshold_at_fpir(values, 0.25) < 0.3
+    assert threshold_at_fpir(values, 0.24) < 0.1
+    assert threshold_at_fpir(values, 1.0) == math.inf
+    assert threshold_at_fpir(np.array([0.5, 0.5, 0.5]), 0.5) < 0.5  # ties pass together or not at all
+
+
+def test_threshold_without_searches_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        threshold_at_fpir(np.array([]), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("searches", "passed"), [(1, 0), (40, 0), (100, 1), (1000, 10), (10**6, 0), (50, 49)]
+)
+def test_upper_bound_is_that_of_clopper_and_pearson(searches: int, passed: int):
+    expected = beta.ppf(0.95, passed + 1, searches - passed)
+    assert fpir_upper_bound(searches, passed) == pytest.approx(expected, rel=1e-6)
+
+
+def test_upper_bound_follows_the_rule_of_three():
+    assert fpir_upper_bound(1000) == pytest.approx(3 / 1000, rel=0.01)
+    assert fpir_upper_bound(7, 7) == 1.0
+
+
+def test_figures_of_searches():
+    searches = Searches(
+        correct=np.array([True, True, False, True]),
+        mated=np.array([0.2, 0.4, 0.1, 0.8]),
+        non_mated=np.array([0.5, 0.6, 0.7, 0.9]),
+        gallery_identities=3,
+    )
+    assert searches.rank1 == 0.75
+    assert searches.tpir(0.0) == 0.5  # below 0.5: two right, one wrong that is near enough does not count
+    assert searches.tpir(0.75) == 0.75
+    pooled = Searches.concatenate([searches, searches])
+    assert pooled.rank1 == searches.rank1
+    assert len(pooled.non_mated) == 8
+
+
+def test_figures_without_mated_searches_are_not_numbers():
+    searches = Searches(np.array([], bool), np.array([]), np.array([0.5]), 1)
+    assert math.isnan(searches.rank1)
+    assert math.isnan(searches.tpir(0.1))
+
+
+def test_leave_one_out_by_hand():
+    vectors, labels = unit_rows(7), np.array([0, 0, 1, 1, 1, 2, 0])
+    searches = leave_one_out(vectors, labels)
+    d = np.sqrt(squared_distances(vectors, vectors))
+    mated = []
+    for i in range(7):
+        own = [d[i, j] for j in range(7) if labels[j] == labels[i] and j != i]
+        other = [d[i, j] for j in range(7) if labels[j] != labels[i]]
+        assert searches.non_mated[i] == pytest.approx(min(other))
+        if own:  # identity 2 has a single photo
+            mated.append((min(own) < min(other), min(own + other)))
+    np.testing.assert_array_equal(searches.correct, [right for right, _ in mated])
+    np.testing.assert_allclose(searches.mated, [nearest for _, nearest in mated])
+    assert len(mated) == 6
+    assert searches.gallery_identities == 2
+
+
+def test_gallery_searches_by_hand():
+    vectors, labels = unit_rows(20), np.repeat(np.arange(5), 4)
+    known, strangers = np.array([0, 1, 2]), np.array([4])
+    searches = gallery_searches(vectors, labels, known, strangers, 3, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    gallery, probes = [], []
+    for identity in known:
+        rows = rng.permutation(np.flatnonzero(labels == identity))
+        gallery += rows[:3].tolist()
+        probes += rows[3:].tolist()
+    d = np.sqrt(squared_distances(vectors, vectors))
+    nearest = [min(gallery, key=lambda row, p=probe: d[p, row]) for probe in probes]
+    np.testing.assert_array_equal(searches.correct, labels[nearest] == labels[probes])
+    np.testing.assert_allclose(searches.mated, [d[p, n] for p, n in zip(probes, nearest, strict=True)])
+    np.testing.assert_allclose(searches.non_mated, d[16:][:, gallery].min(1))
+    assert searches.gallery_identities == 3

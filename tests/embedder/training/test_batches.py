@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedder.training.batches import SHIFT, Batches, augment
+
+CHIPS = np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), dtype=np.uint8)
+LABELS = np.arange(10, dtype=np.int32)
+
+
+def make(batch_size: int = 4, seed: int = 0, first_epoch: int = 0) -> Batches:
+    return Batches(CHIPS, LABELS, lambda labels: labels, batch_size, seed, first_epoch)
+
+
+def epoch(batches: Batches) -> list[tuple[np.ndarray, np.ndarray]]:
+    read = [batches[i] for i in range(len(batches))]
+    return [(inputs["image"], targets) for inputs, targets in read]
+
+
+def test_an_epoch_is_every_photo_once():
+    seen = np.concatenate([labels for _, labels in epoch(make())])
+    assert sorted(seen) == list(LABELS)
+    assert list(seen) != list(LABELS)
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(4, 3), (5, 2), (9, 1), (10, 1), (64, 1)])
+def test_a_last_batch_of_one_photo_is_left_out(batch_size: int, batches: int):
+    assert len(make(batch_size)) == batches
+    assert all(len(labels) > 1 for _, labels in epoch(make(batch_size)))
+
+
+def test_epochs_differ_and_a_later_start_gives_the_same_ones():
+    batches = make()
+    first = epoch(batches)
+    batches.on_epoch_end()
+    second = epoch(batches)
+    assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, second, strict=True))
+    for (image, label), (again, label_again) in zip(second, epoch(make(first_epoch=1)), strict=True):
+        np.testing.assert_array_equal(image, again)
+        np.testing.assert_array_equal(label, label_again)
+
+
+def test_order_of_reading_changes_nothing():
+    a, b = make(), make()
+    backwards = [b[i] for i in reversed(range(len(b)))][::-1]
+    for (image, _), (inputs, _) in zip(epoch(a), backwards, strict=True):
+        np.testing.assert_array_equal(image, inputs["image"])
+
+
+def test_seed_matters():
+    assert not np.array_equal(epoch(make(seed=0))[0][0], epoch(make(seed=1))[0][0])
+
+
+def test_augmentation_only_mirrors_and_shifts():
+    out = augment(CHIPS, np.random.default_rng(3))
+    most = int(np.ceil(SHIFT * 20))
+    mirrored = 0
+    for chip, made in zip(CHIPS, out, strict=True):
+        found = [
+            (flip, dy, dx)
+            for flip in (False, True)
+            for dy in range(-most, most + 1)
+            for dx in range(-most, most + 1)
+            if np.array_equal(made, shifted(chip[:, ::-1] if flip else chip, dy, -dx if flip else dx))
+        ]
+        assert len(found) == 1
+        mirrored += found[0][0]
+    assert 0 < mirrored < len(CHIPS)
+
+
+def shifted(chip: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    padded = np.pad(chip, ((2, 2), (2, 2), (0, 0)), mode="edge")
+    return padded[2 + dy : 22 + dy, 2 + dx : 22 + dx]

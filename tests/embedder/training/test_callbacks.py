@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+
+from embedder.errors import DivergedError
+from embedder.progress import Advance, Progress
+from embedder.training.callbacks import KeepBest, ShowProgress, StopDivergence, WarmUp, describe, plain_logs
+from embedder.training.fit import better
+from embedder.training.held_out import Score
+
+
+def test_learning_rate_rises_from_zero_then_stays():
+    rates = [float(WarmUp(0.1, 4)(step)) for step in range(6)]
+    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
+    assert float(WarmUp(0.1, 0)(0)) == pytest.approx(0.1)
+
+
+def test_warm_up_survives_serialization():
+    copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(WarmUp(0.1, 4)))
+    assert float(copy(1)) == pytest.approx(0.05)
+
+
+def trunk() -> keras.Model:
+    image = keras.Input((2,))
+    return keras.Model(image, keras.layers.Dense(1, kernel_initializer="zeros")(image))
+
+
+def test_best_epoch_is_kept_by_any_number():
+    numbers = iter([0.1, 0.5, 0.9, 0.9, 0.2])
+    model = trunk()
+    keep = KeepBest(model, lambda: next(numbers), lambda now, best, _: operator.gt(now, best))
+    keep.measure_first()
+    for epoch in range(4):
+        model.set_weights([np.full((2, 1), epoch + 1.0), np.zeros(1)])
+        keep.on_epoch_end(epoch)
+    assert keep.best_epoch == 2
+    assert keep.weights[0][0, 0] == 2.0
+    assert keep.scores == [0.1, 0.5, 0.9, 0.9, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("now", "best", "best_epoch", "keep_trained", "expected"),
+    [
+        (Score(0.9, 0.8, 1.0), Score(0.8, 0.9, 2.0), 0, False, True),
+        (Score(0.9, 0.9, 1.0), Score(0.9, 0.8, 2.0), 0, False, True),
+        (
+            Score(0.9, 0.9, 9.0),
+            Score(0.9, 0.9, 2.0),
+            0,
+            False,
+            False,
+        ),  # d' alone does not beat the frozen trunk
+        (Score(0.9, 0.9, 9.0), Score(0.9, 0.9, 2.0), 1, False, True),
+        (Score(0.1, 0.1, 0.1), Score(0.9, 0.9, 2.0), 0, True, True),
+        (Score(0.1, 0.1, 0.1), Score(0.9, 0.9, 2.0), 1, True, False),
+    ],
+)
+def test_when_training_wins(now: Score, best: Score, best_epoch: int, keep_trained: bool, expected: bool):
+    assert better(keep_trained)(now, best, best_epoch) == expected
+
+
+@pytest.mark.parametrize("name", ["loss", "softmax_loss", "center_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_loss_that_is_no_number_stops_with_advice(name: str, value: float):
+    logs = {"loss": 1.0, "softmax_loss": 1.0, "center_loss": 1.0, name: value}
+    with pytest.raises(DivergedError, match=rf"{name.removesuffix('_loss')} loss is .*--learning-rate"):
+        StopDivergence().on_train_batch_end(4, logs)
+
+
+def test_center_loss_that_runs_away_stops_with_advice():
+    callback = StopDivergence()
+    callback.on_train_batch_end(0, {"loss": 1.0, "center_loss": 2.0})
+    callback.on_train_batch_end(1, {"loss": 1.0, "center_loss": 1999.0})
+    with pytest.raises(DivergedError, match=r"from 2 to 2\.1e\+03.*--center-weight"):
+        callback.on_train_batch_end(2, {"loss": 1.0, "center_loss": 2100.0})
+
+
+LOGS = {
+    "center": {"accuracy": 0.5, "center_loss": 0.25, "loss": 1.5, "softmax_loss": 1.25},
+    "center-embedding": {"center_loss": 0.25, "loss": 1.5, "softmax_accuracy": 0.5, "softmax_loss": 1.25},
+}
+
+
+@pytest.mark.parametrize("head", LOGS)
+def test_every_head_shows_the_parts_apart(head: str):
+    assert describe(LOGS[head]) == "loss 1.500  softmax 1.250  center 0.250  accuracy 0.500"
+    assert plain_logs(LOGS[head]) == LOGS["center"]
+
+
+class Recorder(Progress):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        self.events.append(f"open {label} of {total}")
+        yield lambda steps=1, detail="": self.events.append(detail)
+        self.events.append("close")
+
+
+def test_progress_hears_of_every_batch():
+    recorder = Recorder()
+    show = ShowProgress(recorder, epochs=3, batches=2)
+    show.on_epoch_begin(1)
+    show.on_train_batch_end(0, LOGS["center"])
+    show.on_epoch_end(1)
+    show.close()
+    assert recorder.events == ["open Epoch 2/3 of 2", describe(LOGS["center"]), "close"]

@@ -1,0 +1,285 @@
+"""Whole runs on generated people, with the small trunk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from embedder import Extractor
+from embedder.bundle import load_manifest, read_part
+from embedder.config import TrainConfig
+from embedder.errors import DivergedError, FolderError, UsageError
+from embedder.progress import Advance, Progress
+from embedder.training import checkpoint, fit
+from embedder.training.held_out import Score
+from embedder.training.run import train
+from tests.conftest import SMALL, save_people
+
+TRAINED = replace(SMALL, keep_trained=True)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return safetensors.numpy.load(read_part(folder, load_manifest(folder), "weights"))
+
+
+def same(a: Path, b: Path) -> bool:
+    first, second = weights(a), weights(b)
+    return first.keys() == second.keys() and all(np.array_equal(first[k], second[k]) for k in first)
+
+
+class Hook(Progress):
+    """Calls `act` at a given batch of a given epoch; keeps what is said."""
+
+    def __init__(self, epoch: int = -1, batch: int = -1, act: Callable[[], None] = lambda: None) -> None:
+        self.said: list[str] = []
+        self._epoch, self._batch, self._act = epoch, batch, act
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        steps = 0
+
+        def advance(count: int = 1, detail: str = "") -> None:
+            nonlocal steps
+            steps += count
+            if label.startswith(f"Epoch {self._epoch}/") and steps == self._batch:
+                self._act()
+
+        yield advance
+
+
+class KilledError(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def raiser(error: type[BaseException]) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize("head", ["center", "center-embedding", "softmax"])
+def test_same_folder_and_seed_give_the_same_weights(head: str, small_people: Path, tmp_path: Path):
+    config = replace(TRAINED, head=head, epochs=2)
+    for name in ("a", "b"):
+        train(small_people, tmp_path / name, config)
+    train(small_people, tmp_path / "c", replace(config, seed=1))
+    assert same(tmp_path / "a", tmp_path / "b")
+    assert not same(tmp_path / "a", tmp_path / "c")
+
+
+@pytest.mark.parametrize("head", ["center", "center-embedding"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_resumed_run_ends_like_an_unbroken_one(head: str, batch: int, small_people: Path, tmp_path: Path):
+    config = replace(TRAINED, head=head, epochs=4)
+    train(small_people, tmp_path / "whole", config)
+    with pytest.raises(KilledError):
+        train(small_people, tmp_path / "broken", config, progress=Hook(3, batch, raiser(KilledError)))
+    assert not (tmp_path / "broken" / "manifest.json").exists()
+    result = train(small_people, tmp_path / "broken", config, resume=True)
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    whole = load_manifest(tmp_path / "whole").training
+    assert result.manifest.training == whole
+    assert len(whole["history"]) == 4
+    assert not (tmp_path / "broken" / checkpoint.FILE).exists()
+
+
+def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; from tests.conftest import SMALL; from dataclasses import replace;"
+        "from embedder.training.run import train;"
+        "train(sys.argv[1], sys.argv[2], replace(SMALL, keep_trained=True, epochs=40))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, small_people, tmp_path / "broken"])
+    while not (tmp_path / "broken" / checkpoint.FILE).exists():
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    config = replace(TRAINED, epochs=40)
+    train(small_people, tmp_path / "broken", config, resume=True)
+    train(small_people, tmp_path / "whole", config)
+    assert same(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("hold_out", [0.2, 0.0])
+def test_ctrl_c_keeps_the_last_good_epoch_and_can_go_on(hold_out: float, small_people: Path, tmp_path: Path):
+    config = replace(TRAINED, epochs=4, hold_out=hold_out)
+    train(small_people, tmp_path / "two", replace(config, epochs=2))
+    stop = Hook(3, 2, lambda: signal.raise_signal(signal.SIGINT))
+    result = train(small_people, tmp_path / "stopped", config, progress=stop)
+    assert result.interrupted
+    assert len(result.manifest.training["history"]) == 2
+    assert same(tmp_path / "two", tmp_path / "stopped")
+    Extractor.load(tmp_path / "stopped")
+    result = train(small_people, tmp_path / "stopped", config, resume=True)
+    train(small_people, tmp_path / "whole", config)
+    assert not result.interrupted
+    assert same(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(small_people: Path, tmp_path: Path):
+    train(small_people, tmp_path / "model", replace(TRAINED, epochs=1))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            small_people,
+            tmp_path / "model",
+            replace(TRAINED, seed=5),
+            progress=Hook(1, 1, raiser(KeyboardInterrupt)),
+        )
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+
+
+def test_resume_of_nothing_is_refused(small_people: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="found no checkpoint"):
+        train(small_people, tmp_path / "none", SMALL, resume=True)
+    with pytest.raises(UsageError, match="--epochs 0"):
+        train(small_people, tmp_path / "none", replace(SMALL, epochs=0), resume=True)
+
+
+def test_resume_of_another_run_is_refused(small_people: Path, tmp_path: Path):
+    with pytest.raises(KilledError):
+        train(small_people, tmp_path / "m", TRAINED, progress=Hook(2, 1, raiser(KilledError)))
+    with pytest.raises(UsageError, match="batch_size was 8, is 4"):
+        train(small_people, tmp_path / "m", replace(TRAINED, batch_size=4), resume=True)
+    other = save_people(tmp_path / "other", 8, 3)
+    with pytest.raises(UsageError, match="photos was"):
+        train(other, tmp_path / "m", TRAINED, resume=True)
+
+
+def test_frozen_weights_are_kept_when_training_does_not_help(
+    small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    falling = iter([0.9, 0.8, 0.7, 0.6] * 2)
+    monkeypatch.setattr(fit, "score", lambda *_: Score(next(falling), 1.0, 1.0))
+    kept = train(small_people, tmp_path / "kept", SMALL).manifest
+    trained = train(small_people, tmp_path / "trained", TRAINED).manifest
+    train(small_people, tmp_path / "frozen", replace(SMALL, epochs=0))
+    assert kept.training["best_epoch"] == 0
+    assert kept.head == "none"
+    assert same(tmp_path / "kept", tmp_path / "frozen")
+    assert trained.training["best_epoch"] == 1
+    assert trained.head == "center"
+    # An untrained trunk has met no one, so all photos stand behind its threshold.
+    assert kept.threshold is not None
+    assert kept.threshold.searches == 32
+    assert trained.threshold is not None
+    assert trained.threshold.searches == 8
+
+
+def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    numbers = iter([0.1, 0.2, 0.9, 0.3])
+    monkeypatch.setattr(fit, "score", lambda *_: Score(next(numbers), 1.0, 1.0))
+    train(small_people, tmp_path / "three", SMALL)
+    monkeypatch.undo()
+    train(small_people, tmp_path / "two", replace(TRAINED, epochs=2, hold_out=0.2))
+    assert load_manifest(tmp_path / "three").training["best_epoch"] == 2
+    if load_manifest(tmp_path / "two").training["best_epoch"] == 2:
+        assert same(tmp_path / "three", tmp_path / "two")
+
+
+def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_path: Path):
+    manifest = train(small_people, tmp_path / "m", replace(SMALL, hold_out=0.0, epochs=1)).manifest
+    assert manifest.threshold is None
+    assert manifest.training["scores"] == []
+    assert manifest.training["best_epoch"] == 1
+
+
+@pytest.mark.parametrize("rate", [1e9, 10.0])
+def test_divergence_stops_with_advice(rate: float, small_people: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("embedder.config.TrainConfig.__post_init__", lambda self: None)
+    config = replace(TRAINED, learning_rate=rate, warmup=0, epochs=30, center_weight=10.0, center_rate=0.0)
+    with pytest.raises(DivergedError, match="training diverged.*--learning-rate ten times smaller"):
+        train(small_people, tmp_path / "m", config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"trunk": "vgg"}, "--trunk"),
+        ({"head": "arcface"}, "--head"),
+        ({"batch_size": 1}, "--batch-size"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+        ({"crop": "half"}, "--crop"),
+        ({"trunk_weights": "x.h5"}, "--trunk-weights"),
+    ],
+)
+def test_impossible_options_are_refused(change: dict, message: str, small_people: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match=message):
+        train(small_people, tmp_path / "m", replace(SMALL, **change))
+    assert not (tmp_path / "m").exists()
+
+
+def test_too_few_people_are_refused_before_tensorflow_is_loaded(tmp_path: Path):
+    code = (
+        "import sys; from embedder.training.run import train; from embedder.errors import FolderError\n"
+        "try: train(sys.argv[1], sys.argv[2])\n"
+        "except FolderError: print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    people = save_people(tmp_path / "two", 2, 2)
+    done = subprocess.run(
+        [sys.executable, "-c", code, people, tmp_path / "m"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    with pytest.raises(FolderError):
+        train(people, tmp_path / "m", TrainConfig())
+
+
+def test_every_option_changes_the_model(small_people: Path, tmp_path: Path):
+    """An option that is accepted and does nothing is a lie."""
+    base = replace(TRAINED, epochs=1, warmup=2, hold_out=0.0)
+    train(small_people, tmp_path / "base", base)
+    changes = {
+        "head": "softmax",
+        "center_weight": 5.0,
+        "center_rate": 0.0,
+        "learning_rate": 1e-2,
+        "warmup": 0,
+        "epochs": 2,
+        "batch_size": 4,
+        "seed": 3,
+        "input_size": 48,
+        "hold_out": 0.2,
+    }
+    for name, value in changes.items():
+        train(small_people, tmp_path / name, replace(base, **{name: value}))
+        assert not same(tmp_path / "base", tmp_path / name), name
+    plain = train(small_people, tmp_path / "mirror", replace(base, mirror=False)).manifest
+    assert not plain.mirror
+    loose = train(small_people, tmp_path / "fpir", replace(base, hold_out=0.2, target_fpir=0.5)).manifest
+    strict = load_manifest(tmp_path / "hold_out")
+    assert loose.threshold is not None
+    assert strict.threshold is not None
+    assert loose.threshold.distance > strict.threshold.distance
+
+
+def test_nothing_but_our_own_words_is_printed(small_people: Path, tmp_path: Path):
+    code = (
+        "import sys; from embedder.training.run import train; from embedder.config import TrainConfig;"
+        "train(sys.argv[1], sys.argv[2], TrainConfig(trunk='small-cnn', input_size=32, epochs=1))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, small_people, tmp_path / "m"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert done.stdout == ""
+    assert done.stderr == ""

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from embedder.errors import ForeignModelError, GalleryError, UsageError
+from enroll.gallery import Gallery
+from enroll.knn import Index
+from enroll.store import Store
+from tests.conftest import ToyExtractor
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def gallery(path: Path, toy: ToyExtractor) -> Iterator[Gallery]:
+    with Gallery.open(path, toy) as opened:
+        yield opened
+
+
+class Meanwhile(ToyExtractor):
+    """An extractor during whose work something else happens."""
+
+    happens: Callable[[], object] = staticmethod(lambda: None)
+
+    def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        self.happens()
+        return super().embed(images)
+
+
+def nearest(gallery: Gallery, toy: ToyExtractor, people: int = 1) -> list[str]:
+    probe = toy.embed([np.tile(np.arange(16, dtype=np.uint8)[:, None, None], (1, 16, 3))])
+    return [candidate.identity for candidate in gallery.nearest_people(probe, people)[0]]
+
+
+def test_enroll_and_list(gallery: Gallery, people: Path) -> None:
+    result = gallery.enroll("Zoë", sorted((people / "p00").iterdir()))
+    assert (result.identity, result.added, result.already, result.rejected) == ("Zoë", 5, 0, ())
+    gallery.enroll("ada", [str(people / "p01" / "0.png")])
+    assert gallery.identities() == [("Zoë", 5), ("ada", 1)]
+
+
+def test_same_photo_again_changes_nothing(gallery: Gallery, people: Path, path: Path) -> None:
+    photo = people / "p00" / "0.png"
+    copy = shutil.copy(photo, people / "another name.png")
+    first = gallery.enroll("ada", [photo, copy, photo])
+    assert (first.added, first.already, first.rejected) == (1, 2, ())
+    before = path.read_bytes()
+    again = gallery.enroll("ada", [copy])
+    assert (again.added, again.already, again.rejected) == (0, 1, ())
+    assert path.read_bytes() == before
+
+
+def test_only_new_photos_are_embedded(gallery: Gallery, people: Path, toy: ToyExtractor) -> None:
+    photos = sorted((people / "p00").iterdir())
+    gallery.enroll("ada", photos[:3])
+    gallery.enroll("ada", photos[:3])
+    gallery.enroll("ada", photos)
+    assert toy.embedded == [3, 2]
+
+
+def test_photo_of_another_person_is_rejected_and_the_others_go_on(gallery: Gallery, people: Path) -> None:
+    one, two, three = sorted((people / "p00").iterdir())[:3]
+    gallery.enroll("ada", [one])
+    result = gallery.enroll("bob", [two, one, three])
+    (rejected,) = result.rejected
+    assert result.added == 2
+    assert rejected.path == one
+    assert "already enrolled as 'ada'" in rejected.reason
+    assert gallery.identities() == [("ada", 1), ("bob", 2)]
+
+
+def test_unusable_photos_are_rejected_and_the_others_go_on(gallery: Gallery, people: Path) -> None:
+    good = people / "p00" / "0.png"
+    text, short, folder, missing = (people / name for name in ("a.txt", "b.png", "c", "d.png"))
+    text.write_text("no picture")
+    short.write_bytes(good.read_bytes()[:300])
+    folder.mkdir()
+    result = gallery.enroll("ada", [text, short, good, folder, missing])
+    assert result.added == 1
+    assert [rejected.path for rejected in result.rejected] == [text, short, folder, missing]
+    assert all(rejected.reason for rejected in result.rejected)
+    assert gallery.identities() == [("ada", 1)]
+
+
+def test_person_without_a_usable_photo_is_not_enrolled(gallery: Gallery, people: Path, path: Path) -> None:
+    before = path.read_bytes()
+    assert len(gallery.enroll("ada", [people / "missing.png"]).rejected) == 1
+    assert gallery.enroll("bob", []).added == 0
+    assert gallery.identities() == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are not UTF-8")
+def test_photo_whose_file_name_is_not_utf8_is_usable(gallery: Gallery, people: Path) -> None:
+    photo = Path(os.fsdecode(os.fsencode(people) + b"/caf\xe9.png"))
+    shutil.copy(people / "p00" / "0.png", photo)
+    assert gallery.enroll("ada", [photo, people / "p00" / "1.png"]).added == 2
+
+
+def test_photo_enrolled_elsewhere_at_the_same_moment_is_rejected(path: Path, people: Path) -> None:
+    photos = sorted((people / "p00").iterdir())[:2]
+    slow, toy = Meanwhile(), ToyExtractor()
+    with Gallery.open(path, slow) as gallery, Gallery.open(path, toy) as other:
+        slow.happens = lambda: other.enroll("bob", photos[:1])
+        result = gallery.enroll("ada", photos)
+        assert result.added == 1
+        assert [rejected.path for rejected in result.rejected] == photos[:1]
+        assert gallery.identities() == [("ada", 1), ("bob", 1)]
+
+
+def test_same_photo_of_same_person_elsewhere_at_the_same_moment(path: Path, people: Path) -> None:
+    photos = sorted((people / "p00").iterdir())[:2]
+    slow, toy = Meanwhile(), ToyExtractor()
+    with Gallery.open(path, slow) as gallery, Gallery.open(path, toy) as other:
+        slow.happens = lambda: other.enroll("ada", photos[:1])
+        result = gallery.enroll("ada", photos)
+    assert (result.added, result.already, result.rejected) == (1, 1, ())
+
+
+def test_gallery_of_another_model_is_refused(gallery: Gallery, people: Path, path: Path) -> None:
+    gallery.enroll("ada", sorted((people / "p00").iterdir()))
+    with pytest.raises(ForeignModelError, match="another model"):
+        Gallery.open(path, ToyExtractor("other"))
+    with Gallery.open(path, ToyExtractor()) as again:
+        assert again.identities() == [("ada", 5)]
+
+
+@pytest.mark.parametrize("use", ["enroll", "search"])
+def test_gallery_bound_to_another_model_after_opening_is_refused(
+    gallery: Gallery, people: Path, path: Path, toy: ToyExtractor, use: str
+) -> None:
+    with Gallery.open(path, ToyExtractor("other")) as other:
+        other.enroll("ada", [people / "p00" / "0.png"])
+    with pytest.raises(ForeignModelError, match="another model"):
+        gallery.enroll("bob", [people / "p01" / "0.png"]) if use == "enroll" else nearest(gallery, toy)
+
+
+def test_threshold_of_the_model_does_not_make_it_another(gallery: Gallery, people: Path, path: Path) -> None:
+    gallery.enroll("ada", [people / "p00" / "0.png"])
+    with Gallery.open(path, ToyExtractor(threshold=0.9)) as again:
+        assert again.identities() == [("ada", 1)]
+
+
+def test_missing_gallery_is_made_only_when_asked(path: Path, toy: ToyExtractor) -> None:
+    with pytest.raises(GalleryError, match="no gallery here"):
+        Gallery.open(path, toy, create=False)
+    assert not path.exists()
+    Gallery.open(path, toy).close()
+    assert path.exists()
+
+
+def test_empty_gallery_has_no_neighbours(gallery: Gallery, toy: ToyExtractor) -> None:
+    assert nearest(gallery, toy) == []
+
+
+def test_index_follows_own_and_foreign_changes(
+    gallery: Gallery, people: Path, path: Path, toy: ToyExtractor
+) -> None:
+    gallery.enroll("ada", [people / "p00" / "0.png"])
+    assert nearest(gallery, toy, 9) == ["ada"]
+    gallery.enroll("bob", [people / "p01" / "0.png"])
+    assert sorted(nearest(gallery, toy, 9)) == ["ada", "bob"]
+    with Store(path) as other:
+        other.rename("ada", "cleo")
+        assert sorted(nearest(gallery, toy, 9)) == ["bob", "cleo"]
+        other.remove("bob")
+    assert nearest(gallery, toy, 9) == ["cleo"]
+
+
+def test_index_is_built_once_per_change(
+    gallery: Gallery, people: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[int] = []
+    build = Index.build
+    monkeypatch.setattr(
+        Index, "build", lambda templates: built.append(len(templates.ids)) or build(templates)
+    )
+    for number in range(2):
+        gallery.enroll("ada", [people / "p00" / f"{number}.png"])
+        nearest(gallery, toy)
+        nearest(gallery, toy)
+    assert built == [1, 2]
+
+
+def test_names_are_stored_in_one_unicode_form(gallery: Gallery, people: Path) -> None:
+    one, two = sorted((people / "p00").iterdir())[:2]
+    assert gallery.enroll("Zoe\u0308", [one]).identity == "Zo\u00eb"
+    result = gallery.enroll("Zo\u00eb", [one, two])
+    assert (result.added, result.already) == (1, 1)
+    assert gallery.identities() == [("Zo\u00eb", 2)]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "a\nb", "\x1b[2J", "a\x00b", "\udcff", "\u202eada", "\u2028", "x" * 201]
+)
+def test_name_that_cannot_be_shown_is_refused(gallery: Gallery, people: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        gallery.enroll(name, [people / "p00" / "0.png"])
+    assert gallery.identities() == []

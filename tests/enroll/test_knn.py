@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from enroll.decision import Candidate
+from enroll.knn import Index
+from enroll.store import Templates
+
+
+def unit(rows: object) -> NDArray[np.float32]:
+    vectors = np.array(rows, np.float64)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def random_rows(seed: int, count: int, dim: int) -> NDArray[np.float32]:
+    return unit(np.random.default_rng(seed).normal(size=(count, dim)))
+
+
+def templates(names: list[str], vectors: NDArray[np.float32]) -> Templates:
+    return Templates(np.arange(1, len(names) + 1), np.array(names, object), vectors)
+
+
+def oracle(searched: Templates, query: NDArray[np.float32], people: int) -> list[Candidate]:
+    """The definition: every template by distance, identity and id; the first of each identity."""
+    rows = []
+    for key, identity, vector in zip(searched.ids, searched.identities, searched.vectors, strict=True):
+        difference = vector.astype(np.float64) - query.astype(np.float64)
+        rows.append((math.sqrt((difference**2).sum()), identity, int(key)))
+    found: list[Candidate] = []
+    for distance, identity, _ in sorted(rows):
+        if identity not in [candidate.identity for candidate in found]:
+            found.append(Candidate(identity, distance))
+    return found[:people]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 128, 300])
+@pytest.mark.parametrize("people", [1, 3, 50])
+def test_same_as_oracle(dim: int, people: int) -> None:
+    names = [f"p{number}" for number in np.random.default_rng(1).integers(0, 20, 200)]
+    searched = templates(names, random_rows(2, 200, dim))
+    queries = np.concatenate([random_rows(3, 10, dim), searched.vectors[:5]])
+    assert Index.build(searched).nearest_people(queries, people) == [
+        oracle(searched, query, people) for query in queries
+    ]
+
+
+@st.composite
+def tied_galleries(draw: st.DrawFn) -> tuple[Templates, NDArray[np.float32]]:
+    """Few directions, so that most templates are duplicates or the last bit away from one."""
+    component = st.sampled_from([-1.0, 0.0, 1.0])
+    direction = st.tuples(component, component, component).filter(any)
+    entry = st.tuples(st.sampled_from("abcdefgh"), direction, st.sampled_from([-1.0, 0.0, 1.0]))
+    entries = draw(st.lists(entry, min_size=1, max_size=60))
+    vectors = unit([direction for _, direction, _ in entries])
+    nudged = np.nextafter(vectors, np.array([[nudge] for *_, nudge in entries], np.float32))
+    queries = unit(draw(st.lists(direction, min_size=1, max_size=4)))
+    return templates([name for name, *_ in entries], np.where(vectors == 0, vectors, nudged)), queries
+
+
+@settings(deadline=None, max_examples=60)
+@given(tied_galleries(), st.integers(1, 9))
+def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]], people: int) -> None:
+    searched, queries = gallery
+    assert Index.build(searched).nearest_people(queries, people) == [
+        oracle(searched, query, people) for query in queries
+    ]
+
+
+def test_ties_are_by_name_also_beyond_the_first_count() -> None:
+    same = random_rows(4, 1, 16)
+    names = [f"p{number:03d}" for number in range(200)][::-1]  # the first by name has the last id
+    index = Index.build(templates(names, same.repeat(200, axis=0)))
+    expected = [Candidate("p000", 0.0), Candidate("p001", 0.0)]
+    assert index.nearest_people(same, 2) == [expected]
+
+
+def test_ties_are_by_name_where_search_stops_between_equals() -> None:
+    near, far = unit([1.0, 0.0]), unit([0.0, 1.0])
+    vectors = np.stack([near, *[far] * 100])
+    index = Index.build(templates(["me", *[f"p{number:03d}" for number in range(100)][::-1]], vectors))
+    assert [person.identity for person in index.nearest_people(near[None], 3)[0]] == ["me", "p000", "p001"]
+
+
+def test_identical_vector_is_at_distance_exactly_zero() -> None:
+    vectors = random_rows(5, 300, 128)
+    index = Index.build(templates([f"p{number}" for number in range(300)], vectors))
+    assert [found[0] for found in index.nearest_people(vectors, 1)] == [
+        Candidate(f"p{number}", 0.0) for number in range(300)
+    ]
+
+
+def test_distances_below_single_precision_are_told_apart() -> None:
+    query = unit([1.0, 0.0])
+    farther, nearer = np.float32([1.0, 2e-6]), np.float32([1.0, 1e-6])
+    index = Index.build(templates(["ada", "bob"], np.stack([farther, nearer])))
+    assert [person.identity for person in index.nearest_people(query[None], 2)[0]] == ["bob", "ada"]
+
+
+def test_answers_are_identical_alone_and_in_any_batch() -> None:
+    index = Index.build(templates([f"p{number % 70}" for number in range(700)], random_rows(6, 700, 128)))
+    queries = random_rows(7, 65, 128)
+    together = index.nearest_people(queries, 5)
+    assert [index.nearest_people(query[None], 5)[0] for query in queries] == together
+    order = np.random.default_rng(8).permutation(65)
+    assert index.nearest_people(queries[order], 5) == [together[row] for row in order]
+
+
+def test_one_person_with_many_templates_hides_no_one() -> None:
+    rng = np.random.default_rng(9)
+    crowd = unit(np.array([1.0, 0, 0]) + rng.normal(0, 0.01, (2000, 3)))
+    others = unit([[0.0, 1, 0], [0.0, 0.5, 1], [0.0, -1, -1]])
+    searched = templates(["crowd"] * 2000 + ["a", "b", "c"], np.concatenate([crowd, others]))
+    query = unit([1.0, 0.1, 0.0])
+    (found,) = Index.build(searched).nearest_people(query[None], 4)
+    assert [person.identity for person in found] == ["crowd", "a", "b", "c"]
+    assert found == oracle(searched, query, 4)
+
+
+def test_fewer_people_than_asked_for() -> None:
+    index = Index.build(templates(["ada", "ada", "bob"], random_rows(10, 3, 8)))
+    (found,) = index.nearest_people(random_rows(11, 1, 8), 5)
+    assert sorted(person.identity for person in found) == ["ada", "bob"]
+
+
+def test_empty_gallery_and_no_queries() -> None:
+    empty = Index.build(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 8), np.float32)))
+    assert empty.nearest_people(random_rows(12, 3, 8), 5) == [[], [], []]
+    one = Index.build(templates(["ada"], random_rows(13, 1, 8)))
+    assert one.nearest_people(np.empty((0, 8), np.float32), 5) == []
+
+
+def test_candidates_are_plain_python() -> None:
+    index = Index.build(templates(["ada"], random_rows(14, 1, 8)))
+    ((candidate,),) = index.nearest_people(random_rows(15, 1, 8), 1)
+    assert type(candidate.identity) is str
+    assert type(candidate.distance) is float

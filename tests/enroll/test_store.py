@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder import errors
+from enroll import store as store_module
+from enroll.store import NewTemplate, Store
+
+DIM = 16
+MODEL = "f" * 64
+
+
+def template(photo: str) -> NewTemplate:
+    digest = hashlib.sha256(photo.encode()).digest()
+    vector = np.random.default_rng(list(digest)).normal(size=DIM).astype(np.float32)
+    return NewTemplate(photo, digest, vector / np.linalg.norm(vector))
+
+
+def open_store(path: Path) -> Store:
+    store = Store(path, create=True)
+    store.bind(MODEL, DIM)
+    return store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with open_store(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("synchronous", 3),  # EXTRA: FULL does not sync the folder after the journal is unlinked
+        ("secure_delete", 1),
+        ("trusted_schema", 0),
+        ("foreign_keys", 1),
+        ("cell_size_check", 1),
+    ],
+)
+def test_pragmas_are_in_force(store: Store, pragma: str, value: int) -> None:
+    assert store._connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
+def test_what_was_added_is_read_back(store: Store, path: Path) -> None:
+    photos = [template("Fotos/Zoë 1.png"), template("Fotos/Zoë 2.png")]
+    assert store.add("Zoë", photos) == 2
+    assert store.add("bob", [template("b.png")]) == 1
+    with Store(path) as again:
+        read = again.templates()
+        assert list(read.identities) == ["Zoë", "Zoë", "bob"]
+        assert read.ids.tolist() == sorted(set(read.ids.tolist()))
+        np.testing.assert_array_equal(read.vectors[:2], [photo.vector for photo in photos])
+        assert (read.ids.dtype, read.vectors.dtype) == (np.int64, np.float32)
+        assert again.identities() == [("Zoë", 2), ("bob", 1)]
+        assert again.model() == (MODEL, DIM)
+        assert again.owner(photos[0].digest) == "Zoë"
+        assert again.owner(template("c.png").digest) is None
+
+
+def test_new_gallery_is_empty(path: Path) -> None:
+    with Store(path, create=True) as store:
+        assert store.model() is None
+        assert store.identities() == []
+        assert len(store.templates().ids) == 0
+
+
+def test_same_photo_again_changes_nothing(store: Store) -> None:
+    store.add("ada", [template("a.png")])
+    assert store.add("ada", [template("a.png"), template("b.png"), template("b.png")]) == 1
+    assert store.identities() == [("ada", 2)]
+
+
+def test_conflict_leaves_nothing_behind(store: Store, path: Path) -> None:
+    store.add("ada", [template("a.png")])
+    before = path.read_bytes()
+    with pytest.raises(errors.PhotoConflictError, match=r"a\.png: already enrolled as 'ada'"):
+        store.add("bob", [template("b.png"), template("a.png")])
+    assert path.read_bytes() == before
+    assert store.identities() == [("ada", 1)]
+    assert store.add("bob", [template("b.png")]) == 1
+
+
+def test_remove_erases_only_that_person(store: Store, path: Path) -> None:
+    for name in ("ada", "secretive-bob", "cleo"):
+        store.add(name, [template(f"{name} {number}.png") for number in range(20)])
+    assert store.remove("secretive-bob") == 20
+    assert store.identities() == [("ada", 20), ("cleo", 20)]
+    content = path.read_bytes()
+    for number in range(20):
+        gone, kept = template(f"secretive-bob {number}.png"), template(f"ada {number}.png")
+        assert kept.digest in content
+        assert kept.vector.tobytes() in content
+        assert gone.digest not in content
+        assert gone.vector.tobytes() not in content
+    assert b"secretive-bob" not in content
+
+
+def test_ids_are_never_used_again(store: Store) -> None:
+    store.add("ada", [template("a.png")])
+    store.add("bob", [template("b.png")])
+    highest = store.templates().ids.max()
+    store.remove("bob")
+    store.add("cleo", [template("b.png")])
+    assert store.templates().ids.tolist()[1:] == [highest + 1]
+
+
+def test_rename(store: Store) -> None:
+    store.add("ada", [template("a.png")])
+    store.add("bob", [template("b.png")])
+    store.rename("ada", "Ada Lovelace")
+    assert store.identities() == [("Ada Lovelace", 1), ("bob", 1)]
+    assert store.owner(template("a.png").digest) == "Ada Lovelace"
+    with pytest.raises(errors.UsageError, match="'bob' is already enrolled"):
+        store.rename("Ada Lovelace", "bob")
+    assert store.identities() == [("Ada Lovelace", 1), ("bob", 1)]
+
+
+@pytest.mark.parametrize("change", [Store.remove, partial(Store.rename, new="cleo")])
+def test_unknown_name_gets_a_hint(store: Store, change: Callable[[Store, str], object]) -> None:
+    store.add("Ada", [template("a.png")])
+    with pytest.raises(errors.UnknownIdentityError, match=r"no one is called 'ada'.*did you mean 'Ada'"):
+        change(store, "ada")
+    with pytest.raises(errors.UnknownIdentityError, match="embed gallery list"):
+        change(store, "bob")
+
+
+@pytest.mark.parametrize(("fingerprint", "dim"), [("e" * 64, DIM), (MODEL, DIM + 1)])
+def test_other_model_is_refused(store: Store, fingerprint: str, dim: int) -> None:
+    store.bind(MODEL, DIM)
+    with pytest.raises(errors.ForeignModelError, match="another model"):
+        store.bind(fingerprint, dim)
+    assert store.model() == (MODEL, DIM)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        np.ones(DIM - 1) / np.sqrt(DIM - 1),
+        np.ones(DIM + 1) / np.sqrt(DIM + 1),
+        [],
+        np.zeros(DIM),
+        2 * np.eye(DIM)[0],
+        1e30 * np.eye(DIM)[0],
+        np.full(DIM, np.nan),
+        np.full(DIM, np.inf),
+    ],
+)
+def test_unusable_vector_in_the_file_is_refused(store: Store, path: Path, content: list[float]) -> None:
+    store.add("ada", [template("a.png"), template("b.png")])
+    with closing(sqlite3.connect(path)) as other, other:
+        vector = np.array(content, "<f4").tobytes()
+        other.execute("UPDATE template SET vector = ? WHERE photo = 'b.png'", (vector,))
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db: broken: a template is not"):
+        store.templates()
+
+
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("content", [b"x", b"# Notes\n" * 2000, bytes(range(256)) * 64])
+def test_file_that_is_no_database_is_refused_untouched(path: Path, content: bytes, create: bool) -> None:
+    path.write_bytes(content)
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
+        Store(path, create)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kept", [60, 3000, 4096, 12288, -4096, -2000])
+def test_truncated_gallery_is_refused(store: Store, path: Path, kept: int) -> None:
+    store.add("ada", [template(f"{number}.png") for number in range(100)])
+    store.close()
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"), Store(path) as broken:
+        broken.templates()
+
+
+def test_zero_length_gallery_is_not_an_empty_one(path: Path) -> None:
+    path.touch()
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
+        Store(path)
+    assert path.read_bytes() == b""
+
+
+def test_flipped_bit_is_never_a_crash(store: Store, path: Path) -> None:
+    store.add("ada", [template("a.png"), template("b.png")])
+    store.close()
+    content = path.read_bytes()
+    crashes = []
+    for position in [at for at, byte in enumerate(content) if byte][::3]:
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x80]) + content[position + 1 :])
+        try:
+            with Store(path) as broken:
+                names = [*broken.templates().identities, *(name for name, _ in broken.identities())]
+            if not all(isinstance(name, str) for name in names):
+                crashes.append((position, names))
+        except errors.GalleryError:
+            pass
+        except Exception as error:
+            crashes.append((position, repr(error)))
+    assert crashes == []
+
+
+def test_missing_gallery_is_not_made_by_reading(path: Path) -> None:
+    with pytest.raises(errors.GalleryError, match="embed enroll"):
+        Store(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["", "missing/gallery.db"])
+def test_place_that_cannot_hold_a_gallery(tmp_path: Path, name: str) -> None:
+    with pytest.raises(errors.GalleryError, match="cannot be opened"):
+        Store(tmp_path / name, create=True)
+
+
+def test_reading_never_writes(store: Store, path: Path) -> None:
+    store.add("ada", [template("a.png")])
+    store.close()
+    os.utime(path, ns=(10**18, 10**18))
+    before = path.read_bytes()
+    with Store(path) as opened:
+        opened.bind(MODEL, DIM)
+        opened.check_model(MODEL, DIM)
+        opened.templates()
+        opened.identities()
+        opened.owner(template("a.png").digest)
+        opened.changes()
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, 10**18)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments"),
+    [("add", ("bob", [template("b.png")])), ("remove", ("ada",)), ("rename", ("ada", "bob"))],
+)
+def test_two_stores_see_each_others_changes(
+    store: Store, path: Path, change: str, arguments: tuple[object, ...]
+) -> None:
+    store.add("ada", [template("a.png")])
+    with Store(path) as other:
+        before = store.changes(), other.changes()
+        assert (store.changes(), other.changes()) == before
+        getattr(other, change)(*arguments)
+        assert store.changes() != before[0]
+        assert other.changes() != before[1]
+        assert store.identities() == other.identities() != [("ada", 1)]
+
+
+@pytest.mark.parametrize("name", ["with space.db", "Zoë 名.db", "100%20?#.db", "file:x.db", ":memory:"])
+def test_any_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_store(Path(name)) as store:
+        store.add("ada", [template("a.png")])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with Store(name) as store:
+        assert store.identities() == [("ada", 1)]
+
+
+def enroll_many(path: Path, worker: int) -> int:
+    with Store(path) as store:
+        own = sum(store.add(f"p{worker}{step}", [template(f"{worker} {step}")]) for step in range(5))
+        return own + sum(store.add("shared", [template(f"{worker} {step} s")]) for step in range(5))
+
+
+SPAWNED = partial(ProcessPoolExecutor, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, SPAWNED], ids=["threads", "processes"])
+def test_many_writers_lose_nothing(store: Store, path: Path, pool: Callable[[int], Executor]) -> None:
+    with pool(3) as executor:
+        assert list(executor.map(partial(enroll_many, path), range(3))) == [10, 10, 10]
+    own = [(f"p{worker}{step}", 1) for worker in range(3) for step in range(5)]
+    assert store.identities() == [*own, ("shared", 15)]
+    assert len(store.templates().ids) == 30
+
+
+def test_writer_gives_up_after_waiting_and_readers_do_not_wait(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_WAIT", 0.05)
+    with Store(path) as waiting, store._transaction():
+        assert waiting.identities() == []
+        with pytest.raises(errors.GalleryError, match="locked"):
+            waiting.add("ada", [template("a.png")])
+    assert store.identities() == []
