@@ -100,7 +100,7 @@ def test_resumed_run_ends_like_an_unbroken_one(head: str, batch: int, small_peop
 
 def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from tests.conftest import SMALL; from dataclasses import replace;"
+        "import sys; from tests.conftest import SMALL; from dataclasses import replace;"
         "from embedder.training.run import train;"
         "train(sys.argv[1], sys.argv[2], replace(SMALL, keep_trained=True, epochs=40))"
     )
@@ -204,7 +204,7 @@ def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_p
 def test_divergence_stops_with_advice(rate: float, small_people: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("embedder.config.TrainConfig.__post_init__", lambda self: None)
     config = replace(TRAINED, learning_rate=rate, warmup=0, epochs=30, center_weight=10.0, center_rate=0.0)
-    with pytest.raises(DivergedError, match="training diverged.*--learning-rate ten times smaller"):
+    with pytest.raises(DivergedError, match=r"training diverged.*--learning-rate ten times smaller"):
         train(small_people, tmp_path / "m", config)
 
 
