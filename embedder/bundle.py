@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,34 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _MAX_MANIFEST = 4 * 2**20
 _MAX_FILE = 2**32
+_KINDS: dict[Any, Any] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "dict[str, Any]": dict,
+    "Threshold | None": (dict, type(None)),
+}
 _PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A distance, and the searches it rests on.
+    """A distance, and what it rests on.
 
     Attributes:
         distance: a face is someone's if it is at most this far from their template.
-        target_fpir: share of strangers it was meant to name.
-        searches: non-mated searches it was chosen on.
-        gallery_identities: people in the galleries of those searches; FPIR grows with them.
-        fpir_upper: 95 % upper bound of the share of strangers named, from those searches.
+        target_fpir: share of strangers it is meant to name at most.
+        gallery_identities: people in the gallery it is meant for; FPIR grows with them.
+        searches: photos of strangers it was estimated from.
+        people: strangers they belong to.
     """
 
     distance: float
     target_fpir: float
-    searches: int
     gallery_identities: int
-    fpir_upper: float
+    searches: int
+    people: int
 
 
 @dataclass(frozen=True)
@@ -186,21 +194,7 @@ def _canonical(content: object) -> bytes:
 def _parse(content: dict[str, Any]) -> Manifest:
     digest = content.pop("digest", None)
     content.pop("format")
-    _check_fields(
-        content,
-        {
-            "trunk": str,
-            "head": str,
-            "input_size": int,
-            "crop": str,
-            "mirror": bool,
-            "dim": int,
-            "extractor": str,
-            "weights": str,
-            "threshold": (dict, type(None)),
-            "training": dict,
-        },
-    )
+    _check_fields(content, {item.name: _KINDS[item.type] for item in fields(Manifest)})
     if not isinstance(digest, str):
         raise ValueError("expected a digest")
     if not 16 <= content["input_size"] <= 1024:
@@ -217,16 +211,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
 
 
 def _threshold(content: dict[str, Any]) -> Threshold:
-    _check_fields(
-        content,
-        {
-            "distance": float,
-            "target_fpir": float,
-            "searches": int,
-            "gallery_identities": int,
-            "fpir_upper": float,
-        },
-    )
+    _check_fields(content, {item.name: _KINDS[item.type] for item in fields(Threshold)})
     threshold = Threshold(**content)
     if not (math.isfinite(threshold.distance) and 0 <= threshold.distance <= 2):
         raise ValueError(f"threshold: expected a distance from 0 to 2, got {threshold.distance}")

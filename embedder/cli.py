@@ -171,9 +171,9 @@ def describe_training(manifest: Manifest) -> list[str]:
         lines.append("No threshold, since no one was held out; identify needs --threshold")
     else:
         lines.append(
-            f"Threshold {threshold.distance:.3f}, from {threshold.searches} searches by strangers in "
-            f"galleries of {threshold.gallery_identities} people; FPIR there is at most "
-            f"{threshold.fpir_upper:.3f} (95 %), more in a larger gallery"
+            f"First threshold {threshold.distance:.3f}: an estimate, from {threshold.searches} photos of "
+            f"{threshold.people} people it has not met, meant to name {100 * threshold.target_fpir:g} % of "
+            f"strangers in a gallery of {threshold.gallery_identities} people"
         )
     return lines
 

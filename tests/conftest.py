@@ -37,7 +37,7 @@ class ToyExtractor:
             dim=48,
             extractor=hashlib.sha256(name.encode()).hexdigest(),
             weights=hashlib.sha256(name.encode()).hexdigest(),
-            threshold=None if threshold is None else Threshold(threshold, 0.01, 100, 10, 0.03),
+            threshold=None if threshold is None else Threshold(threshold, 0.01, 10, 100, 10),
         )
         self.embedded: list[int] = []  # pictures per call, for tests that count
 

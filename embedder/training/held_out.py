@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedder.bundle import Threshold
-from embedder.metrics import (
-    Searches,
-    fpir_upper_bound,
-    leave_one_out,
-    squared_distances,
-    threshold_at_fpir,
-)
+from embedder.metrics import Searches, leave_one_out, squared_distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
 
 
 @dataclass(frozen=True, order=True)
@@ -48,38 +45,39 @@ def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: 
 
 
 def first_threshold(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.int32],
-    unseen: NDArray[np.intp],
-    target_fpir: float,
+    vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float, gallery: int
 ) -> Threshold | None:
-    """Choose the largest distance that keeps people the model has not met from being named.
+    """Estimate the distance at which a share `target_fpir` of strangers is named in a gallery of some size.
 
-    Each photo of theirs is searched for in a gallery of everyone else, those who were learned from too: FPIR
-    grows with the gallery, and a gallery of only the few who were held out would promise too much. With
-    fewer than 1 / target searches not one may pass; the bound says what that proves.
+    The held-out people are few, so their searches alone say nothing about one stranger in a hundred in a
+    gallery of twenty. Instead the distances from each photo to each other person's nearest photo are taken
+    as log-normal with distribution function F, and the gallery's people as independent:
+    FPIR(t) = 1 - (1 - F(t))^gallery. See docs/decisions/003.
 
     Args:
-        vectors: (n, dim) unit rows of all photos.
+        vectors: (n, dim) unit rows, of people who were not learned from.
         labels: (n,) identity of each.
-        unseen: rows of people who were not learned from.
-        target_fpir: share of those searches that may pass.
+        target_fpir: share of strangers that may be named.
+        gallery: people in the gallery it is meant for.
 
     Returns:
-        None if there is no such search.
+        None if there are fewer than two people.
     """
-    if not len(unseen) or len(np.unique(labels)) < 2:
+    people, inverse = np.unique(labels, return_inverse=True)
+    if len(people) < 2:
         return None
-    squared = squared_distances(vectors[unseen], vectors)
-    squared[labels[unseen][:, None] == labels[None]] = np.inf
-    non_mated = np.sqrt(squared.min(axis=1))
-    distance = max(0.0, threshold_at_fpir(non_mated, target_fpir))
+    squared = squared_distances(vectors, vectors)
+    nearest = np.stack([squared[:, labels == person].min(axis=1) for person in people], axis=1)
+    strangers = np.arange(len(people)) != inverse[:, None]
+    logarithms = np.log(np.maximum(np.sqrt(nearest[strangers]), _NO_DISTANCE))
+    quantile = NormalDist().inv_cdf(1 - (1 - target_fpir) ** (1 / gallery))
+    distance = float(np.exp(logarithms.mean() + quantile * logarithms.std()))
     return Threshold(
         distance=min(distance, 2.0),
         target_fpir=target_fpir,
-        searches=len(non_mated),
-        gallery_identities=len(np.unique(labels)) - 1,
-        fpir_upper=fpir_upper_bound(len(non_mated), int((non_mated <= distance).sum())),
+        gallery_identities=gallery,
+        searches=len(labels),
+        people=len(people),
     )
 
 

@@ -153,8 +153,10 @@ def _save(
     check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
     # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
     unseen = split.held_out if outcome.best_epoch else np.arange(len(photos.labels))
-    vectors = compiled.embed(list(photos.chips))
-    threshold = first_threshold(vectors, photos.labels, unseen, config.target_fpir)
+    vectors = compiled.embed(list(photos.chips[unseen]))
+    threshold = first_threshold(
+        vectors, photos.labels[unseen], config.target_fpir, gallery=len(photos.identities)
+    )
     manifest = replace(manifest, threshold=threshold)
     save_bundle(model, manifest, extractor, weights)
     return manifest

@@ -45,7 +45,9 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
     if weights is not None:
         raise UsageError(f"--trunk-weights: {name} brings its own weights; use it with imagenet:<name>")
     if input_size < SMALLEST:
-        raise UsageError(f"--input-size: {name} needs at least {SMALLEST} pixels (150 is its own), got {input_size}")
+        raise UsageError(
+            f"--input-size: {name} needs at least {SMALLEST} pixels (150 is its own), got {input_size}"
+        )
     model = _network(name, input_size)
     model.set_weights(read_weights(_file_bytes()))
     return model

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ MADE = Manifest(
     dim=8,
     extractor=hashlib.sha256(EXTRACTOR).hexdigest(),
     weights=hashlib.sha256(WEIGHTS).hexdigest(),
-    threshold=Threshold(0.75, 0.01, 40, 3, 0.07),
+    threshold=Threshold(0.75, 0.01, 20, 40, 4),
     training={"people": 4, "note": "Zoë"},
 )
 
@@ -113,15 +113,9 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
         {"weights": None},
         {"threshold": {}},
         {"threshold": 0.5},
-        {
-            "threshold": {
-                "distance": -1.0,
-                "target_fpir": 0.1,
-                "searches": 1,
-                "gallery_identities": 1,
-                "fpir_upper": 1.0,
-            }
-        },
+        {"threshold": {**asdict(Threshold(-1.0, 0.01, 20, 40, 4))}},
+        {"threshold": {**asdict(Threshold(2.1, 0.01, 20, 40, 4))}},
+        {"threshold": {**asdict(Threshold(0.5, 0.01, 20, 40, 4)), "people": 0.5}},
         {"training": []},
         {"trunk": "DELETE"},
         {"extra": 1},

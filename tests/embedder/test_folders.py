@@ -49,8 +49,7 @@ def test_people_and_photos_sorted(tmp_path: Path) -> None:
         Sample(root / "bob" / "2.jpg", "bob"),
     )
     assert folder.rejected == ()
-    assert folder.identities == ("ada", "bob")
-    assert scan_folder(str(root)) == folder
+    assert folder.identities == ("ada", "bob") == scan_folder(str(root)).identities
 
 
 @given(st.permutations(["a/1", "a/2", "b/1", "é/1", "Z/1", "stray", "c/d/1", "c/1"]))
@@ -136,9 +135,8 @@ def test_litter_is_passed_over(tmp_path: Path) -> None:
     litter = ["Thumbs.db", "desktop.ini", "DESKTOP.INI", ".DS_Store", "._1.png", ".1.png.x8sd7"]
     root = touch(tmp_path, "ada/1.png", ".git/config", "__MACOSX/ada/1.png")
     touch(root, *litter, *(f"ada/{name}" for name in litter))
-    folder = scan_folder(root)
-    assert samples(folder) == [("ada", "1.png")]
-    assert folder.rejected == ()
+    assert samples(scan_folder(root)) == [("ada", "1.png")]
+    assert scan_folder(root).rejected == ()
 
 
 def test_people_without_photos(tmp_path: Path) -> None:

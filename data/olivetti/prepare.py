@@ -1,0 +1,10 @@
+"""Write this data set as a labelled folder: python data/olivetti/prepare.py DIR."""
+
+import sys
+from pathlib import Path
+
+from embedder.datasets import write_dataset
+
+if __name__ == "__main__":
+    people, photos = write_dataset("olivetti", Path(sys.argv[1]))
+    print(f"Wrote {photos} photos of {people} people to {sys.argv[1]}")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+
+import pytest
+
+from embedder import config
+from embedder.config import FINE_TUNING, FROM_SCRATCH, IdentifyConfig, ImageLimits, TrainConfig
+from embedder.errors import UsageError
+
+RANGES = [
+    ("center_weight", 0.0, 1e6, 1e-9),
+    ("center_rate", 0.0, 1.0, 1e-9),
+    ("learning_rate", 1e-12, 10.0, 1e-13),
+    ("warmup", 0, 10**9, 1),
+    ("epochs", 0, 10**6, 1),
+    ("batch_size", 2, 10**6, 1),
+    ("seed", 0, 2**32 - 1, 1),
+    ("input_size", 16, 1024, 1),
+    ("hold_out", 0.0, 0.9, 1e-9),
+    ("target_fpir", 1e-6, 0.5, 1e-9),
+]
+OPTIONAL = ["learning_rate", "epochs", "input_size", "trunk_weights"]
+CLASSES = [
+    thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)
+]
+
+
+@pytest.mark.parametrize(("name", "low", "high", "step"), RANGES)
+def test_the_ends_of_each_range(name: str, low: float, high: float, step: float) -> None:
+    for value in (low, high):
+        assert getattr(TrainConfig(**{name: value}), name) == value
+    for value in (low - step, high + max(step, high * 1e-9), math.nan, math.inf, -math.inf):
+        with pytest.raises(UsageError) as caught:
+            TrainConfig(**{name: value})
+        assert str(caught.value).startswith(f"--{name.replace('_', '-')}: expected a number from ")
+        assert str(caught.value).endswith(f", got {value}")
+
+
+def test_every_number_has_a_range() -> None:
+    numbers = {
+        field.name
+        for field in dataclasses.fields(TrainConfig)
+        if re.fullmatch(r"(int|float)( \| None)?", str(field.type))
+    }
+    assert numbers == {name for name, *_ in RANGES}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
+def test_none_only_where_it_means_something(name: str) -> None:
+    assert (getattr(TrainConfig(), name) is None) == (name in OPTIONAL)
+
+
+@pytest.mark.parametrize("crop", ["", "WHOLE", "face ", "both"])
+def test_crop(crop: str) -> None:
+    assert TrainConfig(crop="whole").crop == "whole"
+    with pytest.raises(UsageError, match=f"--crop: expected one of .*whole.*, got '{crop}'"):
+        TrainConfig(crop=crop)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_no_configuration_can_be_changed(kind: type) -> None:
+    thing = kind(1e-3, 1) if kind is config.Schedule else kind()
+    for field in dataclasses.fields(kind):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, field.name, 1)
+
+
+def test_each_option_of_training_is_explained() -> None:
+    explained = re.findall(r"^        (\w+): ", TrainConfig.__doc__ or "", re.MULTILINE)
+    assert explained == [field.name for field in dataclasses.fields(TrainConfig)]
+
+
+def test_the_defaults_that_the_design_promises() -> None:
+    assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
+    assert (TrainConfig().trunk, TrainConfig().head, TrainConfig().crop) == ("face-resnet", "center", "whole")
+    assert TrainConfig().target_fpir == 0.01
+    assert TrainConfig().mirror
+    assert not TrainConfig().keep_trained
+
+
+def test_defaults_lie_in_the_ranges_that_hold_for_options() -> None:
+    for schedule in (FINE_TUNING, FROM_SCRATCH):
+        TrainConfig(learning_rate=schedule.learning_rate, epochs=schedule.epochs)
+    assert FINE_TUNING.learning_rate < FROM_SCRATCH.learning_rate  # a pretrained trunk is moved carefully
+    assert IdentifyConfig().candidates >= 1
+    assert IdentifyConfig().margin >= 0
+    assert IdentifyConfig().batch_size >= 1

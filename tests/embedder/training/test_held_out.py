@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from embedder.training.held_out import Score, first_threshold, score
+
+
+def faces(people: int, photos: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around a direction per person."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(people, 16))
+    rows = np.repeat(means, photos, 0) + spread * rng.normal(size=(people * photos, 16))
+    vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return vectors.astype(np.float32), np.repeat(np.arange(people, dtype=np.int32), photos)
+
+
+def test_scores_compare_in_the_order_users_feel_them():
+    assert Score(0.9, 0.1, 0.1) > Score(0.8, 0.9, 9.0)
+    assert Score(0.9, 0.2, 0.1) > Score(0.9, 0.1, 9.0)
+    assert Score(0.9, 0.2, 2.0) > Score(0.9, 0.2, 1.0)
+    assert Score(0.9, 0.2, 2.0).shares == (0.9, 0.2)
+
+
+def test_tight_people_score_higher_than_loose_ones():
+    tight, loose = (score(*faces(5, 4, spread), 0.01) for spread in (0.1, 2.0))
+    assert tight.tpir == tight.rank1 == 1.0
+    assert loose < tight
+    assert loose.rank1 < 1.0
+
+
+def test_decidability_by_hand():
+    vectors, labels = faces(4, 3, 0.4)
+    d = np.linalg.norm(vectors[:, None].astype(float) - vectors[None], axis=2)
+    own, other = [], []
+    for i in range(12):
+        same = [d[i, j] for j in range(12) if labels[j] == labels[i] and j != i]
+        rest = [d[i, j] for j in range(12) if labels[j] != labels[i]]
+        own.append(min(same + rest))
+        other.append(min(rest))
+    expected = abs(np.mean(other) - np.mean(own)) / np.sqrt((np.var(other) + np.var(own)) / 2)
+    assert score(vectors, labels, 0.01).decidability == pytest.approx(expected)
+
+
+def test_threshold_by_hand():
+    vectors, labels = faces(4, 3, 0.4)
+    logarithms = [
+        np.log(
+            min(
+                np.linalg.norm(vectors[i].astype(float) - vectors[j])
+                for j in range(12)
+                if labels[j] == person
+            )
+        )
+        for i in range(12)
+        for person in range(4)
+        if person != labels[i]
+    ]
+    threshold = first_threshold(vectors, labels, 0.05, gallery=7)
+    assert threshold is not None
+    F = norm(np.mean(logarithms), np.std(logarithms)).cdf(np.log(threshold.distance))
+    assert pytest.approx(0.05, rel=1e-3) == 1 - (1 - F) ** 7
+    assert (threshold.target_fpir, threshold.gallery_identities) == (0.05, 7)
+    assert (threshold.searches, threshold.people) == (12, 4)
+
+
+def test_threshold_falls_with_the_target_and_the_gallery():
+    people = faces(6, 5, 0.4)
+    strict, loose = (first_threshold(*people, fpir, 20) for fpir in (0.01, 0.1))
+    small, large = (first_threshold(*people, 0.01, size) for size in (5, 500))
+    assert strict.distance < loose.distance
+    assert large.distance < small.distance
+
+
+def test_one_person_gives_no_threshold():
+    assert first_threshold(*faces(1, 5, 0.3), 0.01, 10) is None
+
+
+def test_copies_of_one_photo_under_two_names_do_not_break_it():
+    vectors, labels = faces(3, 4, 0.3)
+    vectors[4:8] = vectors[0:4]
+    threshold = first_threshold(vectors, labels, 0.01, 10)
+    assert 0 <= threshold.distance < 1
