@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from embedder.images import decode_image, load_image, resize_to_square
+from embedder.images import decode_image, load_image
 from tests.embedder.pictures import COLOURS, GREY, PICTURE, SAMPLES, encode, png, tiff
 
 ORIENTATIONS = range(1, 9)
@@ -258,41 +256,3 @@ def test_few_bits_of_grey(depth: int, row: bytes) -> None:
 def test_one_pixel(kind: str) -> None:
     image = decode(encode(Image.new("RGB", (1, 1), (255, 255, 255)), kind))
     assert image.tolist() == [[[255, 255, 255]]]
-
-
-@pytest.mark.parametrize("size", [1, 16, 17, 150])
-def test_a_picture_of_that_size_is_not_touched(size: int) -> None:
-    image = np.random.default_rng(size).integers(0, 256, (size, size, 3), np.uint8)
-    np.testing.assert_array_equal(resize_to_square(image, size), image)
-
-
-@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
-def test_a_very_thin_picture_becomes_a_line(shape: tuple[int, int]) -> None:
-    square = resize_to_square(np.full((*shape, 3), 200, np.uint8), 16)
-    lit = (square == 200).all(axis=2)
-    line = lit[7] if shape[0] == 1 else lit[:, 7]
-    assert line.all()
-    assert lit.sum() == 16
-    assert not square[~lit].any()
-
-
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64))
-def test_proportions_are_kept_and_the_picture_centered(height: int, width: int, size: int) -> None:
-    square = resize_to_square(np.full((height, width, 3), 200, np.uint8), size)
-    assert square.shape == (size, size, 3)
-    assert square.dtype == np.uint8
-    rows, columns = np.nonzero(square[:, :, 0])
-    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-    assert (square[top:bottom, left:right] == 200).all()
-    assert max(bottom - top, right - left) == size
-    assert abs(bottom - top - max(1, height * size / max(height, width))) <= 0.5
-    assert abs(right - left - max(1, width * size / max(height, width))) <= 0.5
-    assert abs(top - (size - bottom)) <= 1
-    assert abs(left - (size - right)) <= 1
-
-
-def test_enlarging_and_shrinking_keep_what_is_where() -> None:
-    for block in (8, 32):
-        square = resize_to_square(PICTURE, 3 * block)
-        middles = square[block::block, block // 2 :: block][:2]
-        np.testing.assert_allclose(middles.astype(int), COLOURS.astype(int), atol=3)

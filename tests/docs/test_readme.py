@@ -1,0 +1,89 @@
+"""What the README shows is what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from PIL import Image
+
+from embedder import errors
+from enroll import cli
+from tests.conftest import pattern
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+LINES = [line for kind, text in BLOCKS if not kind for line in text.splitlines()]
+COMMANDS = [
+    line.removeprefix("$ ").partition(" #")[0].strip() for line in LINES if re.match(r"(\$ )?embed ", line)
+]
+TARGETS = [line.split()[1] for line in LINES if line.startswith("make ")]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_and_options_exist(line: str):
+    words = shlex.split(line)[1:]
+    command = typer.main.get_command(cli.app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    assert not getattr(command, "commands", None), f"no such command: {line}"
+    options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_targets_exist(target: str):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_options_named_in_the_text_exist():
+    command = typer.main.get_command(cli.app)
+    known = {"--help"}
+    stack = [command]
+    while stack:
+        entry = stack.pop()
+        stack += getattr(entry, "commands", {}).values()
+        known |= {name for parameter in entry.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(re.findall(r"`[^`\n]*?(--[a-z-]+)", README)) <= known
+
+
+def test_python_example_runs(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    (code,) = [text for kind, text in BLOCKS if kind == "python"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "embed-model").symlink_to(model)
+    for name, photo in (("crop.png", 0), ("a.jpg", 1), ("b.jpg", 2), ("photo.jpg", 1)):
+        Image.fromarray(pattern(50, photo)).save(tmp_path / name)
+    exec(code, {})
+    assert capsys.readouterr().out == "ada match\n"
+
+
+def test_exit_codes_are_those_of_the_errors():
+    table = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    codes = {
+        value.exit_code
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, errors.EmbedError)
+    }
+    assert codes | {0, cli.SOMEONE_UNKNOWN, 130} == table
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("data/*/*.md")})
+)
+def test_links_lead_somewhere(path: Path):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/decisions/*.md")))
+def test_files_named_in_decisions_exist(path: Path):
+    for target in re.findall(r"`((?:tests|scripts|embedder|enroll)/[\w/.]+)`", path.read_text()):
+        assert (ROOT / target).exists(), target

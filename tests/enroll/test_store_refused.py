@@ -1,0 +1,104 @@
+"""Files that are no gallery, or a broken one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder import errors
+from enroll.store import Store
+from tests.enroll.templates import DIM, open_store, template
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with open_store(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        np.ones(DIM - 1) / np.sqrt(DIM - 1),
+        np.ones(DIM + 1) / np.sqrt(DIM + 1),
+        [],
+        np.zeros(DIM),
+        2 * np.eye(DIM)[0],
+        1e30 * np.eye(DIM)[0],
+        np.full(DIM, np.nan),
+        np.full(DIM, np.inf),
+    ],
+)
+def test_unusable_vector_in_the_file_is_refused(store: Store, path: Path, content: list[float]) -> None:
+    store.add("ada", [template("a.png"), template("b.png")])
+    with closing(sqlite3.connect(path)) as other, other:
+        vector = np.array(content, "<f4").tobytes()
+        other.execute("UPDATE template SET vector = ? WHERE photo = 'b.png'", (vector,))
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db: broken: a template is not"):
+        store.templates()
+
+
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("content", [b"x", b"# Notes\n" * 2000, bytes(range(256)) * 64])
+def test_file_that_is_no_database_is_refused_untouched(path: Path, content: bytes, create: bool) -> None:
+    path.write_bytes(content)
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
+        Store(path, create)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("kept", [60, 3000, 4096, 12288, -4096, -2000])
+def test_truncated_gallery_is_refused(store: Store, path: Path, kept: int) -> None:
+    store.add("ada", [template(f"{number}.png") for number in range(100)])
+    store.close()
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"), Store(path) as broken:
+        broken.templates()
+
+
+def test_zero_length_gallery_is_not_an_empty_one(path: Path) -> None:
+    path.touch()
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
+        Store(path)
+    assert path.read_bytes() == b""
+
+
+def test_flipped_bit_is_never_a_crash(store: Store, path: Path) -> None:
+    store.add("ada", [template("a.png"), template("b.png")])
+    store.close()
+    content = path.read_bytes()
+    crashes = []
+    for position in [at for at, byte in enumerate(content) if byte][::3]:
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x80]) + content[position + 1 :])
+        try:
+            with Store(path) as broken:
+                names = [*broken.templates().identities, *(name for name, _ in broken.identities())]
+            if not all(isinstance(name, str) for name in names):
+                crashes.append((position, names))
+        except errors.GalleryError:
+            pass
+        except Exception as error:
+            crashes.append((position, repr(error)))
+    assert crashes == []
+
+
+def test_missing_gallery_is_not_made_by_reading(path: Path) -> None:
+    with pytest.raises(errors.GalleryError, match="embed enroll"):
+        Store(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("place", [".", "missing/gallery.db"])
+def test_place_that_cannot_hold_a_gallery(tmp_path: Path, place: str) -> None:
+    with pytest.raises(errors.GalleryError, match="cannot be opened"):
+        Store(tmp_path / place, create=True)
