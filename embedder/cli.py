@@ -49,8 +49,14 @@ class TerminalProgress(Progress):
             rich.TimeRemainingColumn(),
             rich.TextColumn("{task.fields[detail]}"),
         )
-        watched = self._console.is_terminal
-        with rich.Progress(*columns, console=self._console, transient=True, disable=not watched) as bars:
+        bars = rich.Progress(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+            redirect_stdout=sys.stdout.isatty(),  # answers that go to a file are not for the bar
+        )
+        with bars:
             task = bars.add_task(label, total=total, detail="")
             yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
 

@@ -77,23 +77,19 @@ class TrainConfig:
         Raises:
             UsageError: a value is out of its range.
         """
-        ranges: tuple[tuple[str, float | None, float, float], ...] = (
-            ("center_weight", self.center_weight, 0.0, 1e6),
-            ("center_rate", self.center_rate, 0.0, 1.0),
-            ("learning_rate", self.learning_rate, 1e-12, 10.0),
-            ("warmup", self.warmup, 0, 10**9),
-            ("epochs", self.epochs, 0, 10**6),
-            ("batch_size", self.batch_size, 2, 10**6),
-            ("seed", self.seed, 0, 2**32 - 1),
-            ("input_size", self.input_size, 16, 1024),
-            ("hold_out", self.hold_out, 0.0, 0.9),
-            ("target_fpir", self.target_fpir, 1e-6, 0.5),
+        _check_ranges(
+            self,
+            center_weight=(0.0, 1e6),
+            center_rate=(0.0, 1.0),
+            learning_rate=(1e-12, 10.0),
+            warmup=(0, 10**9),
+            epochs=(0, 10**6),
+            batch_size=(2, 10**6),
+            seed=(0, 2**32 - 1),
+            input_size=(16, 1024),
+            hold_out=(0.0, 0.9),
+            target_fpir=(1e-6, 0.5),
         )
-        for name, value, low, high in ranges:
-            if value is not None and not low <= value <= high:  # also refuses NaN
-                raise UsageError(
-                    f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
-                )
         if self.crop not in CROPS:
             raise UsageError(f"--crop: expected one of {', '.join(CROPS)}, got {self.crop!r}")
 
@@ -105,3 +101,20 @@ class IdentifyConfig:
     candidates: int = 5  # people listed per face: what a person can check at a glance
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
     batch_size: int = 32  # LiteRT's time per picture is flat from 8 upwards
+
+    def __post_init__(self) -> None:
+        """Refuse values no search can use.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        _check_ranges(self, candidates=(1, 1000), margin=(0.0, 2.0), batch_size=(1, 10**6))
+
+
+def _check_ranges(config: object, **ranges: tuple[float, float]) -> None:
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:  # also refuses NaN
+            raise UsageError(
+                f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
+            )

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from embedder.errors import FolderError
 
+# Characters that turn the direction of the text after them.
+_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
+
 LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
@@ -63,8 +66,8 @@ def scan_folder(root: str | Path) -> LabelledFolder:
     rejected: list[Rejected] = []
     owner: dict[str, Path] = {}
     for folder in _entries(root):
-        name = unicodedata.normalize("NFC", folder.name)
-        if not folder.is_dir():
+        name = normal_name(folder.name)
+        if not _is_folder(folder):
             rejected.append(
                 Rejected(folder, f"lies beside the people; expected {root.name}/<person>/<photos>")
             )
@@ -87,18 +90,23 @@ def scan_folder(root: str | Path) -> LabelledFolder:
     return LabelledFolder(root, tuple(samples), tuple(rejected))
 
 
+def normal_name(name: str) -> str:
+    """Give the one form of a name: Unicode NFC, without white space around it."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
 def name_problem(name: str) -> str | None:
     """Say why a text cannot be an identity's name, or None if it can.
 
     Control characters would let a name rewrite the terminal it is printed on; half a surrogate pair is a
     file name that is not UTF-8 and could not be stored.
     """
-    if not name.strip():
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
         return "an empty name; expected at least one visible character"
     if len(name) > 200:
         return f"a name of {len(name)} characters; at most 200 are kept"
     for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in "\u202d\u202e":
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS:
             return f"the name holds the character {character!r}, which cannot be shown; rename it"
     return None
 
@@ -112,7 +120,7 @@ def _photos(folder: Path, identity: str, root: Path) -> list[Sample | Rejected]:
         return [Rejected(folder, "an empty folder; expected photos of this person")]
     found: list[Sample | Rejected] = []
     for path in entries:
-        if path.is_dir():
+        if _is_folder(path):
             found.append(
                 Rejected(path, f"a folder inside {identity!r}; photos lie directly below their person")
             )
@@ -125,14 +133,26 @@ def _photos(folder: Path, identity: str, root: Path) -> list[Sample | Rejected]:
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir(), key=lambda path: path.name)
+        entries = sorted(folder.iterdir(), key=lambda path: (normal_name(path.name), path.name))
     except OSError as error:
         raise FolderError(f"{folder}: expected a folder that can be read: {error.strerror}") from error
     return [path for path in entries if not path.name.startswith(".") and path.name.lower() not in LITTER]
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a link to a name no file can have, a folder that may not be entered
+        return False
+
+
 def _leads_outside(path: Path, root: Path) -> bool:
     try:
-        return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())
+        if not path.is_symlink():
+            return False
+    except OSError:  # reading it will say why
+        return False
+    try:
+        return not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a link in a circle
         return True

@@ -24,7 +24,7 @@ class Decision:
     Attributes:
         identity: the name, or None for unknown.
         reason: `match`; `too_far`: the nearest template is beyond the threshold; `ambiguous`: another
-            person is as near; `empty_gallery`.
+            person is within the margin; `empty_gallery`.
         distance: of the nearest template, None in an empty gallery.
         threshold: the largest distance at which a name is given.
         candidates: the nearest identities, nearest first.

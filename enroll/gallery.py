@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import ImageError, UsageError
-from embedder.folders import Rejected, name_problem
+from embedder.errors import ImageError, PhotoConflictError, UsageError
+from embedder.folders import Rejected, name_problem, normal_name
 from embedder.images import decode_image, read_image_file
 from enroll.decision import Candidate
 from enroll.store import NewTemplate, Store, conflict_reason
@@ -117,14 +117,23 @@ class Gallery:
         if chips:
             self._store.bind(self._extractor.fingerprint, self._extractor.dim)
             vectors = self._extractor.embed(list(chips.values()))
-            added = self._store.add(
-                name,
-                [
-                    NewTemplate(str(paths[digest]), digest, vector)
-                    for digest, vector in zip(chips, vectors, strict=True)
-                ],
-            )
-        return Enrolled(name, added, already + len(chips) - added, tuple(rejected))
+            fresh = [
+                NewTemplate(printable_path(paths[digest]), digest, vector)
+                for digest, vector in zip(chips, vectors, strict=True)
+            ]
+            added = self._add(name, fresh, rejected)
+            already += len(fresh) - added
+        return Enrolled(name, added, already, tuple(rejected))
+
+    def _add(self, name: str, templates: list[NewTemplate], rejected: list[Rejected]) -> int:
+        """Add what is still free; another process may have enrolled some of it under another name."""
+        while templates:
+            try:
+                return self._store.add(name, templates)
+            except PhotoConflictError as error:
+                rejected.append(Rejected(error.path, error.reason))
+                templates[:] = [entry for entry in templates if entry.photo != str(error.path)]
+        return 0
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `Index.nearest_people`."""
@@ -132,6 +141,8 @@ class Gallery:
 
         changes = self._store.changes()
         if self._index is None or self._index[0] != changes:
+            # It may have been new when it was opened, and been bound by another process since.
+            self._store.check_model(self._extractor.fingerprint, self._extractor.dim)
             self._index = (changes, Index.build(self._store.templates()))
         return self._index[1].nearest_people(queries, people)
 
@@ -140,13 +151,18 @@ class Gallery:
         return self._store.identities()
 
 
+def printable_path(path: Path) -> str:
+    """Give a path as text that can be stored, also one that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def checked_name(name: str) -> str:
     """Give the form of a name that is stored.
 
     Raises:
         UsageError: it cannot be shown or stored.
     """
-    name = unicodedata.normalize("NFC", name)
+    name = normal_name(name)
     if problem := name_problem(name):
         raise UsageError(f"{name!r}: {problem}")
     return name

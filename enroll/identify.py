@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,8 +121,11 @@ class Identifier:
     def _answers(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[FaceAnswer, ...]]:
         if not images:
             return []
-        found = self._gallery.nearest_people(self._extractor.embed(images), self._config.candidates)
+        listed = self._config.candidates
+        # Two at least are looked for: the rule compares the first two, whether they are listed or not.
+        found = self._gallery.nearest_people(self._extractor.embed(images), max(2, listed))
+        decisions = (decide(candidates, self.threshold, self._config.margin) for candidates in found)
         return [
-            (FaceAnswer(None, decide(candidates, self.threshold, self._config.margin)),)
-            for candidates in found
+            (FaceAnswer(None, replace(decision, candidates=decision.candidates[:listed])),)
+            for decision in decisions
         ]

@@ -43,22 +43,14 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
         GalleryError: another program's database, or a newer toolkit's.
         sqlite3.Error: the file is no database or cannot be written.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise GalleryError(f"{path}: expected a gallery, got another program's SQLite database")
-    if version > len(STEPS):
-        raise GalleryError(
-            f"{path}: made by a newer toolkit (format {version}, this one reads {len(STEPS)}); update"
-        )
+    connection.execute("BEGIN")  # what is read belongs together, whoever else makes this gallery just now
+    version = _version(connection, path)
+    connection.execute("ROLLBACK")
     if version == len(STEPS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have migrated while this one waited for the lock.
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for step in STEPS[version:]:
+        for step in STEPS[_version(connection, path) :]:  # fewer, if another process was first
             for statement in step:
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -67,3 +59,18 @@ def migrate(connection: sqlite3.Connection, path: object) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _version(connection: sqlite3.Connection, path: object) -> int:
+    """Give the number of steps the file has had, inside a transaction."""
+    version, application, tables = (
+        int(connection.execute(query).fetchone()[0])
+        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_schema")
+    )
+    if application != APPLICATION_ID and (application or version or tables):
+        raise GalleryError(f"{path}: expected a gallery, got another program's SQLite database")
+    if version > len(STEPS):
+        raise GalleryError(
+            f"{path}: made by a newer toolkit (format {version}, this one reads {len(STEPS)}); update"
+        )
+    return version

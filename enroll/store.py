@@ -21,6 +21,8 @@ from embedder.errors import (
 from enroll.migrations import migrate
 
 _WAIT = 30.0  # seconds for another process to finish writing
+_HEADER = 100  # bytes; SQLite writes over a shorter file
+_UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,11 @@ class Store:
         self.path = Path(path)
         if not create and not self.path.is_file():
             raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
+        if self.path.is_file() and (size := self.path.stat().st_size) < _HEADER and (size or not create):
+            raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; restore a copy")
         try:
-            self._connection = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None)
+            # Absolute, since SQLite takes ":memory:" and "" for something else.
+            self._connection = sqlite3.connect(self.path.absolute(), timeout=_WAIT, isolation_level=None)
         except sqlite3.Error as error:
             raise GalleryError(f"{path}: cannot be opened as a gallery: {error}") from error
         try:
@@ -82,7 +87,7 @@ class Store:
     def _set_up(self) -> None:
         with self._errors():
             for pragma in (
-                "synchronous = FULL",  # committed means on the disk
+                "synchronous = EXTRA",  # committed means on the disk, its folder too
                 "secure_delete = ON",  # erased means overwritten
                 "trusted_schema = OFF",  # a foreign file's triggers and views call nothing
                 "foreign_keys = ON",
@@ -105,7 +110,10 @@ class Store:
         """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
         with self._errors():
             row = self._connection.execute("SELECT fingerprint, dim FROM model").fetchone()
-        return None if row is None else (str(row[0]), int(row[1]))
+        if row is None:
+            return None
+        self._check(isinstance(row[0], str) and isinstance(row[1], int), "its model is not named")
+        return row[0], row[1]
 
     def check_model(self, fingerprint: str, dim: int) -> None:
         """Refuse a gallery that was made with another model; a new one is of any.
@@ -155,29 +163,35 @@ class Store:
 
         Raises:
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
+            ValueError: no templates, a vector of another length or not of unit length, or no model yet.
         """
+        vectors = np.array([template.vector for template in templates], "<f4")
+        dim = (self.model() or ("", 0))[1]
+        if vectors.shape != (len(templates), dim) or not vectors.size or not _are_unit(vectors):
+            raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {vectors.shape}")
         added = 0
         with self._transaction():
             for template in templates:
                 if (owner := self.owner(template.digest) or name) != name:
                     raise PhotoConflictError(template.photo, conflict_reason(owner))
             self._connection.execute("INSERT INTO identity (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
-            for template in templates:
-                vector = np.ascontiguousarray(template.vector, "<f4").tobytes()
+            for template, vector in zip(templates, vectors, strict=True):
                 added += self._connection.execute(
                     """INSERT INTO template (identity, photo, digest, vector)
                     SELECT id, ?, ?, ? FROM identity WHERE name = ? ON CONFLICT (digest) DO NOTHING""",
-                    (template.photo, template.digest, vector, name),
+                    (template.photo, template.digest, vector.tobytes(), name),
                 ).rowcount
         return added
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
         with self._errors():
-            return self._connection.execute(
+            rows = self._connection.execute(
                 """SELECT name, count(template.id) FROM identity
                 LEFT JOIN template ON template.identity = identity.id GROUP BY identity.id ORDER BY name"""
             ).fetchall()
+        self._check(all(isinstance(name, str) for name, _ in rows), "a name is not text")
+        return rows
 
     def remove(self, name: str) -> int:
         """Erase an identity and its templates.
@@ -228,11 +242,15 @@ class Store:
                 JOIN identity ON identity.id = template.identity ORDER BY template.id"""
             ).fetchall()
         dim = (self.model() or ("", 0))[1]
-        if any(len(row[2]) != 4 * dim for row in rows):
-            raise GalleryError(f"{self.path}: broken: a template is not {dim} numbers long; restore a copy")
+        self._check(
+            all(isinstance(row[2], bytes) and len(row[2]) == 4 * dim for row in rows),
+            f"a template is not {dim} numbers long",
+        )
+        self._check(
+            all(isinstance(row[0], int) and isinstance(row[1], str) for row in rows), "a name is not text"
+        )
         vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(len(rows), dim)
-        if not np.all(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3):  # also catches NaN
-            raise GalleryError(f"{self.path}: broken: a template is not of unit length; restore a copy")
+        self._check(_are_unit(vectors), "a template is not of unit length")
         return Templates(
             np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], object), vectors
         )
@@ -242,6 +260,10 @@ class Store:
         with self._errors():
             (elsewhere,) = self._connection.execute("PRAGMA data_version").fetchone()
         return elsewhere, self._connection.total_changes
+
+    def _check(self, sound: bool, problem: str) -> None:
+        if not sound:
+            raise GalleryError(f"{self.path}: broken: {problem}; restore a copy")
 
     def _no_such(self, name: str) -> UnknownIdentityError:
         names = [entry for entry, _ in self.identities()]
@@ -265,8 +287,13 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own words may be broken too
             raise GalleryError(f"{self.path}: the gallery cannot be used: {error}") from error
+
+
+def _are_unit(vectors: NDArray[np.float32]) -> bool:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return bool(np.all(np.abs(lengths - 1) < _UNIT))  # also refuses NaN
 
 
 def conflict_reason(owner: str) -> str:

@@ -45,7 +45,7 @@ class Probe:
         if answer == self.person:
             return "right", GREEN
         if answer is None:
-            return ("missed", GREY) if self.known else ("right: a stranger", GREEN)
+            return ("missed", GREY) if self.known else ("right", GREEN)
         return "wrong", RED
 
 
@@ -134,7 +134,7 @@ def print_table(tables: dict[str, list[Probe]]) -> None:
             f"  of {len(known)} photos of known people: right": str(known.count("right")),
             "    called unknown": str(known.count("missed")),
             "    named wrongly": str(known.count("wrong")),
-            f"  of {len(strangers)} photos of strangers: unknown": str(strangers.count("right: a stranger")),
+            f"  of {len(strangers)} photos of strangers: unknown": str(strangers.count("right")),
             "    named": str(strangers.count("wrong")),
         }
         for name, value in figures.items():
@@ -164,7 +164,8 @@ def draw_sheet(probes: list[Probe], enrolled: Path, columns: int = 10) -> Image.
         verdict, colour = probe.verdict
         draw.rectangle((x - 2, y - 2, x + 2 * side + 1, y + side + 1), outline=colour, width=3)
         answer = probe.face["identity"] or "unknown"
-        draw.text((x, y + side + 4), f"{probe.person}: {answer}, {verdict}", fill=colour, font=font)
+        who = probe.person if probe.known else "stranger"
+        draw.text((x, y + side + 4), f"{who}: {answer}, {verdict}", fill=colour, font=font)
         distance = f"{nearest} at {probe.face['distance']:.3f} ({probe.face['threshold']:.3f})"
         draw.text((x, y + side + 22), distance, fill="black", font=small)
     return sheet

@@ -52,7 +52,9 @@ class ToyExtractor:
 
     def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded.append(len(images))
-        rows = [resize_to_square(image, 4).reshape(-1).astype(np.float32) - 127.25 for image in images]
+        rows = [
+            resize_to_square(self.chip(image), 4).reshape(-1).astype(np.float32) - 127.25 for image in images
+        ]
         vectors = np.array(rows, np.float32).reshape(len(images), 48)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

@@ -140,8 +140,8 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
         """Measure, and keep the weights if they are the best so far."""
         now = self._measure()
         if self._better(now, self.scores[self.best_epoch], self.best_epoch):
-            self.best_epoch = epoch + 1
-            self.weights = self._trunk.get_weights()
+            weights = self._trunk.get_weights()
+            self.best_epoch, self.weights = epoch + 1, weights  # together, should Ctrl-C come now
         self.scores.append(now)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ from embedder.training.callbacks import (
     describe,
     plain_logs,
 )
-from embedder.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from embedder.training.compile import features_of
 from embedder.training.held_out import Score, score
 from embedder.training.photos import Photos, Split
+from embedder.training.state import State
 
 
 @dataclass
@@ -66,6 +66,7 @@ def fit_trunk(
     folder: Path,
     resume: bool,
     progress: Progress,
+    pretrained: bool,
 ) -> Outcome:
     """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
 
@@ -78,6 +79,7 @@ def fit_trunk(
         folder: the model folder, for the checkpoint.
         resume: go on from the checkpoint in it.
         progress: hears of every batch.
+        pretrained: whether the trunk's features mean something already; then the head starts from them.
 
     Raises:
         DivergedError: the losses left the numbers.
@@ -103,47 +105,47 @@ def fit_trunk(
     head.model.optimizer.build(head.model.trainable_variables)
 
     keep = KeepBest(trunk, measure, better(config.keep_trained)) if len(held_labels) else None
-    outcome = Outcome()
+    state = State(head, keep)
     if resume:
-        _restore(load_checkpoint(folder, run), head, keep, outcome)
+        state.restore(folder, run)
     else:
-        _start_from_class_means(head, trunk, chips, labels)
+        if pretrained:
+            _start_from_class_means(head, trunk, chips, labels)
         if keep:
             keep.measure_first()
             progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
 
     def after_epoch(epoch: int, logs: dict[str, float]) -> None:
-        outcome.history.append(plain_logs(logs))
+        state.history.append(plain_logs(logs))
         held_out = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
         progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{held_out}")
-        save_checkpoint(folder, _checkpoint(run, head, keep, outcome))
+        state.save(folder, run)
 
-    batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(outcome.history))
+    batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(state.history))
     show = ShowProgress(progress, config.epochs, len(batches))
+    interrupted = False
     try:
         head.model.fit(
             batches,
             epochs=config.epochs,
-            initial_epoch=len(outcome.history),
+            initial_epoch=len(state.history),
             shuffle=False,  # the batches have their own order
             verbose=0,
             callbacks=[show, StopDivergence(), *([keep] if keep else []), AfterEpoch(after_epoch)],
         )
     except KeyboardInterrupt:
-        if not outcome.history:
+        if not state.history:
             raise
-        outcome.interrupted = True
-        if keep is None:  # the weights are those of the middle of an epoch
-            _restore(load_checkpoint(folder, run), head, keep, outcome)
+        interrupted = True
     finally:
         show.close()
 
     if keep:
         trunk.set_weights(keep.weights)
-        outcome.scores, outcome.best_epoch = keep.scores, keep.best_epoch
-    else:
-        outcome.best_epoch = len(outcome.history)
-    return outcome
+        return Outcome(keep.scores, keep.best_epoch, state.history, interrupted)
+    if interrupted:  # the weights are those of the middle of an epoch
+        state.restore(folder, run)
+    return Outcome([], len(state.history), state.history, interrupted)
 
 
 def better(keep_trained: bool) -> Callable[[Score, Score, int], bool]:
@@ -171,40 +173,3 @@ def _start_from_class_means(
     features = features_of(trunk, chips)
     means = [features[labels == label].mean(axis=0) for label in range(labels.max() + 1)]
     head.start_from(np.stack(means))
-
-
-def _checkpoint(
-    run: Mapping[str, Any], head: Head, keep: KeepBest[Score] | None, outcome: Outcome
-) -> Checkpoint:
-    groups = _variables(head)
-    tensors = {
-        f"{group}.{i}": keras.ops.convert_to_numpy(variable)
-        for group, variables in groups.items()
-        for i, variable in enumerate(variables)
-    }
-    if keep:
-        tensors |= {f"best.{i}": weight for i, weight in enumerate(keep.weights)}
-    return Checkpoint(
-        run,
-        {
-            "history": outcome.history,
-            "best_epoch": keep.best_epoch if keep else 0,
-            "scores": [asdict(entry) for entry in keep.scores] if keep else [],
-        },
-        tensors,
-    )
-
-
-def _restore(checkpoint: Checkpoint, head: Head, keep: KeepBest[Score] | None, outcome: Outcome) -> None:
-    for group, variables in _variables(head).items():
-        for i, variable in enumerate(variables):
-            variable.assign(checkpoint.tensors[f"{group}.{i}"])
-    outcome.history[:] = checkpoint.progress["history"]
-    if keep:
-        keep.scores = [Score(**entry) for entry in checkpoint.progress["scores"]]
-        keep.best_epoch = checkpoint.progress["best_epoch"]
-        keep.weights = [checkpoint.tensors[f"best.{i}"] for i in range(len(keep.weights))]
-
-
-def _variables(head: Head) -> dict[str, list[Any]]:
-    return {"model": head.model.variables, "optimizer": head.model.optimizer.variables}

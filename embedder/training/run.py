@@ -81,7 +81,9 @@ def train(
     outcome = fit.Outcome()
     if config.epochs:
         run = {**asdict(config), "photos": photos.digest, **_versions()}
-        outcome = fit.fit_trunk(trunk, photos, split, config, run, Path(model), resume, progress)
+        outcome = fit.fit_trunk(
+            trunk, photos, split, config, run, Path(model), resume, progress, trunk_facts.pretrained
+        )
     elif resume:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
 

@@ -54,11 +54,10 @@ def fake_lfw(pixels: np.ndarray, names: list[str], target: list[int]) -> Callabl
     return fetch
 
 
-def fake_olivetti(pixels: np.ndarray) -> Callable[..., Bunch]:
-    """What fetch_olivetti_faces returns: (400, 64, 64) float32 from 0 to 1, ten photos of each of 40."""
+def fake_olivetti(images: np.ndarray) -> Callable[..., Bunch]:
+    """What fetch_olivetti_faces returns: (400, 64, 64) float32, from 0 to 1, ten of each person."""
 
     def fetch(**options: Any) -> Bunch:
-        images = pixels.astype(np.float32) / np.float32(255)
         target = np.array([photo // 10 for photo in range(400)])
         return Bunch(data=images.reshape(400, -1), images=images, target=target, DESCR="")
 
@@ -144,14 +143,17 @@ def test_a_dark_lfw_is_not_brightened(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_olivetti(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.random.default_rng(4).integers(0, 256, (400, 64, 64))
-    monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fake_olivetti(pixels))
+    images = np.random.default_rng(4).random((400, 64, 64), np.float32)
+    images[:, 0, :2] = 0, 1
+    monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fake_olivetti(images))
     assert write_dataset("olivetti", tmp_path) == (40, 400)
     folder = scan_folder(tmp_path)
     assert folder.identities == tuple(f"s{person:02d}" for person in range(1, 41))
     for number, sample in list(enumerate(folder.samples))[::37]:
         assert sample.path.name == f"{number % 10 + 1:04d}.png"
-        np.testing.assert_array_equal(load_image(sample.path), np.stack([pixels[number]] * 3, axis=2))
+        levels = load_image(sample.path) / 255
+        assert np.abs(levels - images[number][:, :, None]).max() <= 0.5001 / 255  # the nearest level
+        assert levels[0, :2].tolist() == [[0.0] * 3, [1.0] * 3]
 
 
 @pytest.mark.parametrize(

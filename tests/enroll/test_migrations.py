@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -118,7 +118,10 @@ class Interrupted(sqlite3.Connection):
 
 
 def migrate_elsewhere(path: Path, version: int = len(STEPS)) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with (
+        suppress(sqlite3.OperationalError),  # it has to wait
+        closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
+    ):
         migrate(other, path)
         other.execute(f"PRAGMA user_version = {version}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from embedder.config import IdentifyConfig
 from enroll.decision import Decision, decide
@@ -20,6 +22,14 @@ from enroll.identify import Answer, Identifier
 from enroll.knn import Index
 from enroll.store import Templates
 from tests.conftest import ToyExtractor, save_people
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of tiny searches: threads would spend the time waiting for each other."""
+    with threadpool_limits(1):
+        yield
+
 
 NAMES = "abcdef"
 ROUNDING = 1e-12
@@ -62,7 +72,7 @@ CASES = st.builds(
 PEOPLE = st.integers(1, len(NAMES))
 # Also thresholds that are exactly the distance of two directions.
 THRESHOLDS = st.floats(0, 2) | st.sampled_from([0.0, math.sqrt(2), 2.0])
-many = settings(deadline=None, max_examples=60)
+many = settings(deadline=None, max_examples=50)
 
 
 @many
