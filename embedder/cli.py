@@ -157,22 +157,22 @@ def describe_training(manifest: Manifest) -> list[str]:
     """Say whether training helped, in plain words, and what the first threshold rests on."""
     lines = []
     if scores := manifest.training.get("scores", []):
-        best = manifest.training["best_epoch"]
-        frozen, kept = scores[0], scores[best]
-        trained = kept if best else max(scores[1:], key=lambda entry: (entry["tpir"], entry["rank1"]))
+        best, kept = manifest.training["best_epoch"], manifest.training["kept_epoch"]
+        frozen, trained = scores[0], scores[best]
+        helped = (trained["tpir"], trained["rank1"]) > (frozen["tpir"], frozen["rank1"])
         lines.append(
             f"On {manifest.training['held_out_people']} people it has not met, before and after training: "
             f"TPIR at FPIR {manifest.training['config']['target_fpir']:g} {frozen['tpir']:.3f}, "
             f"{trained['tpir']:.3f}; rank-1 {frozen['rank1']:.3f}, {trained['rank1']:.3f}"
         )
-        if not best:
+        if helped:
+            lines.append(f"Training helped; kept epoch {kept}")
+        elif kept:
+            lines.append(f"Training did not help; epoch {kept} is kept because of --keep-trained")
+        else:
             lines.append(
                 "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
             )
-        elif (kept["tpir"], kept["rank1"]) > (frozen["tpir"], frozen["rank1"]):
-            lines.append(f"Training helped; kept epoch {best}")
-        else:
-            lines.append(f"Training did not help; epoch {best} is kept because of --keep-trained")
     if (threshold := manifest.threshold) is None:
         lines.append("No threshold, since no one was held out; identify needs --threshold")
     else:

@@ -12,9 +12,9 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written; the old content is still there.
+        OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=".embed-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -65,6 +65,10 @@ class ImageError(EmbedError):
         self.path = Path(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[Path, str]]:
+        """Let it cross from one process to another."""
+        return type(self), (self.path, self.reason)
+
 
 class PhotoConflictError(ImageError):
     """A photo that is already enrolled under another name."""

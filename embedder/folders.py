@@ -68,15 +68,13 @@ def scan_folder(root: str | Path) -> LabelledFolder:
     for folder in _entries(root):
         name = normal_name(folder.name)
         if not _is_folder(folder):
-            rejected.append(
-                Rejected(folder, f"lies beside the people; expected {root.name}/<person>/<photos>")
-            )
+            rejected.append(Rejected(folder, f"lies beside the people; expected {root}/<person>/<photos>"))
         elif problem := name_problem(name):
             rejected.append(Rejected(folder, problem))
         elif _leads_outside(folder, root):
             rejected.append(Rejected(folder, "is a link to somewhere outside the folder; copy the photos in"))
         elif name in owner:
-            rejected.append(Rejected(folder, f"the same name as {owner[name]} in another Unicode form"))
+            rejected.append(Rejected(folder, f"the same name as {owner[name]} in another form"))
         else:
             owner[name] = folder
             found = _photos(folder, name, root)
@@ -84,7 +82,7 @@ def scan_folder(root: str | Path) -> LabelledFolder:
             rejected += (entry for entry in found if isinstance(entry, Rejected))
     if not samples:
         raise FolderError(
-            f"{root}: no photos found; expected {root.name}/<person>/<photos>, "
+            f"{root}: no photos found; expected {root}/<person>/<photos>, "
             f"got {len(rejected)} other entries{f', first {rejected[0].path.name!r}' if rejected else ''}"
         )
     return LabelledFolder(root, tuple(samples), tuple(rejected))

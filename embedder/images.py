@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import stat
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
+from embedder.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +34,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\x00*", "TIFF"),
     *((f"P{n}".encode(), "PPM") for n in range(1, 7)),
 )
+_PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF or PNM"
 
 # EXIF orientation -> what makes the picture upright.
@@ -120,10 +123,15 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
                         f"has {pixels / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
                         "make it smaller",
                     )
-                image.load()
+                with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
+                    image.load()
                 return _rgb(_upright(image), path)
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit, checked before ours can be
+        raise ImageError(
+            path, f"has far more than {limits.max_pixels / 1e6:g} megapixels; make it smaller"
+        ) from error
     except UnidentifiedImageError as error:
         raise ImageError(path, f"broken: begins like a {name} file but cannot be read as one") from error
     except MemoryError as error:
@@ -182,9 +190,16 @@ def _rgb(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:
 
 def _grey16(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:
     values = np.asarray(image)
-    if image.mode == "F" or values.size == 0 or values.min() < 0 or values.max() > 65535:
+    top = 65535
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        top = 2 ** min(16, image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]) - 1
+    if image.mode == "F" or values.size == 0 or values.min() < 0 or values.max() > top:
         raise ImageError(
             path, f"pixels of kind {image.mode!r} have no known range; save it with 8 or 16 bits"
         )
-    grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    grey = ((values.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and not image.tag_v2.get(_PHOTOMETRIC, 1):
+        grey = 255 - grey  # white is 0
+    if isinstance(transparent := image.info.get("transparency"), int):
+        grey[values == transparent] = 255
     return np.repeat(grey[:, :, None], 3, axis=2)

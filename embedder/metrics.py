@@ -7,15 +7,12 @@ searches that return the right identity within the threshold.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 
@@ -45,16 +42,6 @@ class Searches:
         if not len(self.correct):
             return float("nan")
         return float((self.correct & (self.mated <= threshold_at_fpir(self.non_mated, fpir))).mean())
-
-    @staticmethod
-    def concatenate(parts: Sequence[Searches]) -> Searches:
-        """Pool the searches of several galleries of one size."""
-        return Searches(
-            np.concatenate([part.correct for part in parts]),
-            np.concatenate([part.mated for part in parts]),
-            np.concatenate([part.non_mated for part in parts]),
-            parts[0].gallery_identities,
-        )
 
 
 def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -88,21 +75,23 @@ def threshold_at_fpir(non_mated: NDArray[np.floating], fpir: float) -> float:
     return float(np.nextafter(np.float64(np.partition(non_mated, allowed)[allowed]), -np.inf))
 
 
-def fpir_upper_bound(searches: int, passed: int = 0, confidence: float = 0.95) -> float:
-    """Upper confidence bound of a rate after `passed` of `searches` (Clopper & Pearson 1934).
+def nearest_own_and_other(
+    vectors: NDArray[np.floating], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give each row's distance to the nearest other row of its identity, and of any other identity.
 
-    Without a pass it is 1 - (1 - confidence)^(1/n), about 3/n at 95 % (the rule of three).
+    Args:
+        vectors: (n, dim) unit rows.
+        labels: (n,) identity of each row.
+
+    Returns:
+        Two (n,) arrays; infinity where there is no such row.
     """
-    if passed >= searches:
-        return 1.0
-    low, high = passed / searches, 1.0
-    for _ in range(50):  # bisection of P(X <= passed | rate) = 1 - confidence
-        rate = (low + high) / 2
-        if _binomial_cdf(passed, searches, rate) > 1 - confidence:
-            low = rate
-        else:
-            high = rate
-    return high
+    squared = squared_distances(vectors, vectors)
+    same = labels[:, None] == labels[None]
+    own = np.where(same & ~np.eye(len(labels), dtype=bool), squared, np.inf).min(axis=1)
+    other = np.where(same, np.inf, squared).min(axis=1)
+    return np.sqrt(own), np.sqrt(other)
 
 
 def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> Searches:
@@ -118,17 +107,10 @@ def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) ->
     Returns:
         The searches, in the order of the rows; galleries hold all other identities.
     """
-    squared = squared_distances(vectors, vectors)
-    same = labels[:, None] == labels[None]
-    own = np.where(same & ~np.eye(len(labels), dtype=bool), squared, np.inf).min(1)
-    other = np.where(same, np.inf, squared).min(1)
+    own, other = nearest_own_and_other(vectors, labels)
     mated = np.isfinite(own)
-    return Searches(
-        (own < other)[mated],
-        np.sqrt(np.minimum(own, other))[mated],
-        np.sqrt(other),
-        len(np.unique(labels)) - 1,
-    )
+    nearest = np.minimum(own, other)
+    return Searches((own < other)[mated], nearest[mated], other, len(np.unique(labels)) - 1)
 
 
 def gallery_searches(
@@ -160,19 +142,4 @@ def gallery_searches(
         np.sqrt(mated.min(1)),
         np.sqrt(squared_distances(vectors[others], vectors[gallery]).min(1)),
         len(known),
-    )
-
-
-def _binomial_cdf(successes: int, trials: int, rate: float) -> float:
-    # In logarithms: (1 - rate)^trials is zero in floating point for a million searches.
-    choose = math.lgamma(trials + 1)
-    return sum(
-        math.exp(
-            choose
-            - math.lgamma(k + 1)
-            - math.lgamma(trials - k + 1)
-            + k * math.log(rate)
-            + (trials - k) * math.log1p(-rate)
-        )
-        for k in range(successes + 1)
     )

@@ -6,16 +6,25 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_LOCK = threading.RLock()
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what is written to standard output and error, also by C++ code.
 
-    If the block fails, the last of it is added to the exception as a note.
+    If the block fails, the last of it is added to the exception as a note. One thread at a time: the two
+    streams belong to the whole process.
     """
+    with _LOCK:
+        yield from _redirected()
+
+
+def _redirected() -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:

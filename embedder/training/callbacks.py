@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Generic, TypeVar
 
@@ -114,17 +114,20 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
 
     Args:
         trunk: whose weights are kept.
-        measure: called after each epoch.
-        better: (now, best so far, its epoch) -> whether now is better.
+        measure: called before training and after each epoch.
+        better: (now, all earlier epochs, the best of them) -> whether now is better.
 
     Attributes:
-        scores: what was measured, one per epoch from 0, before training.
-        best_epoch: the epoch whose weights are kept.
+        scores: what was measured, by epoch; 0 is before training.
+        best_epoch: the epoch whose weights are kept, from 1; 0 until there is one.
         weights: of that epoch.
     """
 
     def __init__(
-        self, trunk: keras.Model, measure: Callable[[], T], better: Callable[[T, T, int], bool]
+        self,
+        trunk: keras.Model,
+        measure: Callable[[], T],
+        better: Callable[[T, Sequence[T], T], bool],
     ) -> None:
         super().__init__()
         self._trunk, self._measure, self._better = trunk, measure, better
@@ -138,8 +141,8 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Measure, and keep the weights if they are the best so far."""
-        now = self._measure()
-        if self._better(now, self.scores[self.best_epoch], self.best_epoch):
+        now, earlier = self._measure(), self.scores[1:]
+        if not earlier or self._better(now, earlier, self.scores[self.best_epoch]):
             weights = self._trunk.get_weights()
             self.best_epoch, self.weights = epoch + 1, weights  # together, should Ctrl-C come now
         self.scores.append(now)

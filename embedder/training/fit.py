@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from embedder.training.callbacks import (
     plain_logs,
 )
 from embedder.training.compile import features_of
-from embedder.training.held_out import Score, score
+from embedder.training.held_out import Score, is_better, score
 from embedder.training.photos import Photos, Split
 from embedder.training.state import State
 
@@ -38,13 +38,15 @@ class Outcome:
     Attributes:
         scores: of the held-out people after each epoch, from 0, the trunk before training; empty if no one
             was held out.
-        best_epoch: the epoch whose weights the trunk now has.
+        best_epoch: the best one trained; the last one if no one was held out.
+        kept_epoch: the epoch whose weights the trunk now has: the best one, or 0 if training did not help.
         history: the log of each epoch, from 1.
         interrupted: whether Ctrl-C ended it.
     """
 
     scores: list[Score] = field(default_factory=list)
     best_epoch: int = 0
+    kept_epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
 
@@ -69,6 +71,9 @@ def fit_trunk(
     pretrained: bool,
 ) -> Outcome:
     """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
+
+    If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was, unless
+    `config.keep_trained`. Better means a higher TPIR or rank-1: separation rises whenever one trains.
 
     Args:
         trunk: with its starting weights.
@@ -104,7 +109,8 @@ def fit_trunk(
     )
     head.model.optimizer.build(head.model.trainable_variables)
 
-    keep = KeepBest(trunk, measure, better(config.keep_trained)) if len(held_labels) else None
+    untrained = trunk.get_weights()
+    keep = KeepBest(trunk, measure, is_better) if len(held_labels) else None
     state = State(head, keep)
     if resume:
         state.restore(folder, run)
@@ -141,26 +147,14 @@ def fit_trunk(
         show.close()
 
     if keep:
-        trunk.set_weights(keep.weights)
-        return Outcome(keep.scores, keep.best_epoch, state.history, interrupted)
+        helped = keep.scores[keep.best_epoch].shares > keep.scores[0].shares
+        kept = keep.best_epoch if helped or config.keep_trained else 0
+        trunk.set_weights(keep.weights if kept else untrained)
+        return Outcome(keep.scores, keep.best_epoch, kept, state.history, interrupted)
     if interrupted:  # the weights are those of the middle of an epoch
         state.restore(folder, run)
-    return Outcome([], len(state.history), state.history, interrupted)
-
-
-def better(keep_trained: bool) -> Callable[[Score, Score, int], bool]:
-    """Make the rule by which an epoch replaces the best one so far, (now, best, best_epoch) -> bool.
-
-    The trunk before training, epoch 0, yields only to a higher TPIR or rank-1: decidability alone rises
-    whenever a network is trained. With `keep_trained` it yields to any epoch.
-    """
-
-    def rule(now: Score, best: Score, best_epoch: int) -> bool:
-        if best_epoch == 0:
-            return keep_trained or now.shares > best.shares
-        return now > best
-
-    return rule
+    last = len(state.history)
+    return Outcome([], last, last, state.history, interrupted)
 
 
 def _in_words(now: Score, fpir: float) -> str:

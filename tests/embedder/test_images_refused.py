@@ -188,7 +188,8 @@ def test_a_decoder_sees_only_its_own_format() -> None:
 )
 @pytest.mark.parametrize("rest", [b"", b"\0", b"\xff" * 200, bytes(200), b" hello, this is text\n" * 9])
 def test_nothing_but_magic_bytes(magic: bytes, rest: bytes) -> None:
-    assert reason(magic + rest).startswith("broken")
+    # Taken for numbers, text may announce a picture that is too large to be looked at.
+    assert reason(magic + rest).startswith(("broken", "has far more than 50 megapixels"))
 
 
 def test_pixels_without_a_known_range() -> None:

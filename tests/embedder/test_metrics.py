@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta
 
 from embedder.metrics import (
     Searches,
-    fpir_upper_bound,
     gallery_searches,
     leave_one_out,
     squared_distances,
@@ -56,19 +54,6 @@ def test_threshold_without_searches_is_refused():
         threshold_at_fpir(np.array([]), 0.1)
 
 
-@pytest.mark.parametrize(
-    ("searches", "passed"), [(1, 0), (40, 0), (100, 1), (1000, 10), (10**6, 0), (50, 49)]
-)
-def test_upper_bound_is_that_of_clopper_and_pearson(searches: int, passed: int):
-    expected = beta.ppf(0.95, passed + 1, searches - passed)
-    assert fpir_upper_bound(searches, passed) == pytest.approx(expected, rel=1e-6)
-
-
-def test_upper_bound_follows_the_rule_of_three():
-    assert fpir_upper_bound(1000) == pytest.approx(3 / 1000, rel=0.01)
-    assert fpir_upper_bound(7, 7) == 1.0
-
-
 def test_figures_of_searches():
     searches = Searches(
         correct=np.array([True, True, False, True]),
@@ -79,9 +64,6 @@ def test_figures_of_searches():
     assert searches.rank1 == 0.75
     assert searches.tpir(0.0) == 0.5  # below 0.5: two right, one wrong that is near enough does not count
     assert searches.tpir(0.75) == 0.75
-    pooled = Searches.concatenate([searches, searches])
-    assert pooled.rank1 == searches.rank1
-    assert len(pooled.non_mated) == 8
 
 
 def test_figures_without_mated_searches_are_not_numbers():

@@ -102,7 +102,7 @@ def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     code = (
         "import sys; from tests.conftest import SMALL; from dataclasses import replace;"
         "from embedder.training.run import train;"
-        "train(sys.argv[1], sys.argv[2], replace(SMALL, keep_trained=True, epochs=40))"
+        "train(sys.argv[1], sys.argv[2], replace(SMALL, keep_trained=True, epochs=12))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, small_people, tmp_path / "broken"])
     while not (tmp_path / "broken" / checkpoint.FILE).exists():
@@ -110,7 +110,7 @@ def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    config = replace(TRAINED, epochs=40)
+    config = replace(TRAINED, epochs=12)
     train(small_people, tmp_path / "broken", config, resume=True)
     train(small_people, tmp_path / "whole", config)
     assert same(tmp_path / "whole", tmp_path / "broken")
@@ -166,14 +166,15 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     falling = iter([0.9, 0.8, 0.7, 0.6] * 2)
-    monkeypatch.setattr(fit, "score", lambda *_: Score(next(falling), 1.0, 1.0))
+    monkeypatch.setattr(fit, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
     kept = train(small_people, tmp_path / "kept", SMALL).manifest
     trained = train(small_people, tmp_path / "trained", TRAINED).manifest
     train(small_people, tmp_path / "frozen", replace(SMALL, epochs=0))
-    assert kept.training["best_epoch"] == 0
+    assert kept.training["best_epoch"] == trained.training["best_epoch"] == 1
+    assert kept.training["kept_epoch"] == 0
     assert kept.head == "none"
     assert same(tmp_path / "kept", tmp_path / "frozen")
-    assert trained.training["best_epoch"] == 1
+    assert trained.training["kept_epoch"] == 1
     assert trained.head == "center"
     # An untrained trunk has met no one, so all photos stand behind its threshold.
     assert kept.threshold is not None
@@ -183,14 +184,12 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
 
 
 def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    numbers = iter([0.1, 0.2, 0.9, 0.3])
-    monkeypatch.setattr(fit, "score", lambda *_: Score(next(numbers), 1.0, 1.0))
-    train(small_people, tmp_path / "three", SMALL)
-    monkeypatch.undo()
-    train(small_people, tmp_path / "two", replace(TRAINED, epochs=2, hold_out=0.2))
-    assert load_manifest(tmp_path / "three").training["best_epoch"] == 2
-    if load_manifest(tmp_path / "two").training["best_epoch"] == 2:
-        assert same(tmp_path / "three", tmp_path / "two")
+    for name, numbers in (("three", [0.0, 0.2, 1.0, 0.2]), ("two", [0.0, 0.2, 1.0])):
+        scores = iter(numbers)
+        monkeypatch.setattr(fit, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
+        manifest = train(small_people, tmp_path / name, replace(SMALL, epochs=len(numbers) - 1)).manifest
+        assert manifest.training["kept_epoch"] == 2
+    assert same(tmp_path / "three", tmp_path / "two")
 
 
 def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_path: Path):
