@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +22,7 @@ from embedder.training.callbacks import (
     describe,
     plain_logs,
 )
+from embedder.training.checkpoint import Checkpoints
 from embedder.training.compile import features_of
 from embedder.training.held_out import Score, is_better, score
 from embedder.training.photos import Photos, Split
@@ -64,11 +62,10 @@ def fit_trunk(
     photos: Photos,
     split: Split,
     config: TrainConfig,
-    run: Mapping[str, Any],
-    folder: Path,
+    pretrained: bool,
+    checkpoints: Checkpoints,
     resume: bool,
     progress: Progress,
-    pretrained: bool,
 ) -> Outcome:
     """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
 
@@ -80,11 +77,10 @@ def fit_trunk(
         photos: all photos.
         split: which of them to learn from and which people to score on.
         config: resolved: learning rate and epochs are numbers.
-        run: what determines the run, kept with each checkpoint.
-        folder: the model folder, for the checkpoint.
-        resume: go on from the checkpoint in it.
-        progress: hears of every batch.
         pretrained: whether the trunk's features mean something already; then the head starts from them.
+        checkpoints: where the run leaves its state after each epoch.
+        resume: go on from there.
+        progress: hears of every batch.
 
     Raises:
         DivergedError: the losses left the numbers.
@@ -113,7 +109,7 @@ def fit_trunk(
     keep = KeepBest(trunk, measure, is_better) if len(held_labels) else None
     state = State(head, keep)
     if resume:
-        state.restore(folder, run)
+        state.restore(checkpoints)
     else:
         if pretrained:
             _start_from_class_means(head, trunk, chips, labels)
@@ -125,7 +121,7 @@ def fit_trunk(
         state.history.append(plain_logs(logs))
         held_out = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
         progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{held_out}")
-        state.save(folder, run)
+        state.save(checkpoints)
 
     batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(state.history))
     show = ShowProgress(progress, config.epochs, len(batches))
@@ -152,7 +148,7 @@ def fit_trunk(
         trunk.set_weights(keep.weights if kept else untrained)
         return Outcome(keep.scores, keep.best_epoch, kept, state.history, interrupted)
     if interrupted:  # the weights are those of the middle of an epoch
-        state.restore(folder, run)
+        state.restore(checkpoints)
     last = len(state.history)
     return Outcome([], last, last, state.history, interrupted)
 

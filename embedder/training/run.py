@@ -64,6 +64,8 @@ def train(
     """
     progress = progress or Progress()
     config, trunk_facts = _resolve(config or TrainConfig())
+    if resume and not config.epochs:
+        raise UsageError("--resume: with --epochs 0 there is no training to go on with")
     assert config.input_size is not None
     photos = read_photos(scan_folder(folder), config.input_size, progress)
     split = _split(photos, config, folder)
@@ -75,24 +77,24 @@ def train(
     import keras
 
     from embedder.training import fit
+    from embedder.training.checkpoint import Checkpoints
 
     keras.utils.set_random_seed(config.seed)
     trunk = trunk_facts.build(config.input_size, config.trunk_weights)
+    model = _made(model)
+    checkpoints = Checkpoints(model, {**asdict(config), "photos": photos.digest, **_versions()})
+    if checkpoints.exists() and not resume:
+        progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
     outcome = fit.Outcome()
     if config.epochs:
-        run = {**asdict(config), "photos": photos.digest, **_versions()}
         outcome = fit.fit_trunk(
-            trunk, photos, split, config, run, Path(model), resume, progress, trunk_facts.pretrained
+            trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress
         )
-    elif resume:
-        raise UsageError("--resume: with --epochs 0 there is no training to go on with")
 
     progress.say("Compiling the extractor")
-    manifest = _save(Path(model), trunk, photos, split, config, outcome)
+    manifest = _save(model, trunk, photos, split, config, outcome)
     if not outcome.interrupted:
-        from embedder.training.checkpoint import drop_checkpoint
-
-        drop_checkpoint(Path(model))
+        checkpoints.drop()
     return TrainResult(manifest, photos.rejected, outcome.interrupted)
 
 
@@ -108,6 +110,15 @@ def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
         learning_rate=schedule.learning_rate if config.learning_rate is None else config.learning_rate,
         epochs=schedule.epochs if config.epochs is None else config.epochs,
     ), trunk
+
+
+def _made(model: str | Path) -> Path:
+    """Make the model folder before the long work, not after it."""
+    try:
+        Path(model).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--model: the folder {model} cannot be made: {error.strerror}") from error
+    return Path(model)
 
 
 def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:

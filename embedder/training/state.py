@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from embedder.heads import Head
 from embedder.training.callbacks import KeepBest
-from embedder.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from embedder.training.checkpoint import Checkpoint, Checkpoints
 from embedder.training.held_out import Score
 
 
@@ -29,8 +27,8 @@ class State:
     keep: KeepBest[Score] | None
     history: list[dict[str, float]] = field(default_factory=list)
 
-    def save(self, folder: Path, run: Mapping[str, Any]) -> None:
-        """Write the checkpoint of `run` into a model folder."""
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Leave a checkpoint."""
         tensors = {
             f"{group}.{i}": keras.ops.convert_to_numpy(variable)
             for group, variables in self._variables().items()
@@ -43,16 +41,16 @@ class State:
             "best_epoch": self.keep.best_epoch if self.keep else 0,
             "scores": [asdict(entry) for entry in self.keep.scores] if self.keep else [],
         }
-        save_checkpoint(folder, Checkpoint(run, progress, tensors))
+        checkpoints.save(Checkpoint(progress, tensors))
 
-    def restore(self, folder: Path, run: Mapping[str, Any]) -> None:
-        """Go back to the checkpoint of a model folder.
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Go back to the checkpoint.
 
         Raises:
             UsageError: there is none, or it is of another run.
             ModelError: it is broken.
         """
-        checkpoint = load_checkpoint(folder, run)
+        checkpoint = checkpoints.load()
         for group, variables in self._variables().items():
             for i, variable in enumerate(variables):
                 variable.assign(checkpoint.tensors[f"{group}.{i}"])

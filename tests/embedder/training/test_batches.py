@@ -72,3 +72,11 @@ def test_augmentation_only_mirrors_and_shifts():
 def shifted(chip: np.ndarray, dy: int, dx: int) -> np.ndarray:
     padded = np.pad(chip, ((2, 2), (2, 2), (0, 0)), mode="edge")
     return padded[2 + dy : 22 + dy, 2 + dx : 22 + dx]
+
+
+def test_augmentation_differs_between_epochs():
+    same = np.repeat(CHIPS[:1], 10, axis=0)  # of one picture, so that only the draws can differ
+    batches = Batches(same, LABELS, lambda labels: labels, 10, seed=0)
+    first = batches[0][0]["image"]
+    batches.on_epoch_end()
+    assert not np.array_equal(first, batches[0][0]["image"])

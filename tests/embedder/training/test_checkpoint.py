@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedder.errors import ModelError, UsageError
-from embedder.training.checkpoint import FILE, Checkpoint, drop_checkpoint, load_checkpoint, save_checkpoint
+from embedder.training.checkpoint import FILE, Checkpoint, Checkpoints
 
 RUN = {"seed": 0, "trunk": "small-cnn"}
 TENSORS = {
@@ -18,13 +18,14 @@ TENSORS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_checkpoint(tmp_path / "m", Checkpoint(RUN, {"history": [{"loss": 0.1}], "best_epoch": 1}, TENSORS))
-    return tmp_path / "m"
+    checkpoint = Checkpoint({"history": [{"loss": 0.1}], "best_epoch": 1}, TENSORS)
+    Checkpoints(tmp_path, RUN).save(checkpoint)
+    return tmp_path
 
 
 def test_round_trip(folder: Path):
-    loaded = load_checkpoint(folder, RUN)
-    assert loaded.run == RUN
+    assert Checkpoints(folder, RUN).exists()
+    loaded = Checkpoints(folder, RUN).load()
     assert loaded.progress == {"history": [{"loss": 0.1}], "best_epoch": 1}
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(loaded.tensors[name], tensor)
@@ -34,9 +35,9 @@ def test_round_trip(folder: Path):
 
 def test_another_run_is_refused_with_what_changed(folder: Path):
     with pytest.raises(UsageError, match="seed was 0, is 1"):
-        load_checkpoint(folder, {**RUN, "seed": 1})
+        Checkpoints(folder, {**RUN, "seed": 1}).load()
     with pytest.raises(UsageError, match="keras was None, is '4'"):
-        load_checkpoint(folder, {**RUN, "keras": "4"})
+        Checkpoints(folder, {**RUN, "keras": "4"}).load()
 
 
 def test_truncated_file_is_refused(folder: Path):
@@ -44,11 +45,11 @@ def test_truncated_file_is_refused(folder: Path):
     for length in range(len(good)):
         (folder / FILE).write_bytes(good[:length])
         with pytest.raises(ModelError, match="delete it and train again"):
-            load_checkpoint(folder, RUN)
+            Checkpoints(folder, RUN).load()
 
 
 def test_dropped_checkpoint_is_gone(folder: Path):
-    drop_checkpoint(folder)
-    drop_checkpoint(folder)
+    Checkpoints(folder, RUN).drop()
+    Checkpoints(folder, RUN).drop()
     with pytest.raises(UsageError, match="--resume"):
-        load_checkpoint(folder, RUN)
+        Checkpoints(folder, RUN).load()

@@ -91,6 +91,7 @@ def test_resumed_run_ends_like_an_unbroken_one(head: str, batch: int, small_peop
         train(small_people, tmp_path / "broken", config, progress=Hook(3, batch, raiser(KilledError)))
     assert not (tmp_path / "broken" / "manifest.json").exists()
     result = train(small_people, tmp_path / "broken", config, resume=True)
+    assert not result.interrupted
     assert same(tmp_path / "whole", tmp_path / "broken")
     whole = load_manifest(tmp_path / "whole").training
     assert result.manifest.training == whole
@@ -152,11 +153,21 @@ def test_resume_of_nothing_is_refused(small_people: Path, tmp_path: Path):
         train(small_people, tmp_path / "none", replace(SMALL, epochs=0), resume=True)
 
 
+def test_folder_that_cannot_be_made_is_refused(small_people: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"--model: the folder .* cannot be made: Not a directory"):
+        train(small_people, tmp_path / "file" / "m", SMALL)
+
+
 def test_resume_of_another_run_is_refused(small_people: Path, tmp_path: Path):
     with pytest.raises(KilledError):
         train(small_people, tmp_path / "m", TRAINED, progress=Hook(2, 1, raiser(KilledError)))
     with pytest.raises(UsageError, match="batch_size was 8, is 4"):
         train(small_people, tmp_path / "m", replace(TRAINED, batch_size=4), resume=True)
+    said = Hook(1, 1, raiser(KilledError))
+    with pytest.raises(KilledError):
+        train(small_people, tmp_path / "m", TRAINED, progress=said)
+    assert any("holds an unfinished run, which is now replaced" in line for line in said.said)
     other = save_people(tmp_path / "other", 8, 3)
     with pytest.raises(UsageError, match="photos was"):
         train(other, tmp_path / "m", TRAINED, resume=True)
