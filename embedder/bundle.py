@@ -15,6 +15,7 @@ unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -123,7 +124,8 @@ def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: byt
     for part, suffix in _PARTS.items():
         for old in folder.glob(f"{part}-*{suffix}"):
             if old.name != part_name(part, getattr(manifest, part)):
-                old.unlink()
+                with contextlib.suppress(OSError):  # in use on Windows; the next save tries again
+                    old.unlink()
 
 
 def load_manifest(folder: str | Path) -> Manifest:

@@ -6,11 +6,12 @@ import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embedder.config import TrainConfig
+from embedder.errors import ModelError
 from embedder.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -154,25 +155,19 @@ def data(
 
 
 def describe_training(manifest: Manifest) -> list[str]:
-    """Say whether training helped, in plain words, and what the first threshold rests on."""
+    """Say whether training helped, in plain words, and what the first threshold rests on.
+
+    Raises:
+        ModelError: the manifest's record of training is not one of ours.
+    """
     lines = []
-    if scores := manifest.training.get("scores", []):
-        best, kept = manifest.training["best_epoch"], manifest.training["kept_epoch"]
-        frozen, trained = scores[0], scores[best]
-        helped = (trained["tpir"], trained["rank1"]) > (frozen["tpir"], frozen["rank1"])
-        lines.append(
-            f"On {manifest.training['held_out_people']} people it has not met, before and after training: "
-            f"TPIR at FPIR {manifest.training['config']['target_fpir']:g} {frozen['tpir']:.3f}, "
-            f"{trained['tpir']:.3f}; rank-1 {frozen['rank1']:.3f}, {trained['rank1']:.3f}"
-        )
-        if helped:
-            lines.append(f"Training helped; kept epoch {kept}")
-        elif kept:
-            lines.append(f"Training did not help; epoch {kept} is kept because of --keep-trained")
-        else:
-            lines.append(
-                "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
-            )
+    try:
+        if manifest.training["scores"]:
+            lines += _in_words(manifest.training)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the manifest's record of training lacks or garbles {error}; train again"
+        ) from error
     if (threshold := manifest.threshold) is None:
         lines.append("No threshold, since no one was held out; identify needs --threshold")
     else:
@@ -182,6 +177,25 @@ def describe_training(manifest: Manifest) -> list[str]:
             f"strangers in a gallery of {threshold.gallery_identities} people"
         )
     return lines
+
+
+def _in_words(training: dict[str, Any]) -> list[str]:
+    frozen, trained = training["scores"][0], training["scores"][training["best_epoch"]]
+    kept = training["kept_epoch"]
+    verdict = (
+        f"Training helped; kept epoch {kept}"
+        if training["helped"]
+        else f"Training did not help; epoch {kept} is kept because of --keep-trained"
+        if kept
+        else "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
+    )
+    fpir = training["config"]["target_fpir"]
+    figures = (
+        f"On {training['held_out_people']} people it has not met ({frozen['searches']} photos), "
+        f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
+        f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
+    )
+    return [figures, verdict]
 
 
 def show_rejected(rejected: Sequence[Rejected]) -> None:

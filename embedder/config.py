@@ -1,4 +1,4 @@
-"""The only home of defaults, each with its reason."""
+"""The only home of what a user may choose, each default with its reason."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class IdentifyConfig:
 
     candidates: int = 5  # people listed per face: what a person can check at a glance
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
-    batch_size: int = 32  # LiteRT's time per picture is flat from 8 upwards
+    batch_size: int = 32  # photos read ahead; a network's batch of mirrored pairs is half as long
 
     def __post_init__(self) -> None:
         """Refuse values no search can use.

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedder.durable import write_whole
 from embedder.errors import MissingPackageError, UsageError
 from embedder.progress import Progress
 
@@ -45,7 +44,7 @@ def write_dataset(name: str, folder: Path, progress: Progress | None = None) -> 
             for identity, file_name, content in photos:
                 path = folder / identity / file_name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, content if isinstance(content, bytes) else _png(content))
+                path.write_bytes(content if isinstance(content, bytes) else _png(content))
                 advance()
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error}") from error

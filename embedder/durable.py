@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -14,17 +14,16 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
     """
-    handle, temporary = tempfile.mkstemp(prefix=".embed-", dir=path.parent)
+    temporary = path.parent / f".embed-{secrets.token_hex(8)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+            temporary.unlink()
         raise
     _sync_folder(path.parent)
 

@@ -1,7 +1,7 @@
 """Every error the toolkit raises on purpose, and the exit code each one ends a command with.
 
 ```
-EmbedError                         1   never raised itself; anything that escapes it is a bug
+EmbedError                         1   ours to mend; so is any error that is none of these
 ├── UsageError                     2   an argument cannot do what was asked
 │   ├── FolderError                2   a labelled folder lacks what the command needs
 │   ├── UnknownIdentityError       2   a name that is not in the gallery
@@ -71,7 +71,15 @@ class ImageError(EmbedError):
 
 
 class PhotoConflictError(ImageError):
-    """A photo that is already enrolled under another name."""
+    """A photo that is already enrolled under another name.
+
+    Attributes:
+        digest: SHA-256 of the photo's file.
+    """
+
+    def __init__(self, path: str | Path, reason: str, digest: bytes = b"") -> None:
+        super().__init__(path, reason)
+        self.digest = digest
 
 
 class ModelError(EmbedError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import stat
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
-from embedder.quiet import quiet
+from embedder.quiet import no_warnings, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,19 +112,18 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
     if name is None:
         raise ImageError(path, f"not a picture: expected {FORMATS}, the file begins with {data[:8]!r}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of oddities in metadata that do not touch pixels
-            with Image.open(io.BytesIO(data), formats=[name]) as image:
-                pixels = image.width * image.height
-                if pixels > limits.max_pixels:
-                    raise ImageError(
-                        path,
-                        f"has {pixels / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
-                        "make it smaller",
-                    )
-                with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
-                    image.load()
-                return _rgb(_upright(image), path)
+        # Pillow warns of oddities in metadata that do not touch pixels.
+        with no_warnings(), Image.open(io.BytesIO(data), formats=[name]) as image:
+            pixels = image.width * image.height
+            if pixels > limits.max_pixels:
+                raise ImageError(
+                    path,
+                    f"has {pixels / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
+                    "make it smaller",
+                )
+            with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
+                image.load()
+            return _rgb(_upright(image), path)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit, checked before ours can be

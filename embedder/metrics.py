@@ -24,13 +24,11 @@ class Searches:
         correct: (mated,) bool; the nearest template is of the right identity.
         mated: (mated,) float64; distance of the nearest template of a mated search.
         non_mated: (searches,) float64; distance of the nearest template of a non-mated search.
-        gallery_identities: people in each gallery that was searched by a non-mated search.
     """
 
     correct: NDArray[np.bool_]
     mated: NDArray[np.float64]
     non_mated: NDArray[np.float64]
-    gallery_identities: int
 
     @property
     def rank1(self) -> float:
@@ -110,7 +108,7 @@ def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) ->
     own, other = nearest_own_and_other(vectors, labels)
     mated = np.isfinite(own)
     nearest = np.minimum(own, other)
-    return Searches((own < other)[mated], nearest[mated], other, len(np.unique(labels)) - 1)
+    return Searches((own < other)[mated], nearest[mated], other)
 
 
 def gallery_searches(
@@ -141,5 +139,4 @@ def gallery_searches(
         labels[gallery][nearest] == labels[probes],
         np.sqrt(mated.min(1)),
         np.sqrt(squared_distances(vectors[others], vectors[gallery]).min(1)),
-        len(known),
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOCK = threading.RLock()
+_SILENT: list[None] = []  # one entry for each block that wants silence now
+_RESTORE: list[warnings.catch_warnings[None]] = []
 
 
 @contextmanager
@@ -20,15 +25,12 @@ def quiet() -> Iterator[None]:
     If the block fails, the last of it is added to the exception as a note. One thread at a time: the two
     streams belong to the whole process.
     """
-    with _LOCK:
-        yield from _redirected()
-
-
-def _redirected() -> Iterator[None]:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
-        kept = [(number, os.dup(number)) for number in (1, 2)]
+    with _LOCK, tempfile.TemporaryFile() as log:
+        kept = []
+        _flush()
+        for number in (1, 2):
+            with contextlib.suppress(OSError):  # a service may have neither
+                kept.append((number, os.dup(number)))
         try:
             for number, _ in kept:
                 os.dup2(log.fileno(), number)
@@ -38,11 +40,32 @@ def _redirected() -> Iterator[None]:
             error.add_note(log.read().decode(errors="replace")[-2000:])
             raise
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for number, copy in kept:
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+@contextmanager
+def no_warnings() -> Iterator[None]:
+    """Ignore Python's warnings; unlike `warnings.catch_warnings`, in several threads at once.
+
+    The first to enter changes the filters of the process and the last to leave restores them.
+    """
+    with _LOCK:
+        if not _SILENT:
+            filters = warnings.catch_warnings()
+            filters.__enter__()
+            warnings.simplefilter("ignore")
+            _RESTORE.append(filters)
+        _SILENT.append(None)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _SILENT.pop()
+            if not _SILENT:
+                _RESTORE.pop().__exit__(None, None, None)
 
 
 def import_keras() -> None:
@@ -50,6 +73,29 @@ def import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with quiet():
+    with _interrupts_later(), quiet():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Put Ctrl-C off to the end of the block: C++ code turns it into errors of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending:
+        raise KeyboardInterrupt
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()

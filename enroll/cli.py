@@ -60,8 +60,10 @@ def enroll(
         for sample in folder.samples:
             people.setdefault(sample.identity, []).append(sample.path)
     else:
+        missing = "".join(f"; there is no {path}" for path in photos if not path.exists())
         raise UsageError(
-            f"enroll: expected a folder of people or --name with photos, got {', '.join(map(str, photos))}"
+            "enroll: expected a folder of people, or --name with photos, got "
+            f"{', '.join(map(str, photos))}{missing}"
         )
 
     bar = TerminalProgress().bar("Enrolling", len(people))

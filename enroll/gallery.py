@@ -30,7 +30,7 @@ class Enrolled:
     Attributes:
         identity: the name as it is stored.
         added: photos that became templates.
-        already: photos that were theirs before.
+        already: photos that were theirs before, or were given twice.
         rejected: photos that could not be used, and why.
     """
 
@@ -121,19 +121,21 @@ class Gallery:
                 NewTemplate(printable_path(paths[digest]), digest, vector)
                 for digest, vector in zip(chips, vectors, strict=True)
             ]
-            added = self._add(name, fresh, rejected)
-            already += len(fresh) - added
+            added, taken = self._add(name, fresh)
+            rejected += taken
+            already += len(fresh) - added - len(taken)
         return Enrolled(name, added, already, tuple(rejected))
 
-    def _add(self, name: str, templates: list[NewTemplate], rejected: list[Rejected]) -> int:
+    def _add(self, name: str, templates: list[NewTemplate]) -> tuple[int, list[Rejected]]:
         """Add what is still free; another process may have enrolled some of it under another name."""
+        taken: list[Rejected] = []
         while templates:
             try:
-                return self._store.add(name, templates)
+                return self._store.add(name, templates), taken
             except PhotoConflictError as error:
-                rejected.append(Rejected(error.path, error.reason))
-                templates[:] = [entry for entry in templates if entry.photo != str(error.path)]
-        return 0
+                taken.append(Rejected(error.path, error.reason))
+                templates = [entry for entry in templates if entry.digest != error.digest]
+        return 0, taken
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `Index.nearest_people`."""

@@ -26,17 +26,20 @@ class Index:
     Attributes:
         templates: what is searched.
         search: fitted scikit-learn neighbours, or None without templates.
+        people: how many identities there are.
     """
 
     templates: Templates
     search: NearestNeighbors | None
+    people: int
 
     @classmethod
     def build(cls, templates: Templates) -> Index:
         """Make an index of all templates; brute force, so this copies and computes next to nothing."""
         if not len(templates.ids):
-            return cls(templates, None)
-        return cls(templates, NearestNeighbors(algorithm="brute", metric="euclidean").fit(templates.vectors))
+            return cls(templates, None, 0)
+        search = NearestNeighbors(algorithm="brute", metric="euclidean").fit(templates.vectors)
+        return cls(templates, search, len(set(templates.identities)))
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities, each by its nearest template.
@@ -53,6 +56,7 @@ class Index:
         """
         if self.search is None:
             return [[] for _ in queries]
+        people = min(people, self.people)
         answers: list[list[Candidate]] = [[] for _ in queries]
         open_rows = np.arange(len(queries))
         count = min(4 * people, len(self.templates.ids))

@@ -75,6 +75,8 @@ class Store:
             raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; restore a copy")
         try:
             # Absolute, since SQLite takes ":memory:" and "" for something else.
+            if not self.path.parent.is_dir():
+                raise GalleryError(f"{path}: the folder {self.path.parent} does not exist; make it first")
             self._connection = sqlite3.connect(self.path.absolute(), timeout=_WAIT, isolation_level=None)
         except sqlite3.Error as error:
             raise GalleryError(f"{path}: cannot be opened as a gallery: {error}") from error
@@ -173,7 +175,7 @@ class Store:
         with self._transaction():
             for template in templates:
                 if (owner := self.owner(template.digest) or name) != name:
-                    raise PhotoConflictError(template.photo, conflict_reason(owner))
+                    raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
             self._connection.execute("INSERT INTO identity (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
             for template, vector in zip(templates, vectors, strict=True):
                 added += self._connection.execute(

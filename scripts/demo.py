@@ -122,7 +122,6 @@ def print_table(tables: dict[str, list[Probe]]) -> None:
             ),
             np.array([probe.face["distance"] for probe in probes if probe.known]),
             np.array([probe.face["distance"] for probe in probes if not probe.known]),
-            len(KNOWN),
         )
         known = [probe.verdict[0] for probe in probes if probe.known]
         strangers = [probe.verdict[0] for probe in probes if not probe.known]

@@ -32,8 +32,8 @@ class Head:
     """A trunk with a head on it, and how to train it.
 
     Attributes:
-        model: takes {"image": (batch, size, size, 3), "label": (batch,)}; its first output is the logits
-            (batch, classes).
+        model: takes {"image": (batch, size, size, 3), "label": (batch,)}; gives the logits (batch,
+            classes), alone or as the output "softmax" beside others.
         compile: loss, weights and metrics for `keras.Model.compile`.
         targets: labels (batch,) -> what the outputs are compared with.
         start_from: sets classifier and centers from class means (classes, dim).

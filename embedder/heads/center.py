@@ -61,7 +61,8 @@ class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
     def __init__(
         self, classes: int, center_weight: float = 0.5, center_rate: float = 0.0, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # In float32 also under mixed precision: a center moves by less than half precision can hold.
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.classes = classes
         self.center_weight = center_weight
         self.center_rate = center_rate
@@ -106,9 +107,8 @@ class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
 
 
 def squared_distance(features: Any, centers: Any) -> Any:
-    """|x - c|^2 of each row: two (batch, dim) -> (batch,), in float32 also under mixed precision."""
-    difference = ops.cast(features, "float32") - ops.cast(centers, "float32")
-    return ops.sum(ops.square(difference), axis=-1)
+    """|x - c|^2 of each row: two (batch, dim) -> (batch,)."""
+    return ops.sum(ops.square(features - centers), axis=-1)
 
 
 def moved_centers(centers: Any, features: Any, labels: Any, rate: float) -> Any:
@@ -126,8 +126,7 @@ def moved_centers(centers: Any, features: Any, labels: Any, rate: float) -> Any:
     Returns:
         (classes, dim).
     """
-    features = ops.stop_gradient(ops.cast(features, "float32"))
-    centers = ops.cast(centers, "float32")
+    features = ops.stop_gradient(features)
     classes = centers.shape[0]
     count = ops.segment_sum(ops.ones_like(features[:, :1]), labels, num_segments=classes)
     total = ops.segment_sum(features, labels, num_segments=classes)

@@ -66,7 +66,7 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(self, classes: int, center_rate: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # as in DenseWithCenterLoss
         self.classes = classes
         self.center_rate = center_rate
 
@@ -77,6 +77,7 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
             features_shape[-1],
             embeddings_initializer="zeros",
             trainable=not self.center_rate,
+            dtype=self.dtype_policy,
             name="centers",
         )
         self.centers.build(())

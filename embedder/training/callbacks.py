@@ -18,6 +18,7 @@ from embedder.progress import Progress
 T = TypeVar("T")
 
 PARTS = {"loss": "loss", "softmax_loss": "softmax", "center_loss": "center"}
+ADVICE = "try --learning-rate ten times smaller, or a smaller --center-weight"
 _DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reaches some 40
 
 
@@ -90,7 +91,7 @@ class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
             value = logs.get(name, 0.0)
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"training diverged: the {label} loss is {value} after batch {batch + 1}; {_ADVICE}"
+                    f"training diverged: the {label} loss is {value} after batch {batch + 1}; {ADVICE}"
                 )
         center = logs.get("center_loss")
         if center is None:
@@ -99,14 +100,19 @@ class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
             self._first = max(center, 1.0)
         if center > _DIVERGED * self._first:
             raise DivergedError(
-                f"training diverged: the center loss rose from {self._first:.3g} to {center:.3g}; {_ADVICE}"
+                f"training diverged: the center loss rose from {self._first:.3g} to {center:.3g}; {ADVICE}"
             )
 
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Look at the weights: the last batch of an epoch may have ruined them after its loss was taken.
 
-_ADVICE = (
-    "try --learning-rate ten times smaller, or a smaller --center-weight; the last good epoch is kept "
-    "in the model folder's checkpoint"
-)
+        Raises:
+            DivergedError: with what to change.
+        """
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            raise DivergedError(
+                f"training diverged: weights are not finite after epoch {epoch + 1}; {ADVICE}"
+            )
 
 
 class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]

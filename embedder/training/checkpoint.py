@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,8 +55,12 @@ class Checkpoints:
         Raises:
             OSError: it cannot be written; the one before is still there.
         """
-        facts = {"run": json.dumps(self._run), "progress": json.dumps(checkpoint.progress)}
         tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
+        facts = {
+            "run": json.dumps(self._run),
+            "progress": json.dumps(checkpoint.progress),
+            "digest": _digest(tensors),
+        }
         write_whole(self._path, save(tensors, metadata=facts))
 
     def load(self) -> Checkpoint:
@@ -72,9 +77,11 @@ class Checkpoints:
             )
         try:
             with safe_open(path, framework="numpy") as file:
-                facts = {name: json.loads(text) for name, text in (file.metadata() or {}).items()}
+                facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            before, progress = facts["run"], facts["progress"]
+            before, progress = json.loads(facts["run"]), json.loads(facts["progress"])
+            if facts["digest"] != _digest(tensors):
+                raise ValueError("changed since it was written")
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path}: broken ({error}); delete it and train again") from error
         if other := [name for name in self._run if before.get(name) != self._run[name]]:
@@ -87,3 +94,11 @@ class Checkpoints:
     def drop(self) -> None:
         """Delete the checkpoint of a run that is done."""
         self._path.unlink(missing_ok=True)
+
+
+def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape} ".encode())
+        digest.update(tensors[name].tobytes())
+    return digest.hexdigest()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedder.errors import EmbedError
 from embedder.quiet import quiet
 
-AGREEMENT = 1e-4  # largest difference of a feature between Keras and LiteRT, relative to the longest vector
+AGREEMENT = 1e-4  # largest difference between Keras and LiteRT in any number of a unit vector
 
 
 def compile_trunk(trunk: keras.Model) -> bytes:
@@ -31,13 +31,17 @@ def compile_trunk(trunk: keras.Model) -> bytes:
     return converted
 
 
-def check_agreement(trunk_features: NDArray[np.float32], compiled: NDArray[np.float32]) -> None:
+def check_agreement(trained: NDArray[np.float32], compiled: NDArray[np.float32]) -> None:
     """Refuse a compiled network that does not compute what was trained.
+
+    Args:
+        trained: (n, dim) unit vectors of some pictures by Keras.
+        compiled: the same by LiteRT.
 
     Raises:
         EmbedError: two unit vectors of the same picture differ by more than `AGREEMENT`.
     """
-    difference = float(np.abs(trunk_features - compiled).max())
+    difference = float(np.abs(trained - compiled).max())
     if not difference <= AGREEMENT:
         raise EmbedError(
             f"the compiled network differs from the trained one by {difference:.2g} (rounding is at "

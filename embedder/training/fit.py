@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.config import TrainConfig
+from embedder.errors import DivergedError, ModelError
 from embedder.extractor import unit_vectors
 from embedder.heads import Head, build_head
 from embedder.progress import Progress
 from embedder.training.batches import Batches
 from embedder.training.callbacks import (
+    ADVICE,
     AfterEpoch,
     KeepBest,
     ShowProgress,
@@ -38,6 +40,7 @@ class Outcome:
             was held out.
         best_epoch: the best one trained; the last one if no one was held out.
         kept_epoch: the epoch whose weights the trunk now has: the best one, or 0 if training did not help.
+        helped: whether the best epoch did better on the held-out people than the trunk before training.
         history: the log of each epoch, from 1.
         interrupted: whether Ctrl-C ended it.
     """
@@ -45,6 +48,7 @@ class Outcome:
     scores: list[Score] = field(default_factory=list)
     best_epoch: int = 0
     kept_epoch: int = 0
+    helped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
 
@@ -70,7 +74,8 @@ def fit_trunk(
     """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
 
     If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was, unless
-    `config.keep_trained`. Better means a higher TPIR or rank-1: separation rises whenever one trains.
+    `config.keep_trained`. Better means a higher TPIR, or the same and a higher rank-1; separation does not
+    count, as it rises whenever one trains.
 
     Args:
         trunk: with its starting weights.
@@ -92,7 +97,11 @@ def fit_trunk(
     held_chips = photos.chips[split.held_out]
 
     def measure() -> Score:
-        return score(embed_chips(trunk, held_chips, config.mirror), held_labels, config.target_fpir)
+        try:
+            vectors = embed_chips(trunk, held_chips, config.mirror)
+        except ModelError as error:
+            raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
+        return score(vectors, held_labels, config.target_fpir)
 
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
@@ -117,11 +126,15 @@ def fit_trunk(
             keep.measure_first()
             progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
 
+    saved = resume
+
     def after_epoch(epoch: int, logs: dict[str, float]) -> None:
         state.history.append(plain_logs(logs))
         held_out = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
         progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{held_out}")
         state.save(checkpoints)
+        nonlocal saved
+        saved = True
 
     batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(state.history))
     show = ShowProgress(progress, config.epochs, len(batches))
@@ -136,9 +149,10 @@ def fit_trunk(
             callbacks=[show, StopDivergence(), *([keep] if keep else []), AfterEpoch(after_epoch)],
         )
     except KeyboardInterrupt:
-        if not state.history:
+        if not saved:
             raise
         interrupted = True
+        state.restore(checkpoints)  # whatever was under way is undone
     finally:
         show.close()
 
@@ -146,11 +160,9 @@ def fit_trunk(
         helped = keep.scores[keep.best_epoch].shares > keep.scores[0].shares
         kept = keep.best_epoch if helped or config.keep_trained else 0
         trunk.set_weights(keep.weights if kept else untrained)
-        return Outcome(keep.scores, keep.best_epoch, kept, state.history, interrupted)
-    if interrupted:  # the weights are those of the middle of an epoch
-        state.restore(checkpoints)
+        return Outcome(keep.scores, keep.best_epoch, kept, helped, state.history, interrupted)
     last = len(state.history)
-    return Outcome([], last, last, state.history, interrupted)
+    return Outcome([], last, last, False, state.history, interrupted)
 
 
 def _in_words(now: Score, fpir: float) -> str:

@@ -118,7 +118,7 @@ def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: o
 
     Args:
         labels: (n,) identity of each photo.
-        share: of the people to hold out; at least two are, unless it is 0.
+        share: of the people to hold out; at least two are, and two are not, unless it is 0.
         seed: draws them.
         root: the folder, for the error.
 
@@ -126,8 +126,8 @@ def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: o
         FolderError: there are too few people to keep two on each side.
     """
     people = np.unique(labels)
-    count = max(2, round(share * len(people))) if share else 0
-    if len(people) - count < 2:
+    count = min(max(2, round(share * len(people))), len(people) - 2) if share else 0
+    if share and count < 2:
         raise FolderError(
             f"{root}: training needs at least 4 people with 2 usable photos each, two to learn from and two "
             f"held out to see whether it helps; found {len(people)}. Add people, or use --hold-out 0 to "

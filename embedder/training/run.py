@@ -48,6 +48,9 @@ def train(
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
+    The same photos, options and versions give the same weights on a CPU; a GPU's sums may differ in their
+    last digits.
+
     Args:
         folder: FOLDER/<identity>/<photos>.
         model: where the model goes; one that is there is replaced when the new one is complete.
@@ -57,7 +60,7 @@ def train(
 
     Raises:
         FolderError: the folder lacks people or photos.
-        UsageError: an option cannot be used, or there is nothing to resume.
+        UsageError: an option cannot be used, there is nothing to resume, or the model cannot be written.
         MissingPackageError: the trunk's weights are not there.
         DivergedError: the losses left the numbers.
         KeyboardInterrupt: Ctrl-C before the first epoch ended.
@@ -86,15 +89,17 @@ def train(
     if checkpoints.exists() and not resume:
         progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
     outcome = fit.Outcome()
-    if config.epochs:
-        outcome = fit.fit_trunk(
-            trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress
-        )
-
-    progress.say("Compiling the extractor")
-    manifest = _save(model, trunk, photos, split, config, outcome)
-    if not outcome.interrupted:
-        checkpoints.drop()
+    try:
+        if config.epochs:
+            outcome = fit.fit_trunk(
+                trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress
+            )
+        progress.say("Compiling the extractor")
+        manifest = _save(model, trunk, photos, split, config, outcome)
+        if not outcome.interrupted:
+            checkpoints.drop()
+    except OSError as error:
+        raise UsageError(f"--model: {model} cannot be written: {error}") from error
     return TrainResult(manifest, photos.rejected, outcome.interrupted)
 
 
@@ -186,10 +191,11 @@ def _record(photos: Photos, split: Split, config: TrainConfig, outcome: Outcome)
         "versions": _versions(),
         "best_epoch": outcome.best_epoch,
         "kept_epoch": outcome.kept_epoch,
+        "helped": outcome.helped,
         "history": outcome.history,
         "scores": scores,
     }
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("keras", "tensorflow", "numpy")}
+    return {name: version(name) for name in ("keras", "tensorflow", "numpy", "pillow")}

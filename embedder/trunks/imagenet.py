@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,10 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
     for layer in network.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
-    return keras.Model(image, network(preprocess(image)), name=name.replace(":", "-"))
+    features = network(preprocess(image))
+    # To a length near 1, as the face trunk's: the center loss and the first classifier go by distances.
+    features = layers.Rescaling(1 / math.sqrt(features.shape[-1]))(features)
+    return keras.Model(image, features, name=name.replace(":", "-"))
 
 
 def _find(wanted: str) -> tuple[Callable[..., keras.Model], Callable[[keras.KerasTensor], keras.KerasTensor]]:

@@ -233,3 +233,20 @@ def test_layer_form_is_a_dense_layer_without_labels():
 def test_unknown_head_is_refused():
     with pytest.raises(UsageError, match=r"center-embedding.*got 'arcface'"):
         build_head("arcface", features_trunk(), CLASSES, WEIGHT, 0.0)
+
+
+@pytest.mark.parametrize("name", CENTER_HEADS)
+def test_centers_keep_single_precision_under_mixed_precision(name: str):
+    x, y = batch()
+    y[:] = [0, 0, 0, 0, 0, 1, 1, 0]  # class 2 is absent
+    W, b, C = random_weights()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        head = compiled(name, rate=0.5)
+        set_weights(head, W, b, C)
+        head.model.train_on_batch({"image": x, "label": y}, head.targets(y))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    after = get_weights(head)["centers"]
+    np.testing.assert_array_equal(after[2], C[2])
+    np.testing.assert_allclose(after, moved_centers(keras.ops.array(C), x, y, 0.5), atol=2e-3)

@@ -150,7 +150,8 @@ def test_info(there: Path):
     [
         (["identify", "probe é.png"], 4, "gallery.db: no gallery here; make one with `embed enroll"),
         (["identify", "x.png", "--model", "none"], 4, "none: expected a model folder"),
-        (["enroll", "none"], 2, "expected a folder of people or --name"),
+        (["enroll", "none"], 2, "a folder of people, or --name with photos, got none; there is no none"),
+        (["enroll", "people", "--gallery", "no/g.db"], 4, "the folder no does not exist"),
         (["enroll", "people/ada"], 2, "no photos found"),
         (["enroll", "people", "--gallery", "probe é.png"], 4, "file is not a database"),
         (["enroll", "--name", " ", "probe é.png"], 2, "an empty name"),
@@ -192,6 +193,18 @@ def test_gallery_of_another_model_is_refused(there: Path, tmp_path: Path):
     assert "made with another model" in run("info", "--model", "other")
 
 
+def test_garbled_record_of_training_is_refused(there: Path):
+    from dataclasses import replace
+
+    from embedder.bundle import load_manifest
+
+    manifest = load_manifest("embed-model")
+    garbled = replace(manifest, training={"scores": [1]})
+    (there / "embed-model" / "manifest.json").write_bytes(garbled.to_bytes())
+    _, err = embed("info", code=4)
+    assert "the manifest's record of training lacks or garbles 'best_epoch'" in err
+
+
 def test_names_cannot_act_on_the_terminal(there: Path):
     nasty = there / "\x1b]0;gone\x07.png"
     shutil.copy(there / "stranger.png", nasty)
@@ -228,7 +241,7 @@ def test_train_from_the_command_line(there: Path, small_people: Path):
         out, err = embed("train", str(small_people), *options, code=3)
     finally:
         (small_people / "p00" / "9.png").unlink()
-    assert "On 2 people it has not met, before and after training" in out
+    assert "On 2 people it has not met (8 photos), before → after: TPIR at FPIR 0.01 " in out
     assert "Saved a model" in out
     assert "8 people, 32 photos: learning from 6, 2 held out" in err
     assert "Epoch 2/2  loss " in err

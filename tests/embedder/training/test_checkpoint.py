@@ -53,3 +53,11 @@ def test_dropped_checkpoint_is_gone(folder: Path):
     Checkpoints(folder, RUN).drop()
     with pytest.raises(UsageError, match="--resume"):
         Checkpoints(folder, RUN).load()
+
+
+def test_changed_number_is_refused(folder: Path):
+    data = bytearray((folder / FILE).read_bytes())
+    data[-1] ^= 1
+    (folder / FILE).write_bytes(data)
+    with pytest.raises(ModelError, match="changed since it was written"):
+        Checkpoints(folder, RUN).load()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -12,11 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from embedder import Extractor
+from embedder import Extractor, load_image
 from embedder.bundle import load_manifest, read_part
 from embedder.config import TrainConfig
 from embedder.errors import DivergedError, FolderError, UsageError
@@ -210,12 +213,87 @@ def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_p
     assert manifest.training["best_epoch"] == 1
 
 
-@pytest.mark.parametrize("rate", [1e9, 10.0])
-def test_divergence_stops_with_advice(rate: float, small_people: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("embedder.config.TrainConfig.__post_init__", lambda self: None)
-    config = replace(TRAINED, learning_rate=rate, warmup=0, epochs=30, center_weight=10.0, center_rate=0.0)
+@pytest.mark.parametrize("hold_out", [0.2, 0.0])
+@pytest.mark.parametrize("batch_size", [8, 64])  # with 64 an epoch is one batch, whose loss is still fine
+def test_divergence_stops_with_advice(hold_out: float, batch_size: int, small_people: Path, tmp_path: Path):
+    config = replace(TRAINED, learning_rate=10.0, warmup=0, epochs=30, center_weight=1e6, center_rate=0.0)
+    config = replace(config, hold_out=hold_out, batch_size=batch_size)
     with pytest.raises(DivergedError, match=r"training diverged.*--learning-rate ten times smaller"):
         train(small_people, tmp_path / "m", config)
+
+
+@pytest.mark.parametrize("hold_out", [0.2, 0.0])
+def test_weights_ruined_by_the_last_batch_are_never_kept(
+    hold_out: float, small_people, tmp_path, monkeypatch
+):
+    class Ruin(fit.ShowProgress):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
+
+    monkeypatch.setattr(fit, "ShowProgress", Ruin)
+    with pytest.raises(DivergedError, match="left weights not finite"):
+        train(small_people, tmp_path / "m", replace(TRAINED, hold_out=hold_out))
+    assert not (tmp_path / "m" / checkpoint.FILE).exists()
+
+
+@pytest.mark.parametrize("hold_out", [0.2, 0.0])
+def test_ctrl_c_while_the_first_checkpoint_is_written_is_only_a_stop(
+    hold_out: float, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checkpoint, "write_whole", lambda *_: raiser(KeyboardInterrupt)())
+    with pytest.raises(KeyboardInterrupt):
+        train(small_people, tmp_path / "m", replace(TRAINED, hold_out=hold_out))
+
+
+@pytest.mark.parametrize("place", ["embedder.training.checkpoint", "embedder.bundle"])
+def test_full_disk_is_named(place: str, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"{place}.write_whole", full)
+    with pytest.raises(UsageError, match=r"--model: .* cannot be written: .*No space left"):
+        train(small_people, tmp_path / "m", replace(TRAINED, epochs=1))
+
+
+def test_face_trunk_from_folder_to_vectors(orl: Path, tmp_path: Path):
+    """The default trunk, adapted for an epoch; LiteRT is checked against Keras to 1e-4 on the way."""
+    people = tmp_path / "people"
+    for path in sorted(orl.glob("s0[1-8]/0[1-4].pgm")):
+        (people / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (people / path.parent.name / path.name).write_bytes(path.read_bytes())
+    frozen = train(people, tmp_path / "frozen", TrainConfig(epochs=0)).manifest
+    trained = train(people, tmp_path / "trained", TrainConfig(epochs=1, keep_trained=True)).manifest
+    assert (frozen.head, frozen.dim, frozen.input_size) == ("none", 128, 150)
+    assert (trained.head, trained.training["kept_epoch"]) == ("center", 1)
+    assert trained.fingerprint != frozen.fingerprint
+    assert trained.training["scores"][0]["rank1"] == 1.0
+    # It starts as the nearest class mean, so the first epoch knows nearly everyone.
+    assert trained.training["history"][0]["accuracy"] > 0.5
+    photos = [load_image(path) for path in sorted(people.glob("s01/*"))]
+    vectors = [Extractor.load(tmp_path / name).embed(photos) for name in ("frozen", "trained")]
+    assert 0 < np.abs(vectors[0] - vectors[1]).max() < 0.5
+
+
+def test_imagenet_trunk_from_folder_to_vectors(small_people: Path, tmp_path: Path):
+    network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3))
+    network.save_weights(tmp_path / "own.weights.h5")
+    config = replace(TRAINED, trunk="imagenet:mobilenet_v2", trunk_weights=str(tmp_path / "own.weights.h5"))
+    manifest = train(small_people, tmp_path / "m", replace(config, epochs=1)).manifest
+    assert manifest.dim == 1280
+    assert manifest.training["kept_epoch"] == 1
+
+
+@pytest.mark.slow
+def test_training_helps_on_small_photos():
+    """The README's protocol at 24 x 24 pixels, one seed: at least .80 where the frozen trunk has about .7."""
+    script = Path(__file__).parents[3] / "scripts" / "bench_main_job.py"
+    options = ["--seeds", "1", "--photos", "24 px", "--trunks", "face-resnet", "--heads", "frozen", "center"]
+    done = subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=True)
+    rows = {row["head"]: row["runs"][0] for row in json.loads(done.stdout.splitlines()[-1])["rows"]}
+    for part in ("fixed", "splits"):
+        assert rows["center"][part]["TPIR at FPIR 1 %"] >= 0.80
+        assert rows["center"][part]["TPIR at FPIR 1 %"] > rows["frozen"][part]["TPIR at FPIR 1 %"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 from pathlib import Path
 
+import dlib
 import numpy as np
 import pytest
 
@@ -20,7 +21,6 @@ def trunk():
 
 
 def test_gives_the_numbers_of_dlib(trunk, orl: Path):
-    dlib = pytest.importorskip("dlib")
     weights = importlib.resources.files("face_recognition_models") / "models" / face_resnet.FILE
     reference = dlib.face_recognition_model_v1(str(weights))
     chips = np.stack([resize_to_square(load_image(path), 150) for path in sorted(orl.glob("*/01.pgm"))])

@@ -49,7 +49,8 @@ def test_imagenet_network_takes_its_weights_from_a_file(name: str, tmp_path: Pat
     trunk = find_trunk(f"imagenet:{name}").build(64, str(tmp_path / "own_notop.weights.h5"))
     picture = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
     expected = network.predict(module.preprocess_input(picture.copy()), verbose=0)
-    np.testing.assert_allclose(trunk.predict(picture, verbose=0), expected, rtol=1e-3, atol=1e-5)
+    features = trunk.predict(picture, verbose=0) * np.sqrt(expected.shape[1])
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
     normalizations = [
         layer for layer in trunk._flatten_layers() if isinstance(layer, layers.BatchNormalization)
     ]
