@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
