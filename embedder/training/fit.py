@@ -109,7 +109,7 @@ def fit_trunk(
     head = build_head(config.head, trunk, len(people), config.center_weight, config.center_rate)
     head.model.compile(
         optimizer=keras.optimizers.Adam(WarmUp(config.learning_rate, config.warmup)),
-        jit_compile=False,  # on a CPU XLA's convolutions take longer to compile than a folder to train
+        jit_compile=False,  # on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s
         **head.compile,
     )
     head.model.optimizer.build(head.model.trainable_variables)

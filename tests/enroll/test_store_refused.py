@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,18 +11,7 @@ import pytest
 
 from embedder import errors
 from enroll.store import Store
-from tests.enroll.templates import DIM, open_store, template
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "gallery.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with open_store(path) as opened:
-        yield opened
+from tests.enroll.templates import DIM, template
 
 
 @pytest.mark.parametrize(
