@@ -23,11 +23,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from embedder.config import CROPS
+from embedder.config import CROPS, DETECTORS
 from embedder.durable import write_whole
 from embedder.errors import ModelError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _MAX_MANIFEST = 4 * 2**20
 _MAX_FILE = 2**32
@@ -69,7 +69,8 @@ class Manifest:
         trunk: name of the network.
         head: name of the head it was trained with, or "none".
         input_size: side of the square it sees, in pixels.
-        crop: which part of a picture is the sample.
+        crop: which part of a picture is the sample, `face` or `whole`.
+        detector: what found the faces.
         mirror: whether a vector is the mean over the picture and its mirror picture.
         dim: length of a vector.
         extractor: SHA-256 of the compiled network.
@@ -82,6 +83,7 @@ class Manifest:
     head: str
     input_size: int
     crop: str
+    detector: str
     mirror: bool
     dim: int
     extractor: str
@@ -93,6 +95,8 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another."""
         parts = [FORMAT, self.extractor, self.input_size, self.crop, self.mirror, self.dim]
+        if self.crop == "face":
+            parts.append(self.detector)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def to_bytes(self) -> bytes:
@@ -149,7 +153,9 @@ def load_manifest(folder: str | Path) -> Manifest:
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
         if content.get("format") != FORMAT:
-            raise ValueError(f"expected format {FORMAT}, got {content.get('format')!r}; update the toolkit")
+            raise ValueError(
+                f"expected format {FORMAT}, got {content.get('format')!r}; train again, or update the toolkit"
+            )
         manifest = _parse(content)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a manifest of this toolkit: {error}") from error
@@ -203,8 +209,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
     if not 1 <= content["dim"] <= 65536:
         raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
-    if content["crop"] not in CROPS:
-        raise ValueError(f"crop: expected one of {CROPS}, got {content['crop']!r}; update the toolkit")
+    for name, known in (("crop", CROPS), ("detector", DETECTORS)):
+        if content[name] not in known:
+            raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")
     for part in _PARTS:
         if len(content[part]) != 64 or not set(content[part]) <= set("0123456789abcdef"):
             raise ValueError(f"{part}: expected a SHA-256 in hexadecimal")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from embedder.folders import Rejected
 
 Model = Annotated[Path, typer.Option(envvar="EMBED_MODEL", help="The model folder.")]
+AnyRotation = Annotated[
+    bool, typer.Option("--any-rotation", help="Find also faces that lie on their side or head.")
+]
+MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to look for.")]
+Preview = Annotated[
+    Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
+]
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -91,7 +98,16 @@ def train(
         int | None,
         typer.Option(help="Side of the square the trunk sees, in pixels.", show_default="the trunk's own"),
     ] = _DEFAULT.input_size,
-    crop: Annotated[str, typer.Option(help="whole: the whole picture is the sample.")] = _DEFAULT.crop,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="face: find and align the faces; whole: the picture is the sample.",
+            show_default="face with face-resnet, else whole",
+        ),
+    ] = _DEFAULT.crop,
+    detector: Annotated[str, typer.Option(help="blazeface or mtcnn.")] = _DEFAULT.detector,
+    any_rotation: AnyRotation = _DEFAULT.any_rotation,
+    min_face: MinFace = _DEFAULT.min_face,
     mirror: Annotated[
         bool, typer.Option(help="Average each vector with that of the mirror picture.")
     ] = _DEFAULT.mirror,
@@ -109,6 +125,7 @@ def train(
         typer.Option(help="File with the weights of an ImageNet trunk.", show_default="fetched by Keras"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run.")] = False,
+    preview: Preview = None,
 ) -> None:
     """Train on a labelled folder and write a model folder."""
     from embedder.training.run import train as run
@@ -125,16 +142,20 @@ def train(
         seed=seed,
         input_size=input_size,
         crop=crop,
+        detector=detector,
+        any_rotation=any_rotation,
+        min_face=min_face,
         mirror=mirror,
         hold_out=hold_out,
         target_fpir=target_fpir,
         keep_trained=keep_trained,
         trunk_weights=str(trunk_weights) if trunk_weights else None,
     )
-    result = run(folder, model, config, resume, TerminalProgress())
+    result = run(folder, model, config, resume, TerminalProgress(), preview)
     for line in describe_training(result.manifest):
         print(line)
     print(f"Saved {printable(str(model))}")
+    show_crowded(result.crowded)
     show_rejected(result.rejected)
     if result.interrupted:
         print("Stopped before the last epoch; --resume goes on from here", file=sys.stderr)
@@ -204,6 +225,25 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
         print(f"{len(rejected)} not used:", file=sys.stderr)
         for entry in rejected:
             print(f"  {printable(str(entry.path))}: {printable(entry.reason)}", file=sys.stderr)
+
+
+def show_crowded(crowded: Mapping[Path, int]) -> None:
+    """List on standard error which photos show more than the person they are of."""
+    if crowded:
+        many = "photo shows" if len(crowded) == 1 else "photos show"
+        print(
+            f"{len(crowded)} {many} several faces; the largest, most central one was used:", file=sys.stderr
+        )
+        for path, faces in crowded.items():
+            print(f"  {printable(str(path))}: {faces} faces", file=sys.stderr)
+
+
+def show_missing_letters(names: Iterable[str]) -> None:
+    """Say on standard error which letters of some names could not be drawn, and what helps."""
+    from embedder.lettering import missing_advice, missing_letters
+
+    if letters := missing_letters(names):
+        print(missing_advice(letters), file=sys.stderr)
 
 
 def printable(text: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from embedder.errors import UsageError
 
-CROPS = ("whole",)  # "face" joins when faces are found
+CROPS = ("face", "whole")
+DETECTORS = ("blazeface", "mtcnn")
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,51 @@ class ImageLimits:
 
     max_bytes: int = 25 * 2**20  # above any JPEG of a phone, below what would fill a laptop
     max_pixels: int = 50_000_000  # 150 MB as RGB: a laptop holds several at once
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """How faces are looked for.
+
+    Attributes:
+        name: `blazeface`, or `mtcnn`, whose weights are in a package of their own.
+        min_face: pixels across the smallest face looked for. In photos below 64 pixels it may be smaller.
+        any_rotation: look also for faces that lie on their side or on their head.
+        proposal: BlazeFace: score of the coarse look from which a place is looked at closely.
+        score: BlazeFace: score of the close look from which it is a face.
+        overlap: share of the smaller of two faces that may be hidden by the other.
+    """
+
+    name: str = "blazeface"
+    min_face: int = 60  # smaller ones are seldom recognized, and half of it takes four times as long
+    any_rotation: bool = False
+    proposal: float = 0.15  # at .2, one in 100 small faces is lost; at .1, twice the places are looked at
+    score: float = 0.75  # on composed photos .4 % of the faces are lost and .8 % of those found are none
+    overlap: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse values no search can use.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        if self.name not in DETECTORS:
+            raise UsageError(f"--detector: expected one of {', '.join(DETECTORS)}, got {self.name!r}")
+        _check_ranges(
+            self, min_face=(10, 10_000), proposal=(0.01, 0.99), score=(0.01, 0.99), overlap=(0.0, 1.0)
+        )
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """What makes a face too poor to enroll; see `faces.quality.Quality`. Measured: docs/faces.md."""
+
+    size: float = 26.0  # pixels
+    visible: float = 0.75  # share
+    sharpness: float = 0.14
+    dark: float = 0.035  # brightness
+    bright: float = 0.82
+    yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond
 
 
 @dataclass(frozen=True)
@@ -46,7 +92,10 @@ class TrainConfig:
         batch_size: photos per step.
         seed: of the split, the order, the augmentation and new weights.
         input_size: side of the square the trunk sees, in pixels, or None: the trunk's own.
-        crop: `whole`: the picture is the sample.
+        crop: `face`: faces are found and aligned; `whole`: the picture is the sample; None: the trunk's own.
+        detector: what finds the faces.
+        any_rotation: find also faces that lie on their side or on their head.
+        min_face: pixels across the smallest face looked for.
         mirror: embed a picture as the mean of its vector and its mirror picture's.
         hold_out: share of the people kept out of training to check the model on.
         target_fpir: false positive identification rate the first threshold aims at.
@@ -64,7 +113,10 @@ class TrainConfig:
     batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
     seed: int = 0
     input_size: int | None = None
-    crop: str = "whole"
+    crop: str | None = None
+    detector: str = DetectorConfig.name
+    any_rotation: bool = DetectorConfig.any_rotation
+    min_face: int = DetectorConfig.min_face
     mirror: bool = True
     hold_out: float = 0.25  # fewer say too little about strangers, more are missed in training
     target_fpir: float = 0.01  # one stranger in a hundred: what the field reports first
@@ -90,8 +142,14 @@ class TrainConfig:
             hold_out=(0.0, 0.9),
             target_fpir=(1e-6, 0.5),
         )
-        if self.crop not in CROPS:
+        if self.crop is not None and self.crop not in CROPS:
             raise UsageError(f"--crop: expected one of {', '.join(CROPS)}, got {self.crop!r}")
+        self.finding  # noqa: B018 - checks the options it is made of
+
+    @property
+    def finding(self) -> DetectorConfig:
+        """How faces are looked for."""
+        return DetectorConfig(self.detector, self.min_face, self.any_rotation)
 
 
 @dataclass(frozen=True)
@@ -100,6 +158,7 @@ class IdentifyConfig:
 
     candidates: int = 5  # people listed per face: what a person can check at a glance
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
+    all_faces: bool = True  # else the largest, most central one of a photo
     batch_size: int = 32  # photos read ahead; a network's batch of mirrored pairs is half as long
 
     def __post_init__(self) -> None:

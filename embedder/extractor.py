@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedder.bundle import Manifest, load_manifest, read_part
+from embedder.config import DetectorConfig
 from embedder.errors import ModelError
+from embedder.faces.crops import Box, Crop, load_cropper
+from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
 from embedder.quiet import quiet
 
@@ -21,6 +25,24 @@ if TYPE_CHECKING:
 _BATCH = 32  # network inputs at a time; LiteRT's time per picture is flat from 8 upwards
 
 
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face of a photo.
+
+    Attributes:
+        box: x, y, width and height in pixels of the upright photo; None when the whole picture is the
+            sample, and so are the next two.
+        points: (4, 2) float64 x and y of left eye, right eye, nose tip and mouth centre, as seen.
+        quality: how well the face can be recognized.
+        vector: (dim,) float32 of unit length.
+    """
+
+    box: Box | None
+    points: NDArray[np.float64] | None
+    quality: Quality | None
+    vector: NDArray[np.float32]
+
+
 class Extractor:
     """Turns pictures into unit vectors; the same picture gives the same vector in any batch.
 
@@ -30,7 +52,13 @@ class Extractor:
         manifest: what the model is.
     """
 
-    def __init__(self, manifest: Manifest, network: bytes, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        network: bytes,
+        threads: int | None = None,
+        finding: DetectorConfig | None = None,
+    ) -> None:
         """Compile a network that was read and checked; see `load`."""
         from ai_edge_litert.interpreter import Interpreter
 
@@ -54,21 +82,27 @@ class Extractor:
                 f"the extractor maps {shapes}; its manifest says {[size, size, 3]}, {[manifest.dim]}"
             )
         self._batch = 0
+        finding = finding or DetectorConfig(manifest.detector)
+        self._cropper = load_cropper(manifest.crop, size, finding, threads or os.cpu_count() or 1)
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int | None = None) -> Extractor:
+    def load(
+        cls, folder: str | Path, threads: int | None = None, finding: DetectorConfig | None = None
+    ) -> Extractor:
         """Read a model folder, checking every byte of it.
 
         Args:
             folder: as written by `embed train`.
             threads: of the network; None takes one a core.
+            finding: how faces are found; None: as in training.
 
         Raises:
             ModelError: the folder is no model, or something in it was changed.
+            MissingPackageError: the detector is not installed.
         """
         manifest = load_manifest(folder)
         read_part(folder, manifest, "weights")
-        return cls(manifest, read_part(folder, manifest, "extractor"), threads)
+        return cls(manifest, read_part(folder, manifest, "extractor"), threads, finding)
 
     @property
     def dim(self) -> int:
@@ -80,16 +114,29 @@ class Extractor:
         """SHA-256 of all that decides a vector."""
         return self.manifest.fingerprint
 
-    def chip(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Give the square that the network sees of a picture; of a chip, the chip itself.
+    def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        """Give the samples of a picture, not embedded: every face, the largest first, or the whole of it.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+        """
+        return self._cropper.crops(image)
+
+    def faces(self, image: NDArray[np.uint8]) -> list[Face]:
+        """Find, align and embed the faces of a picture, the largest first.
 
         Args:
             image: (height, width, 3) uint8 RGB.
 
         Returns:
-            (input_size, input_size, 3) uint8.
+            The faces; none if there is none. With a model of whole pictures, the picture without a box.
         """
-        return resize_to_square(image, self.manifest.input_size)
+        crops = self.crops(image)
+        vectors = self.embed([crop.chip for crop in crops])
+        return [
+            Face(crop.box, crop.points, crop.quality, vector)
+            for crop, vector in zip(crops, vectors, strict=True)
+        ]
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed pictures, each as one sample.
@@ -110,9 +157,10 @@ class Extractor:
                     f"images[{index}]: expected (height, width, 3) uint8, got {image.shape} {image.dtype}"
                 )
         step = _BATCH // 2 if self.manifest.mirror else _BATCH
+        size = self.manifest.input_size
         vectors = np.empty((len(images), self.dim), np.float32)
         for start in range(0, len(images), step):
-            chips = np.stack([self.chip(image) for image in images[start : start + step]])
+            chips = np.stack([resize_to_square(image, size) for image in images[start : start + step]])
             if self.manifest.mirror:
                 features = self._run(np.concatenate([chips, chips[:, :, ::-1]]))
             else:

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embedder.cli import (
     DEFAULT_MODEL,
     UNUSABLE_IMAGES,
+    AnyRotation,
+    MinFace,
     Model,
+    Preview,
     TerminalProgress,
     data,
     describe_training,
     printable,
+    show_crowded,
+    show_missing_letters,
     show_rejected,
     train,
 )
+from embedder.config import DetectorConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
 
 SOMEONE_UNKNOWN = 5
 DEFAULT_GALLERY = Path("gallery.db")
 
 GalleryFile = Annotated[Path, typer.Option("--gallery", envvar="EMBED_GALLERY", help="The gallery file.")]
+DetectorName = Annotated[str | None, typer.Option(help="blazeface or mtcnn.", show_default="the model's")]
 
 app = typer.Typer(
     add_completion=False,
@@ -44,13 +54,20 @@ def enroll(
     name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
     model: Model = DEFAULT_MODEL,
     gallery: GalleryFile = DEFAULT_GALLERY,
+    force: Annotated[bool, typer.Option("--force", help="Enroll also faces that are too poor.")] = False,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+    preview: Preview = None,
 ) -> None:
     """Put people into the gallery, also people the model has never seen."""
-    from embedder.extractor import Extractor
     from embedder.folders import Rejected, scan_folder
+    from embedder.preview import Tile, check_preview, save_preview
     from enroll.gallery import Gallery, checked_name
 
     rejected: list[Rejected] = []
+    crowded: dict[Path, int] = {}
+    tiles: list[Tile] = []
     people: dict[str, list[Path]] = {}
     if name is not None:
         people[checked_name(name)] = photos
@@ -66,15 +83,26 @@ def enroll(
             f"{', '.join(map(str, photos))}{missing}"
         )
 
+    extractor = _load(model, detector, any_rotation, min_face)
+    if preview is not None:
+        check_preview(preview)
     bar = TerminalProgress().bar("Enrolling", len(people))
-    with Gallery.open(gallery, Extractor.load(model)) as opened, bar as advance:
+    with Gallery.open(gallery, extractor) as opened, bar as advance:
         for person, paths in people.items():
-            result = opened.enroll(person, paths)
+            result = opened.enroll(person, paths, force)
             rejected += result.rejected
+            crowded |= result.crowded
+            if preview is not None:
+                tiles += result.tiles()
             if result.added or result.already:
                 known = f", {result.already} already there" if result.already else ""
                 print(f"enrolled {person} ({_count(result.added, 'photo')}{known})", flush=True)
             advance()
+    if preview is not None:
+        save_preview(preview, tiles)
+        show_missing_letters(people)
+        print(f"Wrote {printable(str(preview))}", file=sys.stderr)
+    show_crowded(crowded)
     show_rejected(rejected)
     if rejected:
         raise typer.Exit(UNUSABLE_IMAGES)
@@ -93,29 +121,54 @@ def identify(
     fail_on_unknown: Annotated[
         bool, typer.Option("--fail-on-unknown", help=f"Exit with {SOMEONE_UNKNOWN} if someone is unknown.")
     ] = False,
+    all_faces: Annotated[
+        bool,
+        typer.Option("--all-faces/--one-face", help="Answer every face, or the largest, most central one."),
+    ] = True,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),
+    ] = None,
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
-    from embedder.extractor import Extractor
+    from embedder.images import load_image
     from enroll.gallery import Gallery
     from enroll.identify import Identifier
+    from enroll.report.annotate import save_annotated
     from enroll.report.json_lines import to_json
     from enroll.report.text import to_lines
 
-    extractor = Extractor.load(model)
+    extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
+    drawn: set[str] = set()
     with Gallery.open(gallery, extractor, create=False) as opened:
-        identifier = Identifier(extractor, opened, threshold)
+        identifier = Identifier(extractor, opened, threshold, IdentifyConfig(all_faces=all_faces))
         with TerminalProgress().bar("Identifying", len(photos)) as advance:
             for answer in identifier.identify_many(photos):
                 for line in [to_json(answer)] if as_json else map(printable, to_lines(answer)):
                     print(line, flush=True)
+                if annotate is not None and answer.error is None:
+                    save_annotated(annotate, answer.photo, load_image(answer.photo), answer)
+                    drawn.update(face.decision.identity or "" for face in answer.faces)
                 unread += answer.error is not None
                 unknown += any(face.decision.identity is None for face in answer.faces)
                 advance()
+    show_missing_letters(drawn)
     if unread:
         raise typer.Exit(UNUSABLE_IMAGES)
     if unknown and fail_on_unknown:
         raise typer.Exit(SOMEONE_UNKNOWN)
+
+
+def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) -> Extractor:
+    from embedder.bundle import load_manifest
+    from embedder.extractor import Extractor
+
+    name = detector or load_manifest(model).detector
+    return Extractor.load(model, finding=DetectorConfig(name, min_face, any_rotation))
 
 
 @gallery_app.command("list")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Reason = Literal["match", "too_far", "ambiguous", "empty_gallery"]
+Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Decision:
     Attributes:
         identity: the name, or None for unknown.
         reason: `match`; `too_far`: the nearest template is beyond the threshold; `ambiguous`: another
-            person is within the margin; `empty_gallery`.
+            person is within the margin; `taken`: another face of the photo is nearer to that person;
+            `empty_gallery`.
         distance: of the nearest template, None in an empty gallery.
         threshold: the largest distance at which a name is given.
         candidates: the nearest identities, nearest first.
@@ -57,3 +58,27 @@ def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.
     elif len(listed) > 1 and listed[1].distance - first.distance < margin:
         reason = "ambiguous"
     return Decision(first.identity if reason == "match" else None, reason, first.distance, threshold, listed)
+
+
+def one_face_each(decisions: Sequence[Decision]) -> list[Decision]:
+    """Give each person to one face of a photo: the nearest.
+
+    A face that loses its person is unknown; it does not go on to the second-nearest, since what speaks
+    against the first person is another face and nothing in this one (docs/decisions/005).
+
+    Args:
+        decisions: of all faces of one photo; of equally near ones the first wins.
+    """
+    holder: dict[str, int] = {}
+    for index, decision in enumerate(decisions):
+        if (name := decision.identity) is None or decision.distance is None:
+            continue
+        best = decisions[holder[name]].distance if name in holder else None
+        if best is None or decision.distance < best:
+            holder[name] = index
+    return [
+        decision
+        if decision.identity is None or holder[decision.identity] == index
+        else replace(decision, identity=None, reason="taken")
+        for index, decision in enumerate(decisions)
+    ]

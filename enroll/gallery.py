@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedder.config import QualityLimits
 from embedder.errors import ImageError, PhotoConflictError, UsageError
+from embedder.faces.crops import NO_FACE, crowd_note, principal
+from embedder.faces.quality import problem
 from embedder.folders import Rejected, name_problem, normal_name
 from embedder.images import decode_image, read_image_file
+from embedder.preview import Tile
 from enroll.decision import Candidate
 from enroll.store import NewTemplate, Store, conflict_reason
 
@@ -32,12 +36,47 @@ class Enrolled:
         added: photos that became templates.
         already: photos that were theirs before, or were given twice.
         rejected: photos that could not be used, and why.
+        samples: what was found in the photos that were looked at, for a preview.
     """
 
     identity: str
     added: int
     already: int
     rejected: tuple[Rejected, ...]
+    samples: tuple[PhotoSample, ...] = ()
+
+    @property
+    def crowded(self) -> dict[Path, int]:
+        """Photos that show more than one face, and how many; the largest, most central one is enrolled."""
+        return {
+            sample.path: sample.faces for sample in self.samples if sample.faces > 1 and not sample.problem
+        }
+
+    def tiles(self) -> list[Tile]:
+        """Give what a preview shows: what was enrolled, and every photo that was not, with the reason."""
+        looked_at = {sample.path for sample in self.samples}
+        unseen = [entry for entry in self.rejected if entry.path not in looked_at]
+        return [
+            Tile(self.identity, sample.chip, sample.path.name, sample.problem or crowd_note(sample.faces))
+            for sample in self.samples
+        ] + [Tile(self.identity, None, entry.path.name, entry.reason) for entry in unseen]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSample:
+    """What was found in a photo.
+
+    Attributes:
+        path: the photo.
+        chip: (size, size, 3) uint8, or None if there is no face.
+        faces: how many there are.
+        problem: why it was not enrolled, or None.
+    """
+
+    path: Path
+    chip: NDArray[np.uint8] | None
+    faces: int
+    problem: str | None
 
 
 class Gallery:
@@ -79,15 +118,17 @@ class Gallery:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def enroll(self, name: str, photos: Sequence[str | Path]) -> Enrolled:
+    def enroll(self, name: str, photos: Sequence[str | Path], force: bool = False) -> Enrolled:
         """Add photos of one person, new or known, in one transaction.
 
-        A photo that is already theirs changes nothing; one that cannot be read, or that is enrolled under
-        another name, is rejected and the others go on.
+        Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing;
+        one that cannot be read, shows no face or too poor a one, or is enrolled under another name, is
+        rejected and the others go on.
 
         Args:
             name: of the person; stored in Unicode form NFC.
             photos: image files.
+            force: take faces that are too poor to be recognized well, too.
 
         Raises:
             UsageError: the name cannot be stored.
@@ -95,6 +136,7 @@ class Gallery:
         """
         name = checked_name(name)
         rejected: list[Rejected] = []
+        samples: list[PhotoSample] = []
         chips: dict[bytes, NDArray[np.uint8]] = {}
         paths: dict[bytes, Path] = {}
         already = 0
@@ -109,8 +151,12 @@ class Gallery:
                 elif owner is not None:
                     rejected.append(Rejected(path, conflict_reason(owner)))
                 else:
-                    chips[digest] = self._extractor.chip(decode_image(data, path))
-                    paths[digest] = path
+                    sample = self._sample(path, decode_image(data, path), force)
+                    samples.append(sample)
+                    if sample.problem is not None or sample.chip is None:
+                        rejected.append(Rejected(path, sample.problem or NO_FACE))
+                    else:
+                        chips[digest], paths[digest] = sample.chip, path
             except ImageError as error:
                 rejected.append(Rejected(path, error.reason))
         added = 0
@@ -124,7 +170,16 @@ class Gallery:
             added, taken = self._add(name, fresh)
             rejected += taken
             already += len(fresh) - added - len(taken)
-        return Enrolled(name, added, already, tuple(rejected))
+        return Enrolled(name, added, already, tuple(rejected), tuple(samples))
+
+    def _sample(self, path: Path, image: NDArray[np.uint8], force: bool) -> PhotoSample:
+        crops = self._extractor.crops(image)
+        if not crops:
+            return PhotoSample(path, None, 0, NO_FACE)
+        crop = principal(crops, image.shape)
+        poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
+        reason = f"{poor}; --force enrolls it all the same" if poor else None
+        return PhotoSample(path, crop.chip, len(crops), reason)
 
     def _add(self, name: str, templates: list[NewTemplate]) -> tuple[int, list[Rejected]]:
         """Add what is still free; another process may have enrolled some of it under another name."""

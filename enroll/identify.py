@@ -10,30 +10,36 @@ from typing import TYPE_CHECKING
 
 from embedder.config import IdentifyConfig
 from embedder.errors import ImageError, UsageError
+from embedder.faces.crops import principal
 from embedder.images import load_image
-from enroll.decision import Decision, decide
+from enroll.decision import Decision, decide, one_face_each
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from embedder.faces.crops import Box, Crop
+    from embedder.faces.quality import Quality
     from enroll.gallery import Gallery
 
-Box = tuple[int, int, int, int]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FaceAnswer:
     """The answer for one face of a photo.
 
     Attributes:
-        box: x, y, width and height in pixels of the upright photo; None when the whole picture is the face.
+        box: x, y, width and height in pixels of the upright photo; None when the whole picture is the face,
+            and so are the last two.
         decision: who it is.
+        points: (4, 2) x and y of left eye, right eye, nose tip and mouth centre, as seen.
+        quality: how well the face can be recognized.
     """
 
     box: Box | None
     decision: Decision
+    points: NDArray[np.float64] | None = None
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Identifier:
         Raises:
             ImageError: it cannot be read.
         """
-        return Answer(str(photo), None, self._answers([load_image(photo)])[0])
+        return Answer(str(photo), None, self._answers([self._crops(load_image(photo))])[0])
 
     def identify_many(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
         """Answer photos in their order, some at a time; one that cannot be read gets an `error`."""
@@ -108,24 +114,40 @@ class Identifier:
 
     def _identify_batch(self, photos: Sequence[str | Path]) -> Iterator[Answer]:
         errors: dict[int, str] = {}
-        chips: dict[int, NDArray[np.uint8]] = {}  # photos themselves may be large
+        crops: dict[int, list[Crop]] = {}  # photos themselves may be large
         for index, photo in enumerate(photos):
             try:
-                chips[index] = self._extractor.chip(load_image(photo))
+                crops[index] = self._crops(load_image(photo))
             except ImageError as error:
                 errors[index] = error.reason
-        faces = dict(zip(chips, self._answers(list(chips.values())), strict=True))
+        faces = dict(zip(crops, self._answers(list(crops.values())), strict=True))
         for index, photo in enumerate(photos):
             yield Answer(str(photo), errors.get(index), faces.get(index, ()))
 
-    def _answers(self, images: Sequence[NDArray[np.uint8]]) -> list[tuple[FaceAnswer, ...]]:
-        if not images:
-            return []
-        listed = self._config.candidates
+    def _crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        crops = self._extractor.crops(image)
+        if self._config.all_faces or not crops:
+            return crops
+        return [principal(crops, image.shape)]
+
+    def _answers(self, photos: Sequence[Sequence[Crop]]) -> list[tuple[FaceAnswer, ...]]:
+        """Answer the crops of each photo; all are embedded and searched for together."""
+        together = [crop for crops in photos for crop in crops]
+        if not together:
+            return [() for _ in photos]
+        vectors = self._extractor.embed([crop.chip for crop in together])
         # Two at least are looked for: the rule compares the first two, whether they are listed or not.
-        found = self._gallery.nearest_people(self._extractor.embed(images), max(2, listed))
-        decisions = (decide(candidates, self.threshold, self._config.margin) for candidates in found)
-        return [
-            (FaceAnswer(None, replace(decision, candidates=decision.candidates[:listed])),)
-            for decision in decisions
-        ]
+        found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
+        decisions = iter([decide(candidates, self.threshold, self._config.margin) for candidates in found])
+        return [self._answer(crops, one_face_each(list(islice(decisions, len(crops))))) for crops in photos]
+
+    def _answer(self, crops: Sequence[Crop], decisions: Sequence[Decision]) -> tuple[FaceAnswer, ...]:
+        return tuple(
+            FaceAnswer(
+                crop.box,
+                replace(decision, candidates=decision.candidates[: self._config.candidates]),
+                crop.points,
+                crop.quality,
+            )
+            for crop, decision in zip(crops, decisions, strict=True)
+        )

@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--heads", nargs="+", default=["frozen", "softmax", "center"], choices=HEADS)
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=JSON")
     options = parser.parse_args()
-    base = TrainConfig(**{name: json.loads(value) for name, value in (o.split("=") for o in options.set)})
+    base = TrainConfig(
+        **{"crop": "whole"} | {name: json.loads(value) for name, value in (o.split("=") for o in options.set)}
+    )
 
     rows = []
     with tempfile.TemporaryDirectory() as scratch:

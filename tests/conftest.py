@@ -16,6 +16,7 @@ from PIL import Image
 from embedder.bundle import Manifest, Threshold, load_manifest, read_part
 from embedder.config import TrainConfig
 from embedder.datasets import write_dataset
+from embedder.faces.crops import Crop
 from embedder.images import resize_to_square
 from embedder.quiet import import_keras
 from embedder.training.run import train
@@ -33,6 +34,7 @@ class ToyExtractor:
             head="none",
             input_size=16,
             crop="whole",
+            detector="blazeface",
             mirror=False,
             dim=48,
             extractor=hashlib.sha256(name.encode()).hexdigest(),
@@ -47,13 +49,14 @@ class ToyExtractor:
     def fingerprint(self) -> str:
         return self.manifest.fingerprint
 
-    def chip(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return resize_to_square(image, 16)
+    def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        return [Crop(resize_to_square(image, 16))]
 
     def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded.append(len(images))
         rows = [
-            resize_to_square(self.chip(image), 4).reshape(-1).astype(np.float32) - 127.25 for image in images
+            resize_to_square(resize_to_square(image, 16), 4).reshape(-1).astype(np.float32) - 127.25
+            for image in images
         ]
         vectors = np.array(rows, np.float32).reshape(len(images), 48)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,10 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import FolderError, ImageError
+from embedder.faces.crops import NO_FACE, Cropper, crowd_note, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
-from embedder.images import decode_image, read_image_file, resize_to_square
+from embedder.images import decode_image, read_image_file
+from embedder.preview import Tile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from embedder.progress import Progress
@@ -27,18 +32,41 @@ class Photos:
         chips: (n, size, size, 3) uint8 RGB.
         labels: (n,) int32, index into `identities`.
         identities: names, sorted.
+        paths: where each photo is.
         rejected: what could not be used, and why.
+        crowded: photos that show more than one face, and how many.
         digest: SHA-256 of all photos and names, for resuming and for the record.
     """
 
     chips: NDArray[np.uint8]
     labels: NDArray[np.int32]
     identities: tuple[str, ...]
+    paths: tuple[Path, ...]
     rejected: tuple[Rejected, ...]
+    crowded: dict[Path, int]
     digest: str
 
+    def tiles(self) -> list[Tile]:
+        """Give what a preview shows: every chip, and every photo that gives none, with the reason."""
+        used = [
+            Tile(self.identities[label], chip, path.name, crowd_note(self.crowded.get(path, 1)))
+            for chip, label, path in zip(self.chips, self.labels, self.paths, strict=True)
+        ]
+        refused = [
+            Tile(entry.path.parent.name, None, entry.path.name, entry.reason) for entry in self.rejected
+        ]
+        return sorted(used + refused, key=lambda tile: (tile.identity, tile.caption))
 
-def read_photos(folder: LabelledFolder, size: int, progress: Progress) -> Photos:
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    sample: Sample
+    chip: NDArray[np.uint8]
+    faces: int
+    content: bytes
+
+
+def read_photos(folder: LabelledFolder, cropper: Cropper, progress: Progress) -> Photos:
     """Decode every photo of a folder, so that nothing can break in the middle of an epoch.
 
     People with fewer than two usable photos are rejected: there is no second photo to be near to.
@@ -47,15 +75,19 @@ def read_photos(folder: LabelledFolder, size: int, progress: Progress) -> Photos
         FolderError: fewer than two people have two usable photos.
     """
     rejected = list(folder.rejected)
-    read: list[tuple[Sample, NDArray[np.uint8], bytes]] = []
+    read: list[_Read] = []
 
-    def read_one(sample: Sample) -> tuple[Sample, NDArray[np.uint8], bytes] | Rejected:
+    def read_one(sample: Sample) -> _Read | Rejected:
         try:
             data = read_image_file(sample.path)
-            chip = resize_to_square(decode_image(data, sample.path), size)
+            image = decode_image(data, sample.path)
         except ImageError as error:
             return Rejected(sample.path, error.reason)
-        return sample, chip, hashlib.sha256(data).digest()
+        crops = cropper.crops(image)
+        if not crops:
+            return Rejected(sample.path, NO_FACE)
+        chip = principal(crops, image.shape).chip
+        return _Read(sample, chip, len(crops), hashlib.sha256(data).digest())
 
     with progress.bar("Reading photos", len(folder.samples)) as advance, ThreadPoolExecutor() as pool:
         for outcome in pool.map(read_one, folder.samples):
@@ -66,35 +98,35 @@ def read_photos(folder: LabelledFolder, size: int, progress: Progress) -> Photos
                 read.append(outcome)
 
     usable = _with_two_photos(read, folder, rejected)
-    identities = tuple(sorted({sample.identity for sample, _, _ in usable}))
+    identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
     digest = hashlib.sha256()
-    for sample, _, content in usable:
-        digest.update(f"{len(sample.identity)} {sample.identity}".encode() + content)
+    for entry in usable:
+        name = entry.sample.identity
+        digest.update(f"{len(name)} {name}".encode() + entry.content)
     return Photos(
-        chips=np.stack([chip for _, chip, _ in usable]),
-        labels=np.array([index[sample.identity] for sample, _, _ in usable], np.int32),
+        chips=np.stack([entry.chip for entry in usable]),
+        labels=np.array([index[entry.sample.identity] for entry in usable], np.int32),
         identities=identities,
+        paths=tuple(entry.sample.path for entry in usable),
         rejected=tuple(rejected),
+        crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
         digest=digest.hexdigest(),
     )
 
 
-def _with_two_photos(
-    read: list[tuple[Sample, NDArray[np.uint8], bytes]], folder: LabelledFolder, rejected: list[Rejected]
-) -> list[tuple[Sample, NDArray[np.uint8], bytes]]:
-    count: dict[str, int] = {}
-    for sample, _, _ in read:
-        count[sample.identity] = count.get(sample.identity, 0) + 1
-    for sample, _, _ in read:
-        if count[sample.identity] < 2:
-            rejected.append(
-                Rejected(
-                    sample.path, f"the only usable photo of {sample.identity!r}; training needs two or more"
-                )
-            )
-    usable = [entry for entry in read if count[entry[0].identity] >= 2]
-    people = len({sample.identity for sample, _, _ in usable})
+def _with_two_photos(read: list[_Read], folder: LabelledFolder, rejected: list[Rejected]) -> list[_Read]:
+    count = Counter(entry.sample.identity for entry in read)
+    usable = [entry for entry in read if count[entry.sample.identity] >= 2]
+    rejected += [
+        Rejected(
+            entry.sample.path,
+            f"the only usable photo of {entry.sample.identity!r}; training needs two or more",
+        )
+        for entry in read
+        if count[entry.sample.identity] < 2
+    ]
+    people = len({entry.sample.identity for entry in usable})
     if people < 2:
         raise FolderError(
             f"{folder.root}: training needs at least 2 people with 2 usable photos each, found {people} "

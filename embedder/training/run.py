@@ -14,8 +14,10 @@ from embedder.bundle import Manifest, save_bundle
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
+from embedder.faces.crops import load_cropper
 from embedder.folders import Rejected, scan_folder
 from embedder.heads import HEADS
+from embedder.preview import save_preview
 from embedder.progress import Progress
 from embedder.training.photos import Photos, Split, read_photos, split_identities
 from embedder.trunks import Trunk, find_trunk
@@ -31,11 +33,13 @@ class TrainResult:
     Attributes:
         manifest: of the model that was saved.
         rejected: photos that could not be used.
+        crowded: photos that show more than one face, and how many; the principal one was used.
         interrupted: whether Ctrl-C ended it; `--resume` goes on.
     """
 
     manifest: Manifest
     rejected: tuple[Rejected, ...]
+    crowded: dict[Path, int]
     interrupted: bool
 
 
@@ -45,6 +49,7 @@ def train(
     config: TrainConfig | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    preview: str | Path | None = None,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
@@ -57,6 +62,7 @@ def train(
         config: the run; the defaults suit a small folder of faces.
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
+        preview: a PNG file to write, before training, that shows the chips it will see.
 
     Raises:
         FolderError: the folder lacks people or photos.
@@ -69,8 +75,12 @@ def train(
     config, trunk_facts = _resolve(config or TrainConfig())
     if resume and not config.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
-    assert config.input_size is not None
-    photos = read_photos(scan_folder(folder), config.input_size, progress)
+    assert config.input_size is not None and config.crop is not None
+    cropper = load_cropper(config.crop, config.input_size, config.finding)
+    photos = read_photos(scan_folder(folder), cropper, progress)
+    if preview is not None:
+        save_preview(preview, photos.tiles())
+        progress.say(f"Wrote {preview}")
     split = _split(photos, config, folder)
     progress.say(_in_words(photos, split))
 
@@ -100,7 +110,7 @@ def train(
             checkpoints.drop()
     except OSError as error:
         raise UsageError(f"--model: {model} cannot be written: {error}") from error
-    return TrainResult(manifest, photos.rejected, outcome.interrupted)
+    return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted)
 
 
 def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
@@ -112,6 +122,7 @@ def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
     return replace(
         config,
         input_size=config.input_size or trunk.input_size,
+        crop=config.crop or trunk.crop,
         learning_rate=schedule.learning_rate if config.learning_rate is None else config.learning_rate,
         epochs=schedule.epochs if config.epochs is None else config.epochs,
     ), trunk
@@ -158,7 +169,8 @@ def _save(
         trunk=config.trunk,
         head=config.head if outcome.kept_epoch else "none",
         input_size=config.input_size or 0,
-        crop=config.crop,
+        crop=config.crop or "whole",
+        detector=config.detector,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),

@@ -27,6 +27,7 @@ class Trunk:
         input_size: side of its square input in pixels, unless chosen otherwise.
         pretrained: whether its weights already tell identities apart.
         schedule: learning rate and epochs that suit it.
+        crop: which part of a picture it is made for, unless chosen otherwise.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Trunk:
     input_size: int
     pretrained: bool
     schedule: Schedule
+    crop: str
 
     def build(self, input_size: int | None = None, weights: str | None = None) -> keras.Model:
         """Build the network with its starting weights.
@@ -55,8 +57,8 @@ class Trunk:
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FINE_TUNING),
-        Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH),
+        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FINE_TUNING, "face"),
+        Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
 IMAGENET = "imagenet:"
@@ -71,5 +73,5 @@ def find_trunk(name: str) -> Trunk:
     if name in _TRUNKS:
         return _TRUNKS[name]
     if name.startswith(IMAGENET) and len(name) > len(IMAGENET):
-        return Trunk(name, "embedder.trunks.imagenet", 224, True, FINE_TUNING)
+        return Trunk(name, "embedder.trunks.imagenet", 224, True, FINE_TUNING, "whole")
     raise UsageError(f"--trunk: expected {', '.join(_TRUNKS)} or {IMAGENET}<name>, got {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from enroll.identify import Answer
 
@@ -16,6 +17,10 @@ def to_json(answer: Answer) -> str:
             "faces": [
                 {
                     "box": list(face.box) if face.box else None,
+                    "points": [[round(x, 1), round(y, 1)] for x, y in face.points.tolist()]
+                    if face.points is not None
+                    else None,
+                    "quality": asdict(face.quality) if face.quality else None,
                     "identity": face.decision.identity,
                     "reason": face.decision.reason,
                     "distance": face.decision.distance,

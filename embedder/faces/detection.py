@@ -1,0 +1,80 @@
+"""What finding faces gives, whichever detector found them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+POINTS = ("left eye", "right eye", "nose tip", "mouth centre")  # left and right as seen in the picture
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face in a picture; coordinates in pixels, (0, 0) is the outer corner of the first pixel.
+
+    Attributes:
+        box: x, y, width and height; parts of it may lie outside of the picture.
+        points: (4, 2) float64, x and y of `POINTS`.
+        score: the detector's own certainty that this is a face, 0 to 1.
+    """
+
+    box: tuple[float, float, float, float]
+    points: NDArray[np.float64]
+    score: float
+
+
+class Detector(Protocol):
+    """Finds faces.
+
+    Attributes:
+        canonical: (4, 2) where the points of a face lie on a chip of 1 x 1.
+    """
+
+    canonical: NDArray[np.float64]
+
+    def find(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
+
+
+def without_overlaps(detections: Sequence[Detection], limit: float) -> list[Detection]:
+    """Drop every face that lies on a more certain one (non-maximum suppression).
+
+    Args:
+        detections: in any order.
+        limit: largest share of the smaller box that may be covered; unlike a share of the union, it also
+            drops a face found within a face.
+    """
+    ranked = sorted(detections, key=lambda face: (-face.score, face.box))
+    boxes = np.array([face.box for face in ranked]).reshape(-1, 4)
+    return [ranked[index] for index in first_of_each_place(boxes, limit)]
+
+
+def first_of_each_place(boxes: NDArray[np.floating], limit: float, of_union: bool = False) -> list[int]:
+    """Give the rows of boxes that share no more than allowed with any row kept before them.
+
+    Args:
+        boxes: (n, 4) x, y, width and height, the most certain first.
+        limit: largest area that two may share, as a part of the smaller one's.
+        of_union: as a part of the area of both together, so that a box may lie within a larger one.
+    """
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    areas = boxes[:, 2:].prod(axis=1)
+    free = np.ones(len(boxes), bool)
+    kept = []
+    for index in range(len(boxes)):
+        if not free[index]:
+            continue
+        kept.append(index)
+        later = slice(index + 1, None)
+        sides = np.minimum(high[index], high[later]) - np.maximum(low[index], low[later])
+        shared = np.maximum(sides, 0).prod(axis=1)
+        whole = areas[index] + areas[later] - shared if of_union else np.minimum(areas[index], areas[later])
+        free[later] &= shared <= limit * whole
+    return kept

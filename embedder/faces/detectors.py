@@ -1,0 +1,29 @@
+"""The list of detectors: names to files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embedder.faces.turned import AnyRotation
+
+if TYPE_CHECKING:
+    from embedder.config import DetectorConfig
+    from embedder.faces.detection import Detector
+
+
+def load_detector(config: DetectorConfig, threads: int = 1) -> Detector:
+    """Load the detector that a configuration names.
+
+    Raises:
+        MissingPackageError: its package is not installed.
+    """
+    detector: Detector
+    if config.name == "mtcnn":
+        from embedder.faces.mtcnn import MtcnnDetector
+
+        detector = MtcnnDetector(config, threads)
+    else:
+        from embedder.faces.search import BlazeFaceDetector
+
+        detector = BlazeFaceDetector(config, threads)
+    return AnyRotation(detector, config.overlap) if config.any_rotation else detector

@@ -1,0 +1,122 @@
+"""How well a face can be recognized, in five figures, and which of them make it too poor to enroll."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.config import QualityLimits
+from embedder.faces.align import Similarity, cut, inside
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.faces.detection import Detection
+
+JUDGED = 75  # pixels of the square it is judged in: what the trunk has use for, without the noise
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_NEIGHBOURS = tuple(
+    np.s_[1 + y : y - 1 or None, 1 + x : x - 1 or None] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))
+)
+_NOSE = 0.5  # how far the nose tip stands out of the plane of eyes and mouth, in eye distances
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Figures of one face.
+
+    Attributes:
+        size: width of the face in pixels of the photo.
+        visible: share of the face's box that lies inside of the photo; less than 1 at its border.
+        sharpness: standard deviation of the Laplacian over that of the luma, of the face scaled to one size:
+            the share of fine detail, whatever the contrast. 0 in an even picture.
+        brightness: mean luma of the visible part, 0 black to 1 white.
+        yaw: degrees the face looks aside, positive to the picture's right; 0 is frontal. An estimate from
+            where the nose tip lies between the eyes.
+        roll: degrees the head is turned in the plane, positive clockwise.
+        score: the detector's certainty that it is a face, 0 to 1.
+    """
+
+    size: float
+    visible: float
+    sharpness: float
+    brightness: float
+    yaw: float
+    roll: float
+    score: float
+
+
+def measure(image: NDArray[np.uint8], face: Detection, to_square: Similarity) -> Quality:
+    """Measure a face.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        face: as it was found in it.
+        to_square: puts it upright into a square of `JUDGED` pixels.
+    """
+    luma = cut(image, to_square, JUDGED).astype(np.float32) @ _LUMA
+    seen = inside(image.shape, to_square, JUDGED)
+    laplacian, complete = -4 * luma[1:-1, 1:-1], seen[1:-1, 1:-1].copy()
+    for at in _NEIGHBOURS:
+        laplacian += luma[at]
+        complete &= seen[at]
+    spread = float(luma[seen].std()) if seen.any() else 0.0
+    return Quality(
+        size=round(face.box[2], 1),
+        visible=round(_visible(face.box, image.shape), 3),
+        sharpness=round(float(laplacian[complete].std()) / spread, 3) if spread and complete.any() else 0.0,
+        brightness=round(float(luma[seen].mean()) / 255, 3) if seen.any() else 0.0,
+        yaw=round(_yaw(face.points), 1),
+        roll=round(_roll(face.points), 1),
+        score=round(face.score, 3),
+    )
+
+
+def problem(quality: Quality, limits: QualityLimits) -> str | None:
+    """Say why a face is too poor to enroll, in words for a person, or None."""
+    if quality.size < limits.size:
+        return f"the face is {quality.size:.0f} pixels wide, at least {limits.size:.0f} are needed"
+    if quality.visible < limits.visible:
+        return (
+            f"the face is cut by the border: {quality.visible:.0%} of it is in the photo, "
+            f"at least {limits.visible:.0%} are needed"
+        )
+    if quality.sharpness < limits.sharpness:
+        return f"the face is blurred: sharpness {quality.sharpness:.2f}, {limits.sharpness} or more is needed"
+    if not limits.dark <= quality.brightness <= limits.bright:
+        how = "dark" if quality.brightness < limits.dark else "bright"
+        return (
+            f"the face is too {how}: brightness {quality.brightness:.2f}, "
+            f"{limits.dark} to {limits.bright} is needed"
+        )
+    if abs(quality.yaw) > limits.yaw:
+        return f"the face looks aside by {abs(quality.yaw):.0f} degrees, at most {limits.yaw:.0f} are allowed"
+    return None
+
+
+def _visible(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> float:
+    x, y, width, height = box
+    across = min(x + width, shape[1]) - max(x, 0)
+    down = min(y + height, shape[0]) - max(y, 0)
+    return max(0.0, across / width) * max(0.0, down / height)
+
+
+def _yaw(points: NDArray[np.float64]) -> float:
+    """Angle that moves the tip of an average nose as far off the middle of the eyes as it is.
+
+    Turned by θ, the eyes draw together by cos θ and the tip moves by its length times sin θ.
+    """
+    left, right, nose, _ = points @ (1, 1j)
+    eyes = right - left
+    if not abs(eyes):
+        return 90.0
+    off = ((nose - (left + right) / 2) * eyes.conjugate()).real / abs(eyes) ** 2
+    return math.degrees(math.atan(off / _NOSE))
+
+
+def _roll(points: NDArray[np.float64]) -> float:
+    left, right, _, _ = points @ (1, 1j)
+    return math.degrees(np.angle(right - left))

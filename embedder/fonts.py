@@ -1,0 +1,187 @@
+"""Which fonts this machine has, and which of them draws a name.
+
+Pillow draws a letter that a font lacks as an empty box and tells no one. So a font's own table of letters is
+asked first; and fonts are looked for only when the one built into Pillow lacks a letter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import ImageFont
+
+from embedder.errors import UsageError
+from embedder.sfnt import read_letters
+
+if TYPE_CHECKING:
+    from embedder.sfnt import Letters
+
+VARIABLE = "EMBED_FONT"
+PACKAGES = ("manimgx_fonts", "noto_cjk_sans_jp_regular")  # the extra `fonts`
+FOLDERS = (
+    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
+    *("~/Library/Fonts", "/Library/Fonts", "/System/Library/Fonts"),
+    *(r"%LOCALAPPDATA%\Microsoft\Windows\Fonts", r"%WINDIR%\Fonts"),
+)
+_SUFFIXES = {".ttf", ".otf", ".ttc"}
+
+# What names of files match up to the first - or [, in lower case without spaces; best first. Fonts of many
+# alphabets come before the Chinese ones, in which Cyrillic and Greek are as wide as Chinese.
+_GOOD = (
+    *("notosans", "notosansarabic*", "notosanshebrew*", "dejavusans", "segoeui", "arial", "liberationsans"),
+    *("freesans", "notosanscjk*", "sourcehansans*", "pingfang*", "hiraginosans*", "ヒラギノ角*", "msyh"),
+    *("yugoth*", "meiryo", "malgun", "applesdgothicneo", "wqy*", "droidsansfallback*", "stheiti*", "simhei"),
+    *("simsun", "msgothic", "gulim", "notosans*", "nirmala*", "leelawui*", "tahoma", "arialunicode*"),
+)
+_NOT_REGULAR = re.compile(
+    "bold|black|heavy|semi|light|thin|medium|condensed|italic|oblique|mono|serif|math|display|[-]ui"
+)
+_REGULAR = 400  # on the axis of weight, of fonts that have one
+
+
+@dataclass(frozen=True)
+class Face:
+    """One font of a file; the path is None for the one that is built into Pillow."""
+
+    path: Path | None
+    index: int = 0
+
+
+class Fonts:
+    """The fonts to choose from: Pillow's own, a given one, those in folders, in this order."""
+
+    def __init__(self, given: Path | None, folders: Iterable[Path]) -> None:
+        """Look into the given font; the folders are searched when they are needed.
+
+        Args:
+            given: a font file that wins over those in folders, or None.
+            folders: where fonts lie, or further folders with fonts.
+
+        Raises:
+            UsageError: the given file is not a font that can be used.
+        """
+        built_in = ImageFont.load_default(16)
+        assert isinstance(built_in, ImageFont.FreeTypeFont)  # the other kind is for Pillow without FreeType
+        self._built_in = built_in.font_bytes
+        self.plain = Face(None)
+        self._letters: dict[Face, Letters] = {self.plain: read_letters(BytesIO(self._built_in))[0]}
+        self._draws: dict[tuple[Face, str], bool] = {}
+        if given is not None:
+            self._read_given(given)
+        self._files = _files(tuple(folders))
+        self._lock = threading.Lock()
+        self._chosen = lru_cache(maxsize=8192)(self._choose)
+
+    def choose(self, letters: Iterable[str]) -> Face | None:
+        """Give the best font that draws all of these characters, or None if none does."""
+        with self._lock:
+            return self._chosen(frozenset(letters))
+
+    def font(self, face: Face, size: int) -> ImageFont.FreeTypeFont:
+        """Open a font at a size in pixels.
+
+        Raises:
+            OSError: FreeType cannot.
+        """
+        return _open(face, self._built_in, size)
+
+    def _choose(self, letters: frozenset[str]) -> Face | None:
+        return next(
+            (face for face in self._faces() if all(self._has(face, letter) for letter in letters)), None
+        )
+
+    def _faces(self) -> Iterator[Face]:
+        yield from tuple(self._letters)
+        for path in self._files:
+            with contextlib.suppress(OSError, ValueError):  # broken, or gone since
+                yield from self._read(path)
+
+    def _read(self, path: Path) -> list[Face]:
+        with path.open("rb") as file:
+            found = {Face(path, index): letters for index, letters in read_letters(file).items()}
+        self._letters |= found
+        return list(found)
+
+    def _read_given(self, path: Path) -> None:
+        try:
+            faces = self._read(path)
+            for face in faces:
+                self.font(face, 16)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise UsageError(
+                f"{VARIABLE}: expected a font file (.ttf, .otf, .ttc), got {path}: {reason}"
+            ) from error
+        if not faces:
+            raise UsageError(f"{VARIABLE}: expected a font with outlines and a Unicode table, got {path}")
+
+    def _has(self, face: Face, letter: str) -> bool:
+        if letter not in self._letters[face]:
+            return False
+        if letter.isspace():
+            return True
+        key = face, letter
+        if key not in self._draws:
+            try:  # some fonts list letters for which they have nothing to show
+                self._draws[key] = self.font(face, 32).getmask(letter).getbbox() is not None
+            except OSError:
+                self._draws[key] = False
+        return self._draws[key]
+
+
+def installed_fonts() -> Fonts:
+    """Give this machine's fonts; the same ones until the environment changes.
+
+    The variable `EMBED_FONT` may name a font file that wins over all but Pillow's own.
+
+    Raises:
+        UsageError: `EMBED_FONT` names something else.
+    """
+    return _fonts_of(os.environ.get(VARIABLE, ""), tuple(FOLDERS), PACKAGES)
+
+
+@lru_cache(maxsize=4)
+def _fonts_of(given: str, folders: tuple[str, ...], packages: tuple[str, ...]) -> Fonts:
+    found = [importlib.util.find_spec(package) for package in packages]
+    below = (place for spec in found if spec for place in spec.submodule_search_locations or ())
+    everywhere = (os.path.expandvars(Path(folder).expanduser()) for folder in folders)
+    return Fonts(Path(given) if given else None, map(Path, (*below, *everywhere)))
+
+
+def _files(folders: tuple[Path, ...]) -> Iterator[Path]:
+    found = [
+        Path(folder, name)
+        for top in folders
+        for folder, _, names in os.walk(top)
+        for name in names
+        if Path(name).suffix.lower() in _SUFFIXES and not name.lower().startswith("lastresort")
+    ]
+    yield from sorted(found, key=_preference)
+
+
+def _preference(path: Path) -> tuple[int, bool, int, str]:
+    stem = path.stem.lower().replace(" ", "").replace("_", "")
+    family = re.split(r"[-\[]", stem)[0]
+    rank = next((rank for rank, good in enumerate(_GOOD) if fnmatchcase(family, good)), len(_GOOD))
+    return rank, bool(_NOT_REGULAR.search(stem)), len(stem), str(path)
+
+
+@lru_cache(maxsize=256)
+def _open(face: Face, built_in: bytes, size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.truetype(face.path or BytesIO(built_in), size, face.index)
+    with contextlib.suppress(OSError, NotImplementedError):  # most fonts have no axes
+        places = {axis["name"]: axis["default"] or 0 for axis in font.get_variation_axes()}
+        if places.get(b"Weight", _REGULAR) < _REGULAR:  # Noto Sans CJK is thin unless told otherwise
+            font.set_variation_by_axes(list((places | {b"Weight": _REGULAR}).values()))
+    return font

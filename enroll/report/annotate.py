@@ -1,0 +1,194 @@
+"""The photo with its answer drawn in: a box around each face and a label with the name."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from embedder.durable import write_whole
+from embedder.errors import UsageError
+from embedder.lettering import Line, set_line, shorten, wrap, write
+from enroll.report.placing import place_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.lettering import Colour
+    from enroll.decision import Decision
+    from enroll.identify import Answer
+
+SMALLEST_LETTERS = 14  # pixels; Latin can be read at 10, Chinese cannot
+_SMALL_PHOTO = (
+    560  # pixels, the root of its area: smaller ones are enlarged, so that a label is no half of it
+)
+_PER_FACE = 90  # pixels, the root of the area that each face has around it if labels are to fit in
+_LARGEST = 4000  # pixels to which a side is enlarged
+_MANY_PIXELS = 2_000_000  # a photo as PNG has 10 times the bytes of a JPEG; a small picture loses by JPEG
+
+
+@dataclass(frozen=True)
+class _Style:
+    """A colour of two that colour-blind people tell apart (Okabe and Ito 2008), and what shows on it.
+
+    The edge is light around the dark one and dark around the light one: one of the two shows anywhere.
+    """
+
+    colour: Colour
+    edge: Colour
+    text: Colour
+
+
+_KNOWN = _Style(colour=(0, 96, 165), edge=(255, 255, 255), text=(255, 255, 255))
+_UNKNOWN = _Style(colour=(240, 160, 0), edge=(0, 0, 0), text=(0, 0, 0))
+_NOTE = _Style(colour=(40, 40, 40), edge=(255, 255, 255), text=(255, 255, 255))
+
+
+def annotate(image: NDArray[np.uint8], answer: Answer) -> Image.Image:
+    """Draw an answer into its photo.
+
+    Args:
+        image: (height, width, 3) uint8, the upright photo that was answered; it is not changed.
+        answer: what was found in it.
+
+    Returns:
+        An RGB picture of the same size; of a small photo a whole number of times as large.
+
+    Raises:
+        UsageError: `EMBED_FONT` names no font.
+    """
+    photo = Image.fromarray(image)
+    boxes = np.array(
+        [face.box or (0, 0, photo.width, photo.height) for face in answer.faces], np.float64
+    ).reshape(-1, 4)
+    factor = _enlargement(photo.size, len(boxes))
+    photo = photo.resize((photo.width * factor, photo.height * factor), Image.Resampling.BICUBIC)
+    boxes[:, 2:] += boxes[:, :2]
+    boxes = np.clip(boxes * factor, 0, np.tile(photo.size, 2))
+    if not answer.faces:
+        _write_note(photo, answer.error or "no face found")
+        return photo
+    sizes = [_letter_size(photo.size, right - left) for left, _, right, _ in boxes]
+    labels = [
+        _labels(face.decision, size, box[2] - box[0], photo.width)
+        for face, size, box in zip(answer.faces, sizes, boxes, strict=True)
+    ]
+    styles = [_UNKNOWN if face.decision.identity is None else _KNOWN for face in answer.faces]
+    for box, style, size in zip(boxes, styles, sizes, strict=True):
+        _draw_box(photo, box, style, size)
+    forms = [[_plate_size(lines) for lines in offered] for offered in labels]
+    places = place_labels(boxes, forms, photo.size)
+    for (form, left, top), offered, style in zip(places, labels, styles, strict=True):
+        _draw_plate(photo, offered[form], style, left, top)
+    return photo
+
+
+def save_annotated(folder: str | Path, photo: str | Path, image: NDArray[np.uint8], answer: Answer) -> Path:
+    """Write a photo with its answer drawn in.
+
+    The file is named after the photo and a short hash of where it lies: the same photo gives the same file,
+    another `1.jpg` from elsewhere another, and no photo is ever written over. Neither EXIF nor any other
+    metadata of the photo is in it. It is a JPEG above 2 megapixels, where a PNG would be tens of megabytes,
+    and a PNG below, where a JPEG would blur the letters.
+
+    Args:
+        folder: made if missing.
+        photo: the photo's path.
+        image: (height, width, 3) uint8, its pixels.
+        answer: what was found in it.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: the folder cannot be written, or `EMBED_FONT` names no font.
+    """
+    picture = annotate(image, answer)
+    buffer = BytesIO()
+    if large := picture.width * picture.height > _MANY_PIXELS:
+        picture.save(buffer, "JPEG", quality=90, subsampling=0)  # halved colours would blur the labels
+    else:
+        picture.save(buffer, "PNG")
+    path = Path(folder) / f"{_name(Path(photo))}.{'jpg' if large else 'png'}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written: {error}") from error
+    return path
+
+
+def _name(photo: Path) -> str:
+    place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:8]
+    stem = photo.stem
+    while len(os.fsencode(stem)) > 200:  # a file name has at most 255 bytes
+        stem = stem[:-1]
+    return f"{stem}-{place}"
+
+
+def _enlargement(size: tuple[int, int], faces: int) -> int:
+    side = math.sqrt(size[0] * size[1])
+    wanted = max(_SMALL_PHOTO, _PER_FACE * math.sqrt(faces)) / side
+    return max(1, min(math.ceil(wanted), _LARGEST // max(size)))
+
+
+def _letter_size(size: tuple[int, int], face_width: float) -> int:
+    """Letters grow with the face, within what can be read when the whole photo is on a screen."""
+    side = math.sqrt(size[0] * size[1])
+    least = max(SMALLEST_LETTERS, side / 105)
+    return round(min(max(0.18 * face_width, least), max(least, side / 32)))
+
+
+def _labels(decision: Decision, size: int, face_width: float, width: int) -> list[list[Line]]:
+    """Give the forms a label may have, the best first: in one line, in two, in two with less of the name."""
+    name = decision.identity if decision.identity is not None else "unknown"
+    distance = "" if decision.distance is None else f"{decision.distance:.2f}"
+    most = max(1, width - 2 * _padding(size))
+    room = round(min(max(2.0 * face_width, 13 * size), most))
+    names = dict.fromkeys(shorten(name, size, narrower) for narrower in (room, min(room, 7 * size)))
+    forms = [[set_line(text, size) for text in (shown, distance)] for shown in names]
+    whole = set_line(f"{name} {distance}", size)
+    return [[whole], *forms] if whole.width <= room else forms
+
+
+def _padding(size: int) -> int:
+    return max(2, round(size / 4))
+
+
+def _plate_size(lines: list[Line]) -> tuple[int, int]:
+    padding = 2 * _padding(lines[0].size)
+    return max(line.width for line in lines) + padding, sum(line.height for line in lines) + padding
+
+
+def _draw_plate(photo: Image.Image, lines: list[Line], style: _Style, left: int, top: int) -> None:
+    width, height = _plate_size(lines)
+    padding, edge = _padding(lines[0].size), max(1, lines[0].size // 14)
+    corners = (left, top, left + width - 1, top + height - 1)
+    ImageDraw.Draw(photo).rectangle(corners, style.colour, style.edge, edge)
+    for line in lines:
+        write(photo, line, left + padding, top + padding, style.text)
+        top += line.height
+
+
+def _draw_box(photo: Image.Image, box: NDArray[np.float64], style: _Style, size: int) -> None:
+    draw = ImageDraw.Draw(photo)
+    left, top, right, bottom = (round(value) for value in box.tolist())
+    line, edge = max(2, round(min(size / 8, (right - left) / 20))), max(1, size // 14)
+    right, bottom = max(left + 1, right) - 1, max(top + 1, bottom) - 1
+    draw.rectangle((left, top, right, bottom), outline=style.edge, width=line + 2 * edge)
+    inner = (left + edge, top + edge, max(left + edge, right - edge), max(top + edge, bottom - edge))
+    draw.rectangle(inner, outline=style.colour, width=line)
+
+
+def _write_note(photo: Image.Image, text: str) -> None:
+    size = _letter_size(photo.size, 0)
+    room = max(1, photo.width - 2 * _padding(size))
+    lines = [set_line(line, size) for line in wrap(text, size, room, 3)]
+    _draw_plate(photo, lines, _NOTE, 0, 0)
