@@ -26,6 +26,8 @@ lint: $(INSTALLED)
 
 figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_main_job.py
+	$(BIN)/python scripts/bench_faces.py
+	$(BIN)/python scripts/measure_quality.py
 
 # The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
 $(INSTALLED): pyproject.toml

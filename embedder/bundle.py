@@ -93,7 +93,11 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another."""
+        """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another.
+
+        A command may find faces with another detector than the model's: their chips are the same to the
+        trunk (docs/decisions/006).
+        """
         parts = [FORMAT, self.extractor, self.input_size, self.crop, self.mirror, self.dim]
         if self.crop == "face":
             parts.append(self.detector)

@@ -155,8 +155,15 @@ def installed_fonts() -> Fonts:
 def _fonts_of(given: str, folders: tuple[str, ...], packages: tuple[str, ...]) -> Fonts:
     found = [importlib.util.find_spec(package) for package in packages]
     below = (place for spec in found if spec for place in spec.submodule_search_locations or ())
-    everywhere = (os.path.expandvars(Path(folder).expanduser()) for folder in folders)
-    return Fonts(Path(given) if given else None, map(Path, (*below, *everywhere)))
+    everywhere = (place for folder in folders if (place := _expanded(folder)))
+    return Fonts(Path(given) if given else None, (*map(Path, below), *everywhere))
+
+
+def _expanded(folder: str) -> Path | None:
+    try:
+        return Path(os.path.expandvars(folder)).expanduser()
+    except RuntimeError:  # a user without a home, as in containers
+        return None
 
 
 def _files(folders: tuple[Path, ...]) -> Iterator[Path]:

@@ -115,7 +115,7 @@ def wrap(text: str, size: int, width: int, lines: int) -> list[str]:
     while rest and len(broken) < lines - 1:
         count = max(1, _most_that_fit(len(rest), size, width, partial(_beginning, rest)))
         if count < len(rest):
-            count = max((index for index in range(1, count + 1) if rest[index] == " "), default=count)
+            count = max((index for index in range(1, count) if rest[index] == " "), default=count)
         broken.append("".join(rest[:count]))
         rest = clusters("".join(rest[count:]).strip())
     if rest:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from embedder.config import QualityLimits
 from embedder.errors import ImageError, PhotoConflictError, UsageError
-from embedder.faces.crops import NO_FACE, crowd_note, principal
+from embedder.faces.crops import NO_FACE, crowd_note, in_short, principal
 from embedder.faces.quality import problem
 from embedder.folders import Rejected, name_problem, normal_name
 from embedder.images import decode_image, read_image_file
@@ -57,9 +57,14 @@ class Enrolled:
         looked_at = {sample.path for sample in self.samples}
         unseen = [entry for entry in self.rejected if entry.path not in looked_at]
         return [
-            Tile(self.identity, sample.chip, sample.path.name, sample.problem or crowd_note(sample.faces))
+            Tile(
+                self.identity,
+                sample.chip,
+                sample.path.name,
+                in_short(sample.problem or crowd_note(sample.faces)),
+            )
             for sample in self.samples
-        ] + [Tile(self.identity, None, entry.path.name, entry.reason) for entry in unseen]
+        ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
 
 
 @dataclass(frozen=True, eq=False)

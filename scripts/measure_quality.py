@@ -114,7 +114,8 @@ def main() -> None:
             }
             rows.append(row)
             print(
-                f"| {step:g} | {row['quality']} | {row['found']:.3f} | {row['distance']} | {row['recognized']:.3f} |",
+                f"| {step:g} | {row['quality']} | {row['found']:.3f} | {row['distance']} "
+                f"| {row['recognized']:.3f} |",
                 flush=True,
             )
         print()
@@ -169,7 +170,7 @@ def recognized(
 
 
 def as_they_are(faces: Any, clean: Any, labels: Any, threshold: float) -> Any:
-    """The photos as they are, by how far they look aside: ORL has no degrees, but all poses up to half profile."""
+    """Group the photos as they are by how far they look aside."""
     yaw = np.abs([face.quality.yaw for face in faces])
     away = np.linalg.norm(clean[:, None] - clean[None], axis=2) + np.diag(np.full(len(clean), np.inf))
     own = np.where(labels[:, None] == labels[None], away, np.inf).min(axis=1)

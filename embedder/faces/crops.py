@@ -135,6 +135,11 @@ def crowd_note(faces: int) -> str | None:
     return f"{faces} faces; the largest, most central one is used" if faces > 1 else None
 
 
+def in_short(reason: str | None) -> str | None:
+    """Give what is wrong with a photo without the advice that follows it, for a caption."""
+    return reason and reason.partition(";")[0]
+
+
 def _largest_first(crop: Crop) -> tuple[float, ...]:
     assert crop.box is not None
     x, y, width, height = crop.box

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SMALLEST = 18  # pixels of the smallest face in the largest size shown
+_TOO_SMALL = 0.75  # of the smallest face; below, more places that are none than faces are found
 _STEP = 3  # from one size to the next; a face is well seen over a factor of 4
 _LEAST, _LAST = 64, 85  # pixels of the longer side in the smallest size: a face may fill it
 _BLOCK = 1536  # longest side shown at once, a multiple of the stride: bounds the memory
@@ -63,11 +64,13 @@ class BlazeFaceDetector:
 
     def _find(self, image: NDArray[np.uint8], smallest: float, at_least: float) -> list[Detection]:
         found: list[Detection] = []
+        least = _TOO_SMALL * min(smallest, max(image.shape) * _SMALLEST / _LEAST)
         for box, points in self._places(image, smallest, at_least):
             x, y = (box[:2] + box[2:] / 2).tolist()
             if any(_holds(face, x, y) for face in found):  # seen in another size too
                 continue
-            if face := self._look_closely(image, box, points):
+            face = self._look_closely(image, box, points)
+            if face and face.box[2] >= least:
                 found.append(face)
         return without_overlaps(found, self._config.overlap)
 
@@ -76,11 +79,12 @@ class BlazeFaceDetector:
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Give the box and points of each place worth a close look, the most promising first."""
         size = np.array(image.shape[1::-1])
-        picture = Image.fromarray(image)
         scale = max(_SMALLEST / smallest, _LEAST / max(size))
-        if scale < 0.4 and size.min() > STRIDE:
-            # Most pixels would be averaged away; leaving out every other one halves the time.
-            picture = picture.resize((size // 2).tolist(), Image.Resampling.NEAREST)
+        # Where most pixels would be averaged away, leaving out every other one halves the time.
+        step = 2 if scale < 0.4 and size.min() > STRIDE else 1
+        picture = Image.fromarray(image[::step])
+        if step > 1:
+            picture = picture.resize((size // step).tolist(), Image.Resampling.NEAREST)
         seen = []
         for level in range(10):
             shape = np.maximum(1, np.round(size * scale / STRIDE)).astype(int) * STRIDE

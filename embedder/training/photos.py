@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import FolderError, ImageError
-from embedder.faces.crops import NO_FACE, Cropper, crowd_note, principal
+from embedder.faces.crops import NO_FACE, Cropper, crowd_note, in_short, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.images import decode_image, read_image_file
 from embedder.preview import Tile
@@ -49,11 +49,12 @@ class Photos:
     def tiles(self) -> list[Tile]:
         """Give what a preview shows: every chip, and every photo that gives none, with the reason."""
         used = [
-            Tile(self.identities[label], chip, path.name, crowd_note(self.crowded.get(path, 1)))
+            Tile(self.identities[label], chip, path.name, in_short(crowd_note(self.crowded.get(path, 1))))
             for chip, label, path in zip(self.chips, self.labels, self.paths, strict=True)
         ]
         refused = [
-            Tile(entry.path.parent.name, None, entry.path.name, entry.reason) for entry in self.rejected
+            Tile(entry.path.parent.name, None, entry.path.name, in_short(entry.reason))
+            for entry in self.rejected
         ]
         return sorted(used + refused, key=lambda tile: (tile.identity, tile.caption))
 
@@ -85,7 +86,7 @@ def read_photos(folder: LabelledFolder, cropper: Cropper, progress: Progress) ->
             return Rejected(sample.path, error.reason)
         crops = cropper.crops(image)
         if not crops:
-            return Rejected(sample.path, NO_FACE)
+            return Rejected(sample.path, f"{NO_FACE}; --crop whole takes pictures of other things")
         chip = principal(crops, image.shape).chip
         return _Read(sample, chip, len(crops), hashlib.sha256(data).digest())
 

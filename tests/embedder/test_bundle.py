@@ -16,6 +16,7 @@ MADE = Manifest(
     head="center",
     input_size=32,
     crop="whole",
+    detector="blazeface",
     mirror=True,
     dim=8,
     extractor=hashlib.sha256(EXTRACTOR).hexdigest(),
@@ -101,12 +102,16 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
+        {"format": 3},
         {"input_size": 8},
         {"input_size": True},
         {"input_size": "32"},
         {"dim": 0},
         {"crop": "half"},
+        {"detector": "haar"},
+        {"detector": None},
+        {"detector": "DELETE"},
         {"mirror": 1},
         {"extractor": "../../etc/passwd"},
         {"extractor": "A" * 64},
@@ -173,3 +178,10 @@ def test_fingerprint_follows_what_decides_a_vector():
     assert same.fingerprint == MADE.fingerprint
     for change in ({"extractor": "0" * 64}, {"input_size": 64}, {"mirror": False}, {"dim": 9}):
         assert replace(MADE, **change).fingerprint != MADE.fingerprint
+
+
+def test_fingerprint_follows_the_detector_only_if_it_decides_the_sample():
+    face = replace(MADE, crop="face")
+    assert face.fingerprint != MADE.fingerprint
+    assert replace(face, detector="mtcnn").fingerprint != face.fingerprint
+    assert replace(MADE, detector="mtcnn").fingerprint == MADE.fingerprint

@@ -8,7 +8,14 @@ import re
 import pytest
 
 from embedder import config
-from embedder.config import FINE_TUNING, FROM_SCRATCH, IdentifyConfig, ImageLimits, TrainConfig
+from embedder.config import (
+    FINE_TUNING,
+    FROM_SCRATCH,
+    DetectorConfig,
+    IdentifyConfig,
+    ImageLimits,
+    TrainConfig,
+)
 from embedder.errors import UsageError
 
 RANGES = [
@@ -20,13 +27,18 @@ RANGES = [
     (TrainConfig, "batch_size", 2, 10**6, 1),
     (TrainConfig, "seed", 0, 2**32 - 1, 1),
     (TrainConfig, "input_size", 16, 1024, 1),
+    (TrainConfig, "min_face", 10, 10_000, 1),
     (TrainConfig, "hold_out", 0.0, 0.9, 1e-9),
     (TrainConfig, "target_fpir", 1e-6, 0.5, 1e-9),
+    (DetectorConfig, "min_face", 10, 10_000, 1),
+    (DetectorConfig, "proposal", 0.01, 0.99, 1e-9),
+    (DetectorConfig, "score", 0.01, 0.99, 1e-9),
+    (DetectorConfig, "overlap", 0.0, 1.0, 1e-9),
     (IdentifyConfig, "candidates", 1, 1000, 1),
     (IdentifyConfig, "margin", 0.0, 2.0, 1e-9),
     (IdentifyConfig, "batch_size", 1, 10**6, 1),
 ]
-OPTIONAL = ["learning_rate", "epochs", "input_size", "trunk_weights"]
+OPTIONAL = ["learning_rate", "epochs", "input_size", "crop", "trunk_weights"]
 CLASSES = [
     thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)
 ]
@@ -43,7 +55,7 @@ def test_the_ends_of_each_range(kind: type, name: str, low: float, high: float, 
         assert str(caught.value).endswith(f", got {value}")
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, IdentifyConfig])
+@pytest.mark.parametrize("kind", [TrainConfig, DetectorConfig, IdentifyConfig])
 def test_every_number_has_a_range(kind: type) -> None:
     numbers = {
         field.name
@@ -65,6 +77,22 @@ def test_crop(crop: str) -> None:
         TrainConfig(crop=crop)
 
 
+@pytest.mark.parametrize("detector", ["", "BlazeFace", "mtcnn ", "haar"])
+def test_detector(detector: str) -> None:
+    assert TrainConfig(detector="mtcnn").finding.name == "mtcnn"
+    message = f"--detector: expected one of blazeface, mtcnn, got '{detector}'"
+    with pytest.raises(UsageError, match=message):
+        TrainConfig(detector=detector)
+    with pytest.raises(UsageError, match=message):
+        DetectorConfig(detector)
+
+
+def test_options_of_training_say_how_faces_are_found() -> None:
+    assert TrainConfig().finding == DetectorConfig()
+    config = TrainConfig(detector="mtcnn", min_face=30, any_rotation=True)
+    assert config.finding == DetectorConfig("mtcnn", min_face=30, any_rotation=True)
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_no_configuration_can_be_changed(kind: type) -> None:
     thing = kind(1e-3, 1) if kind is config.Schedule else kind()
@@ -80,7 +108,12 @@ def test_each_option_of_training_is_explained() -> None:
 
 def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
-    assert (TrainConfig().trunk, TrainConfig().head, TrainConfig().crop) == ("face-resnet", "center", "whole")
+    assert (TrainConfig().trunk, TrainConfig().head, TrainConfig().detector) == (
+        "face-resnet",
+        "center",
+        "blazeface",
+    )
+    assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01
     assert TrainConfig().mirror
     assert not TrainConfig().keep_trained

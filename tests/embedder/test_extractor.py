@@ -12,6 +12,7 @@ from embedder import Extractor
 from embedder.bundle import load_manifest, read_part
 from embedder.errors import ModelError
 from embedder.extractor import unit_vectors
+from embedder.images import resize_to_square
 from tests.conftest import pattern
 
 PICTURES = [pattern(i, j, 24 + 4 * i) for i in range(5) for j in range(9)]  # 45: more than one batch
@@ -45,7 +46,7 @@ def test_number_of_threads_changes_nothing(model: Path):
 
 def test_a_chip_is_embedded_like_its_picture(model: Path):
     extractor = Extractor.load(model)
-    chips = [extractor.chip(picture) for picture in PICTURES]
+    chips = [crop.chip for picture in PICTURES for crop in extractor.crops(picture)]
     np.testing.assert_array_equal(extractor.embed(chips), extractor.embed(PICTURES))
 
 
@@ -106,7 +107,7 @@ def test_keras_and_litert_agree(model: Path, trained_trunk):
     from embedder.training.fit import embed_chips
 
     extractor = Extractor.load(model)
-    chips = np.stack([extractor.chip(picture) for picture in PICTURES])
+    chips = np.stack([resize_to_square(picture, 32) for picture in PICTURES])
     keras_vectors = embed_chips(trained_trunk, chips, mirror=True)
     assert np.abs(keras_vectors - extractor.embed(PICTURES)).max() <= 1e-4
 

@@ -375,6 +375,19 @@ def test_regular_well_known_fonts_come_first_and_broken_ones_are_passed_over(tmp
     assert preferred[3:] == ["DejaVuSans.ttf", "a.ttf", "Other.OTF"]
 
 
+def test_folders_of_the_home_and_of_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    places = [tmp_path / "home" / ".fonts", tmp_path / "Windows" / "Fonts"]
+    for place, letter in zip(places, "ש李", strict=True):
+        place.mkdir(parents=True)
+        shutil.copy(path_of(letter), place)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setenv("PLACE", str(tmp_path / "Windows"))
+    monkeypatch.setattr(fonts, "PACKAGES", ())
+    monkeypatch.setattr(fonts, "FOLDERS", ("~nobody-of-that-name/fonts", "~/.fonts", "${PLACE}/Fonts"))
+    assert [path_of(letter).parent for letter in "ש李"] == places
+
+
 def test_cyrillic_is_not_drawn_in_a_chinese_font(tmp_path: Path) -> None:
     for letter, name in (("ж", "NotoSans-Regular.ttf"), ("李", "NotoSansCJK-Regular.otf")):
         shutil.copy(path_of(letter), tmp_path / name)

@@ -89,8 +89,12 @@ def test_json_is_one_object_a_line(there: Path):
     first, second = map(json.loads, out.splitlines())
     assert first.keys() == second.keys() == {"photo", "error", "faces"}
     (face,) = first["faces"]
-    assert face.keys() == {"box", "identity", "reason", "distance", "threshold", "candidates"}
-    assert (face["box"], face["identity"], face["reason"], face["threshold"]) == (None, "ada", "match", 2.0)
+    assert list(face) == [
+        *("box", "points", "quality"),
+        *("identity", "reason", "distance", "threshold", "candidates"),
+    ]
+    assert (face["box"], face["points"], face["quality"]) == (None, None, None)
+    assert (face["identity"], face["reason"], face["threshold"]) == ("ada", "match", 2.0)
     assert face["candidates"][0] == {"identity": "ada", "distance": face["distance"]}
     assert second["faces"] == []
     assert "broken" in second["error"]
@@ -156,7 +160,10 @@ def test_info(there: Path):
         (["enroll", "people", "--gallery", "probe é.png"], 4, "file is not a database"),
         (["enroll", "--name", " ", "probe é.png"], 2, "an empty name"),
         (["train", "none"], 2, "none: expected a folder"),
-        (["train", "people"], 2, "at least 4 people"),
+        (["train", "people", "--crop", "whole"], 2, "at least 4 people"),
+        (["train", "people"], 2, "photo 0.png: no face found; --min-face looks for smaller ones"),
+        (["train", "people", "--detector", "haar"], 2, "--detector: expected one of blazeface, mtcnn"),
+        (["identify", "probe é.png", "--min-face", "9"], 2, "--min-face: expected a number from 10 to 10000"),
         (["train", "people", "--trunk", "x"], 2, "--trunk: expected"),
         (["data", "mnist", "out"], 2, "expected one of orl, lfw, olivetti"),
         (["gallery", "list"], 4, "no gallery here"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enroll.decision import Candidate, decide
+from enroll.decision import Candidate, Decision, decide, one_face_each
 
 ADA, BOB, CLEO = Candidate("ada", 0.4), Candidate("bob", 0.5), Candidate("cleo", 0.9)
 
@@ -70,3 +70,41 @@ def test_a_wider_margin_only_takes_names_away(
 ) -> None:
     narrow, wide = (decide(candidates, threshold, margin) for margin in sorted((one, other)))
     assert wide.identity in (None, narrow.identity)
+
+
+def face(*distances: float, names: str = "ab") -> Decision:
+    return decide([Candidate(*pair) for pair in zip(names, distances, strict=False)], 0.5)
+
+
+@pytest.mark.parametrize("winner", [0, 1, 2])
+def test_nearest_face_keeps_the_name(winner: int) -> None:
+    faces = [face(0.2 if index == winner else 0.3, 0.4) for index in range(3)]
+    answers = one_face_each(faces)
+    assert [index for index, answer in enumerate(answers) if answer.identity == "a"] == [winner]
+    assert answers[winner] == faces[winner]
+    for before, after in zip(faces, answers, strict=True):
+        if before is not faces[winner]:  # it does not become b, who is within the threshold too
+            assert (after.identity, after.reason) == (None, "taken")
+            assert (after.distance, after.candidates) == (before.distance, before.candidates)
+
+
+def test_first_of_equally_near_faces_keeps_the_name() -> None:
+    answers = one_face_each([face(0.3), face(0.3), face(0.3)])
+    assert [(answer.identity, answer.reason) for answer in answers] == [
+        ("a", "match"),
+        (None, "taken"),
+        (None, "taken"),
+    ]
+
+
+def test_faces_that_share_no_name_stay_as_they_are() -> None:
+    unknown = [face(0.9), face(0.9), face(), decide([ADA, BOB], 0.6, 0.2)]
+    named = [face(0.3), face(0.3, names="b"), face(0.0, names="c")]
+    assert one_face_each(unknown + named) == unknown + named
+    assert one_face_each([]) == []
+
+
+def test_unknown_face_takes_no_name() -> None:
+    too_close_to_call = decide([Candidate("a", 0.1), Candidate("b", 0.1)], 0.5, 0.2)
+    faces = [too_close_to_call, face(0.3)]  # the nearer one is not named, so it holds nobody
+    assert one_face_each(faces) == faces

@@ -4,9 +4,11 @@ import json
 import math
 from typing import get_args
 
+import numpy as np
 import pytest
 
-from enroll.decision import Candidate, Decision, Reason, decide
+from embedder.faces.quality import Quality
+from enroll.decision import Candidate, Decision, Reason, decide, one_face_each
 from enroll.identify import Answer, FaceAnswer
 from enroll.report.json_lines import to_json
 from enroll.report.text import in_words, to_lines
@@ -18,6 +20,10 @@ DECISIONS: dict[str, tuple[Decision, str]] = {
     "ambiguous": (
         decide([ADA, BOB], 0.62, 0.5),
         "unknown (ada at 0.410 and bob at 0.880 are too close to call)",
+    ),
+    "taken": (
+        one_face_each([decide([Candidate("ada", 0.2)], 0.62), decide([ADA, BOB], 0.62)])[1],
+        "unknown (nearest ada at 0.410, nearer to another face)",
     ),
     "empty_gallery": (decide([], 0.62), "unknown (the gallery is empty)"),
 }
@@ -40,16 +46,31 @@ def test_text_has_one_line_per_face() -> None:
     assert [line.split(" (")[0] for line in to_lines(both)] == ["a.jpg: ada", "a.jpg: unknown"]
 
 
+def test_text_of_several_faces_says_where_each_is() -> None:
+    (match, named), (taken, unknown) = DECISIONS["match"], DECISIONS["taken"]
+    faces = FaceAnswer((1, 2, 30, 40), match), FaceAnswer((50, 0, 9, 9), taken)
+    assert to_lines(Answer("a.jpg", None, faces)) == [
+        f"a.jpg: face at 1,2 of 30x40: {named}",
+        f"a.jpg: face at 50,0 of 9x9: {unknown}",
+    ]
+    assert to_lines(Answer("a.jpg", None, faces[:1])) == [f"a.jpg: {named}"]  # one needs no place
+
+
 def test_text_of_a_photo_without_an_answer() -> None:
     assert to_lines(Answer("a.jpg", "the file is empty", ())) == ["a.jpg: not read: the file is empty"]
     assert to_lines(Answer("a.jpg", None, ())) == ["a.jpg: no face found"]
 
 
 def test_json_as_designed() -> None:
-    photo = Answer("a.jpg", None, (FaceAnswer((1, 2, 30, 40), decide([ADA, BOB], 0.62)),))
+    points = np.array([[10.04, 12], [20.06, 12], [15, 20], [15, 30.25]])
+    quality = Quality(30.5, 1.0, 0.25, 0.5, -3.5, 0.0, 0.99)
+    photo = Answer("a.jpg", None, (FaceAnswer((1, 2, 30, 40), decide([ADA, BOB], 0.62), points, quality),))
     assert to_json(photo) == (
-        '{"photo": "a.jpg", "error": null, "faces": [{"box": [1, 2, 30, 40], "identity": "ada", '
-        '"reason": "match", "distance": 0.41, "threshold": 0.62, "candidates": '
+        '{"photo": "a.jpg", "error": null, "faces": [{"box": [1, 2, 30, 40], '
+        '"points": [[10.0, 12.0], [20.1, 12.0], [15.0, 20.0], [15.0, 30.2]], '
+        '"quality": {"size": 30.5, "visible": 1.0, "sharpness": 0.25, "brightness": 0.5, "yaw": -3.5, '
+        '"roll": 0.0, "score": 0.99}, "identity": "ada", "reason": "match", '
+        '"distance": 0.41, "threshold": 0.62, "candidates": '
         '[{"identity": "ada", "distance": 0.41}, {"identity": "bob", "distance": 0.88}]}]}'
     )
 
@@ -58,7 +79,7 @@ def test_json_as_designed() -> None:
 def test_json_of_every_reason(reason: str) -> None:
     (face,) = json.loads(to_json(answer(DECISIONS[reason][0])))["faces"]
     assert face["reason"] == reason
-    assert face["box"] is None
+    assert (face["box"], face["points"], face["quality"]) == (None, None, None)
     assert face["identity"] == ("ada" if reason == "match" else None)
     assert face["distance"] == (None if reason == "empty_gallery" else 0.41)
     assert type(face["threshold"]) is float

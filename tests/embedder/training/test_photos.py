@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from embedder.errors import FolderError
+from embedder.faces.crops import WholePicture
 from embedder.folders import scan_folder
 from embedder.progress import Progress
 from embedder.training.photos import read_photos, split_identities
@@ -14,7 +15,7 @@ from tests.conftest import save_people
 
 
 def read(folder: Path):
-    return read_photos(scan_folder(folder), 16, Progress())
+    return read_photos(scan_folder(folder), WholePicture(16), Progress())
 
 
 def test_reads_all(people: Path):
@@ -24,6 +25,7 @@ def test_reads_all(people: Path):
     assert photos.identities == tuple(f"p{i:02d}" for i in range(6))
     np.testing.assert_array_equal(photos.labels, np.repeat(np.arange(6), 5))
     assert photos.rejected == ()
+    assert photos.crowded == {}
 
 
 def test_unreadable_photo_is_listed_and_the_rest_goes_on(people: Path):

@@ -73,10 +73,11 @@ def test_a_wide_label_does_not_hide_a_small_face() -> None:
     assert overlap(label, small) == 0
 
 
-def test_a_wide_label_rather_lies_on_its_own_face_than_hide_a_small_one() -> None:
+def test_a_wide_label_rather_lies_on_its_own_face_than_hides_a_small_one() -> None:
     small = (140, 20, 160, 45)
-    label = place((100, 50, 200, 170), small, forms=[(300, 40)], frame=(300, 175))[0]
-    assert overlap(label, small) == 0
+    boxes = np.array([(100, 50, 200, 170), small], np.float64)
+    (_, left, top), _ = place_labels(boxes, [[(300, 40)], [(10, 10)]], (300, 175))
+    assert overlap((left, top, left + 300, top + 40), small) == 0
 
 
 def test_labels_move_once_all_have_a_place() -> None:
