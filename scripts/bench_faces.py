@@ -4,7 +4,7 @@
    from 60 to 400 pixels, photos of 800 x 600 with one face of 107 to 230 pixels, turned by up to 30 degrees.
    One thread, medians.
 2. Alignment: ORL, the frozen face trunk, 10 splits of 20 known and 20 unknown people, 5 photos enrolled, with
-   and without the mirror picture; as is, and shrunk until faces are 24 pixels wide; and in the same run dlib's
+   and without the mirror picture; as is, and shrunk until faces are 24 pixels wide; in the same run dlib's
    own detector, landmarks and network (`dlib-bin`).
 
 Prints two tables and, last, one JSON line.

@@ -99,8 +99,16 @@ def test_cut_by_quarter_turns_gives_the_turned_picture(quarters):
 @pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
 @pytest.mark.parametrize(
     ("scale", "degrees", "middle"),
-    [(1, 0, (100, 90)), (1, 0, (100.5, 90.25)), (2, 0, (60, 60)), (0.7, 0, (100, 90)), (1.3, 33, (90, 90))]
-    + [(0.6, -75, (110, 100)), (1, 180, (110, 100)), (3, 140, (70, 120))],
+    [
+        (1, 0, (100, 90)),
+        (1, 0, (100.5, 90.25)),
+        (2, 0, (60, 60)),
+        (0.7, 0, (100, 90)),
+        (1.3, 33, (90, 90)),
+        (0.6, -75, (110, 100)),
+        (1, 180, (110, 100)),
+        (3, 140, (70, 120)),
+    ],
 )
 def test_cut_samples_what_is_there(scale, degrees, middle, resample):
     turn = complex(scale * np.exp(1j * np.deg2rad(degrees)))
@@ -176,8 +184,18 @@ def test_cut_leaves_the_picture_as_it_is():
 
 @pytest.mark.parametrize(
     ("turn", "shift"),
-    [(1, 0), (1, -10 - 5j), (1, 9 + 3j), (2, -30), (0.5, 0), (0.5, 13 + 2j), (1j, 20), (1, 500)]
-    + [(np.exp(0.6j), 0), (0.4 * np.exp(-2j), 20 + 20j)],
+    [
+        (1, 0),
+        (1, -10 - 5j),
+        (1, 9 + 3j),
+        (2, -30),
+        (0.5, 0),
+        (0.5, 13 + 2j),
+        (1j, 20),
+        (1, 500),
+        (np.exp(0.6j), 0),
+        (0.4 * np.exp(-2j), 20 + 20j),
+    ],
 )
 def test_inside_says_of_each_pixel_whether_it_shows_the_picture(turn, shift):
     to_square = Similarity(complex(turn), complex(shift))

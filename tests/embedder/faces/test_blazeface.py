@@ -138,13 +138,13 @@ def test_one_look_at_a_larger_picture_sees_what_a_look_at_the_part_sees(network,
 
 def test_a_face_is_seen_the_same_in_any_cell(network, canvas):
     def look(top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-        large = np.full((384, 512, 3), 128, np.uint8)
+        large = np.full((768, 896, 3), 128, np.uint8)
         large[top : top + 128, left : left + 128] = canvas
         seen = network.look(large, 0.3)
         return seen.points - np.float32([left, top]), seen.scores
 
-    points, scores = look(128, 128)  # the border is seen from afar, but hardly
-    for place in [(128, 128 + STRIDE), (128 + 3 * STRIDE, 128), (192, 224)]:
+    points, scores = look(320, 320)  # the border is seen from afar
+    for place in [(320, 320 + STRIDE), (320 + 3 * STRIDE, 320), (384, 416)]:
         others, other_scores = look(*place)
         np.testing.assert_allclose(others, points, atol=0.2)
         np.testing.assert_allclose(other_scores, scores, atol=2e-3)

@@ -60,14 +60,15 @@ def test_a_good_photo_has_good_figures(photo, face):
 
 
 def test_blur_lowers_sharpness_only(photo, face):
-    blurred = [
-        judge(changed(photo, lambda image, radius=radius: image.filter(ImageFilter.GaussianBlur(radius))), face)
-        for radius in (0, 1, 2, 4, 8)
-    ]
+    def blur(radius: int) -> Quality:
+        return judge(changed(photo, lambda image: image.filter(ImageFilter.GaussianBlur(radius))), face)
+
+    blurred = [blur(radius) for radius in (0, 1, 2, 4, 8)]
     sharpness = [quality.sharpness for quality in blurred]
     assert sharpness == sorted(sharpness, reverse=True)
     assert sharpness[0] > 2 * sharpness[2] > 4 * sharpness[4] > 0
-    assert max(quality.brightness for quality in blurred) < 1.1 * min(quality.brightness for quality in blurred)
+    brightness = [quality.brightness for quality in blurred]
+    assert max(brightness) < 1.1 * min(brightness)
     assert "blurred" in problem(blurred[4], LIMITS)
 
 
@@ -99,7 +100,8 @@ def test_contrast_is_not_sharpness(photo, face):
 
 def test_brightness_is_that_of_luma():
     for color, expected in [((255, 0, 0), 0.299), ((0, 255, 0), 0.587), ((0, 0, 255), 0.114)]:
-        assert judge(np.full((90, 90, 3), color, np.uint8), detection(upright((45, 45)))).brightness == expected
+        quality = judge(np.full((90, 90, 3), color, np.uint8), detection(upright((45, 45))))
+        assert quality.brightness == expected
 
 
 @pytest.mark.parametrize("level", [0, 1, 128, 255])

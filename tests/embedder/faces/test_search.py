@@ -115,7 +115,7 @@ def test_a_face_cut_by_the_border(detector, heads, hidden, mirrored):
     whole = np.asarray(Image.fromarray(rgb(heads[0])).resize((138, 168)))
     photo[50:218, : 138 - hidden] = whole[:, hidden:]
     (face,) = detector.find(np.ascontiguousarray(photo[:, ::-1]) if mirrored else photo)
-    x, y, width, height = face.box
+    x, y, width, _ = face.box
     assert (x + width > 400) if mirrored else (x < 0)  # it says where the face is, not where the photo ends
     assert 60 < y < 130
     assert 100 < width < 140
