@@ -29,9 +29,11 @@ _STEP = 3  # from one size to the next; a face is well seen over a factor of 4
 _LEAST, _LAST = 64, 85  # pixels of the longer side in the smallest size: a face may fill it
 _BLOCK = 1536  # longest side shown at once, a multiple of the stride: bounds the memory
 _SEAM = 128  # pixels that blocks share: the largest face seen in one
+_SEEN_LARGER = 3  # a face is well seen over a factor of 4; seen too small, its place is too large
 _SAME_PLACE = 0.4  # share of the union from which two sizes saw the same place
 _CLOSE, _SHARE = 80, 0.7  # pixels of the close look, and the share of its side that a face takes
 _SMALL_PHOTO = 1_000_000  # pixels below which the look for the smallest faces may be saved
+_FIRST, _FIRST_PROPOSAL = 1.5, 2  # times the smallest face and the proposal, of the look before that
 
 
 class BlazeFaceDetector:
@@ -49,66 +51,68 @@ class BlazeFaceDetector:
         """
         self._config = config or DetectorConfig()
         self._threads = threads
-        self._coarse: list[BlazeFace] = []  # one for each size, as changing the size takes time
+        self._coarse: dict[tuple[str, int], BlazeFace] = {}
         self._close = BlazeFace(1)
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
-        smallest = self._config.min_face
+        smallest, at_least = self._config.min_face, self._config.proposal
+        scales = _scales(image, smallest)
+        found: list[Detection] = []
         if image.shape[0] * image.shape[1] < _SMALL_PHOTO:
-            found = self._find(image, smallest * 4 / 3, 2 * self._config.proposal)
+            first = _scales(image, _FIRST * smallest)
+            found = self._look(image, first, _FIRST_PROPOSAL * at_least, "first", found)
             # People in a photo are of a size: next to a large face, few are as small as the next look finds.
             if found and min(face.box[2] for face in found) > 2 * smallest:
-                return found
-        return self._find(image, smallest, self._config.proposal)
+                return without_overlaps(found, self._config.overlap)
+            scales = scales[:1] if found else scales
+        found = self._look(image, scales, at_least, "thorough", found)
+        return without_overlaps(found, self._config.overlap)
 
-    def _find(self, image: NDArray[np.uint8], smallest: float, at_least: float) -> list[Detection]:
-        found: list[Detection] = []
-        least = _TOO_SMALL * min(smallest, max(image.shape) * _SMALLEST / _LEAST)
-        for box, points in self._places(image, smallest, at_least):
-            x, y = (box[:2] + box[2:] / 2).tolist()
-            if any(_holds(face, x, y) for face in found):  # seen in another size too
+    def _look(
+        self,
+        image: NDArray[np.uint8],
+        scales: list[float],
+        at_least: float,
+        look: str,
+        known: list[Detection],
+    ) -> list[Detection]:
+        """Give the faces that are known and those that are seen at some scales."""
+        found = list(known)
+        least = _TOO_SMALL * _SMALLEST / scales[0]
+        for box, points in self._places(image, scales, at_least, look):
+            if any(_same_face(face, *box.tolist()) for face in found):
                 continue
             face = self._look_closely(image, box, points)
             if face and face.box[2] >= least:
                 found.append(face)
-        return without_overlaps(found, self._config.overlap)
+        return found
 
     def _places(
-        self, image: NDArray[np.uint8], smallest: float, at_least: float
+        self, image: NDArray[np.uint8], scales: list[float], at_least: float, look: str
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Give the box and points of each place worth a close look, the most promising first."""
         size = np.array(image.shape[1::-1])
-        scale = max(_SMALLEST / smallest, _LEAST / max(size))
         # Where most pixels would be averaged away, leaving out every other one halves the time.
-        step = 2 if scale < 0.4 and size.min() > STRIDE else 1
+        step = 2 if scales[0] < 0.4 and size.min() > STRIDE else 1
         picture = Image.fromarray(image[::step])
         if step > 1:
             picture = picture.resize((size // step).tolist(), Image.Resampling.NEAREST)
         seen = []
-        for level in range(10):
+        for level, scale in enumerate(scales):
             shape = np.maximum(1, np.round(size * scale / STRIDE)).astype(int) * STRIDE
             picture = picture.resize(shape.tolist(), Image.Resampling.BILINEAR, reducing_gap=1.0)
-            seen.append(_enlarged(self._look_coarsely(np.asarray(picture), level, at_least), size / shape))
-            if max(size) * scale <= _LAST:
-                break
-            scale /= _STEP
+            network = self._network(look, level)
+            seen.append(_enlarged(_look_coarsely(network, np.asarray(picture), at_least), size / shape))
         together = _joined(seen)
         for index in first_of_each_place(together.boxes, _SAME_PLACE, of_union=True):
             yield together.boxes[index], together.points[index]
 
-    def _look_coarsely(self, pixels: NDArray[np.uint8], level: int, at_least: float) -> Candidates:
-        if level == len(self._coarse):
-            self._coarse.append(BlazeFace(1 if level else self._threads))
-        blocks = []
-        for top in range(0, max(1, pixels.shape[0] - _SEAM), _BLOCK - _SEAM):
-            for left in range(0, max(1, pixels.shape[1] - _SEAM), _BLOCK - _SEAM):
-                block = pixels[top : top + _BLOCK, left : left + _BLOCK]
-                seen = self._coarse[level].look(block, at_least)
-                shift = np.array([left, top], np.float32)
-                boxes = seen.boxes + np.concatenate([shift, [0, 0]])
-                blocks.append(Candidates(boxes, seen.points + shift, seen.scores))
-        return _joined(blocks)
+    def _network(self, look: str, level: int) -> BlazeFace:
+        """Give each step of each look a network of its own, as changing the size takes time."""
+        if (look, level) not in self._coarse:
+            self._coarse[look, level] = BlazeFace(1 if level else self._threads)
+        return self._coarse[look, level]
 
     def _look_closely(
         self, image: NDArray[np.uint8], box: NDArray[np.float32], points: NDArray[np.float32]
@@ -133,6 +137,27 @@ class BlazeFaceDetector:
         return Detection(box_found, back(seen.points[0]), float(seen.scores[0]))
 
 
+def _scales(image: NDArray[np.uint8], smallest: float) -> list[float]:
+    """Give the sizes to show a picture in, as shares of its own, the largest first."""
+    longest = max(image.shape)
+    scales = [max(_SMALLEST / smallest, _LEAST / longest)]
+    while longest * scales[-1] > _LAST:
+        scales.append(scales[-1] / _STEP)
+    return scales
+
+
+def _look_coarsely(network: BlazeFace, pixels: NDArray[np.uint8], at_least: float) -> Candidates:
+    blocks = []
+    for top in range(0, max(1, pixels.shape[0] - _SEAM), _BLOCK - _SEAM):
+        for left in range(0, max(1, pixels.shape[1] - _SEAM), _BLOCK - _SEAM):
+            block = pixels[top : top + _BLOCK, left : left + _BLOCK]
+            seen = network.look(block, at_least)
+            shift = np.array([left, top], np.float32)
+            boxes = seen.boxes + np.concatenate([shift, [0, 0]])
+            blocks.append(Candidates(boxes, seen.points + shift, seen.scores))
+    return _joined(blocks)
+
+
 def _enlarged(seen: Candidates, factor: NDArray[np.float64]) -> Candidates:
     exact = factor.astype(np.float32)
     return Candidates(seen.boxes * np.tile(exact, 2), seen.points * exact, seen.scores)
@@ -147,6 +172,11 @@ def _joined(parts: list[Candidates]) -> Candidates:
     )
 
 
-def _holds(face: Detection, x: float, y: float) -> bool:
-    left, top, width, height = face.box
-    return left <= x < left + width and top <= y < top + height
+def _same_face(face: Detection, x: float, y: float, width: float, height: float) -> bool:
+    """Say whether a place is a face that was found already, seen in another size too."""
+    left, top, side, _ = face.box
+    right, down = x + width / 2 - left, y + height / 2 - top  # from the face's corner to the place's middle
+    if 0 <= right < side and 0 <= down < side:
+        return True
+    far = max(abs(right - side / 2), abs(down - side / 2))
+    return width < _SEEN_LARGER * side and far < width / 4
