@@ -69,7 +69,8 @@ def annotate(image: NDArray[np.uint8], answer: Answer) -> Image.Image:
         [face.box or (0, 0, photo.width, photo.height) for face in answer.faces], np.float64
     ).reshape(-1, 4)
     factor = _enlargement(photo.size, len(boxes))
-    photo = photo.resize((photo.width * factor, photo.height * factor), Image.Resampling.BICUBIC)
+    if factor > 1:
+        photo = photo.resize((photo.width * factor, photo.height * factor), Image.Resampling.BICUBIC)
     boxes[:, 2:] += boxes[:, :2]
     boxes = np.clip(boxes * factor, 0, np.tile(photo.size, 2))
     if not answer.faces:
