@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.config import QualityLimits
 from embedder.errors import ImageError, PhotoConflictError, UsageError
-from embedder.faces.crops import NO_FACE, crowd_note, in_short, principal
-from embedder.faces.quality import problem
+from embedder.faces.crops import NO_FACE, crowd_note, in_short
 from embedder.folders import Rejected, name_problem, normal_name
 from embedder.images import decode_image, read_image_file
 from embedder.preview import Tile
 from enroll.decision import Candidate
+from enroll.samples import PhotoSample, take_sample
 from enroll.store import NewTemplate, Store, conflict_reason
 
 if TYPE_CHECKING:
@@ -65,23 +64,6 @@ class Enrolled:
             )
             for sample in self.samples
         ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoSample:
-    """What was found in a photo.
-
-    Attributes:
-        path: the photo.
-        chip: (size, size, 3) uint8, or None if there is no face.
-        faces: how many there are.
-        problem: why it was not enrolled, or None.
-    """
-
-    path: Path
-    chip: NDArray[np.uint8] | None
-    faces: int
-    problem: str | None
 
 
 class Gallery:
@@ -156,7 +138,7 @@ class Gallery:
                 elif owner is not None:
                     rejected.append(Rejected(path, conflict_reason(owner)))
                 else:
-                    sample = self._sample(path, decode_image(data, path), force)
+                    sample = take_sample(path, decode_image(data, path), self._extractor, force)
                     samples.append(sample)
                     if sample.problem is not None or sample.chip is None:
                         rejected.append(Rejected(path, sample.problem or NO_FACE))
@@ -176,15 +158,6 @@ class Gallery:
             rejected += taken
             already += len(fresh) - added - len(taken)
         return Enrolled(name, added, already, tuple(rejected), tuple(samples))
-
-    def _sample(self, path: Path, image: NDArray[np.uint8], force: bool) -> PhotoSample:
-        crops = self._extractor.crops(image)
-        if not crops:
-            return PhotoSample(path, None, 0, NO_FACE)
-        crop = principal(crops, image.shape)
-        poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
-        reason = f"{poor}; --force enrolls it all the same" if poor else None
-        return PhotoSample(path, crop.chip, len(crops), reason)
 
     def _add(self, name: str, templates: list[NewTemplate]) -> tuple[int, list[Rejected]]:
         """Add what is still free; another process may have enrolled some of it under another name."""

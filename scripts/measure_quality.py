@@ -189,7 +189,7 @@ def as_they_are(faces: Any, clean: Any, labels: Any, threshold: float) -> Any:
 def by_score(scores: list[tuple[float, bool]]) -> Any:
     """All spoiled photos, by the detector's score."""
     values, known = np.array([score for score, _ in scores]), np.array([known for _, known in scores])
-    for low, high in ((0.75, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 1.01)):
+    for low, high in ((0.77, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 1.01)):
         rows = (values >= low) & (values < high)
         yield {
             "spoiled": "score",

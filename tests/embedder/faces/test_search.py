@@ -48,7 +48,7 @@ def test_finds_every_face_where_it_is(detector, heads, groups, group):
         assert np.hypot(*(middle(face) - placed(truth, middle(alone)))) < 0.12 * truth.width
         assert face.box[2] == face.box[3]
         assert 0.85 * truth.width < face.box[2] < 1.35 * truth.width
-        assert 0.75 <= face.score <= 1
+        assert DetectorConfig.score <= face.score <= 1
 
 
 def test_points_of_known_faces(detector, heads):

@@ -1,0 +1,165 @@
+"""The probability that a name is right, from distances of which the answer is known.
+
+Every enrolled photo is searched for twice: among all others, and among those of other people only. In the
+first the person is there to be found, in the second they are a stranger. A logistic curve (Platt 2000) over
+the logarithms of the distance to the nearest person and of how much farther the second one is says how often
+the nearest was right. Both kinds of search weigh the same: the probability is that for a face of which
+nothing is known but that every second one is someone enrolled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.metrics import squared_distances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NO_DISTANCE = 1e-3  # two copies of one photo; the logarithm of their distance would be infinite
+FARTHEST = 2.0  # between unit vectors; the second person of a gallery with one
+_WEIGHT_DECAY = 0.1  # of the standardized slopes; without it, a gallery without mistakes has none
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Logit = intercept + near · ln(distance) + apart · ln(second distance / distance)."""
+
+    intercept: float
+    near: float
+    apart: float
+
+    def probability(self, distance: float, second: float | None) -> float:
+        """Give how probable it is that the nearest person is the right one.
+
+        Args:
+            distance: of the nearest template.
+            second: of the nearest template of any other person, or None if there is none.
+        """
+        pair = np.array([distance]), np.array([FARTHEST if second is None else second])
+        return float(self.probabilities(*pair)[0])
+
+    def probabilities(
+        self, distance: NDArray[np.float64], second: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Give it for many, (n,) each."""
+        near, apart = _features(distance, second)
+        logits = np.clip(self.intercept + self.near * near + self.apart * apart, -500, 500)
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Searches whose answer is known.
+
+    Attributes:
+        distance, second: (n,) float64, of the nearest person and of the second.
+        right: (n,) bool; the nearest person is the right one.
+        mated: (n,) bool; the right one is enrolled.
+    """
+
+    distance: NDArray[np.float64]
+    second: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    mated: NDArray[np.bool_]
+
+
+def leave_one_out_searches(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Known:
+    """Search for every template among the others, once with its person enrolled and once without.
+
+    Args:
+        vectors: (n, dim) unit rows.
+        labels: (n,) of at least two people.
+    """
+    order = np.argsort(labels, kind="stable")
+    vectors, labels = vectors[order], labels[order]
+    people, starts = np.unique(labels, return_index=True)
+    squared = squared_distances(vectors, vectors)
+    np.fill_diagonal(squared, np.inf)
+    nearest = np.sqrt(np.minimum.reduceat(squared, starts, axis=1))
+    own = people[None] == labels[:, None]
+    strangers = np.sort(np.where(own, np.inf, nearest), axis=1)[:, :2]
+    if strangers.shape[1] < 2 or len(people) < 3:
+        strangers = np.column_stack([strangers[:, 0], np.full(len(strangers), FARTHEST)])
+    there = np.isfinite(nearest[own])
+    first_two = np.sort(nearest[there], axis=1)[:, :2]
+    return Known(
+        distance=np.concatenate([first_two[:, 0], strangers[:, 0]]),
+        second=np.concatenate([first_two[:, 1], strangers[:, 1]]),
+        right=np.concatenate(
+            [own[there][np.arange(there.sum()), nearest[there].argmin(1)], np.zeros(len(own), bool)]
+        ),
+        mated=np.concatenate([np.ones(there.sum(), bool), np.zeros(len(own), bool)]),
+    )
+
+
+def fit_curve(known: Known) -> Curve | None:
+    """Fit the curve, or give None if there are not both right and wrong answers to learn from."""
+    if not known.right.any() or known.right.all():
+        return None
+    from scipy.optimize import minimize
+
+    features = np.column_stack(_features(known.distance, known.second))
+    middle, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
+    scaled = (features - middle) / spread
+    weights = np.where(known.mated, 0.5 / max(known.mated.sum(), 1), 0.5 / max((~known.mated).sum(), 1))
+    weights *= len(weights)
+    signs = np.where(known.right, 1.0, -1.0)
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = parameters[0] + scaled @ parameters[1:]
+        pull = -signs * weights / (1 + np.exp(np.clip(signs * logits, -500, 500)))
+        decay = np.append(0.0, parameters[1:])
+        value = weights @ np.logaddexp(0, -signs * logits) + _WEIGHT_DECAY / 2 * decay @ decay
+        return float(value), np.append(pull.sum(), pull @ scaled) + _WEIGHT_DECAY * decay
+
+    intercept, *slopes = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
+    slopes = np.array(slopes) / spread
+    return Curve(float(intercept - slopes @ middle), float(slopes[0]), float(slopes[1]))
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often answers of some confidence were right.
+
+    Attributes:
+        confidence: mean confidence in each bin that has any, rising.
+        accuracy: share of right answers in each.
+        count: weight of each, the sum of the answers' weights.
+        error: expected calibration error (Naeini et al. 2015): their mean difference, weighted by count.
+    """
+
+    confidence: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    count: tuple[float, ...]
+    error: float
+
+
+def reliability(
+    probabilities: NDArray[np.float64], right: NDArray[np.bool_], weights: NDArray[np.float64], bins: int = 10
+) -> Reliability:
+    """Compare confidence with accuracy in bins of equal width.
+
+    Args:
+        probabilities: (n,) confidence of each answer.
+        right: (n,) whether it was.
+        weights: (n,) of each.
+        bins: how many.
+    """
+    index = np.minimum((probabilities * bins).astype(int), bins - 1)
+    total = np.bincount(index, weights, bins)
+    used = np.flatnonzero(total)
+    mean = np.bincount(index, weights * probabilities, bins)[used] / total[used]
+    share = np.bincount(index, weights * right, bins)[used] / total[used]
+    error = float(total[used] @ np.abs(mean - share) / total.sum())
+    return Reliability(tuple(mean.tolist()), tuple(share.tolist()), tuple(total[used].tolist()), error)
+
+
+def _features(
+    distance: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    near = np.log(np.maximum(distance, _NO_DISTANCE))
+    return near, np.log(np.maximum(second, _NO_DISTANCE)) - near

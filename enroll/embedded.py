@@ -1,0 +1,120 @@
+"""A labelled folder as vectors: every photo embedded once, and none forgotten."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import ImageError, UsageError
+from embedder.folders import LabelledFolder, Rejected, Sample
+from embedder.images import load_image
+from embedder.progress import Progress
+from enroll.samples import PhotoSample, take_sample
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+
+_AT_ONCE = 64  # photos whose chips are in memory
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedFolder:
+    """Photos of people as vectors.
+
+    Attributes:
+        identities: names, sorted.
+        paths: of the photos that could be decoded.
+        labels: (n,) int64, index into `identities`.
+        vectors: (n, dim) float32 unit rows; a row of zeros where no face was found.
+        found: (n,) bool; a face was found.
+        enrollable: (n,) bool; and it is good enough to enroll.
+        problems: why a photo is not enrollable, by its row.
+        unread: files that are no pictures, with the reason; they are no samples.
+    """
+
+    identities: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    enrollable: NDArray[np.bool_]
+    problems: dict[int, str]
+    unread: tuple[Rejected, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse vectors nothing can be compared with.
+
+        Raises:
+            UsageError: a vector of a found face is not finite.
+        """
+        broken = np.flatnonzero(self.found & ~np.isfinite(self.vectors).all(axis=1))
+        if len(broken):
+            raise UsageError(
+                f"{self.paths[broken[0]]}: its vector is not finite, like those of {len(broken) - 1} more; "
+                "the model is broken, train it again"
+            )
+
+
+def embed_folder(
+    folder: LabelledFolder, extractor: Extractor, force: bool = False, progress: Progress | None = None
+) -> EmbeddedFolder:
+    """Read, find, align and embed all photos of a folder.
+
+    Args:
+        folder: photos by person.
+        extractor: the model.
+        force: count faces that are too poor as enrollable.
+        progress: hears of each photo.
+
+    Raises:
+        UsageError: no photo could be read.
+    """
+    unread = list(folder.rejected)
+    kept: list[tuple[Sample, PhotoSample]] = []
+    rows: list[NDArray[np.float32]] = []
+
+    def read(sample: Sample) -> PhotoSample | Rejected:
+        try:
+            return take_sample(sample.path, load_image(sample.path), extractor, force)
+        except ImageError as error:
+            return Rejected(sample.path, error.reason)
+
+    with (
+        (progress or Progress()).bar("Embedding", len(folder.samples)) as advance,
+        ThreadPoolExecutor() as pool,
+    ):
+        for start in range(0, len(folder.samples), _AT_ONCE):
+            part = folder.samples[start : start + _AT_ONCE]
+            chips = []
+            for sample, outcome in zip(part, pool.map(read, part), strict=True):
+                advance()
+                if isinstance(outcome, Rejected):
+                    unread.append(outcome)
+                    continue
+                if outcome.chip is not None:
+                    chips.append(outcome.chip)
+                kept.append((sample, PhotoSample(outcome.path, None, outcome.faces, outcome.problem)))
+            rows.append(extractor.embed(chips))
+    if not kept:
+        raise UsageError(f"{folder.root}: no photo could be read, of {len(unread)} files")
+    found = np.array([entry.faces > 0 for _, entry in kept])
+    vectors = np.zeros((len(kept), extractor.dim), np.float32)
+    vectors[found] = np.concatenate(rows)
+    identities = tuple(sorted({sample.identity for sample, _ in kept}))
+    index = {name: number for number, name in enumerate(identities)}
+    return EmbeddedFolder(
+        identities=identities,
+        paths=tuple(sample.path for sample, _ in kept),
+        labels=np.array([index[sample.identity] for sample, _ in kept], np.int64),
+        vectors=vectors,
+        found=found,
+        enrollable=np.array([entry.problem is None for _, entry in kept]),
+        problems={row: entry.problem for row, (_, entry) in enumerate(kept) if entry.problem is not None},
+        unread=tuple(unread),
+    )

@@ -1,0 +1,53 @@
+"""A figure, its interval, or what it would take to have one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from embedder.intervals import CONFIDENCE, interval, upper_bound
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A share or a difference of shares.
+
+    Attributes:
+        value: None if the photos cannot support it.
+        low, high: 95 % interval, or None.
+        needed: what would support it, as "1000 non-mated searches a split", or None.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    needed: str | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"not supported; needs {self.needed}"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def figure(value: float, replicates: NDArray[np.float64], people: int) -> Figure:
+    """Give a share with the percentile interval of its bootstrap replicates.
+
+    Where all went right or all wrong, every replicate is the same and says nothing; then the interval is the
+    exact one of that many independent people.
+    """
+    low, high = interval(replicates)
+    if low == high and value in (0, 1):
+        reach = upper_bound(0, people, (1 + CONFIDENCE) / 2)
+        low, high = (0.0, reach) if value == 0 else (1 - reach, 1.0)
+    return Figure(float(value), low, high)
+
+
+def not_supported(number: int, things: str) -> Figure:
+    """Give a figure that needs so many things of a kind."""
+    return Figure(None, needed=f"{number} {things}")
