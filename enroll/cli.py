@@ -24,13 +24,14 @@ from embedder.cli import (
     show_rejected,
     train,
 )
-from embedder.config import DetectorConfig, IdentifyConfig
+from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
 
 SOMEONE_UNKNOWN = 5
+_EXPLAINED = 5  # enrolled photos listed per face by --explain
 DEFAULT_GALLERY = Path("gallery.db")
 
 GalleryFile = Annotated[Path, typer.Option("--gallery", envvar="EMBED_GALLERY", help="The gallery file.")]
@@ -115,7 +116,9 @@ def identify(
     gallery: GalleryFile = DEFAULT_GALLERY,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Largest distance at which a name is given.", show_default="the model's"),
+        typer.Option(
+            help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, one per line.")] = False,
     fail_on_unknown: Annotated[
@@ -132,23 +135,29 @@ def identify(
         Path | None,
         typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say per face what speaks for and against the answer.")
+    ] = False,
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
     from embedder.images import load_image
     from enroll.gallery import Gallery
     from enroll.identify import Identifier
+    from enroll.report import text
     from enroll.report.annotate import save_annotated
     from enroll.report.json_lines import to_json
-    from enroll.report.text import to_lines
 
     extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
     drawn: set[str] = set()
     with Gallery.open(gallery, extractor, create=False) as opened:
-        identifier = Identifier(extractor, opened, threshold, IdentifyConfig(all_faces=all_faces))
+        config = IdentifyConfig(all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
+        identifier = Identifier(extractor, opened, threshold, config)
+        basis = identifier.basis
         with TerminalProgress().bar("Identifying", len(photos)) as advance:
             for answer in identifier.identify_many(photos):
-                for line in [to_json(answer)] if as_json else map(printable, to_lines(answer)):
+                lines = text.explain(answer, basis) if explain else text.to_lines(answer)
+                for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                     print(line, flush=True)
                 if annotate is not None and answer.error is None:
                     save_annotated(annotate, answer.photo, load_image(answer.photo), answer)
@@ -157,10 +166,113 @@ def identify(
                 unknown += any(face.decision.identity is None for face in answer.faces)
                 advance()
     show_missing_letters(drawn)
+    if not as_json and not explain:
+        print(printable(basis.in_words()), file=sys.stderr)
+    if basis.warning:
+        print(f"The promise is in doubt: {basis.warning}", file=sys.stderr)
     if unread:
         raise typer.Exit(UNUSABLE_IMAGES)
     if unknown and fail_on_unknown:
         raise typer.Exit(SOMEONE_UNKNOWN)
+
+
+@app.command("calibrate")
+def calibrate_gallery(
+    fpir: Annotated[float, typer.Option(help="Share of strangers that may be named.")] = 0.01,
+    strangers: Annotated[
+        Path | None,
+        typer.Option(help="STRANGERS/<person>/<photos> of people who are not enrolled.", show_default=False),
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+) -> None:
+    """Find the threshold that names at most so many strangers in this gallery, and keep it."""
+    from embedder.folders import scan_folder
+    from enroll.embedded import embed_folder
+    from enroll.gallery import Gallery
+    from enroll.promise import describe
+
+    if not 0 < fpir < 1:
+        raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
+    extractor = _load(model, detector, any_rotation, min_face)
+    with Gallery.open(gallery, extractor, create=False) as opened:
+        others = (
+            embed_folder(scan_folder(strangers), extractor, force=True, progress=TerminalProgress())
+            if strangers
+            else None
+        )
+        calibration = opened.calibrate(fpir, others)
+    print(f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}")
+    rejected = others.not_found() if others else []
+    show_rejected(rejected)
+    if rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+@app.command("evaluate")
+def evaluate_folder(
+    folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two model folders, on the same splits.", show_default=False),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="pairs.txt of the LFW protocol, for a folder that follows it.", show_default=False),
+    ] = None,
+    splits: Annotated[int, typer.Option(help="Random divisions of the people.")] = EvaluationConfig.splits,
+    known: Annotated[float, typer.Option(help="Share of the people to enroll.")] = EvaluationConfig.known,
+    enrolled: Annotated[
+        int | None, typer.Option(help="Photos to enroll per person.", show_default="half of them")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the splits and the intervals.")] = EvaluationConfig.seed,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Enroll also faces that are too poor.")] = False,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+) -> None:
+    """Measure on your own photos how often people are named, and strangers too."""
+    from embedder.folders import scan_folder
+    from enroll.embedded import embed_folder
+    from enroll.evaluation import evaluate
+    from enroll.report.evaluation import compared, measured, pairs_measured
+
+    config = EvaluationConfig(splits, known, enrolled, seed)
+    if (compare is not None) + (pairs is not None) + (report is not None) > 1:
+        raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
+    progress = TerminalProgress()
+    models = compare or (model,)
+    extractors = [_load(path, detector, any_rotation, min_face) for path in models]
+    if pairs is not None:
+        from enroll.lfw import verify_pairs
+
+        outcome = pairs_measured(verify_pairs(folder, pairs, extractors[0], progress))
+    else:
+        scanned = scan_folder(folder)
+        embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
+        evaluations = [evaluate(photos, config) for photos in embedded]
+        if compare is not None:
+            outcome = compared(evaluations[0], evaluations[1], [str(path) for path in compare])
+        else:
+            outcome = measured(evaluations[0])
+    for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
+        print(line)
+    if report is not None:
+        from enroll.report.html import save_report
+
+        save_report(report, evaluations[0], outcome, extractors[0])
+        print(f"Wrote {printable(str(report))}", file=sys.stderr)
+    show_rejected(outcome.rejected)
+    if outcome.rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
 
 
 def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) -> Extractor:

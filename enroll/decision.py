@@ -37,6 +37,11 @@ class Decision:
     threshold: float
     candidates: tuple[Candidate, ...]
 
+    @property
+    def second(self) -> float | None:
+        """Distance of the second person's nearest template, None if there is none."""
+        return self.candidates[1].distance if len(self.candidates) > 1 else None
+
 
 def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.0) -> Decision:
     """Name the nearest identity if its own nearest template is within the threshold.

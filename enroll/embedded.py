@@ -12,6 +12,7 @@ import numpy as np
 from embedder.errors import ImageError, UsageError
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.images import load_image
+from embedder.pairs import Comparisons
 from embedder.progress import Progress
 from enroll.samples import PhotoSample, take_sample
 
@@ -46,6 +47,29 @@ class EmbeddedFolder:
     enrollable: NDArray[np.bool_]
     problems: dict[int, str]
     unread: tuple[Rejected, ...] = ()
+
+    def not_found(self) -> list[Rejected]:
+        """Give the files that gave no vector, with the reason."""
+        rows: list[int] = np.flatnonzero(~self.found).tolist()
+        return [*self.unread, *(Rejected(self.paths[row], self.problems[row]) for row in rows)]
+
+    def comparisons(self, seed: int = 0) -> Comparisons:
+        """Compare every two photos; a mated pair with a photo without a face is one that does not pass."""
+        rows = np.flatnonzero(self.found)
+        there = Comparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
+        known = np.unique(self.labels[rows])
+        photos, faces = (
+            np.bincount(labels, minlength=len(self.identities)) for labels in (self.labels, self.labels[rows])
+        )
+        failed = np.repeat(np.arange(len(photos)), photos * (photos - 1) // 2 - faces * (faces - 1) // 2)
+        return Comparisons.of_pairs(
+            np.concatenate([there.mated, np.full(len(failed), np.inf)]),
+            np.concatenate([known[there.mated_identity], failed]),
+            there.non_mated,
+            known[there.non_mated_identities],
+            len(self.identities),
+            (there.mated_total + len(failed), there.non_mated_total),
+        )
 
     def __post_init__(self) -> None:
         """Refuse vectors nothing can be compared with.

@@ -28,11 +28,16 @@ class Figure:
     needed: str | None = None
 
     def __str__(self) -> str:
+        return format(self)
+
+    def __format__(self, sign: str) -> str:
+        """Give it in words; `+` as the format shows the sign, for differences."""
         if self.value is None:
             return f"not supported; needs {self.needed}"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        numbers = [
+            f"{number:{sign}.3f}" for number in (self.value, self.low, self.high) if number is not None
+        ]
+        return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 
 
 def figure(value: float, replicates: NDArray[np.float64], people: int) -> Figure:
@@ -45,6 +50,12 @@ def figure(value: float, replicates: NDArray[np.float64], people: int) -> Figure
     if low == high and value in (0, 1):
         reach = upper_bound(0, people, (1 + CONFIDENCE) / 2)
         low, high = (0.0, reach) if value == 0 else (1 - reach, 1.0)
+    return Figure(float(value), low, high)
+
+
+def difference(value: float, replicates: NDArray[np.float64]) -> Figure:
+    """Give a difference with the percentile interval of its bootstrap replicates."""
+    low, high = interval(replicates)
     return Figure(float(value), low, high)
 
 

@@ -6,24 +6,32 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from embedder.errors import ImageError, PhotoConflictError, UsageError
 from embedder.faces.crops import NO_FACE, crowd_note, in_short
 from embedder.folders import Rejected, name_problem, normal_name
 from embedder.images import decode_image, read_image_file
 from embedder.preview import Tile
+from enroll.calibration import calibrate
+from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
+from enroll.promise import Calibration
 from enroll.samples import PhotoSample, take_sample
 from enroll.store import NewTemplate, Store, conflict_reason
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.embedded import EmbeddedFolder
     from enroll.knn import Index
+
+_TRIES = 3  # to calibrate while others enroll
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,15 @@ class Enrolled:
             )
             for sample in self.samples
         ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
+
+
+@dataclass(frozen=True)
+class NearPhoto:
+    """An enrolled photo near a face: whose it is, how far, and where it came from."""
+
+    identity: str
+    distance: float
+    path: str
 
 
 class Gallery:
@@ -172,6 +189,22 @@ class Gallery:
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `Index.nearest_people`."""
+        return self._searchable().nearest_people(queries, people)
+
+    def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
+        """Find the nearest enrolled photos of each unit vector, nearest first."""
+        found = self._searchable().nearest_templates(queries, count)
+        return [
+            [
+                NearPhoto(entry.identity, entry.distance, path)
+                for entry, path in zip(
+                    entries, self._store.photos([entry.template for entry in entries]), strict=True
+                )
+            ]
+            for entries in found
+        ]
+
+    def _searchable(self) -> Index:
         from enroll.knn import Index
 
         changes = self._store.changes()
@@ -179,7 +212,44 @@ class Gallery:
             # It may have been new when it was opened, and been bound by another process since.
             self._store.check_model(self._extractor.fingerprint, self._extractor.dim)
             self._index = (changes, Index.build(self._store.templates()))
-        return self._index[1].nearest_people(queries, people)
+        return self._index[1]
+
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+        """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
+
+        Args:
+            target_fpir: share of strangers that may be named.
+            strangers: people who are not enrolled, embedded by the same model.
+
+        Raises:
+            UsageError: too few people, or the gallery changes all the time.
+        """
+        for _ in range(_TRIES):
+            templates = self._store.templates()
+            _, labels = np.unique(templates.identities.astype(str), return_inverse=True)
+            promise = calibrate(
+                templates.vectors,
+                labels,
+                target_fpir,
+                strangers.vectors[strangers.found] if strangers else None,
+                strangers.labels[strangers.found] if strangers else None,
+            )
+            known = leave_one_out_searches(templates.vectors, labels)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            if self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
+                return done
+        raise UsageError(f"{self._store.path}: it is changed all the time; calibrate when no one enrolls")
+
+    def calibration(self) -> tuple[Calibration, str | None] | None:
+        """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
+        kept = self._store.calibration()
+        if kept is None:
+            return None
+        calibration = Calibration.from_text(kept[0], self._store.path)
+        if calibration.fingerprint != self._extractor.fingerprint:
+            return None
+        return calibration, calibration.outdated(kept[1])
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""

@@ -13,6 +13,7 @@ from embedder.errors import ImageError, UsageError
 from embedder.faces.crops import principal
 from embedder.images import load_image
 from enroll.decision import Decision, decide, one_face_each
+from enroll.promise import Basis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.faces.crops import Box, Crop
     from embedder.faces.quality import Quality
-    from enroll.gallery import Gallery
+    from enroll.gallery import Gallery, NearPhoto
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,17 @@ class FaceAnswer:
         decision: who it is.
         points: (4, 2) x and y of left eye, right eye, nose tip and mouth centre, as seen.
         quality: how well the face can be recognized.
+        confidence: probability that the nearest person is the right one, named or not, if as many faces are
+            of enrolled people as of strangers; None if the gallery is not calibrated.
+        neighbours: the nearest enrolled photos, if they were asked for.
     """
 
     box: Box | None
     decision: Decision
     points: NDArray[np.float64] | None = None
     quality: Quality | None = None
+    confidence: float | None = None
+    neighbours: tuple[NearPhoto, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,15 @@ class Identifier:
         Args:
             extractor: the model the gallery was made with.
             gallery: whom to look for.
-            threshold: largest distance at which a name is given; None takes the model's.
+            threshold: largest distance at which a name is given; None takes the gallery's if it is
+                calibrated, else the model's.
             config: candidates, margin and batch size.
 
         Raises:
-            UsageError: the model has no threshold and none is given, or it is not a distance.
+            UsageError: no threshold is given or known, or it is not a distance.
         """
-        if threshold is None:
-            if extractor.manifest.threshold is None:
-                raise UsageError(
-                    "the model has no threshold, since no one was held out of training; give --threshold"
-                )
-            threshold = extractor.manifest.threshold.distance
-        if not 0 <= threshold <= 2:
-            raise UsageError(
-                f"--threshold: expected a distance between unit vectors, 0 to 2, got {threshold}"
-            )
-        self.threshold = threshold
+        self.basis = _basis(extractor, gallery, threshold)
+        self.threshold = self.basis.distance
         self._extractor, self._gallery = extractor, gallery
         self._config = config or IdentifyConfig()
 
@@ -139,15 +137,53 @@ class Identifier:
         # Two at least are looked for: the rule compares the first two, whether they are listed or not.
         found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
         decisions = iter([decide(candidates, self.threshold, self._config.margin) for candidates in found])
-        return [self._answer(crops, one_face_each(list(islice(decisions, len(crops))))) for crops in photos]
+        shown = self._config.neighbours
+        near = iter(self._gallery.nearest_photos(vectors, shown) if shown else [[]] * len(vectors))
+        return [
+            self._answer(
+                crops,
+                one_face_each(list(islice(decisions, len(crops)))),
+                list(islice(near, len(crops))),
+            )
+            for crops in photos
+        ]
 
-    def _answer(self, crops: Sequence[Crop], decisions: Sequence[Decision]) -> tuple[FaceAnswer, ...]:
+    def _answer(
+        self, crops: Sequence[Crop], decisions: Sequence[Decision], near: Sequence[Sequence[NearPhoto]]
+    ) -> tuple[FaceAnswer, ...]:
         return tuple(
             FaceAnswer(
                 crop.box,
                 replace(decision, candidates=decision.candidates[: self._config.candidates]),
                 crop.points,
                 crop.quality,
+                self._confidence(decision),
+                tuple(neighbours),
             )
-            for crop, decision in zip(crops, decisions, strict=True)
+            for crop, decision, neighbours in zip(crops, decisions, near, strict=True)
         )
+
+    def _confidence(self, decision: Decision) -> float | None:
+        curve = self.basis.calibration.curve if self.basis.calibration else None
+        if curve is None or decision.distance is None:
+            return None
+        return curve.probability(decision.distance, decision.second)
+
+
+def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> Basis:
+    calibration, warning = gallery.calibration() or (None, None)
+    if threshold is not None:
+        if not 0 <= threshold <= 2:
+            raise UsageError(
+                f"--threshold: expected a distance between unit vectors, 0 to 2, got {threshold}"
+            )
+        return Basis("given", threshold, calibration)
+    if calibration is not None:
+        return Basis("gallery", calibration.promise.distance, calibration, warning=warning)
+    estimate = extractor.manifest.threshold
+    if estimate is None:
+        raise UsageError(
+            "the model has no threshold, since no one was held out of training; run `embed calibrate`, or "
+            "give --threshold"
+        )
+    return Basis("model", estimate.distance, estimate=estimate)

@@ -20,6 +20,15 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A template near a query: whose it is, how far, and its id."""
+
+    identity: str
+    distance: float
+    template: int
+
+
+@dataclass(frozen=True)
 class Index:
     """Templates, ready to be searched.
 
@@ -40,6 +49,19 @@ class Index:
             return cls(templates, None, 0)
         search = NearestNeighbors(algorithm="brute", metric="euclidean").fit(templates.vectors)
         return cls(templates, search, len(set(templates.identities)))
+
+    def nearest_templates(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
+        """Find the nearest templates of each unit vector, nearest first, in the same total order."""
+        if self.search is None:
+            return [[] for _ in queries]
+        _, rows = self.search.kneighbors(queries, min(count, len(self.templates.ids)))
+        return [
+            [
+                Neighbour(identity, distance, template)
+                for distance, identity, template in self._sorted(query, found)
+            ]
+            for query, found in zip(queries, rows, strict=True)
+        ]
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities, each by its nearest template.
@@ -74,9 +96,15 @@ class Index:
         return answers
 
     def _ranked(self, query: NDArray[np.float32], rows: NDArray[np.intp]) -> list[Candidate]:
+        nearest: dict[str, Candidate] = {}
+        for distance, identity, _ in self._sorted(query, rows):
+            nearest.setdefault(identity, Candidate(identity, distance))
+        return list(nearest.values())
+
+    def _sorted(self, query: NDArray[np.float32], rows: NDArray[np.intp]) -> list[tuple[float, str, int]]:
         vectors = self.templates.vectors[rows].astype(np.float64)
         distances = np.sqrt(((vectors - query.astype(np.float64)) ** 2).sum(axis=1))
-        ranked = sorted(
+        return sorted(
             zip(
                 distances.tolist(),
                 self.templates.identities[rows],
@@ -84,7 +112,3 @@ class Index:
                 strict=True,
             )
         )
-        nearest: dict[str, Candidate] = {}
-        for distance, identity, _ in ranked:
-            nearest.setdefault(identity, Candidate(identity, distance))
-        return list(nearest.values())

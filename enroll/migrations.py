@@ -29,6 +29,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         "CREATE INDEX template_identity ON template (identity)",
     ),
+    (
+        # `people` are the ids of the identities it was made for, 8 bytes each: they say what changed since.
+        """CREATE TABLE calibration (
+            only INTEGER PRIMARY KEY CHECK (only = 1),
+            content TEXT NOT NULL,
+            people BLOB NOT NULL
+        ) STRICT""",
+    ),
 )
 
 

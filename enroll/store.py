@@ -55,6 +55,21 @@ class Templates:
     vectors: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Changed:
+    """What a gallery has become since it was calibrated.
+
+    Attributes:
+        added: people who are new.
+        removed: people who are gone.
+        templates: photos there are now.
+    """
+
+    added: int
+    removed: int
+    templates: int
+
+
 class Store:
     """A gallery's file. Every change is one transaction, on disk when the method returns."""
 
@@ -256,6 +271,50 @@ class Store:
         return Templates(
             np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], object), vectors
         )
+
+    def set_calibration(self, content: str, identities: int, templates: int) -> bool:
+        """Keep a calibration of the gallery as it is.
+
+        Args:
+            content: what was found.
+            identities: people it was made from.
+            templates: photos it was made from.
+
+        Returns:
+            Whether it was kept; not if the gallery has other people or photos by now.
+        """
+        with self._transaction():
+            people = [row[0] for row in self._connection.execute("SELECT id FROM identity ORDER BY id")]
+            (photos,) = self._connection.execute("SELECT count(*) FROM template").fetchone()
+            if (len(people), photos) != (identities, templates):
+                return False
+            self._connection.execute(
+                "INSERT OR REPLACE INTO calibration VALUES (1, ?, ?)",
+                (content, np.array(people, "<i8").tobytes()),
+            )
+        return True
+
+    def calibration(self) -> tuple[str, Changed] | None:
+        """Give the calibration and what changed since, or None if there is none."""
+        with self._errors():
+            row = self._connection.execute("SELECT content, people FROM calibration").fetchone()
+            if row is None:
+                return None
+            now = {entry[0] for entry in self._connection.execute("SELECT id FROM identity")}
+            (photos,) = self._connection.execute("SELECT count(*) FROM template").fetchone()
+        self._check(isinstance(row[0], str) and isinstance(row[1], bytes), "its calibration is not text")
+        self._check(len(row[1]) % 8 == 0, "the people of its calibration are cut off")
+        then = set(np.frombuffer(row[1], "<i8").tolist())
+        return row[0], Changed(len(now - then), len(then - now), photos)
+
+    def photos(self, ids: Sequence[int]) -> list[str]:
+        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        with self._errors():
+            found = [
+                self._connection.execute("SELECT photo FROM template WHERE id = ?", (int(one),)).fetchone()
+                for one in ids
+            ]
+        return ["" if row is None else str(row[0]) for row in found]
 
     def changes(self) -> tuple[int, int]:
         """Give a value that differs after any change, by this process or another."""

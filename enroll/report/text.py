@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from embedder.config import QualityLimits
+from embedder.faces.quality import Quality, problem
 from enroll.decision import Decision
 from enroll.identify import Answer, FaceAnswer
+from enroll.promise import Basis
 
 
 def to_lines(answer: Answer) -> list[str]:
@@ -12,9 +15,51 @@ def to_lines(answer: Answer) -> list[str]:
         return [f"{answer.photo}: not read: {answer.error}"]
     if not answer.faces:
         return [f"{answer.photo}: no face found"]
-    if len(answer.faces) == 1:
-        return [f"{answer.photo}: {in_words(answer.faces[0].decision)}"]
-    return [f"{answer.photo}: {_place(face)}{in_words(face.decision)}" for face in answer.faces]
+    places = [""] if len(answer.faces) == 1 else [_place(face) for face in answer.faces]
+    return [
+        f"{answer.photo}: {place}{in_words(face.decision, face.confidence)}"
+        for place, face in zip(places, answer.faces, strict=True)
+    ]
+
+
+def explain(answer: Answer, basis: Basis) -> list[str]:
+    """Give, per face, what speaks for and against the answer; nothing for a photo without faces."""
+    lines = []
+    for face in answer.faces:
+        lines.append(f"{answer.photo}: {_place(face)}{in_words(face.decision, face.confidence)}")
+        lines.append(f"  why: {_reason(face.decision)}")
+        if face.decision.distance is not None and face.decision.second is not None:
+            margin = face.decision.second - face.decision.distance
+            second = face.decision.candidates[1].identity
+            lines.append(f"  margin: the next person, {second}, is {margin:.3f} farther")
+        lines.append(f"  {basis.in_words()}")
+        if face.quality is not None:
+            lines.append(f"  face: {_quality(face.quality)}")
+        lines += [f"  near: {near.distance:.3f}  {near.identity}  {near.path}" for near in face.neighbours]
+    return lines or to_lines(answer)
+
+
+def _reason(decision: Decision) -> str:
+    if decision.distance is None:
+        return "no one is enrolled"
+    nearest = decision.candidates[0].identity
+    near = f"the nearest enrolled photo is {nearest}'s, at {decision.distance:.3f}"
+    return {
+        "match": f"{near}, within the threshold of {decision.threshold:.3f}",
+        "too_far": f"{near}, beyond the threshold of {decision.threshold:.3f}",
+        "ambiguous": f"{near}, but another person is nearly as near",
+        "taken": f"{near}, but another face of the photo is nearer to {nearest}, who is there once",
+    }[decision.reason]
+
+
+def _quality(quality: Quality) -> str:
+    poor = problem(quality, QualityLimits())
+    facts = (
+        f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
+        f"turned aside {quality.yaw:.0f}°, tilted {quality.roll:.0f}°, "
+        f"{100 * quality.visible:.0f} % visible, detector {quality.score:.2f}"
+    )
+    return f"{facts}; {poor}" if poor else facts
 
 
 def _place(face: FaceAnswer) -> str:
@@ -24,12 +69,14 @@ def _place(face: FaceAnswer) -> str:
     return f"face at {x},{y} of {width}x{height}: "
 
 
-def in_words(decision: Decision) -> str:
-    """Say who it is, how near, and if unknown, why."""
+def in_words(decision: Decision, confidence: float | None = None) -> str:
+    """Say who it is, how near and how probably, and if unknown, why."""
     if decision.distance is None:
         return "unknown (the gallery is empty)"
     if decision.identity is not None:
-        return f"{decision.identity} (distance {decision.distance:.3f}, threshold {decision.threshold:.3f})"
+        sure = "" if confidence is None else f", {_percent(confidence)} sure"
+        near = f"distance {decision.distance:.3f}, threshold {decision.threshold:.3f}"
+        return f"{decision.identity} ({near}{sure})"
     nearest = decision.candidates[0]
     if decision.reason == "taken":
         return f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, nearer to another face)"
@@ -42,3 +89,12 @@ def in_words(decision: Decision) -> str:
     return (
         f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, threshold {decision.threshold:.3f})"
     )
+
+
+def _percent(probability: float) -> str:
+    """Give a probability that is never rounded to certainty."""
+    for digits in range(4):
+        text = f"{100 * probability:.{digits}f}"
+        if float(text) not in (0, 100):
+            return f"{text} %"
+    return "more than 99.999 %" if probability > 0.5 else "less than 0.001 %"

@@ -1,0 +1,177 @@
+"""The threshold for a wanted FPIR at a gallery's own size, and what stands behind it.
+
+Each enrolled person is searched for among the others, as a stranger, and so are strangers the user gives.
+Counting alone promises little: if none of n independent searches names anyone, FPIR is below about 3/n (the
+rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So the threshold is modelled:
+
+- d, the distance from a photo to the nearest template of one other person, has a distribution F whose
+  logarithm is taken as normal, corrected for its skewness (Cornish and Fisher 1938);
+- of N enrolled people, none is nearer than t with probability (1 - F(t))^N at least, since the distances of
+  one photo to many people go up and down together (Slepian 1962): FPIR(t) <= 1 - (1 - F(t))^N;
+- ln t is estimated anew without each person (the jackknife, Tukey 1958), and the lower end of its 95 %
+  interval by Student's t is the threshold: with few people the promise stays and the threshold shrinks.
+
+The threshold is never beyond what counting allows. `scripts/prove_calibration.py` checks the promise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import UsageError
+from embedder.intervals import CONFIDENCE, upper_bound
+from embedder.metrics import squared_distances, threshold_at_fpir
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
+_MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
+_LEAST_PEOPLE = _MOMENTS + 1
+_MOST_SKEWED = 2.0  # beyond, the correction is no longer monotone
+_MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
+_PAIRS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A threshold, what it promises, and what that rests on.
+
+    Attributes:
+        distance: the threshold; a face is someone's if it is at most this far from their template.
+        target_fpir: share of strangers that is named at most.
+        confidence: how sure that is, by the model.
+        named: of the searches counted, those that name someone at this threshold.
+        searches: non-mated searches: photos of enrolled people among the others, and of strangers.
+        strangers: people they belong to.
+        counted_bound: upper confidence bound of FPIR by counting people alone, without a model.
+        identities: people in the gallery.
+        templates: their photos.
+    """
+
+    distance: float
+    target_fpir: float
+    confidence: float
+    named: int
+    searches: int
+    strangers: int
+    counted_bound: float
+    identities: int
+    templates: int
+
+
+def calibrate(
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    target_fpir: float,
+    strangers: NDArray[np.float32] | None = None,
+    stranger_labels: NDArray[np.integer] | None = None,
+    seed: int = 0,
+) -> Promise:
+    """Find the threshold for a wanted FPIR.
+
+    Args:
+        vectors: (n, dim) unit rows, the gallery's templates.
+        labels: (n,) whose they are.
+        target_fpir: share of strangers that may be named, above 0 and below 1.
+        strangers: (m, dim) unit rows of people who are not in the gallery.
+        stranger_labels: (m,) whose they are, apart from `labels`.
+        seed: of the draw, where there are too many searches to make all.
+
+    Raises:
+        UsageError: fewer than four people, or a vector that is not finite.
+    """
+    people, owners = np.unique(labels, return_inverse=True)
+    probes = vectors
+    if strangers is not None and stranger_labels is not None and len(strangers):
+        _, others = np.unique(stranger_labels, return_inverse=True)
+        probes = np.concatenate([vectors, strangers])
+        owners = np.concatenate([owners, others + len(people)])
+    if len(np.unique(owners)) < _LEAST_PEOPLE or len(people) < 2:
+        raise UsageError(
+            f"calibrating needs at least {_LEAST_PEOPLE} people, 2 of them enrolled; got {len(people)} "
+            f"enrolled and {len(np.unique(owners)) - len(people)} strangers: enroll more, or give --strangers"
+        )
+    if not np.isfinite(probes).all():
+        raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
+    if len(probes) > _MOST_SEARCHES:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
+        probes, owners = probes[drawn], owners[drawn]
+    distances = person_distances(probes, vectors, labels)
+    nearest = np.where(owners[:, None] == np.arange(len(people)), np.inf, distances).min(axis=1)
+    limit = min(
+        modelled_threshold(distances, owners, target_fpir), threshold_at_fpir(nearest, target_fpir), 2.0
+    )
+    named = nearest <= limit
+    return Promise(
+        distance=limit,
+        target_fpir=target_fpir,
+        confidence=CONFIDENCE,
+        named=int(named.sum()),
+        searches=len(nearest),
+        strangers=len(np.unique(owners)),
+        counted_bound=upper_bound(len(np.unique(owners[named])), len(np.unique(owners))),
+        identities=len(people),
+        templates=len(vectors),
+    )
+
+
+def person_distances(
+    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Give the distance of each probe to the nearest template of each person, (probes, people)."""
+    order = np.argsort(labels, kind="stable")
+    people, starts = np.unique(labels[order], return_index=True)
+    result = np.empty((len(probes), len(people)))
+    step = max(1, _PAIRS_AT_ONCE // len(vectors))
+    for start in range(0, len(probes), step):
+        squared = squared_distances(probes[start : start + step], vectors[order])
+        result[start : start + step] = np.sqrt(np.minimum.reduceat(squared, starts, axis=1))
+    return result
+
+
+def modelled_threshold(
+    distances: NDArray[np.float64],
+    owners: NDArray[np.integer],
+    target_fpir: float,
+    confidence: float = CONFIDENCE,
+) -> float:
+    """Give the lower end of the confidence interval of the distance at which FPIR is as wanted.
+
+    Args:
+        distances: (searches, people) to the nearest template of each enrolled person.
+        owners: (searches,) whose photo it is; a column's index if that person is enrolled. Their own
+            distance is left out.
+        target_fpir: share of strangers that may be named.
+        confidence: of the two-sided interval.
+    """
+    from scipy.stats import norm, t
+
+    people = distances.shape[1]
+    quantile = float(norm.ppf(-np.expm1(np.log1p(-target_fpir) / people)))
+    strange = owners[:, None] != np.arange(people)
+    logs = np.log(np.maximum(distances, _NO_DISTANCE))
+    middle = logs[strange].mean()
+    powers = np.stack([np.where(strange, (logs - middle) ** power, 0.0) for power in range(4)])
+    _, units = np.unique(np.concatenate([owners, np.arange(people)]), return_inverse=True)
+    parts = np.stack(  # what each person adds, as the one searched for and as the one found
+        [np.bincount(units, np.concatenate([table.sum(axis=1), table.sum(axis=0)])) for table in powers]
+    )
+    total = powers.sum(axis=(1, 2))
+    estimate = middle + _log_quantile(total[:, None], quantile)[0]
+    without = middle + _log_quantile(total[:, None] - parts, quantile)
+    count = len(without)
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    return float(np.exp(estimate - t.ppf((1 + confidence) / 2, count - _MOMENTS) * error))
+
+
+def _log_quantile(sums: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
+    """Quantile by mean, deviation and skewness, from sums of the powers 0 to 3, (4, n)."""
+    mean, second, third = sums[1:] / sums[0]
+    variance = np.maximum(second - mean**2, 1e-12)
+    skewness = (third - 3 * mean * second + 2 * mean**3) / variance**1.5
+    correction = (quantile**2 - 1) * np.clip(skewness, -_MOST_SKEWED, _MOST_SKEWED) / 6
+    return np.asarray(mean + np.sqrt(variance) * np.minimum(quantile + correction, quantile / 2))

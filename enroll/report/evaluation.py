@@ -1,0 +1,216 @@
+"""An evaluation in lines a person can read, and as one JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder.folders import Rejected
+from embedder.pairs import pairs_needed
+from enroll.evaluation import FPIRS
+from enroll.figures import Figure, difference, figure, not_supported
+from enroll.mistakes import mistakes, probable_duplicates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from enroll.evaluation import Evaluation
+    from enroll.lfw import Verification
+
+FMRS = (1e-2, 1e-3, 1e-4)
+_RANKS = (1, 5)
+_WORST = 5  # people and photos that are named
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an evaluation came to.
+
+    Attributes:
+        lines: for people.
+        facts: for programs; every value is JSON.
+        rejected: files that gave no vector, with the reason.
+        figures: by name.
+    """
+
+    lines: list[str]
+    facts: dict[str, Any]
+    rejected: list[Rejected]
+    figures: dict[str, Figure]
+
+    def to_json(self) -> str:
+        """Give one object on one line, pure ASCII."""
+        return json.dumps(self.facts, allow_nan=False)
+
+
+def measured(evaluation: Evaluation) -> Outcome:
+    """Say how one model does."""
+    figures = all_figures(evaluation)
+    counts = _counts(evaluation)
+    width = max(map(len, figures))
+    lines = [
+        (
+            f"{counts['people']} people, {counts['photos']} photos; {evaluation.config.splits} random splits: "
+            f"{counts['known']} people known, {counts['people'] - counts['known']} strangers"
+        ),
+        *(f"  {name:<{width}}  {value}" for name, value in figures.items()),
+        "in parentheses 95 % intervals, by drawing the people anew",
+        (
+            f"{counts['no_face']} photos without a face, {counts['too_poor']} too poor to enroll, "
+            f"{counts['unread']} files not read; all but the last count as searches"
+        ),
+    ]
+    facts: dict[str, Any] = {
+        "protocol": asdict(evaluation.config),
+        "counts": counts,
+        "figures": {name: asdict(value) for name, value in figures.items()},
+    }
+    if (trust := evaluation.reliability()) is not None:
+        lines.append(f"expected calibration error of the confidence: {trust.error:.3f}")
+        facts["reliability"] = asdict(trust)
+    fpir = strictest(evaluation)
+    people, photos = mistakes(evaluation, fpir)
+    folder = evaluation.folder
+    facts["mistakes_at_fpir"] = fpir
+    facts["people"] = [asdict(entry) for entry in people]
+    facts["photos"] = [
+        {
+            "photo": str(folder.paths[entry.row]),
+            "identity": folder.identities[folder.labels[entry.row]],
+            "searches": entry.searches,
+            "wrong": entry.wrong,
+            "named": entry.named,
+            "nearest": str(folder.paths[entry.nearest]) if entry.nearest >= 0 else None,
+            "nearest_identity": folder.identities[folder.labels[entry.nearest]]
+            if entry.nearest >= 0
+            else None,
+            "distance": entry.distance if entry.nearest >= 0 else None,
+        }
+        for entry in photos
+    ]
+    if people:
+        lines.append(f"most often wrong at FPIR {100 * fpir:g} %:")
+        lines += [
+            f"  {entry.identity}: missed in {entry.missed} of {entry.searches} searches, "
+            f"{entry.attracted} others taken for them"
+            for entry in people[:_WORST]
+        ]
+        lines += [
+            f"  {entry['photo']}: wrong in {entry['wrong']} of {entry['searches']} searches"
+            + (f", like {entry['nearest']}" if entry["named"] else "")
+            for entry in facts["photos"][:_WORST]
+        ]
+    duplicates = probable_duplicates(folder)
+    facts["probable_duplicates"] = [list(pair) for pair in duplicates]
+    lines += [
+        f"probably one person under two names: {first} and {second} (typical distance {distance:.3f})"
+        for first, second, distance in duplicates
+    ]
+    return Outcome(lines, facts, folder.not_found(), figures)
+
+
+def all_figures(evaluation: Evaluation) -> dict[str, Figure]:
+    """Give rank-k, TPIR at FPIR, TAR at FMR and the equal error rate."""
+    figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
+    figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
+    folder = evaluation.folder
+    people = len(folder.identities)
+    comparisons = folder.comparisons(evaluation.config.seed)
+    replicates = comparisons.replicates(evaluation.weights(), FMRS)
+    for index, fmr in enumerate(FMRS):
+        at = comparisons.at_fmr(fmr)
+        name = f"TAR at FMR {100 * fmr:g} %"
+        if at.tar is None:
+            figures[name] = not_supported(pairs_needed(fmr), "pairs of two people")
+        else:
+            figures[name] = figure(at.tar, replicates.tar[:, index], people)
+    figures["equal error rate"] = figure(comparisons.eer(), replicates.eer, people)
+    return figures
+
+
+def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Outcome:
+    """Say how two models differ on the same searches, second minus first."""
+    people = len(first.folder.identities)
+    weights, once = first.weights(), np.ones((1, people))
+    figures: dict[str, Figure] = {}
+    lines = [
+        f"{people} people, {len(first.folder.paths)} photos; {first.config.splits} splits, the same for both"
+    ]
+    lines.append(f"second minus first: {names[1]} minus {names[0]}")
+    facts: dict[str, Any] = {"models": list(names), "protocol": asdict(first.config), "figures": {}}
+    kinds: dict[str, tuple[str, float]] = {
+        f"rank-{k}": ("rank_replicates", k) for k in _RANKS if first.rank(k).value is not None
+    }
+    kinds |= {
+        f"TPIR at FPIR {100 * fpir:g} %": ("tpir_replicates", fpir)
+        for fpir in FPIRS
+        if first.tpir(fpir).value is not None
+    }
+    width = max(map(len, kinds))
+    for name, (method, at) in kinds.items():
+        one, other = (getattr(evaluation, method) for evaluation in (first, second))
+        values = float(one(at, once)[0]), float(other(at, once)[0])
+        figures[name] = gain = difference(values[1] - values[0], other(at, weights) - one(at, weights))
+        sure = "" if gain.low is None or gain.high is None or gain.low <= 0 <= gain.high else "  *"
+        lines.append(f"  {name:<{width}}  {values[0]:.3f} → {values[1]:.3f}: {gain:+}{sure}")
+        facts["figures"][name] = {"first": values[0], "second": values[1], "difference": asdict(gain)}
+    lines.append("* the 95 % interval of the difference, by drawing the people anew, does not hold 0")
+    return Outcome(lines, facts, first.folder.not_found(), figures)
+
+
+def strictest(evaluation: Evaluation) -> float:
+    """Give the smallest FPIR that the searches support, or the largest there is."""
+    return next((fpir for fpir in FPIRS if evaluation.tpir(fpir).value is not None), FPIRS[-1])
+
+
+def _counts(evaluation: Evaluation) -> dict[str, int]:
+    folder = evaluation.folder
+    return {
+        "people": len(folder.identities),
+        "photos": len(folder.paths),
+        "known": len(evaluation.splits[0].known),
+        "non_mated_searches": evaluation.non_mated_searches,
+        "mated_searches": min(len(split.mated) for split in evaluation.splits),
+        "no_face": int((~folder.found).sum()),
+        "too_poor": int((folder.found & ~folder.enrollable).sum()),
+        "unread": len(folder.unread),
+        "failures_to_enroll": _failures_to_enroll(evaluation),
+    }
+
+
+def _failures_to_enroll(evaluation: Evaluation) -> int:
+    """Count known people none of whose drawn photos could be enrolled, over all splits."""
+    folder = evaluation.folder
+    failures = 0
+    for split in evaluation.splits:
+        usable = split.enrolled[folder.enrollable[split.enrolled]]
+        failures += len(np.setdiff1d(split.known, folder.labels[usable]))
+    return failures
+
+
+def pairs_measured(verification: Verification) -> Outcome:
+    """Say how a model does on the pairs of the LFW protocol."""
+    lines = [
+        (
+            f"{verification.people} people, {verification.photos} photos, {verification.folds} folds; "
+            f"{len(verification.failed)} photos failed"
+        ),
+    ]
+    for name, figures in (
+        ("all pairs", verification.figures),
+        ("without failed photos", verification.compared),
+    ):
+        lines.append(f"{name}: {figures.matched} of one person, {figures.mismatched} of two")
+        if figures.accuracy is not None and figures.standard_error is not None:
+            lines.append(f"  accuracy {figures.accuracy:.4f} ± {figures.standard_error:.4f} (standard error)")
+        lines += [
+            f"  TAR at FMR {100 * at.fmr:g} %: "
+            + (f"{at.tar:.4f}" if at.tar is not None else f"not supported; needs {at.needed} pairs of two")
+            for at in figures.tar
+        ]
+        if figures.eer is not None:
+            lines.append(f"  equal error rate {figures.eer:.4f}")
+    return Outcome(lines, verification.to_json(), list(verification.failed), {})
