@@ -193,6 +193,7 @@ class IdentifyConfig:
     candidates: int = 5  # people listed per face: what a person can check at a glance
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
     all_faces: bool = True  # else the largest, most central one of a photo
+    neighbours: int = 0  # nearest enrolled photos given per face, to explain an answer
     batch_size: int = 32  # photos read ahead; a network's batch of mirrored pairs is half as long
 
     def __post_init__(self) -> None:
@@ -201,7 +202,9 @@ class IdentifyConfig:
         Raises:
             UsageError: a value is out of its range.
         """
-        _check_ranges(self, candidates=(1, 1000), margin=(0.0, 2.0), batch_size=(1, 10**6))
+        _check_ranges(
+            self, candidates=(1, 1000), margin=(0.0, 2.0), neighbours=(0, 1000), batch_size=(1, 10**6)
+        )
 
 
 def _check_ranges(config: object, **ranges: tuple[float, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,6 +147,7 @@ def identify(
     from enroll.report import text
     from enroll.report.annotate import save_annotated
     from enroll.report.json_lines import to_json
+    from enroll.samples import enrolled_chip
 
     extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
@@ -154,13 +156,15 @@ def identify(
         config = IdentifyConfig(all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
+        chip_of = partial(enrolled_chip, extractor)
         with TerminalProgress().bar("Identifying", len(photos)) as advance:
             for answer in identifier.identify_many(photos):
                 lines = text.explain(answer, basis) if explain else text.to_lines(answer)
                 for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                     print(line, flush=True)
                 if annotate is not None and answer.error is None:
-                    save_annotated(annotate, answer.photo, load_image(answer.photo), answer)
+                    image = load_image(answer.photo)
+                    save_annotated(annotate, answer.photo, image, answer, chip_of if explain else None)
                     drawn.update(face.decision.identity or "" for face in answer.faces)
                 unread += answer.error is not None
                 unknown += any(face.decision.identity is None for face in answer.faces)

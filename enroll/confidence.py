@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NO_DISTANCE = 1e-3  # two copies of one photo; the logarithm of their distance would be infinite
 _MOST_TEMPLATES = 3000  # of people drawn at random; more would add nothing but time
 FARTHEST = 2.0  # between unit vectors; the second person of a gallery with one
-_WEIGHT_DECAY = 0.1  # of the standardized slopes; without it, a gallery without mistakes has none
+_WEIGHT_DECAY = 0.01  # of the standardized slopes; without it, a gallery without mistakes has none
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,15 @@ def fit_curve(known: Known) -> Curve | None:
     scaled = (features - middle) / spread
     weights = np.where(known.mated, 0.5 / max(known.mated.sum(), 1), 0.5 / max((~known.mated).sum(), 1))
     weights *= len(weights)
-    signs = np.where(known.right, 1.0, -1.0)
+    right, wrong = known.right.sum(), (~known.right).sum()
+    # Platt's targets: so many answers, all right, do not make the next one certain.
+    targets = np.where(known.right, (right + 1) / (right + 2), 1 / (wrong + 2))
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         logits = parameters[0] + scaled @ parameters[1:]
-        pull = -signs * weights / (1 + np.exp(np.clip(signs * logits, -500, 500)))
+        pull = weights * (1 / (1 + np.exp(np.clip(-logits, -500, 500))) - targets)
         decay = np.append(0.0, parameters[1:])
-        value = weights @ np.logaddexp(0, -signs * logits) + _WEIGHT_DECAY / 2 * decay @ decay
+        value = weights @ (np.logaddexp(0, logits) - targets * logits) + _WEIGHT_DECAY / 2 * decay @ decay
         return float(value), np.append(pull.sum(), pull @ scaled) + _WEIGHT_DECAY * decay
 
     intercept, *slopes = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x

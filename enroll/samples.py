@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.config import QualityLimits
+from embedder.errors import ImageError
 from embedder.faces.crops import NO_FACE, principal
 from embedder.faces.quality import problem
+from embedder.images import load_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,3 +54,11 @@ def take_sample(
     poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
     reason = f"{poor}; --force enrolls it all the same" if poor else None
     return PhotoSample(path, crop.chip, len(crops), reason)
+
+
+def enrolled_chip(extractor: Extractor, path: str) -> NDArray[np.uint8] | None:
+    """Give the chip of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
+    try:
+        return take_sample(Path(path), load_image(path), extractor, force=True).chip
+    except ImageError:
+        return None

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from embedder.durable import write_whole
 from embedder.errors import UsageError
 from embedder.lettering import Line, set_line, shorten, wrap, write
+from enroll.report.near import with_near_photos
 from enroll.report.placing import place_labels
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from embedder.lettering import Colour
     from enroll.decision import Decision
     from enroll.identify import Answer
+    from enroll.report.near import ChipOf
 
 SMALLEST_LETTERS = 14  # pixels; Latin can be read at 10, Chinese cannot
 _SMALL_PHOTO = (
@@ -91,7 +93,13 @@ def annotate(image: NDArray[np.uint8], answer: Answer) -> Image.Image:
     return photo
 
 
-def save_annotated(folder: str | Path, photo: str | Path, image: NDArray[np.uint8], answer: Answer) -> Path:
+def save_annotated(
+    folder: str | Path,
+    photo: str | Path,
+    image: NDArray[np.uint8],
+    answer: Answer,
+    chip_of: ChipOf | None = None,
+) -> Path:
     """Write a photo with its answer drawn in.
 
     The file is named after the photo and a short hash of where it lies: the same photo gives the same file,
@@ -104,6 +112,7 @@ def save_annotated(folder: str | Path, photo: str | Path, image: NDArray[np.uint
         photo: the photo's path.
         image: (height, width, 3) uint8, its pixels.
         answer: what was found in it.
+        chip_of: draw the nearest enrolled photos below, too; see `near.with_near_photos`.
 
     Returns:
         The path of the file.
@@ -112,6 +121,8 @@ def save_annotated(folder: str | Path, photo: str | Path, image: NDArray[np.uint
         UsageError: the folder cannot be written, or `EMBED_FONT` names no font.
     """
     picture = annotate(image, answer)
+    if chip_of is not None:
+        picture = with_near_photos(picture, image, answer, chip_of)
     buffer = BytesIO()
     if large := picture.width * picture.height > _MANY_PIXELS:
         picture.save(buffer, "JPEG", quality=90, subsampling=0)  # halved colours would blur the labels
