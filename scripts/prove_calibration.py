@@ -10,11 +10,11 @@ nobody has seen, and see what share of them is named. A split is kept if that is
 - pairwise FMR: the distance at which 1 % of the gallery's pairs of two people pass, as published tables do;
 - oracle: the largest distance that would have kept the promise with these very strangers; no one can know it.
 
-The people are ORL's by the frozen `face-resnet` (aligned faces, and pictures shrunk to 24 pixels), and people
-drawn from a model fitted to them (`synthetic_people.py`), of whom there are enough for large galleries and for
-1,000 strangers a split. With the 40 real people, galleries are of at most 20, and the 20 others with 10 photos each
-are the strangers: a single look-alike is then named in 5 % of the searches. Also printed: how well calibrated
-the confidence is, on the real people.
+The people are ORL's by the frozen `face-resnet` (aligned faces, and pictures shrunk to 24 pixels), and
+people drawn from a model fitted to them (`synthetic_people.py`), of whom there are enough for large galleries
+and for 1,000 strangers a split. With the 40 real people, galleries are of at most 20, and 20 others with 10
+photos each are the strangers: a single look-alike is then named in 5 % of the searches. Also printed: how
+well calibrated the confidence is, on the real people.
 
     python scripts/prove_calibration.py [--splits 100]
 """

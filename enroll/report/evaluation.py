@@ -53,7 +53,7 @@ def measured(evaluation: Evaluation) -> Outcome:
     width = max(map(len, figures))
     lines = [
         (
-            f"{counts['people']} people, {counts['photos']} photos; {evaluation.config.splits} random splits: "
+            f"{counts['people']} people, {counts['photos']} photos; {evaluation.config.splits} splits: "
             f"{counts['known']} people known, {counts['people'] - counts['known']} strangers"
         ),
         *(f"  {name:<{width}}  {value}" for name, value in figures.items()),

@@ -66,12 +66,13 @@ def test_json_as_designed() -> None:
     quality = Quality(30.5, 1.0, 0.25, 0.5, -3.5, 0.0, 0.99)
     photo = Answer("a.jpg", None, (FaceAnswer((1, 2, 30, 40), decide([ADA, BOB], 0.62), points, quality),))
     assert to_json(photo) == (
-        '{"photo": "a.jpg", "error": null, "faces": [{"box": [1, 2, 30, 40], '
+        '{"photo": "a.jpg", "error": null, "promise": null, "faces": [{"box": [1, 2, 30, 40], '
         '"points": [[10.0, 12.0], [20.1, 12.0], [15.0, 20.0], [15.0, 30.2]], '
         '"quality": {"size": 30.5, "visible": 1.0, "sharpness": 0.25, "brightness": 0.5, "yaw": -3.5, '
         '"roll": 0.0, "score": 0.99}, "identity": "ada", "reason": "match", '
-        '"distance": 0.41, "threshold": 0.62, "candidates": '
-        '[{"identity": "ada", "distance": 0.41}, {"identity": "bob", "distance": 0.88}]}]}'
+        '"distance": 0.41, "confidence": null, "threshold": 0.62, "candidates": '
+        '[{"identity": "ada", "distance": 0.41}, {"identity": "bob", "distance": 0.88}], '
+        '"neighbours": []}]}'
     )
 
 
@@ -90,8 +91,9 @@ def test_json_of_every_reason(reason: str) -> None:
 
 def test_json_of_a_photo_without_an_answer() -> None:
     broken = json.loads(to_json(Answer("a.jpg", "the file is empty", ())))
-    assert broken == {"photo": "a.jpg", "error": "the file is empty", "faces": []}
-    assert json.loads(to_json(Answer("a.jpg", None, ()))) == {"photo": "a.jpg", "error": None, "faces": []}
+    assert broken == {"photo": "a.jpg", "error": "the file is empty", "promise": None, "faces": []}
+    none = json.loads(to_json(Answer("a.jpg", None, ())))
+    assert none == {"photo": "a.jpg", "error": None, "promise": None, "faces": []}
 
 
 @pytest.mark.parametrize("name", ['Zoë "名"', "two\nlines\r\u2028\u0085.jpg", "not utf-8 \udce9", "\x1b[2J"])

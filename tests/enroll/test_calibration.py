@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from embedder.errors import UsageError
+from enroll.calibration import calibrate, modelled_threshold, person_distances
+
+
+def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[NDArray, NDArray]:
+    """Unit rows of people around directions of their own in 40 dimensions."""
+    rng = np.random.default_rng(seed)
+    vectors = np.repeat(rng.normal(size=(count, 40)), photos, axis=0) + noise * rng.normal(
+        size=(count * photos, 40)
+    )
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), np.repeat(np.arange(count), photos)
+
+
+def slow_model(distances: NDArray, owners: NDArray, target: float, bound: float) -> float:
+    """The same by plain loops: quantile by three moments, jackknife over people, Student's t."""
+    from scipy.stats import t
+
+    enrolled = distances.shape[1]
+
+    def quantile(without: int | None) -> float:
+        logs = np.array(
+            [
+                np.log(distances[row, person])
+                for row in range(len(distances))
+                for person in range(enrolled)
+                if owners[row] != person and without not in (owners[row], person)
+            ]
+        )
+        z = norm.ppf(1 - (1 - target) ** (1 / enrolled))
+        skewness = ((logs - logs.mean()) ** 3).mean() / logs.std() ** 3
+        corrected = z + (z**2 - 1) * np.clip(skewness, -2, 0) / 6
+        return logs.mean() + logs.std() * corrected
+
+    everyone = sorted({*owners.tolist(), *range(enrolled)})
+    left_out = np.array([quantile(person) for person in everyone])
+    error = np.sqrt((len(everyone) - 1) / len(everyone) * ((left_out - left_out.mean()) ** 2).sum())
+    pairs = {
+        tuple(sorted((owner, person))) for owner in owners for person in range(enrolled) if owner != person
+    }
+    strange = owners[:, None] != np.arange(enrolled)
+    z = norm.ppf(1 - (1 - target) ** (1 / enrolled))
+    least = np.log(distances[strange]).std() * np.sqrt((1 + z**2 / 2) / len(pairs))
+    return float(np.exp(quantile(None) - t.ppf(bound, len(everyone) - 3) * max(error, least)))
+
+
+@pytest.mark.parametrize("strangers", [0, 3])
+def test_the_model_is_what_plain_loops_give(strangers: int) -> None:
+    vectors, labels = people(7, 3)
+    others, whose = people(3, 2, seed=1)
+    probes, owners = vectors, labels
+    if strangers:
+        probes, owners = np.concatenate([vectors, others]), np.concatenate([labels, whose + 7])
+    distances = person_distances(probes, vectors, labels)
+    expected = slow_model(distances, owners, 0.02, 0.975)
+    assert modelled_threshold(distances, owners, 0.02) == pytest.approx(expected, rel=1e-9)
+    given = (others, whose + 100) if strangers else (None, None)
+    assert calibrate(vectors, labels, 0.02, *given).distance == pytest.approx(min(expected, 2.0), rel=1e-9)
+
+
+def test_the_promise_is_kept_against_fresh_strangers() -> None:
+    kept = []
+    for seed in range(60):
+        vectors, labels = people(20, 4, seed)
+        strangers, _ = people(1500, 1, seed + 1000)
+        threshold = calibrate(vectors, labels, 0.05).distance
+        named = person_distances(strangers, vectors, labels).min(axis=1) <= threshold
+        kept.append(named.mean() <= 0.05)
+    assert np.mean(kept) >= 0.95
+
+
+def test_a_threshold_is_not_needlessly_small() -> None:
+    vectors, labels = people(40, 4)
+    strangers, _ = people(3000, 1, 1)
+    nearest = np.sort(person_distances(strangers, vectors, labels).min(axis=1))
+    best = nearest[int(0.01 * len(nearest))]
+    assert 0.85 * best < calibrate(vectors, labels, 0.01).distance <= best
+
+
+@pytest.mark.parametrize("target", [0.001, 0.01, 0.05, 0.2])
+def test_counting_is_never_outvoted_by_the_model(target: float) -> None:
+    vectors, labels = people(12, 5, noise=1.0)
+    promise = calibrate(vectors, labels, target)
+    assert promise.named <= target * promise.searches
+    distances = person_distances(vectors, vectors, labels)
+    distances[np.arange(60), labels] = np.inf
+    assert promise.named == (distances.min(axis=1) <= promise.distance).sum()
+
+
+def test_a_stricter_target_gives_a_smaller_threshold() -> None:
+    vectors, labels = people(12, 5)
+    found = [calibrate(vectors, labels, target).distance for target in (0.2, 0.05, 0.01, 0.001)]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == 4
+
+
+def test_strangers_make_it_surer() -> None:
+    vectors, labels = people(6, 5)
+    alone = calibrate(vectors, labels, 0.01)
+    helped = calibrate(vectors, labels, 0.01, *people(40, 5, seed=3))
+    assert helped.distance > alone.distance
+    assert (alone.searches, alone.strangers) == (30, 6)
+    assert (helped.searches, helped.strangers, helped.identities, helped.templates) == (230, 46, 6, 30)
+    assert helped.counted_bound < alone.counted_bound
+
+
+def test_what_counting_alone_promises() -> None:
+    promise = calibrate(*people(10, 3), 0.01)
+    assert promise.named == 0
+    assert promise.counted_bound == pytest.approx(1 - 0.05 ** (1 / 10))  # of ten people, not of thirty photos
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_too_few_people(count: int) -> None:
+    with pytest.raises(UsageError, match=rf"at least 4 people.*got {count} enrolled and 0 strangers"):
+        calibrate(*people(count, 3), 0.01)
+
+
+def test_one_person_and_many_strangers_are_too_few_enrolled() -> None:
+    with pytest.raises(UsageError, match="got 1 enrolled and 9 strangers"):
+        calibrate(*people(1, 3), 0.01, *people(9, 2))
+
+
+def test_vectors_that_are_not_finite() -> None:
+    vectors, labels = people(6, 2)
+    vectors[3, 2] = np.nan
+    with pytest.raises(UsageError, match="not finite"):
+        calibrate(vectors, labels, 0.01)
+
+
+def test_all_photos_the_same() -> None:
+    vectors = np.tile(np.float32([1, 0]), (12, 1))
+    with pytest.raises(UsageError, match="the same vector"):
+        calibrate(vectors, np.repeat(np.arange(6), 2), 0.01)
+
+
+def test_the_order_of_the_templates_does_not_matter() -> None:
+    vectors, labels = people(8, 4)
+    order = np.random.default_rng(0).permutation(32)
+    assert calibrate(vectors[order], labels[order], 0.01).distance == pytest.approx(
+        calibrate(vectors, labels, 0.01).distance, rel=1e-9
+    )
+
+
+def test_many_searches_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enroll.calibration._MOST_SEARCHES", 50)
+    promise = calibrate(*people(30, 5), 0.01)
+    assert promise.searches == 50
+    assert promise.templates == 150
+    assert promise == calibrate(*people(30, 5), 0.01)
+
+
+def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = people(5, 3)
+    probes, _ = people(4, 2, seed=9)
+    shuffled = np.random.default_rng(1).permutation(15)
+    expected = [[min(np.linalg.norm(p - v) for v in vectors[labels == i]) for i in range(5)] for p in probes]
+    for at_once in (10**6, 15, 1):
+        monkeypatch.setattr("enroll.calibration._PAIRS_AT_ONCE", at_once)
+        found = person_distances(probes, vectors[shuffled], labels[shuffled])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
