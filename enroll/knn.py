@@ -52,7 +52,7 @@ class Index:
 
     def nearest_templates(self, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
         """Find the nearest templates of each unit vector, nearest first, in the same total order."""
-        if self.search is None:
+        if self.search is None or not len(queries):
             return [[] for _ in queries]
         _, rows = self.search.kneighbors(queries, min(count, len(self.templates.ids)))
         return [

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from embedder.errors import UsageError
-from enroll.calibration import calibrate, modelled_threshold, person_distances
+from embedder.intervals import upper_bound
+from enroll.calibration import calibrate, counted_threshold, modelled_threshold, person_distances
 
 
 def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[NDArray, NDArray]:
@@ -36,8 +37,8 @@ def slow_model(distances: NDArray, owners: NDArray, target: float, bound: float)
         )
         z = norm.ppf(1 - (1 - target) ** (1 / enrolled))
         skewness = ((logs - logs.mean()) ** 3).mean() / logs.std() ** 3
-        corrected = z + (z**2 - 1) * np.clip(skewness, -2, 0) / 6
-        return logs.mean() + logs.std() * corrected
+        corrected = z + (z**2 - 1) * np.clip(skewness, -2, 2) / 6
+        return logs.mean() + logs.std() * min(corrected, z / 2)
 
     everyone = sorted({*owners.tolist(), *range(enrolled)})
     left_out = np.array([quantile(person) for person in everyone])
@@ -59,7 +60,7 @@ def test_the_model_is_what_plain_loops_give(strangers: int) -> None:
     if strangers:
         probes, owners = np.concatenate([vectors, others]), np.concatenate([labels, whose + 7])
     distances = person_distances(probes, vectors, labels)
-    expected = slow_model(distances, owners, 0.02, 0.975)
+    expected = slow_model(distances, owners, 0.02, 0.985)
     assert modelled_threshold(distances, owners, 0.02) == pytest.approx(expected, rel=1e-9)
     given = (others, whose + 100) if strangers else (None, None)
     assert calibrate(vectors, labels, 0.02, *given).distance == pytest.approx(min(expected, 2.0), rel=1e-9)
@@ -166,3 +167,13 @@ def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("enroll.calibration._PAIRS_AT_ONCE", at_once)
         found = person_distances(probes, vectors[shuffled], labels[shuffled])
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_enough_searches_are_counted_with_their_bound() -> None:
+    nearest = np.linspace(0.1, 1, 1000)
+    # Of 1,000 searches, 4 may name someone: 5 would only bound FPIR by 1.05 %.
+    assert (nearest <= counted_threshold(nearest, 0.01)).sum() == 4
+    assert upper_bound(4, 1000) <= 0.01 < upper_bound(5, 1000)
+    few = nearest[:298]
+    assert (few <= counted_threshold(few, 0.01)).sum() == 2  # the share itself
+    assert (nearest[:299] <= counted_threshold(nearest[:299], 0.01)).sum() == 0

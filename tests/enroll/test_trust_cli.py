@@ -1,0 +1,171 @@
+"""`embed calibrate`, `embed evaluate` and `embed identify --explain` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from embedder.images import load_image
+from enroll import cli
+from tests.conftest import pattern, save_people
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def there(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model, ten people with four photos and three strangers, to work in."""
+    shutil.copytree(model, tmp_path / "embed-model")
+    save_people(tmp_path / "faces", 10, 4)
+    for number in range(3):
+        for photo in range(2):
+            path = tmp_path / "strangers" / f"x{number}" / f"{photo}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pattern(300 + number, photo)).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str, code: int = 0) -> tuple[str, str]:
+    result = runner.invoke(cli.app, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout, result.stderr
+
+
+def test_calibrate_then_identify(there: Path):
+    run("enroll", "faces")
+    _, before = run("identify", "faces/p01/0.png")
+    assert "a first estimate" in before
+    out, _ = run("calibrate", "--fpir", "0.05", "--strangers", "strangers")
+    assert "names at most 5 % of strangers in this gallery of 10 people, 95 % sure" in out
+    assert "of 46 searches for 13 strangers" in out
+    said, after = run("identify", "faces/p01/0.png")
+    threshold = out.split()[1].rstrip(":")
+    assert f"Threshold {threshold}: names at most 5 %" in after
+    assert f"threshold {threshold}, " in said
+    assert said.rstrip().endswith("% sure)")
+    run("gallery", "remove", "p03")
+    _, warned = run("identify", "faces/p01/0.png")
+    assert "The promise is in doubt: 1 of its 10 people gone; run `embed calibrate` again" in warned
+
+
+@pytest.mark.parametrize("fpir", ["0", "1", "-0.1", "nan"])
+def test_calibrate_refuses_what_is_no_share(there: Path, fpir: str):
+    run("enroll", "faces")
+    with pytest.raises(Exception, match="--fpir: expected a share above 0 and below 1"):
+        run("calibrate", "--fpir", fpir)
+
+
+def test_calibrate_lists_what_it_could_not_read(there: Path):
+    run("enroll", "faces")
+    (there / "strangers" / "x0" / "2.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    out, err = run("calibrate", "--strangers", "strangers", code=3)
+    assert "of 46 searches" in out
+    assert "2.jpg" in err
+
+
+def test_evaluate_says_all_figures_with_intervals(there: Path):
+    out, _ = run("evaluate", "faces", "--splits", "3")
+    for words in (
+        "10 people, 40 photos; 3 splits: 5 people known, 5 strangers",
+        "rank-1",
+        "rank-5",
+        "TPIR at FPIR 0.1 %  not supported; needs 1000 non-mated searches a split",
+        "TPIR at FPIR 10 %",
+        "TAR at FMR 1 %",
+        "equal error rate",
+        "0 photos without a face",
+        "expected calibration error of the confidence",
+    ):
+        assert words in out
+
+
+def test_evaluate_as_json(there: Path):
+    (there / "faces" / "p00" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    out, err = run("evaluate", "faces", "--splits", "3", "--json", "--seed", "4", code=3)
+    facts = json.loads(out)
+    assert facts["protocol"]["seed"] == 4
+    assert facts["counts"]["unread"] == 1
+    assert "broken.png" in err
+    figure = facts["figures"]["rank-1"]
+    assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+    assert facts["figures"]["TPIR at FPIR 0.1 %"]["value"] is None
+    assert facts["figures"]["TAR at FMR 0.01 %"]["needed"] == "10000 pairs of two people"
+    again, _ = run("evaluate", "faces", "--splits", "3", "--json", "--seed", "4", code=3)
+    assert again == out
+
+
+def test_a_model_compared_with_itself_differs_by_nothing(there: Path):
+    out, _ = run("evaluate", "faces", "--splits", "3", "--compare", "embed-model", "embed-model")
+    assert "second minus first: embed-model minus embed-model" in out
+    lines = [line for line in out.splitlines() if "→" in line]
+    assert lines
+    assert all(line.endswith(": +0.000 (+0.000 to +0.000)") for line in lines)
+
+
+def test_evaluate_writes_a_page(there: Path):
+    _, err = run("evaluate", "faces", "--splits", "3", "--report", "report.html")
+    page = (there / "report.html").read_text("utf-8")
+    assert "Wrote report.html" in err
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+def test_evaluate_pairs(there: Path):
+    for person in range(4):
+        folder = there / "lfw" / f"p{person}"
+        folder.mkdir(parents=True)
+        for photo in range(1, 4):
+            Image.fromarray(pattern(person, photo)).save(folder / f"p{person}_{photo:04d}.png")
+    lines = ["2\t2", "p0\t1\t2", "p1\t1\t2", "p0\t1\tp1\t1", "p2\t1\tp3\t1"]
+    lines += ["p2\t1\t2", "p3\t1\t2", "p0\t2\tp2\t1", "p1\t2\tp3\t2"]
+    (there / "pairs.txt").write_text("\n".join(lines) + "\n")
+    out, _ = run("evaluate", "lfw", "--pairs", "pairs.txt")
+    assert "4 people, 8 photos, 2 folds; 0 photos failed" in out
+    assert "accuracy" in out
+    facts = json.loads(run("evaluate", "lfw", "--pairs", "pairs.txt", "--json")[0])
+    assert facts["folds"] == 2
+
+
+def test_one_thing_at_a_time(there: Path):
+    with pytest.raises(Exception, match="expected one of --compare, --pairs and --report, got more"):
+        run("evaluate", "faces", "--pairs", "p.txt", "--report", "r.html")
+
+
+def test_too_few_people_to_evaluate(there: Path):
+    shutil.copytree(there / "faces" / "p00", there / "few" / "p00")
+    with pytest.raises(Exception, match="at least 3 people, 2 of them with 2 photos"):
+        run("evaluate", "few")
+
+
+def test_explain_names_the_nearest_photos_and_draws_them(there: Path):
+    run("enroll", "faces")
+    run("calibrate")
+    out, err = run("identify", "faces/p01/0.png", "--explain", "--annotate", "out")
+    assert out.count("  near: ") == 5
+    assert "  why: the nearest enrolled photo is p01's" in out
+    assert "  margin: the next person, " in out
+    assert "  Threshold 0." in out
+    assert "Threshold" not in err  # it is said once
+    (plain,) = (there / "out").iterdir()
+    with_sheet = load_image(plain).shape
+    shutil.rmtree(there / "out")
+    run("identify", "faces/p01/0.png", "--annotate", "out")
+    (plain,) = (there / "out").iterdir()
+    assert with_sheet[0] > load_image(plain).shape[0]
+
+
+def test_explain_goes_on_without_the_enrolled_photos(there: Path):
+    shutil.copy(there / "faces" / "p01" / "0.png", there / "probe.png")
+    run("enroll", "faces")
+    shutil.rmtree(there / "faces")
+    run("identify", "probe.png", "--explain", "--annotate", "out")
+    assert len(list((there / "out").iterdir())) == 1
