@@ -28,6 +28,10 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_main_job.py
 	$(BIN)/python scripts/bench_faces.py
 	$(BIN)/python scripts/measure_quality.py
+	$(BIN)/python scripts/prove_calibration.py
+	$(BIN)/python scripts/bench_rules.py
+	$(BIN)/python scripts/ablation.py
+	$(BIN)/python scripts/digits_figure.py
 
 # The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
 $(INSTALLED): pyproject.toml

@@ -252,6 +252,10 @@ def evaluate_folder(
     config = EvaluationConfig(splits, known, enrolled, seed)
     if (compare is not None) + (pairs is not None) + (report is not None) > 1:
         raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
+    if report is not None:
+        from enroll.report.html import check_report
+
+        check_report(report)
     progress = TerminalProgress()
     models = compare or (model,)
     extractors = [_load(path, detector, any_rotation, min_face) for path in models]

@@ -43,19 +43,16 @@ def confusions(evaluation: Evaluation, fpir: float) -> list[Confusion]:
     for number, split in enumerate(evaluation.splits):
         limit = split.limit(fpir)
         enrolled[number, split.known] = 1
-        for rows, nearest, distance, right in (
-            (split.mated, split.nearest, split.distance, split.rank == 1),
-            (split.non_mated, split.other_nearest, split.other_distance, False),
+        for rows, nearest, distance in (
+            (split.mated, split.nearest, split.distance),
+            (split.non_mated, split.other_nearest, split.other_distance),
         ):
             searches[number] += np.bincount(folder.labels[rows], minlength=people)
-            wrong = (distance < limit) & ~np.asarray(right) & (nearest >= 0)
+            wrong = (distance < limit) & (folder.labels[rows] != folder.labels[nearest])
             probes.append(rows[wrong])
             templates.append(nearest[wrong])
             distances.append(distance[wrong])
     probe, template, apart = map(np.concatenate, (probes, templates, distances))
-    # Where two people are equally near, the template listed first may be the right person's.
-    other = folder.labels[probe] != folder.labels[template]
-    probe, template, apart = probe[other], template[other], apart[other]
     pairs = folder.labels[probe] * people + folder.labels[template]
     order = np.lexsort((template, probe, apart, pairs))
     codes, first, times = np.unique(pairs[order], return_index=True, return_counts=True)

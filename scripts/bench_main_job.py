@@ -27,10 +27,12 @@ from PIL import Image
 from embedder import Extractor, load_image
 from embedder.config import TrainConfig
 from embedder.datasets import write_dataset
+from embedder.faces.crops import principal
 from embedder.folders import scan_folder
 from embedder.metrics import Searches, gallery_searches
 from embedder.training.run import train
 
+People = np.ndarray[Any, np.dtype[np.intp]]
 PEOPLE = [f"s{number:02d}" for number in range(1, 41)]
 TRAINED, KNOWN, STRANGERS = np.arange(0, 20), np.arange(20, 30), np.arange(30, 40)
 ENROLLED = 5
@@ -85,11 +87,8 @@ def measure(
     """Train once a seed and search with people it has not met."""
     runs = []
     for seed in range(seeds):
-        frozen = head == "frozen"
-        config = replace(base, trunk=trunk, head="center" if frozen else head, seed=seed)
-        config = replace(config, epochs=0) if frozen else replace(config, keep_trained=True)
         start = time.perf_counter()
-        manifest = train(folder / "train", scratch / "model", config).manifest
+        manifest = train(folder / "train", scratch / "model", options_of(base, trunk, head, seed)).manifest
         seconds = time.perf_counter() - start
         extractor = Extractor.load(scratch / "model")
         vectors, labels = embed_people(folder / "all", extractor)
@@ -112,12 +111,20 @@ def measure(
     return {"photos": photos, "trunk": trunk, "head": head, "runs": runs}
 
 
+def options_of(base: TrainConfig, trunk: str, head: str, seed: int) -> TrainConfig:
+    """Options of a run; `frozen` trains nothing, the others keep what they trained."""
+    frozen = head == "frozen"
+    config = replace(base, trunk=trunk, head="center" if frozen else head, seed=seed)
+    return replace(config, epochs=0) if frozen else replace(config, keep_trained=True)
+
+
 def embed_people(
     folder: Path, extractor: Extractor
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.intp]]]:
     """Vectors and numbers (20 to 39) of the people who were not trained on."""
     samples = scan_folder(folder).samples
-    vectors = extractor.embed([load_image(sample.path) for sample in samples])
+    images = [load_image(sample.path) for sample in samples]
+    vectors = extractor.embed([principal(extractor.crops(image), image.shape).chip for image in images])
     return vectors, np.array([PEOPLE.index(sample.identity) for sample in samples])
 
 
@@ -125,10 +132,16 @@ def divisions(vectors: Any, labels: Any, seed: int) -> Iterator[Searches]:
     """First the fixed division into known and strangers, then the random ones."""
     rng = np.random.default_rng(seed)
     yield gallery_searches(vectors, labels, KNOWN, STRANGERS, ENROLLED, rng)
-    for split in range(SPLITS):
-        rng = np.random.default_rng([split])  # the same ten for every model
+    for known, strangers, rng in random_people(SPLITS):
+        yield gallery_searches(vectors, labels, known, strangers, ENROLLED, rng)
+
+
+def random_people(splits: int) -> Iterator[tuple[People, People, np.random.Generator]]:
+    """Divide people 21-40 into 10 known and 10 strangers, alike for every model; the rng draws on."""
+    for split in range(splits):
+        rng = np.random.default_rng([split])
         people = rng.permutation(np.concatenate([KNOWN, STRANGERS]))
-        yield gallery_searches(vectors, labels, people[:10], people[10:], ENROLLED, rng)
+        yield people[:10], people[10:], rng
 
 
 def figures(parts: list[Searches]) -> dict[str, float]:

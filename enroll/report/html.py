@@ -1,0 +1,139 @@
+"""An evaluation as one HTML file: opens offline, asks nothing of the network, runs nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.durable import write_whole
+from embedder.errors import ImageError, UsageError
+from embedder.images import load_image
+from enroll.report.canvas import check_matplotlib
+from enroll.report.evaluation import Outcome, strictest
+from enroll.report.page import document, join, named, table, tag
+from enroll.report.people import confused, duplicates, failures, root_of, wrong_most
+from enroll.report.plotted import plotted
+from enroll.report.summary import drawn, figure_table, protocol, result
+from enroll.samples import take_sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+    from enroll.embedded import EmbeddedFolder
+    from enroll.evaluation import Evaluation
+    from enroll.figures import Figure
+    from enroll.report.people import Chip
+
+_PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "matplotlib")
+
+
+def check_report(path: str | Path) -> None:
+    """Refuse a place for a report, or a machine that cannot draw one, before the work.
+
+    Raises:
+        UsageError: the folder does not exist.
+        MissingPackageError: matplotlib is not installed.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
+    check_matplotlib()
+
+
+def save_report(path: str | Path, evaluation: Evaluation, outcome: Outcome, extractor: Extractor) -> None:
+    """Write the report; a file that is there already is replaced.
+
+    Mistakes are those at the smallest FPIR that the searches support, as in the text.
+
+    Args:
+        path: of the file.
+        evaluation: the searches.
+        outcome: their figures.
+        extractor: the model; it cuts the faces from the photos once more, for the pictures.
+
+    Raises:
+        UsageError: the file cannot be written.
+        MissingPackageError: matplotlib is not installed.
+    """
+    check_report(path)
+    manifest = extractor.manifest
+    facts = {
+        "model": f"{manifest.trunk}, head {manifest.head}, crop {manifest.crop}",
+        "fingerprint": extractor.fingerprint,
+        "Python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+    text = to_html(
+        evaluation,
+        outcome.figures,
+        facts,
+        title=f"Evaluation of {root_of(evaluation.folder).name}",
+        fpir=strictest(evaluation),
+        threshold=manifest.threshold.distance if manifest.threshold else None,
+        chip=lambda row: _chip(evaluation.folder, row, extractor),
+    )
+    try:
+        write_whole(Path(path), text.encode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error}") from error
+
+
+def to_html(
+    evaluation: Evaluation,
+    figures: Mapping[str, Figure],
+    facts: Mapping[str, str],
+    *,
+    title: str = "Evaluation",
+    fpir: float = 0.01,
+    threshold: float | None = None,
+    chip: Chip | None = None,
+) -> str:
+    """Write the report.
+
+    Args:
+        evaluation: the searches.
+        figures: by what is printed before each, in this order.
+        facts: versions, fingerprint of the model and the like, in this order; how splits were drawn follows.
+        title: of the page.
+        fpir: mistakes are counted at each split's threshold for it.
+        threshold: the model's own; FPIR against gallery size is measured at it, or without one at the median
+            of the splits' thresholds for `fpir`.
+        chip: gives the picture of a row of the folder as (height, width, 3) uint8, or None if it cannot be
+            read; without it, there are no pictures.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    sections = (
+        tag("h1", named(title)),
+        tag("p", protocol(evaluation), class_="lead"),
+        tag("p", result(evaluation, fpir), class_="lead"),
+        tag("h2", "Figures"),
+        figure_table(figures),
+        tag("h2", "Plots"),
+        plotted(evaluation, fpir, threshold),
+        tag("h2", "Photos that could not be used"),
+        failures(evaluation.folder),
+        tag("h2", "Who goes wrong most"),
+        wrong_most(evaluation, fpir, chip),
+        tag("h2", "Who is taken for whom"),
+        confused(evaluation, fpir, chip),
+        tag("h2", "Probable duplicates"),
+        duplicates(evaluation.folder),
+        tag("h2", "How this was made"),
+        table(("", ""), [(name, named(value)) for name, value in [*facts.items(), *drawn(evaluation)]]),
+    )
+    return str(document(title, join(sections)))
+
+
+def _chip(folder: EmbeddedFolder, row: int, extractor: Extractor) -> NDArray[np.uint8] | None:
+    path = folder.paths[row]
+    try:
+        return take_sample(path, load_image(path), extractor, force=True).chip
+    except ImageError:  # it could be read a moment ago
+        return None

@@ -1,0 +1,187 @@
+"""The plots of the report as SVG.
+
+The colours are those that colour-blind people tell apart (Okabe and Ito 2008), and nothing is told by colour
+alone. Letters become outlines: the plots look the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from enroll.report.canvas import to_svg
+from enroll.report.points import Line
+
+if TYPE_CHECKING:
+    from enroll.confidence import Reliability
+    from enroll.report.points import Distances
+    from enroll.sizes import BySize
+
+_BLUE, _ORANGE, _VERMILLION, _GREY = "#0072b2", "#e69f00", "#d55e00", "#595959"
+_WIDE, _SMALL = (5.4, 3.7), (2.6, 2.7)  # inches
+_FARTHER = 10  # times the gallery that was measured
+
+
+def percent(share: float) -> str:
+    """Write a share without needless zeros, as "0.1 %"."""
+    return f"{100 * share:.6g} %"
+
+
+def det(line: Line, fpir: float) -> str:
+    """FNIR against FPIR."""
+    return to_svg("det", _WIDE, lambda figure: draw_det(figure, line, fpir))
+
+
+def histograms(distances: Distances, thresholds: Mapping[str, float]) -> str:
+    """Nearest distances of the three kinds of searches, each with the thresholds."""
+    return to_svg("distances", _WIDE, lambda figure: draw_histograms(figure, distances, thresholds))
+
+
+def by_size(sizes: BySize, fpir: float) -> str:
+    """FPIR against the number of enrolled people."""
+    return to_svg("sizes", _WIDE, lambda figure: draw_by_size(figure, sizes, fpir))
+
+
+def calibration(reliability: Reliability) -> str:
+    """How often names were right against how sure the tool was."""
+    return to_svg("calibration", _SMALL, lambda figure: draw_calibration(figure, reliability))
+
+
+def cmc(line: Line) -> str:
+    """Rank-k against k."""
+    return to_svg("cmc", _SMALL, lambda figure: draw_cmc(figure, line))
+
+
+def draw_det(figure: Any, line: Line, fpir: float) -> None:
+    """Draw FNIR against FPIR, both logarithmic."""
+    axes = figure.subplots()
+    bottom = _log_shares(axes, line)
+    _band(axes, line, bottom)
+    axes.axvline(fpir, color=_GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
+    axes.set_xscale("log")
+    axes.set_xlim(line.x[0], max(1.0, line.x[0] * 1.1))
+    _percent_ticks(axes.xaxis, line.x[0], 1.0)
+    axes.set_xlabel("FPIR: strangers who are given a name")
+    axes.set_ylabel("FNIR: known people missed")
+    axes.legend(loc="best")
+
+
+def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, float]) -> None:
+    """Draw three rows on one scale of distance; their heights are not comparable, their places are."""
+    edges = distances.edges()
+    rows = (
+        (distances.right, "known, the right person nearest", _BLUE, distances.mated),
+        (distances.wrong, "known, another person nearest", _VERMILLION, distances.mated),
+        (distances.non_mated, "strangers", _ORANGE, max(1, len(distances.non_mated))),
+    )
+    every = figure.subplots(3, 1, sharex=True)
+    for row, (values, title, colour, searches) in enumerate(rows):
+        axes, counts = every[row], np.histogram(values, edges)[0] / searches
+        axes.stairs(counts, edges, fill=True, color=colour)
+        for (name, threshold), style in zip(thresholds.items(), ("--", ":", "-."), strict=False):
+            if np.isfinite(threshold):
+                axes.axvline(threshold, color="black", linestyle=style, linewidth=1.3, label=name)
+        share = "" if row == 2 else f": {percent(round(len(values) / searches, 3))}"
+        axes.set_title(title + share, loc="left", fontsize=10)
+        axes.set_ylim(0, max(counts.max(), 1e-9) * 1.08)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.grid(False)
+    every[0].set_xlim(edges[0], edges[-1])
+    every[2].set_xlabel("distance of the nearest template")
+    if every[0].get_legend_handles_labels()[0]:
+        every[0].legend(loc="upper right")
+
+
+def draw_by_size(figure: Any, sizes: BySize, fpir: float) -> None:
+    """Draw what was measured, and what independent comparisons would give in larger galleries too."""
+    axes = figure.subplots()
+    line = Line.of(np.array(sizes.people), list(sizes.fpir))
+    bottom = _log_shares(axes, line)
+    reach = np.unique(np.rint(np.geomspace(1, _FARTHER * sizes.people[-1], 100)))
+    _band(axes, line, bottom, bars=True)
+    if sizes.fmr:
+        label = f"1 − (1 − FMR)^N, FMR {percent(float(f'{sizes.fmr:.2g}'))}"
+        axes.plot(reach, sizes.expected(reach), color=_VERMILLION, linestyle="--", label=label)
+        axes.set_ylim(top=1.0)
+    axes.axhline(fpir, color=_GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
+    axes.set_xscale("log")
+    axes.set_xlim(0.9, reach[-1])
+    _plain_ticks(axes.xaxis, reach[-1])
+    axes.set_xlabel("N: enrolled people")
+    axes.set_ylabel("FPIR: strangers who are given a name")
+    axes.legend(loc="best")
+
+
+def draw_calibration(figure: Any, reliability: Reliability) -> None:
+    """Draw accuracy against confidence; the larger a point, the more answers it stands for."""
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1.2)
+    axes.plot(reliability.confidence, reliability.accuracy, color=_BLUE)
+    weights = np.array(reliability.count) / sum(reliability.count)
+    axes.scatter(
+        reliability.confidence, reliability.accuracy, 15 + 250 * weights, color=_BLUE, zorder=3, clip_on=False
+    )
+    axes.set_title(f"expected calibration\nerror {reliability.error:.3f}", fontsize=10)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("right answers")
+
+
+def draw_cmc(figure: Any, line: Line) -> None:
+    """Draw rank-k."""
+    axes = figure.subplots()
+    _band(axes, line, 0.0, bars=True)
+    axes.set_xlim(line.x[0] - 0.3, line.x[-1] + 0.3)
+    axes.set_xticks(line.x)
+    lowest = float(np.nanmin(np.append(line.low, line.y)))
+    axes.set_ylim(lowest - 0.05 * (1.02 - lowest), 1 + 0.05 * (1.02 - lowest))
+    axes.yaxis.set_major_formatter(lambda value, _: percent(value))
+    axes.set_xlabel("k nearest people")
+    axes.set_ylabel("right person among them")
+
+
+def _band(axes: Any, line: Line, bottom: float, bars: bool = False) -> None:
+    """Draw a curve with its band, or points with their bars; below the bottom is at the bottom."""
+    low, y, high = (np.maximum(values, bottom) for values in (line.low, line.y, line.high))
+    if bars:
+        axes.vlines(line.x, low, high, color=_BLUE, alpha=0.45, linewidth=3, label="95 % interval")
+        axes.plot(line.x, y, "o", color=_BLUE, markersize=5, label="measured", clip_on=False, zorder=3)
+    else:
+        axes.plot(line.x, y, color=_BLUE, label="measured", clip_on=False, zorder=3)
+        axes.fill_between(line.x, low, high, color=_BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+
+
+def _log_shares(axes: Any, line: Line) -> float:
+    """Set a logarithmic axis of shares, on which none is drawn at the bottom; give the bottom."""
+    positive = np.concatenate([line.y, line.high])
+    positive = positive[np.isfinite(positive) & (positive > 0)]
+    least = 10 ** np.floor(np.log10(positive.min() if len(positive) else 0.01) + 1e-9)
+    zeros = bool((line.y == 0).any())
+    bottom = float(least / (3 if zeros else 1))
+    top = 1.0 if not len(positive) else float(min(1, 10 ** np.ceil(np.log10(positive.max()) - 1e-9)))
+    axes.set_yscale("log")
+    axes.set_ylim(bottom, max(top, 10 * least))
+    _percent_ticks(axes.yaxis, least, 1.0, bottom if zeros else None)
+    return bottom
+
+
+def _percent_ticks(axis: Any, low: float, high: float, zero: float | None = None) -> None:
+    decades = 10.0 ** np.arange(np.ceil(np.log10(low) - 1e-9), np.log10(high) + 1e-9)
+    steps = np.array([1, 2, 5]) if len(decades) < 4 else np.array([1])
+    ticks = np.unique(np.outer([*(decades[:1] / 10), *decades], steps))
+    ticks = ticks[(ticks > low * (1 - 1e-9)) & (ticks < high * (1 + 1e-9))]
+    labels = [percent(float(f"{tick:.1g}")) for tick in ticks]
+    axis.set_ticks([*([zero] if zero else []), *ticks], [*(["0"] if zero else []), *labels])
+    axis.set_ticks([], minor=True)
+
+
+def _plain_ticks(axis: Any, high: float) -> None:
+    ticks = 10 ** np.arange(0, int(np.log10(high)) + 1)
+    axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.set_ticks([], minor=True)

@@ -1,0 +1,110 @@
+"""What was measured and what came out, in sentences and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.report.page import Html, join, table, tag
+from enroll.report.plots import percent
+
+if TYPE_CHECKING:
+    from enroll.evaluation import Evaluation
+    from enroll.figures import Figure
+
+_WORDS = {
+    "mated search": "a photo of someone who is enrolled is searched for; non-mated: of a stranger.",
+    "FPIR": "share of non-mated searches that are answered with a name.",
+    "TPIR": "share of mated searches that are answered with the right name; FNIR = 1 − TPIR.",
+    "rank-k": "share of mated searches with the right person among the k nearest, whatever the distance.",
+    "95 % interval": "what other people might have given, from drawing the people of this folder anew.",
+}
+
+
+def protocol(evaluation: Evaluation) -> str:
+    """Say in a sentence what was done."""
+    folder, splits = evaluation.folder, evaluation.splits
+    known, people = len(splits[0].known), len(folder.identities)
+    each = [
+        count for split in splits for count in np.unique(folder.labels[split.enrolled], return_counts=True)[1]
+    ]
+    mated, non_mated = (len(split.mated) for split in splits), (len(split.non_mated) for split in splits)
+    photos = f"{_range(each)} photo{'' if max(each) == 1 else 's'}"
+    times = f"In each of {len(splits):,} random divisions of" if len(splits) > 1 else "Of"
+    return (
+        f"{times} {people:,} people, {known:,} were enrolled with {photos} each; their other "
+        f"{_range(mated)} photos were searched for, and so were all {_range(non_mated)} photos of the other "
+        f"{people - known:,} people, who are strangers."
+    )
+
+
+def _range(values: Iterable[int]) -> str:
+    every = sorted(values)
+    return f"{every[0]:,}" if every[0] == every[-1] else f"{every[0]:,} to {every[-1]:,}"
+
+
+def result(evaluation: Evaluation, fpir: float) -> str:
+    """Say in two sentences what came out."""
+    tpir, first = evaluation.tpir(fpir), evaluation.rank(1)
+    right = _in_words(first, "95 % interval ")
+    nearest = f"In {right} of the searches for enrolled people, the nearest person is the right one."
+    if tpir.value is None:
+        return f"{nearest} To say more, at a threshold for FPIR {percent(fpir)}, needs {tpir.needed}."
+    return (
+        f"{nearest} At a threshold that gives at most {percent(fpir)} of the strangers a name, "
+        f"{_in_words(tpir)} of these searches are answered with the right name."
+    )
+
+
+def _in_words(figure: Figure, what: str = "") -> str:
+    assert figure.value is not None
+    if figure.low is None or figure.high is None:
+        return f"{100 * figure.value:.1f} %"
+    return f"{100 * figure.value:.1f} % ({what}{100 * figure.low:.1f} to {100 * figure.high:.1f})"
+
+
+def figure_table(figures: Mapping[str, Figure]) -> Html:
+    """List figures with their intervals, or what they would need; then what the words mean."""
+    rows = []
+    for name, figure in figures.items():
+        if figure.value is None:
+            rows.append((name, "not supported", f"needs {figure.needed}", ""))
+        else:
+            between = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+            rows.append((name, f"{figure.value:.3f}", between, _whisker(figure)))
+    words = tag("dl", *(join([tag("dt", word), tag("dd", meaning)]) for word, meaning in _WORDS.items()))
+    return join([table(("", "value", "95 % interval", "0 to 1"), rows, numbers=(1,)), words])
+
+
+def _whisker(figure: Figure) -> str:
+    """Draw a figure and its interval on a line from 0 to 1; nothing, if it lies elsewhere."""
+    low, value, high = figure.low, figure.value, figure.high
+    if low is None or value is None or high is None or not 0 <= low <= value <= high <= 1:
+        return ""
+    x = [f"{4 + 120 * share:.1f}" for share in (low, value, high)]
+    line = {"stroke": "currentColor", "y1": "10", "y2": "10"}
+    return tag(
+        "svg",
+        tag("line", x1="4", x2="124", opacity="0.3", **line),
+        tag("line", x1=x[0], x2=x[2], stroke_width="7", opacity="0.45", **line),
+        tag("circle", cx=x[1], cy="10", r="3.2", fill="currentColor"),
+        viewBox="0 0 128 20",
+        class_="whisker",
+        aria_hidden="true",
+    )
+
+
+def drawn(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """List what it takes to repeat it."""
+    config = evaluation.config
+    enrolled = (
+        "half of a person's photos" if config.enrolled is None else f"{config.enrolled} photos a person"
+    )
+    return [
+        ("splits", f"{config.splits:,}"),
+        ("enrolled", f"{percent(config.known)} of the people, {enrolled}"),
+        ("intervals", f"{config.replicates:,} bootstrap replicates over people"),
+        ("seed", f"{config.seed}"),
+    ]

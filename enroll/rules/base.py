@@ -1,0 +1,80 @@
+"""What all rules have in common: checked templates in, one score a person out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from enroll.rules.known import Known, unit_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    # One query (dim,) float64 -> (people,) float64. One at a time, so that no batch can change an answer.
+    Scorer: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A rule that knows its people.
+
+    Attributes:
+        people: (people,) int64, ascending: the label of each column of the scores.
+        dim: of the queries.
+        score: gives the scores of one query.
+    """
+
+    people: NDArray[np.int64]
+    dim: int
+    score: Scorer
+
+    def scores(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Compare queries with everyone.
+
+        Args:
+            queries: (q, dim) float32 unit rows.
+
+        Returns:
+            (q, people) float64, finite; smaller is more alike. What the unit is depends on the rule.
+
+        Raises:
+            ValueError: the queries are not finite unit rows of this dimension.
+        """
+        rows = unit_rows(queries, "queries")
+        if rows.shape[1] != self.dim:
+            raise ValueError(f"expected queries of {self.dim} dimensions, got {rows.shape[1]}")
+        return np.array([self.score(row) for row in rows]).reshape(len(rows), len(self.people))
+
+
+class Rule(ABC):
+    """A way to compare a face with the templates of people; a frozen dataclass of its parameters."""
+
+    def fit(
+        self,
+        vectors: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        cohort: NDArray[np.floating] | None = None,
+    ) -> Fitted:
+        """Learn from templates.
+
+        Args:
+            vectors: (n, dim) float32 unit rows.
+            labels: (n,) int, the person of each row; of equally near people the first column wins, so number
+                them in the order that ties should have.
+            cohort: (m, dim) float32 unit rows of people who are known not to be in the gallery.
+
+        Raises:
+            ValueError: there is no template, a row is not a finite unit vector, or this rule needs more
+                people, templates or a cohort; the message says what to do.
+        """
+        known = Known.check(vectors, labels, cohort)
+        return Fitted(known.people, known.vectors.shape[1], self.scorer(known))
+
+    @abstractmethod
+    def scorer(self, known: Known) -> Scorer:
+        """Learn from checked templates; rules that refine another one call that one's."""

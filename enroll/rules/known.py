@@ -1,0 +1,90 @@
+"""Templates as rules see them, and the distances to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+UNIT = 1e-3  # how far from 1 the norm of a vector may be
+
+
+@dataclass(frozen=True)
+class Known:
+    """Templates, checked, grouped by person, and in an order of their own.
+
+    The order is that of the values and equal rows of a person count once, so neither the order of enrollment
+    nor a photo enrolled twice can change a score.
+
+    Attributes:
+        people: (people,) int64, ascending.
+        vectors: (n, dim) float64 unit rows, those of a person together.
+        starts: (people,) where the rows of each person begin.
+        cohort: (m, dim) float64 unit rows of known strangers, perhaps none.
+    """
+
+    people: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    starts: NDArray[np.intp]
+    cohort: NDArray[np.float64]
+
+    @classmethod
+    def check(
+        cls,
+        vectors: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        cohort: NDArray[np.floating] | None,
+    ) -> Known:
+        """Check and sort; arguments and errors are those of `Rule.fit`."""
+        rows, of = unit_rows(vectors, "templates"), np.asarray(labels)
+        if not len(rows):
+            raise ValueError("expected at least one template, received none: enroll someone first")
+        if of.shape != (len(rows),) or not np.issubdtype(of.dtype, np.integer):
+            raise ValueError(f"expected {len(rows)} whole numbers as labels, got {of.dtype} {of.shape}")
+        people = np.unique(of).astype(np.int64)
+        groups = [np.unique(rows[of == person], axis=0) for person in people]
+        strangers = np.empty((0, rows.shape[1])) if cohort is None else unit_rows(cohort, "cohort")
+        if strangers.shape[1] != rows.shape[1]:
+            raise ValueError(
+                f"the cohort has {strangers.shape[1]} dimensions and the templates have {rows.shape[1]}: "
+                "embed both with one model"
+            )
+        starts = np.cumsum([0, *map(len, groups[:-1])]).astype(np.intp)
+        return cls(people, np.concatenate(groups), starts, np.unique(strangers, axis=0))
+
+    def groups(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Cut what belongs to the templates, (n, ...), into one part a person."""
+        return np.split(values, self.starts[1:])
+
+    def others(self, person: int) -> NDArray[np.float64]:
+        """Templates of everyone but the person in this column."""
+        groups = self.groups(self.vectors)
+        return np.concatenate([self.vectors[:0], *groups[:person], *groups[person + 1 :]])
+
+
+def unit_rows(vectors: NDArray[np.floating], name: str) -> NDArray[np.float64]:
+    """Check that rows are finite and of length 1.
+
+    Raises:
+        ValueError: they are not; says which of them.
+    """
+    rows = np.asarray(vectors, np.float64)
+    if rows.ndim != 2:
+        raise ValueError(f"{name}: expected (rows, dim), got an array of shape {rows.shape}")
+    off = np.flatnonzero(~(np.abs(np.sqrt((rows**2).sum(axis=1)) - 1) <= UNIT))
+    if len(off):
+        raise ValueError(
+            f"{name}: row {off[0]} is not a finite vector of length 1 ({len(off)} such rows); "
+            "leave it out, or divide it by its norm"
+        )
+    return rows
+
+
+def distances(query: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean distances of (dim,) to the rows of (n, dim), as (n,); summed as `enroll.knn` does."""
+    found: NDArray[np.float64] = np.sqrt(((vectors - query) ** 2).sum(axis=1))
+    return found

@@ -1,0 +1,77 @@
+"""How much nearer a person is than the nearest other one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from enroll.rules.base import Rule
+from enroll.rules.known import Known
+from enroll.rules.nearest import Nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.rules.base import Scorer
+
+NEAR = 1e-9  # stands for a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
+FAR = 4.0  # beyond any distance between unit vectors, so no threshold lets an ambiguous face pass
+
+
+@dataclass(frozen=True)
+class Margin(Rule):
+    """Distance of the person d, gated by that of the nearest other person e.
+
+    `difference` is d − weight · e; `ratio` is d / e^weight, at weight 1 that of Lowe 2004; `gate` is d if
+    e − d ≥ weight, and beyond any threshold otherwise, which is `ambiguous` in `enroll.decision`. None
+    changes the order of the people.
+
+    Attributes:
+        form: of the comparison.
+        weight: of the second person; for `gate` the margin, a distance.
+        base: gives the distances.
+    """
+
+    form: Literal["difference", "ratio", "gate"] = "difference"
+    weight: float = 0.5
+    base: Rule = field(default_factory=Nearest)
+
+    def __post_init__(self) -> None:
+        if self.form not in ("difference", "ratio", "gate"):
+            raise ValueError(f"margin: the form is difference, ratio or gate, got {self.form!r}")
+        if not self.weight >= 0:
+            raise ValueError(f"margin: the weight is at least 0, got {self.weight}")
+
+    def scorer(self, known: Known) -> Scorer:
+        """Fit the base.
+
+        Raises:
+            ValueError: there is no second person.
+        """
+        if len(known.people) < 2:
+            raise ValueError("margin: needs a second person: enroll one, or use the rule `nearest`")
+        base = self.base.scorer(known)
+
+        def score(query: NDArray[np.float64]) -> NDArray[np.float64]:
+            own = base(query)
+            other = nearest_other(own)
+            if self.form == "difference":
+                return np.asarray(own - self.weight * other)
+            if self.form == "ratio":
+                return np.asarray(np.maximum(own, NEAR) / np.maximum(other, NEAR) ** self.weight)
+            return np.asarray(np.where(other - own >= self.weight, own, own + FAR))
+
+        return score
+
+
+def nearest_other(own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each of at least two people the smallest score of the others."""
+    first, second = np.partition(own, 1)[:2]
+    return np.asarray(np.where(own == first, second, first))
+
+
+def build(name: str) -> Rule:
+    """Give the rule of this name."""
+    return Margin()

@@ -1,0 +1,49 @@
+"""Distances to single templates: the nearest of each person, or the mean of the k nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.rules.base import Rule
+from enroll.rules.known import Known, distances
+
+if TYPE_CHECKING:
+    from enroll.rules.base import Scorer
+
+
+@dataclass(frozen=True)
+class Nearest(Rule):
+    """The distance of the person's nearest template, 0 to 2 (Cover and Hart 1967)."""
+
+    def scorer(self, known: Known) -> Scorer:
+        """Keep the templates."""
+        return lambda query: np.minimum.reduceat(distances(query, known.vectors), known.starts)
+
+
+@dataclass(frozen=True)
+class KNearest(Rule):
+    """The mean distance of the person's k nearest templates, of all if there are fewer; 0 to 2.
+
+    Attributes:
+        k: templates; 1 is `nearest`.
+    """
+
+    k: int = 3
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k-nearest: k is at least 1, got {self.k}")
+
+    def scorer(self, known: Known) -> Scorer:
+        """Keep the templates."""
+        return lambda query: np.array(
+            [np.sort(own)[: self.k].mean() for own in known.groups(distances(query, known.vectors))]
+        )
+
+
+def build(name: str) -> Rule:
+    """Give the rule of this name."""
+    return Nearest() if name == "nearest" else KNearest()

@@ -1,0 +1,113 @@
+"""Every rule written down once more, in plain Python from its definition; scipy where it has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean, pstdev
+
+from scipy import integrate, stats
+
+Vector = Sequence[float]
+People = dict[int, list[Vector]]
+Scores = dict[int, float]
+Base = Callable[[Vector, list[Vector]], float]
+
+
+def nearest(query: Vector, own: list[Vector]) -> float:
+    return min(math.dist(query, row) for row in own)
+
+
+def k_nearest(query: Vector, own: list[Vector], k: int) -> float:
+    return fmean(sorted(math.dist(query, row) for row in own)[:k])
+
+
+def mean_direction(own: list[Vector]) -> Vector:
+    total = [sum(column) for column in zip(*own, strict=True)]
+    return [value / math.hypot(*total) for value in total]
+
+
+def mean(query: Vector, own: list[Vector]) -> float:
+    return math.dist(query, mean_direction(own))
+
+
+def margin(query: Vector, people: People, form: str, weight: float) -> Scores:
+    scores = {}
+    for person, own in people.items():
+        d = nearest(query, own)
+        e = min(nearest(query, rows) for other, rows in people.items() if other != person)
+        gated = d if e - d >= weight else d + 4
+        scores[person] = {"difference": d - weight * e, "ratio": d / e**weight, "gate": gated}[form]
+    return scores
+
+
+def cohort(query: Vector, people: People, strangers: list[Vector], count: int, weight: float) -> Scores:
+    near = fmean(sorted(math.dist(query, row) for row in strangers)[:count])
+    return {person: nearest(query, own) - weight * near for person, own in people.items()}
+
+
+def z_norm(query: Vector, people: People, strangers: list[Vector], top: int | None) -> Scores:
+    scores = {}
+    for person, own in people.items():
+        others = [row for other, rows in people.items() if other != person for row in rows]
+        impostors = sorted(nearest(row, own) for row in strangers or others)[:top]
+        scores[person] = (nearest(query, own) - fmean(impostors)) / pstdev(impostors)
+    return scores
+
+
+def t_norm(query: Vector, people: People, strangers: list[Vector], top: int | None) -> Scores:
+    scores = {}
+    for person, own in people.items():
+        others = [nearest(query, rows) for other, rows in people.items() if other != person]
+        impostors = sorted([math.dist(query, row) for row in strangers] or others)[:top]
+        scores[person] = (nearest(query, own) - fmean(impostors)) / pstdev(impostors)
+    return scores
+
+
+def s_norm(query: Vector, people: People, strangers: list[Vector], top: int | None) -> Scores:
+    z, t = z_norm(query, people, strangers, top), t_norm(query, people, strangers, top)
+    return {person: (z[person] + t[person]) / 2 for person in people}
+
+
+def evm(query: Vector, people: People, strangers: list[Vector], tail: int) -> Scores:
+    """ln(-ln P) of the probability of inclusion P = exp(-(d / scale)^shape), without computing P."""
+    scores = {}
+    for person, own in people.items():
+        others = [row for other, rows in people.items() if other != person for row in rows] + strangers
+        inclusion = []
+        for row in own:
+            halves = sorted(math.dist(row, other) / 2 for other in others)[:tail]
+            shape, _, scale = stats.weibull_min.fit(halves, floc=0)
+            inclusion.append(shape * math.log(math.dist(query, row) / scale))
+        scores[person] = min(inclusion)
+    return scores
+
+
+def banerjee(length: float, dim: int) -> float:
+    return length * (dim - length * length) / (1 - length * length)
+
+
+def gallery_aware(
+    query: Vector, people: People, kappa: float, unknown: float, background: list[Vector] | None = None
+) -> Scores:
+    """By densities over that of the uniform distribution, their constant from an integral."""
+    dim = len(query)
+
+    def over_uniform(cosine: float, kappa: float) -> float:
+        weigh = integrate.quad(lambda t: (1 - t * t) ** ((dim - 3) / 2), -1, 1)[0]
+        total = integrate.quad(lambda t: math.exp(kappa * t) * (1 - t * t) ** ((dim - 3) / 2), -1, 1)[0]
+        return math.exp(kappa * cosine) * weigh / total
+
+    likely = {
+        person: (1 - unknown)
+        / len(people)
+        * over_uniform(sum(a * b for a, b in zip(query, mean_direction(own), strict=True)), kappa)
+        for person, own in people.items()
+    }
+    stranger = unknown
+    if background:
+        middle = [fmean(column) for column in zip(*background, strict=True)]
+        cosine = sum(a * b for a, b in zip(query, middle, strict=True)) / math.hypot(*middle)
+        stranger *= over_uniform(cosine, banerjee(math.hypot(*middle), dim))
+    everything = sum(likely.values()) + stranger
+    return {person: math.log((everything - own) / own) for person, own in likely.items()}

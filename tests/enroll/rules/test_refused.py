@@ -1,0 +1,126 @@
+"""What cannot be fitted or searched for, and what the message says to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from enroll.rules import RULES, find_rule
+from enroll.rules.base import Rule
+from enroll.rules.cohort import Cohort
+from enroll.rules.evm import ExtremeValueMachine
+from enroll.rules.gallery_aware import GalleryAware
+from enroll.rules.margin import Margin
+from enroll.rules.mean import NearestAndMean
+from enroll.rules.nearest import KNearest
+from enroll.rules.normalization import Normalized
+from tests.enroll.rules.made import DIM, made, random_rows
+
+G = made()
+names = pytest.mark.parametrize("name", RULES)
+
+
+def spoiled(value: float) -> Any:
+    vectors = G.vectors.copy()
+    vectors[4, 2] = value
+    return vectors
+
+
+@names
+@pytest.mark.parametrize(
+    ("vectors", "labels", "cohort", "message"),
+    [
+        (np.empty((0, DIM), np.float32), np.empty(0, int), G.cohort, "at least one template.*enroll"),
+        (spoiled(np.nan), G.labels, G.cohort, "templates: row 4 is not a finite vector"),
+        (spoiled(np.inf), G.labels, G.cohort, "templates: row 4"),
+        (spoiled(3.0), G.labels, G.cohort, "templates: row 4 .*length 1.*divide"),
+        (G.vectors[0], G.labels[:1], G.cohort, "templates: expected .rows, dim."),
+        (G.vectors, G.labels[:-1], G.cohort, "expected 12 whole numbers"),
+        (G.vectors, G.labels[:, None], G.cohort, "expected 12 whole numbers"),
+        (G.vectors, G.labels * 1.0, G.cohort, "expected 12 whole numbers"),
+        (G.vectors, G.labels, G.cohort[:, 1:] / np.nan, "cohort: row 0"),
+        (G.vectors, G.labels, random_rows(1, 3, DIM + 1), "cohort has 7 dimensions.*6.*one model"),
+    ],
+)
+def test_refused_by_every_rule(name: str, vectors: Any, labels: Any, cohort: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_rule(name).fit(vectors, labels, cohort)
+
+
+@names
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        (spoiled(np.nan), "queries: row 4"),
+        (2 * G.queries, "queries: row 0 .*9 such rows"),
+        (G.queries[0], "queries: expected .rows, dim."),
+        (random_rows(1, 3, DIM - 1), "expected queries of 6 dimensions, got 5"),
+    ],
+)
+def test_queries_refused(name: str, queries: Any, message: str) -> None:
+    fitted = find_rule(name).fit(G.vectors, G.labels, G.cohort)
+    with pytest.raises(ValueError, match=message):
+        fitted.scores(queries)
+
+
+@pytest.mark.parametrize(
+    ("rule", "people", "each", "strangers", "message"),
+    [
+        (Margin(), 1, 3, 9, "second person: enroll one"),
+        (Cohort(), 4, 3, 0, "not in the gallery: give some"),
+        (Normalized("z"), 1, 3, 0, "received 0: give a cohort"),
+        (Normalized("z"), 2, 1, 0, "received 1: give a cohort"),
+        (Normalized("z"), 4, 3, 1, "z-norm: needs at least 2"),
+        (Normalized("t"), 2, 3, 0, "t-norm: needs at least 2 impostors.*received 1"),
+        (Normalized("t"), 4, 3, 1, "received 1"),
+        (Normalized("s"), 2, 3, 0, "s-norm: needs at least 2"),
+        (ExtremeValueMachine(), 1, 3, 1, "templates of other people, received 1: enroll"),
+        (GalleryAware(), 4, 1, 9, "nobody has two different templates.*enroll a second photo"),
+    ],
+    ids=str,
+)
+def test_too_little_to_fit(rule: Rule, people: int, each: int, strangers: int, message: str) -> None:
+    gallery = made(7, people=people, each=each)
+    with pytest.raises(ValueError, match=message):
+        rule.fit(gallery.vectors, gallery.labels, gallery.cohort[:strangers])
+
+
+def test_an_empty_cohort_is_none() -> None:
+    empty = G.cohort[:0]
+    with_empty = Normalized("s").fit(G.vectors, G.labels, empty).scores(G.queries)
+    assert (with_empty == Normalized("s").fit(G.vectors, G.labels).scores(G.queries)).all()
+
+
+@pytest.mark.parametrize("name", ["mean", "nearest+mean", "gallery-aware"])
+def test_opposite_templates_have_no_mean(name: str) -> None:
+    vectors = np.concatenate([G.vectors[:1], -G.vectors[:1], G.vectors[1:3]])
+    with pytest.raises(ValueError, match=r"person 8 cancel out.*look at the photos"):
+        find_rule(name).fit(vectors, np.array([8, 8, 9, 9]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: KNearest(0), "k is at least 1, got 0"),
+        (lambda: NearestAndMean(1.1), "0 to 1, got 1.1"),
+        (lambda: NearestAndMean(float("nan")), "0 to 1"),
+        (lambda: Margin("both"), "difference, ratio or gate, got 'both'"),  # type: ignore[arg-type]
+        (lambda: Margin(weight=-1.0), "at least 0"),
+        (lambda: Cohort(0), "count is at least 1"),
+        (lambda: Cohort(weight=float("nan")), "weight at least 0"),
+        (lambda: Normalized("x"), "z, t or s, got 'x'"),  # type: ignore[arg-type]
+        (lambda: Normalized("z", 1), "top is at least 2, got 1"),
+        (lambda: ExtremeValueMachine(1), "tail is at least 2"),
+        (lambda: GalleryAware(0.0), "between 0 and 1"),
+        (lambda: GalleryAware(1.0), "between 0 and 1"),
+        (lambda: GalleryAware(temperature=0.0), "above 0"),
+        (lambda: GalleryAware(concentration=-1.0), "above 0"),
+        (lambda: find_rule("nearset"), "expected a rule of nearest, k-nearest.*got 'nearset'"),
+    ],
+)
+def test_parameters_refused(make: Callable[[], Rule], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
