@@ -98,7 +98,6 @@ class Extractor:
 
         Raises:
             ModelError: the folder is no model, or something in it was changed.
-            MissingPackageError: the detector is not installed.
         """
         manifest = load_manifest(folder)
         read_part(folder, manifest, "weights")

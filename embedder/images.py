@@ -33,7 +33,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\x00*", "TIFF"),
     *((f"P{n}".encode(), "PPM") for n in range(1, 7)),
 )
-_STRIP = 2**23  # pixels; of a larger picture as a whole, Pillow would make three copies
+_STRIP = 2**22  # pixels; of a larger picture as a whole, Pillow would make three copies
 _PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF or PNM"
 
@@ -113,18 +113,7 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
     if name is None:
         raise ImageError(path, f"not a picture: expected {FORMATS}, the file begins with {data[:8]!r}")
     try:
-        # Pillow warns of oddities in metadata that do not touch pixels.
-        with no_warnings(), Image.open(io.BytesIO(data), formats=[name]) as image:
-            count = image.width * image.height
-            if count > limits.max_pixels:
-                raise ImageError(
-                    path,
-                    f"has {count / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
-                    "make it smaller",
-                )
-            with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
-                image.load()
-            pixels, orientation = _rgb(image, path), _orientation(image)
+        pixels, orientation = _decode(data, name, path, limits)
         return _upright(pixels, orientation)  # Pillow's copy is gone by now
     except ImageError:
         raise
@@ -138,6 +127,23 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
         raise ImageError(path, "too large for the memory of this machine") from error
     except Exception as error:  # decoders raise what they like on broken data: OSError, SyntaxError, ...
         raise ImageError(path, f"broken or truncated {name} file: {error}") from error
+
+
+def _decode(
+    data: bytes, name: str, path: str | Path, limits: ImageLimits
+) -> tuple[NDArray[np.uint8], object]:
+    # Pillow warns of oddities in metadata that do not touch pixels.
+    with no_warnings(), Image.open(io.BytesIO(data), formats=[name]) as image:
+        count = image.width * image.height
+        if count > limits.max_pixels:
+            raise ImageError(
+                path,
+                f"has {count / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
+                "make it smaller",
+            )
+        with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
+            image.load()
+        return _rgb(image, path), _orientation(image)
 
 
 def resize_to_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

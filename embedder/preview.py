@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw
 
 from embedder.durable import write_whole
 from embedder.errors import UsageError
+from embedder.faces.crops import in_short
+from embedder.folders import Rejected, normal_name
 from embedder.lettering import Colour, set_line, shorten, wrap, write
 from embedder.tiles import PER_LINE, SIDE, Row, Selection, Tile
 
-__all__ = ["Tile", "check_preview", "contact_sheet", "save_preview"]
+__all__ = ["Tile", "check_preview", "contact_sheet", "refused_tiles", "save_preview"]
 
 _GAP = 10  # pixels around everything
 _NAMES = 190  # wide: the column with the names
@@ -84,6 +86,24 @@ def save_preview(path: str | Path, tiles: Iterable[Tile]) -> None:
         write_whole(Path(path), buffer.getvalue())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error}") from error
+
+
+def refused_tiles(rejected: Iterable[Rejected], root: Path) -> list[Tile]:
+    """Give the tiles of what could not be used of a labelled folder, each with the person it lies with.
+
+    Args:
+        rejected: entries of the folder.
+        root: the folder; what lies directly in it stands under its own name.
+    """
+    return [
+        Tile(
+            normal_name((entry.path if entry.path.parent == root else entry.path.parent).name),
+            None,
+            entry.path.name,
+            in_short(entry.reason),
+        )
+        for entry in rejected
+    ]
 
 
 def _draw_row(row: Row) -> Image.Image:

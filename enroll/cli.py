@@ -64,9 +64,10 @@ def enroll(
 ) -> None:
     """Put people into the gallery, also people the model has never seen."""
     from embedder.folders import Rejected, scan_folder
-    from embedder.preview import Tile, check_preview, save_preview
+    from embedder.preview import Tile, check_preview, refused_tiles, save_preview
     from enroll.gallery import Gallery, checked_name
 
+    scanned: list[Rejected] = []
     rejected: list[Rejected] = []
     crowded: dict[Path, int] = {}
     tiles: list[Tile] = []
@@ -75,7 +76,7 @@ def enroll(
         people[checked_name(name)] = photos
     elif len(photos) == 1 and photos[0].is_dir():
         folder = scan_folder(photos[0])
-        rejected += folder.rejected
+        scanned = list(folder.rejected)
         for sample in folder.samples:
             people.setdefault(sample.identity, []).append(sample.path)
     else:
@@ -101,12 +102,12 @@ def enroll(
                 print(f"enrolled {person} ({_count(result.added, 'photo')}{known})", flush=True)
             advance()
     if preview is not None:
-        save_preview(preview, tiles)
+        save_preview(preview, tiles + refused_tiles(scanned, photos[0]))
         show_missing_letters(people)
         print(f"Wrote {printable(str(preview))}", file=sys.stderr)
     show_crowded(crowded)
-    show_rejected(rejected)
-    if rejected:
+    show_rejected(scanned + rejected)
+    if scanned or rejected:
         raise typer.Exit(UNUSABLE_IMAGES)
 
 

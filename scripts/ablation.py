@@ -241,7 +241,7 @@ def differences_table(differences: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = []
         for mean, low, high in map(entry.get, FIGURES):
             text = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
-            cells.append(f"**{text}**" if low > 0 or high < 0 else text)
+            cells.append(f"**{text}**" if round(low, 3) > 0 or round(high, 3) < 0 else text)
         lines.append("| " + " | ".join([entry["photos"], entry["pair"], *cells]) + " |")
     return lines
 

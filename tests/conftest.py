@@ -17,7 +17,7 @@ from embedder.bundle import Manifest, Threshold, load_manifest, read_part
 from embedder.config import TrainConfig
 from embedder.datasets import write_dataset
 from embedder.faces.crops import Crop
-from embedder.images import resize_to_square
+from embedder.images import load_image, resize_to_square
 from embedder.quiet import import_keras
 from embedder.training.run import train
 from embedder.trunks import find_trunk
@@ -97,6 +97,13 @@ def orl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "orl"
     write_dataset("orl", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def heads(orl: Path) -> NDArray[np.uint8]:
+    """The first two photos of each of the 40 people, (80, 112, 92) grey."""
+    files = [file for person in sorted(orl.iterdir()) for file in sorted(person.iterdir())[:2]]
+    return np.stack([load_image(file)[:, :, 0] for file in files])
 
 
 SMALL = TrainConfig(trunk="small-cnn", input_size=32, epochs=3, batch_size=8, learning_rate=1e-3)

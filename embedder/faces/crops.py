@@ -66,11 +66,7 @@ class FaceCrops:
     """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
 
     def __init__(self, size: int, config: DetectorConfig, threads: int = 1) -> None:
-        """Make chips of `size` pixels.
-
-        Raises:
-            UsageError: there is no such detector.
-        """
+        """Make chips of `size` pixels; `crops` raises what `load_detector` does."""
         self._size, self._config, self._threads = size, config, threads
         self._own = threading.local()
 

@@ -78,22 +78,22 @@ def measure(image: NDArray[np.uint8], face: Detection, to_square: Similarity) ->
 def problem(quality: Quality, limits: QualityLimits) -> str | None:
     """Say why a face is too poor to enroll, in words for a person, or None."""
     if quality.size < limits.size:
-        return f"the face is {quality.size:.0f} pixels wide, at least {limits.size:.0f} are needed"
+        return f"the face is {quality.size:g} pixels wide, at least {limits.size:g} are needed"
     if quality.visible < limits.visible:
         return (
-            f"the face is cut by the border: {quality.visible:.0%} of it is in the photo, "
+            f"the face is cut by the border: {100 * quality.visible:g}% of it is in the photo, "
             f"at least {limits.visible:.0%} are needed"
         )
     if quality.sharpness < limits.sharpness:
-        return f"the face is blurred: sharpness {quality.sharpness:.2f}, {limits.sharpness} or more is needed"
+        return f"the face is blurred: sharpness {quality.sharpness:g}, {limits.sharpness} or more is needed"
     if not limits.dark <= quality.brightness <= limits.bright:
         how = "dark" if quality.brightness < limits.dark else "bright"
         return (
-            f"the face is too {how}: brightness {quality.brightness:.2f}, "
+            f"the face is too {how}: brightness {quality.brightness:g}, "
             f"{limits.dark} to {limits.bright} is needed"
         )
     if abs(quality.yaw) > limits.yaw:
-        return f"the face looks aside by {abs(quality.yaw):.0f} degrees, at most {limits.yaw:.0f} are allowed"
+        return f"the face looks aside by {abs(quality.yaw):g} degrees, at most {limits.yaw:g} are allowed"
     return None
 
 

@@ -79,7 +79,7 @@ class BlazeFaceDetector:
     ) -> list[Detection]:
         """Give the faces that are known and those that are seen at some scales."""
         found = list(known)
-        least = _TOO_SMALL * _SMALLEST / scales[0]
+        least = _TOO_SMALL * min(self._config.min_face, _SMALLEST / scales[0])
         for box, points in self._places(image, scales, at_least, look):
             if any(_same_face(face, *box.tolist()) for face in found):
                 continue

@@ -14,7 +14,7 @@ from embedder.errors import FolderError, ImageError
 from embedder.faces.crops import NO_FACE, Cropper, crowd_note, in_short, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.images import decode_image, read_image_file
-from embedder.preview import Tile
+from embedder.preview import Tile, refused_tiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,17 +46,15 @@ class Photos:
     crowded: dict[Path, int]
     digest: str
 
-    def tiles(self) -> list[Tile]:
+    def tiles(self, root: Path) -> list[Tile]:
         """Give what a preview shows: every chip, and every photo that gives none, with the reason."""
         used = [
             Tile(self.identities[label], chip, path.name, in_short(crowd_note(self.crowded.get(path, 1))))
             for chip, label, path in zip(self.chips, self.labels, self.paths, strict=True)
         ]
-        refused = [
-            Tile(entry.path.parent.name, None, entry.path.name, in_short(entry.reason))
-            for entry in self.rejected
-        ]
-        return sorted(used + refused, key=lambda tile: (tile.identity, tile.caption))
+        return sorted(
+            used + refused_tiles(self.rejected, root), key=lambda tile: (tile.identity, tile.caption)
+        )
 
 
 @dataclass(frozen=True, eq=False)

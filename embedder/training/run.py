@@ -79,7 +79,7 @@ def train(
     cropper = load_cropper(config.crop, config.input_size, config.finding)
     photos = read_photos(scan_folder(folder), cropper, progress)
     if preview is not None:
-        save_preview(preview, photos.tiles())
+        save_preview(preview, photos.tiles(Path(folder)))
         progress.say(f"Wrote {preview}")
     split = _split(photos, config, folder)
     progress.say(_in_words(photos, split))

@@ -12,6 +12,7 @@ from embedder.config import (
     FINE_TUNING,
     FROM_SCRATCH,
     DetectorConfig,
+    EvaluationConfig,
     IdentifyConfig,
     ImageLimits,
     TrainConfig,
@@ -36,7 +37,13 @@ RANGES = [
     (DetectorConfig, "overlap", 0.0, 1.0, 1e-9),
     (IdentifyConfig, "candidates", 1, 1000, 1),
     (IdentifyConfig, "margin", 0.0, 2.0, 1e-9),
+    (IdentifyConfig, "neighbours", 0, 1000, 1),
     (IdentifyConfig, "batch_size", 1, 10**6, 1),
+    (EvaluationConfig, "splits", 1, 10_000, 1),
+    (EvaluationConfig, "known", 0.01, 0.99, 1e-9),
+    (EvaluationConfig, "enrolled", 1, 10_000, 1),
+    (EvaluationConfig, "seed", 0, 2**32 - 1, 1),
+    (EvaluationConfig, "replicates", 20, 100_000, 1),
 ]
 OPTIONAL = ["learning_rate", "epochs", "input_size", "crop", "trunk_weights"]
 CLASSES = [
@@ -55,7 +62,7 @@ def test_the_ends_of_each_range(kind: type, name: str, low: float, high: float, 
         assert str(caught.value).endswith(f", got {value}")
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, DetectorConfig, IdentifyConfig])
+@pytest.mark.parametrize("kind", [TrainConfig, DetectorConfig, EvaluationConfig, IdentifyConfig])
 def test_every_number_has_a_range(kind: type) -> None:
     numbers = {
         field.name

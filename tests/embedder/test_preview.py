@@ -169,3 +169,12 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(preview, "write_whole", full)
     with pytest.raises(UsageError, match=r"a\.png: cannot be written: .*No space"):
         save_preview(tmp_path / "a.png", [])
+
+
+def test_what_is_refused_stands_with_its_person(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "Zoë")
+    entries = [tmp_path / decomposed / "broken.jpg", tmp_path / "ada" / "sub", tmp_path / "stray.jpg"]
+    tiles = refused_tiles([Rejected(path, "broken; try again") for path in entries], tmp_path)
+    assert [tile.identity for tile in tiles] == ["Zoë", "ada", "stray.jpg"]
+    assert [tile.caption for tile in tiles] == ["broken.jpg", "sub", "stray.jpg"]
+    assert all((tile.chip, tile.problem) == (None, "broken") for tile in tiles)

@@ -116,6 +116,6 @@ def test_one_run_stands_for_every_seed_only_where_nothing_is_random():
 
 
 def test_only_differences_on_one_side_of_zero_are_bold():
-    entry = {"photos": "as is", "pair": "a − b", "rank-1": [0.02, 0.0, 0.04]}
+    entry = {"photos": "as is", "pair": "a − b", "rank-1": [0.02, 0.0004, 0.04]}  # 0, as printed
     line = ablation.differences_table([{**entry, "TPIR at FPIR 1 %": [-0.02, -0.04, -0.01]}])[-1]
     assert line == "| as is | a − b | +0.020 [+0.000, +0.040] | **−0.020 [−0.040, −0.010]** |"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from itertools import combinations
@@ -69,7 +70,7 @@ def agree(rule: Rule, oracle: Oracle, gallery: Made, with_cohort: bool, within: 
             ),
         ),
     ],
-    ids=str,
+    ids=lambda value: "oracle" if inspect.isfunction(value) else str(value),
 )
 def test_rules_of_the_gallery_alone(rule: Rule, oracle: Oracle, seed: int) -> None:
     agree(rule, oracle, made(seed), with_cohort=False)
