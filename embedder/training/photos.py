@@ -47,7 +47,7 @@ class Photos:
     digest: str
 
     def tiles(self, root: Path) -> list[Tile]:
-        """Give what a preview shows: every chip, and every photo that gives none, with the reason."""
+        """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
         used = [
             Tile(self.identities[label], chip, path.name, in_short(crowd_note(self.crowded.get(path, 1))))
             for chip, label, path in zip(self.chips, self.labels, self.paths, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from PIL import Image
 
 from embedder import fonts, preview
 from embedder.errors import UsageError
-from embedder.preview import Tile, check_preview, contact_sheet, save_preview
+from embedder.folders import Rejected
+from embedder.preview import Tile, check_preview, contact_sheet, refused_tiles, save_preview
 from embedder.tiles import PER_LINE, SIDE
 
 ORANGE, INK = (240, 160, 0), (0, 0, 0)
