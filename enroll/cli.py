@@ -27,15 +27,14 @@ from embedder.cli import (
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
 
 SOMEONE_UNKNOWN = 5
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
-DEFAULT_GALLERY = Path("gallery.db")
 
-GalleryFile = Annotated[Path, typer.Option("--gallery", envvar="EMBED_GALLERY", help="The gallery file.")]
 DetectorName = Annotated[str | None, typer.Option(help="blazeface or mtcnn.", show_default="the model's")]
 
 app = typer.Typer(
@@ -44,18 +43,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
 )
-gallery_app = typer.Typer(no_args_is_help=True, help="List, remove and rename the people of a gallery.")
 app.command()(train)
 
 
 @app.command()
 def enroll(
     photos: Annotated[
-        list[Path], typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
-    ],
+        list[Path] | None, typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
     model: Model = DEFAULT_MODEL,
     gallery: GalleryFile = DEFAULT_GALLERY,
+    strangers: Annotated[
+        Path | None,
+        typer.Option(
+            help="STRANGERS/<person>/<photos> of people who are not to be named: calibrate counts them.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Enroll also faces that are too poor.")] = False,
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
@@ -63,6 +68,12 @@ def enroll(
     preview: Preview = None,
 ) -> None:
     """Put people into the gallery, also people the model has never seen."""
+    if strangers is not None:
+        if photos or name is not None:
+            raise UsageError("enroll: expected people to enroll or --strangers, got both")
+        _keep_strangers(strangers, gallery, _load(model, detector, any_rotation, min_face))
+        return
+    photos = photos or []
     from embedder.folders import Rejected, scan_folder
     from embedder.preview import Tile, check_preview, refused_tiles, save_preview
     from enroll.gallery import Gallery, checked_name
@@ -99,7 +110,7 @@ def enroll(
                 tiles += result.tiles()
             if result.added or result.already:
                 known = f", {result.already} already there" if result.already else ""
-                print(f"enrolled {person} ({_count(result.added, 'photo')}{known})", flush=True)
+                print(f"enrolled {person} ({count(result.added, 'photo')}{known})", flush=True)
             advance()
     if preview is not None:
         save_preview(preview, tiles + refused_tiles(scanned, photos[0]))
@@ -108,6 +119,20 @@ def enroll(
     show_crowded(crowded)
     show_rejected(scanned + rejected)
     if scanned or rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def _keep_strangers(folder: Path, gallery: Path, extractor: Extractor) -> None:
+    from embedder.folders import scan_folder
+    from enroll.embedded import embed_folder
+    from enroll.gallery import Gallery
+
+    with Gallery.open(gallery, extractor) as opened:
+        embedded = embed_folder(scan_folder(folder), extractor, force=True, progress=TerminalProgress())
+        added = opened.keep_strangers(embedded)
+    print(f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them")
+    show_rejected(embedded.not_found())
+    if embedded.not_found():
         raise typer.Exit(UNUSABLE_IMAGES)
 
 
@@ -292,40 +317,6 @@ def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) 
     return Extractor.load(model, finding=DetectorConfig(name, min_face, any_rotation))
 
 
-@gallery_app.command("list")
-def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """List the people and how many photos each has."""
-    from enroll.store import Store
-
-    with Store(gallery) as store:
-        for name, count in store.identities():
-            print(f"{printable(name)} ({_count(count, 'photo')})")
-
-
-@gallery_app.command()
-def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Erase a person and all their templates."""
-    from enroll.gallery import checked_name
-    from enroll.store import Store
-
-    with Store(gallery) as store:
-        name = checked_name(name)
-        count = store.remove(name)
-    print(f"removed {name} ({_count(count, 'photo')})")
-
-
-@gallery_app.command()
-def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Give a person another name."""
-    from enroll.gallery import checked_name
-    from enroll.store import Store
-
-    with Store(gallery) as store:
-        old, new = checked_name(old), checked_name(new)
-        store.rename(old, new)
-    print(f"renamed {old} to {new}")
-
-
 @app.command()
 def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Say what the model and the gallery are."""
@@ -347,7 +338,7 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     with Store(gallery) as store:
         people = store.identities()
         bound = store.model()
-    print(f"  {len(people)} people, {_count(sum(count for _, count in people), 'photo')}")
+    print(f"  {len(people)} people, {count(sum(photos for _, photos in people), 'photo')}")
     if bound is not None:
         own = bound[0] == manifest.fingerprint
         print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")
@@ -363,10 +354,6 @@ def main() -> None:
     except EmbedError as error:
         print(f"embed: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 app.command()(data)

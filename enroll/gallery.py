@@ -219,27 +219,47 @@ class Gallery:
 
         Args:
             target_fpir: share of strangers that may be named.
-            strangers: people who are not enrolled, embedded by the same model.
+            strangers: people who are not enrolled, embedded by the same model; those that the gallery keeps
+                count in any case.
 
         Raises:
             UsageError: too few people, or the gallery changes all the time.
         """
         for _ in range(_TRIES):
-            templates = self._store.templates()
+            templates, kept = self._store.templates(), self._store.strangers()
             _, labels = np.unique(templates.identities.astype(str), return_inverse=True)
-            promise = calibrate(
-                templates.vectors,
-                labels,
-                target_fpir,
-                strangers.vectors[strangers.found] if strangers else None,
-                strangers.labels[strangers.found] if strangers else None,
-            )
+            others, whose = kept.vectors, kept.identities.astype(str)
+            if strangers is not None:
+                names = np.array(strangers.identities)[strangers.labels[strangers.found]]
+                others = np.concatenate([others, strangers.vectors[strangers.found]])
+                whose = np.concatenate([whose, names])
+            promise = calibrate(templates.vectors, labels, target_fpir, others, whose)
             known = leave_one_out_searches(templates.vectors, labels)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
             if self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 return done
         raise UsageError(f"{self._store.path}: it is changed all the time; calibrate when no one enrolls")
+
+    def keep_strangers(self, strangers: EmbeddedFolder) -> int:
+        """Keep people who are known not to be enrolled, for all calibrations to come.
+
+        They are never an answer. Enrolling someone of the same name ends their being a stranger.
+
+        Args:
+            strangers: embedded by the same model.
+
+        Returns:
+            How many photos are new.
+        """
+        self._store.bind(self._extractor.fingerprint, self._extractor.dim)
+        fresh = []
+        for row in np.flatnonzero(strangers.found):
+            path = strangers.paths[row]
+            digest = hashlib.sha256(read_image_file(path)).digest()
+            name = strangers.identities[strangers.labels[row]]
+            fresh.append((name, NewTemplate(printable_path(path), digest, strangers.vectors[row])))
+        return self._store.add_strangers(fresh)
 
     def calibration(self) -> tuple[Calibration, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""

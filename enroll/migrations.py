@@ -36,6 +36,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
             content TEXT NOT NULL,
             people BLOB NOT NULL
         ) STRICT""",
+        # People who are known not to be enrolled: what calibration counts, never an answer.
+        """CREATE TABLE stranger (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            person TEXT NOT NULL,
+            photo TEXT NOT NULL,
+            digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+            vector BLOB NOT NULL
+        ) STRICT""",
     ),
 )
 

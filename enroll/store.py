@@ -192,6 +192,7 @@ class Store:
                 if (owner := self.owner(template.digest) or name) != name:
                     raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
             self._connection.execute("INSERT INTO identity (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+            self._connection.execute("DELETE FROM stranger WHERE person = ?", (name,))
             for template, vector in zip(templates, vectors, strict=True):
                 added += self._connection.execute(
                     """INSERT INTO template (identity, photo, digest, vector)
@@ -258,6 +259,41 @@ class Store:
                 """SELECT template.id, name, vector FROM template
                 JOIN identity ON identity.id = template.identity ORDER BY template.id"""
             ).fetchall()
+        return self._as_templates(rows)
+
+    def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
+        """Add photos of people who are known not to be enrolled; gives how many are new.
+
+        Photos of templates, and of people with an enrolled name, are not taken.
+        """
+        added = 0
+        with self._transaction():
+            for person, template in people:
+                vector = np.asarray(template.vector, "<f4").tobytes()
+                added += self._connection.execute(
+                    """INSERT INTO stranger (person, photo, digest, vector) SELECT ?, ?, ?, ?
+                    WHERE NOT EXISTS (SELECT 1 FROM template WHERE digest = ?)
+                    AND NOT EXISTS (SELECT 1 FROM identity WHERE name = ?) ON CONFLICT (digest) DO NOTHING""",
+                    (person, template.photo, template.digest, vector, template.digest, person),
+                ).rowcount
+        return added
+
+    def remove_strangers(self) -> int:
+        """Erase all strangers; gives how many photos that were."""
+        with self._transaction():
+            return self._connection.execute("DELETE FROM stranger").rowcount
+
+    def strangers(self) -> Templates:
+        """Read all photos of strangers; `identities` are the people they are of.
+
+        Raises:
+            GalleryError: a vector is not of unit length or of the model's dimension.
+        """
+        with self._errors():
+            rows = self._connection.execute("SELECT id, person, vector FROM stranger ORDER BY id").fetchall()
+        return self._as_templates(rows)
+
+    def _as_templates(self, rows: list[tuple[int, str, bytes]]) -> Templates:
         dim = (self.model() or ("", 0))[1]
         self._check(
             all(isinstance(row[2], bytes) and len(row[2]) == 4 * dim for row in rows),

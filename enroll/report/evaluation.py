@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _RANKS = (1, 5)
+_POINTS = 25  # of the curve, at most
 _WORST = 5  # people and photos that are named
 
 
@@ -63,9 +64,12 @@ def measured(evaluation: Evaluation) -> Outcome:
             f"{counts['unread']} files not read; all but the last count as searches"
         ),
     ]
+    searches = evaluation.non_mated_searches
+    fpirs = np.unique(np.geomspace(1, searches, _POINTS).round()) / searches
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
         "counts": counts,
+        "curve": {"fpir": fpirs.tolist(), "fnir": evaluation.curve(fpirs).tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},
     }
     if (trust := evaluation.reliability()) is not None:

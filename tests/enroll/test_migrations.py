@@ -35,7 +35,7 @@ def tables(connection: sqlite3.Connection) -> set[str]:
 
 def test_new_file_becomes_a_gallery(connection: sqlite3.Connection, path: Path) -> None:
     migrate(connection, path)
-    assert tables(connection) == {"model", "identity", "template", "calibration"}
+    assert tables(connection) == {"model", "identity", "template", "calibration", "stranger"}
     assert pragma(connection, "user_version") == len(STEPS)
     assert pragma(connection, "application_id") == int.from_bytes(b"embd", "big") == APPLICATION_ID
     assert not connection.in_transaction

@@ -198,3 +198,26 @@ def test_writer_gives_up_after_waiting_and_readers_do_not_wait(
         with pytest.raises(errors.GalleryError, match="locked"):
             waiting.add("ada", [template("a.png")])
     assert store.identities() == []
+
+
+def test_strangers_are_apart_from_templates(store: Store, path: Path) -> None:
+    store.add("ada", [template("a1"), template("a2")])
+    people = [
+        ("eve", template("e1")),
+        ("eve", template("e2")),
+        ("ada", template("a3")),
+        ("bob", template("a1")),
+    ]
+    assert store.add_strangers(people) == 2  # ada is enrolled, and so is the photo a1
+    assert store.add_strangers(people) == 0
+    assert store.identities() == [("ada", 2)]
+    assert len(store.templates().ids) == 2
+    with open_store(path) as again:
+        kept = again.strangers()
+        assert kept.identities.tolist() == ["eve", "eve"]
+        np.testing.assert_array_equal(kept.vectors[0], template("e1").vector)
+    store.add("eve", [template("e1")])
+    assert len(store.strangers().ids) == 0
+    store.add_strangers([("mallory", template("m"))])
+    assert store.remove_strangers() == 1
+    assert store.remove_strangers() == 0

@@ -98,6 +98,9 @@ def test_evaluate_as_json(there: Path):
     assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
     assert facts["figures"]["TPIR at FPIR 0.1 %"]["value"] is None
     assert facts["figures"]["TAR at FMR 0.01 %"]["needed"] == "10000 pairs of two people"
+    assert facts["curve"]["fpir"][-1] == 1
+    fnir = facts["curve"]["fnir"]
+    assert fnir == sorted(fnir, reverse=True)
     again, _ = run("evaluate", "faces", "--splits", "3", "--json", "--seed", "4", code=3)
     assert again == out
 
@@ -169,3 +172,30 @@ def test_explain_goes_on_without_the_enrolled_photos(there: Path):
     shutil.rmtree(there / "faces")
     run("identify", "probe.png", "--explain", "--annotate", "out")
     assert len(list((there / "out").iterdir())) == 1
+
+
+def test_strangers_are_kept_and_counted_and_never_named(there: Path):
+    run("enroll", "faces")
+    said, _ = run("enroll", "--strangers", "strangers")
+    assert said == "kept 6 photos of strangers; `embed calibrate` counts them\n"
+    assert run("enroll", "--strangers", "strangers")[0].startswith("kept 0 photos")
+    assert "x0" not in run("gallery", "list")[0]
+    assert "of 46 searches for 13 strangers" in run("calibrate")[0]
+    answer = json.loads(run("identify", "strangers/x0/0.png", "--json", "--threshold", "2")[0])
+    assert answer["faces"][0]["identity"].startswith("p")
+    run("enroll", "--name", "x0", "strangers/x0/0.png")  # no stranger any more
+    assert "of 45 searches for 13 strangers" in run("calibrate")[0]
+    assert run("gallery", "remove-strangers")[0] == "removed 4 photos of strangers\n"
+    assert "of 41 searches for 11 strangers" in run("calibrate")[0]
+
+
+def test_who_is_enrolled_is_no_stranger(there: Path):
+    run("enroll", "faces")
+    assert run("enroll", "--strangers", "faces")[0].startswith("kept 0 photos of strangers")
+
+
+def test_people_or_strangers(there: Path):
+    with pytest.raises(Exception, match="expected people to enroll or --strangers, got both"):
+        run("enroll", "faces", "--strangers", "strangers")
+    with pytest.raises(Exception, match="expected a folder of people"):
+        run("enroll")

@@ -87,11 +87,16 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[np.ndarray]]:
     return kept
 
 
+def slow(value: object) -> object:
+    """A variant that `make test-slow` runs."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("head", ["center", "center-embedding", "softmax"])
+@pytest.mark.parametrize("head", ["center", slow("center-embedding"), slow("softmax")])
 def test_same_folder_and_seed_give_the_same_weights(
     head: str, small_people: Path, tmp_path: Path, uncompiled
 ):
@@ -103,8 +108,8 @@ def test_same_folder_and_seed_give_the_same_weights(
     assert not equal(uncompiled["a"], uncompiled["c"])
 
 
-@pytest.mark.parametrize("head", ["center", "center-embedding"])
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("head", [slow("center"), "center-embedding"])
+@pytest.mark.parametrize("batch", [slow(1), 3])
 def test_resumed_run_ends_like_an_unbroken_one(
     head: str, batch: int, small_people: Path, tmp_path: Path, uncompiled
 ):
@@ -136,7 +141,7 @@ def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     assert same(tmp_path / "whole", tmp_path / "broken")
 
 
-@pytest.mark.parametrize("hold_out", [0.2, 0.0])
+@pytest.mark.parametrize("hold_out", [0.2, slow(0.0)])
 def test_ctrl_c_keeps_the_last_good_epoch_and_can_go_on(hold_out: float, small_people: Path, tmp_path: Path):
     config = replace(TRAINED, epochs=4, hold_out=hold_out)
     train(small_people, tmp_path / "two", replace(config, epochs=2))
