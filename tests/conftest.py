@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -22,6 +23,8 @@ from embedder.quiet import import_keras
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 
+hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
+hypothesis.settings.load_profile("ours")
 import_keras()  # before any test imports keras, so that its chatter is held back
 
 
