@@ -147,6 +147,9 @@ def identify(
             help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
         ),
     ] = None,
+    margin: Annotated[
+        float, typer.Option(help="How much farther the second person must be; else: ambiguous.")
+    ] = IdentifyConfig.margin,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, one per line.")] = False,
     fail_on_unknown: Annotated[
         bool, typer.Option("--fail-on-unknown", help=f"Exit with {SOMEONE_UNKNOWN} if someone is unknown.")
@@ -179,7 +182,7 @@ def identify(
     unread = unknown = 0
     drawn: set[str] = set()
     with Gallery.open(gallery, extractor, create=False) as opened:
-        config = IdentifyConfig(all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
+        config = IdentifyConfig(margin=margin, all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
         chip_of = partial(enrolled_chip, extractor)

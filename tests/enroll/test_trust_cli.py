@@ -199,3 +199,10 @@ def test_people_or_strangers(there: Path):
         run("enroll", "faces", "--strangers", "strangers")
     with pytest.raises(Exception, match="expected a folder of people"):
         run("enroll")
+
+
+def test_two_people_who_are_too_close_to_call(there: Path):
+    run("enroll", "faces")
+    said, _ = run("identify", "faces/p01/0.png", "--threshold", "2", "--margin", "1.9")
+    assert "are too close to call)" in said
+    assert "p01 (distance" in run("identify", "faces/p01/0.png", "--threshold", "2", "--margin", "0.001")[0]
