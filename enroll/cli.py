@@ -131,8 +131,9 @@ def _keep_strangers(folder: Path, gallery: Path, extractor: Extractor) -> None:
         embedded = embed_folder(scan_folder(folder), extractor, force=True, progress=TerminalProgress())
         added = opened.keep_strangers(embedded)
     print(f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them")
-    show_rejected(embedded.not_found())
-    if embedded.not_found():
+    rejected = embedded.not_found()
+    show_rejected(rejected)
+    if rejected:
         raise typer.Exit(UNUSABLE_IMAGES)
 
 

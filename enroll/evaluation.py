@@ -96,6 +96,10 @@ class Evaluation:
         """Non-mated searches of a split, the smallest number of any."""
         return min(len(split.non_mated) for split in self.splits)
 
+    def supports(self, fpir: float) -> bool:
+        """Say whether there are searches enough for one of them to pass at this FPIR."""
+        return self.non_mated_searches >= _searches_needed(fpir)
+
     def rank(self, k: int) -> Figure:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
         if k > len(self.splits[0].known):
@@ -113,9 +117,8 @@ class Evaluation:
 
     def tpir(self, fpir: float) -> Figure:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
-        needed = int(np.ceil(1 / fpir - 1e-9))
-        if self.non_mated_searches < needed:
-            return not_supported(needed, "non-mated searches a split")
+        if not self.supports(fpir):
+            return not_supported(_searches_needed(fpir), "non-mated searches a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -245,6 +248,10 @@ def _search(folder: EmbeddedFolder, probes: NDArray[np.int64], gallery: NDArray[
         distance[rows], nearest[rows] = np.sqrt(squared[np.arange(len(rows)), first]), gallery[first]
         second[rows] = np.sqrt(np.partition(by_person, 1, axis=1)[:, 1]) if len(people) > 1 else FARTHEST
     return _Found(rank, distance, second, nearest)
+
+
+def _searches_needed(fpir: float) -> int:
+    return int(np.ceil(1 / fpir - 1e-9))
 
 
 def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -146,12 +146,10 @@ def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Out
     lines.append(f"second minus first: {names[1]} minus {names[0]}")
     facts: dict[str, Any] = {"models": list(names), "protocol": asdict(first.config), "figures": {}}
     kinds: dict[str, tuple[str, float]] = {
-        f"rank-{k}": ("rank_replicates", k) for k in _RANKS if first.rank(k).value is not None
+        f"rank-{k}": ("rank_replicates", k) for k in _RANKS if k <= len(first.splits[0].known)
     }
     kinds |= {
-        f"TPIR at FPIR {100 * fpir:g} %": ("tpir_replicates", fpir)
-        for fpir in FPIRS
-        if first.tpir(fpir).value is not None
+        f"TPIR at FPIR {100 * fpir:g} %": ("tpir_replicates", fpir) for fpir in FPIRS if first.supports(fpir)
     }
     width = max(map(len, kinds))
     for name, (method, at) in kinds.items():
@@ -162,12 +160,13 @@ def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Out
         lines.append(f"  {name:<{width}}  {values[0]:.3f} → {values[1]:.3f}: {gain:+}{sure}")
         facts["figures"][name] = {"first": values[0], "second": values[1], "difference": asdict(gain)}
     lines.append("* the 95 % interval of the difference, by drawing the people anew, does not hold 0")
-    return Outcome(lines, facts, first.folder.not_found(), figures)
+    rejected = {entry.path: entry for each in (second, first) for entry in each.folder.not_found()}
+    return Outcome(lines, facts, list(rejected.values()), figures)
 
 
 def strictest(evaluation: Evaluation) -> float:
     """Give the smallest FPIR that the searches support, or the largest there is."""
-    return next((fpir for fpir in FPIRS if evaluation.tpir(fpir).value is not None), FPIRS[-1])
+    return next((fpir for fpir in FPIRS if evaluation.supports(fpir)), FPIRS[-1])
 
 
 def _counts(evaluation: Evaluation) -> dict[str, int]:

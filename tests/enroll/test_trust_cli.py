@@ -206,3 +206,10 @@ def test_two_people_who_are_too_close_to_call(there: Path):
     said, _ = run("identify", "faces/p01/0.png", "--threshold", "2", "--margin", "1.9")
     assert "are too close to call)" in said
     assert "p01 (distance" in run("identify", "faces/p01/0.png", "--threshold", "2", "--margin", "0.001")[0]
+
+
+def test_compare_lists_what_either_model_could_not_use(there: Path):
+    (there / "faces" / "p00" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno")
+    models = ["--compare", "embed-model", "embed-model"]
+    _, err = run("evaluate", "faces", "--splits", "2", *models, code=3)
+    assert err.count("broken.png") == 1
