@@ -1,14 +1,15 @@
 """What stands on a trunk during training, and is dropped afterwards; one file a head.
 
-A head turns a trunk into a compiled-ready training model whose log says `loss`, `softmax_loss`, `accuracy`
-and, where there are centers, `center_loss`. Symbols: x features (batch, dim), y labels (batch,), W (dim,
-classes) and b (classes,) the classifier, c (classes, dim) the centers.
+A head turns features into a training model. Its log says `loss`, the parts of it by names that end in
+`_loss`, and, of a head that classifies, `accuracy`. Symbols: x features (batch, dim), y labels (batch,), W
+(dim, classes) and b (classes,) the classifier, c (classes, dim) the centers.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import UsageError
@@ -20,11 +21,32 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from embedder.config import TrainConfig
+
 HEADS = {
+    "softmax": "embedder.heads.softmax",
     "center": "embedder.heads.center",
     "center-embedding": "embedder.heads.center_embedding",
-    "softmax": "embedder.heads.softmax",
 }
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a head stands on.
+
+    Attributes:
+        inputs: of the training model so far, by name; "image" (batch, size, size, 3) and "label" (batch,)
+            int32 are among them.
+        features: (batch, dim), what the head is given.
+    """
+
+    inputs: Mapping[str, keras.KerasTensor]
+    features: keras.KerasTensor
+
+    @property
+    def label(self) -> keras.KerasTensor:
+        """Whose picture each is, (batch,) int32."""
+        return self.inputs["label"]
 
 
 @dataclass(frozen=True)
@@ -32,33 +54,35 @@ class Head:
     """A trunk with a head on it, and how to train it.
 
     Attributes:
-        model: takes {"image": (batch, size, size, 3), "label": (batch,)}; gives the logits (batch,
-            classes), alone or as the output "softmax" beside others.
+        model: takes the inputs of the stem; what it gives is compared with `targets`.
         compile: loss, weights and metrics for `keras.Model.compile`.
         targets: labels (batch,) -> what the outputs are compared with.
-        start_from: sets classifier and centers from class means (classes, dim).
+        start_from: sets classifier and centers from class means (classes, dim); None if there are none.
+        parameters: numbers of the loss that may move during training, by the option that sets them.
+        parts: models that share weights with the training model, for use by themselves: "predict" gives
+            probabilities (batch, classes) from pictures alone.
     """
 
     model: keras.Model
-    compile: dict[str, Any]
+    compile: Mapping[str, Any]
     targets: Callable[[NDArray[np.int32]], Any]
-    start_from: Callable[[NDArray[np.float32]], None]
+    start_from: Callable[[NDArray[np.float32]], None] | None = None
+    parameters: Mapping[str, keras.Variable] = field(default_factory=dict)
+    parts: Mapping[str, keras.Model] = field(default_factory=dict)
 
 
-def build_head(name: str, trunk: keras.Model, classes: int, center_weight: float, center_rate: float) -> Head:
-    """Put a head on a trunk.
+def build_head(config: TrainConfig, stem: Stem, classes: int) -> Head:
+    """Put a head on features.
 
     Args:
-        name: one of `HEADS`.
-        trunk: pictures to features.
+        config: which head, and its options.
+        stem: the features and what they are made from.
         classes: identities to tell apart.
-        center_weight: λ; `softmax` has no centers and ignores it.
-        center_rate: α, or 0: the optimizer moves the centers.
 
     Raises:
-        UsageError: there is no head of this name.
+        UsageError: there is no such head, or an option that it cannot use was given.
     """
-    if name not in HEADS:
-        raise UsageError(f"--head: expected {', '.join(HEADS)}, got {name!r}")
-    head: Head = importlib.import_module(HEADS[name]).build(trunk, classes, center_weight, center_rate)
+    if config.head not in HEADS:
+        raise UsageError(f"--head: expected {', '.join(HEADS)}, got {config.head!r}")
+    head: Head = importlib.import_module(HEADS[config.head]).build(config, stem, classes)
     return head

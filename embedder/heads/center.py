@@ -9,14 +9,14 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from embedder.heads import Head
+from embedder.config import TrainConfig
+from embedder.heads import Head, Stem
 from embedder.heads.softmax import nearest_mean_classifier, softmax_compile
 
 
-def build(trunk: keras.Model, classes: int, center_weight: float = 0.5, center_rate: float = 0.0) -> Head:
+def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     """Build a `DenseWithCenterLoss` on the trunk."""
-    label = keras.Input((), dtype="int32", name="label")
-    layer = DenseWithCenterLoss(classes, center_weight, center_rate, name="softmax")
+    layer = DenseWithCenterLoss(classes, config.center_weight, config.center_rate, name="softmax")
 
     def start_from(means: NDArray[np.float32]) -> None:
         kernel, bias = nearest_mean_classifier(means)
@@ -25,7 +25,7 @@ def build(trunk: keras.Model, classes: int, center_weight: float = 0.5, center_r
         layer.centers.assign(means)
 
     return Head(
-        model=keras.Model({"image": trunk.input, "label": label}, layer(trunk.output, label)),
+        model=keras.Model(dict(stem.inputs), layer(stem.features, stem.label)),
         compile=softmax_compile(),
         targets=lambda labels: labels,
         start_from=start_from,

@@ -9,16 +9,16 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from embedder.heads import Head
+from embedder.config import TrainConfig
+from embedder.heads import Head, Stem
 from embedder.heads.center import moved_centers, squared_distance
 from embedder.heads.softmax import nearest_mean_classifier
 
 
-def build(trunk: keras.Model, classes: int, center_weight: float = 0.5, center_rate: float = 0.0) -> Head:
+def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     """Build two outputs, the logits and |x - c_y|^2, so that the log shows both losses apart."""
-    label = keras.Input((), dtype="int32", name="label")
     classifier = layers.Dense(classes, name="softmax")
-    distance = CenterDistance(classes, center_rate, name="center")
+    distance = CenterDistance(classes, config.center_rate, name="center")
 
     def start_from(means: NDArray[np.float32]) -> None:
         classifier.set_weights(list(nearest_mean_classifier(means)))
@@ -26,15 +26,15 @@ def build(trunk: keras.Model, classes: int, center_weight: float = 0.5, center_r
 
     return Head(
         model=keras.Model(
-            {"image": trunk.input, "label": label},
-            {"softmax": classifier(trunk.output), "center": distance(trunk.output, label)},
+            dict(stem.inputs),
+            {"softmax": classifier(stem.features), "center": distance(stem.features, stem.label)},
         ),
         compile={
             "loss": {
                 "softmax": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 "center": mean_distance,
             },
-            "loss_weights": {"softmax": 1.0, "center": center_weight},
+            "loss_weights": {"softmax": 1.0, "center": config.center_weight},
             "metrics": {"softmax": keras.metrics.SparseCategoricalAccuracy(name="accuracy")},
         },
         targets=lambda labels: {"softmax": labels, "center": np.zeros(len(labels), np.float32)},

@@ -7,19 +7,19 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from embedder.heads import Head
+from embedder.config import TrainConfig
+from embedder.heads import Head, Stem
 
 # Sharpness of the first classifier: at 20 the nearest class mean of the frozen face trunk gets a
 # probability that leaves something to learn; the raw statistics would make it certain at once.
 SHARPNESS = 20.0
 
 
-def build(trunk: keras.Model, classes: int, center_weight: float = 0.0, center_rate: float = 0.0) -> Head:
+def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     """Build W x + b on the trunk, trained by cross-entropy."""
-    label = keras.Input((), dtype="int32", name="label")
     classifier = layers.Dense(classes, name="softmax")
     return Head(
-        model=keras.Model({"image": trunk.input, "label": label}, classifier(trunk.output)),
+        model=keras.Model(dict(stem.inputs), classifier(stem.features)),
         compile=softmax_compile(),
         targets=lambda labels: labels,
         start_from=lambda means: classifier.set_weights(list(nearest_mean_classifier(means))),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from embedder.config import TrainConfig
 from embedder.errors import DivergedError, ModelError
 from embedder.extractor import unit_vectors
-from embedder.heads import Head, build_head
+from embedder.heads import build_head
 from embedder.progress import Progress
 from embedder.training.batches import Batches
 from embedder.training.callbacks import (
@@ -29,6 +29,7 @@ from embedder.training.compile import features_of
 from embedder.training.held_out import Score, is_better, score
 from embedder.training.photos import Photos, Split
 from embedder.training.state import State
+from embedder.training.stem import build_stem
 
 
 @dataclass
@@ -106,7 +107,7 @@ def fit_trunk(
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
     chips = photos.chips[split.train]
-    head = build_head(config.head, trunk, len(people), config.center_weight, config.center_rate)
+    head = build_head(config, build_stem(config, trunk), len(people))
     head.model.compile(
         optimizer=keras.optimizers.Adam(WarmUp(config.learning_rate, config.warmup)),
         jit_compile=False,  # on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s
@@ -120,8 +121,8 @@ def fit_trunk(
     if resume:
         state.restore(checkpoints)
     else:
-        if pretrained:
-            _start_from_class_means(head, trunk, chips, labels)
+        if pretrained and head.start_from:
+            head.start_from(_class_means(trunk, chips, labels))
         if keep:
             keep.measure_first()
             progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
@@ -169,9 +170,8 @@ def _in_words(now: Score, fpir: float) -> str:
     return f"TPIR {now.tpir:.3f} at FPIR {fpir:g}, rank-1 {now.rank1:.3f}"
 
 
-def _start_from_class_means(
-    head: Head, trunk: keras.Model, chips: NDArray[np.uint8], labels: NDArray[np.int32]
-) -> None:
+def _class_means(
+    trunk: keras.Model, chips: NDArray[np.uint8], labels: NDArray[np.int32]
+) -> NDArray[np.float32]:
     features = features_of(trunk, chips)
-    means = [features[labels == label].mean(axis=0) for label in range(labels.max() + 1)]
-    head.start_from(np.stack(means))
+    return np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from keras import layers
 
+from embedder.config import TrainConfig
 from embedder.errors import UsageError
 from embedder.heads import HEADS, Head, build_head
 from embedder.heads.center import DenseWithCenterLoss, moved_centers
 from embedder.heads.center_embedding import CenterDistance
 from embedder.heads.softmax import nearest_mean_classifier
+from embedder.training.stem import build_stem
 
 CLASSES, DIM, BATCH = 3, 5, 8
 WEIGHT = 0.7
@@ -28,8 +30,13 @@ def batch(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(BATCH, DIM)).astype("float32"), rng.integers(0, CLASSES, BATCH).astype("int32")
 
 
+def build(name: str, trunk: keras.Model, rate: float = 0.0) -> Head:
+    config = TrainConfig(head=name, center_weight=WEIGHT, center_rate=rate)
+    return build_head(config, build_stem(config, trunk), CLASSES)
+
+
 def compiled(name: str, rate: float = 0.0, optimizer: object = "sgd") -> Head:
-    head = build_head(name, features_trunk(), CLASSES, WEIGHT, rate)
+    head = build(name, features_trunk(), rate)
     head.model.compile(optimizer=optimizer, jit_compile=False, **head.compile)
     return head
 
@@ -112,7 +119,7 @@ def test_gradient_reaches_the_trunk():
         image, dense = keras.Input((DIM,), name="image"), layers.Dense(DIM, use_bias=False)
         trunk = keras.Model(image, dense(image))
         dense.set_weights([np.eye(DIM, dtype="float32")])
-        head = build_head(name, trunk, CLASSES, WEIGHT, 0.0)
+        head = build(name, trunk)
         head.model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=False, **head.compile)
         W, b, C = random_weights()
         for variable in head.model.variables:
@@ -231,8 +238,8 @@ def test_layer_form_is_a_dense_layer_without_labels():
 
 
 def test_unknown_head_is_refused():
-    with pytest.raises(UsageError, match=r"center-embedding.*got 'arcface'"):
-        build_head("arcface", features_trunk(), CLASSES, WEIGHT, 0.0)
+    with pytest.raises(UsageError, match=r"center-embedding.*got 'nothing'"):
+        build("nothing", features_trunk())
 
 
 @pytest.mark.parametrize("name", CENTER_HEADS)

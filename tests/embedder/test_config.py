@@ -21,6 +21,21 @@ from embedder.errors import UsageError
 
 RANGES = [
     (TrainConfig, "center_weight", 0.0, 1e6, 1e-9),
+    (TrainConfig, "softening", 0.0, 1.0, 1e-9),
+    (TrainConfig, "beta", 0.01, 100.0, 1e-9),
+    (TrainConfig, "margin", 0.0, 10.0, 1e-9),
+    (TrainConfig, "scale", 0.01, 1000.0, 1e-9),
+    (TrainConfig, "sub_centers", 1, 100, 1),
+    (TrainConfig, "memory", 0, 10**6, 1),
+    (TrainConfig, "activity_penalty", 0.0, 1e6, 1e-9),
+    (TrainConfig, "feature_noise", 0.0, 100.0, 1e-9),
+    (TrainConfig, "rehearsal", 0.0, 1e6, 1e-9),
+    (TrainConfig, "freeze", 0.0, 1.0, 1e-9),
+    (TrainConfig, "depth_rate", 0.0, 1.0, 1e-9),
+    (TrainConfig, "ramp", 0, 10**6, 1),
+    (TrainConfig, "patience", 1, 10**6, 1),
+    (TrainConfig, "accumulate", 1, 10**6, 1),
+    (TrainConfig, "photos_per_person", 2, 10**6, 1),
     (TrainConfig, "center_rate", 0.0, 1.0, 1e-9),
     (TrainConfig, "learning_rate", 1e-12, 10.0, 1e-13),
     (TrainConfig, "warmup", 0, 10**9, 1),
@@ -45,7 +60,17 @@ RANGES = [
     (EvaluationConfig, "seed", 0, 2**32 - 1, 1),
     (EvaluationConfig, "replicates", 20, 100_000, 1),
 ]
-OPTIONAL = ["learning_rate", "epochs", "input_size", "crop", "trunk_weights"]
+OPTIONAL = [
+    "learning_rate",
+    "epochs",
+    "input_size",
+    "crop",
+    "trunk_weights",
+    "margin",
+    "scale",
+    "patience",
+    "sampling",
+]
 CLASSES = [
     thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)
 ]
@@ -70,6 +95,13 @@ def test_every_number_has_a_range(kind: type) -> None:
         if re.fullmatch(r"(int|float)( \| None)?", str(field.type))
     }
     assert numbers == {name for owner, name, *_ in RANGES if owner is kind}
+
+
+def test_the_ranges_of_options_are_those_that_hold() -> None:
+    within = {field.name: field.metadata["within"] for field in dataclasses.fields(TrainConfig)}
+    for owner, name, low, high, _ in RANGES:
+        if owner is TrainConfig and name != "min_face":  # the detector's
+            assert within[name] == (low, high)
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
@@ -109,8 +141,9 @@ def test_no_configuration_can_be_changed(kind: type) -> None:
 
 
 def test_each_option_of_training_is_explained() -> None:
-    explained = re.findall(r"^        (\w+): ", TrainConfig.__doc__ or "", re.MULTILINE)
-    assert explained == [field.name for field in dataclasses.fields(TrainConfig)]
+    for field in dataclasses.fields(TrainConfig):
+        assert field.metadata["help"].endswith("."), field.name
+        assert bool(field.metadata["unset"]) == (field.default is None), field.name
 
 
 def test_the_defaults_that_the_design_promises() -> None:

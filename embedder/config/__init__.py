@@ -1,0 +1,20 @@
+"""The only home of what a user may choose, each default with its reason."""
+
+from embedder.config.answers import EvaluationConfig, IdentifyConfig
+from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, QualityLimits
+from embedder.config.images import ImageLimits
+from embedder.config.training import FINE_TUNING, FROM_SCRATCH, Schedule, TrainConfig
+
+__all__ = [
+    "CROPS",
+    "DETECTORS",
+    "FINE_TUNING",
+    "FROM_SCRATCH",
+    "DetectorConfig",
+    "EvaluationConfig",
+    "IdentifyConfig",
+    "ImageLimits",
+    "QualityLimits",
+    "Schedule",
+    "TrainConfig",
+]

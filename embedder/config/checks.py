@@ -1,0 +1,27 @@
+"""Ranges of options."""
+
+from __future__ import annotations
+
+from embedder.errors import UsageError
+
+
+def check_ranges(config: object, **ranges: tuple[float, float]) -> None:
+    """Check attributes that are numbers, each against its lowest and highest value.
+
+    Raises:
+        UsageError: one is outside.
+    """
+    for name, (low, high) in ranges.items():
+        check_range(name, getattr(config, name), low, high)
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Check one number; None stands for a default.
+
+    Raises:
+        UsageError: it is outside, or not a number.
+    """
+    if value is not None and not low <= value <= high:  # also refuses NaN
+        raise UsageError(
+            f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
+        )

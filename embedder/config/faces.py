@@ -1,0 +1,56 @@
+"""How faces are looked for, and which are too poor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from embedder.config.checks import check_ranges
+from embedder.errors import UsageError
+
+CROPS = ("face", "whole")
+DETECTORS = ("blazeface", "mtcnn")
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """How faces are looked for.
+
+    Attributes:
+        name: `blazeface`, or `mtcnn`, whose weights are in a package of their own.
+        min_face: pixels across the smallest face looked for. In photos below 64 pixels it may be smaller.
+        any_rotation: look also for faces that lie on their side or on their head.
+        proposal: BlazeFace: score of the coarse look from which a place is looked at closely.
+        score: BlazeFace: score of the close look from which it is a face.
+        overlap: share of the smaller of two faces that may be hidden by the other.
+    """
+
+    name: str = "blazeface"
+    min_face: int = 60  # smaller ones are seldom recognized, and half of it takes four times as long
+    any_rotation: bool = False
+    proposal: float = 0.15  # at .2, one in 100 small faces is lost; at .1, twice the places are looked at
+    score: float = 0.77  # of 960 composed faces .7 % are lost, .5 % of those found are none (.75: .6 and 1.1)
+    overlap: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse values no search can use.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        if self.name not in DETECTORS:
+            raise UsageError(f"--detector: expected one of {', '.join(DETECTORS)}, got {self.name!r}")
+        check_ranges(
+            self, min_face=(10, 10_000), proposal=(0.01, 0.99), score=(0.01, 0.99), overlap=(0.0, 1.0)
+        )
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """What makes a face too poor to enroll; see `faces.quality.Quality`. Measured: docs/faces.md."""
+
+    size: float = 26.0  # pixels
+    visible: float = 0.75  # share
+    sharpness: float = 0.14
+    dark: float = 0.035  # brightness
+    bright: float = 0.82
+    yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond

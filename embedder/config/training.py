@@ -1,0 +1,238 @@
+"""What `embed train` may be asked for: one field an option, with its default, its range and its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from embedder.config.checks import check_range
+from embedder.config.faces import CROPS, DetectorConfig
+from embedder.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a kind of trunk needs to learn."""
+
+    learning_rate: float
+    epochs: int
+
+
+# A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
+FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
+# From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
+FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
+
+MINING = ("all", "semi-hard", "batch-hard")
+PRECISIONS = ("auto", "float32", "mixed")
+SAMPLINGS = ("shuffled", "balanced", "people")
+SCHEDULES = ("constant", "cosine", "steps")
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002 - what typer calls it
+    *,
+    within: tuple[float, float] | None = None,
+    among: tuple[str, ...] | None = None,
+    unset: str = "",
+) -> Any:
+    """Make a field that the command line and a TOML file can set.
+
+    Args:
+        default: of the field.
+        help: one line on what it does.
+        within: lowest and highest number.
+        among: the words it may be.
+        unset: what None stands for.
+    """
+    return field(default=default, metadata={"help": help, "within": within, "among": among, "unset": unset})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; with the folder and the versions it determines the weights.
+
+    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`.
+    """
+
+    trunk: str = option(
+        "face-resnet",  # 20 people are too few to learn faces from; this one has seen millions
+        "face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
+    )
+    trunk_weights: str | None = option(
+        None, "File with the weights of an ImageNet trunk.", unset="fetched by Keras"
+    )
+    input_size: int | None = option(
+        None,
+        "Side of the square the trunk sees, in pixels.",
+        within=(16, 1024),
+        unset="the trunk's own",
+    )
+    crop: str | None = option(
+        None,
+        "face: find and align the faces; whole: the picture is the sample.",
+        among=CROPS,
+        unset="face with face-resnet, else whole",
+    )
+    mirror: bool = option(True, "Average each vector with that of the mirror picture.")
+
+    detector: str = option(DetectorConfig.name, "blazeface or mtcnn.")
+    any_rotation: bool = option(
+        DetectorConfig.any_rotation, "Find also faces that lie on their side or head."
+    )
+    min_face: int = option(DetectorConfig.min_face, "Pixels across the smallest face to look for.")
+
+    head: str = option(
+        "center",
+        "softmax, center, center-embedding, arcface, cosface, subcenter-arcface, triplet, triplet-cosine, "
+        "quadruplet, contrastive or FILE.py:FUNCTION.",
+    )
+    loss: str = option(
+        "crossentropy",
+        "Of a head that classifies: crossentropy, softened, f-beta, a loss of keras.losses or "
+        "FILE.py:FUNCTION.",
+    )
+    center_weight: float = option(
+        0.5,
+        "λ; the loss is the classification loss + λ · mean squared distance to the own center.",
+        within=(0.0, 1e6),
+    )
+    center_rate: float = option(
+        0.5,  # the paper's; centers moved by Adam lag behind, at a rate meant for the trunk
+        "α of Wen et al. 2016, how fast centers follow their photos; 0: the optimizer moves them.",
+        within=(0.0, 1.0),
+    )
+    softening: float = option(
+        0.1,
+        "ε of the loss softened: the share of the cross-entropy with all people alike.",
+        within=(0.0, 1.0),
+    )
+    beta: float = option(1.0, "β of the loss f-beta: recall counts β times precision.", within=(0.01, 100.0))
+    margin: float | None = option(
+        None,
+        "Of arcface (radians), cosface, triplet, quadruplet or contrastive.",
+        within=(0.0, 10.0),
+        unset="the head's own",
+    )
+    scale: float | None = option(
+        None,
+        "s of arcface and cosface: what cosines are multiplied by before the softmax.",
+        within=(0.01, 1000.0),
+        unset="the head's own",
+    )
+    sub_centers: int = option(3, "Of subcenter-arcface: centers of each person.", within=(1, 100))
+    mining: str = option(
+        "batch-hard",
+        "Which triplets or pairs of a batch count: all, semi-hard or batch-hard.",
+        among=MINING,
+    )
+    query_projection: bool = option(
+        False, "Of triplet-cosine: project the query once more, and drop that after training."
+    )
+    memory: int = option(
+        0,
+        "Of triplet, quadruplet and contrastive: photos of earlier batches to compare with.",
+        within=(0, 10**6),
+    )
+    activity_penalty: float = option(0.0, "Weight of the sum of |x| over the features.", within=(0.0, 1e6))
+    feature_noise: float = option(
+        0.0,
+        "Standard deviation of Gaussian noise on the features, in training only.",
+        within=(0.0, 100.0),
+    )
+
+    rehearsal: float = option(
+        0.0,
+        "Weight of staying near the features the trunk had before training.",
+        within=(0.0, 1e6),
+    )
+    freeze: float = option(
+        0.0, "Share of the trunk's layers, from the picture on, that keep their weights.", within=(0.0, 1.0)
+    )
+    depth_rate: float = option(
+        1.0,
+        "Factor of the learning rate at the layer nearest to the picture; those between get one between.",
+        within=(0.0, 1.0),
+    )
+
+    epochs: int | None = option(
+        None,
+        "Passes over the photos; 0 keeps the trunk as it is.",
+        within=(0, 10**6),
+        unset="the trunk's own",
+    )
+    learning_rate: float | None = option(
+        None, "Adam's learning rate.", within=(1e-12, 10.0), unset="the trunk's own"
+    )
+    schedule: str = option(
+        "constant",
+        "Of the learning rate after the warm-up: constant, cosine or steps.",
+        among=SCHEDULES,
+    )
+    steps: str = option("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
+    warmup: int = option(
+        20,  # Adam's first steps rest on the second moments of a few batches
+        "Batches over which the learning rate rises from zero.",
+        within=(0, 10**9),
+    )
+    ramp: int = option(0, "Epochs over which λ and ε rise from zero.", within=(0, 10**6))
+    patience: int | None = option(
+        None,
+        "Stop after so many epochs without a better one on the held-out people.",
+        within=(1, 10**6),
+        unset="never",
+    )
+
+    batch_size: int = option(
+        32,  # enough people per batch to tell apart, fits any laptop
+        "Photos per step.",
+        within=(2, 10**6),
+    )
+    accumulate: int = option(1, "Batches whose gradients make one step.", within=(1, 10**6))
+    sampling: str | None = option(
+        None,
+        "shuffled: every photo once an epoch; balanced: every person as often; people: a few photos each of "
+        "a few people per batch.",
+        among=SAMPLINGS,
+        unset="people for triplet, quadruplet and contrastive, else shuffled",
+    )
+    photos_per_person: int = option(4, "In a batch of the sampling people.", within=(2, 10**6))
+    precision: str = option(
+        "auto",
+        "float32; mixed: 16 bits where that is safe; auto: mixed on a GPU.",
+        among=PRECISIONS,
+    )
+
+    seed: int = option(0, "Of all that is drawn at random.", within=(0, 2**32 - 1))
+    hold_out: float = option(
+        0.25,  # fewer say too little about strangers, more are missed in training
+        "Share of the people kept out of training to check the model on.",
+        within=(0.0, 0.9),
+    )
+    target_fpir: float = option(
+        0.01,  # one stranger in a hundred: what the field reports first
+        "Share of strangers the first threshold may name.",
+        within=(1e-6, 0.5),
+    )
+    keep_trained: bool = option(False, "Keep the trained weights even if they did not help.")
+
+    def __post_init__(self) -> None:
+        """Refuse values no run can use.
+
+        Raises:
+            UsageError: a value is out of its range or none of the words it may be.
+        """
+        for entry in fields(self):
+            value, facts = getattr(self, entry.name), entry.metadata
+            if facts["within"]:
+                check_range(entry.name, value, *facts["within"])
+            if facts["among"] and value is not None and value not in facts["among"]:
+                expected = f"expected one of {', '.join(facts['among'])}"
+                raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r}")
+        self.finding  # noqa: B018 - checks the options it is made of
+
+    @property
+    def finding(self) -> DetectorConfig:
+        """How faces are looked for."""
+        return DetectorConfig(self.detector, self.min_face, self.any_rotation)
