@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from embedder.config import TrainConfig
 from embedder.errors import ModelError
+from embedder.options import read_config, with_options
 from embedder.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ Preview = Annotated[
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
-
-_DEFAULT = TrainConfig()
 
 
 class TerminalProgress(Progress):
@@ -69,89 +67,30 @@ class TerminalProgress(Progress):
             yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
 
 
+@with_options
 def train(
     folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
     model: Model = DEFAULT_MODEL,
-    trunk: Annotated[str, typer.Option(help="face-resnet, small-cnn or imagenet:<name>.")] = _DEFAULT.trunk,
-    head: Annotated[str, typer.Option(help="center, center-embedding or softmax.")] = _DEFAULT.head,
-    center_weight: Annotated[
-        float, typer.Option(help="λ, the weight of the center loss.")
-    ] = _DEFAULT.center_weight,
-    center_rate: Annotated[
-        float, typer.Option(help="α, how fast centers follow their photos; 0: the optimizer moves them.")
-    ] = _DEFAULT.center_rate,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Adam's learning rate.", show_default="the trunk's own")
-    ] = _DEFAULT.learning_rate,
-    warmup: Annotated[
-        int, typer.Option(help="Batches over which the learning rate rises.")
-    ] = _DEFAULT.warmup,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="Passes over the photos; 0 keeps the trunk as it is.", show_default="the trunk's own"
-        ),
-    ] = _DEFAULT.epochs,
-    batch_size: Annotated[int, typer.Option(help="Photos per step.")] = _DEFAULT.batch_size,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = _DEFAULT.seed,
-    input_size: Annotated[
-        int | None,
-        typer.Option(help="Side of the square the trunk sees, in pixels.", show_default="the trunk's own"),
-    ] = _DEFAULT.input_size,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            help="face: find and align the faces; whole: the picture is the sample.",
-            show_default="face with face-resnet, else whole",
-        ),
-    ] = _DEFAULT.crop,
-    detector: Annotated[str, typer.Option(help="blazeface or mtcnn.")] = _DEFAULT.detector,
-    any_rotation: AnyRotation = _DEFAULT.any_rotation,
-    min_face: MinFace = _DEFAULT.min_face,
-    mirror: Annotated[
-        bool, typer.Option(help="Average each vector with that of the mirror picture.")
-    ] = _DEFAULT.mirror,
-    hold_out: Annotated[
-        float, typer.Option(help="Share of the people kept out of training to check the model on.")
-    ] = _DEFAULT.hold_out,
-    target_fpir: Annotated[
-        float, typer.Option(help="Share of strangers the first threshold may name.")
-    ] = _DEFAULT.target_fpir,
-    keep_trained: Annotated[
-        bool, typer.Option("--keep-trained", help="Keep the trained weights even if they did not help.")
-    ] = _DEFAULT.keep_trained,
-    trunk_weights: Annotated[
+    config: Annotated[
         Path | None,
-        typer.Option(help="File with the weights of an ImageNet trunk.", show_default="fetched by Keras"),
+        typer.Option(help="TOML file of options, as train.toml in a model folder.", show_default=False),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run.")] = False,
     preview: Preview = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for logs that TensorBoard shows.", show_default=False)
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
+    ] = True,
+    **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""
     from embedder.training.run import train as run
 
-    config = TrainConfig(
-        trunk=trunk,
-        head=head,
-        center_weight=center_weight,
-        center_rate=center_rate,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        epochs=epochs,
-        batch_size=batch_size,
-        seed=seed,
-        input_size=input_size,
-        crop=crop,
-        detector=detector,
-        any_rotation=any_rotation,
-        min_face=min_face,
-        mirror=mirror,
-        hold_out=hold_out,
-        target_fpir=target_fpir,
-        keep_trained=keep_trained,
-        trunk_weights=str(trunk_weights) if trunk_weights else None,
+    result = run(
+        folder, model, read_config(config, given), resume, TerminalProgress(), preview, tensorboard, cache
     )
-    result = run(folder, model, config, resume, TerminalProgress(), preview)
     for line in describe_training(result.manifest):
         print(line)
     print(f"Saved {printable(str(model))}")

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
+_BLOCK = 2**22  # distances at a time, 32 MB
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class Searches:
     correct: NDArray[np.bool_]
     mated: NDArray[np.float64]
     non_mated: NDArray[np.float64]
+
+    @classmethod
+    def of_nearest(cls, own: NDArray[np.float64], other: NDArray[np.float64]) -> Searches:
+        """Search each sample against all others, see `leave_one_out`, by its `nearest_own_and_other`."""
+        mated = np.isfinite(own)
+        return cls((own < other)[mated], np.minimum(own, other)[mated], other)
 
     @property
     def rank1(self) -> float:
@@ -47,6 +57,13 @@ def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArr
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     norms: NDArray[np.float64] = (a64**2).sum(1)[:, None] + (b64**2).sum(1)[None] - 2 * (a64 @ b64.T)
     return np.maximum(norms, 0.0)
+
+
+def blocks_of_rows(count: int) -> Iterator[slice]:
+    """Divide the rows of a (count, count) matrix, so that a few blocks of float64 fit into any memory."""
+    step = max(1, _BLOCK // max(count, 1))
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
 
 
 def threshold_at_fpir(non_mated: NDArray[np.floating], fpir: float) -> float:
@@ -85,10 +102,13 @@ def nearest_own_and_other(
     Returns:
         Two (n,) arrays; infinity where there is no such row.
     """
-    squared = squared_distances(vectors, vectors)
-    same = labels[:, None] == labels[None]
-    own = np.where(same & ~np.eye(len(labels), dtype=bool), squared, np.inf).min(axis=1)
-    other = np.where(same, np.inf, squared).min(axis=1)
+    own, other = np.full((2, len(labels)), np.inf)
+    for rows in blocks_of_rows(len(labels)):
+        squared = squared_distances(vectors[rows], vectors)
+        same = labels[rows, None] == labels[None]
+        other[rows] = np.where(same, np.inf, squared).min(axis=1)
+        squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf  # itself
+        own[rows] = np.where(same, squared, np.inf).min(axis=1)
     return np.sqrt(own), np.sqrt(other)
 
 
@@ -105,10 +125,7 @@ def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) ->
     Returns:
         The searches, in the order of the rows; galleries hold all other identities.
     """
-    own, other = nearest_own_and_other(vectors, labels)
-    mated = np.isfinite(own)
-    nearest = np.minimum(own, other)
-    return Searches((own < other)[mated], nearest[mated], other)
+    return Searches.of_nearest(*nearest_own_and_other(vectors, labels))
 
 
 def gallery_searches(

@@ -194,11 +194,27 @@ class Comparisons:
     def best_f1(self) -> tuple[float, float]:
         """Give the smallest threshold with the largest F1, and that F1 (van Rijsbergen 1979).
 
-        F1 is 2 TP / (TP + FP + mated pairs), of pairs that pass. It depends on how many non-mated pairs there
-        are to a mated one. Both are NaN without mated or without non-mated pairs.
+        It is `best_f` with β = 1: 2 TP / (TP + FP + mated pairs).
         """
-        threshold, f1 = self._all.best_f1()
-        return float(threshold[0]), float(f1[0])
+        return self.best_f(1.0)
+
+    def best_f(self, beta: float) -> tuple[float, float]:
+        """Give the smallest threshold with the largest F-beta, and that F-beta.
+
+        (1 + β²) TP / (β² mated pairs + TP + FP), of pairs that pass: recall, the share of mated pairs that
+        pass, counts β times precision, the share of passing pairs that are mated. It depends on how many
+        non-mated pairs there are to a mated one. Both are NaN without mated or without non-mated pairs.
+
+        Args:
+            beta: β, above 0; below 1 to be strict, above 1 to miss few.
+
+        Raises:
+            ValueError: another β.
+        """
+        if not 0 < beta < np.inf:
+            raise ValueError(f"beta: expected a number above 0, got {beta}")
+        threshold, f = self._all.best_f(beta)
+        return float(threshold[0]), float(f[0])
 
     def replicates(self, weights: NDArray[np.float64], fmrs: Sequence[float] = ()) -> Replicates:
         """Give all figures for each row of weights; a row of ones gives those of `at_fmr`, `eer`, `best_f1`.
@@ -225,7 +241,7 @@ class Comparisons:
             for column, fmr in enumerate(fmrs):
                 result.threshold[now, column], result.tar[now, column] = weighted.at_fmr(fmr)
             result.eer[now] = weighted.eer()
-            result.f1_threshold[now], result.f1[now] = weighted.best_f1()
+            result.f1_threshold[now], result.f1[now] = weighted.best_f(1.0)
         return result
 
     @cached_property
@@ -290,17 +306,17 @@ class _Weighted:
         difference: NDArray[np.float64] = false * all_true - (all_true - true) * all_false
         return difference
 
-    def best_f1(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Threshold and F1, (replicates,)."""
+    def best_f(self, beta: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Threshold and F-beta, (replicates,)."""
         # Between two mated distances only false positives are added, so the best is at a mated one.
         distances = np.unique(self._pairs.mated[np.isfinite(self._pairs.mated)])
         if not len(distances):
             return np.full(len(self._row), np.nan), np.full(len(self._row), np.nan)
         true = self._mated[:, np.searchsorted(self._pairs.mated, distances, side="right")]
         false = self._non_mated[:, np.searchsorted(self._pairs.non_mated, distances, side="right")]
-        f1 = _share(2 * true, true + false + self._mated[:, -1:])
-        best = f1.argmax(axis=1)
-        return distances[best] + self._nan, f1[self._row, best] + self._nan
+        f = _share((1 + beta**2) * true, true + false + beta**2 * self._mated[:, -1:])
+        best = f.argmax(axis=1)
+        return distances[best] + self._nan, f[self._row, best] + self._nan
 
 
 def pairs_needed(fmr: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,14 @@ def save_people(folder: Path, people: int, photos: int, side: int = 24) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pattern(identity, photo, side)).save(path)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

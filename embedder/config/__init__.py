@@ -3,11 +3,12 @@
 from embedder.config.answers import EvaluationConfig, IdentifyConfig
 from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, QualityLimits
 from embedder.config.images import ImageLimits
-from embedder.config.training import FINE_TUNING, FROM_SCRATCH, Schedule, TrainConfig
+from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, Schedule, TrainConfig
 
 __all__ = [
     "CROPS",
     "DETECTORS",
+    "FACES",
     "FINE_TUNING",
     "FROM_SCRATCH",
     "DetectorConfig",

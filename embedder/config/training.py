@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from embedder.config.checks import check_range
 from embedder.config.faces import CROPS, DetectorConfig
+from embedder.config.steps import parse_steps
 from embedder.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a kind of trunk needs to learn."""
+    """How a kind of trunk learns best; each is an option that is left to the trunk unless it is given."""
 
     learning_rate: float
     epochs: int
+    schedule: str = "constant"
+    batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
+    center_weight: float = 0.5
+    rehearsal: float = 0.0
+    poor_views: int = 0
+    freeze: float = 0.0
 
 
 # A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
 FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
+# The one for faces learns poor photos without forgetting good ones: docs/decisions/009.
+FACES = Schedule(
+    learning_rate=1e-4,
+    epochs=20,
+    schedule="cosine",
+    batch_size=16,
+    center_weight=1.5,
+    rehearsal=1.0,
+    poor_views=16,
+    freeze=0.37,
+)
 # From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
 FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
 
@@ -36,6 +55,7 @@ def option(
     within: tuple[float, float] | None = None,
     among: tuple[str, ...] | None = None,
     unset: str = "",
+    panel: str = "",
 ) -> Any:
     """Make a field that the command line and a TOML file can set.
 
@@ -45,177 +65,202 @@ def option(
         within: lowest and highest number.
         among: the words it may be.
         unset: what None stands for.
+        panel: of the help it stands in.
     """
-    return field(default=default, metadata={"help": help, "within": within, "among": among, "unset": unset})
+    facts = {"help": help, "within": within, "among": among, "unset": unset, "panel": panel}
+    return field(default=default, metadata=facts)
+
+
+_OWN = "the trunk's own"
+_model = partial(option, panel="The model")
+_faces = partial(option, panel="Finding faces")
+_loss = partial(option, panel="What is learned")
+_keep = partial(option, panel="What is kept")
+_pace = partial(option, panel="How fast, how long")
+_batch = partial(option, panel="Batches")
+_check = partial(option, panel="Checks")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run; with the folder and the versions it determines the weights.
 
-    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`.
+    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`. Fields
+    of `Schedule` are None until `filled` has asked the trunk.
     """
 
-    trunk: str = option(
+    trunk: str = _model(
         "face-resnet",  # 20 people are too few to learn faces from; this one has seen millions
         "face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
     )
-    trunk_weights: str | None = option(
+    trunk_weights: str | None = _model(
         None, "File with the weights of an ImageNet trunk.", unset="fetched by Keras"
     )
-    input_size: int | None = option(
+    input_size: int | None = _model(
         None,
         "Side of the square the trunk sees, in pixels.",
         within=(16, 1024),
         unset="the trunk's own",
     )
-    crop: str | None = option(
+    crop: str | None = _model(
         None,
         "face: find and align the faces; whole: the picture is the sample.",
         among=CROPS,
         unset="face with face-resnet, else whole",
     )
-    mirror: bool = option(True, "Average each vector with that of the mirror picture.")
+    mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
 
-    detector: str = option(DetectorConfig.name, "blazeface or mtcnn.")
-    any_rotation: bool = option(
+    detector: str = _faces(DetectorConfig.name, "blazeface or mtcnn.")
+    any_rotation: bool = _faces(
         DetectorConfig.any_rotation, "Find also faces that lie on their side or head."
     )
-    min_face: int = option(DetectorConfig.min_face, "Pixels across the smallest face to look for.")
+    min_face: int = _faces(DetectorConfig.min_face, "Pixels across the smallest face to look for.")
 
-    head: str = option(
+    head: str = _loss(
         "center",
         "softmax, center, center-embedding, arcface, cosface, subcenter-arcface, triplet, triplet-cosine, "
         "quadruplet, contrastive or FILE.py:FUNCTION.",
     )
-    loss: str = option(
+    loss: str = _loss(
         "crossentropy",
         "Of a head that classifies: crossentropy, softened, f-beta, a loss of keras.losses or "
         "FILE.py:FUNCTION.",
     )
-    center_weight: float = option(
-        0.5,
+    center_weight: float = _loss(
+        None,
         "λ; the loss is the classification loss + λ · mean squared distance to the own center.",
         within=(0.0, 1e6),
+        unset=_OWN,
     )
-    center_rate: float = option(
+    center_rate: float = _loss(
         0.5,  # the paper's; centers moved by Adam lag behind, at a rate meant for the trunk
         "α of Wen et al. 2016, how fast centers follow their photos; 0: the optimizer moves them.",
         within=(0.0, 1.0),
     )
-    softening: float = option(
+    softening: float = _loss(
         0.1,
         "ε of the loss softened: the share of the cross-entropy with all people alike.",
         within=(0.0, 1.0),
     )
-    beta: float = option(1.0, "β of the loss f-beta: recall counts β times precision.", within=(0.01, 100.0))
-    margin: float | None = option(
+    beta: float = _loss(1.0, "β of the loss f-beta: recall counts β times precision.", within=(0.01, 100.0))
+    margin: float | None = _loss(
         None,
         "Of arcface (radians), cosface, triplet, quadruplet or contrastive.",
         within=(0.0, 10.0),
         unset="the head's own",
     )
-    scale: float | None = option(
+    scale: float | None = _loss(
         None,
         "s of arcface and cosface: what cosines are multiplied by before the softmax.",
         within=(0.01, 1000.0),
         unset="the head's own",
     )
-    sub_centers: int = option(3, "Of subcenter-arcface: centers of each person.", within=(1, 100))
-    mining: str = option(
-        "batch-hard",
+    sub_centers: int = _loss(3, "Of subcenter-arcface: centers of each person.", within=(1, 100))
+    mining: str = _loss(
+        "semi-hard",  # batch-hard drew all photos of ORL to one point: docs/losses.md
         "Which triplets or pairs of a batch count: all, semi-hard or batch-hard.",
         among=MINING,
     )
-    query_projection: bool = option(
+    query_projection: bool = _loss(
         False, "Of triplet-cosine: project the query once more, and drop that after training."
     )
-    memory: int = option(
+    memory: int = _loss(
         0,
-        "Of triplet, quadruplet and contrastive: photos of earlier batches to compare with.",
+        "Of triplet, quadruplet and contrastive: photos of earlier batches as further negatives.",
         within=(0, 10**6),
     )
-    activity_penalty: float = option(0.0, "Weight of the sum of |x| over the features.", within=(0.0, 1e6))
-    feature_noise: float = option(
+    activity_penalty: float = _loss(0.0, "Weight of the sum of |x| over the features.", within=(0.0, 1e6))
+    feature_noise: float = _loss(
         0.0,
         "Standard deviation of Gaussian noise on the features, in training only.",
         within=(0.0, 100.0),
     )
 
-    rehearsal: float = option(
-        0.0,
-        "Weight of staying near the features the trunk had before training.",
+    rehearsal: float = _keep(
+        None,
+        "μ, weight of keeping the features that clean photos had before training, and of drawing those of "
+        "poor views to them.",
         within=(0.0, 1e6),
+        unset=_OWN,
     )
-    freeze: float = option(
-        0.0, "Share of the trunk's layers, from the picture on, that keep their weights.", within=(0.0, 1.0)
+    poor_views: int = _keep(
+        None,
+        "With rehearsal: side, in pixels, of the poorest views of the photos; 0 leaves the resolution alone.",
+        within=(0, 1024),
+        unset=_OWN,
     )
-    depth_rate: float = option(
+    freeze: float = _keep(
+        None,
+        "Share of the trunk's layers, from the picture on, that keep their weights.",
+        within=(0.0, 1.0),
+        unset=_OWN,
+    )
+    blend: float = _keep(
+        1.0,
+        "Share of the trained weights in those that are saved; the rest is from before training.",
+        within=(0.0, 1.0),
+    )
+    depth_rate: float = _keep(
         1.0,
         "Factor of the learning rate at the layer nearest to the picture; those between get one between.",
         within=(0.0, 1.0),
     )
 
-    epochs: int | None = option(
+    epochs: int = _pace(
         None,
         "Passes over the photos; 0 keeps the trunk as it is.",
         within=(0, 10**6),
-        unset="the trunk's own",
+        unset=_OWN,
     )
-    learning_rate: float | None = option(
-        None, "Adam's learning rate.", within=(1e-12, 10.0), unset="the trunk's own"
-    )
-    schedule: str = option(
-        "constant",
+    learning_rate: float = _pace(None, "Adam's learning rate.", within=(1e-12, 10.0), unset=_OWN)
+    schedule: str = _pace(
+        None,
         "Of the learning rate after the warm-up: constant, cosine or steps.",
         among=SCHEDULES,
+        unset=_OWN,
     )
-    steps: str = option("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
-    warmup: int = option(
+    steps: str = _pace("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
+    warmup: int = _pace(
         20,  # Adam's first steps rest on the second moments of a few batches
         "Batches over which the learning rate rises from zero.",
         within=(0, 10**9),
     )
-    ramp: int = option(0, "Epochs over which λ and ε rise from zero.", within=(0, 10**6))
-    patience: int | None = option(
+    ramp: int = _pace(0, "Epochs over which λ and ε rise from zero.", within=(0, 10**6))
+    patience: int | None = _pace(
         None,
         "Stop after so many epochs without a better one on the held-out people.",
         within=(1, 10**6),
         unset="never",
     )
 
-    batch_size: int = option(
-        32,  # enough people per batch to tell apart, fits any laptop
-        "Photos per step.",
-        within=(2, 10**6),
-    )
-    accumulate: int = option(1, "Batches whose gradients make one step.", within=(1, 10**6))
-    sampling: str | None = option(
+    batch_size: int = _batch(None, "Photos per step.", within=(2, 10**6), unset=_OWN)
+    accumulate: int = _batch(1, "Batches whose gradients make one step.", within=(1, 10**6))
+    sampling: str | None = _batch(
         None,
         "shuffled: every photo once an epoch; balanced: every person as often; people: a few photos each of "
         "a few people per batch.",
         among=SAMPLINGS,
         unset="people for triplet, quadruplet and contrastive, else shuffled",
     )
-    photos_per_person: int = option(4, "In a batch of the sampling people.", within=(2, 10**6))
-    precision: str = option(
+    photos_per_person: int = _batch(4, "In a batch of the sampling people.", within=(2, 10**6))
+    precision: str = _batch(
         "auto",
         "float32; mixed: 16 bits where that is safe; auto: mixed on a GPU.",
         among=PRECISIONS,
     )
 
-    seed: int = option(0, "Of all that is drawn at random.", within=(0, 2**32 - 1))
-    hold_out: float = option(
+    seed: int = _check(0, "Of all that is drawn at random.", within=(0, 2**32 - 1))
+    hold_out: float = _check(
         0.25,  # fewer say too little about strangers, more are missed in training
         "Share of the people kept out of training to check the model on.",
         within=(0.0, 0.9),
     )
-    target_fpir: float = option(
+    target_fpir: float = _check(
         0.01,  # one stranger in a hundred: what the field reports first
         "Share of strangers the first threshold may name.",
         within=(1e-6, 0.5),
     )
-    keep_trained: bool = option(False, "Keep the trained weights even if they did not help.")
+    keep_trained: bool = _check(False, "Keep the trained weights even if they did not help.")
 
     def __post_init__(self) -> None:
         """Refuse values no run can use.
@@ -230,7 +275,23 @@ class TrainConfig:
             if facts["among"] and value is not None and value not in facts["among"]:
                 expected = f"expected one of {', '.join(facts['among'])}"
                 raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r}")
+        if bool(self.rates) != (self.schedule == "steps"):
+            raise UsageError(
+                f"--steps: expected epochs and rates with --schedule steps, and only with it; "
+                f"got --schedule {self.schedule} and --steps {self.steps!r}"
+            )
         self.finding  # noqa: B018 - checks the options it is made of
+
+    def filled(self, own: Schedule) -> TrainConfig:
+        """Give the same options with what was left to the trunk."""
+        return replace(
+            self, **{name: value for name, value in asdict(own).items() if getattr(self, name) is None}
+        )
+
+    @property
+    def rates(self) -> list[tuple[int, float]]:
+        """Learning rates after so many epochs."""
+        return parse_steps(self.steps)
 
     @property
     def finding(self) -> DetectorConfig:

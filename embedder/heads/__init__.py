@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import UsageError
+from embedder.plugins import is_function, load_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,13 @@ HEADS = {
     "softmax": "embedder.heads.softmax",
     "center": "embedder.heads.center",
     "center-embedding": "embedder.heads.center_embedding",
+    "arcface": "embedder.heads.arcface",
+    "cosface": "embedder.heads.cosface",
+    "subcenter-arcface": "embedder.heads.subcenter_arcface",
+    "triplet": "embedder.heads.triplet",
+    "triplet-cosine": "embedder.heads.triplet_cosine",
+    "quadruplet": "embedder.heads.quadruplet",
+    "contrastive": "embedder.heads.contrastive",
 }
 
 
@@ -38,10 +46,12 @@ class Stem:
         inputs: of the training model so far, by name; "image" (batch, size, size, 3) and "label" (batch,)
             int32 are among them.
         features: (batch, dim), what the head is given.
+        clean: (batch, dim), made from the picture alone, without what training adds; None: `features`.
     """
 
     inputs: Mapping[str, keras.KerasTensor]
     features: keras.KerasTensor
+    clean: keras.KerasTensor | None = None
 
     @property
     def label(self) -> keras.KerasTensor:
@@ -72,17 +82,24 @@ class Head:
 
 
 def build_head(config: TrainConfig, stem: Stem, classes: int) -> Head:
-    """Put a head on features.
+    """Put a head on features; `embedder.heads.combinations` says which options go with which head.
 
     Args:
-        config: which head, and its options.
+        config: which head, and its options. `FILE.py:FUNCTION` is a function of the user's own that is called
+            as this one is.
         stem: the features and what they are made from.
         classes: identities to tell apart.
 
     Raises:
-        UsageError: there is no such head, or an option that it cannot use was given.
+        UsageError: there is no such head, or an option has a value that it cannot use.
     """
+    if is_function(config.head):
+        head = load_function(config.head, "--head")(config, stem, classes)
+        if not isinstance(head, Head):
+            made = type(head).__name__
+            raise UsageError(f"--head: expected {config.head} to return an embedder.heads.Head, got a {made}")
+        return head
     if config.head not in HEADS:
-        raise UsageError(f"--head: expected {', '.join(HEADS)}, got {config.head!r}")
-    head: Head = importlib.import_module(HEADS[config.head]).build(config, stem, classes)
-    return head
+        raise UsageError(f"--head: expected {', '.join(HEADS)} or FILE.py:FUNCTION, got {config.head!r}")
+    built: Head = importlib.import_module(HEADS[config.head]).build(config, stem, classes)
+    return built

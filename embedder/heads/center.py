@@ -6,17 +6,21 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 from numpy.typing import NDArray
 
 from embedder.config import TrainConfig
+from embedder.config.training import Schedule
 from embedder.heads import Head, Stem
-from embedder.heads.softmax import nearest_mean_classifier, softmax_compile
+from embedder.heads.softmax import classifier_compile, hold, nearest_mean_classifier, predictor
+from embedder.layers.added_loss import AddedLoss
+from embedder.losses import find_loss
 
 
 def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     """Build a `DenseWithCenterLoss` on the trunk."""
-    layer = DenseWithCenterLoss(classes, config.center_weight, config.center_rate, name="softmax")
+    loss = find_loss(config)
+    layer = DenseWithCenterLoss(classes, weight_of(config), config.center_rate, name="softmax")
 
     def start_from(means: NDArray[np.float32]) -> None:
         kernel, bias = nearest_mean_classifier(means)
@@ -25,25 +29,28 @@ def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
         layer.centers.assign(means)
 
     return Head(
-        model=keras.Model(dict(stem.inputs), layer(stem.features, stem.label)),
-        compile=softmax_compile(),
+        model=keras.Model(dict(stem.inputs), layer(hold(loss.parameters, stem.features), stem.label)),
+        compile=classifier_compile(loss),
         targets=lambda labels: labels,
         start_from=start_from,
+        parameters={**loss.parameters, "center_weight": layer.factor},
+        parts={"predict": predictor(stem, layer)},
     )
 
 
 @keras.saving.register_keras_serializable(package="embedder")
-class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
+class DenseWithCenterLoss(AddedLoss):
     """A Dense classifier that also draws each feature to the center of its class.
 
     Returns W x + b and, when labels are given, adds λ · mean_i |x_i - c_{y_i}|^2 to the model's loss (Wen,
     Zhang, Li and Qiao 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition"). The
     square is summed over the feature, so λ means the same at every dimension, and averaged over the batch,
-    so it means the same at every batch size: the paper's λ/2 · sum over a batch of B is λ·B/2 here.
+    so it means the same at every batch size: the paper's λ/2 · sum over a batch of B is λ·B/2 here. The log
+    shows the mean without λ, as `center_loss`.
 
     Args:
         classes: number of identities.
-        center_weight: λ.
+        center_weight: λ to begin with; `factor` is the variable that holds it.
         center_rate: α; each training batch moves a center by α · sum(x - c) / (1 + count) over its own
             samples, as in the paper. 0 lets the optimizer move the centers by the gradient.
 
@@ -62,14 +69,14 @@ class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
         self, classes: int, center_weight: float = 0.5, center_rate: float = 0.0, **kwargs: Any
     ) -> None:
         # In float32 also under mixed precision: a center moves by less than half precision can hold.
-        super().__init__(**{"dtype": "float32", **kwargs})
+        super().__init__(center_weight, "center_loss", **kwargs)
         self.classes = classes
         self.center_weight = center_weight
         self.center_rate = center_rate
-        self.center_loss = keras.metrics.Mean(name="center_loss")
 
     def build(self, features_shape: tuple[int | None, ...], *_: object) -> None:
         """Make kernel (dim, classes), bias (classes,) and centers (classes, dim)."""
+        super().build(features_shape)
         dim = features_shape[-1]
         self.kernel = self.add_weight(shape=(dim, self.classes), initializer="glorot_uniform", name="kernel")
         self.bias = self.add_weight(shape=(self.classes,), initializer="zeros", name="bias")
@@ -83,9 +90,7 @@ class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
     def call(self, features: Any, labels: Any = None, training: bool | None = False) -> Any:
         """Return the logits; with labels, add the center loss."""
         if labels is not None:
-            distance = ops.mean(squared_distance(features, ops.take(self.centers, labels, axis=0)))
-            self.add_loss(self.center_weight * distance)
-            self.center_loss.update_state(distance)
+            self.add_mean(squared_distance(features, ops.take(self.centers, labels, axis=0)))
             if training and self.center_rate:
                 self.centers.assign(moved_centers(self.centers, features, labels, self.center_rate))
         return ops.matmul(features, self.kernel) + self.bias
@@ -104,6 +109,11 @@ class DenseWithCenterLoss(layers.Layer):  # type: ignore[misc]
             "center_weight": self.center_weight,
             "center_rate": self.center_rate,
         }
+
+
+def weight_of(config: TrainConfig) -> float:
+    """Give λ; that of `Schedule` if neither the user nor the trunk has one."""
+    return Schedule.center_weight if config.center_weight is None else config.center_weight
 
 
 def squared_distance(features: Any, centers: Any) -> Any:

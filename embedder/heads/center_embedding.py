@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from embedder.config import TrainConfig
 from embedder.heads import Head, Stem
-from embedder.heads.center import moved_centers, squared_distance
-from embedder.heads.softmax import nearest_mean_classifier
+from embedder.heads.center import moved_centers, squared_distance, weight_of
+from embedder.heads.softmax import hold, nearest_mean_classifier, predictor
+from embedder.layers.numbers import number
+from embedder.losses import find_loss
 
 
 def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     """Build two outputs, the logits and |x - c_y|^2, so that the log shows both losses apart."""
-    classifier = layers.Dense(classes, name="softmax")
+    loss = find_loss(config)
+    parameters = {**loss.parameters, "center_weight": number(weight_of(config), "center_weight")}
+    features = hold(parameters, stem.features)
+    classifier = layers.Dense(classes, dtype="float32", name=loss.name)
     distance = CenterDistance(classes, config.center_rate, name="center")
 
     def start_from(means: NDArray[np.float32]) -> None:
@@ -27,18 +32,17 @@ def build(config: TrainConfig, stem: Stem, classes: int) -> Head:
     return Head(
         model=keras.Model(
             dict(stem.inputs),
-            {"softmax": classifier(stem.features), "center": distance(stem.features, stem.label)},
+            {loss.name: classifier(features), "center": distance(features, stem.label)},
         ),
         compile={
-            "loss": {
-                "softmax": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                "center": mean_distance,
-            },
-            "loss_weights": {"softmax": 1.0, "center": config.center_weight},
-            "metrics": {"softmax": keras.metrics.SparseCategoricalAccuracy(name="accuracy")},
+            "loss": {loss.name: loss.function, "center": mean_distance},
+            "loss_weights": {loss.name: 1.0, "center": parameters["center_weight"]},
+            "metrics": {loss.name: keras.metrics.SparseCategoricalAccuracy(name="accuracy")},
         },
-        targets=lambda labels: {"softmax": labels, "center": np.zeros(len(labels), np.float32)},
+        targets=lambda labels: {loss.name: labels, "center": np.zeros(len(labels), np.float32)},
         start_from=start_from,
+        parameters=parameters,
+        parts={"predict": predictor(stem, classifier)},
     )
 
 

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
-from embedder.errors import DivergedError
+from embedder.errors import DivergedError, MissingPackageError
 from embedder.progress import Progress
 
 T = TypeVar("T")
 
-PARTS = {"loss": "loss", "softmax_loss": "softmax", "center_loss": "center"}
-ADVICE = "try --learning-rate ten times smaller, or a smaller --center-weight"
+_PART = "_loss"
+_ADDED = ("center_loss", "rehearsal_loss", "penalty_loss")  # to what the head is about
+ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller --center-weight"
 _DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
-
-
-@keras.saving.register_keras_serializable(package="embedder")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Learning rate that rises linearly from zero over the first batches, then stays.
-
-    Args:
-        learning_rate: the rate after the warm-up.
-        batches: length of the warm-up; 0 starts at the full rate.
-    """
-
-    def __init__(self, learning_rate: float, batches: int) -> None:
-        self.learning_rate = learning_rate
-        self.batches = batches
-
-    def __call__(self, step: Any) -> Any:
-        """Give the rate of batch `step`, counted from 0."""
-        share = (ops.cast(step, "float32") + 1) / max(1, self.batches)
-        return self.learning_rate * ops.minimum(1.0, share)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same schedule."""
-        return {"learning_rate": self.learning_rate, "batches": self.batches}
 
 
 class ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
@@ -87,11 +66,11 @@ class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
             DivergedError: with what to change.
         """
         logs = logs or {}
-        for name, label in PARTS.items():
-            value = logs.get(name, 0.0)
+        for name, value in plain_logs(logs).items():
             if not math.isfinite(value):
+                what = name.replace("_", " ")
                 raise DivergedError(
-                    f"training diverged: the {label} loss is {value} after batch {batch + 1}; {ADVICE}"
+                    f"training diverged: the {what} is {value} after batch {batch + 1}; {ADVICE}"
                 )
         center = logs.get("center_loss")
         if center is None:
@@ -119,7 +98,7 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
     """Keeps the weights of the best epoch by anything computed outside the graph.
 
     Args:
-        trunk: whose weights are kept.
+        weights: gives those that are kept.
         measure: called before training and after each epoch.
         better: (now, all earlier epochs, the best of them) -> whether now is better.
 
@@ -131,15 +110,15 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
 
     def __init__(
         self,
-        trunk: keras.Model,
+        weights: Callable[[], Sequence[NDArray[Any]]],
         measure: Callable[[], T],
         better: Callable[[T, Sequence[T], T], bool],
     ) -> None:
         super().__init__()
-        self._trunk, self._measure, self._better = trunk, measure, better
+        self._weights, self._measure, self._better = weights, measure, better
         self.scores: list[T] = []
         self.best_epoch = 0
-        self.weights: list[NDArray[Any]] = trunk.get_weights()
+        self.weights = list(weights())
 
     def measure_first(self) -> None:
         """Measure the trunk as it is before training."""
@@ -149,7 +128,7 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
         """Measure, and keep the weights if they are the best so far."""
         now, earlier = self._measure(), self.scores[1:]
         if not earlier or self._better(now, earlier, self.scores[self.best_epoch]):
-            weights = self._trunk.get_weights()
+            weights = list(self._weights())
             self.best_epoch, self.weights = epoch + 1, weights  # together, should Ctrl-C come now
         self.scores.append(now)
 
@@ -166,14 +145,85 @@ class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._act(epoch + 1, {name: float(value) for name, value in (logs or {}).items()})
 
 
+class MoveParameter(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets a number of the loss at the beginning of each epoch, as λ of center loss or ε of softening.
+
+    Args:
+        name: under which the log shows it.
+        variable: what is set; the graph reads it, so nothing is compiled anew.
+        value: epoch, from 0 -> value.
+    """
+
+    def __init__(self, name: str, variable: keras.Variable, value: Callable[[int], float]) -> None:
+        super().__init__()
+        self._name, self._variable, self._value = name, variable, value
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Set it."""
+        self._variable.assign(self._value(epoch))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Log it."""
+        if logs is not None:
+            logs[self._name] = float(self._value(epoch))
+
+
+def ramp(target: float, epochs: int) -> Callable[[int], float]:
+    """Rise from 0 by equal steps: epoch, from 0 -> value; `target` from epoch `epochs` on."""
+    return lambda epoch: target * min(1.0, epoch / epochs) if epochs else target
+
+
+class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run after `patience` epochs that were no better than the best one.
+
+    Args:
+        keep: knows which epoch is the best; it must come before this callback.
+        patience: epochs.
+    """
+
+    def __init__(self, keep: KeepBest[Any], patience: int) -> None:
+        super().__init__()
+        self._keep, self._patience = keep, patience
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Stop if it has been long enough."""
+        if epoch + 1 - self._keep.best_epoch >= self._patience:
+            self.model.stop_training = True
+
+
+def tensorboard_log(folder: str | Path) -> keras.callbacks.Callback:
+    """Make the callback of Keras that writes what TensorBoard shows.
+
+    Raises:
+        MissingPackageError: TensorBoard is not installed.
+    """
+    if not importlib.util.find_spec("tensorboard"):
+        raise MissingPackageError(
+            "--tensorboard: expected the package tensorboard, which is not installed; "
+            "pip install 'embedder-enroll[tensorboard]'"
+        )
+    return keras.callbacks.TensorBoard(folder, write_graph=False)
+
+
 def plain_logs(logs: Mapping[str, float]) -> dict[str, float]:
-    """Give the parts of a log under the same names for every head."""
-    names = {**{name: name for name in PARTS}, "accuracy": "accuracy", "softmax_accuracy": "accuracy"}
-    return {names[name]: float(value) for name, value in logs.items() if name in names}
+    """Give the log under the same names for every head, the total first, then its parts.
+
+    A model with several outputs puts their names before `accuracy`.
+    """
+    parts = sorted((name for name in logs if name.endswith(_PART)), key=lambda name: name in _ADDED)
+    plain = {name: float(logs[name]) for name in ["loss", *parts] if name in logs}
+    rest = {
+        "accuracy" if name.endswith("_accuracy") else name: float(value)
+        for name, value in logs.items()
+        if name not in plain
+    }
+    return {**plain, **rest}
 
 
 def describe(logs: Mapping[str, float]) -> str:
     """Put a log into a line: `loss 1.27  softmax 1.08  center 0.37  accuracy 0.91`."""
-    values = plain_logs(logs)
-    parts = [f"{label} {values[name]:.3f}" for name, label in PARTS.items() if name in values]
-    return "  ".join([*parts, f"accuracy {values.get('accuracy', np.nan):.3f}"])
+    return "  ".join(f"{_label(name)} {value:.3f}" for name, value in plain_logs(logs).items())
+
+
+def _label(name: str) -> str:
+    return name.removesuffix(_PART).replace("_", " ")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +45,3 @@ def check_agreement(trained: NDArray[np.float32], compiled: NDArray[np.float32])
             f"the compiled network differs from the trained one by {difference:.2g} (rounding is at "
             f"most {AGREEMENT:g}); this is a bug of the converter, please report it with the trunk's name"
         )
-
-
-def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
-    some = 256  # pictures turned to floating point at a time: 70 MB at 150 pixels
-    parts: list[Any] = [
-        trunk.predict(chips[start : start + some].astype(np.float32), batch_size=32, verbose=0)
-        for start in range(0, len(chips), some)
-    ]
-    features: NDArray[np.float32] = np.concatenate(parts)
-    return features

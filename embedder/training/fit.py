@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from embedder.config import TrainConfig
-from embedder.errors import DivergedError, ModelError
-from embedder.extractor import unit_vectors
 from embedder.heads import build_head
 from embedder.progress import Progress
 from embedder.training.batches import Batches
 from embedder.training.callbacks import (
-    ADVICE,
     AfterEpoch,
     KeepBest,
+    MoveParameter,
     ShowProgress,
     StopDivergence,
-    WarmUp,
+    StopEarly,
     describe,
     plain_logs,
+    ramp,
 )
 from embedder.training.checkpoint import Checkpoints
-from embedder.training.compile import features_of
-from embedder.training.held_out import Score, is_better, score
+from embedder.training.features import Weights, blended, weights_of
+from embedder.training.held_out import Score, is_better
+from embedder.training.material import HeldOut, prepare
+from embedder.training.optimizer import build_optimizer, freeze
 from embedder.training.photos import Photos, Split
+from embedder.training.sampling import Sampler, default_sampling, say_few_photos
 from embedder.training.state import State
 from embedder.training.stem import build_stem
 
@@ -54,14 +56,6 @@ class Outcome:
     interrupted: bool = False
 
 
-def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
-    """Unit vectors (n, dim) of chips, as the extractor will give them."""
-    features = features_of(trunk, chips)
-    if mirror:
-        features = np.concatenate([features, features_of(trunk, chips[:, :, ::-1])])
-    return unit_vectors(features, mirror)
-
-
 def fit_trunk(
     trunk: keras.Model,
     photos: Photos,
@@ -71,6 +65,7 @@ def fit_trunk(
     checkpoints: Checkpoints,
     resume: bool,
     progress: Progress,
+    extra: Sequence[keras.callbacks.Callback] = (),
 ) -> Outcome:
     """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
 
@@ -87,42 +82,44 @@ def fit_trunk(
         checkpoints: where the run leaves its state after each epoch.
         resume: go on from there.
         progress: hears of every batch.
+        extra: callbacks of Keras that listen too.
 
     Raises:
         DivergedError: the losses left the numbers.
-        UsageError: nothing to resume.
+        UsageError: nothing to resume, or options contradict each other.
     """
-    assert config.epochs is not None
-    assert config.learning_rate is not None
-    held_labels = photos.labels[split.held_out]
-    held_chips = photos.chips[split.held_out]
-
-    def measure() -> Score:
-        try:
-            vectors = embed_chips(trunk, held_chips, config.mirror)
-        except ModelError as error:
-            raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
-        return score(vectors, held_labels, config.target_fpir)
-
-    people, classes = np.unique(photos.labels[split.train], return_inverse=True)
-    labels = classes.astype(np.int32)
-    chips = photos.chips[split.train]
-    head = build_head(config, build_stem(config, trunk), len(people))
+    held_out = HeldOut(photos, split, config)
+    material = prepare(trunk, photos, split, config, pretrained)
+    sampling = config.sampling or default_sampling(config.head)
+    sampler = Sampler(material.labels, config.batch_size, config.seed, sampling, config.photos_per_person)
+    if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
+        progress.say(few)
+    freeze(trunk, config.freeze)
+    head = build_head(config, build_stem(config, trunk), material.people)
+    epochs_from = partial(Batches, material.views, material.labels, head.targets, sampler, config.seed)
     head.model.compile(
-        optimizer=keras.optimizers.Adam(WarmUp(config.learning_rate, config.warmup)),
+        optimizer=build_optimizer(config, trunk, len(epochs_from())),
         jit_compile=False,  # on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s
         **head.compile,
     )
     head.model.optimizer.build(head.model.trainable_variables)
 
     untrained = trunk.get_weights()
-    keep = KeepBest(trunk, measure, is_better) if len(held_labels) else None
+
+    def now() -> Weights:
+        return blended(untrained, trunk.get_weights(), config.blend)
+
+    def measure() -> Score:
+        with weights_of(trunk, now()):
+            return held_out.score(trunk)
+
+    keep = KeepBest(now, measure, is_better) if len(held_out) else None
     state = State(head, keep)
     if resume:
         state.restore(checkpoints)
     else:
-        if pretrained and head.start_from:
-            head.start_from(_class_means(trunk, chips, labels))
+        if material.means is not None and head.start_from:
+            head.start_from(material.means)
         if keep:
             keep.measure_first()
             progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
@@ -131,14 +128,22 @@ def fit_trunk(
 
     def after_epoch(epoch: int, logs: dict[str, float]) -> None:
         state.history.append(plain_logs(logs))
-        held_out = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
-        progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{held_out}")
+        told = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
+        progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{told}")
         state.save(checkpoints)
         nonlocal saved
         saved = True
 
-    batches = Batches(chips, labels, head.targets, config.batch_size, config.seed, len(state.history))
+    batches = epochs_from(len(state.history))
     show = ShowProgress(progress, config.epochs, len(batches))
+    keeping = [keep] if keep else []
+    if keep and config.patience:
+        keeping.append(StopEarly(keep, config.patience))
+    moving = [
+        MoveParameter(name, variable, ramp(float(variable), config.ramp))
+        for name, variable in head.parameters.items()
+        if config.ramp
+    ]
     interrupted = False
     try:
         head.model.fit(
@@ -147,7 +152,7 @@ def fit_trunk(
             initial_epoch=len(state.history),
             shuffle=False,  # the batches have their own order
             verbose=0,
-            callbacks=[show, StopDivergence(), *([keep] if keep else []), AfterEpoch(after_epoch)],
+            callbacks=[show, StopDivergence(), *moving, *keeping, *extra, AfterEpoch(after_epoch)],
         )
     except KeyboardInterrupt:
         if not saved:
@@ -162,16 +167,10 @@ def fit_trunk(
         kept = keep.best_epoch if helped or config.keep_trained else 0
         trunk.set_weights(keep.weights if kept else untrained)
         return Outcome(keep.scores, keep.best_epoch, kept, helped, state.history, interrupted)
+    trunk.set_weights(now())
     last = len(state.history)
     return Outcome([], last, last, False, state.history, interrupted)
 
 
 def _in_words(now: Score, fpir: float) -> str:
     return f"TPIR {now.tpir:.3f} at FPIR {fpir:g}, rank-1 {now.rank1:.3f}"
-
-
-def _class_means(
-    trunk: keras.Model, chips: NDArray[np.uint8], labels: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    features = features_of(trunk, chips)
-    return np.stack([features[labels == label].mean(axis=0) for label in range(labels.max() + 1)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.bundle import Threshold
-from embedder.metrics import leave_one_out, nearest_own_and_other, squared_distances
+from embedder.metrics import Searches, blocks_of_rows, nearest_own_and_other, squared_distances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +45,20 @@ class Score:
 
 def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float) -> Score:
     """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
-    searches = leave_one_out(vectors, labels)
-    own, other = (
-        np.log(np.maximum(distances, _NO_DISTANCE)) for distances in nearest_own_and_other(vectors, labels)
-    )
+    nearest = nearest_own_and_other(vectors, labels)
+    searches = Searches.of_nearest(*nearest)
+    own, other = (np.log(np.maximum(distances, _NO_DISTANCE)) for distances in nearest)
     separation = float((other - own).mean())
     return Score(searches.tpir(target_fpir), searches.rank1, separation, len(searches.correct))
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Give the mean of scores of the same people; as many searches as one of them has stand behind it."""
+    tpir, rank1, separation = (
+        sum(getattr(entry, name) for entry in scores) / len(scores)
+        for name in ("tpir", "rank1", "separation")
+    )
+    return Score(tpir, rank1, separation, scores[0].searches)
 
 
 def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
@@ -95,12 +103,19 @@ def first_threshold(
     people, inverse = np.unique(labels, return_inverse=True)
     if len(people) < 2:
         return None
-    squared = squared_distances(vectors, vectors)
-    nearest = np.stack([squared[:, labels == person].min(axis=1) for person in people], axis=1)
-    strangers = np.arange(len(people)) != inverse[:, None]
-    logarithms = np.log(np.maximum(np.sqrt(nearest[strangers]), _NO_DISTANCE))
+    by_person = np.argsort(inverse, kind="stable")
+    vectors, inverse = vectors[by_person], inverse[by_person]
+    first = np.searchsorted(inverse, np.arange(len(people)))
+    total = squares = 0.0
+    for rows in blocks_of_rows(len(labels)):
+        nearest = np.minimum.reduceat(squared_distances(vectors[rows], vectors), first, axis=1)
+        strangers = np.arange(len(people)) != inverse[rows, None]
+        logarithms = np.log(np.maximum(np.sqrt(nearest[strangers]), _NO_DISTANCE))
+        total, squares = total + logarithms.sum(), squares + (logarithms**2).sum()
+    mean = total / (len(labels) * (len(people) - 1))
+    deviation = math.sqrt(max(0.0, squares / (len(labels) * (len(people) - 1)) - mean**2))
     quantile = NormalDist().inv_cdf(1 - (1 - target_fpir) ** (1 / gallery))
-    distance = float(np.exp(logarithms.mean() + quantile * logarithms.std()))
+    distance = math.exp(mean + quantile * deviation)
     return Threshold(
         distance=min(distance, 2.0),
         target_fpir=target_fpir,

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.errors import FolderError, ImageError
-from embedder.faces.crops import NO_FACE, Cropper, crowd_note, in_short, principal
+from embedder.errors import FolderError
+from embedder.faces.crops import Cropper, crowd_note, in_short
 from embedder.folders import LabelledFolder, Rejected, Sample
-from embedder.images import decode_image, read_image_file
 from embedder.preview import Tile, refused_tiles
+from embedder.training.chips import ChipFile, Chips
+from embedder.training.reading import read_chips
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from embedder.progress import Progress
+    from embedder.training.cache import ChipCache
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Photos:
     """Photos that can be trained on.
 
     Attributes:
-        chips: (n, size, size, 3) uint8 RGB.
+        chips: n pictures on disk, RGB.
+        clean: the same n as a trunk for faces likes them best, found and aligned; `chips` where that is all
+            the same, and the entry of `chips` where no face was found.
         labels: (n,) int32, index into `identities`.
         identities: names, sorted.
         paths: where each photo is.
@@ -38,7 +43,8 @@ class Photos:
         digest: SHA-256 of all photos and names, for resuming and for the record.
     """
 
-    chips: NDArray[np.uint8]
+    chips: Chips
+    clean: Chips
     labels: NDArray[np.int32]
     identities: tuple[str, ...]
     paths: tuple[Path, ...]
@@ -46,72 +52,116 @@ class Photos:
     crowded: dict[Path, int]
     digest: str
 
-    def tiles(self, root: Path) -> list[Tile]:
+    def tiles(self, root: Path) -> Iterator[Tile]:
         """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
-        used = [
-            Tile(self.identities[label], chip, path.name, in_short(crowd_note(self.crowded.get(path, 1))))
-            for chip, label, path in zip(self.chips, self.labels, self.paths, strict=True)
+        entries: list[tuple[str, str, int | Tile]] = [
+            (self.identities[label], path.name, row)
+            for row, (label, path) in enumerate(zip(self.labels, self.paths, strict=True))
         ]
-        return sorted(
-            used + refused_tiles(self.rejected, root), key=lambda tile: (tile.identity, tile.caption)
-        )
+        entries += [(tile.identity, tile.caption, tile) for tile in refused_tiles(self.rejected, root)]
+        for identity, caption, entry in sorted(entries, key=lambda entry: entry[:2]):
+            if isinstance(entry, Tile):
+                yield entry
+            else:
+                note = crowd_note(self.crowded.get(self.paths[entry], 1))
+                yield Tile(identity, self.chips.take([entry])[0], caption, in_short(note))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Read:
+    """A photo whose chip is in the file, without it."""
+
     sample: Sample
-    chip: NDArray[np.uint8]
+    row: int
     faces: int
-    content: bytes
+    digest: bytes
 
 
-def read_photos(folder: LabelledFolder, cropper: Cropper, progress: Progress) -> Photos:
-    """Decode every photo of a folder, so that nothing can break in the middle of an epoch.
+def read_photos(
+    folder: LabelledFolder, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+) -> Photos:
+    """Read every photo of a folder, so that nothing can break in the middle of an epoch.
 
-    People with fewer than two usable photos are rejected: there is no second photo to be near to.
+    Memory does not grow with the photos: chips go to disk one by one. People with fewer than two usable
+    photos are rejected: there is no second photo to be near to.
+
+    Args:
+        folder: what to read.
+        cropper: makes the chips; all are of one size.
+        progress: hears of each photo.
+        cache: of chips that `cropper` makes; photos in it are read but not decoded.
 
     Raises:
         FolderError: fewer than two people have two usable photos.
+        UsageError: there is no room for the chips.
     """
     rejected = list(folder.rejected)
     read: list[_Read] = []
-
-    def read_one(sample: Sample) -> _Read | Rejected:
-        try:
-            data = read_image_file(sample.path)
-            image = decode_image(data, sample.path)
-        except ImageError as error:
-            return Rejected(sample.path, error.reason)
-        crops = cropper.crops(image)
-        if not crops:
-            return Rejected(sample.path, f"{NO_FACE}; --crop whole takes pictures of other things")
-        chip = principal(crops, image.shape).chip
-        return _Read(sample, chip, len(crops), hashlib.sha256(data).digest())
-
-    with progress.bar("Reading photos", len(folder.samples)) as advance, ThreadPoolExecutor() as pool:
-        for outcome in pool.map(read_one, folder.samples):
-            advance()
-            if isinstance(outcome, Rejected):
-                rejected.append(outcome)
-            else:
-                read.append(outcome)
+    file: ChipFile | None = None
+    chips = read_chips(folder.samples, cropper, cache)
+    try:
+        with progress.bar("Reading photos", len(folder.samples)) as advance, closing(chips):
+            for sample, chip in zip(folder.samples, chips, strict=True):
+                advance()
+                if isinstance(chip, Rejected):
+                    rejected.append(chip)
+                    continue
+                if file is None:
+                    file = ChipFile(len(chip.pixels), len(folder.samples))
+                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest))
+    finally:
+        if cache:
+            cache.prune()
+    if cache and cache.trouble:
+        progress.say(cache.trouble)
 
     usable = _with_two_photos(read, folder, rejected)
+    assert file is not None
     identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
-    digest = hashlib.sha256()
+    whole = hashlib.sha256()
     for entry in usable:
         name = entry.sample.identity
-        digest.update(f"{len(name)} {name}".encode() + entry.content)
+        whole.update(f"{len(name)} {name}".encode() + entry.digest)
+    chips_used = file.chips([entry.row for entry in usable])
     return Photos(
-        chips=np.stack([entry.chip for entry in usable]),
+        chips=chips_used,
+        clean=chips_used,
         labels=np.array([index[entry.sample.identity] for entry in usable], np.int32),
         identities=identities,
         paths=tuple(entry.sample.path for entry in usable),
         rejected=tuple(rejected),
         crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
-        digest=digest.hexdigest(),
+        digest=whole.hexdigest(),
     )
+
+
+def with_clean_chips(
+    photos: Photos, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+) -> Photos:
+    """Give the same photos with their faces found and aligned as `clean`.
+
+    Args:
+        photos: whole pictures.
+        cropper: finds faces, at the size of the chips.
+        progress: hears of each photo.
+        cache: of chips that `cropper` makes.
+    """
+    samples = [
+        Sample(path, photos.identities[label])
+        for label, path in zip(photos.labels, photos.paths, strict=True)
+    ]
+    file = ChipFile(photos.chips.shape[1], len(samples))
+    chips = read_chips(samples, cropper, cache)
+    try:
+        with progress.bar("Looking for faces", len(samples)) as advance, closing(chips):
+            for row, chip in enumerate(chips):
+                file.append(photos.chips.take([row])[0] if isinstance(chip, Rejected) else chip.pixels)
+                advance()
+    finally:
+        if cache:
+            cache.prune()
+    return replace(photos, clean=file.chips())
 
 
 def _with_two_photos(read: list[_Read], folder: LabelledFolder, rejected: list[Rejected]) -> list[_Read]:

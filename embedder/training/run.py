@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from embedder.bundle import Manifest, save_bundle
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
-from embedder.faces.crops import load_cropper
-from embedder.folders import Rejected, scan_folder
-from embedder.heads import HEADS
+from embedder.faces.crops import Cropper, load_cropper
+from embedder.folders import LabelledFolder, Rejected, scan_folder
+from embedder.heads.combinations import check_combination
 from embedder.preview import save_preview
 from embedder.progress import Progress
-from embedder.training.photos import Photos, Split, read_photos, split_identities
+from embedder.training.cache import ChipCache, chip_recipe
+from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
+from embedder.training.record import CURVES, table, write_record
 from embedder.trunks import Trunk, find_trunk
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     preview: str | Path | None = None,
+    tensorboard: str | Path | None = None,
+    keep_chips: bool = True,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
@@ -63,6 +68,8 @@ def train(
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
         preview: a PNG file to write, before training, that shows the chips it will see.
+        tensorboard: a folder for logs that TensorBoard shows.
+        keep_chips: use the cache of chips that earlier runs made, and add to it.
 
     Raises:
         FolderError: the folder lacks people or photos.
@@ -75,9 +82,7 @@ def train(
     config, trunk_facts = _resolve(config or TrainConfig())
     if resume and not config.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
-    assert config.input_size is not None and config.crop is not None
-    cropper = load_cropper(config.crop, config.input_size, config.finding)
-    photos = read_photos(scan_folder(folder), cropper, progress)
+    photos = _read(scan_folder(folder), config, trunk_facts, keep_chips, progress)
     if preview is not None:
         save_preview(preview, photos.tiles(Path(folder)))
         progress.say(f"Wrote {preview}")
@@ -90,10 +95,15 @@ def train(
     import keras
 
     from embedder.training import fit
+    from embedder.training.callbacks import tensorboard_log
     from embedder.training.checkpoint import Checkpoints
+    from embedder.training.precision import in_float32, precision
 
+    extra = [tensorboard_log(tensorboard)] if tensorboard else []
     keras.utils.set_random_seed(config.seed)
-    trunk = trunk_facts.build(config.input_size, config.trunk_weights)
+    build = partial(trunk_facts.build, config.input_size, config.trunk_weights)
+    with precision(config.precision):
+        trunk = build()
     model = _made(model)
     checkpoints = Checkpoints(model, {**asdict(config), "photos": photos.digest, **_versions()})
     if checkpoints.exists() and not resume:
@@ -101,11 +111,16 @@ def train(
     outcome = fit.Outcome()
     try:
         if config.epochs:
-            outcome = fit.fit_trunk(
-                trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress
-            )
+            with precision(config.precision):
+                outcome = fit.fit_trunk(
+                    trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress, extra
+                )
+        trunk = in_float32(trunk, build)
         progress.say("Compiling the extractor")
         manifest = _save(model, trunk, photos, split, config, outcome)
+        rows = table(outcome.history, outcome.scores)
+        if not write_record(model, config, rows, config.target_fpir) and rows:
+            progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
         if not outcome.interrupted:
             checkpoints.drop()
     except OSError as error:
@@ -116,16 +131,30 @@ def train(
 def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
-    if config.head not in HEADS:
-        raise UsageError(f"--head: expected {', '.join(HEADS)}, got {config.head!r}")
-    schedule = trunk.schedule
+    check_combination(config)
     return replace(
-        config,
+        config.filled(trunk.schedule),
         input_size=config.input_size or trunk.input_size,
         crop=config.crop or trunk.crop,
-        learning_rate=schedule.learning_rate if config.learning_rate is None else config.learning_rate,
-        epochs=schedule.epochs if config.epochs is None else config.epochs,
     ), trunk
+
+
+def _read(
+    folder: LabelledFolder, config: TrainConfig, trunk: Trunk, keep_chips: bool, progress: Progress
+) -> Photos:
+    assert config.input_size is not None
+    assert config.crop is not None
+
+    def cropping(crop: str) -> tuple[Cropper, ChipCache | None]:
+        wanted = crop, config.input_size or 0, config.finding
+        return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
+
+    cropper, cache = cropping(config.crop)
+    photos = read_photos(folder, cropper, progress, cache)
+    if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
+        cropper, cache = cropping("face")
+        return with_clean_chips(photos, cropper, progress, cache)
+    return photos
 
 
 def _made(model: str | Path) -> Path:
@@ -160,7 +189,7 @@ def _save(
     from safetensors.numpy import save
 
     from embedder.training.compile import check_agreement, compile_trunk
-    from embedder.training.fit import embed_chips
+    from embedder.training.features import embed_chips
     from embedder.training.held_out import first_threshold
 
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
@@ -179,11 +208,11 @@ def _save(
         training=_record(photos, split, config, outcome),
     )
     compiled = Extractor(manifest, extractor)
-    some = photos.chips[:: len(photos.chips) // 64 + 1]
+    some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
     check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
     # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
     unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
-    vectors = compiled.embed(list(photos.chips[unseen]))
+    vectors = photos.chips.select(unseen).map(lambda block: compiled.embed(list(block)))
     threshold = first_threshold(
         vectors, photos.labels[unseen], config.target_fpir, gallery=len(photos.identities)
     )

@@ -10,8 +10,9 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embedder.config import FINE_TUNING, FROM_SCRATCH, Schedule
+from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
 from embedder.errors import UsageError
+from embedder.plugins import is_function, load_function
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +24,7 @@ class Trunk:
 
     Attributes:
         name: as given to `--trunk`.
-        module: the file that builds it.
+        module: what builds it, or FILE.py:FUNCTION of the user's own, called with the side of the input.
         input_size: side of its square input in pixels, unless chosen otherwise.
         pretrained: whether its weights already tell identities apart.
         schedule: learning rate and epochs that suit it.
@@ -48,16 +49,37 @@ class Trunk:
             UsageError: the trunk cannot be built at this size, or takes no file of weights.
             MissingPackageError: the weights are not there.
         """
-        model: keras.Model = importlib.import_module(self.module).build(
-            self.name, input_size or self.input_size, weights
-        )
+        size = input_size or self.input_size
+        if is_function(self.module):
+            return _users_own(self.module, size, weights)
+        model: keras.Model = importlib.import_module(self.module).build(self.name, size, weights)
         return model
+
+
+def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
+    if weights is not None:
+        raise UsageError(f"--trunk-weights: {function} brings its own weights; use it with imagenet:<name>")
+    build = load_function(function, "--trunk")
+    try:
+        model = build(size)
+    except Exception as error:  # whatever a function of the user's own may raise
+        raise UsageError(f"--trunk: {function} raised {type(error).__name__}: {error}") from error
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if shapes[0] != (None, size, size, 3) or not (isinstance(shapes[1], tuple) and len(shapes[1]) == 2):
+        raise UsageError(
+            f"--trunk: expected {function} to return a keras.Model from (batch, {size}, {size}, 3) to "
+            f"(batch, dim), got {type(model).__name__} from {shapes[0]} to {shapes[1]}"
+        )
+    import keras
+
+    image = keras.Input((size, size, 3), name="image")
+    return keras.Model(image, model(image))
 
 
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FINE_TUNING, "face"),
+        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face"),
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
@@ -72,6 +94,10 @@ def find_trunk(name: str) -> Trunk:
     """
     if name in _TRUNKS:
         return _TRUNKS[name]
+    if is_function(name):
+        return Trunk(name, name, 64, False, FROM_SCRATCH, "whole")
     if name.startswith(IMAGENET) and len(name) > len(IMAGENET):
         return Trunk(name, "embedder.trunks.imagenet", 224, True, FINE_TUNING, "whole")
-    raise UsageError(f"--trunk: expected {', '.join(_TRUNKS)} or {IMAGENET}<name>, got {name!r}")
+    raise UsageError(
+        f"--trunk: expected {', '.join(_TRUNKS)}, {IMAGENET}<name> or FILE.py:FUNCTION, got {name!r}"
+    )

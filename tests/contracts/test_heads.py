@@ -1,6 +1,11 @@
-"""What every head promises, and the two forms of center loss against each other and a slow oracle."""
+"""What every head promises; what is checked of each case on every back end stands in `cases`."""
 
 from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,184 +14,262 @@ from keras import layers
 
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
-from embedder.heads import HEADS, Head, build_head
+from embedder.heads import HEADS, Head
+from embedder.heads.arcface import ArcFace
 from embedder.heads.center import DenseWithCenterLoss, moved_centers
 from embedder.heads.center_embedding import CenterDistance
-from embedder.heads.softmax import nearest_mean_classifier
+from embedder.heads.cosface import CosFace
+from embedder.heads.softmax import LossMean, nearest_mean_classifier
+from embedder.layers.numbers import HoldNumbers
+from embedder.layers.penalty import ActivityPenalty
+from embedder.layers.split import SplitHalves
+from embedder.losses.by_name import ClasswiseLoss
+from embedder.losses.f_beta import SoftFBeta
+from embedder.losses.softened import SoftenedCrossentropy
 from embedder.training.stem import build_stem
+from tests.contracts import cases, oracles
+from tests.contracts.cases import (
+    BATCH,
+    CASES,
+    CLASSES,
+    DIM,
+    Case,
+    batch,
+    build,
+    draw_weights,
+    first_of,
+    name_of,
+    step,
+    weights_of,
+)
 
-CLASSES, DIM, BATCH = 3, 5, 8
-WEIGHT = 0.7
 CENTER_HEADS = ["center", "center-embedding"]
+METRIC_HEADS = {"triplet", "triplet-cosine", "quadruplet", "contrastive"}  # in test_metric_heads
+
+EACH_HEAD = first_of("head")
+MOVED = [c for c in CASES if c.options["head"] in CENTER_HEADS or c.options.get("loss") == "softened"]
 
 
-def features_trunk() -> keras.Model:
-    image = keras.Input((DIM,), name="image")
-    return keras.Model(image, layers.Identity()(image))
+def quick(some: list[Case], every: list[Case] = CASES) -> list[object]:
+    """Every case, those that are not among `some` when there is time."""
+    return [case if case in some else pytest.param(case, marks=pytest.mark.slow) for case in every]
 
 
-def batch(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(BATCH, DIM)).astype("float32"), rng.integers(0, CLASSES, BATCH).astype("int32")
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    """Forget the networks of a test; kept, they make each following one slower."""
+    yield
+    keras.utils.clear_session()
 
 
-def build(name: str, trunk: keras.Model, rate: float = 0.0) -> Head:
-    config = TrainConfig(head=name, center_weight=WEIGHT, center_rate=rate)
-    return build_head(config, build_stem(config, trunk), CLASSES)
+def test_every_head_has_a_case():
+    assert {case.options["head"] for case in CASES} == set(HEADS) - METRIC_HEADS
 
 
-def compiled(name: str, rate: float = 0.0, optimizer: object = "sgd") -> Head:
-    head = build(name, features_trunk(), rate)
-    head.model.compile(optimizer=optimizer, jit_compile=False, **head.compile)
-    return head
+@pytest.mark.parametrize("case", quick(first_of("head", "loss", "center_rate", "margin")), ids=str)
+def test_loss_and_gradients_are_those_of_the_oracle(case: Case):
+    cases.check_oracle(case)
 
 
-def set_weights(head: Head, W: np.ndarray, b: np.ndarray, C: np.ndarray) -> None:
-    for variable in head.model.variables:
-        value = {"kernel": W, "bias": b, "centers": C, "embeddings": C}[variable.path.split("/")[-1]]
-        variable.assign(value)
+@pytest.mark.parametrize("case", quick(EACH_HEAD, first_of("head", "loss")), ids=str)
+def test_training_lowers_the_loss(case: Case):
+    cases.check_training(case)
 
 
-def get_weights(head: Head) -> dict[str, np.ndarray]:
-    names = {"embeddings": "centers"}
-    return {
-        names.get(v.path.split("/")[-1], v.path.split("/")[-1]): keras.ops.convert_to_numpy(v)
-        for v in head.model.variables
-    }
+@pytest.mark.parametrize("case", quick(first_of("head", "loss"), MOVED), ids=str)
+def test_numbers_of_the_loss_move_without_compiling_again(case: Case):
+    cases.check_moved(case)
 
 
-def oracle(x, y, W, b, C, weight):
-    """Loss, its parts, and gradients of W, b and C, one sample at a time in double precision."""
-    x, W, b, C = (np.asarray(a, float) for a in (x, W, b, C))
-    softmax = center = 0.0
-    dW, db, dC = np.zeros_like(W), np.zeros_like(b), np.zeros_like(C)
-    for i in range(len(x)):
-        logits = [sum(x[i, d] * W[d, k] for d in range(DIM)) + b[k] for k in range(CLASSES)]
-        total = sum(np.exp(value) for value in logits)
-        p = [np.exp(value) / total for value in logits]
-        softmax -= np.log(p[y[i]]) / len(x)
-        center += sum((x[i, d] - C[y[i], d]) ** 2 for d in range(DIM)) / len(x)
-        for k in range(CLASSES):
-            error = (p[k] - (k == y[i])) / len(x)
-            db[k] += error
-            dW[:, k] += error * x[i]
-        dC[y[i]] -= 2 * weight * (x[i] - C[y[i]]) / len(x)
-    return softmax + weight * center, softmax, center, {"kernel": dW, "bias": db, "centers": dC}
+@pytest.mark.parametrize("case", quick(EACH_HEAD[1:4], EACH_HEAD), ids=str)
+def test_compiled_by_xla_it_computes_the_same(case: Case):
+    head = build(case.config, jit=True)
+    x, y = case.batch(0)
+    weights = draw_weights(head)
+    cases.check_log(step(head, x, y), cases.expected(case, x, y, weights, case.config))
 
 
-def random_weights(seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return tuple(rng.normal(size=s).astype("float32") for s in ((DIM, CLASSES), (CLASSES,), (CLASSES, DIM)))
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+def test_on_jax_it_computes_the_same():
+    root = Path(__file__).parents[2]
+    code = [sys.executable, "-m", "tests.contracts.on_jax"]
+    done = subprocess.run(code, cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(map(str, EACH_HEAD)) <= set(done.stdout.splitlines())
 
 
-@pytest.mark.parametrize("name", CENTER_HEADS)
-def test_loss_and_gradients_are_those_of_the_oracle(name: str):
+@pytest.fixture
+def half_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("case", EACH_HEAD, ids=str)
+def test_mixed_precision_stays_near(case: Case, half_precision: None):
+    head = build(case.config)
+    x, y = case.batch(0)
+    before = draw_weights(head)
+    log = step(head, x, y)
+    cases.check_log(log, cases.expected(case, x, y, before, case.config), rel=5e-3)
+    assert {keras.backend.standardize_dtype(v.dtype) for v in head.model.weights} == {"float32"}
+    after = weights_of(head)
+    for v in head.model.trainable_weights:
+        step_taken = before[name_of(v)] - after[name_of(v)]
+        assert np.isfinite(step_taken).all()
+        assert step_taken.any()
+
+
+@pytest.mark.parametrize("head", CENTER_HEADS)
+def test_centers_keep_single_precision_under_mixed_precision(head: str, half_precision: None):
     x, y = batch()
-    W, b, C = random_weights()
-    head = compiled(name, optimizer=keras.optimizers.SGD(1.0))  # a step of SGD(1) is the gradient itself
-    set_weights(head, W, b, C)
-    logs = head.model.train_on_batch({"image": x, "label": y}, head.targets(y), return_dict=True)
-    loss, softmax, center, gradients = oracle(x, y, W, b, C, WEIGHT)
-    assert logs["loss"] == pytest.approx(loss, rel=1e-5)
-    assert logs["softmax_loss"] == pytest.approx(softmax, rel=1e-5)
-    assert logs["center_loss"] == pytest.approx(center, rel=1e-5)
-    after = get_weights(head)
-    for part, before in (("kernel", W), ("bias", b), ("centers", C)):
-        np.testing.assert_allclose(before - after[part], gradients[part], atol=1e-5)
+    y[:] = [0, 0, 0, 0, 0, 1, 1, 0]  # class 2 is absent
+    built = build(TrainConfig(head=head, center_rate=0.5))
+    before = draw_weights(built)["centers"]
+    step(built, x, y)
+    after = weights_of(built)["centers"]
+    np.testing.assert_array_equal(after[2], before[2])
+    np.testing.assert_allclose(after, oracles.moved_centers(x, y, before, 0.5), atol=2e-3)
+
+
+@pytest.mark.parametrize("case", quick(EACH_HEAD[:4], first_of("head", "loss", "activity_penalty")), ids=str)
+def test_training_model_survives_a_file(case: Case, tmp_path: Path):
+    head = build(case.config)
+    draw_weights(head)
+    x, y = case.batch(0)
+    head.model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    a, b = (
+        model.test_on_batch({"image": x, "label": y}, head.targets(y), return_dict=True)
+        for model in (head.model, copy)
+    )
+    assert a == pytest.approx(b)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        DenseWithCenterLoss(4, 0.3, 0.25, name="head"),
+        CenterDistance(4, 0.25, name="head"),
+        ArcFace(4, 8.0, 0.3, 2, name="head"),
+        CosFace(4, 8.0, 0.3, name="head"),
+        ActivityPenalty(0.2, name="penalty"),
+        HoldNumbers({"softening": 0.2}, name="numbers"),
+        SplitHalves(name="halves"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_survive_serialization(layer: layers.Layer):
+    x, y = batch()
+    inputs = (x, y) if layer.name == "head" else (np.pad(x, ((0, 0), (0, 1))),)
+    layer(*inputs)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert copy.get_config() == layer.get_config()
+    copy(*inputs)
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(copy(*inputs), layer(*inputs))
+    out = copy(*inputs)
+    shapes = tuple(map(tuple, (part.shape for part in out))) if isinstance(out, tuple) else tuple(out.shape)
+    assert copy.compute_output_shape(*[array.shape for array in inputs]) == shapes
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SoftenedCrossentropy(0.25),
+        SoftFBeta(2.0),
+        ClasswiseLoss(keras.losses.Poisson(reduction=None)),
+        LossMean(SoftenedCrossentropy(0.25), name="softened_loss"),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_losses_survive_serialization(loss: keras.losses.Loss):
+    x, y = batch()
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert copy.get_config() == loss.get_config()
+    assert float(copy(y, x[:, :CLASSES])) == float(loss(y, x[:, :CLASSES]))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])
 def test_both_forms_take_the_same_steps(rate: float):
-    weights = random_weights()
     ended = []
     for name in CENTER_HEADS:
-        head = compiled(name, rate, keras.optimizers.SGD(0.1))
-        set_weights(head, *weights)
-        for step in range(5):
-            x, y = batch(step)
-            logs = head.model.train_on_batch({"image": x, "label": y}, head.targets(y), return_dict=True)
-        ended.append((logs["loss"], get_weights(head)))
+        config = TrainConfig(head=name, center_weight=0.7, center_rate=rate)
+        head = build(config, keras.optimizers.SGD(0.1))
+        before = draw_weights(head)
+        for number in range(5):
+            x, y = batch(number)
+            head.model.reset_metrics()
+            log = step(head, x, y)
+        ended.append((log["loss"], weights_of(head)))
     assert ended[0][0] == pytest.approx(ended[1][0], rel=1e-5)
-    for part, value in ended[0][1].items():
-        np.testing.assert_allclose(value, ended[1][1][part], atol=1e-5)
-        assert not np.allclose(value, dict(zip(("kernel", "bias", "centers"), weights, strict=True))[part])
-
-
-def test_gradient_reaches_the_trunk():
-    x, y = batch()
-    moved = []
-    for name in HEADS:
-        image, dense = keras.Input((DIM,), name="image"), layers.Dense(DIM, use_bias=False)
-        trunk = keras.Model(image, dense(image))
-        dense.set_weights([np.eye(DIM, dtype="float32")])
-        head = build(name, trunk)
-        head.model.compile(optimizer=keras.optimizers.SGD(1.0), jit_compile=False, **head.compile)
-        W, b, C = random_weights()
-        for variable in head.model.variables:
-            if (
-                value := {"bias": b, "centers": C, "embeddings": C}.get(variable.path.split("/")[-1])
-            ) is not None:
-                variable.assign(value)
-            elif variable.shape == (DIM, CLASSES):
-                variable.assign(W)
-        head.model.train_on_batch({"image": x, "label": y}, head.targets(y))
-        moved.append(np.eye(DIM) - dense.get_weights()[0])
-    by_name = dict(zip(HEADS, moved, strict=True))
-    np.testing.assert_allclose(by_name["center"], by_name["center-embedding"], atol=1e-5)
-    # Center loss adds 2 λ/B · xᵀ(x - c) to what softmax alone does.
-    _, _, C = random_weights()
-    extra = 2 * WEIGHT / BATCH * x.T @ (x - C[y])
-    np.testing.assert_allclose(by_name["center"] - by_name["softmax"], extra, atol=1e-4)
+    for part in ("kernel", "bias", "centers", "offset"):
+        np.testing.assert_allclose(ended[0][1][part], ended[1][1][part], atol=1e-5)
+        assert not np.allclose(ended[0][1][part], before[part])
 
 
 def test_alpha_moves_centers_as_the_paper_says():
     x, y = batch()
     y[:] = [0, 0, 0, 0, 0, 1, 1, 0]  # class 2 is absent and must not move
-    _, _, C = random_weights()
-    expected = C.astype(float)
-    for j in range(CLASSES):
-        own = x[y == j].astype(float)
-        expected[j] -= 0.5 * sum((C[j] - row for row in own), np.zeros(DIM)) / (1 + len(own))
-    np.testing.assert_allclose(moved_centers(keras.ops.array(C), x, y, 0.5), expected, atol=1e-6)
-    np.testing.assert_array_equal(expected[2], C[2])
+    centers = np.random.default_rng(1).normal(size=(CLASSES, DIM)).astype("float32")
+    expected = oracles.moved_centers(x, y, centers, 0.5)
+    np.testing.assert_allclose(moved_centers(keras.ops.array(centers), x, y, 0.5), expected, atol=1e-6)
+    np.testing.assert_array_equal(expected[2], centers[2])
 
 
 @pytest.mark.parametrize("name", CENTER_HEADS)
-def test_alpha_takes_the_centers_from_the_optimizer(name: str):
+def test_centers_stay_where_they_are_in_evaluation(name: str):
+    head = build(TrainConfig(head=name, center_rate=0.5))
+    before = draw_weights(head)["centers"]
     x, y = batch()
-    W, b, C = random_weights()
-    head = compiled(name, rate=0.5, optimizer=keras.optimizers.SGD(1.0))
-    set_weights(head, W, b, C)
-    head.model.train_on_batch({"image": x, "label": y}, head.targets(y))
-    np.testing.assert_allclose(get_weights(head)["centers"], moved_centers(C, x, y, 0.5), atol=1e-5)
-    head.model.evaluate({"image": x, "label": y}, head.targets(y), verbose=0)
-    np.testing.assert_allclose(get_weights(head)["centers"], moved_centers(C, x, y, 0.5), atol=1e-5)
+    head.model.test_on_batch({"image": x, "label": y}, head.targets(y))
+    np.testing.assert_array_equal(weights_of(head)["centers"], before)
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_training_lowers_the_loss(name: str):
-    keras.utils.set_random_seed(0)
-    x, y = batch()
-    head = compiled(name, 0.5, keras.optimizers.Adam(0.05))
-    losses = [
-        head.model.train_on_batch({"image": x, "label": y}, head.targets(y), return_dict=True)["softmax_loss"]
-        for _ in range(100)
-    ]
-    assert losses[-1] < 0.5 * losses[0]
+def means_of(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.stack([x[y == k].mean(0) for k in range(CLASSES)])
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", ["softmax", *CENTER_HEADS])
 def test_starts_as_the_nearest_mean_classifier(name: str):
     x, y = batch()
-    means = np.stack([x[y == k].mean(0) for k in range(CLASSES)])
-    head = compiled(name)
+    means = means_of(x, y)
+    head = build(TrainConfig(head=name))
     head.start_from(means)
-    outputs = head.model.predict({"image": x, "label": y}, verbose=0)
-    logits = outputs["softmax"] if isinstance(outputs, dict) else outputs
     nearest = ((x[:, None] - means[None]) ** 2).sum(2).argmin(1)
-    np.testing.assert_array_equal(logits.argmax(1), nearest)
-    if "centers" in (weights := get_weights(head)):
+    np.testing.assert_array_equal(head.parts["predict"].predict_on_batch(x).argmax(1), nearest)
+    if "centers" in (weights := weights_of(head)):
         np.testing.assert_allclose(weights["centers"], means, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["arcface", "cosface", "subcenter-arcface"])
+def test_margin_heads_start_from_the_directions_of_the_means(name: str):
+    x, y = batch()
+    means = means_of(x, y)
+    head = build(TrainConfig(head=name, scale=8.0))
+    head.start_from(means)
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
+    columns = weights_of(head)["kernel"].T.reshape(CLASSES, -1, DIM)
+    cosine = (columns * unit[:, None]).sum(2) / np.linalg.norm(columns, axis=2)
+    assert (cosine > 0.995).all()
+    for k in range(CLASSES):  # sub-centers differ, or all photos would be nearest to the first
+        assert len(np.unique(columns[k].round(4), axis=0)) == columns.shape[1]
+
+
+@pytest.mark.parametrize("case", EACH_HEAD, ids=str)
+def test_predict_gives_probabilities_and_shares_the_weights(case: Case):
+    head = build(case.config)
+    weights = draw_weights(head)
+    x, y = case.batch(0)
+    p = head.parts["predict"].predict_on_batch(x)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    if "bias" in weights:
+        logits = oracles.dense(x, weights)
+    else:
+        logits = oracles.cosines(x, y, weights, case.config.scale, lambda cosine: cosine, CLASSES)
+    np.testing.assert_allclose(p, [oracles.softmax(row) for row in logits], atol=1e-5)
+    step(head, x, y)
+    assert abs(head.parts["predict"].predict_on_batch(x) - p).max() > 1e-3
 
 
 def test_nearest_mean_classifier_is_the_gaussian_one():
@@ -197,63 +280,94 @@ def test_nearest_mean_classifier_is_the_gaussian_one():
     np.testing.assert_allclose(np.diff(logits), np.diff(density))
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [DenseWithCenterLoss(4, 0.3, 0.25, name="head"), CenterDistance(4, 0.25, name="head")],
-    ids=lambda layer: type(layer).__name__,
-)
-def test_layers_survive_serialization(layer: layers.Layer):
-    x, y = batch()
-    layer(x, y)
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert copy.get_config() == layer.get_config()
-    copy(x, y)
-    copy.set_weights(layer.get_weights())
-    np.testing.assert_array_equal(copy(x, y), layer(x, y))
-
-
-@pytest.mark.parametrize("name", CENTER_HEADS)
-def test_training_model_survives_a_file(name: str, tmp_path):
-    head = compiled(name, 0.5)
-    set_weights(head, *random_weights())
-    x, y = batch()
-    head.model.save(tmp_path / "model.keras")
-    copy = keras.models.load_model(tmp_path / "model.keras")
-    a, b = (
-        model.evaluate({"image": x, "label": y}, head.targets(y), return_dict=True, verbose=0)
-        for model in (head.model, copy)
-    )
-    assert a == pytest.approx(b)
-
-
 def test_layer_form_is_a_dense_layer_without_labels():
     x, _ = batch()
-    W, b, _ = random_weights()
     layer = DenseWithCenterLoss(CLASSES)
     layer.build(x.shape)
-    layer.kernel.assign(W)
-    layer.bias.assign(b)
-    np.testing.assert_allclose(layer(x), x @ W + b, rtol=1e-5)
+    logits = x @ keras.ops.convert_to_numpy(layer.kernel) + keras.ops.convert_to_numpy(layer.bias)
+    np.testing.assert_allclose(layer(x), logits, rtol=1e-5, atol=1e-6)
     assert layer.losses == []
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5, 1.5])
+def test_own_logit_of_arcface_falls_with_the_angle_without_a_jump(margin: float):
+    angles = np.linspace(0, np.pi, 10_001)
+    logits = np.asarray(ArcFace(2, 1.0, margin).with_margin(np.cos(angles).astype("float32")))
+    falls = np.diff(logits)
+    assert (falls < 1e-6).all()
+    assert falls.min() > -1e-3
+    assert logits[-1] < logits[len(logits) // 2] - 0.4
+
+
+@pytest.mark.parametrize("name", ["arcface", "subcenter-arcface"])
+def test_gradient_of_arcface_is_finite_on_its_class_and_opposite(name: str):
+    x, y = batch()
+    head = build(TrainConfig(head=name))
+    means = np.eye(CLASSES, DIM, dtype="float32")
+    head.start_from(means)
+    x[:] = means[y] * np.resize([1, -1], BATCH)[:, None]
+    step(head, x, y)
+    assert all(np.isfinite(weight).all() for weight in weights_of(head).values())
 
 
 def test_unknown_head_is_refused():
     with pytest.raises(UsageError, match=r"center-embedding.*got 'nothing'"):
-        build("nothing", features_trunk())
+        build(TrainConfig(head="nothing"))
 
 
-@pytest.mark.parametrize("name", CENTER_HEADS)
-def test_centers_keep_single_precision_under_mixed_precision(name: str):
+def test_head_of_the_users_own(tmp_path: Path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from embedder.heads import build_head\n"
+        "from dataclasses import replace\n"
+        "def like_softmax(config, stem, classes):\n"
+        "    return build_head(replace(config, head='softmax'), stem, classes)\n"
+        "def wrong(config, stem, classes):\n"
+        "    return 5\n"
+    )
+    head = build(TrainConfig(head=f"{file}:like_softmax"))
+    assert isinstance(head, Head)
+    with pytest.raises(UsageError, match=r"--head: expected .*mine.py:wrong to return .*Head, got a int"):
+        build(TrainConfig(head=f"{file}:wrong"))
+
+
+def test_noise_is_on_what_the_head_sees_in_training_only():
+    image = keras.Input((DIM,), name="image")
+    trunk = keras.Model(image, layers.Identity()(image))
+    stem = build_stem(TrainConfig(feature_noise=0.3), trunk)
+    seen = keras.Model(dict(stem.inputs), [stem.features, stem.clean])
+    keras.utils.set_random_seed(0)
+    x = np.ones((4000, DIM), "float32")
+    for training in (True, False):
+        features, clean = seen({"image": x, "label": np.zeros(len(x))}, training=training)
+        np.testing.assert_array_equal(clean, x)
+        assert np.std(features) == pytest.approx(0.3 * training, abs=0.01)
+    np.testing.assert_array_equal(trunk(x, training=True), x)
+
+
+def test_penalty_can_move_and_halves_train():
+    image = keras.Input((DIM + 1,))
+    left, right = SplitHalves()(ActivityPenalty(0.5, name="penalty")(image))
+    model = keras.Model(image, [left, right])
+    model.compile(keras.optimizers.SGD(1.0), [None, None], jit_compile=False)
+    x = np.random.default_rng(0).normal(size=(BATCH, DIM + 1)).astype("float32")
+    log = model.test_on_batch(x, return_dict=True)
+    assert log["penalty_loss"] == pytest.approx(oracles.activity(x), rel=1e-5)
+    assert log["loss"] == pytest.approx(0.5 * oracles.activity(x), rel=1e-5)
+    a, b = model.predict_on_batch(x)
+    np.testing.assert_array_equal(np.hstack([a, b]), x)
+    assert (left.shape, right.shape) == ((None, 3), (None, 3))
+
+
+def test_odd_features_have_no_halves():
+    with pytest.raises(ValueError, match="even length"):
+        SplitHalves()(keras.Input((5,)))
+
+
+def test_center_loss_of_an_epoch_weighs_each_photo_alike():
     x, y = batch()
-    y[:] = [0, 0, 0, 0, 0, 1, 1, 0]  # class 2 is absent
-    W, b, C = random_weights()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        head = compiled(name, rate=0.5)
-        set_weights(head, W, b, C)
-        head.model.train_on_batch({"image": x, "label": y}, head.targets(y))
-    finally:
-        keras.config.set_dtype_policy("float32")
-    after = get_weights(head)["centers"]
-    np.testing.assert_array_equal(after[2], C[2])
-    np.testing.assert_allclose(after, moved_centers(keras.ops.array(C), x, y, 0.5), atol=2e-3)
+    layer = DenseWithCenterLoss(CLASSES)
+    layer(x[:6], y[:6])
+    layer(x[6:], y[6:])
+    wanted = (x**2).sum(1).mean()  # centers begin at zero
+    assert float(layer.shown.result()) == pytest.approx(wanted, rel=1e-5)

@@ -30,6 +30,8 @@ RANGES = [
     (TrainConfig, "activity_penalty", 0.0, 1e6, 1e-9),
     (TrainConfig, "feature_noise", 0.0, 100.0, 1e-9),
     (TrainConfig, "rehearsal", 0.0, 1e6, 1e-9),
+    (TrainConfig, "poor_views", 0, 1024, 1),
+    (TrainConfig, "blend", 0.0, 1.0, 1e-9),
     (TrainConfig, "freeze", 0.0, 1.0, 1e-9),
     (TrainConfig, "depth_rate", 0.0, 1.0, 1e-9),
     (TrainConfig, "ramp", 0, 10**6, 1),
@@ -70,6 +72,12 @@ OPTIONAL = [
     "scale",
     "patience",
     "sampling",
+    "center_weight",
+    "rehearsal",
+    "poor_views",
+    "freeze",
+    "schedule",
+    "batch_size",
 ]
 CLASSES = [
     thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)

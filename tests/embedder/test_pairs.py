@@ -79,14 +79,14 @@ def slow_eer(mated: list[float], non_mated: list[float]) -> float:
     raise AssertionError("all non-mated pairs pass in the end")
 
 
-def slow_f1(mated: list[float], non_mated: list[float]) -> tuple[float, float]:
+def slow_f(mated: list[float], non_mated: list[float], beta: float = 1.0) -> tuple[float, float]:
     """At every distance there is, not only at mated ones."""
     best = (0.0, min({*mated, *non_mated}))
     for threshold in sorted({*mated, *non_mated} - {math.inf}):
         true, false = sum(d <= threshold for d in mated), sum(d <= threshold for d in non_mated)
-        f1 = 2 * true / (true + false + len(mated))
-        if f1 > best[0]:
-            best = (f1, threshold)
+        f = (1 + beta**2) * true / (true + false + beta**2 * len(mated))
+        if f > best[0]:
+            best = (f, threshold)
     return best[1], best[0]
 
 
@@ -104,7 +104,7 @@ def check(figures: pairs.Replicates, row: int, mated: list[float], non_mated: li
         else:
             assert math.isnan(tar)
     if both and any(map(math.isfinite, mated)):
-        assert (figures.f1_threshold[row], figures.f1[row]) == slow_f1(mated, non_mated)
+        assert (figures.f1_threshold[row], figures.f1[row]) == slow_f(mated, non_mated)
     if both:
         assert figures.eer[row] == pytest.approx(slow_eer(mated, non_mated), abs=1e-12)
     else:
@@ -305,6 +305,25 @@ def test_failed_comparisons_never_pass():
     assert compared.eer() == pytest.approx(0.5)
     assert compared.best_f1() == (0.1, 2 / 3)
     assert all(map(math.isnan, plain([math.inf], [0.3]).best_f1()))
+
+
+@pytest.mark.parametrize("beta", [0.25, 0.5, 2.0, 8.0])
+def test_f_beta_weighs_recall_by_beta(beta: float):
+    rng = np.random.default_rng(3)
+    mated, non_mated = rng.normal(0.3, 0.1, 40).tolist(), rng.normal(0.5, 0.1, 60).tolist()
+    threshold, f = plain(mated, non_mated).best_f(beta)
+    assert (threshold, pytest.approx(f)) == slow_f(mated, non_mated, beta)
+    recall, passing = np.mean(np.array(mated) <= threshold), np.array(mated + non_mated) <= threshold
+    precision = passing[: len(mated)].sum() / passing.sum()
+    assert f == pytest.approx((1 + beta**2) * precision * recall / (beta**2 * precision + recall))
+    if beta in (0.25, 8.0):
+        assert (threshold > plain(mated, non_mated).best_f1()[0]) == (beta > 1)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, math.inf])
+def test_f_beta_of_no_weight_is_refused(beta: float):
+    with pytest.raises(ValueError, match="beta: expected a number above 0"):
+        plain([0.1], [0.2]).best_f(beta)
 
 
 def test_f1_takes_the_smallest_of_equally_good_thresholds():

@@ -3,14 +3,36 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedder.training.batches import SHIFT, Batches, augment
+from embedder.errors import UsageError
+from embedder.training.batches import Batches
+from embedder.training.chips import Chips
+from embedder.training.sampling import Sampler
+from embedder.training.views import SHIFT, Augmented, augment
 
 CHIPS = np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), dtype=np.uint8)
 LABELS = np.arange(10, dtype=np.int32)
 
 
+@pytest.fixture(autouse=True)
+def fresh_keras() -> None:
+    """No network is made here that would have to be forgotten, which takes half a second."""
+
+
+def batches_of(
+    chips: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    sampling: str = "shuffled",
+    photos_per_person: int = 4,
+) -> Batches:
+    sampler = Sampler(labels, batch_size, seed, sampling, photos_per_person)
+    return Batches(Augmented(Chips.of(chips)), labels, lambda labels: labels, sampler, seed, first_epoch)
+
+
 def make(batch_size: int = 4, seed: int = 0, first_epoch: int = 0) -> Batches:
-    return Batches(CHIPS, LABELS, lambda labels: labels, batch_size, seed, first_epoch)
+    return batches_of(CHIPS, LABELS, batch_size, seed, first_epoch)
 
 
 def epoch(batches: Batches) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -76,7 +98,30 @@ def shifted(chip: np.ndarray, dy: int, dx: int) -> np.ndarray:
 
 def test_augmentation_differs_between_epochs():
     same = np.repeat(CHIPS[:1], 10, axis=0)  # of one picture, so that only the draws can differ
-    batches = Batches(same, LABELS, lambda labels: labels, 10, seed=0)
+    batches = batches_of(same, LABELS, 10, seed=0)
     first = batches[0][0]["image"]
     batches.on_epoch_end()
     assert not np.array_equal(first, batches[0][0]["image"])
+
+
+def test_sampling_decides_who_is_in_a_batch():
+    labels = np.repeat(np.arange(2, dtype=np.int32), 5)
+    for first_epoch in (0, 3):
+        batches = batches_of(CHIPS, labels, 8, 1, first_epoch, "people", 2)
+        expected = Sampler(labels, 8, 1, "people", 2)
+        for number in (first_epoch, first_epoch + 1):
+            read = [inputs["label"] for inputs, _ in (batches[i] for i in range(len(batches)))]
+            np.testing.assert_array_equal(read, [labels[rows] for rows in expected.epoch(number)])
+            np.testing.assert_array_equal(np.sort(read), [[0, 0, 1, 1]] * 2)
+            batches.on_epoch_end()
+    with pytest.raises(UsageError, match="--batch-size"):
+        batches_of(CHIPS, labels, 3, 1, sampling="people")
+
+
+def test_a_photo_twice_in_a_batch_looks_different():
+    labels = np.arange(2, dtype=np.int32)
+    batches = batches_of(CHIPS[:2], labels, 16, 0, sampling="people", photos_per_person=8)
+    inputs, _ = batches[0]
+    own = inputs["image"][inputs["label"] == 0]
+    assert len(own) == 8
+    assert len(np.unique(own, axis=0)) > 4

@@ -10,18 +10,16 @@ import pytest
 
 from embedder.errors import DivergedError
 from embedder.progress import Advance, Progress
-from embedder.training.callbacks import KeepBest, ShowProgress, StopDivergence, WarmUp, describe, plain_logs
-
-
-def test_learning_rate_rises_from_zero_then_stays():
-    rates = [float(WarmUp(0.1, 4)(step)) for step in range(6)]
-    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1])
-    assert float(WarmUp(0.1, 0)(0)) == pytest.approx(0.1)
-
-
-def test_warm_up_survives_serialization():
-    copy = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(WarmUp(0.1, 4)))
-    assert float(copy(1)) == pytest.approx(0.05)
+from embedder.training.callbacks import (
+    KeepBest,
+    MoveParameter,
+    ShowProgress,
+    StopDivergence,
+    StopEarly,
+    describe,
+    plain_logs,
+    ramp,
+)
 
 
 def trunk() -> keras.Model:
@@ -32,7 +30,7 @@ def trunk() -> keras.Model:
 def test_best_epoch_is_kept_by_any_number():
     numbers = iter([9.9, 0.5, 0.9, 0.9, 0.2])
     model = trunk()
-    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = KeepBest(model.get_weights, lambda: next(numbers), lambda now, _, best: now > best)
     keep.measure_first()
     for epoch in range(4):
         model.set_weights([np.full((2, 1), epoch + 1.0), np.zeros(1)])
@@ -44,7 +42,9 @@ def test_best_epoch_is_kept_by_any_number():
 
 def test_rule_sees_all_trained_epochs():
     seen = []
-    keep = KeepBest(trunk(), iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False)
+    keep = KeepBest(
+        trunk().get_weights, iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False
+    )
     keep.measure_first()
     for epoch in range(3):
         keep.on_epoch_end(epoch)
@@ -55,7 +55,7 @@ def test_rule_sees_all_trained_epochs():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_loss_that_is_no_number_stops_with_advice(name: str, value: float):
     logs = {"loss": 1.0, "softmax_loss": 1.0, "center_loss": 1.0, name: value}
-    with pytest.raises(DivergedError, match=rf"{name.removesuffix('_loss')} loss is .*--learning-rate"):
+    with pytest.raises(DivergedError, match=rf"the {name.replace('_', ' ')} is .*--learning-rate"):
         StopDivergence().on_train_batch_end(4, logs)
 
 
@@ -98,3 +98,33 @@ def test_progress_hears_of_every_batch():
     show.on_epoch_end(1)
     show.close()
     assert recorder.events == ["open Epoch 2/3 of 2", describe(LOGS["center"]), "close"]
+
+
+def test_parameter_rises_by_epoch_and_is_logged():
+    variable = keras.Variable(0.8)
+    move = MoveParameter("center_weight", variable, ramp(0.8, 4))
+    seen = []
+    for epoch in range(6):
+        move.on_epoch_begin(epoch)
+        logs: dict[str, float] = {}
+        move.on_epoch_end(epoch, logs)
+        seen.append(float(variable))
+        assert logs == {"center_weight": pytest.approx(float(variable))}
+    assert seen == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.8])
+    assert ramp(0.8, 0)(0) == 0.8
+
+
+def test_stops_after_epochs_that_were_no_better():
+    numbers = iter([0, 1, 3, 2, 2, 9])
+    model = trunk()
+    keep = KeepBest(model.get_weights, lambda: next(numbers), lambda now, _, best: now > best)
+    keep.measure_first()
+    stop = StopEarly(keep, 2)
+    stop.set_model(model)
+    model.stop_training = False
+    stopped = []
+    for epoch in range(4):
+        keep.on_epoch_end(epoch)
+        stop.on_epoch_end(epoch)
+        stopped.append(model.stop_training)
+    assert stopped == [False, False, False, True]

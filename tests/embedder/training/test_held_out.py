@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from embedder import metrics
 from embedder.training.held_out import Score, first_threshold, is_better, score
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras() -> None:
+    """No network is made here that would have to be forgotten, which takes half a second."""
 
 
 def faces(people: int, photos: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -85,6 +93,19 @@ def test_threshold_falls_with_the_target_and_the_gallery():
     small, large = (first_threshold(*people, 0.01, size) for size in (5, 500))
     assert strict.distance < loose.distance
     assert large.distance < small.distance
+
+
+def test_figures_do_not_depend_on_the_order_of_the_photos_or_on_blocks(monkeypatch: pytest.MonkeyPatch):
+    vectors, labels = faces(6, 5, 0.4)
+    before = score(vectors, labels, 0.05), first_threshold(vectors, labels, 0.05, 20)
+    order = np.random.default_rng(0).permutation(30)
+    monkeypatch.setattr(metrics, "_BLOCK", 7 * 30)  # four blocks of seven rows, and one of two
+    after = (
+        score(vectors[order], labels[order], 0.05),
+        first_threshold(vectors[order], labels[order], 0.05, 20),
+    )
+    assert astuple(after[0]) == pytest.approx(astuple(before[0]))
+    assert after[1].distance == pytest.approx(before[1].distance)
 
 
 def test_one_person_gives_no_threshold():

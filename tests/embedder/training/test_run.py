@@ -23,8 +23,9 @@ from embedder import Extractor, load_image
 from embedder.bundle import load_manifest, read_part
 from embedder.config import TrainConfig
 from embedder.errors import DivergedError, FolderError, UsageError
+from embedder.options import read_config
 from embedder.progress import Advance, Progress
-from embedder.training import checkpoint, fit, run
+from embedder.training import checkpoint, fit, material, run
 from embedder.training.held_out import Score
 from embedder.training.run import train
 from tests.conftest import SMALL, save_people
@@ -201,7 +202,7 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     falling = iter([0.9, 0.8, 0.7, 0.6] * 2)
-    monkeypatch.setattr(fit, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
+    monkeypatch.setattr(material, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
     kept = train(small_people, tmp_path / "kept", SMALL).manifest
     trained = train(small_people, tmp_path / "trained", TRAINED).manifest
     train(small_people, tmp_path / "frozen", replace(SMALL, epochs=0))
@@ -221,7 +222,7 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
 def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, numbers in (("three", [0.0, 0.2, 1.0, 0.2]), ("two", [0.0, 0.2, 1.0])):
         scores = iter(numbers)
-        monkeypatch.setattr(fit, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
+        monkeypatch.setattr(material, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
         manifest = train(small_people, tmp_path / name, replace(SMALL, epochs=len(numbers) - 1)).manifest
         assert manifest.training["kept_epoch"] == 2
     assert same(tmp_path / "three", tmp_path / "two")
@@ -323,7 +324,8 @@ def test_training_helps_on_small_photos():
     ("change", "message"),
     [
         ({"trunk": "vgg"}, "--trunk"),
-        ({"head": "arcface"}, "--head"),
+        ({"head": "nothing"}, "--head"),
+        ({"head": "softmax", "margin": 0.2}, "--margin"),
         ({"batch_size": 1}, "--batch-size"),
         ({"learning_rate": float("nan")}, "--learning-rate"),
         ({"crop": "half"}, "--crop"),
@@ -365,10 +367,41 @@ def test_every_option_changes_the_weights(small_people: Path, tmp_path: Path, un
         "batch_size": 4,
         "seed": 3,
         "hold_out": 0.2,
+        "loss": "softened",
+        "schedule": "cosine",
+        "ramp": 1,
+        "freeze": 0.5,
+        "depth_rate": 0.1,
+        "accumulate": 2,
+        "sampling": "balanced",
+        "activity_penalty": 0.1,
+        "feature_noise": 0.5,
+        "precision": "mixed",
     }
     for name, value in changes.items():
         train(small_people, tmp_path / name, replace(base, **{name: value}))
         assert not equal(uncompiled["base"], uncompiled[name]), name
+
+
+def test_a_run_can_be_made_again_from_its_own_file(
+    small_people: Path, tmp_path: Path, uncompiled: dict[str, list[np.ndarray]]
+):
+    options = {"ramp": 2, "schedule": "cosine", "depth_rate": 0.5, "accumulate": 2, "batch_size": 4}
+    train(small_people, tmp_path / "a", replace(TRAINED, **options))
+    config = read_config(tmp_path / "a" / "train.toml", {})
+    assert config.crop == "whole"  # the trunk's own, as it was
+    train(small_people, tmp_path / "b", config)
+    assert equal(uncompiled["a"], uncompiled["b"])
+    assert (tmp_path / "a" / "training.csv").read_text() == (tmp_path / "b" / "training.csv").read_text()
+
+
+def test_stops_when_epochs_bring_nothing(small_people: Path, tmp_path: Path, uncompiled: object):
+    scores = iter([Score(0.5, 0.5, 0.1, 9), Score(0.9, 0.9, 0.9, 9), *[Score(0.5, 0.5, 0.1, 9)] * 9])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(material, "score", lambda *_: next(scores))
+        train(small_people, tmp_path / "m", replace(TRAINED, epochs=9, patience=2))
+    epochs = [line.split(",")[0] for line in (tmp_path / "m" / "training.csv").read_text().splitlines()]
+    assert epochs == ["epoch", "0", "1", "2", "3"]
 
 
 def test_every_other_option_changes_the_manifest(small_people: Path, tmp_path: Path):

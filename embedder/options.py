@@ -1,0 +1,98 @@
+"""Fields of a configuration as options of a command, and as a TOML file."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from embedder.config import TrainConfig
+from embedder.errors import UsageError
+
+_FIELDS = {entry.name: entry for entry in fields(TrainConfig)}
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each field of `TrainConfig`.
+
+    Args:
+        command: its last parameter is `**given`; it gets the fields that were set, for `read_config`.
+    """
+
+    def run(context: typer.Context, **values: Any) -> None:
+        left = {name for name in _FIELDS if context.get_parameter_source(name).name == "DEFAULT"}  # type: ignore[union-attr]
+        command(**{name: value for name, value in values.items() if name not in left})
+
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature([*own, context, *map(_parameter, _FIELDS.values())])  # type: ignore[attr-defined]
+    return run
+
+
+def _parameter(entry: Field[Any]) -> inspect.Parameter:
+    facts = entry.metadata
+    told = typer.Option(
+        help=facts["help"],
+        show_default=facts["unset"] or bool(entry.default != ""),
+        rich_help_panel=facts["panel"],
+    )
+    return inspect.Parameter(
+        entry.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=entry.default,
+        annotation=Annotated[get_type_hints(TrainConfig)[entry.name], told],
+    )
+
+
+def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
+    """Make a configuration from a TOML file and from options, which come first.
+
+    Args:
+        path: keys are the names of options, with `-` or `_`; None reads nothing.
+        given: fields that were set otherwise.
+
+    Raises:
+        UsageError: the file cannot be read, has a key that is no option, or a value of another kind.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from error
+        except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+            raise UsageError(f"--config: {path} is not TOML: {error}") from error
+        hints = get_type_hints(TrainConfig)
+        for key, value in table.items():
+            name = key.replace("-", "_")
+            if name not in hints:
+                raise UsageError(f"--config: {path}: expected names of options of embed train, got {key!r}")
+            values[name] = _checked(path, key, value, hints[name])
+    return TrainConfig(**values | dict(given))
+
+
+def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
+    allowed = getattr(kind, "__args__", (kind,))
+    if float in allowed and type(value) is int:
+        return float(value)
+    if type(value) not in allowed:
+        expected = " or ".join(sorted(entry.__name__ for entry in allowed if entry is not type(None)))
+        raise UsageError(f"--config: {path}: {key}: expected a {expected}, got {value!r}")
+    return value
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Write a configuration as `read_config` reads it; fields that are None are left out."""
+    lines = [
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+        for name, value in asdict(config).items()
+        if value is not None
+    ]
+    return "".join(lines)

@@ -1,0 +1,182 @@
+"""The pictures of a run on disk instead of in memory, so that a folder may be of any size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+BLOCK = 256  # pictures in memory at a time where all are gone through: 17 MB at 150 pixels
+
+
+class ChipFile:
+    """One temporary file of pictures of one size; it vanishes with the process, however that ends.
+
+    It is not mapped into memory: mapped pages count as memory of the process. Threads may read it together.
+
+    Args:
+        size: side of a picture in pixels.
+        most: pictures that will come at most; the disk must have room for them.
+        folder: where the file lies, or None: the system's for large temporary files, or `TMPDIR`.
+
+    Raises:
+        UsageError: there is no room for `most` pictures, or no file can be made.
+    """
+
+    def __init__(self, size: int, most: int, folder: str | Path | None = None) -> None:
+        self._shape, self._most = (size, size, 3), most
+        self._count = 0
+        self._lock = threading.Lock()
+        self._folder = str(folder or _scratch())
+        try:
+            free = shutil.disk_usage(self._folder).free
+            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 (kept open)
+        except OSError as error:
+            raise UsageError(
+                f"{self._folder}: no temporary file can be made for the pictures of this run: "
+                f"{error.strerror}; set TMPDIR to another folder"
+            ) from error
+        weakref.finalize(self, self._file.close)
+        if free < self.nbytes(most):  # better now than after an hour
+            raise self._full(f"there are {free / 1e9:.2f} GB")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture."""
+        return self._shape
+
+    def __len__(self) -> int:
+        """Pictures so far."""
+        return self._count
+
+    def nbytes(self, count: int) -> int:
+        """Bytes that some pictures take."""
+        return count * int(np.prod(self._shape))
+
+    def append(self, chip: NDArray[np.uint8]) -> int:
+        """Write the next picture; one thread at a time.
+
+        Args:
+            chip: (size, size, 3) uint8.
+
+        Returns:
+            Its row.
+
+        Raises:
+            ValueError: a picture of another kind.
+            UsageError: it cannot be written; the disk is full.
+        """
+        if chip.shape != self._shape or chip.dtype != np.uint8:
+            raise ValueError(f"expected a chip of {self._shape} uint8, got {chip.shape} {chip.dtype}")
+        rest = memoryview(chip.tobytes())
+        try:
+            self._file.seek(0, os.SEEK_END)  # where there is no pread, reading has moved it
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise self._full(str(error.strerror)) from error
+        self._count += 1
+        return self._count - 1
+
+    def read(self, row: int) -> NDArray[np.uint8]:
+        """Give one picture, (size, size, 3) uint8; it cannot be written to."""
+        length = self.nbytes(1)
+        if hasattr(os, "pread"):
+            data = os.pread(self._file.fileno(), length, row * length)
+        else:  # Windows
+            with self._lock:
+                self._file.seek(row * length)
+                data = self._file.read(length)
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
+
+    def chips(self, rows: ArrayLike | None = None) -> Chips:
+        """Give some of the pictures, or all, in an order."""
+        return Chips(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
+
+    def _full(self, found: str) -> UsageError:
+        height, width, _ = self._shape
+        return UsageError(
+            f"{self._folder}: expected room for {self._most} pictures of {height} x {width} pixels, "
+            f"{self.nbytes(self._most) / 1e9:.2f} GB, but: {found}; make room there, or set TMPDIR to a "
+            "folder on another disk"
+        )
+
+
+class Chips:
+    """Some pictures of a `ChipFile`, numbered from 0 in their own order.
+
+    Args:
+        file: holds them.
+        rows: (n,) their rows in the file.
+    """
+
+    def __init__(self, file: ChipFile, rows: NDArray[np.intp]) -> None:
+        self._file, self._rows = file, rows
+
+    @classmethod
+    def of(cls, pictures: NDArray[np.uint8]) -> Chips:
+        """Put pictures, (n, size, size, 3) uint8, into a file of their own."""
+        file = ChipFile(pictures.shape[1], len(pictures))
+        return file.chips([file.append(picture) for picture in pictures])
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, size, size, 3), as of an array."""
+        return (len(self), *self._file.shape)
+
+    def take(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        """Read some pictures.
+
+        Args:
+            rows: (m,) numbers from 0 to n - 1, in any order, also more than once.
+
+        Returns:
+            (m, size, size, 3) uint8, a new array.
+
+        Raises:
+            IndexError: there is no such picture.
+        """
+        places = self._rows[np.asarray(rows, np.intp)]
+        pictures = np.empty((len(places), *self._file.shape), np.uint8)
+        for index, place in enumerate(places.tolist()):
+            pictures[index] = self._file.read(place)
+        return pictures
+
+    def select(self, rows: ArrayLike) -> Chips:
+        """Give pictures of these in an order of their own, without reading them."""
+        return Chips(self._file, self._rows[np.asarray(rows, np.intp)])
+
+    def map(self, work: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Go through all pictures in order, some at a time.
+
+        Args:
+            work: (m, size, size, 3) uint8 -> (m, ...) float32; m may be 0.
+
+        Returns:
+            (n, ...) float32, what `work` gave, joined.
+        """
+        starts = range(0, max(len(self), 1), BLOCK)
+        return np.concatenate([work(self.take(range(s, min(s + BLOCK, len(self))))) for s in starts])
+
+
+def _scratch() -> Path:
+    large = Path("/var/tmp")  # /tmp is memory on many systems; elsewhere one of the variables is always set
+    chosen = any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP"))
+    return large if not chosen and os.access(large, os.W_OK) else Path(tempfile.gettempdir())

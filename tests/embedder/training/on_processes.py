@@ -1,0 +1,120 @@
+"""One process of a small training run, for test_distributed.py: HOST:PORT PROCESSES PROCESS KIND FOLDER OUT.
+
+KIND `parts` trains alone on what two processes would have seen, put together.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from embedder.config import TrainConfig
+from embedder.config.machines import Machines
+from embedder.faces.crops import load_cropper
+from embedder.folders import scan_folder
+from embedder.progress import Progress
+from embedder.training.backend import load_backend
+from embedder.training.peers import Peers
+from embedder.training.photos import read_photos
+
+coordinator, processes, process, kind, folder, out = sys.argv[1:]
+machines = Machines(
+    backend="jax",
+    parallel="no" if kind == "parts" else kind,
+    coordinator=coordinator,
+    processes=int(processes),
+    process=int(process),
+    patience=float(os.environ.get("PATIENCE", "60")),
+)
+CONFIG = TrainConfig(
+    trunk="small-cnn", input_size=32, batch_size=8, learning_rate=1e-3, center_rate=0.5, epochs=3
+)
+EPOCHS = 3
+whole = scan_folder(folder)
+PARTS = 2
+
+load_backend(machines)
+import keras  # noqa: E402
+
+from embedder.heads import build_head  # noqa: E402
+from embedder.training import distributed  # noqa: E402
+from embedder.training.batches import Batches  # noqa: E402
+from embedder.training.optimizer import build_optimizer  # noqa: E402
+from embedder.training.sampling import Sampler  # noqa: E402
+from embedder.training.stem import build_stem  # noqa: E402
+from embedder.training.views import Augmented  # noqa: E402
+from embedder.trunks import find_trunk  # noqa: E402
+
+
+class Joined(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, parts: list[Batches]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return min(len(part) for part in self._parts)
+
+    def __getitem__(self, index: int) -> Any:
+        parts = [part[index] for part in self._parts]
+        inputs = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+        return inputs, np.concatenate([part[1] for part in parts])
+
+    def on_epoch_end(self) -> None:
+        for part in self._parts:
+            part.on_epoch_end()
+
+
+class Die(keras.callbacks.Callback):  # type: ignore[misc]
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        match os.environ.get("DIE"):
+            case "killed":
+                os._exit(9)
+            case "error":
+                raise ValueError("no more")
+
+
+def part(peers: Peers) -> tuple[Batches, list[str]]:
+    own = distributed.share_of(whole, peers)
+    photos = read_photos(own, load_cropper("whole", 32, CONFIG.finding), Progress())
+    seed = distributed.own_seed(CONFIG.seed, peers)
+    sampler = Sampler(photos.labels, CONFIG.batch_size // PARTS, seed, "shuffled", 4)
+    labels = np.searchsorted(whole.identities, photos.identities)[photos.labels].astype(np.int32)
+    batches = Batches(Augmented(photos.chips), labels, lambda labels: labels, sampler, seed)
+    return batches, list(photos.identities)
+
+
+def stands_for(index: int) -> Peers:
+    peers = Peers()
+    peers.count, peers.index = PARTS, index
+    return peers
+
+
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+with distributed.together(machines, say) as peers:
+    if peers.count > 1:
+        own, read = part(peers)
+        batches: Any = distributed.SharedBatches(own, peers)
+    else:
+        parts = [part(stands_for(index)) for index in range(PARTS)]
+        read = [name for _, names in parts for name in names]
+        batches = Joined([own for own, _ in parts])
+    keras.utils.set_random_seed(0)
+    with distributed.distribution(machines, CONFIG.batch_size):
+        trunk = find_trunk("small-cnn").build(32)
+        classes = distributed.padded_classes(len(whole.identities), machines)
+        head = build_head(CONFIG, build_stem(CONFIG, trunk), classes)
+        head.model.compile(
+            optimizer=build_optimizer(CONFIG, trunk, len(batches)), jit_compile=True, **head.compile
+        )
+        die = [Die()] if os.environ.get("DIES") == process else []
+        log = head.model.fit(batches, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=die).history
+        weights = head.model.get_weights()
+        variables = [*head.model.variables, *head.model.optimizer.variables]
+        split = [v.path for v in variables if not v.value.sharding.is_fully_replicated]
+np.savez(out, *weights, loss=log["loss"], read=read, split=split)
