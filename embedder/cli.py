@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from embedder.config import TrainConfig
+from embedder.config.machines import Machines
 from embedder.errors import ModelError
-from embedder.options import read_config, with_options
+from embedder.options import fields_of, read_config, with_options
 from embedder.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class TerminalProgress(Progress):
             yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
 
 
-@with_options
+@with_options(TrainConfig, Machines)
 def train(
     folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
     model: Model = DEFAULT_MODEL,
@@ -88,12 +90,15 @@ def train(
     """Train on a labelled folder and write a model folder."""
     from embedder.training.run import train as run
 
-    result = run(
-        folder, model, read_config(config, given), resume, TerminalProgress(), preview, tensorboard, cache
-    )
-    for line in describe_training(result.manifest):
-        print(line)
-    print(f"Saved {printable(str(model))}")
+    options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
+    say = TerminalProgress()
+    result = run(folder, model, options, resume, say, preview, tensorboard, cache, Machines(**machines))
+    if result.manifest is None:
+        print("Process 0 saved the model")
+    else:
+        for line in describe_training(result.manifest):
+            print(line)
+        print(f"Saved {printable(str(model))}")
     show_crowded(result.crowded)
     show_rejected(result.rejected)
     if result.interrupted:
@@ -150,8 +155,9 @@ def _in_words(training: dict[str, Any]) -> list[str]:
         else "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
     )
     fpir = training["config"]["target_fpir"]
+    shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
     figures = (
-        f"On {training['held_out_people']} people it has not met ({frozen['searches']} photos), "
+        f"On {training['held_out_people']} people it has not met ({frozen['searches']} photos{shown}), "
         f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
         f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )

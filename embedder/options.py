@@ -15,28 +15,41 @@ import typer
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 
-_FIELDS = {entry.name: entry for entry in fields(TrainConfig)}
+Command = Callable[..., None]
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each field of `TrainConfig`.
+def with_options(*kinds: type) -> Callable[[Command], Command]:
+    """Give a command one option for each field of some dataclasses.
 
     Args:
-        command: its last parameter is `**given`; it gets the fields that were set, for `read_config`.
+        *kinds: made of fields by `embedder.config.training.option`; no two have a field of one name.
+
+    Returns:
+        A decorator. The last parameter of the command is `**given`; it gets the fields that were set, for
+        `fields_of` and `read_config`.
     """
+    entries = {entry.name: _parameter(kind, entry) for kind in kinds for entry in fields(kind)}
 
-    def run(context: typer.Context, **values: Any) -> None:
-        left = {name for name in _FIELDS if context.get_parameter_source(name).name == "DEFAULT"}  # type: ignore[union-attr]
-        command(**{name: value for name, value in values.items() if name not in left})
+    def decorate(command: Command) -> Command:
+        def run(context: typer.Context, **values: Any) -> None:
+            left = {name for name in entries if context.get_parameter_source(name).name == "DEFAULT"}  # type: ignore[union-attr]
+            command(**{name: value for name, value in values.items() if name not in left})
 
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature([*own, context, *map(_parameter, _FIELDS.values())])  # type: ignore[attr-defined]
-    return run
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[:-1]
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = inspect.Signature([*own, context, *entries.values()])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
-def _parameter(entry: Field[Any]) -> inspect.Parameter:
+def fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those of some options that are fields of a dataclass."""
+    return {entry.name: given[entry.name] for entry in fields(kind) if entry.name in given}
+
+
+def _parameter(kind: type, entry: Field[Any]) -> inspect.Parameter:
     facts = entry.metadata
     told = typer.Option(
         help=facts["help"],
@@ -47,7 +60,7 @@ def _parameter(entry: Field[Any]) -> inspect.Parameter:
         entry.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=entry.default,
-        annotation=Annotated[get_type_hints(TrainConfig)[entry.name], told],
+        annotation=Annotated[get_type_hints(kind)[entry.name], told],
     )
 
 

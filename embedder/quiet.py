@@ -69,13 +69,16 @@ def no_warnings() -> Iterator[None]:
 
 
 def import_keras() -> None:
-    """Load Keras and TensorFlow without a word."""
+    """Load Keras and its back end, TensorFlow unless KERAS_BACKEND names another, without a word."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _interrupts_later(), quiet():
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
+        import keras
+        import tensorflow  # Keras reads data with it on every back end
+
+        if keras.backend.backend() != "tensorflow":
+            tensorflow.config.set_visible_devices([], "GPU")  # their memory is for the one that computes
 
 
 @contextmanager

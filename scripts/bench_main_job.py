@@ -38,6 +38,15 @@ TRAINED, KNOWN, STRANGERS = np.arange(0, 20), np.arange(20, 30), np.arange(30, 4
 ENROLLED = 5
 SPLITS = 10
 HEADS = ("frozen", "softmax", "center", "center-embedding")
+# What `face-resnet` would do by itself, rehearsal and all, is switched off: heads are compared by themselves.
+HEAD_ALONE: dict[str, Any] = {
+    "epochs": 20,
+    "schedule": "constant",
+    "center_weight": 0.5,
+    "rehearsal": 0.0,
+    "freeze": 0.0,
+    "blend": 1.0,
+}
 FIGURES = ("rank-1", "TPIR at FPIR 1 %", "TPIR at FPIR 10 %")
 
 
@@ -115,6 +124,9 @@ def options_of(base: TrainConfig, trunk: str, head: str, seed: int) -> TrainConf
     """Options of a run; `frozen` trains nothing, the others keep what they trained."""
     frozen = head == "frozen"
     config = replace(base, trunk=trunk, head="center" if frozen else head, seed=seed)
+    if trunk == "face-resnet":
+        own = {name: value for name, value in HEAD_ALONE.items() if getattr(config, name) is None}
+        config = replace(config, **own)
     return replace(config, epochs=0) if frozen else replace(config, keep_trained=True)
 
 

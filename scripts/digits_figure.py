@@ -81,7 +81,7 @@ def main() -> None:
     print("\n" + "\n".join(table(rows)) + "\n")
     about = surroundings()
     about["versions"]["matplotlib"] = version("matplotlib")
-    facts = {"seeds": options.seeds, "epochs": options.epochs, "center_weight": TrainConfig.center_weight}
+    facts = {"seeds": options.seeds, "epochs": options.epochs, "center_weight": FROM_SCRATCH.center_weight}
     print(json.dumps({"script": "digits_figure", **about, **facts, "rows": rows}))
 
 
@@ -104,6 +104,7 @@ def train_both(digits: Digits, epochs: int, seed: int) -> dict[str, Trained]:
     import keras
 
     from embedder.heads import build_head
+    from embedder.training.stem import build_stem
 
     keras.utils.set_random_seed(seed)
     trunk = network()
@@ -112,7 +113,8 @@ def train_both(digits: Digits, epochs: int, seed: int) -> dict[str, Trained]:
     for name in HEADS:
         keras.utils.set_random_seed(seed)  # of the classifier's weights and of the order
         trunk.set_weights(start)
-        head = build_head(name, trunk, DIGITS, TrainConfig.center_weight, TrainConfig.center_rate)
+        config = TrainConfig(head=name).filled(FROM_SCRATCH)
+        head = build_head(config, build_stem(config, trunk), DIGITS)
         layer = head.model.get_layer("softmax")
         head.model.compile(
             optimizer=keras.optimizers.Adam(FROM_SCRATCH.learning_rate), jit_compile=False, **head.compile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 from embedder.config.checks import check_range
 from embedder.config.training import option
@@ -10,30 +11,31 @@ from embedder.errors import UsageError
 
 BACKENDS = ("tensorflow", "jax")
 PARALLEL = ("no", "data", "classes")
+_machine = partial(option, panel="Machines")
 
 
 @dataclass(frozen=True)
 class Machines:
     """Which devices of which machines train, and how they share the work; see docs/scale.md."""
 
-    backend: str | None = option(
+    backend: str | None = _machine(
         None,
         "What Keras computes with: tensorflow or jax.",
         among=BACKENDS,
         unset="KERAS_BACKEND, else tensorflow; jax with --parallel",
     )
-    parallel: str = option(
+    parallel: str = _machine(
         "no",
         "data: all GPUs share each batch; classes: they also share classifier and centers, for millions of "
         "people. Needs JAX.",
         among=PARALLEL,
     )
-    coordinator: str | None = option(
+    coordinator: str | None = _machine(
         None, "HOST:PORT of process 0, for training on several machines.", unset="one process"
     )
-    processes: int = option(1, "How many processes train together.", within=(1, 10_000))
-    process: int = option(0, "Which of them this is, from 0.", within=(0, 9_999))
-    patience: float = option(
+    processes: int = _machine(1, "How many processes train together.", within=(1, 10_000))
+    process: int = _machine(0, "Which of them this is, from 0.", within=(0, 9_999))
+    wait: float = _machine(
         300.0,  # machines of a cluster rarely start in the same minute
         "Seconds that processes wait for each other at the start.",
         within=(1.0, 86_400.0),

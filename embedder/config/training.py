@@ -18,26 +18,28 @@ class Schedule:
 
     learning_rate: float
     epochs: int
+    head: str = "center"
     schedule: str = "constant"
     batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
     center_weight: float = 0.5
     rehearsal: float = 0.0
     poor_views: int = 0
     freeze: float = 0.0
+    blend: float = 1.0
 
 
 # A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
 FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
 # The one for faces learns poor photos without forgetting good ones: docs/decisions/009.
 FACES = Schedule(
+    head="triplet-cosine",
     learning_rate=1e-4,
-    epochs=20,
+    epochs=16,
     schedule="cosine",
-    batch_size=16,
-    center_weight=1.5,
-    rehearsal=1.0,
+    rehearsal=0.1,
     poor_views=16,
     freeze=0.37,
+    blend=0.8,
 )
 # From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
 FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
@@ -117,9 +119,10 @@ class TrainConfig:
     min_face: int = _faces(DetectorConfig.min_face, "Pixels across the smallest face to look for.")
 
     head: str = _loss(
-        "center",
+        None,
         "softmax, center, center-embedding, arcface, cosface, subcenter-arcface, triplet, triplet-cosine, "
         "quadruplet, contrastive or FILE.py:FUNCTION.",
+        unset=_OWN,
     )
     loss: str = _loss(
         "crossentropy",
@@ -189,6 +192,11 @@ class TrainConfig:
         within=(0, 1024),
         unset=_OWN,
     )
+    photometric: float = _keep(
+        0.0,
+        "With rehearsal: how far brightness, contrast and colour of poor views stray; 1 is far.",
+        within=(0.0, 1.0),
+    )
     freeze: float = _keep(
         None,
         "Share of the trunk's layers, from the picture on, that keep their weights.",
@@ -196,9 +204,10 @@ class TrainConfig:
         unset=_OWN,
     )
     blend: float = _keep(
-        1.0,
-        "Share of the trained weights in those that are saved; the rest is from before training.",
+        None,
+        "Share of the trained weights in those that are saved: less forgets less and gains less.",
         within=(0.0, 1.0),
+        unset=_OWN,
     )
     depth_rate: float = _keep(
         1.0,

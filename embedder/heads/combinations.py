@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+from embedder.config.training import Schedule
 from embedder.errors import UsageError
 from embedder.plugins import is_function
 
@@ -59,6 +60,8 @@ def check_combination(config: TrainConfig) -> None:
     """
     from embedder.heads import HEADS
 
+    if not config.head:  # None, as in a configuration that no trunk has filled
+        config = replace(config, head=Schedule.head)
     if is_function(config.head):
         return
     if config.head not in HEADS:

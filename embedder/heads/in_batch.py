@@ -24,6 +24,8 @@ class InBatchLoss(layers.Layer):  # type: ignore[misc]
     Positives always come from the batch, as an old feature would hold its person where it was; a `memory`
     gives further negatives.
 
+    On the JAX back end the log has only the total, as of `AddedLoss`.
+
     Args:
         margin: by how much a negative must be farther.
         mining: see `embedder.heads.mining.mine`.
@@ -45,8 +47,9 @@ class InBatchLoss(layers.Layer):  # type: ignore[misc]
         self.mining = mining
         self.memory = memory
         self.earlier = Memory(memory, name="memory") if memory else None
-        self.logged_loss = keras.metrics.Mean(name=f"{self.name}_loss")
-        self.logged_active = keras.metrics.Mean(name="active")
+        silent = keras.backend.backend() == "jax"
+        self.logged_loss = None if silent else keras.metrics.Mean(name=f"{self.name}_loss")
+        self.logged_active = None if silent else keras.metrics.Mean(name="active")
 
     def distance(self, cosine: Any) -> Any:
         """Turn cosines into what positives shall have less of: here |a - b|² = 2 - 2 cos(a, b)."""
@@ -89,8 +92,10 @@ class InBatchLoss(layers.Layer):  # type: ignore[misc]
             ops.logical_and(ops.logical_not(same), ops.not_equal(whose, NOBODY)[None]),
         )
         rows = ops.ones_like(features[:, 0])
-        self.logged_loss.update_state(loss * rows)  # a short last batch counts for less
-        self.logged_active.update_state(active * rows)
+        if self.logged_loss is not None:
+            self.logged_loss.update_state(loss * rows)  # a short last batch counts for less
+        if self.logged_active is not None:
+            self.logged_active.update_state(active * rows)
         return loss * rows
 
     def compute_output_shape(self, features_shape: tuple[int | None, ...], *_: object) -> tuple[int | None]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -15,11 +13,9 @@ from numpy.typing import NDArray
 
 from embedder.config.machines import Machines
 from embedder.errors import UsageError
-from embedder.folders import LabelledFolder, Rejected
 from embedder.quiet import quiet
 from embedder.training.batches import Batches
 from embedder.training.peers import Peers, meet
-from embedder.training.photos import Photos
 
 # Weights with a row or a column for each class: of the classifiers, and of the centers.
 _BY_CLASS = {
@@ -34,17 +30,28 @@ _LEAVING = 10  # seconds for all processes to say goodbye to JAX; they have met 
 
 @dataclass(frozen=True, eq=False)
 class Crew:
-    """Who shares the work of a run.
+    """A trunk in training, and who shares the work.
 
     Attributes:
-        eye: the trunk that measures, on this process alone; the one that trains, if nothing is shared.
+        trunk: the one that is trained, on all devices.
+        eye: the one that measures, on this process alone; `trunk` itself if nothing is shared.
         machines: what is shared.
         peers: all processes.
     """
 
+    trunk: keras.Model
     eye: keras.Model
     machines: Machines = field(default_factory=Machines)
     peers: Peers = field(default_factory=Peers)
+
+    def look(self) -> None:
+        """Give the eye the weights that the trunk has now."""
+        if self.eye is not self.trunk:
+            self.eye.set_weights(self.trunk.get_weights())
+
+    def shared(self, own: Batches) -> Batches | SharedBatches:
+        """Give this process's part of the batches; its own ones if nothing is shared."""
+        return own if self.machines.sharing == "no" else SharedBatches(own, self.peers)
 
 
 @contextlib.contextmanager
@@ -61,17 +68,22 @@ def together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]:
     if machines.processes == 1:
         yield Peers()
         return
-    peers = meet(machines.address, machines.processes, machines.process, machines.patience, say)
+    peers = meet(machines.address, machines.processes, machines.process, machines.wait, say)
     with peers.until_done():
         _join_jax(machines)
         try:
             yield peers
             peers.gather(b"")
-        finally:  # before the others hear of an error and end: JAX aborts who is still there
-            if not peers.is_first:
+        except BaseException:
+            if not peers.is_first:  # before the others hear of it and end: JAX aborts who is still there
+                _leave()  # aloud, as process 0 may end meanwhile, and then this one says so
+            raise
+        if not peers.is_first:
+            with quiet():
                 _leave()
     if peers.is_first:  # last, as its leaving ends those who are still there
-        _leave()
+        with quiet():
+            _leave()
 
 
 def _join_jax(machines: Machines) -> None:
@@ -94,85 +106,7 @@ def _join_jax(machines: Machines) -> None:
 def _leave() -> None:
     import jax
 
-    with quiet():
-        jax.distributed.shutdown()
-
-
-def agree(peers: Peers, run: Mapping[str, Any]) -> None:
-    """Refuse processes that would train different things.
-
-    Args:
-        peers: all processes.
-        run: what determines the run, as JSON values.
-
-    Raises:
-        UsageError: a process has something else; in all of them.
-    """
-    first, *others = peers.gather_json(dict(run))
-    for index, other in enumerate(others, 1):
-        if differ := [name for name in first | other if first.get(name) != other.get(name)]:
-            which = ", ".join(f"{name} is {other.get(name)!r}, not {first.get(name)!r}" for name in differ)
-            raise UsageError(
-                f"--process: expected the same options, photos and versions everywhere; in process {index} "
-                f"{which}"
-            )
-
-
-def share_of(folder: LabelledFolder, peers: Peers) -> LabelledFolder:
-    """Give the people that this process reads and learns from; no one else does.
-
-    The partition is fixed by the list of files: the people with most photos first, each to who has fewest.
-    What cannot be used without opening it is told by process 0.
-
-    Raises:
-        UsageError: there are fewer people than processes.
-    """
-    if peers.count == 1:
-        return folder
-    counts: dict[str, int] = {}
-    for sample in folder.samples:
-        counts[sample.identity] = counts.get(sample.identity, 0) + 1
-    if len(counts) < peers.count:
-        raise UsageError(
-            f"--processes: expected at most one per person, got {peers.count} for {len(counts)} people in "
-            f"{folder.root}"
-        )
-    load = [0] * peers.count
-    owner: dict[str, int] = {}
-    for identity in sorted(counts, key=lambda name: (-counts[name], name)):
-        owner[identity] = min(range(peers.count), key=load.__getitem__)
-        load[owner[identity]] += counts[identity]
-    return replace(
-        folder,
-        samples=tuple(sample for sample in folder.samples if owner[sample.identity] == peers.index),
-        rejected=folder.rejected if peers.is_first else (),
-    )
-
-
-def unite(photos: Photos, peers: Peers) -> Photos:
-    """Give a process's photos with what all of them are to know: what was rejected, and the digest of all."""
-    if peers.count == 1:
-        return photos
-    told = peers.gather_json(
-        {
-            "digest": photos.digest,
-            "rejected": [[str(entry.path), entry.reason] for entry in photos.rejected],
-            "crowded": [[str(path), faces] for path, faces in photos.crowded.items()],
-        }
-    )
-    return replace(
-        photos,
-        rejected=tuple(Rejected(Path(path), why) for other in told for path, why in other["rejected"]),
-        crowded={Path(path): faces for other in told for path, faces in other["crowded"]},
-        digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
-    )
-
-
-def hand_round(file: Path, peers: Peers) -> None:
-    """Give all processes the file that process 0 has here, if it has one."""
-    content = peers.first(file.read_bytes() if peers.is_first and file.exists() else b"")
-    if content and not peers.is_first:
-        file.write_bytes(content)
+    jax.distributed.shutdown()
 
 
 @contextlib.contextmanager
@@ -230,11 +164,6 @@ def padded_means(means: NDArray[np.float32], machines: Machines) -> NDArray[np.f
     more = padded_classes(len(means), machines) - len(means)
     far = np.full((more, means.shape[1]), _NO_ONE, np.float32)
     return np.concatenate([means, far])
-
-
-def own_seed(seed: int, peers: Peers) -> int:
-    """Give the seed of this process's batches; that of process 0 is the seed itself."""
-    return int(np.random.SeedSequence([seed, peers.index]).generate_state(1)[0]) if peers.index else seed
 
 
 class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]

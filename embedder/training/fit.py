@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import keras
 
@@ -24,12 +23,20 @@ from embedder.training.callbacks import (
     ramp,
 )
 from embedder.training.checkpoint import Checkpoints
+from embedder.training.distributed import (
+    Crew,
+    SharedBatches,
+    padded_classes,
+    padded_means,
+    this_process_alone,
+)
 from embedder.training.features import Weights, blended, weights_of
 from embedder.training.held_out import Score, is_better
-from embedder.training.material import HeldOut, prepare
+from embedder.training.material import HeldOut, Material, prepare
 from embedder.training.optimizer import build_optimizer, freeze
 from embedder.training.photos import Photos, Split
 from embedder.training.sampling import Sampler, default_sampling, say_few_photos
+from embedder.training.shares import numbered, own_seed
 from embedder.training.state import State
 from embedder.training.stem import build_stem
 
@@ -57,7 +64,7 @@ class Outcome:
 
 
 def fit_trunk(
-    trunk: keras.Model,
+    crew: Crew,
     photos: Photos,
     split: Split,
     config: TrainConfig,
@@ -67,15 +74,15 @@ def fit_trunk(
     progress: Progress,
     extra: Sequence[keras.callbacks.Callback] = (),
 ) -> Outcome:
-    """Train `trunk` in place with a head on it, and leave it with the weights of its best epoch.
+    """Train the trunk of `crew` in place with a head on it, and leave it with the weights of its best epoch.
 
     If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was, unless
     `config.keep_trained`. Better means a higher TPIR, or the same and a higher rank-1; separation does not
     count, as it rises whenever one trains.
 
     Args:
-        trunk: with its starting weights.
-        photos: all photos.
+        crew: the trunk with its starting weights, and who trains it.
+        photos: all photos of this process.
         split: which of them to learn from and which people to score on.
         config: resolved: learning rate and epochs are numbers.
         pretrained: whether the trunk's features mean something already; then the head starts from them.
@@ -88,18 +95,23 @@ def fit_trunk(
         DivergedError: the losses left the numbers.
         UsageError: nothing to resume, or options contradict each other.
     """
-    held_out = HeldOut(photos, split, config)
-    material = prepare(trunk, photos, split, config, pretrained)
-    sampling = config.sampling or default_sampling(config.head)
-    sampler = Sampler(material.labels, config.batch_size, config.seed, sampling, config.photos_per_person)
-    if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
-        progress.say(few)
+    trunk, peers = crew.trunk, crew.peers
+    with this_process_alone():
+        held_out = HeldOut(photos, split, config, peers)
+        material = prepare(crew.eye, photos, split, config, pretrained)
+    sampler = _sampler(material, config, crew, progress)
     freeze(trunk, config.freeze)
-    head = build_head(config, build_stem(config, trunk), material.people)
-    epochs_from = partial(Batches, material.views, material.labels, head.targets, sampler, config.seed)
+    labels, people = numbered(material.labels, material.people, peers)
+    head = build_head(config, build_stem(config, trunk), padded_classes(people, crew.machines))
+
+    def epochs_from(epoch: int = 0) -> Batches | SharedBatches:
+        own = own_seed(config.seed, peers)
+        return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
+
     head.model.compile(
         optimizer=build_optimizer(config, trunk, len(epochs_from())),
-        jit_compile=False,  # on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s
+        # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
+        jit_compile=keras.backend.backend() == "jax",
         **head.compile,
     )
     head.model.optimizer.build(head.model.trainable_variables)
@@ -110,8 +122,8 @@ def fit_trunk(
         return blended(untrained, trunk.get_weights(), config.blend)
 
     def measure() -> Score:
-        with weights_of(trunk, now()):
-            return held_out.score(trunk)
+        with this_process_alone(), weights_of(crew.eye, now()):
+            return held_out.score(crew.eye)
 
     keep = KeepBest(now, measure, is_better) if len(held_out) else None
     state = State(head, keep)
@@ -119,7 +131,7 @@ def fit_trunk(
         state.restore(checkpoints)
     else:
         if material.means is not None and head.start_from:
-            head.start_from(material.means)
+            head.start_from(padded_means(peers.gather_rows(material.means), crew.machines))
         if keep:
             keep.measure_first()
             progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
@@ -130,7 +142,8 @@ def fit_trunk(
         state.history.append(plain_logs(logs))
         told = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
         progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{told}")
-        state.save(checkpoints)
+        if peers.is_first:
+            state.save(checkpoints)
         nonlocal saved
         saved = True
 
@@ -155,7 +168,7 @@ def fit_trunk(
             callbacks=[show, StopDivergence(), *moving, *keeping, *extra, AfterEpoch(after_epoch)],
         )
     except KeyboardInterrupt:
-        if not saved:
+        if not saved or peers.count > 1:  # the others cannot be asked to go back
             raise
         interrupted = True
         state.restore(checkpoints)  # whatever was under way is undone
@@ -170,6 +183,15 @@ def fit_trunk(
     trunk.set_weights(now())
     last = len(state.history)
     return Outcome([], last, last, False, state.history, interrupted)
+
+
+def _sampler(material: Material, config: TrainConfig, crew: Crew, progress: Progress) -> Sampler:
+    """Draw this process's part of each batch."""
+    sampling = config.sampling or default_sampling(config.head)
+    if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
+        progress.say(few)
+    size, seed = config.batch_size // crew.peers.count, own_seed(config.seed, crew.peers)
+    return Sampler(material.labels, size, seed, sampling, config.photos_per_person)
 
 
 def _in_words(now: Score, fpir: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import keras
 import numpy as np
@@ -14,7 +14,9 @@ from embedder.training.callbacks import ADVICE
 from embedder.training.chips import ChipFile, Chips
 from embedder.training.features import embed_chips, features_of
 from embedder.training.held_out import Score, mean_score, score
+from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split
+from embedder.training.shares import numbered
 from embedder.training.views import Augmented, Rehearsed, Views, poor_views
 
 
@@ -59,7 +61,7 @@ def prepare(
                 clean.map(lambda block: features_of(trunk, block[:, :, ::-1])),
             ]
         )
-        views = Rehearsed(chips, clean, before, config.poor_views)
+        views = Rehearsed(chips, clean, before, config.poor_views, config.photometric)
         means = class_means(before.mean(axis=0), labels)
     elif pretrained:
         means = class_means(chips.map(lambda block: features_of(trunk, block)), labels)
@@ -78,20 +80,23 @@ class HeldOut:
     """People who are not learned from: as their photos are, and in rehearsal as poor views of them too.
 
     Args:
-        photos: all photos.
+        photos: of this process.
         split: which people are held out.
         config: filled.
+        peers: other processes, which have photos of others; all score together. None: there are none.
     """
 
-    def __init__(self, photos: Photos, split: Split, config: TrainConfig) -> None:
-        self._labels = photos.labels[split.held_out]
+    def __init__(self, photos: Photos, split: Split, config: TrainConfig, peers: Peers | None = None) -> None:
+        self._peers = peers or Peers()
         self._config = config
+        labels, _ = numbered(photos.labels[split.held_out], len(photos.identities), self._peers)
+        self._labels = self._peers.gather_rows(labels)
         self._sets = [photos.chips.select(split.held_out)]
         if len(self) and config.rehearsal:
             self._sets.append(_poor_copies(self._sets[0], config))
 
     def __len__(self) -> int:
-        """Photos."""
+        """Photos of all processes."""
         return len(self._labels)
 
     def score(self, trunk: keras.Model) -> Score:
@@ -103,11 +108,13 @@ class HeldOut:
         config = self._config
         try:
             vectors = [
-                chips.map(lambda block: embed_chips(trunk, block, config.mirror)) for chips in self._sets
+                self._peers.gather_rows(chips.map(lambda block: embed_chips(trunk, block, config.mirror)))
+                for chips in self._sets
             ]
         except ModelError as error:
             raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
-        return mean_score([score(some, self._labels, config.target_fpir) for some in vectors])
+        mean = mean_score([score(some, self._labels, config.target_fpir) for some in vectors])
+        return Score(**self._peers.first_json(asdict(mean)))  # they must not differ in a last digit
 
 
 def _poor_copies(chips: Chips, config: TrainConfig) -> Chips:

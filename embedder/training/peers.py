@@ -86,8 +86,14 @@ class Peers:
         """Do as `gather` for JSON values."""
         return [json.loads(part) for part in self.gather(json.dumps(own).encode())]
 
+    def first_json(self, own: Any) -> Any:
+        """Do as `first` for a JSON value."""
+        return json.loads(self.first(json.dumps(own).encode())) if self._links else own
+
     def gather_rows(self, own: NDArray[Any]) -> NDArray[Any]:
         """Give the rows of all processes, those of process 0 first; rows are of one kind."""
+        if not self._links:
+            return own
         parts = self.gather(np.ascontiguousarray(own).tobytes())
         return np.concatenate([np.frombuffer(part, own.dtype).reshape(-1, *own.shape[1:]) for part in parts])
 

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.bundle import Manifest, save_bundle
+from embedder.bundle import Manifest
 from embedder.config import TrainConfig
+from embedder.config.machines import Machines
 from embedder.errors import UsageError
-from embedder.extractor import Extractor
 from embedder.faces.crops import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.heads.combinations import check_combination
 from embedder.preview import save_preview
 from embedder.progress import Progress
+from embedder.training.backend import load_backend
 from embedder.training.cache import ChipCache, chip_recipe
+from embedder.training.checkpoint import FILE, Checkpoints
+from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.record import CURVES, table, write_record
+from embedder.training.saving import save_model, versions
+from embedder.training.shares import Totals, agree, check_sharing, hand_round, listing, share_of, unite
 from embedder.trunks import Trunk, find_trunk
 
 if TYPE_CHECKING:
+    import keras
+
+    from embedder.training.distributed import Crew
     from embedder.training.fit import Outcome
 
 
@@ -34,13 +43,13 @@ class TrainResult:
     """What a run made.
 
     Attributes:
-        manifest: of the model that was saved.
+        manifest: of the model that was saved; None from processes above 0, which save nothing.
         rejected: photos that could not be used.
         crowded: photos that show more than one face, and how many; the principal one was used.
         interrupted: whether Ctrl-C ended it; `--resume` goes on.
     """
 
-    manifest: Manifest
+    manifest: Manifest | None
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     interrupted: bool
@@ -55,6 +64,7 @@ def train(
     preview: str | Path | None = None,
     tensorboard: str | Path | None = None,
     keep_chips: bool = True,
+    machines: Machines | None = None,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
@@ -67,71 +77,80 @@ def train(
         config: the run; the defaults suit a small folder of faces.
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
-        preview: a PNG file to write, before training, that shows the chips it will see.
+        preview: a PNG file to write, before training, that shows the chips it will see; of several processes,
+            those of process 0.
         tensorboard: a folder for logs that TensorBoard shows.
         keep_chips: use the cache of chips that earlier runs made, and add to it.
+        machines: devices and processes that share the work (docs/scale.md); None is this process on one
+            device. Process 0 writes all that is written.
 
     Raises:
         FolderError: the folder lacks people or photos.
-        UsageError: an option cannot be used, there is nothing to resume, or the model cannot be written.
-        MissingPackageError: the trunk's weights are not there.
+        UsageError: an option cannot be used, there is nothing to resume, the model cannot be written, or
+            processes do not come together.
+        MissingPackageError: the trunk's weights are not there, or JAX is not.
         DivergedError: the losses left the numbers.
-        KeyboardInterrupt: Ctrl-C before the first epoch ended.
+        KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
     """
-    progress = progress or Progress()
+    progress, machines = progress or Progress(), machines or Machines()
     config, trunk_facts = _resolve(config or TrainConfig())
+    check_sharing(config, machines)
     if resume and not config.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
-    photos = _read(scan_folder(folder), config, trunk_facts, keep_chips, progress)
-    if preview is not None:
-        save_preview(preview, photos.tiles(Path(folder)))
-        progress.say(f"Wrote {preview}")
-    split = _split(photos, config, folder)
-    progress.say(_in_words(photos, split))
+    with _together(machines, progress.say) as peers:
+        labelled = _own_part(scan_folder(folder), config, resume, machines, peers)
+        photos = unite(_read(labelled, config, trunk_facts, keep_chips, progress), peers)
+        if preview is not None and peers.is_first:
+            save_preview(preview, photos.tiles(Path(folder)))
+            progress.say(f"Wrote {preview}")
+        split = _split(photos, config, folder)
+        totals = Totals.of(photos, split, peers)
+        progress.say(_in_words(totals))
 
-    from embedder.quiet import import_keras
+        backend = load_backend(machines)
+        from embedder.training.callbacks import tensorboard_log
 
-    import_keras()
-    import keras
-
-    from embedder.training import fit
-    from embedder.training.callbacks import tensorboard_log
-    from embedder.training.checkpoint import Checkpoints
-    from embedder.training.precision import in_float32, precision
-
-    extra = [tensorboard_log(tensorboard)] if tensorboard else []
-    keras.utils.set_random_seed(config.seed)
-    build = partial(trunk_facts.build, config.input_size, config.trunk_weights)
-    with precision(config.precision):
-        trunk = build()
-    model = _made(model)
-    checkpoints = Checkpoints(model, {**asdict(config), "photos": photos.digest, **_versions()})
-    if checkpoints.exists() and not resume:
-        progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
-    outcome = fit.Outcome()
-    try:
-        if config.epochs:
-            with precision(config.precision):
-                outcome = fit.fit_trunk(
-                    trunk, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress, extra
+        extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
+        crew, build = _crew(config, trunk_facts, machines, peers)
+        with _place(model, peers) as place:
+            shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
+            facts = {**asdict(config), **shared, "photos": photos.digest, **versions(backend)}
+            checkpoints = _checkpoints(place, facts, resume, peers, progress)
+            try:
+                outcome = _fit(
+                    crew, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress, extra
                 )
-        trunk = in_float32(trunk, build)
-        progress.say("Compiling the extractor")
-        manifest = _save(model, trunk, photos, split, config, outcome)
-        rows = table(outcome.history, outcome.scores)
-        if not write_record(model, config, rows, config.target_fpir) and rows:
-            progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
-        if not outcome.interrupted:
-            checkpoints.drop()
-    except OSError as error:
-        raise UsageError(f"--model: {model} cannot be written: {error}") from error
+                trunk = _trained(crew, build)
+                progress.say("Compiling the extractor")
+                manifest = save_model(place, trunk, photos, split, totals, config, outcome, peers)
+                if peers.is_first:
+                    _write_record(place, config, outcome, progress)
+                if not outcome.interrupted:
+                    checkpoints.drop()
+            except ConnectionError:
+                raise  # another process has ended
+            except OSError as error:
+                raise UsageError(f"--model: {model} cannot be written: {error}") from error
     return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted)
+
+
+@contextmanager
+def _together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]:
+    """Meet the other processes, if there are any; JAX wants to know of them before it is used."""
+    if machines.processes == 1:
+        yield Peers()
+        return
+    load_backend(machines)
+    from embedder.training.distributed import together
+
+    with together(machines, say) as peers:
+        yield peers
 
 
 def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
-    check_combination(config)
+    check_combination(replace(config, head=config.head or trunk.schedule.head))
     return replace(
         config.filled(trunk.schedule),
         input_size=config.input_size or trunk.input_size,
@@ -157,13 +176,86 @@ def _read(
     return photos
 
 
-def _made(model: str | Path) -> Path:
-    """Make the model folder before the long work, not after it."""
+def _own_part(
+    folder: LabelledFolder, config: TrainConfig, resume: bool, machines: Machines, peers: Peers
+) -> LabelledFolder:
+    """Give the people that this process reads, once all agree on what the run is."""
+    if peers.count == 1:
+        return folder
+    options = {name: value for name, value in asdict(config).items() if name != "trunk_weights"}  # a path
+    run = {"resume": resume, "parallel": machines.sharing, "list of people and photos": listing(folder)}
+    agree(peers, {**options, **run, **versions("jax")})
+    return share_of(folder, peers)
+
+
+@contextmanager
+def _place(model: str | Path, peers: Peers) -> Iterator[Path]:
+    """Make the model folder before the long work, not after it; processes above 0 get one that vanishes."""
+    if not peers.is_first:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
     try:
         Path(model).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--model: the folder {model} cannot be made: {error.strerror}") from error
-    return Path(model)
+    yield Path(model)
+
+
+def _checkpoints(
+    model: Path, facts: dict[str, Any], resume: bool, peers: Peers, progress: Progress
+) -> Checkpoints:
+    checkpoints = Checkpoints(model, facts)
+    if resume:
+        hand_round(model / FILE, peers)
+    elif checkpoints.exists():
+        progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
+    return checkpoints
+
+
+def _crew(
+    config: TrainConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
+) -> tuple[Crew, Callable[[], keras.Model]]:
+    """Build the trunk, and where it lies on several devices another one that measures, on one."""
+    import keras
+
+    from embedder.training.distributed import Crew, distribution
+    from embedder.training.precision import precision
+
+    build = partial(trunk_facts.build, config.input_size, config.trunk_weights)
+    with precision(config.precision):
+        eye = None if machines.sharing == "no" else build()
+        keras.utils.set_random_seed(config.seed)
+        with distribution(machines, config.batch_size):
+            trunk = build()
+    crew = Crew(trunk, eye or trunk, machines, peers)
+    crew.look()
+    return crew, build
+
+
+def _fit(crew: Crew, photos: Photos, split: Split, config: TrainConfig, *how: Any) -> Outcome:
+    from embedder.training import fit
+    from embedder.training.distributed import distribution
+    from embedder.training.precision import precision
+
+    if not config.epochs:
+        return fit.Outcome()
+    with precision(config.precision), distribution(crew.machines, config.batch_size):
+        return fit.fit_trunk(crew, photos, split, config, *how)
+
+
+def _trained(crew: Crew, build: Callable[[], keras.Model]) -> keras.Model:
+    """Give the trained trunk in float32, on this process alone."""
+    from embedder.training.precision import in_float32
+
+    crew.look()
+    return in_float32(crew.eye, build)
+
+
+def _write_record(model: Path, config: TrainConfig, outcome: Outcome, progress: Progress) -> None:
+    rows = table(outcome.history, outcome.scores)
+    if not write_record(model, config, rows, config.target_fpir) and rows:
+        progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
 
 
 def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
@@ -172,71 +264,11 @@ def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
     return split_identities(photos.labels, config.hold_out, config.seed, folder)
 
 
-def _in_words(photos: Photos, split: Split) -> str:
-    people = len(photos.identities)
-    held_out = len(np.unique(photos.labels[split.held_out]))
+def _in_words(totals: Totals) -> str:
+    people, photos, held_out = totals.people, totals.photos, totals.held_out
     if held_out == people:
-        return f"{people} people, {len(photos.labels)} photos; the trunk is kept as it is"
+        return f"{people} people, {photos} photos; the trunk is kept as it is"
     return (
-        f"{people} people, {len(photos.labels)} photos: learning from {people - held_out}, "
+        f"{people} people, {photos} photos: learning from {people - held_out}, "
         f"{held_out} held out to see whether it helps people it has not met"
     )
-
-
-def _save(
-    model: Path, trunk: Any, photos: Photos, split: Split, config: TrainConfig, outcome: Outcome
-) -> Manifest:
-    from safetensors.numpy import save
-
-    from embedder.training.compile import check_agreement, compile_trunk
-    from embedder.training.features import embed_chips
-    from embedder.training.held_out import first_threshold
-
-    weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
-    extractor = compile_trunk(trunk)
-    manifest = Manifest(
-        trunk=config.trunk,
-        head=config.head if outcome.kept_epoch else "none",
-        input_size=config.input_size or 0,
-        crop=config.crop or "whole",
-        detector=config.detector,
-        mirror=config.mirror,
-        dim=int(trunk.output_shape[-1]),
-        extractor=hashlib.sha256(extractor).hexdigest(),
-        weights=hashlib.sha256(weights).hexdigest(),
-        threshold=None,
-        training=_record(photos, split, config, outcome),
-    )
-    compiled = Extractor(manifest, extractor)
-    some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
-    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
-    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
-    unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
-    vectors = photos.chips.select(unseen).map(lambda block: compiled.embed(list(block)))
-    threshold = first_threshold(
-        vectors, photos.labels[unseen], config.target_fpir, gallery=len(photos.identities)
-    )
-    manifest = replace(manifest, threshold=threshold)
-    save_bundle(model, manifest, extractor, weights)
-    return manifest
-
-
-def _record(photos: Photos, split: Split, config: TrainConfig, outcome: Outcome) -> dict[str, Any]:
-    scores = [asdict(entry) for entry in outcome.scores]
-    return {
-        "people": len(photos.identities),
-        "photos": len(photos.labels),
-        "held_out_people": len(np.unique(photos.labels[split.held_out])) if config.epochs else 0,
-        "photos_digest": photos.digest,
-        "config": asdict(config),
-        "versions": _versions(),
-        "best_epoch": outcome.best_epoch,
-        "kept_epoch": outcome.kept_epoch,
-        "helped": outcome.helped,
-        "history": outcome.history,
-        "scores": scores,
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("keras", "tensorflow", "numpy", "pillow")}

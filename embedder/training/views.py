@@ -66,20 +66,25 @@ class Rehearsed:
         clean: the same n as the trunk likes them best.
         before: (2, n, dim), features of the clean pictures before training, and of their mirror pictures.
         smallest: side, in pixels, of the poorest view; 0 leaves the resolution alone.
+        photometric: how far light and colour of poor views stray, from 0 to 1.
     """
 
     chips: Pictures
     clean: Pictures
     before: NDArray[np.float32]
     smallest: int
+    photometric: float = 0.0
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
         """Give {"image", "target", "clean", "before"}: see `layers.rehearsal.Rehearsal`."""
         mirrored = (rng.random(len(rows)) < 0.5).astype(np.intp)
         clean = self.clean.take(rows)
         kept = [chip[:, ::-1] if mirror else chip for chip, mirror in zip(clean, mirrored, strict=True)]
+        poor = poor_views(self.chips.take(rows), self.smallest, rng)
+        if self.photometric:
+            poor = relit(poor, self.photometric, rng)
         return {
-            "image": poor_views(self.chips.take(rows), self.smallest, rng).astype(np.float32),
+            "image": poor.astype(np.float32),
             "target": self.before[:, rows].mean(axis=0),
             "clean": np.stack(kept).astype(np.float32),
             "before": self.before[mirrored, rows],
@@ -141,6 +146,25 @@ def _poor_view(chip: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
     small = bordered.resize((across, along), _FILTERS[rng.integers(len(_FILTERS))], box=box)
     view = resize_to_square(np.asarray(small), size)
     return view[:, ::-1] if rng.random() < 0.5 else view
+
+
+def relit(chips: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """Show pictures in other light: exposure, contrast and colour, each drawn for each picture.
+
+    Args:
+        chips: (n, size, size, 3) uint8.
+        strength: 1 lets light vary by two stops either way, contrast by a factor of 3, colours by half.
+        rng: draws.
+
+    Returns:
+        A new array of the same shape.
+    """
+    spread = strength * rng.uniform(-1, 1, (5, len(chips), 1, 1, 1))
+    gains = 2.0 ** (2 * spread[0]) * np.concatenate(list(1 + spread[1:4] / 2), axis=-1)
+    means = chips.mean(axis=(1, 2, 3), keepdims=True)
+    changed = means + 3.0 ** spread[4] * (chips - means)
+    lit: Pixels = (changed * gains).clip(0, 255).astype(np.uint8)
+    return lit
 
 
 def without_bars(chip: Pixels) -> Pixels:

@@ -81,6 +81,16 @@ def jax_losses() -> list[float]:
     return [float(loss) for loss in jax.jit(losses)(weights, *photos())]
 
 
+def jax_fit(name: str) -> tuple[dict[str, float], list[int]]:
+    """Log of an epoch of one batch under JAX, and who is remembered after it."""
+    head = build(name, dense_trunk(), memory=REMEMBERED)
+    head.model.compile("sgd", jit_compile=True, **head.compile)
+    x, y = photos()
+    log = head.model.fit({"image": x, "label": y}, head.targets(y), BATCH, verbose=0, shuffle=False).history
+    (memory,) = (layer.earlier.labels for layer in head.model.layers if hasattr(layer, "earlier"))
+    return {key: values[0] for key, values in log.items()}, np.asarray(memory).tolist()
+
+
 # The layers against the oracle.
 
 
@@ -105,21 +115,26 @@ def test_loss_and_gradient_are_those_of_the_oracle(name: str, mining: str, memor
         np.testing.assert_allclose(tape.gradient(loss, features), expected, atol=3e-5)
 
 
-def test_jax_gives_the_same_losses():
+def test_jax_gives_the_same_losses_and_fits_the_heads():
     code = (
         "from embedder.quiet import import_keras; import_keras(); import json; "
-        "from tests.contracts.test_metric_heads import jax_losses; print(json.dumps(jax_losses()))"
+        "from tests.contracts.test_metric_heads import LAYERS, jax_fit, jax_losses; "
+        "print(json.dumps([jax_losses(), [jax_fit(name) for name in LAYERS]]))"
     )
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    losses = json.loads(done.stdout.splitlines()[-1])
+    losses, fits = json.loads(done.stdout.splitlines()[-1])
     for (name, mining), loss in zip(CASES, losses, strict=True):
         expected = oracle(name, mining, *photos(), *remembered_photos())
         assert loss == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    for log, remembered in fits:
+        assert np.isfinite(log["loss"])
+        assert list(log) == ["loss"]
+        assert remembered == photos()[1][:REMEMBERED].tolist()
 
 
 def test_semi_hard_negatives_are_the_nearest_farther_ones():
@@ -246,7 +261,7 @@ def step(head: Head, x, y) -> dict[str, float]:
 @pytest.mark.parametrize("name", LAYERS)
 def test_log_says_the_loss_its_part_and_what_is_active(name: str):
     x, y = photos()
-    head = build(name)
+    head = build(name, mining="batch-hard")
     head.model.compile(run_eagerly=True, **head.compile)
     logs = head.model.test_on_batch({"image": x, "label": y}, head.targets(y), return_dict=True)
     part = name.replace("-", "_") + "_loss"

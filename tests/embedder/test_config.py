@@ -9,6 +9,7 @@ import pytest
 
 from embedder import config
 from embedder.config import (
+    FACES,
     FINE_TUNING,
     FROM_SCRATCH,
     DetectorConfig,
@@ -32,6 +33,7 @@ RANGES = [
     (TrainConfig, "rehearsal", 0.0, 1e6, 1e-9),
     (TrainConfig, "poor_views", 0, 1024, 1),
     (TrainConfig, "blend", 0.0, 1.0, 1e-9),
+    (TrainConfig, "photometric", 0.0, 1.0, 1e-9),
     (TrainConfig, "freeze", 0.0, 1.0, 1e-9),
     (TrainConfig, "depth_rate", 0.0, 1.0, 1e-9),
     (TrainConfig, "ramp", 0, 10**6, 1),
@@ -78,7 +80,10 @@ OPTIONAL = [
     "freeze",
     "schedule",
     "batch_size",
+    "head",
+    "blend",
 ]
+OWN = {field.name for field in dataclasses.fields(config.Schedule)}
 CLASSES = [
     thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)
 ]
@@ -156,10 +161,10 @@ def test_each_option_of_training_is_explained() -> None:
 
 def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
-    assert (TrainConfig().trunk, TrainConfig().head, TrainConfig().detector) == (
-        "face-resnet",
-        "center",
-        "blazeface",
+    assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "blazeface")
+    assert TrainConfig().filled(FROM_SCRATCH).head == "center"
+    assert TrainConfig(head="softmax", blend=0.5).filled(FACES) == TrainConfig(
+        head="softmax", blend=0.5, **{n: getattr(FACES, n) for n in OWN - {"head", "blend"}}
     )
     assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01
@@ -168,7 +173,7 @@ def test_the_defaults_that_the_design_promises() -> None:
 
 
 def test_defaults_lie_in_the_ranges_that_hold_for_options() -> None:
-    for schedule in (FINE_TUNING, FROM_SCRATCH):
-        TrainConfig(learning_rate=schedule.learning_rate, epochs=schedule.epochs)
+    for schedule in (FACES, FINE_TUNING, FROM_SCRATCH):
+        TrainConfig().filled(schedule)
     assert FINE_TUNING.learning_rate < FROM_SCRATCH.learning_rate  # a pretrained trunk is moved carefully
     assert IdentifyConfig().candidates > 1

@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from embedder.config import TrainConfig
+from embedder.config.machines import Machines
 from embedder.errors import UsageError
 from embedder.options import read_config, to_toml, with_options
 
@@ -51,7 +52,7 @@ def given_on(*arguments: str) -> dict[str, Any]:
     app, got = typer.Typer(), {}
 
     @app.command()
-    @with_options
+    @with_options(TrainConfig, Machines)
     def command(folder: Path, resume: bool = False, **given: Any) -> None:
         got.update(given, folder=folder, resume=resume)
 
@@ -117,5 +118,5 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path):
 def test_toml_leaves_out_what_is_not_set():
     lines = to_toml(TrainConfig()).splitlines()
     assert len(lines) == sum(value is not None for value in asdict(TrainConfig()).values())
-    assert 'head = "center"' in lines
+    assert 'loss = "crossentropy"' in lines
     assert "mirror = true" in lines

@@ -5,8 +5,10 @@ KIND `parts` trains alone on what two processes would have seen, put together.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from embedder.progress import Progress
 from embedder.training.backend import load_backend
 from embedder.training.peers import Peers
 from embedder.training.photos import read_photos
+from embedder.training.shares import own_seed, share_of
 
 coordinator, processes, process, kind, folder, out = sys.argv[1:]
 machines = Machines(
@@ -27,11 +30,18 @@ machines = Machines(
     coordinator=coordinator,
     processes=int(processes),
     process=int(process),
-    patience=float(os.environ.get("PATIENCE", "60")),
+    wait=float(os.environ.get("WAIT", "60")),
 )
 CONFIG = TrainConfig(
-    trunk="small-cnn", input_size=32, batch_size=8, learning_rate=1e-3, center_rate=0.5, epochs=3
+    trunk="small-cnn",
+    head="center",
+    input_size=32,
+    batch_size=8,
+    learning_rate=1e-3,
+    center_rate=0.5,
+    epochs=3,
 )
+CONFIG = replace(CONFIG, **json.loads(os.environ.get("OPTIONS", "{}")))
 EPOCHS = 3
 whole = scan_folder(folder)
 PARTS = 2
@@ -60,7 +70,9 @@ class Joined(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> Any:
         parts = [part[index] for part in self._parts]
         inputs = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-        return inputs, np.concatenate([part[1] for part in parts])
+        return inputs, keras.tree.map_structure(
+            lambda *rows: np.concatenate(rows), *[part[1] for part in parts]
+        )
 
     def on_epoch_end(self) -> None:
         for part in self._parts:
@@ -77,12 +89,12 @@ class Die(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def part(peers: Peers) -> tuple[Batches, list[str]]:
-    own = distributed.share_of(whole, peers)
+    own = share_of(whole, peers)
     photos = read_photos(own, load_cropper("whole", 32, CONFIG.finding), Progress())
-    seed = distributed.own_seed(CONFIG.seed, peers)
+    seed = own_seed(CONFIG.seed, peers)
     sampler = Sampler(photos.labels, CONFIG.batch_size // PARTS, seed, "shuffled", 4)
     labels = np.searchsorted(whole.identities, photos.identities)[photos.labels].astype(np.int32)
-    batches = Batches(Augmented(photos.chips), labels, lambda labels: labels, sampler, seed)
+    batches = Batches(Augmented(photos.chips), labels, head.targets, sampler, seed)
     return batches, list(photos.identities)
 
 
@@ -97,18 +109,18 @@ def say(line: str) -> None:
 
 
 with distributed.together(machines, say) as peers:
-    if peers.count > 1:
-        own, read = part(peers)
-        batches: Any = distributed.SharedBatches(own, peers)
-    else:
-        parts = [part(stands_for(index)) for index in range(PARTS)]
-        read = [name for _, names in parts for name in names]
-        batches = Joined([own for own, _ in parts])
     keras.utils.set_random_seed(0)
     with distributed.distribution(machines, CONFIG.batch_size):
         trunk = find_trunk("small-cnn").build(32)
         classes = distributed.padded_classes(len(whole.identities), machines)
         head = build_head(CONFIG, build_stem(CONFIG, trunk), classes)
+        if peers.count > 1:
+            own, read = part(peers)
+            batches: Any = distributed.SharedBatches(own, peers)
+        else:
+            parts = [part(stands_for(index)) for index in range(PARTS)]
+            read = [name for _, names in parts for name in names]
+            batches = Joined([own for own, _ in parts])
         head.model.compile(
             optimizer=build_optimizer(CONFIG, trunk, len(batches)), jit_compile=True, **head.compile
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import json
 import os
 import signal
@@ -22,10 +23,11 @@ import safetensors.numpy
 from embedder import Extractor, load_image
 from embedder.bundle import load_manifest, read_part
 from embedder.config import TrainConfig
-from embedder.errors import DivergedError, FolderError, UsageError
+from embedder.errors import DivergedError, FolderError, MissingPackageError, UsageError
 from embedder.options import read_config
 from embedder.progress import Advance, Progress
 from embedder.training import checkpoint, fit, material, run
+from embedder.training.callbacks import tensorboard_log
 from embedder.training.held_out import Score
 from embedder.training.run import train
 from tests.conftest import SMALL, save_people
@@ -84,7 +86,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[np.ndarray]]:
     def save(model: Path, trunk: keras.Model, *_: object) -> None:
         kept[model.name] = trunk.get_weights()
 
-    monkeypatch.setattr(run, "_save", save)
+    monkeypatch.setattr(run, "save_model", save)
     return kept
 
 
@@ -287,7 +289,7 @@ def test_face_trunk_from_folder_to_vectors(orl: Path, tmp_path: Path):
     frozen = train(people, tmp_path / "frozen", TrainConfig(epochs=0)).manifest
     trained = train(people, tmp_path / "trained", TrainConfig(epochs=1, keep_trained=True)).manifest
     assert (frozen.head, frozen.dim, frozen.input_size) == ("none", 128, 150)
-    assert (trained.head, trained.training["kept_epoch"]) == ("center", 1)
+    assert (trained.head, trained.training["kept_epoch"]) == ("triplet-cosine", 1)
     assert trained.fingerprint != frozen.fingerprint
     assert trained.training["scores"][0]["rank1"] == 1.0
     # It starts as the nearest class mean, so the first epoch knows nearly everyone.
@@ -353,34 +355,73 @@ def test_too_few_people_are_refused_before_tensorflow_is_loaded(tmp_path: Path):
         train(people, tmp_path / "m", TrainConfig())
 
 
-def test_every_option_changes_the_weights(small_people: Path, tmp_path: Path, uncompiled):
+CHANGES = {
+    "head": "softmax",
+    "center_weight": 5.0,
+    "center_rate": 0.0,
+    "learning_rate": 1e-2,
+    "warmup": 0,
+    "epochs": 2,
+    "batch_size": 4,
+    "seed": 3,
+    "hold_out": 0.2,
+    "loss": "softened",
+    "schedule": "cosine",
+    "ramp": 1,
+    "freeze": 0.5,
+    "depth_rate": 0.1,
+    "accumulate": 2,
+    "sampling": "balanced",
+    "activity_penalty": 0.1,
+    "feature_noise": 0.5,
+    "precision": "mixed",
+    "blend": 0.5,
+    "rehearsal": 0.5,
+}
+FAST = ("head", "epochs", "freeze", "blend", "rehearsal")  # each takes a second
+
+
+@pytest.mark.parametrize("names", [FAST, slow(tuple(set(CHANGES) - set(FAST)))], ids=["some", "others"])
+def test_every_option_changes_the_weights(
+    names: tuple[str, ...], small_people: Path, tmp_path: Path, uncompiled
+):
     """An option that is accepted and does nothing is a lie."""
     base = replace(TRAINED, epochs=1, warmup=2, hold_out=0.0)
     train(small_people, tmp_path / "base", base)
-    changes = {
-        "head": "softmax",
-        "center_weight": 5.0,
-        "center_rate": 0.0,
-        "learning_rate": 1e-2,
-        "warmup": 0,
-        "epochs": 2,
-        "batch_size": 4,
-        "seed": 3,
-        "hold_out": 0.2,
-        "loss": "softened",
-        "schedule": "cosine",
-        "ramp": 1,
-        "freeze": 0.5,
-        "depth_rate": 0.1,
-        "accumulate": 2,
-        "sampling": "balanced",
-        "activity_penalty": 0.1,
-        "feature_noise": 0.5,
-        "precision": "mixed",
-    }
-    for name, value in changes.items():
-        train(small_people, tmp_path / name, replace(base, **{name: value}))
+    for name in names:
+        train(small_people, tmp_path / name, replace(base, **{name: CHANGES[name]}))
         assert not equal(uncompiled["base"], uncompiled[name]), name
+
+
+@pytest.mark.slow
+def test_options_of_rehearsal_and_of_metric_heads_change_the_weights(
+    small_people: Path, tmp_path: Path, uncompiled
+):
+    bases = {
+        "rehearsal": ({"rehearsal": 0.5}, {"poor_views": 8, "photometric": 1.0}),
+        "triplet": (
+            {"head": "triplet"},
+            {"margin": 0.5, "mining": "all", "memory": 16, "photos_per_person": 2},
+        ),
+    }
+    for head, (options, changes) in bases.items():
+        base = replace(TRAINED, epochs=1, warmup=2, hold_out=0.0, **options)
+        train(small_people, tmp_path / head, base)
+        for name, value in changes.items():
+            train(small_people, tmp_path / name, replace(base, **{name: value}))
+            assert not equal(uncompiled[head], uncompiled[name]), name
+
+
+def test_tensorboard_gets_a_log(small_people: Path, tmp_path: Path, uncompiled):
+    config = replace(TRAINED, epochs=1, hold_out=0.0)
+    train(small_people, tmp_path / "m", config, tensorboard=tmp_path / "lög")
+    assert any("tfevents" in path.name for path in (tmp_path / "lög").rglob("*"))
+
+
+def test_without_tensorboard_the_option_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=r"embedder-enroll\[tensorboard\]"):
+        tensorboard_log(tmp_path)
 
 
 def test_a_run_can_be_made_again_from_its_own_file(

@@ -4,7 +4,7 @@ import numpy as np
 
 from embedder.images import resize_to_square
 from embedder.training.chips import Chips
-from embedder.training.views import LARGEST, Rehearsed, poor_views, without_bars
+from embedder.training.views import LARGEST, Rehearsed, poor_views, relit, without_bars
 
 RNG = np.random.default_rng(0)
 SMOOTH = resize_to_square(
@@ -74,3 +74,16 @@ def test_rehearsed_views_belong_together():
         mirrored += int(np.array_equal(shown, clean[row][:, ::-1].astype(np.float32)))
     assert 0 < mirrored < len(rows)
     assert inputs["image"].dtype == np.float32
+
+
+def test_other_light_changes_brightness_contrast_and_colour_of_each_picture():
+    chips = np.clip(SMOOTH[None].repeat(200, axis=0), 60, 120)
+    lit = relit(chips, 0.5, np.random.default_rng(0)).astype(float)
+    brightness = lit.mean(axis=(1, 2, 3)) / chips[0].mean()
+    assert 0.25 < brightness.min() < 0.7
+    assert 1.4 < brightness.max() < 4
+    contrast = lit.std(axis=(1, 2, 3)) / lit.mean(axis=(1, 2, 3)) / (chips[0].std() / chips[0].mean())
+    assert contrast.min() < 0.8 < 1.25 < contrast.max()
+    colours = lit.mean(axis=(1, 2)) / lit.mean(axis=(1, 2, 3))[:, None]
+    assert colours.std(axis=1).max() > 0.1
+    np.testing.assert_array_equal(relit(chips, 0.0, np.random.default_rng(0)), chips)

@@ -1,0 +1,146 @@
+"""A trained trunk to a model folder: weights, compiled extractor, first threshold, record of the run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder.bundle import Manifest, save_bundle
+from embedder.config import TrainConfig
+from embedder.extractor import Extractor
+from embedder.training.peers import Peers
+from embedder.training.photos import Photos, Split
+from embedder.training.shares import Totals, numbered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.training.fit import Outcome
+
+
+def save_model(
+    model: Path,
+    trunk: Any,
+    photos: Photos,
+    split: Split,
+    totals: Totals,
+    config: TrainConfig,
+    outcome: Outcome,
+    peers: Peers,
+) -> Manifest | None:
+    """Write a model folder; process 0 writes, all look at their own photos for its threshold.
+
+    Args:
+        model: the folder.
+        trunk: computes in float32, on this process alone.
+        photos: of this process.
+        split: of them.
+        totals: what all processes have.
+        config: resolved.
+        outcome: of training.
+        peers: all processes.
+
+    Returns:
+        The manifest of what was saved; None from processes above 0.
+
+    Raises:
+        EmbedError: the compiled network does not compute what was trained.
+    """
+    from safetensors.numpy import save
+
+    from embedder.training.compile import check_agreement
+    from embedder.training.features import embed_chips
+
+    weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
+    extractor = peers.first(_compiled(trunk, config, weights) if peers.is_first else b"")
+    manifest = Manifest(
+        trunk=config.trunk,
+        head=config.head if outcome.kept_epoch else "none",
+        input_size=config.input_size or 0,
+        crop=config.crop or "whole",
+        detector=config.detector,
+        mirror=config.mirror,
+        dim=int(trunk.output_shape[-1]),
+        extractor=hashlib.sha256(extractor).hexdigest(),
+        weights=hashlib.sha256(weights).hexdigest(),
+        threshold=None,
+        training=_record(photos, totals, config, outcome, peers),
+    )
+    compiled = Extractor(manifest, extractor)
+    some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
+    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
+    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
+    unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
+    threshold = _threshold(compiled, photos, unseen, totals, config, peers)
+    if not peers.is_first:
+        return None
+    manifest = replace(manifest, threshold=threshold)
+    save_bundle(model, manifest, extractor, weights)
+    return manifest
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Give the versions that a run depends on.
+
+    Args:
+        backend: what Keras computes with.
+    """
+    names = ["keras", "tensorflow", "numpy", "pillow", *(["jax"] if backend == "jax" else [])]
+    return {name: version(name) for name in names}
+
+
+def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
+    """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        from embedder.training.compile import compile_trunk
+
+        return compile_trunk(trunk)
+    from embedder.training.compile_apart import compile_apart
+
+    return compile_apart(config.trunk, config.input_size or 0, config.trunk_weights, weights)
+
+
+def _threshold(
+    compiled: Extractor,
+    photos: Photos,
+    unseen: NDArray[np.intp],
+    totals: Totals,
+    config: TrainConfig,
+    peers: Peers,
+) -> Any:
+    from embedder.training.held_out import first_threshold
+
+    vectors = photos.chips.select(unseen).map(lambda block: compiled.embed(list(block)))
+    labels, _ = numbered(photos.labels[unseen], len(photos.identities), peers)
+    everyone = peers.gather_rows(vectors), peers.gather_rows(labels)
+    return first_threshold(*everyone, config.target_fpir, gallery=totals.people)
+
+
+def _record(
+    photos: Photos, totals: Totals, config: TrainConfig, outcome: Outcome, peers: Peers
+) -> dict[str, Any]:
+    import keras
+
+    backend = keras.backend.backend()
+    return {
+        "people": totals.people,
+        "photos": totals.photos,
+        "held_out_people": totals.held_out if config.epochs else 0,
+        "photos_digest": photos.digest,
+        "config": asdict(config),
+        "backend": backend,
+        "processes": peers.count,
+        "versions": versions(backend),
+        "best_epoch": outcome.best_epoch,
+        "kept_epoch": outcome.kept_epoch,
+        "helped": outcome.helped,
+        "history": outcome.history,
+        "scores": [asdict(entry) for entry in outcome.scores],
+    }

@@ -1,0 +1,103 @@
+"""Faces of ORL under conditions that training never sees: what a trunk can forget is measured on them.
+
+The strengths were chosen once, on the trunk before training, so that it still names nine people in ten or
+more: from there a loss can be seen. What varies within a condition follows from the number of the photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from embedder import load_image
+from embedder.config import DetectorConfig
+from embedder.faces.crops import load_cropper, principal
+from embedder.images import resize_to_square
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+SIZE = 150
+SMALL = 24  # pixels: the condition that training is for
+BLUR = 7.0  # pixels, standard deviation
+DARK = -7.0  # stops
+LOW, HIGH = 0.1, 4.0  # times the contrast
+TINT = (1.8, 0.8, 0.2)  # times red, green and blue, in any order
+TURN = 18  # degrees
+COVER = 58  # pixels of the 100 or so that a face takes
+_COVERED = ((25, 20), (25, 70), (80, 20), (80, 70), (90, 45))  # an eye and its brow, a cheek, the mouth
+
+
+def blurred(chip: Pixels, _: np.random.Generator) -> Any:
+    """Out of focus."""
+    return np.asarray(Image.fromarray(chip).filter(ImageFilter.GaussianBlur(BLUR)))
+
+
+def darkened(chip: Pixels, _: np.random.Generator) -> Any:
+    """Under-exposed, in linear light."""
+    return ((chip / 255.0) ** 2.2 * 2.0**DARK).clip(0, 1) ** (1 / 2.2) * 255
+
+
+def flat(chip: Pixels, _: np.random.Generator) -> Any:
+    """Low contrast."""
+    return chip.mean() + LOW * (chip - chip.mean())
+
+
+def harsh(chip: Pixels, _: np.random.Generator) -> Any:
+    """High contrast."""
+    return chip.mean() + HIGH * (chip - chip.mean())
+
+
+def tinted(chip: Pixels, rng: np.random.Generator) -> Any:
+    """Coloured light."""
+    return chip * rng.permutation(TINT)
+
+
+def turned(chip: Pixels, rng: np.random.Generator) -> Any:
+    """Aligned badly."""
+    return np.asarray(Image.fromarray(chip).rotate(TURN * rng.choice([-1, 1]), Image.Resampling.BICUBIC))
+
+
+def covered(chip: Pixels, rng: np.random.Generator) -> Any:
+    """Something grey before the face."""
+    out = chip.copy()
+    row, column = _COVERED[rng.integers(len(_COVERED))]
+    out[row : row + COVER, column : column + COVER] = 128
+    return out
+
+
+CONDITIONS: dict[str, Callable[[Pixels, np.random.Generator], Any]] = {
+    "clean": lambda chip, _: chip,
+    "blurred": blurred,
+    "darkened": darkened,
+    "contrast low": flat,
+    "contrast high": harsh,
+    "tinted": tinted,
+    "rotated": turned,
+    "covered": covered,
+}
+
+
+def under(name: str, chips: Pixels) -> Pixels:
+    """Put all chips, (n, 150, 150, 3), under a condition."""
+    number = list(CONDITIONS).index(name)
+    changed = [CONDITIONS[name](chip, np.random.default_rng([99, number, i])) for i, chip in enumerate(chips)]
+    return np.stack([np.clip(np.rint(chip), 0, 255).astype(np.uint8) for chip in changed])
+
+
+def aligned_chips(paths: list[Any]) -> Pixels:
+    """Find and align the face of each photo."""
+    cropper = load_cropper("face", SIZE, DetectorConfig())
+    images = [load_image(path) for path in paths]
+    return np.stack([principal(cropper.crops(image), image.shape).chip for image in images])
+
+
+def small_chips(paths: list[Any]) -> Pixels:
+    """Take each photo whole, shrunk to a square of `SMALL` pixels first; not aligned."""
+    return np.stack([resize_to_square(shrunk(load_image(path)), SIZE) for path in paths])
+
+
+def shrunk(image: Pixels, side: int = SMALL) -> Pixels:
+    """Shrink a picture to a square."""
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

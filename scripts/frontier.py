@@ -1,0 +1,249 @@
+"""What does fine-tuning give, and what does it forget? Gain against loss for several ways to train.
+
+Every method learns from people 1-20 of ORL. Gain: TPIR at FPIR 1 % on people 21-40, whole photos shrunk to
+24 x 24 pixels. Loss: the worst drop of the same figure against the trunk before training, over conditions
+that training never sees (scripts/conditions.py), aligned faces of people 21-40. Each figure is the mean over
+20 divisions into 10 known people, 5 photos enrolled, and 10 strangers. A method that is blended is trained
+once a seed and measured at several shares of its trained weights. Prints a table and, last, a JSON line;
+with --figure also draws the plane of gain and loss.
+
+    python scripts/frontier.py [--seeds 3] [--methods NAME ...] [--figure docs/pictures/frontier.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from bench_main_job import ENROLLED, PEOPLE, random_people, surroundings
+from conditions import CONDITIONS, SIZE, aligned_chips, shrunk, small_chips, under
+from PIL import Image
+
+from embedder import Extractor, load_image
+from embedder.bundle import Manifest, load_manifest, read_part
+from embedder.config import TrainConfig
+from embedder.datasets import write_dataset
+from embedder.folders import scan_folder
+from embedder.metrics import gallery_searches
+from embedder.progress import Progress
+from embedder.quiet import import_keras
+from embedder.training.run import train
+
+SPLITS = 20
+SMALL = "24 px"
+_PLAIN: dict[str, Any] = {
+    "rehearsal": 0.0,
+    "freeze": 0.0,
+    "blend": 1.0,
+    "schedule": "cosine",
+    "epochs": 8,  # without rehearsal the gain comes early
+    "batch_size": 32,
+}
+_REHEARSED: dict[str, Any] = _PLAIN | {"rehearsal": 0.1, "freeze": 0.37, "epochs": 16}
+# Photos that are learned from, options, shares of the trained weights.
+METHODS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+    "triplets, rehearsal": ("as is", _REHEARSED | {"head": "triplet-cosine"}, (1.0, 0.85, 0.75, 0.6, 0.4)),
+    "triplets": (SMALL, _PLAIN | {"head": "triplet-cosine"}, (1.0, 0.75, 0.5)),
+    "center": (SMALL, _PLAIN | {"head": "center", "center_weight": 0.5}, (1.0, 0.75, 0.5)),
+    "softmax": (SMALL, _PLAIN | {"head": "softmax"}, (1.0, 0.5)),
+    "center, early layers slower": (
+        SMALL,
+        _PLAIN | {"head": "center", "center_weight": 0.5, "depth_rate": 0.03},
+        (1.0, 0.5),
+    ),
+    "center, rehearsal": (
+        "as is",
+        _REHEARSED | {"head": "center", "center_weight": 1.5, "batch_size": 16, "rehearsal": 1.0},
+        (1.0, 0.75),
+    ),
+    "triplets, rehearsal, other light": (
+        "as is",
+        _REHEARSED | {"head": "triplet-cosine", "photometric": 1.0},
+        (1.0, 0.75),
+    ),
+}
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--epochs", type=int, help="default: those of the method")
+    parser.add_argument("--figure", type=Path, help="PNG to draw")
+    parser.add_argument(
+        "--rows", type=Path, help="JSON lines, a row each: taken from here if there, added if not"
+    )
+    options = parser.parse_args()
+    import_keras()
+    with tempfile.TemporaryDirectory() as scratch:
+        folders, sets, numbers = prepare(Path(scratch))
+        bench = Bench(sets, numbers)
+        rows = [bench.row("frozen", 0.0, [bench.frozen], [0.0])]
+        print(table_row(rows[0]), flush=True)
+        known = (
+            [json.loads(line) for line in options.rows.read_text().splitlines()]
+            if options.rows and options.rows.exists()
+            else []
+        )
+        for method in options.methods:
+            photos, changes, shares = METHODS[method]
+            if done := [row for row in known if row["method"] == method]:
+                rows += done
+                continue
+            runs: dict[float, list[dict[str, float]]] = {share: [] for share in shares}
+            seconds = []
+            for seed in range(options.seeds):
+                config = replace(TrainConfig(crop="whole", keep_trained=True, seed=seed), **changes)
+                config = replace(config, epochs=options.epochs or config.epochs)
+                start = time.perf_counter()
+                train(folders[photos], Path(scratch) / "model", config, progress=Progress())
+                seconds.append(time.perf_counter() - start)
+                for share in shares:
+                    runs[share].append(bench.measure(Path(scratch) / "model", share))
+            for share in shares:
+                rows.append(bench.row(method, share, runs[share], seconds))
+                print(table_row(rows[-1]), flush=True)
+                if options.rows:
+                    with options.rows.open("a") as file:
+                        file.write(json.dumps(rows[-1]) + "\n")
+    print("\n" + "\n".join([*table_head(), *map(table_row, rows)]) + "\n")
+    if options.figure:
+        draw(rows, options.figure)
+    print(json.dumps({"script": "frontier", **surroundings(), "seeds": options.seeds, "rows": rows}))
+
+
+def prepare(scratch: Path) -> tuple[dict[str, Path], dict[str, Any], Any]:
+    """Write the folders to learn from; make the chips of people 21-40 under every condition."""
+    write_dataset("orl", scratch / "all")
+    folders = {"as is": scratch / "as is", SMALL: scratch / SMALL}
+    for folder in folders.values():
+        folder.mkdir()
+    for name in PEOPLE[:20]:
+        (folders[SMALL] / name).mkdir()
+        for photo in sorted((scratch / "all" / name).iterdir()):
+            Image.fromarray(shrunk(load_image(photo))).save(folders[SMALL] / name / f"{photo.stem}.png")
+        (scratch / "all" / name).rename(folders["as is"] / name)
+    samples = scan_folder(scratch / "all").samples
+    paths = [sample.path for sample in samples]
+    chips = aligned_chips(paths)
+    sets = {SMALL: small_chips(paths), **{name: under(name, chips) for name in CONDITIONS}}
+    return folders, sets, np.array([PEOPLE.index(sample.identity) for sample in samples])
+
+
+class Bench:
+    """Measures trunks, and remembers what the trunk before training does.
+
+    Args:
+        sets: chips (n, 150, 150, 3) by condition.
+        numbers: (n,) whose.
+    """
+
+    def __init__(self, sets: dict[str, Any], numbers: Any) -> None:
+        from embedder.trunks import find_trunk
+
+        self._sets, self._numbers = sets, numbers
+        self._trunk = find_trunk("face-resnet").build()
+        self._before = self._trunk.get_weights()
+        self.frozen = self._tpirs()
+
+    def measure(self, model: Path, share: float) -> dict[str, float]:
+        """TPIR at FPIR 1 % by condition, with a share of the trained weights of a model."""
+        from embedder.training.features import blended
+
+        stored = safetensors.numpy.load(read_part(model, load_manifest(model), "weights"))
+        self._trunk.set_weights(blended(self._before, [stored[name] for name in sorted(stored)], share))
+        return self._tpirs()
+
+    def _tpirs(self) -> dict[str, float]:
+        from embedder.training.compile import compile_trunk
+
+        compiled = compile_trunk(self._trunk)
+        digest = hashlib.sha256(compiled).hexdigest()
+        manifest = Manifest(
+            "face-resnet", "none", SIZE, "face", "blazeface", True, 128, digest, digest, threshold=None
+        )
+        extractor = Extractor(manifest, compiled)
+        return {name: self._tpir(extractor.embed(list(chips))) for name, chips in self._sets.items()}
+
+    def _tpir(self, vectors: Any) -> float:
+        parts = [
+            gallery_searches(vectors, self._numbers, known, strangers, ENROLLED, rng).tpir(0.01)
+            for known, strangers, rng in random_people(SPLITS)
+        ]
+        return round(float(np.mean(parts)), 4)
+
+    def row(
+        self, method: str, share: float, runs: list[dict[str, float]], seconds: list[float]
+    ) -> dict[str, Any]:
+        """Gain and loss of each seed."""
+        drops = [{name: self.frozen[name] - run[name] for name in CONDITIONS} for run in runs]
+        return {
+            "method": method,
+            "share": share,
+            "gain": [run[SMALL] for run in runs],
+            "loss": [round(max(drop.values()), 4) for drop in drops],
+            "worst": [max(drop, key=lambda name: drop[name]) for drop in drops],
+            "tpir": runs,
+            "seconds": [round(value, 1) for value in seconds],
+        }
+
+
+def table_head() -> list[str]:
+    """Two lines of Markdown."""
+    columns = ["method", "trained weights", "TPIR at 24 px", "by seed", "worst loss, points", "by seed", "s"]
+    return ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+
+
+def table_row(row: dict[str, Any]) -> str:
+    """One line of Markdown: means over seeds, and each seed."""
+    gains = ", ".join(f"{gain:.3f}" for gain in row["gain"])
+    losses = ", ".join(
+        f"{100 * loss:.1f} {worst}" if loss > 0 else "0.0"
+        for loss, worst in zip(row["loss"], row["worst"], strict=True)
+    )
+    cells = [
+        row["method"],
+        f"{row['share']:g}",
+        f"{np.mean(row['gain']):.3f}",
+        gains,
+        f"{100 * np.mean(row['loss']):.1f}",
+        losses,
+        f"{np.median(row['seconds']):.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw gain against loss: a line a method, along the share of the trained weights; a cross a seed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axes = figure.subplots()
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        points = [(100 * np.mean(row["loss"]), np.mean(row["gain"])) for row in own]
+        (line,) = axes.plot(*zip(*points, strict=True), marker="o", label=method)
+        for row in own:
+            axes.plot(
+                [100 * loss for loss in row["loss"]], row["gain"], "x", color=line.get_color(), alpha=0.35
+            )
+    axes.axhline(0.87, color="grey", lw=0.7, ls=":")
+    axes.axvline(2.0, color="grey", lw=0.7, ls=":")
+    axes.set(xlabel="worst loss elsewhere, points of TPIR", ylabel="TPIR at FPIR 1 %, ORL at 24 px")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.grid(alpha=0.25)
+    FigureCanvasAgg(figure).print_png(path)
+
+
+if __name__ == "__main__":
+    main()
