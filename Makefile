@@ -32,6 +32,11 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_rules.py
 	$(BIN)/python scripts/ablation.py
 	$(BIN)/python scripts/digits_figure.py
+	$(BIN)/python scripts/frontier.py --figure docs/pictures/frontier.png
+	$(BIN)/python scripts/folder_size.py
+	$(BIN)/python scripts/bench_losses.py
+	$(BIN)/python scripts/bench_training.py
+	$(BIN)/python scripts/soak_training.py
 
 # The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
 $(INSTALLED): pyproject.toml

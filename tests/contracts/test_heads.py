@@ -349,7 +349,7 @@ def test_penalty_can_move_and_halves_train():
     image = keras.Input((DIM + 1,))
     left, right = SplitHalves()(ActivityPenalty(0.5, name="penalty")(image))
     model = keras.Model(image, [left, right])
-    model.compile(keras.optimizers.SGD(1.0), [None, None], jit_compile=False)
+    model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
     x = np.random.default_rng(0).normal(size=(BATCH, DIM + 1)).astype("float32")
     log = model.test_on_batch(x, return_dict=True)
     assert log["penalty_loss"] == pytest.approx(oracles.activity(x), rel=1e-5)

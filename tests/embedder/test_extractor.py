@@ -104,7 +104,7 @@ def test_network_of_another_shape_is_refused(model: Path, change: dict[str, int]
 
 
 def test_keras_and_litert_agree(model: Path, trained_trunk):
-    from embedder.training.fit import embed_chips
+    from embedder.training.features import embed_chips
 
     extractor = Extractor.load(model)
     chips = np.stack([resize_to_square(picture, 32) for picture in PICTURES])

@@ -125,6 +125,7 @@ def difference(a: Path, b: Path) -> float:
     return max(float(np.abs(x - y).max()) for x, y in zip(weights(a), weights(b), strict=True))
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_same_weights_as_one(runs: Runs) -> None:
     """Each reads its own people; one that sees the same batches comes to the same, up to rounding."""
     first, second = runs.start("data", processes=2)

@@ -25,7 +25,7 @@ def test_small_cnn_takes_no_file():
 
 @pytest.mark.parametrize("name", ["resnet", "imagenet:", "", "face_resnet"])
 def test_unknown_trunk_is_refused_with_what_there_is(name: str):
-    with pytest.raises(UsageError, match=r"face-resnet, small-cnn or imagenet:<name>"):
+    with pytest.raises(UsageError, match=r"face-resnet, small-cnn, imagenet:<name> or FILE\.py:FUNCTION"):
         find_trunk(name)
 
 
