@@ -91,8 +91,8 @@ def train(
     from embedder.training.run import train as run
 
     options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
-    say = TerminalProgress()
-    result = run(folder, model, options, resume, say, preview, tensorboard, cache, Machines(**machines))
+    bars = TerminalProgress()
+    result = run(folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines))
     if result.manifest is None:
         print("Process 0 saved the model")
     else:

@@ -22,7 +22,7 @@ from typing import Any
 
 from bench_main_job import surroundings
 
-from embedder.config import DetectorConfig, TrainConfig
+from embedder.config import FACES, DetectorConfig, TrainConfig
 from embedder.datasets import write_dataset
 from embedder.faces.crops import load_cropper
 from embedder.folders import scan_folder
@@ -62,7 +62,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="timed ones, a round")
     options = parser.parse_args()
     import_keras()
-    config = TrainConfig(hold_out=0.0, epochs=options.epochs + 1, rehearsal=0.0)
+    # Without rehearsal, so that both do the same work.
+    plain = TrainConfig(head="center", hold_out=0.0, epochs=options.epochs + 1, rehearsal=0.0, freeze=0.0)
+    config = plain.filled(FACES)
     rates: dict[str, list[float]] = {"embed train": [], "bare fit": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "orl"

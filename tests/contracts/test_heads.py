@@ -90,6 +90,7 @@ def test_compiled_by_xla_it_computes_the_same(case: Case):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed")
+@pytest.mark.slow
 def test_on_jax_it_computes_the_same():
     root = Path(__file__).parents[2]
     code = [sys.executable, "-m", "tests.contracts.on_jax"]
