@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 from embedder.errors import UsageError
 
 
@@ -25,3 +28,18 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
         raise UsageError(
             f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
         )
+
+
+def check_options(config: Any) -> None:
+    """Check a dataclass whose fields say in their metadata what they may be: `within` or `among`.
+
+    Raises:
+        UsageError: a value is out of its range or none of the words it may be.
+    """
+    for entry in fields(config):
+        value, facts = getattr(config, entry.name), entry.metadata
+        if facts["within"]:
+            check_range(entry.name, value, *facts["within"])
+        if facts["among"] and value is not None and value not in facts["among"]:
+            expected = f"expected one of {', '.join(facts['among'])}"
+            raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
-from embedder.config.checks import check_range
+from embedder.config.checks import check_options
 from embedder.config.training import option
 from embedder.errors import UsageError
 
@@ -47,13 +47,7 @@ class Machines:
         Raises:
             UsageError: a value is out of its range, or the options contradict each other.
         """
-        for entry in fields(self):
-            value, facts = getattr(self, entry.name), entry.metadata
-            if facts["within"]:
-                check_range(entry.name, value, *facts["within"])
-            if facts["among"] and value is not None and value not in facts["among"]:
-                expected = f"expected one of {', '.join(facts['among'])}"
-                raise UsageError(f"--{entry.name}: {expected}, got {value!r}")
+        check_options(self)
         if self.process >= self.processes:
             raise UsageError(
                 f"--process: expected 0 to {self.processes - 1} with --processes {self.processes}, "

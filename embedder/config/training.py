@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from embedder.config.checks import check_range
+from embedder.config.checks import check_options
 from embedder.config.faces import CROPS, DetectorConfig
 from embedder.config.steps import parse_steps
 from embedder.errors import UsageError
@@ -277,13 +277,7 @@ class TrainConfig:
         Raises:
             UsageError: a value is out of its range or none of the words it may be.
         """
-        for entry in fields(self):
-            value, facts = getattr(self, entry.name), entry.metadata
-            if facts["within"]:
-                check_range(entry.name, value, *facts["within"])
-            if facts["among"] and value is not None and value not in facts["among"]:
-                expected = f"expected one of {', '.join(facts['among'])}"
-                raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r}")
+        check_options(self)
         if bool(self.rates) != (self.schedule == "steps"):
             raise UsageError(
                 f"--steps: expected epochs and rates with --schedule steps, and only with it; "

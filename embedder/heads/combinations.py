@@ -46,14 +46,18 @@ _STEEP = (
 )
 
 
-def check_combination(config: TrainConfig) -> None:
+def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
     """Refuse options that the head or the loss would ignore, and those that would do harm together.
 
-    An option counts as given if it is not the default. What a head of the user's own does with its options
-    is its own affair.
+    An option counts as given if it is neither the default nor what the trunk would choose. What a head of the
+    user's own does with its options is its own affair.
 
     Args:
         config: as it was asked for, before a trunk filled in what it has of its own.
+
+    Args:
+        config: what was asked for, or what an earlier run stored.
+        own: what the trunk would choose.
 
     Raises:
         UsageError: with the reason.
@@ -66,7 +70,11 @@ def check_combination(config: TrainConfig) -> None:
         return
     if config.head not in HEADS:
         raise UsageError(f"--head: expected {', '.join(HEADS)} or FILE.py:FUNCTION, got {config.head!r}")
-    given = {entry.name for entry in fields(config) if getattr(config, entry.name) != entry.default}
+    given = {
+        entry.name
+        for entry in fields(config)
+        if getattr(config, entry.name) not in (entry.default, getattr(own, entry.name, entry.default))
+    }
     for option, (heads, lack) in _USED_BY.items():
         if option in given and config.head not in heads:
             raise _refusal(

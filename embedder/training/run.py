@@ -150,7 +150,7 @@ def _together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]
 def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
-    check_combination(replace(config, head=config.head or trunk.schedule.head))
+    check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
     return replace(
         config.filled(trunk.schedule),
         input_size=config.input_size or trunk.input_size,

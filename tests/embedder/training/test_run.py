@@ -436,6 +436,13 @@ def test_a_run_can_be_made_again_from_its_own_file(
     assert (tmp_path / "a" / "training.csv").read_text() == (tmp_path / "b" / "training.csv").read_text()
 
 
+@pytest.mark.parametrize("trunk", ["face-resnet", "small-cnn", "imagenet:resnet50"])
+@pytest.mark.parametrize("head", [None, "softmax"])
+def test_what_a_run_stores_is_accepted_again(trunk: str, head: str | None):
+    resolved, _ = run._resolve(TrainConfig(trunk=trunk, head=head))
+    assert run._resolve(resolved)[0] == resolved
+
+
 def test_stops_when_epochs_bring_nothing(small_people: Path, tmp_path: Path, uncompiled: object):
     scores = iter([Score(0.5, 0.5, 0.1, 9), Score(0.9, 0.9, 0.9, 9), *[Score(0.5, 0.5, 0.1, 9)] * 9])
     with pytest.MonkeyPatch.context() as patch:
