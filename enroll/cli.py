@@ -325,7 +325,7 @@ def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) 
 def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Say what the model and the gallery are."""
     from embedder.bundle import load_manifest
-    from enroll.store import Store
+    from enroll.store import open_store
 
     manifest = load_manifest(model)
     print(f"model {printable(str(model))}")
@@ -339,7 +339,7 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     if not gallery.exists():
         print("  not there yet; `embed enroll` makes it")
         return
-    with Store(gallery) as store:
+    with open_store(gallery) as store:
         people = store.identities()
         bound = store.model()
     print(f"  {len(people)} people, {count(sum(photos for _, photos in people), 'photo')}")

@@ -22,14 +22,16 @@ from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
 from enroll.promise import Calibration
 from enroll.samples import PhotoSample, take_sample
-from enroll.store import NewTemplate, Store, conflict_reason
+from enroll.search.ranking import nearest_people, nearest_templates
+from enroll.store import NewTemplate, Store, check_model, open_store
+from enroll.store.contract import conflict_reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
     from enroll.embedded import EmbeddedFolder
-    from enroll.knn import Index
+    from enroll.search.contract import Finder
 
 _TRIES = 3  # to calibrate while others enroll
 
@@ -88,9 +90,9 @@ class Gallery:
 
     def __init__(self, store: Store, extractor: Extractor) -> None:
         """Bind a store to a model; see `open`."""
-        store.check_model(extractor.fingerprint, extractor.dim)
+        check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
-        self._index: tuple[tuple[int, int], Index] | None = None
+        self._finder: tuple[tuple[int, int], Finder] | None = None
 
     @classmethod
     def open(cls, path: str | Path, extractor: Extractor, create: bool = True) -> Gallery:
@@ -105,7 +107,7 @@ class Gallery:
             ForeignModelError: the gallery was made with another model.
             GalleryError: the file is missing, broken or not a gallery.
         """
-        store = Store(path, create)
+        store = open_store(path, create)
         try:
             return cls(store, extractor)
         except BaseException:
@@ -188,12 +190,12 @@ class Gallery:
         return 0, taken
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
-        """Find the nearest identities of each unit vector, nearest first; see `Index.nearest_people`."""
-        return self._searchable().nearest_people(queries, people)
+        """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`."""
+        return nearest_people(self._searchable(), queries, people)
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
         """Find the nearest enrolled photos of each unit vector, nearest first."""
-        found = self._searchable().nearest_templates(queries, count)
+        found = nearest_templates(self._searchable(), queries, count)
         return [
             [
                 NearPhoto(entry.identity, entry.distance, path)
@@ -204,15 +206,17 @@ class Gallery:
             for entries in found
         ]
 
-    def _searchable(self) -> Index:
-        from enroll.knn import Index
+    def _searchable(self) -> Finder:
+        if (own := self._store.finder()) is not None:
+            return own
+        from enroll.search.exact import ExactFinder
 
         changes = self._store.changes()
-        if self._index is None or self._index[0] != changes:
+        if self._finder is None or self._finder[0] != changes:
             # It may have been new when it was opened, and been bound by another process since.
-            self._store.check_model(self._extractor.fingerprint, self._extractor.dim)
-            self._index = (changes, Index.build(self._store.templates()))
-        return self._index[1]
+            check_model(self._store, self._extractor.fingerprint, self._extractor.dim)
+            self._finder = (changes, ExactFinder(self._store.templates()))
+        return self._finder[1]
 
     def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
@@ -239,7 +243,7 @@ class Gallery:
             done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
             if self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 return done
-        raise UsageError(f"{self._store.path}: it is changed all the time; calibrate when no one enrolls")
+        raise UsageError(f"{self._store.location}: it is changed all the time; calibrate when no one enrolls")
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:
         """Keep people who are known not to be enrolled, for all calibrations to come.
@@ -266,7 +270,7 @@ class Gallery:
         kept = self._store.calibration()
         if kept is None:
             return None
-        calibration = Calibration.from_text(kept[0], self._store.path)
+        calibration = Calibration.from_text(kept[0], self._store.location)
         if calibration.fingerprint != self._extractor.fingerprint:
             return None
         return calibration, calibration.outdated(kept[1])

@@ -19,9 +19,9 @@ gallery_app = typer.Typer(no_args_is_help=True, help="List, remove and rename th
 @gallery_app.command("list")
 def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """List the people and how many photos each has."""
-    from enroll.store import Store
+    from enroll.store import open_store
 
-    with Store(gallery) as store:
+    with open_store(gallery) as store:
         for name, photos in store.identities():
             print(f"{printable(name)} ({count(photos, 'photo')})")
 
@@ -30,9 +30,9 @@ def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
 def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Erase a person and all their templates."""
     from enroll.gallery import checked_name
-    from enroll.store import Store
+    from enroll.store import open_store
 
-    with Store(gallery) as store:
+    with open_store(gallery) as store:
         name = checked_name(name)
         photos = store.remove(name)
     print(f"removed {name} ({count(photos, 'photo')})")
@@ -41,9 +41,9 @@ def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
 @gallery_app.command("remove-strangers")
 def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Erase the photos that `embed enroll --strangers` kept."""
-    from enroll.store import Store
+    from enroll.store import open_store
 
-    with Store(gallery) as store:
+    with open_store(gallery) as store:
         photos = store.remove_strangers()
     print(f"removed {count(photos, 'photo')} of strangers")
 
@@ -52,9 +52,9 @@ def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
 def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Give a person another name."""
     from enroll.gallery import checked_name
-    from enroll.store import Store
+    from enroll.store import open_store
 
-    with Store(gallery) as store:
+    with open_store(gallery) as store:
         old, new = checked_name(old), checked_name(new)
         store.rename(old, new)
     print(f"renamed {old} to {new}")

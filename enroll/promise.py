@@ -13,7 +13,7 @@ from enroll.confidence import Curve
 
 if TYPE_CHECKING:
     from embedder.bundle import Threshold
-    from enroll.store import Changed
+    from enroll.store.contract import Changed
 
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 

@@ -85,6 +85,6 @@ def unit_rows(vectors: NDArray[np.floating], name: str) -> NDArray[np.float64]:
 
 
 def distances(query: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean distances of (dim,) to the rows of (n, dim), as (n,); summed as `enroll.knn` does."""
+    """Euclidean distances of (dim,) to the rows of (n, dim), as (n,); summed as `search.ranking` does."""
     found: NDArray[np.float64] = np.sqrt(((vectors - query) ** 2).sum(axis=1))
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enroll.store import Store
+from enroll.store.sqlite import SqliteStore
 from tests.enroll.templates import open_store
 
 
@@ -17,6 +17,6 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def store(path: Path) -> Iterator[SqliteStore]:
     with open_store(path) as opened:
         yield opened

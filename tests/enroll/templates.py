@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enroll.store import NewTemplate, Store
+from enroll.store import NewTemplate
+from enroll.store.sqlite import SqliteStore
 
 DIM = 16
 MODEL = "f" * 64
@@ -19,7 +20,7 @@ def template(photo: str) -> NewTemplate:
     return NewTemplate(photo, digest, vector / np.linalg.norm(vector))
 
 
-def open_store(path: Path) -> Store:
-    store = Store(path, create=True)
+def open_store(path: Path) -> SqliteStore:
+    store = SqliteStore(path, create=True)
     store.bind(MODEL, DIM)
     return store

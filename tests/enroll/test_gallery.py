@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from embedder.errors import ForeignModelError, GalleryError, UsageError
 from enroll.gallery import Gallery
-from enroll.knn import Index
-from enroll.store import Store
+from enroll.search import exact
+from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor
 
 
@@ -171,7 +171,7 @@ def test_index_follows_own_and_foreign_changes(
     assert nearest(gallery, toy, 9) == ["ada"]
     gallery.enroll("bob", [people / "p01" / "0.png"])
     assert sorted(nearest(gallery, toy, 9)) == ["ada", "bob"]
-    with Store(path) as other:
+    with SqliteStore(path) as other:
         other.rename("ada", "cleo")
         assert sorted(nearest(gallery, toy, 9)) == ["bob", "cleo"]
         other.remove("bob")
@@ -182,9 +182,9 @@ def test_index_is_built_once_per_change(
     gallery: Gallery, people: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[int] = []
-    build = Index.build
+    build = exact.ExactFinder
     monkeypatch.setattr(
-        Index, "build", lambda templates: built.append(len(templates.ids)) or build(templates)
+        exact, "ExactFinder", lambda templates: built.append(len(templates.ids)) or build(templates)
     )
     for number in range(2):
         gallery.enroll("ada", [people / "p00" / f"{number}.png"])

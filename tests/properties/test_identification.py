@@ -19,8 +19,9 @@ from embedder.config import IdentifyConfig
 from enroll.decision import Decision, decide
 from enroll.gallery import Gallery
 from enroll.identify import Answer, Identifier
-from enroll.knn import Index
 from enroll.report.json_lines import to_json
+from enroll.search.exact import ExactFinder
+from enroll.search.ranking import nearest_people
 from enroll.store import Templates
 from tests.conftest import ToyExtractor, save_people
 
@@ -59,7 +60,7 @@ def templates(entries: list[Entry]) -> Templates:
 def answers(
     entries: list[Entry], probes: NDArray[np.float32], threshold: float, people: int = 5, margin: float = 0.0
 ) -> list[Decision]:
-    found = Index.build(templates(entries)).nearest_people(probes, people)
+    found = nearest_people(ExactFinder(templates(entries)), probes, people)
     return [decide(candidates, threshold, margin) for candidates in found]
 
 

@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from enroll.decision import Candidate
-from enroll.knn import Index
 from enroll.rules import RULES, find_rule
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
@@ -16,6 +15,8 @@ from enroll.rules.gallery_aware import GalleryAware
 from enroll.rules.margin import Margin
 from enroll.rules.mean import Mean
 from enroll.rules.normalization import Normalized
+from enroll.search.exact import ExactFinder
+from enroll.search.ranking import nearest_people
 from enroll.store import Templates
 from tests.enroll.rules.made import DIM, made, random_rows, unit
 
@@ -182,10 +183,10 @@ def test_nearest_is_todays_rule_also_among_ties() -> None:
     few = unit(np.random.default_rng(4).integers(-1, 2, (80, 3)) + np.array([0, 0, 2]))
     labels = np.random.default_rng(5).integers(0, 12, 80)
     names = np.array([f"p{label:02d}" for label in labels], object)
-    index = Index.build(Templates(np.arange(80), names, few))
+    index = ExactFinder(Templates(np.arange(80), names, few))
     fitted = find_rule("nearest").fit(few, labels)
     found = fitted.scores(few)
-    for row, (first,) in zip(found, index.nearest_people(few, 1), strict=True):
+    for row, (first,) in zip(found, nearest_people(index, few, 1), strict=True):
         best = int(row.argmin())
         assert first == Candidate(f"p{fitted.people[best]:02d}", row[best])
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
-from enroll.knn import Index
+from enroll.search.exact import ExactFinder
+from enroll.search.ranking import nearest_people
 from enroll.store import Templates
 
 
@@ -54,7 +55,7 @@ def test_same_as_oracle(dim: int, people: int) -> None:
     names = [f"p{number}" for number in np.random.default_rng(1).integers(0, 20, 200)]
     searched = templates(names, random_rows(2, 200, dim))
     queries = np.concatenate([random_rows(3, 10, dim), searched.vectors[:5]])
-    assert Index.build(searched).nearest_people(queries, people) == [
+    assert nearest_people(ExactFinder(searched), queries, people) == [
         oracle(searched, query, people) for query in queries
     ]
 
@@ -76,7 +77,7 @@ def tied_galleries(draw: st.DrawFn) -> tuple[Templates, NDArray[np.float32]]:
 @given(tied_galleries(), st.integers(1, 9))
 def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]], people: int) -> None:
     searched, queries = gallery
-    assert Index.build(searched).nearest_people(queries, people) == [
+    assert nearest_people(ExactFinder(searched), queries, people) == [
         oracle(searched, query, people) for query in queries
     ]
 
@@ -84,22 +85,22 @@ def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]
 def test_ties_are_by_name_also_beyond_the_first_count() -> None:
     same = random_rows(4, 1, 16)
     names = [f"p{number:03d}" for number in range(200)][::-1]  # the first by name has the last id
-    index = Index.build(templates(names, same.repeat(200, axis=0)))
+    index = ExactFinder(templates(names, same.repeat(200, axis=0)))
     expected = [Candidate("p000", 0.0), Candidate("p001", 0.0)]
-    assert index.nearest_people(same, 2) == [expected]
+    assert nearest_people(index, same, 2) == [expected]
 
 
 def test_ties_are_by_name_where_search_stops_between_equals() -> None:
     near, far = unit([1.0, 0.0]), unit([0.0, 1.0])
     vectors = np.stack([near, *[far] * 100])
-    index = Index.build(templates(["me", *[f"p{number:03d}" for number in range(100)][::-1]], vectors))
-    assert [person.identity for person in index.nearest_people(near[None], 3)[0]] == ["me", "p000", "p001"]
+    index = ExactFinder(templates(["me", *[f"p{number:03d}" for number in range(100)][::-1]], vectors))
+    assert [person.identity for person in nearest_people(index, near[None], 3)[0]] == ["me", "p000", "p001"]
 
 
 def test_identical_vector_is_at_distance_exactly_zero() -> None:
     vectors = random_rows(5, 300, 128)
-    index = Index.build(templates([f"p{number}" for number in range(300)], vectors))
-    assert [found[0] for found in index.nearest_people(vectors, 1)] == [
+    index = ExactFinder(templates([f"p{number}" for number in range(300)], vectors))
+    assert [found[0] for found in nearest_people(index, vectors, 1)] == [
         Candidate(f"p{number}", 0.0) for number in range(300)
     ]
 
@@ -107,17 +108,17 @@ def test_identical_vector_is_at_distance_exactly_zero() -> None:
 def test_distances_below_single_precision_are_told_apart() -> None:
     query = unit([1.0, 0.0])
     farther, nearer = np.float32([1.0, 2e-6]), np.float32([1.0, 1e-6])
-    index = Index.build(templates(["ada", "bob"], np.stack([farther, nearer])))
-    assert [person.identity for person in index.nearest_people(query[None], 2)[0]] == ["bob", "ada"]
+    index = ExactFinder(templates(["ada", "bob"], np.stack([farther, nearer])))
+    assert [person.identity for person in nearest_people(index, query[None], 2)[0]] == ["bob", "ada"]
 
 
 def test_answers_are_identical_alone_and_in_any_batch() -> None:
-    index = Index.build(templates([f"p{number % 70}" for number in range(700)], random_rows(6, 700, 128)))
+    index = ExactFinder(templates([f"p{number % 70}" for number in range(700)], random_rows(6, 700, 128)))
     queries = random_rows(7, 65, 128)
-    together = index.nearest_people(queries, 5)
-    assert [index.nearest_people(query[None], 5)[0] for query in queries] == together
+    together = nearest_people(index, queries, 5)
+    assert [nearest_people(index, query[None], 5)[0] for query in queries] == together
     order = np.random.default_rng(8).permutation(65)
-    assert index.nearest_people(queries[order], 5) == [together[row] for row in order]
+    assert nearest_people(index, queries[order], 5) == [together[row] for row in order]
 
 
 def test_one_person_with_many_templates_hides_no_one() -> None:
@@ -126,26 +127,26 @@ def test_one_person_with_many_templates_hides_no_one() -> None:
     others = unit([[0.0, 1, 0], [0.0, 0.5, 1], [0.0, -1, -1]])
     searched = templates(["crowd"] * 2000 + ["a", "b", "c"], np.concatenate([crowd, others]))
     query = unit([1.0, 0.1, 0.0])
-    (found,) = Index.build(searched).nearest_people(query[None], 4)
+    (found,) = nearest_people(ExactFinder(searched), query[None], 4)
     assert [person.identity for person in found] == ["crowd", "a", "b", "c"]
     assert found == oracle(searched, query, 4)
 
 
 def test_fewer_people_than_asked_for() -> None:
-    index = Index.build(templates(["ada", "ada", "bob"], random_rows(10, 3, 8)))
-    (found,) = index.nearest_people(random_rows(11, 1, 8), 5)
+    index = ExactFinder(templates(["ada", "ada", "bob"], random_rows(10, 3, 8)))
+    (found,) = nearest_people(index, random_rows(11, 1, 8), 5)
     assert sorted(person.identity for person in found) == ["ada", "bob"]
 
 
 def test_empty_gallery_and_no_queries() -> None:
-    empty = Index.build(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 8), np.float32)))
-    assert empty.nearest_people(random_rows(12, 3, 8), 5) == [[], [], []]
-    one = Index.build(templates(["ada"], random_rows(13, 1, 8)))
-    assert one.nearest_people(np.empty((0, 8), np.float32), 5) == []
+    empty = ExactFinder(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 8), np.float32)))
+    assert nearest_people(empty, random_rows(12, 3, 8), 5) == [[], [], []]
+    one = ExactFinder(templates(["ada"], random_rows(13, 1, 8)))
+    assert nearest_people(one, np.empty((0, 8), np.float32), 5) == []
 
 
 def test_candidates_are_plain_python() -> None:
-    index = Index.build(templates(["ada"], random_rows(14, 1, 8)))
-    ((candidate,),) = index.nearest_people(random_rows(15, 1, 8), 1)
+    index = ExactFinder(templates(["ada"], random_rows(14, 1, 8)))
+    ((candidate,),) = nearest_people(index, random_rows(15, 1, 8), 1)
     assert type(candidate.identity) is str
     assert type(candidate.distance) is float

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from embedder.errors import GalleryError
-from enroll import migrations
-from enroll.migrations import APPLICATION_ID, STEPS, migrate
+from enroll.store import migrations
+from enroll.store.migrations import APPLICATION_ID, STEPS, migrate
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from embedder import errors
-from enroll.store import Store
+from enroll.store.sqlite import SqliteStore
 from tests.enroll.templates import DIM, template
 
 
@@ -27,7 +27,7 @@ from tests.enroll.templates import DIM, template
         np.full(DIM, np.inf),
     ],
 )
-def test_unusable_vector_in_the_file_is_refused(store: Store, path: Path, content: list[float]) -> None:
+def test_unusable_vector_in_the_file_is_refused(store: SqliteStore, path: Path, content: list[float]) -> None:
     store.add("ada", [template("a.png"), template("b.png")])
     with closing(sqlite3.connect(path)) as other, other:
         vector = np.array(content, "<f4").tobytes()
@@ -41,27 +41,27 @@ def test_unusable_vector_in_the_file_is_refused(store: Store, path: Path, conten
 def test_file_that_is_no_database_is_refused_untouched(path: Path, content: bytes, create: bool) -> None:
     path.write_bytes(content)
     with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
-        Store(path, create)
+        SqliteStore(path, create)
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("kept", [60, 3000, 4096, 12288, -4096, -2000])
-def test_truncated_gallery_is_refused(store: Store, path: Path, kept: int) -> None:
+def test_truncated_gallery_is_refused(store: SqliteStore, path: Path, kept: int) -> None:
     store.add("ada", [template(f"{number}.png") for number in range(100)])
     store.close()
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(errors.GalleryError, match=r"gallery\.db"), Store(path) as broken:
+    with pytest.raises(errors.GalleryError, match=r"gallery\.db"), SqliteStore(path) as broken:
         broken.templates()
 
 
 def test_zero_length_gallery_is_not_an_empty_one(path: Path) -> None:
     path.touch()
     with pytest.raises(errors.GalleryError, match=r"gallery\.db"):
-        Store(path)
+        SqliteStore(path)
     assert path.read_bytes() == b""
 
 
-def test_flipped_bit_is_never_a_crash(store: Store, path: Path) -> None:
+def test_flipped_bit_is_never_a_crash(store: SqliteStore, path: Path) -> None:
     store.add("ada", [template("a.png"), template("b.png")])
     store.close()
     content = path.read_bytes()
@@ -69,7 +69,7 @@ def test_flipped_bit_is_never_a_crash(store: Store, path: Path) -> None:
     for position in [at for at, byte in enumerate(content) if byte][::3]:
         path.write_bytes(content[:position] + bytes([content[position] ^ 0x80]) + content[position + 1 :])
         try:
-            with Store(path) as broken:
+            with SqliteStore(path) as broken:
                 names = [*broken.templates().identities, *(name for name, _ in broken.identities())]
             if not all(isinstance(name, str) for name in names):
                 crashes.append((position, names))
@@ -82,11 +82,11 @@ def test_flipped_bit_is_never_a_crash(store: Store, path: Path) -> None:
 
 def test_missing_gallery_is_not_made_by_reading(path: Path) -> None:
     with pytest.raises(errors.GalleryError, match="embed enroll"):
-        Store(path)
+        SqliteStore(path)
     assert not path.exists()
 
 
 @pytest.mark.parametrize("place", [".", "missing/gallery.db"])
 def test_place_that_cannot_hold_a_gallery(tmp_path: Path, place: str) -> None:
     with pytest.raises(errors.GalleryError, match=r"cannot be opened|does not exist"):
-        Store(tmp_path / place, create=True)
+        SqliteStore(tmp_path / place, create=True)

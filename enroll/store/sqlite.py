@@ -5,73 +5,33 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedder.errors import (
-    ForeignModelError,
     GalleryError,
     PhotoConflictError,
     UnknownIdentityError,
     UsageError,
 )
-from enroll.migrations import migrate
+from enroll.store.contract import (
+    Changed,
+    NewTemplate,
+    Templates,
+    are_unit,
+    check_model,
+    conflict_reason,
+    stacked,
+)
+from enroll.store.migrations import migrate
 
 _WAIT = 30.0  # seconds for another process to finish writing
 _HEADER = 100  # bytes; SQLite writes over a shorter file
-_UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
 
-@dataclass(frozen=True)
-class NewTemplate:
-    """A template to store.
-
-    Attributes:
-        photo: where the picture came from, for people.
-        digest: SHA-256 of the picture's file, 32 bytes.
-        vector: (dim,) float32, unit length.
-    """
-
-    photo: str
-    digest: bytes
-    vector: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Templates:
-    """All templates of a gallery, by id.
-
-    Attributes:
-        ids: (n,) int64, rising.
-        identities: (n,) object, names.
-        vectors: (n, dim) float32, unit rows.
-    """
-
-    ids: NDArray[np.int64]
-    identities: NDArray[np.object_]
-    vectors: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Changed:
-    """What a gallery has become since it was calibrated.
-
-    Attributes:
-        added: people who are new.
-        removed: people who are gone.
-        templates: photos there are now.
-    """
-
-    added: int
-    removed: int
-    templates: int
-
-
-class Store:
-    """A gallery's file. Every change is one transaction, on disk when the method returns."""
+class SqliteStore:
+    """A gallery's file: the contract `Store`, one transaction a change."""
 
     def __init__(self, path: str | Path, create: bool = False) -> None:
         """Open a gallery.
@@ -84,6 +44,7 @@ class Store:
             GalleryError: it is missing, broken, or not a gallery.
         """
         self.path = Path(path)
+        self.location = str(path)
         if not create and not self.path.is_file():
             raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
         if self.path.is_file() and (size := self.path.stat().st_size) < _HEADER and (size or not create):
@@ -117,7 +78,7 @@ class Store:
         """Close the file."""
         self._connection.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> SqliteStore:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,20 +93,6 @@ class Store:
         self._check(isinstance(row[0], str) and isinstance(row[1], int), "its model is not named")
         return row[0], row[1]
 
-    def check_model(self, fingerprint: str, dim: int) -> None:
-        """Refuse a gallery that was made with another model; a new one is of any.
-
-        Raises:
-            ForeignModelError: it was made with another model.
-        """
-        model = self.model()
-        if model is not None and model != (fingerprint, dim):
-            raise ForeignModelError(
-                f"{self.path}: made with another model (fingerprint {model[0][:12]}…, this one is "
-                f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model, or enroll "
-                "the photos anew into another file"
-            )
-
     def bind(self, fingerprint: str, dim: int) -> None:
         """Tie a new gallery to a model, or check that it is tied to this one.
 
@@ -157,7 +104,7 @@ class Store:
                 self._connection.execute(
                     "INSERT INTO model VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (fingerprint, dim)
                 )
-        self.check_model(fingerprint, dim)
+        check_model(self, fingerprint, dim)
 
     def owner(self, digest: bytes) -> str | None:
         """Whose template the photo with this digest is, None if it is not enrolled."""
@@ -182,10 +129,7 @@ class Store:
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
             ValueError: no templates, a vector of another length or not of unit length, or no model yet.
         """
-        vectors = np.array([template.vector for template in templates], "<f4")
-        dim = (self.model() or ("", 0))[1]
-        if vectors.shape != (len(templates), dim) or not vectors.size or not _are_unit(vectors):
-            raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {vectors.shape}")
+        vectors = stacked(templates, (self.model() or ("", 0))[1])
         added = 0
         with self._transaction():
             for template in templates:
@@ -248,8 +192,8 @@ class Store:
             if not changed:
                 raise self._no_such(old)
 
-    def templates(self) -> Templates:
-        """Read all templates.
+    def templates(self, after: int = 0) -> Templates:
+        """Read the templates whose id is above `after`.
 
         Raises:
             GalleryError: a vector is not of unit length or of the model's dimension.
@@ -257,7 +201,9 @@ class Store:
         with self._errors():
             rows = self._connection.execute(
                 """SELECT template.id, name, vector FROM template
-                JOIN identity ON identity.id = template.identity ORDER BY template.id"""
+                JOIN identity ON identity.id = template.identity
+                WHERE template.id > ? ORDER BY template.id""",
+                (after,),
             ).fetchall()
         return self._as_templates(rows)
 
@@ -303,7 +249,7 @@ class Store:
             all(isinstance(row[0], int) and isinstance(row[1], str) for row in rows), "a name is not text"
         )
         vectors = np.frombuffer(b"".join(row[2] for row in rows), "<f4").reshape(len(rows), dim)
-        self._check(_are_unit(vectors), "a template is not of unit length")
+        self._check(are_unit(vectors), "a template is not of unit length")
         return Templates(
             np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], object), vectors
         )
@@ -352,6 +298,9 @@ class Store:
             ]
         return ["" if row is None else str(row[0]) for row in found]
 
+    def finder(self) -> None:
+        """Templates are searched here."""
+
     def changes(self) -> tuple[int, int]:
         """Give a value that differs after any change, by this process or another."""
         with self._errors():
@@ -386,13 +335,3 @@ class Store:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own words may be broken too
             raise GalleryError(f"{self.path}: the gallery cannot be used: {error}") from error
-
-
-def _are_unit(vectors: NDArray[np.float32]) -> bool:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    return bool(np.all(np.abs(lengths - 1) < _UNIT))  # also refuses NaN
-
-
-def conflict_reason(owner: str) -> str:
-    """Say why a photo that is another person's is refused."""
-    return f"already enrolled as {owner!r}; a photo belongs to one person: remove it there first"

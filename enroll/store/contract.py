@@ -1,0 +1,216 @@
+"""What every engine that keeps a gallery does: SQLite here, a cluster elsewhere.
+
+Every change is durable when its method returns, and whole: after any failure the old state is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.errors import ForeignModelError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from enroll.search.contract import Finder
+
+_UNIT = 1e-3  # how far from 1 the length of a stored vector may be
+
+
+@dataclass(frozen=True)
+class NewTemplate:
+    """A template to store.
+
+    Attributes:
+        photo: where the picture came from, for people.
+        digest: SHA-256 of the picture's file, 32 bytes.
+        vector: (dim,) float32, unit length.
+    """
+
+    photo: str
+    digest: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Templates of a gallery, by id.
+
+    Attributes:
+        ids: (n,) int64, rising.
+        identities: (n,) object, names.
+        vectors: (n, dim) float32, unit rows.
+    """
+
+    ids: NDArray[np.int64]
+    identities: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a gallery has become since it was calibrated.
+
+    Attributes:
+        added: people who are new.
+        removed: people who are gone.
+        templates: photos there are now.
+    """
+
+    added: int
+    removed: int
+    templates: int
+
+
+class Store(Protocol):
+    """An open gallery.
+
+    Attributes:
+        location: the file or the address, for messages.
+    """
+
+    location: str
+
+    def close(self) -> None:
+        """Close it."""
+
+    def __enter__(self) -> Store: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def model(self) -> tuple[str, int] | None:
+        """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
+
+    def bind(self, fingerprint: str, dim: int) -> None:
+        """Tie a new gallery to a model, or check that it is tied to this one.
+
+        Raises:
+            ForeignModelError: it was made with another model.
+        """
+
+    def owner(self, digest: bytes) -> str | None:
+        """Whose template the photo with this digest is, None if it is not enrolled."""
+
+    def add(self, name: str, templates: Sequence[NewTemplate]) -> int:
+        """Add templates to an identity, new or known; a photo that is already theirs changes nothing.
+
+        Args:
+            name: of the identity.
+            templates: unit vectors of the model's length.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            PhotoConflictError: a photo is enrolled under another name; nothing was added.
+            ValueError: no templates, a vector of another length or not of unit length, or no model yet.
+        """
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Names with their number of templates, sorted by name."""
+
+    def remove(self, name: str) -> int:
+        """Erase an identity and its templates.
+
+        Returns:
+            How many templates were erased.
+
+        Raises:
+            UnknownIdentityError: no such name.
+        """
+
+    def rename(self, old: str, new: str) -> None:
+        """Give an identity another name.
+
+        Raises:
+            UnknownIdentityError: no such name.
+            UsageError: the new name is taken.
+        """
+
+    def templates(self, after: int = 0) -> Templates:
+        """Read the templates whose id is above `after`.
+
+        Raises:
+            GalleryError: a vector is not of unit length or of the model's dimension.
+        """
+
+    def photos(self, ids: Sequence[int]) -> list[str]:
+        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+
+    def changes(self) -> tuple[int, int]:
+        """Generation and last id: in one generation templates are only added, with ids above the last."""
+
+    def finder(self) -> Finder | None:
+        """Give the engine's own search, None if `templates` are to be searched here."""
+
+    def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
+        """Add photos of people who are known not to be enrolled; gives how many are new.
+
+        Photos of templates, and of people with an enrolled name, are not taken.
+        """
+
+    def remove_strangers(self) -> int:
+        """Erase all strangers; gives how many photos that were."""
+
+    def strangers(self) -> Templates:
+        """Read all photos of strangers; `identities` are the people they are of."""
+
+    def set_calibration(self, content: str, identities: int, templates: int) -> bool:
+        """Keep a calibration of the gallery as it is.
+
+        Args:
+            content: what was found.
+            identities: people it was made from.
+            templates: photos it was made from.
+
+        Returns:
+            Whether it was kept; not if the gallery has other people or photos by now.
+        """
+
+    def calibration(self) -> tuple[str, Changed] | None:
+        """Give the calibration and what changed since, or None if there is none."""
+
+
+def check_model(store: Store, fingerprint: str, dim: int) -> None:
+    """Refuse a gallery that was made with another model; a new one is of any.
+
+    Raises:
+        ForeignModelError: it was made with another model.
+    """
+    model = store.model()
+    if model is not None and model != (fingerprint, dim):
+        raise ForeignModelError(
+            f"{store.location}: made with another model (fingerprint {model[0][:12]}…, this one is "
+            f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model, or enroll "
+            "the photos anew into another gallery"
+        )
+
+
+def stacked(templates: Sequence[NewTemplate], dim: int) -> NDArray[np.float32]:
+    """Give the vectors of new templates, (n, dim) little-endian float32.
+
+    Raises:
+        ValueError: no templates, or a vector of another length or not of unit length.
+    """
+    vectors = np.array([template.vector for template in templates], "<f4")
+    if vectors.shape != (len(templates), dim) or not vectors.size or not are_unit(vectors):
+        raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {vectors.shape}")
+    return vectors
+
+
+def are_unit(vectors: NDArray[np.float32]) -> bool:
+    """Say whether all rows have unit length; a row with a NaN has not."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return bool(np.all(np.abs(lengths - 1) < _UNIT))
+
+
+def conflict_reason(owner: str) -> str:
+    """Say why a photo that is another person's is refused."""
+    return f"already enrolled as {owner!r}; a photo belongs to one person: remove it there first"
