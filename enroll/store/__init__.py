@@ -11,9 +11,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enroll.store.contract import NewTemplate, Store, Templates, check_model
+from enroll.store.contract import (
+    Event,
+    NewTemplate,
+    Person,
+    Store,
+    StoredTemplate,
+    Templates,
+    Terms,
+    check_model,
+)
 
-__all__ = ["NewTemplate", "Store", "Templates", "check_model", "open_store"]
+__all__ = [
+    "Event",
+    "NewTemplate",
+    "Person",
+    "Store",
+    "StoredTemplate",
+    "Templates",
+    "Terms",
+    "check_model",
+    "open_store",
+]
 
 
 def open_store(location: str | Path, create: bool = False) -> Store:

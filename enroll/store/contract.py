@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -35,6 +36,57 @@ class NewTemplate:
     photo: str
     digest: bytes
     vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredTemplate:
+    """A template as it is stored: a `NewTemplate` and its id, which is never given again."""
+
+    id: int
+    photo: str
+    digest: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a person is in the gallery.
+
+    Attributes:
+        consent: reference to where their consent is kept.
+        consent_date: when it was given.
+        expires: the last day on which they may be identified.
+    """
+
+    consent: str | None = None
+    consent_date: date | None = None
+    expires: date | None = None
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone who is enrolled: name, number of templates, and on what terms."""
+
+    name: str
+    templates: int
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Event:
+    """An entry of the audit log; it holds no names and no templates.
+
+    Attributes:
+        at: when, ISO 8601 in UTC, seconds.
+        action: what was done: enroll, terms, rename, drop, remove, purge, strangers, ...
+        subject: id of the person, None if it was about no single one.
+        count: templates it was about.
+    """
+
+    at: str
+    action: str
+    subject: int | None
+    count: int
 
 
 @dataclass(frozen=True)
@@ -98,12 +150,13 @@ class Store(Protocol):
     def owner(self, digest: bytes) -> str | None:
         """Whose template the photo with this digest is, None if it is not enrolled."""
 
-    def add(self, name: str, templates: Sequence[NewTemplate]) -> int:
+    def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing.
 
         Args:
             name: of the identity.
             templates: unit vectors of the model's length.
+            terms: replace those there; None leaves them.
 
         Returns:
             How many were added.
@@ -115,6 +168,46 @@ class Store(Protocol):
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
+
+    def people(self) -> list[Person]:
+        """Everyone who is enrolled, sorted by name."""
+
+    def set_terms(self, name: str, terms: Terms) -> None:
+        """Replace on what terms a person is in the gallery.
+
+        Raises:
+            UnknownIdentityError: no such name.
+        """
+
+    def stored(self, name: str) -> list[StoredTemplate]:
+        """All templates of a person, by id.
+
+        Raises:
+            UnknownIdentityError: no such name.
+        """
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Erase single templates, and everyone who has none left; ids that are not there change nothing.
+
+        Returns:
+            How many templates were erased.
+        """
+
+    def expired(self, today: date) -> list[str]:
+        """Names of the people who expired before `today`, sorted; quick, since every search asks."""
+
+    def purge(self, today: date) -> list[str]:
+        """Erase the people who expired before `today`; gives their names."""
+
+    def events(self) -> list[Event]:
+        """The audit log, oldest first."""
+
+    def verify(self) -> None:
+        """Read and check everything that is stored.
+
+        Raises:
+            GalleryError: what is broken.
+        """
 
     def remove(self, name: str) -> int:
         """Erase an identity and its templates.
@@ -145,7 +238,11 @@ class Store(Protocol):
         """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
 
     def changes(self) -> tuple[int, int]:
-        """Generation and last id: in one generation templates are only added, with ids above the last."""
+        """Generation and last template id.
+
+        In one generation templates are only added, with ids above the last; every erasing, renaming or change
+        of terms begins another.
+        """
 
     def finder(self) -> Finder | None:
         """Give the engine's own search, None if `templates` are to be searched here."""
