@@ -122,7 +122,7 @@ def enroll(
         raise typer.Exit(UNUSABLE_IMAGES)
 
 
-def _keep_strangers(folder: Path, gallery: Path, extractor: Extractor) -> None:
+def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
     from embedder.folders import scan_folder
     from enroll.embedded import embed_folder
     from enroll.gallery import Gallery
@@ -325,7 +325,7 @@ def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) 
 def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Say what the model and the gallery are."""
     from embedder.bundle import load_manifest
-    from enroll.store import open_store
+    from enroll.store import gallery_exists, open_store, without_password
 
     manifest = load_manifest(model)
     print(f"model {printable(str(model))}")
@@ -335,8 +335,8 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
     for line in describe_training(manifest):
         print(f"  {line}")
-    print(f"gallery {printable(str(gallery))}")
-    if not gallery.exists():
+    print(f"gallery {printable(without_password(gallery))}")
+    if not gallery_exists(gallery):
         print("  not there yet; `embed enroll` makes it")
         return
     with open_store(gallery) as store:

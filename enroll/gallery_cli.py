@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from embedder.cli import printable
 
-DEFAULT_GALLERY = Path("gallery.db")
+DEFAULT_GALLERY = "gallery.db"
 
-GalleryFile = Annotated[Path, typer.Option("--gallery", envvar="EMBED_GALLERY", help="The gallery file.")]
+GalleryFile = Annotated[
+    str,  # a Path would make one slash of the two in milvus://
+    typer.Option("--gallery", envvar="EMBED_GALLERY", help="A file, or milvus://HOST:PORT/NAME."),
+]
 
 gallery_app = typer.Typer(no_args_is_help=True, help="List, remove and rename the people of a gallery.")
 

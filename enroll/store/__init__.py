@@ -3,7 +3,7 @@
 ```
 open_store ─> contract.Store
               ├── sqlite.SqliteStore   one file on this machine; migrations.py are its tables
-              └── milvus.MilvusStore   milvus://host:port/name
+              └── milvus.MilvusStore   milvus://host:port/name, or milvus:FILE.db; milvus_*.py are its parts
 ```
 """
 
@@ -21,6 +21,7 @@ from enroll.store.contract import (
     Terms,
     check_model,
 )
+from enroll.store.milvus_address import is_milvus, parse_address, without_password
 
 __all__ = [
     "Event",
@@ -31,7 +32,9 @@ __all__ = [
     "Templates",
     "Terms",
     "check_model",
+    "gallery_exists",
     "open_store",
+    "without_password",
 ]
 
 
@@ -39,12 +42,27 @@ def open_store(location: str | Path, create: bool = False) -> Store:
     """Open a gallery.
 
     Args:
-        location: a file.
+        location: a file, or an address as `milvus_address` describes.
         create: make it if it is missing.
 
     Raises:
-        GalleryError: it is missing, broken, or not a gallery.
+        GalleryError: it is missing, broken, not a gallery, or its server is away.
+        MissingPackageError: pymilvus is not installed.
+        UsageError: no address.
     """
+    if is_milvus(location):
+        from enroll.store.milvus import MilvusStore
+
+        return MilvusStore(parse_address(str(location)), create)
     from enroll.store.sqlite import SqliteStore
 
     return SqliteStore(location, create)
+
+
+def gallery_exists(location: str | Path) -> bool:
+    """Say whether there is a gallery, broken or not; see `open_store` for errors."""
+    if is_milvus(location):
+        from enroll.store.milvus import exists
+
+        return exists(parse_address(str(location)))
+    return Path(location).exists()

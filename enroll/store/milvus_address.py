@@ -60,7 +60,7 @@ def is_milvus(location: str | Path) -> bool:
 
 def without_password(location: str | Path) -> str:
     """Give an address as it may be printed, whether it can be used or not."""
-    return re.sub(r"^(milvus[^/]*//)[^/]*@", r"\1", str(location)) if is_milvus(location) else str(location)
+    return re.sub(r"^(milvus[^/]*//).*@", r"\1", str(location)) if is_milvus(location) else str(location)
 
 
 def parse_address(location: str) -> MilvusAddress:
@@ -106,6 +106,6 @@ def _options(query: str, shown: str) -> dict[str, str | int]:
         else:
             raise UsageError(
                 f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..64 or replicas=1..64 "
-                f"after the ?, got {key}={value}"
+                f"after the ?, got {key!r}"
             )
     return options
