@@ -138,7 +138,7 @@ def describe_training(manifest: Manifest) -> list[str]:
     else:
         lines.append(
             f"First threshold {threshold.distance:.3f}: an estimate, from {threshold.searches} photos of "
-            f"{threshold.people} people it has not met, meant to name {100 * threshold.target_fpir:g} % of "
+            f"{threshold.people} people it had not met, meant to name {100 * threshold.target_fpir:g} % of "
             f"strangers in a gallery of {threshold.gallery_identities} people"
         )
     return lines
@@ -161,7 +161,8 @@ def _in_words(training: dict[str, Any]) -> list[str]:
         f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
         f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )
-    return [figures, verdict]
+    again = ["Kept is a second training, on everyone"] if training.get("refitted") else []
+    return [figures, verdict, *again]
 
 
 def show_rejected(rejected: Sequence[Rejected]) -> None:

@@ -46,6 +46,7 @@ HEAD_ALONE: dict[str, Any] = {
     "rehearsal": 0.0,
     "freeze": 0.0,
     "blend": 1.0,
+    "refit": False,
 }
 FIGURES = ("rank-1", "TPIR at FPIR 1 %", "TPIR at FPIR 10 %")
 

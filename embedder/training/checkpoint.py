@@ -18,6 +18,7 @@ from embedder.durable import write_whole
 from embedder.errors import ModelError, UsageError
 
 FILE = "checkpoint.safetensors"
+REFIT_FILE = "checkpoint-refit.safetensors"
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ class Checkpoints:
     Args:
         folder: the model folder.
         run: what determines the run: options, photos, versions, as JSON values.
+        file: its name.
     """
 
-    def __init__(self, folder: Path, run: Mapping[str, Any]) -> None:
-        self._path = folder / FILE
+    def __init__(self, folder: Path, run: Mapping[str, Any], file: str = FILE) -> None:
+        self._path = folder / file
         self._run = json.loads(json.dumps(run))
 
     def exists(self) -> bool:

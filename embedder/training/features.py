@@ -14,6 +14,8 @@ from embedder.extractor import unit_vectors
 
 def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
+    if not len(chips):  # Keras takes that for an error
+        return np.empty((0, trunk.output_shape[-1]), np.float32)
     features: NDArray[np.float32] = trunk.predict(chips.astype(np.float32), batch_size=32, verbose=0)
     return features.astype(np.float32, copy=False)  # float16 under mixed precision
 

@@ -53,6 +53,7 @@ class Outcome:
         helped: whether the best epoch did better on the held-out people than the trunk before training.
         history: the log of each epoch, from 1.
         interrupted: whether Ctrl-C ended it.
+        refitted: whether the weights are those of a second training, on everyone.
     """
 
     scores: list[Score] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Outcome:
     helped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
     interrupted: bool = False
+    refitted: bool = False
 
 
 def fit_trunk(
@@ -157,12 +159,14 @@ def fit_trunk(
         for name, variable in head.parameters.items()
         if config.ramp
     ]
+    done = len(state.history)
+    enough = keep and config.patience and done - keep.best_epoch >= config.patience and done > 0
     interrupted = False
     try:
         head.model.fit(
             batches,
-            epochs=config.epochs,
-            initial_epoch=len(state.history),
+            epochs=done if enough else config.epochs,
+            initial_epoch=done,
             shuffle=False,  # the batches have their own order
             verbose=0,
             callbacks=[show, StopDivergence(), *moving, *keeping, *extra, AfterEpoch(after_epoch)],

@@ -23,7 +23,7 @@ from embedder.preview import save_preview
 from embedder.progress import Progress
 from embedder.training.backend import load_backend
 from embedder.training.cache import ChipCache, chip_recipe
-from embedder.training.checkpoint import FILE, Checkpoints
+from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.record import CURVES, table, write_record
@@ -111,22 +111,23 @@ def train(
         from embedder.training.callbacks import tensorboard_log
 
         extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
+        from embedder.training.learning import Learner
+
         crew, build = _crew(config, trunk_facts, machines, peers)
+        learner = Learner(crew, build, photos, totals, config, trunk_facts.pretrained, progress)
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
             facts = {**asdict(config), **shared, "photos": photos.digest, **versions(backend)}
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
-                outcome = _fit(
-                    crew, photos, split, config, trunk_facts.pretrained, checkpoints, resume, progress, extra
-                )
-                trunk = _trained(crew, build)
+                outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                manifest = save_model(place, trunk, photos, split, totals, config, outcome, peers)
+                manifest = save_model(place, trunk, threshold, photos, totals, config, outcome, peers)
                 if peers.is_first:
                     _write_record(place, config, outcome, progress)
                 if not outcome.interrupted:
-                    checkpoints.drop()
+                    for checkpoint in checkpoints:
+                        checkpoint.drop()
             except ConnectionError:
                 raise  # another process has ended
             except OSError as error:
@@ -204,13 +205,16 @@ def _place(model: str | Path, peers: Peers) -> Iterator[Path]:
 
 def _checkpoints(
     model: Path, facts: dict[str, Any], resume: bool, peers: Peers, progress: Progress
-) -> Checkpoints:
-    checkpoints = Checkpoints(model, facts)
+) -> tuple[Checkpoints, Checkpoints]:
+    first, second = Checkpoints(model, facts), Checkpoints(model, facts, REFIT_FILE)
     if resume:
         hand_round(model / FILE, peers)
-    elif checkpoints.exists():
+        hand_round(model / REFIT_FILE, peers)
+        return first, second
+    if first.exists():
         progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
-    return checkpoints
+    second.drop()
+    return first, second
 
 
 def _crew(
@@ -231,25 +235,6 @@ def _crew(
     crew = Crew(trunk, eye or trunk, machines, peers)
     crew.look()
     return crew, build
-
-
-def _fit(crew: Crew, photos: Photos, split: Split, config: TrainConfig, *how: Any) -> Outcome:
-    from embedder.training import fit
-    from embedder.training.distributed import distribution
-    from embedder.training.precision import precision
-
-    if not config.epochs:
-        return fit.Outcome()
-    with precision(config.precision), distribution(crew.machines, config.batch_size):
-        return fit.fit_trunk(crew, photos, split, config, *how)
-
-
-def _trained(crew: Crew, build: Callable[[], keras.Model]) -> keras.Model:
-    """Give the trained trunk in float32, on this process alone."""
-    from embedder.training.precision import in_float32
-
-    crew.look()
-    return in_float32(crew.eye, build)
 
 
 def _write_record(model: Path, config: TrainConfig, outcome: Outcome, progress: Progress) -> None:

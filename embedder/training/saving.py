@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.bundle import Manifest, save_bundle
+from embedder.bundle import Manifest, Threshold, save_bundle
 from embedder.config import TrainConfig
 from embedder.extractor import Extractor
 from embedder.training.peers import Peers
-from embedder.training.photos import Photos, Split
-from embedder.training.shares import Totals, numbered
+from embedder.training.photos import Photos
+from embedder.training.shares import Totals
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from embedder.training.fit import Outcome
 
 
 def save_model(
     model: Path,
     trunk: Any,
+    threshold: Threshold | None,
     photos: Photos,
-    split: Split,
     totals: Totals,
     config: TrainConfig,
     outcome: Outcome,
     peers: Peers,
 ) -> Manifest | None:
-    """Write a model folder; process 0 writes, all look at their own photos for its threshold.
+    """Write a model folder; process 0 writes.
 
     Args:
         model: the folder.
         trunk: computes in float32, on this process alone.
+        threshold: the first one.
         photos: of this process.
-        split: of them.
         totals: what all processes have.
         config: resolved.
         outcome: of training.
@@ -68,18 +66,14 @@ def save_model(
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
         weights=hashlib.sha256(weights).hexdigest(),
-        threshold=None,
+        threshold=threshold,
         training=_record(photos, totals, config, outcome, peers),
     )
     compiled = Extractor(manifest, extractor)
     some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
     check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
-    # A trunk that was not trained has met none of the photos, so all of them speak for its threshold.
-    unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
-    threshold = _threshold(compiled, photos, unseen, totals, config, peers)
     if not peers.is_first:
         return None
-    manifest = replace(manifest, threshold=threshold)
     save_bundle(model, manifest, extractor, weights)
     return manifest
 
@@ -107,22 +101,6 @@ def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
     return compile_apart(config.trunk, config.input_size or 0, config.trunk_weights, weights)
 
 
-def _threshold(
-    compiled: Extractor,
-    photos: Photos,
-    unseen: NDArray[np.intp],
-    totals: Totals,
-    config: TrainConfig,
-    peers: Peers,
-) -> Any:
-    from embedder.training.held_out import first_threshold
-
-    vectors = photos.chips.select(unseen).map(lambda block: compiled.embed(list(block)))
-    labels, _ = numbered(photos.labels[unseen], len(photos.identities), peers)
-    everyone = peers.gather_rows(vectors), peers.gather_rows(labels)
-    return first_threshold(*everyone, config.target_fpir, gallery=totals.people)
-
-
 def _record(
     photos: Photos, totals: Totals, config: TrainConfig, outcome: Outcome, peers: Peers
 ) -> dict[str, Any]:
@@ -141,6 +119,7 @@ def _record(
         "best_epoch": outcome.best_epoch,
         "kept_epoch": outcome.kept_epoch,
         "helped": outcome.helped,
+        "refitted": outcome.refitted,
         "history": outcome.history,
         "scores": [asdict(entry) for entry in outcome.scores],
     }
