@@ -1,12 +1,12 @@
 """What does fine-tuning give, and what does it forget? Gain against loss for several ways to train.
 
-Every method learns from people 1-20 of ORL, all of them to its last epoch, as the second training of `--refit`
-does. Gain: TPIR at FPIR 1 % on people 21-40, whole photos shrunk to
-24 x 24 pixels. Loss: the worst drop of the same figure against the trunk before training, over conditions
-that training never sees (scripts/conditions.py), aligned faces of people 21-40. Each figure is the mean over
-20 divisions into 10 known people, 5 photos enrolled, and 10 strangers. A method that is blended is trained
-once a seed and measured at several shares of its trained weights. Prints a table and, last, a JSON line;
-with --figure also draws the plane of gain and loss.
+Every method learns from people 1-20 of ORL, all of them to its last epoch, as the second training of
+`--refit` does. Gain: TPIR at FPIR 1 % on people 21-40, whole photos shrunk to 24 x 24 pixels. Loss: the
+worst drop of the same figure against the trunk before training, over conditions that training never sees
+(scripts/conditions.py), aligned faces of people 21-40. Each figure is the mean over 20 divisions into 10
+known people, 5 photos enrolled, and 10 strangers. A method that is blended is trained once a seed and
+measured at several shares of its trained weights. Prints a table and, last, a JSON line; with --figure also
+draws the plane of gain and loss.
 
     python scripts/frontier.py [--seeds 3] [--methods NAME ...] [--figure docs/pictures/frontier.png]
 """
