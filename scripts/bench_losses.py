@@ -63,6 +63,7 @@ def main() -> None:
             hold_out=0.0,  # the last epoch, whatever it is
             rehearsal=0.0,
             freeze=0.0,
+            blend=1.0,
             batch_size=32,
             schedule="cosine",
             epochs=options.epochs,
