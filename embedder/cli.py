@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedder.config import TrainConfig
+from embedder.config.exports import FORMATS
 from embedder.config.machines import Machines
 from embedder.errors import ModelError
 from embedder.options import fields_of, read_config, with_options
@@ -117,6 +118,19 @@ def data(
 
     people, photos = write_dataset(name, folder, TerminalProgress())
     print(f"Wrote {photos} photos of {people} people to {printable(str(folder))}")
+
+
+def export(
+    to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
+    model: Model = DEFAULT_MODEL,
+) -> None:
+    """Write the network from face to vector for other programs: phones, browsers, other languages."""
+    from embedder.training.exporting import export as run
+
+    manifest = run(model, to, form)
+    size, dim = manifest.input_size, manifest.dim
+    print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 
 
 def describe_training(manifest: Manifest) -> list[str]:

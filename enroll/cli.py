@@ -19,6 +19,7 @@ from embedder.cli import (
     TerminalProgress,
     data,
     describe_training,
+    export,
     printable,
     show_crowded,
     show_missing_letters,
@@ -361,6 +362,7 @@ def main() -> None:
 
 
 app.command()(data)
+app.command()(export)
 app.add_typer(gallery_app, name="gallery")
 
 if __name__ == "__main__":

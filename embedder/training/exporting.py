@@ -1,0 +1,134 @@
+"""A model folder to one file for other programs: ONNX, LiteRT or a SavedModel of TensorFlow."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.bundle import Manifest, load_manifest, read_part
+from embedder.config.exports import FORMATS
+from embedder.durable import write_whole
+from embedder.errors import MissingPackageError, ModelError, UsageError
+from embedder.extractor import Extractor
+from embedder.quiet import import_keras, quiet
+from embedder.trunks import find_trunk
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+AGREEMENT = 1e-4  # largest difference from the extractor in any number of a unit vector
+_OPSET = 17  # of ONNX; every runtime since 2022 has it
+_TRIED = 4  # random pictures that are compared
+
+
+def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
+    """Write the whole way from chip to vector, mirror picture and unit length included, as one network.
+
+    Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
+    rows. Before it is written it is run and compared with the extractor.
+
+    Args:
+        model: the model folder.
+        to: the file, replaced if it is there, or for `saved-model` a new folder.
+        kind: one of `FORMATS`.
+
+    Raises:
+        ModelError: the folder is no model, or what was converted gives other vectors.
+        MissingPackageError: the packages of the format are not installed.
+        UsageError: an unknown format, or `to` cannot be written.
+    """
+    if kind not in FORMATS:
+        raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")
+    if kind == "onnx" and not importlib.util.find_spec("tf2onnx"):
+        raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
+    manifest = load_manifest(model)
+    extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
+    network = _network(manifest, read_part(model, manifest, "weights"))
+    size = manifest.input_size
+    tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
+    _check(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
+    try:
+        if kind == "saved-model":
+            _saved_model(network, Path(to))
+        else:
+            write_whole(Path(to), (_onnx if kind == "onnx" else _litert)(network, manifest))
+    except OSError as error:
+        raise UsageError(f"{to}: cannot be written: {error.strerror or error}") from error
+    return manifest
+
+
+def _network(manifest: Manifest, weights: bytes) -> keras.Model:
+    import_keras()
+    import keras
+    from safetensors.numpy import load
+
+    trunk = find_trunk(manifest.trunk).build(
+        manifest.input_size, manifest.training.get("config", {}).get("trunk_weights")
+    )
+    tensors = load(weights)
+    try:
+        trunk.set_weights([tensors[name] for name in sorted(tensors)])
+    except ValueError as error:
+        raise ModelError(f"the weights do not fit the trunk {manifest.trunk}: {error}") from error
+    unit = keras.layers.UnitNormalization(axis=-1)
+    chips = keras.Input((manifest.input_size, manifest.input_size, 3), name="chips")
+    vectors = unit(trunk(chips))
+    if manifest.mirror:
+        vectors = unit(vectors + unit(trunk(chips[:, :, ::-1])))
+    return keras.Model(chips, keras.layers.Identity(name="vectors")(vectors))
+
+
+def _check(converted: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
+    difference = float(np.abs(converted - vectors).max())
+    if not difference <= AGREEMENT:
+        raise ModelError(
+            f"the network built from the weights differs from the extractor by {difference:.2g} (rounding is "
+            f"at most {AGREEMENT:g}); the trunk's code is another than in training"
+        )
+
+
+def _litert(network: keras.Model, _: Manifest) -> bytes:
+    from embedder.training.compile import compile_trunk
+
+    return compile_trunk(network)
+
+
+def _onnx(network: keras.Model, manifest: Manifest) -> bytes:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    size = manifest.input_size
+    signature = (tf.TensorSpec((None, size, size, 3), tf.float32, name="chips"),)
+
+    def run(chips: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"vectors": network(chips, training=False)}
+
+    with quiet():
+        made, _ = tf2onnx.convert.from_function(
+            tf.function(run, input_signature=signature), input_signature=signature, opset=_OPSET
+        )
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    facts = {
+        "fingerprint": manifest.fingerprint,
+        "crop": manifest.crop,
+        "input": "RGB, 0 to 255",
+        "output": "unit vectors; compare by euclidean distance",
+    }
+    onnx.helper.set_model_props(made, facts)
+    onnx.checker.check_model(made)
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def _saved_model(network: keras.Model, to: Path) -> None:
+    if to.exists():
+        raise UsageError(f"{to}: expected a folder that is not there yet")
+    with tempfile.TemporaryDirectory(dir=to.absolute().parent) as folder, quiet():
+        network.export(f"{folder}/model", format="tf_saved_model", verbose=False)
+        Path(folder, "model").rename(to)
