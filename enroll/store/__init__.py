@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from embedder.errors import UsageError
 from enroll.store.contract import (
     Event,
     NewTemplate,
@@ -21,10 +22,12 @@ from enroll.store.contract import (
     Terms,
     check_model,
 )
+from enroll.store.keys import Key, key_from_environment
 from enroll.store.milvus_address import is_milvus, parse_address, without_password
 
 __all__ = [
     "Event",
+    "Key",
     "NewTemplate",
     "Person",
     "Store",
@@ -38,25 +41,32 @@ __all__ = [
 ]
 
 
-def open_store(location: str | Path, create: bool = False) -> Store:
+def open_store(location: str | Path, create: bool = False, key: Key | None = None) -> Store:
     """Open a gallery.
 
     Args:
         location: a file, or an address as `milvus_address` describes.
         create: make it if it is missing.
+        key: of an encrypted gallery, or to make it encrypted; None takes that of the environment, if any.
 
     Raises:
-        GalleryError: it is missing, broken, not a gallery, or its server is away.
-        MissingPackageError: pymilvus is not installed.
-        UsageError: no address.
+        GalleryError: it is missing, broken, not a gallery, its server is away, or the key is not its own.
+        MissingPackageError: pymilvus or cryptography is not installed.
+        UsageError: no address, or no key.
     """
+    key = key or key_from_environment()
     if is_milvus(location):
+        if key is not None:
+            raise UsageError(
+                f"{without_password(location)}: a key ({key.origin}) is of no use here, Milvus does not "
+                "encrypt what it stores; use no key, and encrypt the disks"
+            )
         from enroll.store.milvus import MilvusStore
 
         return MilvusStore(parse_address(str(location)), create)
     from enroll.store.sqlite import SqliteStore
 
-    return SqliteStore(location, create)
+    return SqliteStore(location, create, key)
 
 
 def gallery_exists(location: str | Path) -> bool:

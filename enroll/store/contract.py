@@ -256,6 +256,9 @@ class Store(Protocol):
     def remove_strangers(self) -> int:
         """Erase all strangers; gives how many photos that were."""
 
+    def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:
+        """All that is kept of strangers, by id, with the names of the people they are of."""
+
     def strangers(self) -> Templates:
         """Read all photos of strangers; `identities` are the people they are of."""
 

@@ -1,17 +1,24 @@
 """The tables of a gallery, as numbered steps that are only ever added to.
 
-A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction.
+A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction. A
+file whose tables, indices or triggers are not exactly those of its version is not ours and is not read.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from embedder.errors import GalleryError
+from enroll.store.connection import Connection
+from enroll.store.layout import LAYOUT, fill_from_before
 
 APPLICATION_ID = 0x656D6264  # "embd": tells our files from other SQLite databases
+_ENCODING = "UTF-8"
 
-STEPS: tuple[tuple[str, ...], ...] = (
+Step = tuple[str | Callable[[Connection], None], ...]
+
+STEPS: tuple[Step, ...] = (
     (
         """CREATE TABLE model (
             only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -45,48 +52,71 @@ STEPS: tuple[tuple[str, ...], ...] = (
             vector BLOB NOT NULL
         ) STRICT""",
     ),
+    (*LAYOUT, fill_from_before),
 )
 
 
-def migrate(connection: sqlite3.Connection, path: object) -> None:
+def migrate(connection: Connection) -> None:
     """Bring a gallery to the newest version, or refuse a file that is none.
 
-    Args:
-        connection: in autocommit mode.
-        path: for the error.
-
     Raises:
-        GalleryError: another program's database, or a newer toolkit's.
-        sqlite3.Error: the file is no database or cannot be written.
+        GalleryError: another program's database, a newer toolkit's, one that was tampered with, or the file
+            cannot be written.
     """
-    connection.execute("BEGIN")  # what is read belongs together, whoever else makes this gallery just now
-    version = _version(connection, path)
-    connection.execute("ROLLBACK")
-    if version == len(STEPS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for step in STEPS[_version(connection, path) :]:  # fewer, if another process was first
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    with connection.reading():  # what is read belongs together, whoever else makes this gallery just now
+        if _version(connection) == len(STEPS):
+            return
+    with connection.writing():
+        _apply(connection, STEPS[_version(connection) :])  # fewer, if another process was first
+        connection.run(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.run(f"PRAGMA user_version = {len(STEPS)}")
 
 
-def _version(connection: sqlite3.Connection, path: object) -> int:
+def _apply(connection: Connection, steps: Iterable[Step]) -> None:
+    for step in steps:
+        for action in step:
+            if callable(action):
+                action(connection)
+            else:
+                connection.run(action)
+
+
+def _version(connection: Connection) -> int:
     """Give the number of steps the file has had, inside a transaction."""
-    version, application, tables = (
-        int(connection.execute(query).fetchone()[0])
-        for query in ("PRAGMA user_version", "PRAGMA application_id", "SELECT count(*) FROM sqlite_schema")
+    version, application = (
+        int(connection.row(f"PRAGMA {name}")[0]) for name in ("user_version", "application_id")
     )
-    if application != APPLICATION_ID and (application or version or tables):
-        raise GalleryError(f"{path}: expected a gallery, got another program's SQLite database")
+    schema = schema_of(connection)
+    if application != APPLICATION_ID and (application or version or schema):
+        raise GalleryError(f"{connection.path}: expected a gallery, got another program's SQLite database")
     if version > len(STEPS):
         raise GalleryError(
-            f"{path}: made by a newer toolkit (format {version}, this one reads {len(STEPS)}); update"
+            f"{connection.path}: made by a newer toolkit (format {version}, this one reads {len(STEPS)}); "
+            "update"
         )
+    expected = schema_made_by(STEPS[:version])
+    if foreign := sorted(schema ^ expected):
+        raise GalleryError(
+            f"{connection.path}: tampered with or broken: expected exactly the tables, indices and triggers "
+            f"of a gallery of format {version}, {foreign[0][0]} {foreign[0][1]!r} differs; restore a copy"
+        )
+    if schema and (encoding := connection.row("PRAGMA encoding")[0]) != _ENCODING:
+        raise GalleryError(f"{connection.path}: broken: expected text in {_ENCODING}, got {encoding}")
     return version
+
+
+def schema_of(connection: Connection, schema: str = "main") -> frozenset[tuple[str, ...]]:
+    """Give type, name, table and statement of everything that a file's schema has."""
+    query = f"SELECT type, name, tbl_name, ifnull(sql, '') FROM {schema}.sqlite_schema"
+    return frozenset(tuple(map(str, row)) for row in connection.rows(query))
+
+
+@cache
+def schema_made_by(steps: tuple[Step, ...]) -> frozenset[tuple[str, ...]]:
+    """Give the schema of a file that has had some steps."""
+    model = Connection(None)
+    try:
+        _apply(model, steps)
+        return schema_of(model)
+    finally:
+        model.close()

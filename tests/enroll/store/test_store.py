@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from embedder import errors
-from enroll.store import NewTemplate, check_model
-from enroll.store import sqlite as store_module
+from enroll.store import NewTemplate, check_model, connection
 from enroll.store.sqlite import SqliteStore
 from tests.enroll.templates import DIM, MODEL, open_store, template
 
@@ -25,10 +24,12 @@ from tests.enroll.templates import DIM, MODEL, open_store, template
         ("trusted_schema", 0),
         ("foreign_keys", 1),
         ("cell_size_check", 1),
+        ("journal_mode", "delete"),  # a log beside the file would keep what was erased
+        ("temp_store", 2),  # in memory: nothing of a gallery in a folder for everyone
     ],
 )
-def test_pragmas_are_in_force(store: SqliteStore, pragma: str, value: int) -> None:
-    assert store._connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+def test_pragmas_are_in_force(store: SqliteStore, pragma: str, value: object) -> None:
+    assert store._connection.row(f"PRAGMA {pragma}") == (value,)
 
 
 def test_what_was_added_is_read_back(store: SqliteStore, path: Path) -> None:
@@ -72,7 +73,7 @@ def test_conflict_leaves_nothing_behind(store: SqliteStore, path: Path) -> None:
 
 def test_failure_after_a_write_leaves_nothing_behind(store: SqliteStore) -> None:
     good = template("a.png")
-    with pytest.raises(errors.GalleryError):
+    with pytest.raises(ValueError, match="digest of 32 bytes"):
         store.add("ada", [good, NewTemplate("b.png", b"no digest", good.vector)])
     assert store.identities() == []
 
@@ -191,13 +192,16 @@ def test_many_writers_lose_nothing(store: SqliteStore, path: Path, pool: Callabl
 
 
 def test_writer_gives_up_after_waiting_and_readers_do_not_wait(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(store_module, "_WAIT", 0.05)
-    with SqliteStore(path) as waiting, store._transaction():
+    monkeypatch.setattr(connection, "_NOTICE", 0.05)
+    monkeypatch.setattr(connection, "_PATIENCE", 0.2)
+    with SqliteStore(path) as waiting, store._writing():
         assert waiting.identities() == []
-        with pytest.raises(errors.GalleryError, match="locked"):
+        assert not caplog.messages
+        with pytest.raises(errors.GalleryError, match="another process has been writing to it for"):
             waiting.add("ada", [template("a.png")])
+    assert caplog.messages == [f"waiting for another process that is writing to {path}"]
     assert store.identities() == []
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from embedder import errors
+from enroll.store.rows import checksum, pack_template
 from enroll.store.sqlite import SqliteStore
 from tests.enroll.templates import DIM, template
 
@@ -30,8 +31,12 @@ from tests.enroll.templates import DIM, template
 def test_unusable_vector_in_the_file_is_refused(store: SqliteStore, path: Path, content: list[float]) -> None:
     store.add("ada", [template("a.png"), template("b.png")])
     with closing(sqlite3.connect(path)) as other, other:
-        vector = np.array(content, "<f4").tobytes()
-        other.execute("UPDATE template SET vector = ? WHERE photo = 'b.png'", (vector,))
+        (number, *row) = other.execute("SELECT id, person, handle FROM template WHERE id = 2").fetchone()
+        body = pack_template("b.png", template("b.png").digest, np.array(content, "<f4").tobytes())
+        other.execute(
+            "UPDATE template SET body = ?, checksum = ? WHERE id = ?",
+            (body, checksum(number, *row, body), number),
+        )
     with pytest.raises(errors.GalleryError, match=r"gallery\.db: broken: a template is not"):
         store.templates()
 

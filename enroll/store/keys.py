@@ -1,0 +1,96 @@
+"""The key of encrypted galleries: where it is kept, and how a new one is made.
+
+`EMBED_GALLERY_KEY` holds it, or `EMBED_GALLERY_KEY_FILE` names the file it is in; `embed --key FILE` is the
+latter for one command. It is 32 random bytes in base64, on one line.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedder.errors import UsageError
+
+KEY_VARIABLE = "EMBED_GALLERY_KEY"
+FILE_VARIABLE = "EMBED_GALLERY_KEY_FILE"
+_BYTES = 32
+_LONGEST_FILE = 1000  # bytes
+
+
+@dataclass(frozen=True)
+class Key:
+    """A gallery's key; it is never shown.
+
+    Attributes:
+        secret: 32 bytes.
+        origin: where it came from, for messages.
+    """
+
+    secret: bytes = field(repr=False)
+    origin: str
+
+
+def key_from_environment() -> Key | None:
+    """Give the key that the environment holds or names, None if there is none.
+
+    Raises:
+        UsageError: it is no key, its file cannot be read, or both variables are set.
+    """
+    text, path = os.environ.get(KEY_VARIABLE), os.environ.get(FILE_VARIABLE)
+    if text and path:
+        raise UsageError(f"expected one key, got both {KEY_VARIABLE} and {path} ({FILE_VARIABLE} or --key)")
+    if path:
+        return read_key(path)
+    return _decoded(text, KEY_VARIABLE) if text else None
+
+
+def read_key(path: str | Path) -> Key:
+    """Read a key's file.
+
+    Raises:
+        UsageError: it cannot be read or holds no key.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise UsageError(f"{path}: no key here; `embed gallery new-key {path}` makes one")
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_FILE).decode("ascii", "replace")
+    except OSError as error:
+        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error
+    return _decoded(text, str(path))
+
+
+def write_new_key(path: str | Path) -> None:
+    """Make a key, in a file that only its owner can read.
+
+    Raises:
+        UsageError: there is such a file already, or it cannot be written.
+    """
+    text = base64.b64encode(secrets.token_bytes(_BYTES)) + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except FileExistsError as error:
+        raise UsageError(f"{path}: is already there; a key that is overwritten is lost") from error
+    except OSError as error:
+        raise UsageError(f"{path}: the key cannot be written: {error.strerror}") from error
+
+
+def _decoded(text: str, origin: str) -> Key:
+    try:
+        secret = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        secret = b""
+    if len(secret) != _BYTES:
+        raise UsageError(
+            f"{origin}: expected a key of {_BYTES} bytes in base64, got something else; "
+            "`embed gallery new-key FILE` makes one"
+        )
+    return Key(secret, origin)

@@ -1,0 +1,293 @@
+"""Reads the rows of a gallery and checks them: each by its checksum, whole tables by their totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.errors import GalleryError
+from enroll.store.connection import Connection
+from enroll.store.contract import StoredTemplate, Templates, Terms, are_unit
+from enroll.store.layout import COLUMNS
+from enroll.store.rows import expiry, is_sound, template_checksum, unpack_profile, unpack_template
+from enroll.store.sealing import Sealer
+
+_TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE checksum IS NOT NULL"
+_PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checksum,
+    profile.id, body, profile.checksum FROM person LEFT JOIN profile ON profile.id = profile"""
+_OF_PERSON = 6  # the columns of `_PERSON` that are of the table `person`
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """A person, enrolled or a stranger.
+
+    Attributes:
+        id: never given again.
+        profile: the row with name and terms.
+        enrolled: False for a stranger.
+    """
+
+    id: int
+    profile: int
+    enrolled: bool
+    name: str
+    terms: Terms
+
+    def row(self, handle: bytes) -> tuple[int, bytes, int, int, int]:
+        """Give the row of `person`, without its checksum."""
+        return self.id, handle, self.profile, int(self.enrolled), expiry(self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What `total` says of a table."""
+
+    count: int
+    sum: int
+    last: int
+    changed: int
+    blanks: int
+
+
+class Reader:
+    """Reads a gallery; what belongs together is to be read inside one `Connection.reading`."""
+
+    def __init__(self, connection: Connection, sealer: Sealer) -> None:
+        self._connection, self._sealer = connection, sealer
+
+    def broken(self, problem: object) -> GalleryError:
+        """Give the error to raise."""
+        return GalleryError(f"{self._connection.path}: broken: {problem}; restore a copy")
+
+    def total(self, table: str) -> Total:
+        """Read what is known of a table."""
+        row = self._connection.row(
+            "SELECT count, sum, last, changed, blanks FROM total WHERE part = ?", (table,)
+        )
+        if row is None or min(row) < 0:
+            raise self.broken(f"it is not known how many rows of {table!r} there are")
+        return Total(*row)
+
+    def table(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Read all rows of a table, without their checksums and without blanks."""
+        names = ", ".join(column.split()[0] for column in COLUMNS[table].split(","))
+        query = f"SELECT id, {names} FROM {table} WHERE checksum IS NOT NULL ORDER BY id"
+        count = total = last = 0
+        for rows in self._connection.chunks(query):
+            for row in rows:
+                self._check(table, row)
+                yield row[:-1]
+                count, total, last = count + 1, total + row[-1], row[0]
+        self._check_total(table, count, total, last)
+
+    def _check(self, table: str, row: tuple[Any, ...]) -> None:
+        if not is_sound(row):
+            raise self.broken(f"a row of {table!r} was changed")
+
+    def _check_total(self, table: str, count: int, total: int, last: int) -> None:
+        expected = self.total(table)
+        if (count, total) != (expected.count, expected.sum) or last > expected.last:
+            raise self.broken(f"rows of {table!r} are lost, doubled or changed")
+
+    def model(self) -> tuple[str, int] | None:
+        """Fingerprint and vector length of the model."""
+        rows = list(self.table("model"))
+        return rows[0][1:] if rows else None
+
+    def everyone(self) -> Iterator[Somebody]:
+        """Read all people, by id."""
+        people = [0, 0, 0]
+        profiles = [0, 0, 0]
+        for rows in self._connection.chunks(f"{_PERSON} ORDER BY person.id"):
+            for row in rows:
+                yield self._somebody(row)
+                for tally, part in ((people, row[:_OF_PERSON]), (profiles, row[_OF_PERSON:])):
+                    tally[0] += 1
+                    tally[1] += part[-1]
+                    tally[2] = max(tally[2], part[0])
+        self._check_total("person", *people)
+        self._check_total("profile", *profiles)
+
+    def named(self, name: str) -> Somebody | None:
+        """Find a person by name."""
+        handle = self._sealer.handle("name", name.encode())
+        row = self._connection.row(f"{_PERSON} WHERE handle = ?", (handle,))
+        return row and self._somebody(row)
+
+    def person(self, number: int) -> Somebody:
+        """Read a person by id."""
+        row = self._connection.row(f"{_PERSON} WHERE person.id = ?", (number,))
+        if row is None:
+            raise self.broken("a template is of no one")
+        return self._somebody(row)
+
+    def expired(self, day: int) -> list[Somebody]:
+        """Enrolled people whose last day is before a day."""
+        rows = self._connection.rows(f"{_PERSON} WHERE expires < ?", (day,))
+        return [one for one in map(self._somebody, rows) if one.enrolled]
+
+    def _somebody(self, row: tuple[Any, ...]) -> Somebody:
+        person, profile = row[:_OF_PERSON], row[_OF_PERSON:]
+        self._check("person", person)
+        self._check("profile", profile)
+        number, _, where, enrolled, expires, _ = person
+        try:
+            body = self._sealer.unseal(number, "profile", where, profile[1])
+            name, terms = unpack_profile(body, expires)
+        except ValueError as error:
+            raise self.broken(error) from error
+        return Somebody(number, where, bool(enrolled), name, terms)
+
+    def owner(self, digest: bytes) -> tuple[int, Somebody] | None:
+        """Find the template with a digest, and whose it is."""
+        row = self._connection.row(f"{_TEMPLATE} AND handle = ?", (self._sealer.handle("digest", digest),))
+        if row is None:
+            return None
+        self._check("template", row)
+        return row[0], self.person(row[1])
+
+    def template(self, number: int) -> tuple[int, StoredTemplate] | None:
+        """Read a template by id, and the id of the person it is of."""
+        row = self._connection.row(f"{_TEMPLATE} AND id = ?", (number,))
+        return None if row is None else (row[1], self._stored(row, self._dim()))
+
+    def templates_of(self, person: int) -> list[StoredTemplate]:
+        """Read a person's templates, by id."""
+        dim = self._dim()
+        rows = self._connection.rows(f"{_TEMPLATE} AND person = ? ORDER BY id", (person,))
+        return [self._stored(row, dim) for row in rows]
+
+    def templates_of_strangers(self) -> list[tuple[str, StoredTemplate]]:
+        """Read what is kept of strangers, by id, with their names."""
+        found = [
+            (one.name, template)
+            for one in self.everyone()
+            if not one.enrolled
+            for template in self.templates_of(one.id)
+        ]
+        return sorted(found, key=lambda entry: entry[1].id)
+
+    def _stored(self, row: tuple[Any, ...], dim: int) -> StoredTemplate:
+        self._check("template", row)
+        number, person, _, body, _ = row
+        try:
+            photo, digest, vector = unpack_template(
+                self._sealer.unseal(person, "template", number, body), dim
+            )
+        except ValueError as error:
+            raise self.broken(error) from error
+        return StoredTemplate(number, photo, digest, self._vectors([vector], dim)[0])
+
+    def counts(self) -> dict[int, int]:
+        """Count the templates of each person."""
+        return dict(
+            self._connection.rows("SELECT person, count(*) FROM template WHERE person > 0 GROUP BY person")
+        )
+
+    def enrolled(self) -> tuple[NDArray[np.int64], int]:
+        """Give the ids of those who are enrolled, rising, and how many templates they have."""
+        people = self._connection.rows("SELECT id FROM person WHERE enrolled = 1 ORDER BY id")
+        (strangers,) = self._connection.row(
+            "SELECT count(*) FROM person JOIN template ON template.person = person.id WHERE enrolled = 0"
+        )
+        return np.array(people, "<i8").reshape(-1), self.total("template").count - strangers
+
+    def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
+        """Give the calibration and the ids of the people it was made for."""
+        rows = list(self.table("calibration"))
+        return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
+
+    def changes(self) -> tuple[int, int]:
+        """Give generation and last template id; see `Store.changes`."""
+        (born,) = self._connection.row("SELECT born FROM gallery")
+        templates = self.total("template")
+        return born + templates.changed + self.total("person").changed, templates.last
+
+    def check_handles(self) -> None:
+        """Check that everyone and every template is found by what it is to be found by."""
+        dim, counts = self._dim(), self.counts()
+        for rows in self._connection.chunks(f"{_TEMPLATE} ORDER BY id"):
+            for row in rows:
+                if self._sealer.handle("digest", self._stored(row, dim).digest) != row[2]:
+                    raise self.broken("a template would not be found by its picture")
+        for one in self.everyone():
+            if self.named(one.name) != one or not counts.pop(one.id, 0):
+                raise self.broken("a person would not be found by name, or has no template")
+        if counts:
+            raise self.broken("a template is of no one")
+        try:
+            self._sealer.check(self.total("person").count)
+        except ValueError as error:
+            raise self.broken(error) from error
+
+    def templates(self, enrolled: bool, after: int = 0) -> Templates:
+        """Read the templates of enrolled people or of strangers, those whose id is above `after`.
+
+        They are read some at a time into arrays of the size they will have: a million take little more memory
+        than their vectors.
+        """
+
+        def named(one: Somebody) -> tuple[int, str | None]:
+            return one.id, one.name if one.enrolled == enrolled else None
+
+        dim, total = self._dim(), self.total("template")
+        most = max(0, min(total.count, total.last - after))
+        if most * dim * np.dtype(np.float32).itemsize > self._connection.size():
+            raise self.broken("it is shorter than its templates")
+        names = {} if after else dict(map(named, self.everyone()))
+        ids, identities = np.empty(most, np.int64), np.empty(most, object)
+        vectors = np.empty((most, dim), np.float32)
+        filled = read = checksums = last = 0
+        for rows in self._connection.chunks(f"{_TEMPLATE} AND id > ? ORDER BY id", (after,)):
+            checksums += self._checksums(rows)
+            read, last = read + len(rows), rows[-1][0]
+            names |= dict(named(self.person(one)) for one in {row[1] for row in rows}.difference(names))
+            rows = [row for row in rows if names[row[1]] is not None]
+            end = filled + len(rows)
+            if end > most:
+                raise self.broken("there are more templates than there should be")
+            ids[filled:end] = [row[0] for row in rows]
+            identities[filled:end] = [names[row[1]] for row in rows]
+            vectors[filled:end] = self._vectors(self._bodies(rows), dim)
+            filled = end
+        if not after:
+            self._check_total("template", read, checksums, last)
+        return Templates(ids[:filled], identities[:filled], vectors[:filled])
+
+    def _checksums(self, rows: list[Any]) -> int:
+        """Check rows of `template`; gives the sum of their checksums."""
+        total = 0
+        for number, person, handle, body, expected in rows:
+            try:
+                sound = template_checksum(number, person, handle, body) == expected
+            except ValueError:
+                sound = False
+            if not sound:
+                raise self.broken("a template was changed")
+            total += expected
+        return total
+
+    def _bodies(self, rows: list[Any]) -> list[bytes]:
+        try:
+            return [
+                self._sealer.unseal(person, "template", number, body) for number, person, _, body, _ in rows
+            ]
+        except ValueError as error:
+            raise self.broken(error) from error
+
+    def _vectors(self, bodies: list[bytes], dim: int) -> NDArray[np.float32]:
+        size = dim * np.dtype(np.float32).itemsize
+        if bodies and min(map(len, bodies)) < size:
+            raise self.broken(f"a template is not {dim} numbers long")
+        vectors = np.frombuffer(b"".join([body[:size] for body in bodies]), "<f4").reshape(len(bodies), dim)
+        if not are_unit(vectors):
+            raise self.broken("a template is not of unit length")
+        return vectors
+
+    def _dim(self) -> int:
+        return (self.model() or ("", 0))[1]
