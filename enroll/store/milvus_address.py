@@ -13,6 +13,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from embedder.errors import UsageError
@@ -96,8 +97,8 @@ def parse_address(location: str) -> MilvusAddress:
     return MilvusAddress(f"{secure}://{host}:{port}", name, shown, token, **_options(parts.query, shown))
 
 
-def _options(query: str, shown: str) -> dict[str, str | int]:
-    options: dict[str, str | int] = {}
+def _options(query: str, shown: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key == "index" and value in INDEXES:
             options[key] = value

@@ -1,0 +1,108 @@
+"""A real Milvus server on 127.0.0.1, from the wheel `milvus`, for tests and for scripts/bench_milvus.py."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import milvus
+
+_START = 120.0  # seconds; it takes 5 to 10
+_PR_SET_PDEATHSIG = 1
+
+
+class MilvusServer:
+    """One server: its data in `folder`, its ports free ones. It dies with the process that started it."""
+
+    def __init__(self, folder: Path, tick: int = 200) -> None:
+        """Lay the server out, without starting it.
+
+        Args:
+            folder: for its data, its logs and its unpacked program.
+            tick: milliseconds between its time ticks, which strongly consistent reads wait for.
+        """
+        self.folder = folder.absolute()
+        layout = milvus.MilvusServerConfig(data_dir=str(self.folder))
+        ports = free_ports(len(layout.configurable_items) + 1)
+        for item in layout.configurable_items:
+            if item.endswith("_port"):
+                layout.configs[item] = ports.pop()
+        layout.set("proxy.timeTickInterval", tick)
+        layout.resolve()
+        self.port, self._health = layout.get("proxy_port"), ports.pop()
+        milvus._initialize_data_files(self.folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def address(self, name: str) -> str:
+        """Give the address of a gallery there."""
+        return f"milvus://127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is healthy."""
+        program = self.folder / "bin" / "milvus"
+        surroundings = os.environ | {
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self._health),
+            "MILVUS_RUN_DIR": str(self.folder / "run"),
+            "LD_LIBRARY_PATH": str(program.parent),
+        }
+        with (self.folder / "logs" / "output.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, "run", "standalone"],
+                cwd=self.folder,
+                env=surroundings,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+        until = time.monotonic() + _START
+        while not self._is_healthy():
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"Milvus did not start; see {self.folder / 'logs'}")
+            time.sleep(0.1)
+
+    def _is_healthy(self) -> bool:
+        try:
+            with urlopen(f"http://127.0.0.1:{self._health}/healthz", timeout=5) as answer:
+                return b"OK" in answer.read()
+        except (URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """End it by SIGKILL, as a power cut of the program would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: it keeps its connections and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End the pause."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+
+def free_ports(count: int) -> list[int]:
+    """Give ports of 127.0.0.1 that no one listens at."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
