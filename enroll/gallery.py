@@ -22,6 +22,7 @@ from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
 from enroll.promise import Calibration
 from enroll.samples import PhotoSample, take_sample
+from enroll.search.following import Following
 from enroll.search.ranking import nearest_people, nearest_templates
 from enroll.store import NewTemplate, Store, check_model, open_store
 from enroll.store.contract import conflict_reason
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from embedder.extractor import Extractor
     from enroll.embedded import EmbeddedFolder
-    from enroll.search.contract import Finder
 
 _TRIES = 3  # to calibrate while others enroll
 
@@ -88,28 +88,32 @@ class NearPhoto:
 class Gallery:
     """People who can be identified. Bound to one model; every change is on disk when a method returns."""
 
-    def __init__(self, store: Store, extractor: Extractor) -> None:
+    def __init__(self, store: Store, extractor: Extractor, index: str = "exact") -> None:
         """Bind a store to a model; see `open`."""
         check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
-        self._finder: tuple[tuple[int, int], Finder] | None = None
+        self._search = Following(store, (extractor.fingerprint, extractor.dim), index)
 
     @classmethod
-    def open(cls, path: str | Path, extractor: Extractor, create: bool = True) -> Gallery:
+    def open(
+        cls, path: str | Path, extractor: Extractor, create: bool = True, index: str = "exact"
+    ) -> Gallery:
         """Open a gallery file.
 
         Args:
             path: the file.
             extractor: the model; a new gallery is bound to it, another one's gallery is refused.
             create: make the file if it is missing.
+            index: how nearest templates are found: exact, or approximate for very many (docs/scale.md).
 
         Raises:
+            UsageError: no such index.
             ForeignModelError: the gallery was made with another model.
             GalleryError: the file is missing, broken or not a gallery.
         """
         store = open_store(path, create)
         try:
-            return cls(store, extractor)
+            return cls(store, extractor, index)
         except BaseException:
             store.close()
             raise
@@ -191,11 +195,11 @@ class Gallery:
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`."""
-        return nearest_people(self._searchable(), queries, people)
+        return nearest_people(self._search.finder(), queries, people)
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
         """Find the nearest enrolled photos of each unit vector, nearest first."""
-        found = nearest_templates(self._searchable(), queries, count)
+        found = nearest_templates(self._search.finder(), queries, count)
         return [
             [
                 NearPhoto(entry.identity, entry.distance, path)
@@ -205,18 +209,6 @@ class Gallery:
             ]
             for entries in found
         ]
-
-    def _searchable(self) -> Finder:
-        if (own := self._store.finder()) is not None:
-            return own
-        from enroll.search.exact import ExactFinder
-
-        changes = self._store.changes()
-        if self._finder is None or self._finder[0] != changes:
-            # It may have been new when it was opened, and been bound by another process since.
-            check_model(self._store, self._extractor.fingerprint, self._extractor.dim)
-            self._finder = (changes, ExactFinder(self._store.templates()))
-        return self._finder[1]
 
     def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.search.contract import Finder, Found
+
+_ROWS_AT_ONCE = 65536  # templates in memory in double precision, and found for all queries together
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,19 @@ class Neighbour:
     template: int
 
 
+_Answer = TypeVar("_Answer", Neighbour, Candidate)
+
+
 def nearest_templates(finder: Finder, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
-    """Find the nearest templates of each unit vector, nearest first, in the same total order."""
-    if not finder.templates or not len(queries):
-        return [[] for _ in queries]
-    return [
-        _sorted(query, found)[:count]
-        for query, found in zip(queries, finder.nearest(queries, count), strict=True)
-    ]
+    """Find the nearest templates of each unit vector, nearest first, in the same total order.
+
+    Args:
+        finder: what is searched.
+        queries: (n, dim) float32 unit rows.
+        count: templates wanted per query.
+    """
+    count = min(count, finder.templates)
+    return _search(finder, queries, count, count, _templates)
 
 
 def nearest_people(finder: Finder, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
@@ -48,35 +56,61 @@ def nearest_people(finder: Finder, queries: NDArray[np.float32], people: int) ->
     Returns:
         For each query up to `people` candidates, nearest first.
     """
-    answers: list[list[Candidate]] = [[] for _ in queries]
-    if not finder.templates:
-        return answers
     people = min(people, finder.people)
-    open_rows = np.arange(len(queries))
-    count = min(4 * people, finder.templates)
-    while len(open_rows):
-        unfinished = []
-        for row, found in zip(open_rows, finder.nearest(queries[open_rows], count), strict=True):
-            answers[row] = _ranked(queries[row], found)[:people]
-            # Done when nothing that was not found could still come before the last candidate.
-            if len(answers[row]) < people or answers[row][-1].distance >= found.reach:
-                unfinished.append(row)
-        if count >= finder.templates:
+    return _search(finder, queries, people, 4 * people, _people)
+
+
+def _search(
+    finder: Finder,
+    queries: NDArray[np.float32],
+    wanted: int,
+    count: int,
+    ranked: Callable[[NDArray[np.float64], Found, int], list[_Answer]],
+) -> list[list[_Answer]]:
+    """Ask for `count` templates, and more where something not found could come before the last answer."""
+    answers: list[list[_Answer]] = [[] for _ in queries]
+    unsure = np.arange(len(queries) if wanted else 0)
+    while len(unsure):
+        count = min(count, finder.templates)
+        again = []
+        step = max(1, _ROWS_AT_ONCE // count)
+        for start in range(0, len(unsure), step):
+            batch = unsure[start : start + step]
+            for row, found in zip(batch, finder.nearest(queries[batch], count), strict=True):
+                answers[row] = ranked(_distances(queries[row], found.vectors), found, wanted)
+                if len(answers[row]) < wanted or answers[row][-1].distance >= found.reach:
+                    again.append(row)
+        if count == finder.templates:
             break
-        open_rows = np.array(unfinished, np.intp)
-        count = min(4 * count, finder.templates)
+        unsure = np.array(again, np.intp)
+        count = 4 * count
     return answers
 
 
-def _ranked(query: NDArray[np.float32], found: Found) -> list[Candidate]:
-    nearest: dict[str, Candidate] = {}
-    for neighbour in _sorted(query, found):
-        nearest.setdefault(neighbour.identity, Candidate(neighbour.identity, neighbour.distance))
-    return list(nearest.values())
+def _distances(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    distances = np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        away = vectors[start : start + _ROWS_AT_ONCE].astype(np.float64) - query
+        distances[start : start + _ROWS_AT_ONCE] = np.sqrt((away**2).sum(axis=1))
+    return distances
 
 
-def _sorted(query: NDArray[np.float32], found: Found) -> list[Neighbour]:
-    away = found.vectors.astype(np.float64) - query.astype(np.float64)
-    distances = np.sqrt((away**2).sum(axis=1))
-    rows = zip(distances.tolist(), found.identities, found.ids.tolist(), strict=True)
-    return [Neighbour(identity, distance, template) for distance, identity, template in sorted(rows)]
+def _templates(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Neighbour]:
+    last = np.partition(distances, wanted - 1)[wanted - 1] if len(distances) >= wanted else np.inf
+    rows = np.flatnonzero(distances <= last)
+    order = sorted((float(distances[row]), found.identities[row], int(found.ids[row])) for row in rows)
+    return [Neighbour(identity, distance, template) for distance, identity, template in order[:wanted]]
+
+
+def _people(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Candidate]:
+    nearest: dict[str, float] = {}
+    last = np.inf
+    order = np.argsort(distances)
+    for distance, identity in zip(distances[order].tolist(), found.identities[order], strict=True):
+        if distance > last:
+            break
+        nearest.setdefault(identity, distance)
+        if len(nearest) == wanted:
+            last = distance  # all who are as near are compared by name
+    people = sorted((distance, identity) for identity, distance in nearest.items())
+    return [Candidate(identity, distance) for distance, identity in people[:wanted]]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from embedder.errors import ForeignModelError, GalleryError, UsageError
 from enroll.gallery import Gallery
-from enroll.search import exact
 from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor
 
@@ -176,21 +175,6 @@ def test_index_follows_own_and_foreign_changes(
         assert sorted(nearest(gallery, toy, 9)) == ["bob", "cleo"]
         other.remove("bob")
     assert nearest(gallery, toy, 9) == ["cleo"]
-
-
-def test_index_is_built_once_per_change(
-    gallery: Gallery, people: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built: list[int] = []
-    build = exact.ExactFinder
-    monkeypatch.setattr(
-        exact, "ExactFinder", lambda templates: built.append(len(templates.ids)) or build(templates)
-    )
-    for number in range(2):
-        gallery.enroll("ada", [people / "p00" / f"{number}.png"])
-        nearest(gallery, toy)
-        nearest(gallery, toy)
-    assert built == [1, 2]
 
 
 def test_names_are_stored_in_one_unicode_form(gallery: Gallery, people: Path) -> None:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-import math
+import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
-from enroll.search.exact import ExactFinder
-from enroll.search.ranking import nearest_people
+from enroll.search.exact import ROUNDING, ExactFinder
+from enroll.search.ranking import Neighbour, nearest_people, nearest_templates
 from enroll.store import Templates
+from tests.enroll.search.vectors import oracle, part, random_rows, ranked, templates, unit
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,32 +24,6 @@ def one_thread() -> Iterator[None]:
     """Thousands of tiny searches: threads would spend the time waiting for each other."""
     with threadpool_limits(1):
         yield
-
-
-def unit(rows: object) -> NDArray[np.float32]:
-    vectors = np.array(rows, np.float64)
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def random_rows(seed: int, count: int, dim: int) -> NDArray[np.float32]:
-    return unit(np.random.default_rng(seed).normal(size=(count, dim)))
-
-
-def templates(names: list[str], vectors: NDArray[np.float32]) -> Templates:
-    return Templates(np.arange(1, len(names) + 1), np.array(names, object), vectors)
-
-
-def oracle(searched: Templates, query: NDArray[np.float32], people: int) -> list[Candidate]:
-    """The definition: every template by distance, identity and id; the first of each identity."""
-    rows = []
-    for key, identity, vector in zip(searched.ids, searched.identities, searched.vectors, strict=True):
-        difference = vector.astype(np.float64) - query.astype(np.float64)
-        rows.append((math.sqrt((difference**2).sum()), identity, int(key)))
-    found: list[Candidate] = []
-    for distance, identity, _ in sorted(rows):
-        if identity not in [candidate.identity for candidate in found]:
-            found.append(Candidate(identity, distance))
-    return found[:people]
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7, 128, 300])
@@ -80,6 +57,42 @@ def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]
     assert nearest_people(ExactFinder(searched), queries, people) == [
         oracle(searched, query, people) for query in queries
     ]
+
+
+@settings(deadline=None, max_examples=50)
+@given(tied_galleries(), st.integers(1, 9))
+def test_templates_are_in_the_total_order(gallery: tuple[Templates, NDArray[np.float32]], count: int) -> None:
+    searched, queries = gallery
+    assert nearest_templates(ExactFinder(searched), queries, count) == [
+        [Neighbour(name, distance, key) for distance, name, key in ranked(searched, query)[:count]]
+        for query in queries
+    ]
+
+
+@settings(deadline=None, max_examples=50)
+@given(tied_galleries(), st.lists(st.integers(0, 60), max_size=5), st.integers(1, 9))
+def test_templates_that_came_later_are_searched_alike(
+    gallery: tuple[Templates, NDArray[np.float32]], cuts: list[int], people: int
+) -> None:
+    searched, queries = gallery
+    index = ExactFinder(part(searched, slice(0, 0)))
+    for start, end in pairwise([0, *sorted(cuts), len(searched.ids)]):
+        if start == 0:
+            index = ExactFinder(part(searched, slice(0, end)))
+        else:
+            index.extend(part(searched, slice(start, end)))
+    assert (index.templates, index.people) == (len(searched.ids), len(set(searched.identities)))
+    assert nearest_people(index, queries, people) == [oracle(searched, query, people) for query in queries]
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-7, 1e-4, 1.0])
+def test_scikit_learn_rounds_less_than_is_looked_at_again(scale: float) -> None:
+    rng = np.random.default_rng(16)
+    vectors = unit(random_rows(17, 1, 128) + scale * rng.normal(size=(3000, 128)))
+    queries = vectors[:50]
+    distances, rows = NearestNeighbors(algorithm="brute", n_neighbors=100).fit(vectors).kneighbors(queries)
+    away = vectors[rows].astype(np.float64) - queries[:, None].astype(np.float64)
+    assert np.abs(distances - np.sqrt((away**2).sum(axis=2))).max() < ROUNDING / 10
 
 
 def test_ties_are_by_name_also_beyond_the_first_count() -> None:
@@ -130,6 +143,19 @@ def test_one_person_with_many_templates_hides_no_one() -> None:
     (found,) = nearest_people(ExactFinder(searched), query[None], 4)
     assert [person.identity for person in found] == ["crowd", "a", "b", "c"]
     assert found == oracle(searched, query, 4)
+
+
+def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
+    crowd = templates(["crowd"] * 20_000 + ["you"], random_rows(18, 1, 128).repeat(20_001, axis=0))
+    index = ExactFinder(crowd)
+    queries = crowd.vectors[:24]
+    nearest_people(index, queries[:1], 2)
+    tracemalloc.start()
+    try:
+        assert nearest_people(index, queries, 2) == [[Candidate("crowd", 0.0), Candidate("you", 0.0)]] * 24
+        assert tracemalloc.get_traced_memory()[1] < 6 * crowd.vectors.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_fewer_people_than_asked_for() -> None:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+
+from enroll.search.exact import ExactFinder
+from enroll.search.pool import Pool
+from enroll.store import Templates
+from tests.enroll.search.vectors import part, random_rows, templates
+
+
+def grown(start: int, ones: int) -> Pool:
+    """A pool that began with some templates and got others one by one."""
+    everyone = templates([f"p{row % 7}" for row in range(start + ones)], random_rows(0, start + ones, 4))
+    pool = Pool(part(everyone, slice(0, start)))
+    for row in range(start, start + ones):
+        pool.extend(part(everyone, slice(row, row + 1)))
+    return pool
+
+
+def test_adding_costs_the_same_whatever_is_there() -> None:
+    moved = {start: grown(start, 3000).moved for start in (0, 1_000, 100_000)}
+    assert len(set(moved.values())) == 1
+    assert moved[0] <= 3 * 3000
+
+
+def test_adding_never_touches_what_was_there_at_the_start() -> None:
+    everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
+    for array in (everyone.ids, everyone.identities, everyone.vectors):
+        array.setflags(write=False)
+    index = ExactFinder(part(everyone, slice(0, 40)))
+    fitted = index._start
+    for row in range(40, 50):
+        index.extend(part(everyone, slice(row, row + 1)))
+    assert index._start is fitted
+    assert np.shares_memory(index.pool.start.vectors, everyone.vectors)
+    assert np.shares_memory(index._start._fit_X, everyone.vectors)
+    assert np.shares_memory(index._recent._fit_X, index.pool.recent.vectors)  # fitted without a copy
+
+
+def test_rows_are_in_the_order_of_ids() -> None:
+    pool = grown(300, 700)
+    every = pool.everything()
+    assert every.ids.tolist() == list(range(1, 1001))
+    rows = np.random.default_rng(2).permutation(1000)
+    taken = pool.take(rows)
+    assert taken.ids.tolist() == (rows + 1).tolist()
+    assert taken.identities.tolist() == [f"p{row % 7}" for row in rows]
+    assert np.array_equal(taken.vectors, random_rows(0, 1000, 4)[rows])
+    assert (len(pool), pool.people, pool.last) == (1000, 7, 1000)
+
+
+def test_empty_pool() -> None:
+    pool = Pool(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 4), np.float32)))
+    assert (len(pool), pool.people, pool.last) == (0, 0, 0)
+    pool.extend(templates(["ada"], random_rows(3, 1, 4), first=9))
+    assert (len(pool), pool.people, pool.last) == (1, 1, 9)
