@@ -28,6 +28,7 @@ from embedder.cli import (
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
+from enroll import life_cli  # noqa: F401  (commands of `embed gallery`)
 from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
 
 if TYPE_CHECKING:

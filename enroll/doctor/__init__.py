@@ -7,7 +7,7 @@ examine ─┬─> crowd     templates by person, and the nearest ones of others
          ├─> mistaken  photos that do not look like their person
          ├─> confused  people who come near enough to be named for each other
          └─> growth    the FPIR to expect as the gallery grows
-words    what was found, as text and as JSON
-photos   what only the photos' own files can tell: whether they are poor
+poor     what only the photos' own files can tell
+words    findings as text and as JSON, with the commands that mend them; handles: how those name a photo
 ```
 """

@@ -73,7 +73,8 @@ def find_mistaken(
 
     Args:
         crowd: the templates.
-        rows, people: (m,) photos and other people near them.
+        rows: (m,) photos.
+        people: (m,) other people who are near them.
         evidence: from all photos; learned anew without the suspects.
         twins: names of one person; a photo is not wrong for looking like its person's other name.
     """

@@ -45,8 +45,9 @@ def find_twins(
 
     Args:
         crowd: the templates.
-        rows, people, distances: (m,) typical distances of photos to people near them; who is not in these
-            is far away.
+        rows: (m,) photos.
+        people: (m,) other people who are near them; all others are far away.
+        distances: (m,) typical distances of both.
         evidence: what a distance says.
     """
     count = len(crowd.names)

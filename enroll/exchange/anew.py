@@ -1,0 +1,132 @@
+"""A gallery made again from its photos by another model; names and terms stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.errors import ImageError
+from embedder.faces.crops import NO_FACE
+from embedder.images import decode_image
+from embedder.progress import Advance, Progress
+from enroll.exchange.content import Content, Enrolled
+from enroll.gallery import printable_path
+from enroll.photo_files import PhotoFiles
+from enroll.samples import take_sample
+from enroll.store import NewTemplate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+
+_AT_ONCE = 64  # photos whose chips are in memory
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A photo the new model has no vector of.
+
+    Attributes:
+        person: whom it shows.
+        photo: where it was enrolled from.
+        reason: why, in one sentence.
+    """
+
+    person: str
+    photo: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Remade:
+    """A gallery by another model.
+
+    Attributes:
+        content: people who have a photo left, and strangers; no calibration.
+        lost: photos that could not be used, strangers' too.
+        gone: names of the people who have no photo left, sorted.
+    """
+
+    content: Content
+    lost: tuple[Lost, ...]
+    gone: tuple[str, ...]
+
+
+def embed_anew(
+    content: Content, extractor: Extractor, folder: Path | None = None, progress: Progress | None = None
+) -> Remade:
+    """Embed the photos of a gallery by another model.
+
+    A photo counts only if its file is, byte for byte, the one that was enrolled. Poor faces are taken, since
+    they were taken once.
+
+    Args:
+        content: of the gallery.
+        extractor: the other model.
+        folder: where to look for photos that were moved.
+        progress: hears of each photo.
+
+    Raises:
+        UsageError: `folder` is no folder.
+    """
+    photos = PhotoFiles(folder)
+    entries = [(person.name, template) for person in content.people for template in person.templates]
+    everything = [*entries, *content.strangers]
+    with (progress or Progress()).bar("Embedding", len(everything)) as advance:
+        outcomes = list(_outcomes([template for _, template in everything], photos, extractor, advance))
+    lost, again = [], []
+    for (name, template), outcome in zip(everything, outcomes, strict=True):
+        if isinstance(outcome, str):
+            lost.append(Lost(name, template.photo, outcome))
+        again.append((name, outcome))
+    kept: dict[str, list[NewTemplate]] = {person.name: [] for person in content.people}
+    for name, outcome in again[: len(entries)]:
+        if not isinstance(outcome, str):
+            kept[name].append(outcome)
+    people = tuple(
+        Enrolled(person.name, person.terms, tuple(kept[person.name]))
+        for person in content.people
+        if kept[person.name]
+    )
+    strangers = tuple(
+        (name, outcome) for name, outcome in again[len(entries) :] if not isinstance(outcome, str)
+    )
+    return Remade(
+        Content((extractor.fingerprint, extractor.dim), people, strangers),
+        tuple(lost),
+        tuple(name for name, templates in kept.items() if not templates),
+    )
+
+
+def _outcomes(
+    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor, advance: Advance
+) -> Iterator[NewTemplate | str]:
+    """Give each photo's new template, or why there is none."""
+
+    def read(template: NewTemplate) -> tuple[str, NDArray[np.uint8]] | str:
+        found = photos.read(template)
+        if isinstance(found, str):
+            return found
+        path, data = found
+        try:
+            sample = take_sample(path, decode_image(data, path), extractor, force=True)
+        except ImageError as error:
+            return error.reason
+        return NO_FACE if sample.chip is None else (printable_path(path), sample.chip)
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(templates), _AT_ONCE):
+            part = templates[start : start + _AT_ONCE]
+            samples = list(pool.map(read, part))
+            vectors = iter(extractor.embed([sample[1] for sample in samples if not isinstance(sample, str)]))
+            for template, sample in zip(part, samples, strict=True):
+                advance()
+                if isinstance(sample, str):
+                    yield sample
+                else:
+                    yield NewTemplate(sample[0], template.digest, next(vectors))

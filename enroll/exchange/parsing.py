@@ -1,0 +1,219 @@
+"""Reads the file of `format`. It may come from anywhere, so nothing but exactly such a file is taken."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from embedder.errors import GalleryError
+from embedder.folders import name_problem, normal_name
+from enroll.exchange.content import Content, Enrolled
+from enroll.exchange.format import TERMS, VERSION
+from enroll.promise import Calibration
+from enroll.store import NewTemplate, Terms
+from enroll.store.contract import are_unit
+
+_LONGEST_LINE = 1 << 20  # bytes; ours have a vector and a path
+_LONGEST_VECTOR = 1 << 16  # numbers
+_LONGEST_TEXT = 1000  # characters of a fingerprint or a reference to a consent
+_DIGEST = 32  # bytes
+
+_HEADER = frozenset({"embed-gallery", "model"})
+_PERSON = frozenset({"person", *TERMS})
+_TEMPLATE = frozenset({"photo", "digest", "vector"})
+_STRANGER = _TEMPLATE | {"stranger"}
+_CALIBRATION = frozenset({"calibration"})
+_END = frozenset({"end", "sha256"})
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Read lines with their line feeds, never more than a longest line of ours at once."""
+    return iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
+
+
+def from_lines(lines: Iterable[bytes], path: object) -> Content:
+    """Read what `format.to_lines` wrote.
+
+    Args:
+        lines: with their line feeds.
+        path: for errors.
+
+    Raises:
+        GalleryError: which line is wrong, and how.
+    """
+    reader = _Reader()
+    number = 1
+    try:
+        for line in lines:
+            reader.take(line)
+            number += 1
+        return reader.content()
+    except GalleryError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise GalleryError(
+            f"{path}, line {number}: not a gallery as `embed gallery export` writes it: {error}; export it "
+            "again"
+        ) from error
+
+
+class _Reader:
+    """What was read so far. Its methods raise ValueError for what is wrong with a line."""
+
+    def __init__(self) -> None:
+        self._model: tuple[str, int] | None = None
+        self._people: dict[str, tuple[Terms, list[NewTemplate]]] = {}
+        self._current: str | None = None
+        self._strangers: list[tuple[str, NewTemplate]] = []
+        self._calibration: str | None = None
+        self._digests: set[bytes] = set()
+        self._begun = self._ended = False
+        self._sum = hashlib.sha256()
+
+    def take(self, line: bytes) -> None:
+        """Take the next line."""
+        if self._ended:
+            _refuse("something after the last line")
+        if not line.endswith(b"\n"):
+            _refuse(f"a line that is cut off, or longer than {_LONGEST_LINE} bytes")
+        record = json.loads(line.decode(), object_pairs_hook=_once_each, parse_constant=_refuse)
+        kind = frozenset(record) if isinstance(record, dict) else frozenset()
+        if not self._begun:
+            self._header(record, kind)
+        elif kind == _PERSON:
+            self._person(record)
+        elif kind == _TEMPLATE:
+            if self._current is None:
+                _refuse("a photo that is no one's")
+            self._people[self._current][1].append(self._template(record))
+        elif kind == _STRANGER:
+            self._current = None
+            self._strangers.append((_name(record["stranger"]), self._template(record)))
+        elif kind == _CALIBRATION and self._calibration is None:
+            self._current = None
+            self._calibration = _text(record["calibration"], "calibration", _LONGEST_LINE)
+        elif kind == _END:
+            self._end(record)
+        else:
+            _refuse(f"unknown: {sorted(kind)}")
+        self._sum.update(line)
+
+    def content(self) -> Content:
+        """Give everything, once all lines are there."""
+        if not self._ended:
+            _refuse("the file is cut off")
+        for name, (_, templates) in self._people.items():
+            if not templates:
+                _refuse(f"{name!r} has no photos")
+        for name, _ in self._strangers:
+            if name in self._people:
+                _refuse(f"{name!r} is both enrolled and a stranger")
+        people = sorted(self._people.items())
+        content = Content(
+            self._model,
+            tuple(Enrolled(name, terms, tuple(templates)) for name, (terms, templates) in people),
+            tuple(self._strangers),
+            self._calibration,
+        )
+        if self._calibration is not None:
+            made_for = Calibration.from_text(self._calibration, "its calibration")
+            if self._model is None or made_for.fingerprint != self._model[0]:
+                _refuse("its calibration is of another model")
+        return content
+
+    def _header(self, record: Any, kind: frozenset[str]) -> None:
+        if kind != _HEADER:
+            _refuse('expected {"embed-gallery": …, "model": …}')
+        version, model = record["embed-gallery"], record["model"]
+        if version != VERSION or isinstance(version, bool):
+            _refuse(f"expected format {VERSION}, got {str(version)[:20]}; a newer toolkit may read it")
+        if model is not None:
+            if not isinstance(model, dict) or set(model) != {"fingerprint", "dim"}:
+                _refuse("model: expected null, or fingerprint and dim")
+            dim = model["dim"]
+            if type(dim) is not int or not 0 < dim <= _LONGEST_VECTOR:
+                _refuse(f"dim: expected a number from 1 to {_LONGEST_VECTOR}, got {str(dim)[:20]}")
+            self._model = _text(model["fingerprint"], "fingerprint"), dim
+        self._begun = True
+
+    def _person(self, record: dict[str, Any]) -> None:
+        name = _name(record["person"])
+        if name in self._people:
+            _refuse(f"{name!r} twice")
+        consent = record["consent"]
+        terms = Terms(
+            None if consent is None else _text(consent, "consent"),
+            _date(record["consent_date"], "consent_date"),
+            _date(record["expires"], "expires"),
+        )
+        self._people[name], self._current = (terms, []), name
+
+    def _template(self, record: dict[str, Any]) -> NewTemplate:
+        if self._model is None:
+            _refuse("a photo, but the header names no model")
+        photo = _text(record["photo"], "photo", _LONGEST_LINE)
+        digest = bytes.fromhex(_text(record["digest"], "digest"))
+        if len(digest) != _DIGEST or digest.hex() != record["digest"]:
+            _refuse(f"digest: expected {2 * _DIGEST} hexadecimal digits, got {record['digest'][:80]!r}")
+        if digest in self._digests:
+            _refuse(f"the photo {photo[:200]!r} twice")
+        self._digests.add(digest)
+        data = base64.b64decode(_text(record["vector"], "vector", _LONGEST_LINE), validate=True)
+        if len(data) != 4 * self._model[1]:
+            _refuse(f"vector: expected {self._model[1]} numbers of 4 bytes, got {len(data)} bytes")
+        vector = np.frombuffer(data, "<f4").astype(np.float32)
+        if not are_unit(vector[None]):
+            _refuse("vector: expected one of unit length")
+        return NewTemplate(photo, digest, vector)
+
+    def _end(self, record: dict[str, Any]) -> None:
+        counts = {
+            "people": len(self._people),
+            "templates": len(self._digests) - len(self._strangers),
+            "strangers": len(self._strangers),
+        }
+        if record["end"] != counts:
+            _refuse(f"expected {counts} in the end, got {str(record['end'])[:200]}: lines are missing")
+        if record["sha256"] != self._sum.hexdigest():
+            _refuse("the lines above are not those that were written: their SHA-256 differs")
+        self._ended = True
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise ValueError(problem)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) != len(pairs):
+        _refuse("a name twice in one object")
+    return dict(pairs)
+
+
+def _text(value: Any, what: str, longest: int = _LONGEST_TEXT) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        _refuse(f"{what}: expected text of at most {longest} characters")
+    value.encode()  # half a surrogate pair cannot be stored; UnicodeEncodeError is a ValueError
+    return value
+
+
+def _name(value: Any) -> str:
+    name = _text(value, "name")
+    problem = name_problem(name) or (None if normal_name(name) == name else "it is not in Unicode form NFC")
+    if problem:
+        _refuse(f"the name {name!r}: {problem}")
+    return name
+
+
+def _date(value: Any, what: str) -> date | None:
+    if value is None:
+        return None
+    day = date.fromisoformat(_text(value, what))
+    if day.isoformat() != value:
+        _refuse(f"{what}: expected YYYY-MM-DD, got {value!r}")
+    return day
