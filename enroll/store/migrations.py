@@ -15,6 +15,8 @@ from enroll.store.layout import LAYOUT, fill_from_before
 
 APPLICATION_ID = 0x656D6264  # "embd": tells our files from other SQLite databases
 _ENCODING = "UTF-8"
+# SQLite's own, of tables that an earlier format had; a sweep takes it away.
+_COMES_AND_GOES = ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
 
 Step = tuple[str | Callable[[Connection], None], ...]
 
@@ -108,7 +110,7 @@ def _version(connection: Connection) -> int:
 def schema_of(connection: Connection, schema: str = "main") -> frozenset[tuple[str, ...]]:
     """Give type, name, table and statement of everything that a file's schema has."""
     query = f"SELECT type, name, tbl_name, ifnull(sql, '') FROM {schema}.sqlite_schema"
-    return frozenset(tuple(map(str, row)) for row in connection.rows(query))
+    return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_COMES_AND_GOES}
 
 
 @cache
