@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.metrics import squared_distances
+from enroll.doctor.examine import probable_twins
+from enroll.store import Templates
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from enroll.embedded import EmbeddedFolder
     from enroll.evaluation import Evaluation
-
-_APART = 3.0  # standard deviations that a probable duplicate stands out from the other pairs of people
 
 
 @dataclass(frozen=True)
@@ -103,49 +100,12 @@ def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes],
 
 
 def probable_duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, float]]:
-    """Find pairs of people whose photos are as near to each other as those of one person.
-
-    The typical distance between two people is the median over the photos of one of the distance to the
-    nearest photo of the other, the larger of both directions. A pair is reported if that is no larger than
-    within the most varied single person, and far below that of the other pairs.
+    """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.twins`.
 
     Returns:
-        Name, name and typical distance, the nearest pair first.
+        Name, name and distance, the most probable pair first.
     """
     rows = np.flatnonzero(folder.found)
-    labels, vectors = folder.labels[rows], folder.vectors[rows]
-    people = np.unique(labels)
-    if len(people) < 3:
-        return []
-    typical = typical_distances(vectors, labels, people)
-    own = np.diag(typical)
-    pairs = np.triu_indices(len(people), 1)
-    between = np.maximum(typical, typical.T)[pairs]
-    if not np.isfinite(own).any():
-        return []
-    logs = np.log(np.maximum(between, 1e-3))
-    middle, spread = np.median(logs), 1.4826 * np.median(np.abs(logs - np.median(logs)))
-    suspicious = (between <= own[np.isfinite(own)].max()) & (logs < middle - _APART * spread)
-    found = [
-        (folder.identities[people[pairs[0][i]]], folder.identities[people[pairs[1][i]]], float(between[i]))
-        for i in np.flatnonzero(suspicious)
-    ]
-    return sorted(found, key=lambda pair: pair[2])
-
-
-def typical_distances(
-    vectors: NDArray[np.float32], labels: NDArray[np.int64], people: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Give the median distance of each person's photos to the nearest photo of each other, (people, people).
-
-    On the diagonal: to the nearest other photo of their own, infinite for a single photo.
-    """
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], people)
-    result = np.empty((len(people), len(people)))
-    for index, person in enumerate(people):
-        mine = np.flatnonzero(labels == person)
-        squared = squared_distances(vectors[mine], vectors[order])
-        squared[mine[:, None] == order[None]] = np.inf
-        result[index] = np.sqrt(np.median(np.minimum.reduceat(squared, starts, axis=1), axis=0))
-    return result
+    names = np.array(folder.identities, object)[folder.labels[rows]]
+    crowd, twins = probable_twins(Templates(rows.astype(np.int64), names, folder.vectors[rows]))
+    return [(crowd.names[pair.first], crowd.names[pair.second], pair.distance) for pair in twins]
