@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from embedder.config import CROPS, DETECTORS
-from embedder.durable import write_whole
-from embedder.errors import ModelError
+from embedder.durable import make_folder, write_whole
+from embedder.errors import ModelError, UsageError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -119,19 +119,30 @@ def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: byt
         weights: safetensors.
 
     Raises:
-        OSError: the folder cannot be written.
+        UsageError: the folder cannot be written; it holds the old model, or already the new one.
+        ValueError: the digests are those of other files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     contents = {"extractor": extractor, "weights": weights}
     for part, data in contents.items():
         digest = hashlib.sha256(data).hexdigest()
         if digest != getattr(manifest, part):
             raise ValueError(f"manifest.{part}: expected the digest of the file, {digest}")
-        write_whole(folder / part_name(part, digest), data)
-    write_whole(folder / MANIFEST, manifest.to_bytes())
-    for part, suffix in _PARTS.items():
-        for old in folder.glob(f"{part}-*{suffix}"):
-            if old.name != part_name(part, getattr(manifest, part)):
+    try:
+        make_folder(folder)
+        for part, data in contents.items():
+            write_whole(folder / part_name(part, getattr(manifest, part)), data)
+        write_whole(folder / MANIFEST, manifest.to_bytes())
+    except OSError as error:
+        raise UsageError(f"--model: {folder} cannot be written: {error}") from error
+    _remove_others(folder, manifest)
+
+
+def _remove_others(folder: Path, manifest: Manifest) -> None:
+    """Remove the parts of other models as far as possible: what is left does no harm."""
+    wanted = {part_name(part, getattr(manifest, part)) for part in _PARTS}
+    with contextlib.suppress(OSError):
+        for old in [path for part, suffix in _PARTS.items() for path in folder.glob(f"{part}-*{suffix}")]:
+            if old.name not in wanted:
                 with contextlib.suppress(OSError):  # in use on Windows; the next save tries again
                     old.unlink()
 

@@ -15,6 +15,7 @@ import numpy as np
 from embedder.bundle import Manifest
 from embedder.config import TrainConfig
 from embedder.config.machines import Machines
+from embedder.durable import make_folder
 from embedder.errors import UsageError
 from embedder.faces.crops import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
@@ -197,7 +198,7 @@ def _place(model: str | Path, peers: Peers) -> Iterator[Path]:
             yield Path(folder)
         return
     try:
-        Path(model).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(model))
     except OSError as error:
         raise UsageError(f"--model: the folder {model} cannot be made: {error.strerror}") from error
     yield Path(model)

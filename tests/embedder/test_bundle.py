@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedder.bundle import MANIFEST, Manifest, Threshold, load_manifest, part_name, read_part, save_bundle
-from embedder.errors import ModelError
+from embedder.errors import ModelError, UsageError
 
 EXTRACTOR, WEIGHTS = b"extractor bytes", b"weight bytes"
 MADE = Manifest(
@@ -162,7 +162,7 @@ def test_old_model_stays_until_the_new_one_is_complete(folder: Path, monkeypatch
         raise OSError("disk full")
 
     monkeypatch.setattr(Manifest, "to_bytes", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UsageError, match="cannot be written: disk full"):
         save_bundle(folder, made, other, WEIGHTS)
     monkeypatch.undo()
     assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS)
