@@ -2,6 +2,9 @@
 
 Its brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to double and
 multiplies them as matrices, so it copies nothing and rounds far below what float32 could tell apart.
+
+Importing scikit-learn takes longer than all else that `embed identify photo.jpg` does; few templates are
+compared one by one instead, which gives the same answers (tests/enroll/search/test_exact.py).
 """
 
 from __future__ import annotations
@@ -9,19 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn import config_context
-from sklearn.neighbors import NearestNeighbors
 
 from enroll.search.contract import Found
 from enroll.search.pool import Pool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.neighbors import NearestNeighbors
 
     from enroll.store.contract import Templates
 
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
 ROUNDING = 1e-5
+FEW = 1000  # templates; comparing a face with them takes a quarter of a millisecond
 
 
 class ExactFinder:
@@ -30,7 +33,7 @@ class ExactFinder:
     def __init__(self, templates: Templates) -> None:
         """Make them ready to be searched."""
         self.pool = Pool(templates)
-        self._start = _fitted(templates.vectors)
+        self._start: NearestNeighbors | None = None
         self._recent: NearestNeighbors | None = None
 
     @property
@@ -46,13 +49,18 @@ class ExactFinder:
     def extend(self, more: Templates) -> None:
         """Add templates; see `Index`."""
         self.pool.extend(more)
-        self._recent = _fitted(self.pool.recent.vectors)
+        self._recent = None
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
         """Find the `count` nearest templates of each query; see `Finder`."""
         if count >= self.templates:
             every = self.pool.everything()
             return [Found(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
+        if self.templates <= FEW:
+            every = self.pool.everything()
+            return [_among_few(every, query, count) for query in queries]
+        self._start = self._start or _fitted(self.pool.start.vectors)
+        self._recent = self._recent or _fitted(self.pool.recent.vectors)
         distances, rows = _nearest(self._start, queries, count)
         if self._recent is not None:
             newer, places = _nearest(self._recent, queries, count)
@@ -68,7 +76,17 @@ class ExactFinder:
         ]
 
 
+def _among_few(every: Templates, query: NDArray[np.float32], count: int) -> Found:
+    away = every.vectors.astype(np.float64) - query.astype(np.float64)
+    distances = np.sqrt((away**2).sum(axis=1))
+    rows = np.argpartition(distances, count - 1)[:count]
+    return Found(every.ids[rows], every.identities[rows], every.vectors[rows], distances[rows].max())
+
+
 def _fitted(vectors: NDArray[np.float32]) -> NearestNeighbors | None:
+    from sklearn import config_context
+    from sklearn.neighbors import NearestNeighbors
+
     if not len(vectors):
         return None
     # Otherwise each fit would look for numbers that are not finite; templates are of unit length.

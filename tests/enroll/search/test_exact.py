@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
+from enroll.search import exact
 from enroll.search.exact import ROUNDING, ExactFinder
 from enroll.search.ranking import Neighbour, nearest_people, nearest_templates
 from enroll.store import Templates
@@ -23,6 +24,14 @@ from tests.enroll.search.vectors import oracle, part, random_rows, ranked, templ
 def one_thread() -> Iterator[None]:
     """Thousands of tiny searches: threads would spend the time waiting for each other."""
     with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "one by one"])
+def few(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Test both ways on the same small galleries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "FEW", request.param)
         yield
 
 
