@@ -14,20 +14,23 @@ made, the new one. Prints what went wrong and, last, one JSON line; ends with 1 
 from __future__ import annotations
 
 import argparse
+import base64
 import errno
 import hashlib
 import json
+import os
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from bench_main_job import surroundings
@@ -41,7 +44,10 @@ from embedder.extractor import Extractor
 from embedder.faces.crops import Crop
 from embedder.images import resize_to_square
 from enroll.store import open_store
+from enroll.store.keys import KEY_VARIABLE
 
+KEY = base64.b64encode(bytes(range(32))).decode()
+WORK = "work"
 NOTHING = "nothing"  # the state of a folder without anyone or without a model
 TYPED = {2, 3, 4}  # exit codes of errors that say what was wrong
 FAULTS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -194,19 +200,20 @@ def faults_of(expected: Expected) -> Iterator[Trouble]:
 
 def expect(operation: Operation, place: Path) -> Expected:
     """Run an operation undisturbed, and see what it comes to."""
-    states = [operation.read(write(operation.before, place / "expected"))]
-    shutil.rmtree(place / "expected")
+    states = [read_snapshot(operation, operation.before, place)]
     calls: list[Call] = []
+    printed: list[Snapshot] = []
 
     def note(call: Call, disk: Disk) -> None:
         calls.append(call)
         if call.printed:
-            states.append(read_snapshot(operation, disk.as_it_is(), place))
+            printed.append(disk.as_it_is())
 
     started = time.monotonic()
     ended, disk, _ = run(operation, Trouble(), place, note)
     seconds = time.monotonic() - started
-    if ended.code or len(states) == 1 or read_snapshot(operation, disk.as_it_is(), place) != states[-1]:
+    states += [read_snapshot(operation, snapshot, place) for snapshot in printed]
+    if ended.code or not printed or read_snapshot(operation, disk.as_it_is(), place) != states[-1]:
         raise RuntimeError(f"{operation.name}: fails without trouble: {ended}")
     changing = sum(call.changes and not call.printed for call in calls)
     reads = sum(not call.changes and may_fail(call, disk.root) for call in calls)
@@ -220,7 +227,7 @@ def run(
     note: Callable[[Call, Disk], None] = lambda call, disk: None,
 ) -> tuple[Ended, Disk, int]:
     """Run an operation with one trouble; gives how it ended, the disk, and how often it has printed."""
-    folder = write(operation.before, place / "work")
+    folder = write(operation.before, place / WORK)
     disk = Disk(folder)
     last: Call | None = None
     seen = printed = 0
@@ -289,7 +296,7 @@ def check(
 
 def read_snapshot(operation: Operation, snapshot: Snapshot, place: Path) -> object:
     """Open a folder as it would be after the trouble."""
-    folder = write(snapshot, place / "after")
+    folder = write(snapshot, place / WORK)  # in the same place: SQLite's journals name each other
     try:
         return operation.read(folder)
     finally:
@@ -301,29 +308,47 @@ def operations(place: Path) -> list[Operation]:
     old, new = place / "old people", place / "new people"
     save_people(old, range(8))
     save_people(new, range(20, 22))
-    with redirect_stdout(StringIO()):
-        filled = place / "filled"
-        filled.mkdir()
-        embed("enroll", old, "--gallery", filled / "gallery.db")
-        embed("calibrate", "--fpir", 0.1, "--gallery", filled / "gallery.db")  # loads what forks then share
-        gallery: Snapshot = {"gallery.db": (filled / "gallery.db").read_bytes()}
-    erased = traces(filled / "gallery.db", "p03")
+    plain, encrypted = fill(place / "plain", old), fill(place / "encrypted", old, KEY)
+    erased = traces(place / "plain" / "gallery.db", "p03")
 
-    def command(name: str, *words: object, before: Snapshot = gallery) -> Operation:
+    def command(name: str, *words: object, before: Snapshot = plain, key: str = "") -> Operation:
         def act(folder: Path) -> None:
-            embed(*words, "--gallery", folder / "gallery.db")
+            with environment(key):
+                embed(*words, "--gallery", folder / "gallery.db")
 
-        return Operation(name, before, act, lambda folder: people(folder / "gallery.db", erased))
+        def read(folder: Path) -> object:
+            with environment(key):
+                return people(folder / "gallery.db", erased)
+
+        return Operation(name, before, act, read)
 
     return [
         command("enroll the first", "enroll", new, before={}),
         command("enroll", "enroll", new),
+        command("enroll, encrypted", "enroll", new, before=encrypted, key=KEY),
         command("remove", "gallery", "remove", "p03"),
+        command("remove, encrypted", "gallery", "remove", "p03", before=encrypted, key=KEY),
         command("rename", "gallery", "rename", "p03", "Zoë"),
         command("calibrate", "calibrate", "--fpir", 0.2),
         saving("save the first model", {}),
         saving("save a model", saved(place / "a model")),
     ]
+
+
+def fill(folder: Path, photos: Path, key: str = "") -> Snapshot:
+    """Make a gallery; gives its files. All modules are loaded then, and forks share them."""
+    folder.mkdir()
+    with redirect_stdout(StringIO()), environment(key):
+        embed("enroll", photos, "--gallery", folder / "gallery.db")
+        embed("calibrate", "--fpir", 0.1, "--gallery", folder / "gallery.db")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@contextmanager
+def environment(key: str) -> Iterator[None]:
+    """Name the key of an encrypted gallery; empty for a plain one."""
+    with patch.dict(os.environ, {KEY_VARIABLE: key}):
+        yield
 
 
 def embed(*words: object) -> None:
@@ -365,12 +390,16 @@ def people(gallery: Path, erased: list[bytes]) -> object:
                 strict=True,
             )
         ]
-        names = store.identities()
+        names, events = (
+            store.people(),
+            [(event.action, event.subject, event.count) for event in store.events()],
+        )
+        store.verify()
     if not (names or rows or len(strangers.ids) or calibration):
         return NOTHING
     promise = json.loads(calibration[0])["promise"] if calibration else None
     files = b"\0".join(path.read_bytes() for path in gallery.parent.iterdir())
-    return names, rows, promise, any(trace in files for trace in erased)
+    return names, events, rows, promise, any(trace in files for trace in erased)
 
 
 def traces(gallery: Path, name: str) -> list[bytes]:

@@ -1,0 +1,111 @@
+"""Damaged copies of files, and trying many of them in processes that have little memory and little time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MEMORY = 512 * 2**20  # bytes of data in one process, its libraries' included
+SECONDS = 10.0  # for one file; a busy machine takes a tenth of a second
+_FORK = multiprocessing.get_context("fork")
+
+Check = Callable[[int], str]  # number of a case -> what became of it; raises AssertionError if that is wrong
+
+
+def mutate(data: bytes, draw: np.random.Generator) -> bytes:
+    """Change, remove, insert, blank, copy or exchange a few pieces; at least one byte is another."""
+    mutated = bytearray(data)
+    while bytes(mutated) == data:
+        for _ in range(draw.integers(1, 8)):
+            _change(mutated, draw)
+    return bytes(mutated)
+
+
+def _change(data: bytearray, draw: np.random.Generator) -> None:
+    # Heads of files decide most: small places are drawn more often.
+    place = int(draw.integers(0, max(1, min(len(data), 10 ** int(draw.integers(1, 7))))))
+    length = int(draw.integers(1, 20))
+    other = int(draw.integers(0, max(1, len(data))))
+    kind = draw.integers(0, 8)
+    if kind == 0:
+        del data[place : place + length]
+    elif kind == 1:
+        data[place:place] = draw.bytes(length)
+    elif kind == 2:
+        data[place : place + length] = bytes(len(data[place : place + length]))
+    elif kind == 3:
+        piece = data[other : other + length * 25]
+        data[place : place + len(piece)] = piece
+    elif kind == 4 and data:
+        data[place] ^= 1 << int(draw.integers(0, 8))
+    else:
+        data[place : place + 1] = draw.bytes(1)
+
+
+def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str], list[str]]:
+    """Check cases 0 to count - 1 in forked processes.
+
+    Returns:
+        How often what became of them, and a sentence for each that was wrong: another error, a warning or a
+        word on the terminal that escaped, a crash, a hang, or more than `MEMORY`.
+    """
+    outcomes: Counter[str] = Counter()
+    problems: list[str] = []
+    starts = {worker: worker for worker in range(processes)}
+    while starts:
+        running = {}
+        for worker, first in starts.items():
+            at, (receive, send) = _FORK.Value("q", first, lock=False), _FORK.Pipe(duplex=False)
+            process = _FORK.Process(target=_work, args=(check, first, count, processes, at, send))
+            process.start()
+            send.close()
+            running[worker] = process, at, receive
+        starts = {}
+        for worker, (process, at, receive) in running.items():
+            try:
+                found, wrong = receive.recv()
+                outcomes.update(found)
+                problems += wrong
+            except EOFError:  # it has died
+                process.join()
+                code = process.exitcode or 0
+                what = "hangs" if code == -signal.SIGALRM else f"ends the process with {code}"
+                problems.append(f"case {at.value}: {what}")
+                if (after := at.value + processes) < count:
+                    starts[worker] = after
+            process.join()
+    return outcomes, problems
+
+
+def _work(check: Check, first: int, count: int, step: int, at: Any, send: Any) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    warnings.simplefilter("error")
+    outcomes: Counter[str] = Counter()
+    problems = []
+    with tempfile.TemporaryFile() as terminal:
+        for number in (1, 2):
+            os.dup2(terminal.fileno(), number)
+        said = 0
+        for case in range(first, count, step):
+            at.value = case
+            signal.setitimer(signal.ITIMER_REAL, SECONDS)  # not caught: it ends a hang in C code, too
+            try:
+                outcomes[check(case)] += 1
+            except BaseException as error:
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                problems.append(f"case {case}: {error!r} at {where.filename}:{where.lineno}")
+            if (size := os.fstat(terminal.fileno()).st_size) != said:
+                problems.append(f"case {case}: writes {size - said} bytes to the terminal")
+                said = size
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    send.send((outcomes, problems))
