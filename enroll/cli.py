@@ -178,13 +178,16 @@ def identify(
     from enroll.identify import Identifier
     from enroll.report import text
     from enroll.report.annotate import save_annotated
+    index: Annotated[
+        str, typer.Option(help="How people are found: exact, or approximate for millions of photos.")
+    ] = "exact",
     from enroll.report.json_lines import to_json
     from enroll.samples import enrolled_chip
 
     extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
     drawn: set[str] = set()
-    with Gallery.open(gallery, extractor, create=False) as opened:
+    with Gallery.open(gallery, extractor, create=False, index=index) as opened:
         config = IdentifyConfig(margin=margin, all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
