@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BUILD_BREADTH = 100  # candidates while a node is linked
 _SEARCH_BREADTH = 192  # candidates while searching; docs/decisions/011-approximate-search.md
 _LEAST = 32  # found for each query, so that half precision loses none of the nearest ten
-_MOST = 1024  # from here on looking at all is as quick
+_MOST = 128  # more is asked for only where one person has very many photos: there a graph has islands
 _MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is built anew
 _LONG = 50_000  # templates that take so long to index that it is said
 
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class ApproximateFinder:
-    """Searches templates by a graph; asked for very many, it looks at all of them.
+    """Searches templates by a graph; asked for many, it looks at all of them.
 
     Attributes:
         built: nodes that were linked by this object, rather than taken from a graph.

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -27,7 +26,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "one by one"])
+@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "all"])
 def few(request: pytest.FixtureRequest) -> Iterator[None]:
     """Test both ways on the same small galleries."""
     with pytest.MonkeyPatch.context() as patch:
@@ -152,19 +151,6 @@ def test_one_person_with_many_templates_hides_no_one() -> None:
     (found,) = nearest_people(ExactFinder(searched), query[None], 4)
     assert [person.identity for person in found] == ["crowd", "a", "b", "c"]
     assert found == oracle(searched, query, 4)
-
-
-def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
-    crowd = templates(["crowd"] * 20_000 + ["you"], random_rows(18, 1, 128).repeat(20_001, axis=0))
-    index = ExactFinder(crowd)
-    queries = crowd.vectors[:24]
-    nearest_people(index, queries[:1], 2)
-    tracemalloc.start()
-    try:
-        assert nearest_people(index, queries, 2) == [[Candidate("crowd", 0.0), Candidate("you", 0.0)]] * 24
-        assert tracemalloc.get_traced_memory()[1] < 6 * crowd.vectors.nbytes
-    finally:
-        tracemalloc.stop()
 
 
 def test_fewer_people_than_asked_for() -> None:

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import numpy as np
+import tracemalloc
 
+import numpy as np
+import pytest
+
+from enroll.decision import Candidate
+from enroll.search import exact
 from enroll.search.exact import ExactFinder
 from enroll.search.pool import Pool
+from enroll.search.ranking import nearest_people
 from enroll.store import Templates
 from tests.enroll.search.vectors import part, random_rows, templates
 
@@ -23,14 +29,18 @@ def test_adding_costs_the_same_whatever_is_there() -> None:
     assert moved[0] <= 3 * 3000
 
 
-def test_adding_never_touches_what_was_there_at_the_start() -> None:
+def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "FEW", 0)
     everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
     for array in (everyone.ids, everyone.identities, everyone.vectors):
         array.setflags(write=False)
     index = ExactFinder(part(everyone, slice(0, 40)))
+    index.nearest(everyone.vectors[:1], 5)
     fitted = index._start
+    assert fitted is not None
     for row in range(40, 50):
         index.extend(part(everyone, slice(row, row + 1)))
+        index.nearest(everyone.vectors[:1], 5)
     assert index._start is fitted
     assert np.shares_memory(index.pool.start.vectors, everyone.vectors)
     assert np.shares_memory(index._start._fit_X, everyone.vectors)
@@ -54,3 +64,16 @@ def test_empty_pool() -> None:
     assert (len(pool), pool.people, pool.last) == (0, 0, 0)
     pool.extend(templates(["ada"], random_rows(3, 1, 4), first=9))
     assert (len(pool), pool.people, pool.last) == (1, 1, 9)
+
+
+def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
+    crowd = templates(["crowd"] * 20_000 + ["you"], random_rows(18, 1, 128).repeat(20_001, axis=0))
+    index = ExactFinder(crowd)
+    queries = crowd.vectors[:24]
+    nearest_people(index, queries[:1], 2)
+    tracemalloc.start()
+    try:
+        assert nearest_people(index, queries, 2) == [[Candidate("crowd", 0.0), Candidate("you", 0.0)]] * 24
+        assert tracemalloc.get_traced_memory()[1] < 6 * crowd.vectors.nbytes
+    finally:
+        tracemalloc.stop()
