@@ -210,6 +210,7 @@ class MilvusStore:
         if old == new:
             return
         self._check_free(new)
+        replaced = self._eraser.strangers([new], [], self._connection.now())
         self._write_name(new, found)
         try:
             self._check_free(new, {one.id for one in found})
@@ -218,6 +219,7 @@ class MilvusStore:
                 old, self._ledger.people(self._connection.now(), [one.id for one in found]).values()
             )
             raise
+        self._eraser.erase_strangers(replaced)
 
     def _write_name(self, name: str, people: Iterable[Known]) -> None:
         op, people = new_op(), list(people)
@@ -295,13 +297,8 @@ class MilvusStore:
         return [found.get(int(one), "") for one in ids]
 
     def changes(self) -> tuple[int, int]:
-        """Generation and last template id; any change begins another generation here.
-
-        Clients get their ids from Milvus some at a time, so what is added last need not have the last id.
-        """
-        at = self._connection.now()
-        last = max((row["key"] for row in self._ledger.rows("add", at)), default=0)
-        return len(self._ledger.events(at)), last
+        """Generation and last template id; those who ask of another store may be told another generation."""
+        return self._ledger.changes(self._connection.now())
 
     def finder(self) -> MilvusFinder:
         """Give a search of what is there now."""
@@ -328,7 +325,7 @@ class MilvusStore:
         self._tidy()
         at = self._connection.now()
         people = self._ledger.people(at, {row["person"] for row in self._ledger.rows("stranger", at)})
-        return self._eraser.erase([one for one in people.values() if one.stranger], "strangers")
+        return self._eraser.erase([one for one in people.values() if one.stranger], "remove strangers")
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
         """Keep a calibration of the gallery as it is."""

@@ -60,8 +60,11 @@ def is_milvus(location: str | Path) -> bool:
 
 
 def without_password(location: str | Path) -> str:
-    """Give an address as it may be printed, whether it can be used or not."""
-    return re.sub(r"^(milvus[^/]*//).*@", r"\1", str(location)) if is_milvus(location) else str(location)
+    """Give an address as it may be printed, whether it can be used or not: without its options, too."""
+    shown = str(location)
+    return (
+        re.sub(r"^(milvus[^/]*//)(.*@)?([^?]*).*", r"\1\3", shown, flags=re.S) if is_milvus(shown) else shown
+    )
 
 
 def parse_address(location: str) -> MilvusAddress:

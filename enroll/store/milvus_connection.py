@@ -121,16 +121,26 @@ class MilvusConnection:
         indexes = self._client.prepare_index_params()
         indexes.add_index(vector[0], **index)
         ask, client = self._asked, self._client
-        wanted = {"id", *fields, vector[0]}
-        try:
-            ask(client.create_collection, collection, schema=schema, num_shards=shards, timeout=_ANSWER)
-        except GalleryError:
-            if set(self.fields(collection) or ()) != wanted:
-                raise
+        if not self._has_form(collection, {"id", *fields, vector[0]}):
+            try:
+                ask(client.create_collection, collection, schema=schema, num_shards=shards, timeout=_ANSWER)
+            except GalleryError:  # another client was first, perhaps with another form
+                if not self._has_form(collection, {"id", *fields, vector[0]}):
+                    raise
         if part and not ask(client.has_partition, collection, part, timeout=_ANSWER):
             ask(client.create_partition, collection, part, timeout=_ANSWER)
-        ask(client.create_index, collection, indexes, timeout=_ANSWER, sync=False)
+        if not ask(client.list_indexes, collection, timeout=_ANSWER):
+            ask(client.create_index, collection, indexes, timeout=_ANSWER, sync=False)
         self.load(collection)
+
+    def _has_form(self, collection: str, fields: set[str]) -> bool:
+        found = self.fields(collection)
+        if found is not None and found.keys() != fields:
+            raise GalleryError(
+                f"{self.address.shown}: expected a gallery, got another program's collection {collection}; "
+                "choose another name"
+            )
+        return found is not None
 
     def load(self, collection: str) -> None:
         """Have a collection ready to be searched; wait for a server that has just been started."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.store.milvus_connection import MilvusConnection, Row
-    from enroll.store.milvus_erasing import Eraser
+    from enroll.store.milvus_erasing import Eraser, Strangers
     from enroll.store.milvus_ledger import Known, Ledger
     from enroll.store.milvus_templates import TemplateRows
 
@@ -115,12 +115,10 @@ class Enroller:
                 time.sleep(random.uniform(0, _AT_RANDOM))
         else:
             raise GalleryError(f"{self._shown}: others enroll the same people all the time; try again")
+        replaced = None if strangers else self._replaced(sent, at)
         self._commit(sent, strangers)
-        if not strangers:
-            same = [one for one in sent if one.ids]
-            self._eraser.erase(
-                [other for one in same for other in named[one.asked.name] if other.stranger], "strangers"
-            )
+        if replaced:
+            self._eraser.erase_strangers(replaced)
         self._ledger.delete([one.todo for one in sent])
         return sum(len(one.ids) for one in sent)
 
@@ -211,22 +209,27 @@ class Enroller:
         needless = [one.ids.pop(row["digest"]) for one, row in theirs if row["digest"] in one.ids]
         self._templates.delete(needless)
 
+    def _replaced(self, sent: Sequence[_Sent], at: int) -> Strangers:
+        new = [one for one in sent if one.ids]
+        digests = [bytes.fromhex(digest) for one in new for digest in one.ids]
+        return self._eraser.strangers([one.asked.name for one in new], digests, at)
+
     def _commit(self, sent: Sequence[_Sent], strangers: bool) -> None:
         facts = []
         for one in sent:
-            latest, count = one.person.latest if one.person else 0, len(one.ids)
-            if one.asked.terms is not None and (one.person or count):
-                facts.append(terms_fact(one.asked.terms, one.op, one.owner, latest))
+            asked, count, latest = one.asked, len(one.ids), one.person.latest if one.person else 0
             if count and one.person is None:
-                facts.append(name_fact(one.asked.name, one.op, one.owner, stranger=strangers))
+                facts.append(name_fact(asked.name, one.op, one.owner, stranger=strangers))
+            if asked.terms is not None and (count or one.person):
+                facts.append(terms_fact(asked.terms, one.op, one.owner, latest))
             if count:
-                facts.append(fact("add", one.op, one.owner, latest, count=count, key=max(one.ids.values())))
-            if count or one.asked.terms is not None:
-                facts.append(
-                    event(
-                        "strangers" if strangers else "enroll" if count else "terms", one.op, one.owner, count
-                    )
-                )
+                facts.append(fact("add", one.op, one.owner, latest, count=count))
+            if not strangers and (count or asked.terms is not None):
+                ids = one.ids.values()
+                facts.append(event("enroll" if count else "terms", one.op, one.owner, count, ids))
+        count = sum(len(one.ids) for one in sent)
+        if strangers and count:
+            facts.append(event("strangers", sent[0].op, count=count))
         self._ledger.write(facts)
 
     def _undo(self, sent: Sequence[_Sent]) -> None:

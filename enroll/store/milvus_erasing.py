@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enroll.store.milvus_ledger import event, fact, new_op
+from enroll.store.milvus_templates import STRANGERS, counts
 
 if TYPE_CHECKING:
     from enroll.store.milvus_connection import MilvusConnection, Row
@@ -26,6 +28,15 @@ _POLL = 0.2  # seconds
 _NAMED_AT_ONCE = 2_000  # ids in one fact
 
 
+@dataclass(frozen=True)
+class Strangers:
+    """What is to be erased of strangers: all of some people, single templates of others."""
+
+    people: list[Known]
+    whose: dict[int, Known]
+    rows: list[Row]
+
+
 class Eraser:
     """Takes people and templates out of a gallery."""
 
@@ -33,24 +44,22 @@ class Eraser:
         """Work on these two collections."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
 
-    def erase(self, people: Collection[Known], action: str) -> int:
-        """Erase people; gives how many templates they had."""
+    def erase(self, people: Collection[Known], action: str = "") -> int:
+        """Erase people; gives how many templates they had. Without an action the audit log is not told."""
         if not people:
             return 0
-        op = new_op()
-        self._ledger.write(
-            [
-                row
-                for one in people
-                for row in (
-                    fact("gone", op, one.id, one.latest),
-                    fact("todo", op, one.id, text="erase"),
-                    event(action, op, one.id, one.templates),
-                )
-            ]
-        )
+        op, facts = new_op(), []
+        for one in people:
+            facts.append(fact("gone", op, one.id, one.latest))
+            facts.append(fact("todo", op, one.id, text="erase"))
+            if action and not one.stranger:
+                facts.append(event(action, op, one.id, one.templates))
+        templates = sum(one.templates for one in people)
+        if action and all(one.stranger for one in people):
+            facts.append(event(action, op, count=templates))
+        self._ledger.write(facts)
         self._finish_erasing([one.id for one in people])
-        return sum(one.templates for one in people)
+        return templates
 
     def drop(self, whose: dict[int, Known], rows: Sequence[Row]) -> None:
         """Erase single templates, and the people who have none left.
@@ -59,24 +68,43 @@ class Eraser:
             whose: the people.
             rows: their templates to erase.
         """
-        op, facts = new_op(), []
+        op, facts, empty = new_op(), [], []
         ids: dict[int, list[int]] = {}
         for row in rows:
             ids.setdefault(row["person"], []).append(row["id"])
-        empty = [person for person, dropped in ids.items() if len(dropped) == whose[person].templates]
         for person, dropped in ids.items():
+            one = whose[person]
             for start in range(0, len(dropped), _NAMED_AT_ONCE):
                 text = json.dumps(dropped[start : start + _NAMED_AT_ONCE])
-                facts.append(fact("drop", op, person, whose[person].latest, text=text))
+                facts.append(fact("drop", op, person, one.latest, text=text))
                 facts.append(fact("todo", op, person, text=f"drop {text}"))
-            facts.append(event("drop", op, person, len(dropped)))
-        for person in empty:
-            facts.append(fact("gone", op, person, whose[person].latest + 1))
-            facts.append(fact("todo", op, person, text="erase"))
+            if not one.stranger:
+                facts.append(event("drop", op, person, len(dropped)))
+            if len(dropped) == one.templates:
+                empty.append(person)
+                facts.append(fact("gone", op, person, one.latest + 1))
+                facts.append(fact("todo", op, person, text="erase"))
         self._ledger.write(facts)
         self._templates.delete([row["id"] for row in rows])
         self._ledger.forget_todos([op])
         self._finish_erasing(empty)
+
+    def strangers(self, names: Iterable[str], digests: Sequence[bytes], at: int) -> Strangers:
+        """Find what is kept of strangers that have these names, or are on these photos."""
+        rows = self._templates.with_digests(digests, at, STRANGERS)
+        whose = self._ledger.people(at, {row["person"] for row in rows})
+        named = self._ledger.named(names, at)
+        people = [one for some in named.values() for one in some if one.stranger]
+        gone = {one.id for one in people}
+        return Strangers(
+            people, whose, [row for row in rows if counts(row, whose) and row["person"] not in gone]
+        )
+
+    def erase_strangers(self, found: Strangers) -> None:
+        """Erase them: they have been enrolled."""
+        self.erase(found.people)
+        if found.rows:
+            self.drop(found.whose, found.rows)
 
     def undo(self, op: int) -> None:
         """Delete what an operation left that never came to count."""
@@ -102,17 +130,19 @@ class Eraser:
                 self._templates.delete(json.loads(what.removeprefix("drop ")))
                 self._ledger.delete([row["id"]])
             elif not self._ledger.pending([op], self._connection.now()):
-                self.finish_adding([row["person"]])
+                self._finish_adding(op, row["person"])
                 self._ledger.delete([row["id"]])
             elif time.time() - row["at"] / 1e6 > _OLD:
                 self.undo(op)
 
-    def finish_adding(self, persons: Sequence[int]) -> None:
-        """Erase the strangers who are called as these people are, who have been enrolled."""
+    def _finish_adding(self, op: int, person: int) -> None:
         at = self._connection.now()
-        names = {one.name for one in self._ledger.people(at, persons).values() if not one.stranger}
-        called = self._ledger.named(names, at)
-        self.erase([one for some in called.values() for one in some if one.stranger], "strangers")
+        known = self._ledger.people(at, [person]).values()
+        digests = [
+            bytes.fromhex(row["digest"]) for row in self._templates.rows(f"op == {op}", ["digest"], at)
+        ]
+        if not any(one.stranger for one in known):
+            self.erase_strangers(self.strangers({one.name for one in known}, digests, at))
 
     def _finish_erasing(self, persons: Sequence[int]) -> None:
         if not persons:

@@ -40,8 +40,9 @@ _FIELDS: Row = {
     "op": "INT64",  # the operation, a random number
     "person": "INT64",
     "at": "INT64",  # microseconds, and above all earlier facts of the person
-    "key": "INT64",  # of the name
+    "key": "INT64",  # of a name, or the last id of templates
     "count": "INT64",
+    "first": "INT64",  # id of templates
     "expires": "INT64",  # day, 0 for never
     "text": LONGEST,
 }
@@ -100,15 +101,17 @@ def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) ->
         op: the operation.
         person: whom it is about.
         after: the latest fact of that person; clocks of two machines differ.
-        more: key, count, expires, text.
+        more: key, count, first, expires, text.
     """
-    row: Row = {"kind": kind, "op": op, "person": person, "key": 0, "count": 0, "expires": 0, "text": ""}
-    return row | {"at": max(time.time_ns() // 1000, after + 1), "nothing": [0.0, 0.0]} | more
+    at = max(time.time_ns() // 1000, after + 1)
+    row: Row = {"kind": kind, "op": op, "person": person, "at": at, "text": "", _VECTOR[0]: [0.0, 0.0]}
+    return row | dict.fromkeys(("key", "count", "first", "expires"), 0) | more
 
 
-def event(action: str, op: int, person: int = 0, count: int = 0) -> Row:
-    """Make an entry of the audit log."""
-    return fact("event", op, person, count=count, text=action)
+def event(action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = ()) -> Row:
+    """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
+    given = sorted(ids) or [0]
+    return fact("event", op, person, count=count, first=given[0], key=given[-1], text=action)
 
 
 def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
@@ -172,6 +175,7 @@ class Ledger:
         """Name it; see `create`."""
         self.collection = f"{name}_facts"
         self._connection = connection
+        self._added = self._last = self._late = 0  # as `changes` was told last
 
     def exists(self) -> bool:
         """Say whether it is there, as one of ours."""
@@ -202,11 +206,9 @@ class Ledger:
     def named(self, names: Iterable[str], at: int) -> dict[str, list[Known]]:
         """Give who has these names: several of one name if several clients enrolled it at once."""
         found: dict[str, list[Known]] = {name: [] for name in names}
-        keys = (key_of(name) for name in found)
-        persons = {
-            row["person"] for row in self._connection.rows_in(self.collection, "key", keys, ["person"], at)
-        }
-        for one in self.people(at, persons).values():
+        keys, which = [key_of(name) for name in found], 'kind in ["name", "stranger"]'
+        rows = self._connection.rows_in(self.collection, "key", keys, ["person"], at, which)
+        for one in self.people(at, {row["person"] for row in rows}).values():
             if one.name in found:
                 found[one.name].append(one)
         return found
@@ -260,8 +262,7 @@ class Ledger:
         self.delete([row["id"] for row in rows])
 
     def events(self, at: int) -> list[Event]:
-        """Give the audit log, oldest first; a request that was sent twice left one entry."""
-        once = {(row["op"], row["person"]): row for row in self.rows("event", at)}
+        """Give the audit log, oldest first."""
         return [
             Event(
                 datetime.fromtimestamp(row["at"] // 1_000_000, UTC).isoformat(timespec="seconds"),
@@ -269,8 +270,24 @@ class Ledger:
                 row["person"] or None,
                 row["count"],
             )
-            for row in once.values()
+            for row in self._events(at)
         ]
+
+    def _events(self, at: int) -> list[Row]:
+        rows = {(row["op"], row["person"]): row for row in self.rows("event", at)}
+        return [*rows.values()]  # a request that was sent twice left one entry twice
+
+    def changes(self, at: int) -> tuple[int, int]:
+        """Give generation and last id; see `Store.changes`.
+
+        Two proxies of Milvus give ids out side by side. So templates with lower ids may come to count after
+        others did; who has asked in between is told that another generation has begun.
+        """
+        rows = self._events(at)
+        added = [row for row in rows if row["text"] == "enroll"]
+        self._late += sum(row["first"] <= self._last for row in added) > self._added
+        self._added, self._last = len(added), max((row["key"] for row in added), default=0)
+        return len(rows) - len(added) + self._late, self._last
 
     def keep(self, text: str) -> None:
         """Keep a long text, of ASCII, instead of the one before."""

@@ -1,7 +1,7 @@
 """Reading all templates of a gallery in Milvus, and checking them.
 
-Templates are read between two looks at the ledger, and only those that both speak of are taken. So someone who
-is enrolled or erased meanwhile is there with all templates or with none.
+Templates are read between two looks at the ledger, and only those that both speak of are taken. So whoever is
+enrolled or erased meanwhile is there with all templates or with none.
 """
 
 from __future__ import annotations

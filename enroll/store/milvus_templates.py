@@ -50,9 +50,9 @@ class TemplateRows:
                 return None
             named = [name for name in fields if name.startswith(_MODEL)]
             if len(named) != 1 or fields.keys() != {"id", *_FIELDS, *named}:
-                shown = self._connection.address.shown
                 raise GalleryError(
-                    f"{shown}: expected a gallery, got another program's collection of that name"
+                    f"{self._connection.address.shown}: expected a gallery, got another program's collection "
+                    f"{self.collection}; choose another name"
                 )
             self._model = named[0].removeprefix(_MODEL), fields[named[0]]
         return self._model

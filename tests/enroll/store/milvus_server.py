@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
-
-import milvus
 
 _START = 120.0  # seconds; it takes 5 to 10
 _PR_SET_PDEATHSIG = 1
@@ -28,6 +30,8 @@ class MilvusServer:
             folder: for its data, its logs and its unpacked program.
             tick: milliseconds between its time ticks, which strongly consistent reads wait for.
         """
+        import milvus  # it is only there on Linux
+
         self.folder = folder.absolute()
         layout = milvus.MilvusServerConfig(data_dir=str(self.folder))
         ports = free_ports(len(layout.configurable_items) + 1)
@@ -91,6 +95,17 @@ class MilvusServer:
         """End the pause."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+
+@cache
+def shared_server() -> MilvusServer:
+    """Give the server of a run of tests, started by the first that asks; who kills it starts it again."""
+    folder = Path(tempfile.mkdtemp(prefix="milvus-"))
+    server = MilvusServer(folder)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.kill)
+    server.start()
+    return server
 
 
 def free_ports(count: int) -> list[int]:

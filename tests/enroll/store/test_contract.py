@@ -13,14 +13,16 @@ import pytest
 from embedder import errors
 from enroll.store import NewTemplate, Person, Store, Terms, check_model
 from enroll.store.contract import Changed
-from tests.enroll.store.engines import ENGINES, Engine
+from tests.enroll.store.engines import ENGINES, SLOW, Engine
 from tests.enroll.templates import DIM, MODEL, template
 
 FULL = Terms("Aktenzeichen 7/名", date(2026, 1, 31), date(2027, 12, 31))
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ENGINES]
+)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     return ENGINES[request.param](tmp_path)
 
