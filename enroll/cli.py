@@ -30,6 +30,8 @@ from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
 from enroll import life_cli  # noqa: F401  (commands of `embed gallery`)
 from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.key_cli import before_any_command
+from enroll.people_cli import Consent, ConsentDate, Expires, given_terms
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
@@ -45,6 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
 )
+app.callback()(before_any_command)
 app.command()(train)
 
 
@@ -68,10 +71,14 @@ def enroll(
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     preview: Preview = None,
+    consent: Consent = None,
+    consent_date: ConsentDate = None,
+    expires: Expires = None,
 ) -> None:
     """Put people into the gallery, also people the model has never seen."""
+    terms = given_terms(consent, consent_date, expires)
     if strangers is not None:
-        if photos or name is not None:
+        if photos or name is not None or terms is not None:
             raise UsageError("enroll: expected people to enroll or --strangers, got both")
         _keep_strangers(strangers, gallery, _load(model, detector, any_rotation, min_face))
         return
@@ -105,7 +112,7 @@ def enroll(
     bar = TerminalProgress().bar("Enrolling", len(people))
     with Gallery.open(gallery, extractor) as opened, bar as advance:
         for person, paths in people.items():
-            result = opened.enroll(person, paths, force)
+            result = opened.enroll(person, paths, force, terms)
             rejected += result.rejected
             crowded |= result.crowded
             if preview is not None:
@@ -171,6 +178,9 @@ def identify(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say per face what speaks for and against the answer.")
     ] = False,
+    index: Annotated[
+        str, typer.Option(help="How people are found: exact, or approximate for millions of photos.")
+    ] = "exact",
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
     from embedder.images import load_image
@@ -178,9 +188,6 @@ def identify(
     from enroll.identify import Identifier
     from enroll.report import text
     from enroll.report.annotate import save_annotated
-    index: Annotated[
-        str, typer.Option(help="How people are found: exact, or approximate for millions of photos.")
-    ] = "exact",
     from enroll.report.json_lines import to_json
     from enroll.samples import enrolled_chip
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from enroll.promise import Calibration
 from enroll.samples import PhotoSample, take_sample
 from enroll.search.following import Following
 from enroll.search.ranking import nearest_people, nearest_templates
-from enroll.store import NewTemplate, Store, check_model, open_store
+from enroll.store import NewTemplate, Store, Terms, check_model, open_store
 from enroll.store.contract import conflict_reason
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from enroll.embedded import EmbeddedFolder
 
 _TRIES = 3  # to calibrate while others enroll
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Gallery:
         """Bind a store to a model; see `open`."""
         check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
+        self._told = False  # that people have expired
         self._search = Following(store, (extractor.fingerprint, extractor.dim), index)
 
     @classmethod
@@ -128,7 +132,9 @@ class Gallery:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def enroll(self, name: str, photos: Sequence[str | Path], force: bool = False) -> Enrolled:
+    def enroll(
+        self, name: str, photos: Sequence[str | Path], force: bool = False, terms: Terms | None = None
+    ) -> Enrolled:
         """Add photos of one person, new or known, in one transaction.
 
         Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing;
@@ -139,6 +145,7 @@ class Gallery:
             name: of the person; stored in Unicode form NFC.
             photos: image files.
             force: take faces that are too poor to be recognized well, too.
+            terms: on what terms they are enrolled; they replace those there, None leaves them.
 
         Raises:
             UsageError: the name cannot be stored.
@@ -177,29 +184,45 @@ class Gallery:
                 NewTemplate(printable_path(paths[digest]), digest, vector)
                 for digest, vector in zip(chips, vectors, strict=True)
             ]
-            added, taken = self._add(name, fresh)
+            added, taken = self._add(name, fresh, terms)
             rejected += taken
             already += len(fresh) - added - len(taken)
+        elif already and terms is not None:
+            self._store.set_terms(name, terms)
         return Enrolled(name, added, already, tuple(rejected), tuple(samples))
 
-    def _add(self, name: str, templates: list[NewTemplate]) -> tuple[int, list[Rejected]]:
+    def _add(
+        self, name: str, templates: list[NewTemplate], terms: Terms | None
+    ) -> tuple[int, list[Rejected]]:
         """Add what is still free; another process may have enrolled some of it under another name."""
         taken: list[Rejected] = []
         while templates:
             try:
-                return self._store.add(name, templates), taken
+                return self._store.add(name, templates, terms), taken
             except PhotoConflictError as error:
                 taken.append(Rejected(error.path, error.reason))
                 templates = [entry for entry in templates if entry.digest != error.digest]
         return 0, taken
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
-        """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`."""
-        return nearest_people(self._search.finder(), queries, people)
+        """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`.
+
+        Whoever has expired is no one's neighbour.
+        """
+        gone = self._expired()
+        found = nearest_people(self._search.finder(), queries, people + len(gone))
+        return [[one for one in near if one.identity not in gone][:people] for near in found]
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
-        """Find the nearest enrolled photos of each unit vector, nearest first."""
-        found = nearest_templates(self._search.finder(), queries, count)
+        """Find the nearest enrolled photos of each unit vector, nearest first; of no one who has expired."""
+        gone, finder = self._expired(), self._search.finder()
+        wanted = count
+        while True:
+            near = nearest_templates(finder, queries, wanted)
+            found = [[entry for entry in entries if entry.identity not in gone][:count] for entries in near]
+            if wanted >= finder.templates or all(len(entries) == count for entries in found):
+                break
+            wanted *= 4
         return [
             [
                 NearPhoto(entry.identity, entry.distance, path)
@@ -209,6 +232,17 @@ class Gallery:
             ]
             for entries in found
         ]
+
+    def _expired(self) -> set[str]:
+        gone = set(self._store.expired(date.today()))
+        if gone and not self._told:
+            self._told = True
+            _log.warning(
+                "%s: %d who expired are not named any more; `embed gallery purge` erases them",
+                self._store.location,
+                len(gone),
+            )
+        return gone
 
     def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.

@@ -15,7 +15,7 @@ GalleryFile = Annotated[
     typer.Option("--gallery", envvar="EMBED_GALLERY", help="A file, or milvus://HOST:PORT/NAME."),
 ]
 
-gallery_app = typer.Typer(no_args_is_help=True, help="List, remove and rename the people of a gallery.")
+gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
 
 
 @gallery_app.command("list")

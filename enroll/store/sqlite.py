@@ -1,7 +1,8 @@
-"""The gallery that is one SQLite file: `Store`, one transaction a change.
+"""The gallery that is one SQLite file: `contract.Store` says what its methods do; one transaction a change.
 
 ```
-sqlite ─┬─ reading     ─┬─ layout      the tables, and why they are so; migrations: the way to them
+sqlite ─┬─ opening     ─┬─ migrations  the way of older galleries into the tables of today
+        ├─ reading      ├─ layout      the tables, and why they are so
         ├─ writing      ├─ rows        what rows hold, and their checksums
         ├─ encrypting   ├─ sealing     rows as they are; keyring: encrypted, with a key per person
         ├─ sweeping     └─ connection  waits for its turn, keeps changes whole
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from embedder.errors import GalleryError, PhotoConflictError, UnknownIdentityError, UsageError
-from enroll.store.connection import Connection
+from enroll.search.index_file import forget_index
 from enroll.store.contract import (
     Changed,
     Event,
@@ -33,18 +34,12 @@ from enroll.store.contract import (
     stacked,
 )
 from enroll.store.encrypting import encrypt
-from enroll.store.keyring import open_keyring
-from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE, Key
-from enroll.store.migrations import migrate
+from enroll.store.keys import Key
+from enroll.store.opening import open_gallery
 from enroll.store.reading import Reader, Somebody
-from enroll.store.rows import is_sound
-from enroll.store.sealing import Plain, Sealer
 from enroll.store.sweeping import sweep_if_due
 from enroll.store.verifying import verify
 from enroll.store.writing import Writer
-
-_HEADER = 100  # bytes; SQLite writes over a shorter file
-_CHECKED_WHOLE = 1 << 22  # bytes; a file up to that takes some milliseconds
 
 
 class SqliteStore:
@@ -63,55 +58,9 @@ class SqliteStore:
         """
         self.path = Path(path)
         self.location = str(path)
-        _check_place(self.path, create)
-        self._connection = Connection(self.path)
-        try:
-            migrate(self._connection)
-            self._check_pages()
-            self._open_sealed(key, create)
-            sweep_if_due(self._connection, self.encrypted)
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _check_pages(self) -> None:
-        """Have SQLite check a small file whole; `verify` does so with any."""
-        if self._connection.size() <= _CHECKED_WHOLE:
-            (problem,) = self._connection.row("PRAGMA integrity_check(1)")
-            if problem != "ok":
-                raise GalleryError(f"{self.path}: broken: {problem}; restore a copy")
-
-    def _open_sealed(self, key: Key | None, create: bool) -> None:
-        """Find out whether the gallery is encrypted, and get ready to read it either way."""
-        salt, keys = self._identity()
-        if keys is None and key is not None:
-            if not (create and self._is_unused()):
-                raise GalleryError(
-                    f"{self.path}: expected an encrypted gallery, since there is a key ({key.origin}), got a "
-                    "plain one; encrypt it with `embed gallery encrypt`, or use no key"
-                )
-            encrypt(self._connection, key)
-            salt, keys = self._identity()
-        self._keys = keys
-        sealer: Sealer = Plain(salt)
-        if keys is not None:
-            if key is None:
-                raise GalleryError(
-                    f"{self.path}: encrypted; give its key: `embed --key FILE`, {FILE_VARIABLE} or "
-                    f"{KEY_VARIABLE}"
-                )
-            sealer = open_keyring(self._connection, key, keys)
+        self._connection, sealer, self._keys = open_gallery(self.path, create, key)
         self._reader = Reader(self._connection, sealer)
         self._writer = Writer(self._connection, sealer, self._reader)
-
-    def _identity(self) -> tuple[bytes, bytes | None]:
-        row = self._connection.row("SELECT only, salt, born, keys, checksum FROM gallery")
-        if row is None or not is_sound(row):
-            raise GalleryError(f"{self.path}: broken: its first row was changed or is lost; restore a copy")
-        return row[1], row[3]
-
-    def _is_unused(self) -> bool:
-        return not self._connection.row("SELECT sum(last) FROM total")[0]
 
     @property
     def encrypted(self) -> bool:
@@ -126,6 +75,7 @@ class SqliteStore:
         """
         if self.encrypted:
             raise GalleryError(f"{self.path}: expected a plain gallery, got an encrypted one")
+        self._forget_index()
         encrypt(self._connection, key)
         sweep_if_due(self._connection, encrypted=False)
 
@@ -152,10 +102,25 @@ class SqliteStore:
             yield
 
     @contextmanager
-    def _erasing(self) -> Iterator[None]:
+    def _rewriting(self) -> Iterator[None]:
         with self._writing():
             yield
         sweep_if_due(self._connection, self.encrypted)
+
+    @contextmanager
+    def _erasing(self) -> Iterator[None]:
+        with self._rewriting():
+            yield
+            self._forget_index()  # before it is committed: also if we are killed then
+        self._forget_index()  # of someone who read just before
+
+    def _forget_index(self) -> None:
+        try:
+            forget_index(self.path)
+        except OSError as error:
+            raise GalleryError(
+                f"{self.path}: its index cannot be erased: {error}; remove that file"
+            ) from error
 
     def _check_same(self) -> None:
         if self._connection.row("SELECT keys FROM gallery") != (self._keys,):
@@ -167,11 +132,7 @@ class SqliteStore:
             return self._reader.model()
 
     def bind(self, fingerprint: str, dim: int) -> None:
-        """Tie a new gallery to a model, or check that it is tied to this one.
-
-        Raises:
-            ForeignModelError: it was made with another model.
-        """
+        """Tie a new gallery to a model, or check that it is tied to this one."""
         if self.model() is None:
             with self._writing():
                 if self._reader.model() is None:
@@ -185,23 +146,10 @@ class SqliteStore:
         return found[1].name if found and found[1].enrolled else None
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
-        """Add templates to an identity, new or known; a photo that is already theirs changes nothing.
-
-        Args:
-            name: of the identity.
-            templates: unit vectors of the model's length.
-            terms: replace those there; None leaves them.
-
-        Returns:
-            How many were added.
-
-        Raises:
-            PhotoConflictError: a photo is enrolled under another name; nothing was added.
-            ValueError: no templates, a vector of another length or not of unit length, or no model yet.
-        """
+        """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
         vectors = stacked(templates, (self.model() or ("", 0))[1])
         fresh: dict[bytes, tuple[NewTemplate, bytes]] = {}
-        with self._erasing():
+        with self._rewriting():
             for template, vector in zip(templates, vectors, strict=True):
                 number, owner = self._reader.owner(template.digest) or (0, None)
                 if owner is None or not owner.enrolled:
@@ -245,29 +193,17 @@ class SqliteStore:
         return sorted(everyone, key=lambda person: person.name)
 
     def set_terms(self, name: str, terms: Terms) -> None:
-        """Replace on what terms a person is in the gallery.
-
-        Raises:
-            UnknownIdentityError: no such name.
-        """
-        with self._erasing():
+        """Replace on what terms a person is in the gallery."""
+        with self._rewriting():
             self._change_terms(self._enrolled(name), terms)
 
     def stored(self, name: str) -> list[StoredTemplate]:
-        """All templates of a person, by id.
-
-        Raises:
-            UnknownIdentityError: no such name.
-        """
+        """All templates of a person, by id."""
         with self._reading():
             return self._reader.templates_of(self._enrolled(name).id)
 
     def drop(self, ids: Sequence[int]) -> int:
-        """Erase single templates, and everyone who has none left; ids that are not there change nothing.
-
-        Returns:
-            How many templates were erased.
-        """
+        """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
         with self._erasing():
             dropped = self._writer.drop(ids)
             for person, count in dropped.items():
@@ -275,14 +211,7 @@ class SqliteStore:
         return sum(dropped.values())
 
     def remove(self, name: str) -> int:
-        """Erase an identity and its templates.
-
-        Returns:
-            How many templates were erased.
-
-        Raises:
-            UnknownIdentityError: no such name.
-        """
+        """Erase an identity and its templates."""
         with self._erasing():
             someone = self._enrolled(name)
             count = self._writer.erase(someone)
@@ -303,13 +232,8 @@ class SqliteStore:
         return sorted(one.name for one in gone)
 
     def rename(self, old: str, new: str) -> None:
-        """Give an identity another name.
-
-        Raises:
-            UnknownIdentityError: no such name.
-            UsageError: the new name is taken.
-        """
-        with self._erasing():
+        """Give an identity another name."""
+        with self._rewriting():
             someone, other = self._enrolled(old), self._reader.named(new)
             if other and other.enrolled and other.id != someone.id:
                 raise UsageError(
@@ -321,11 +245,7 @@ class SqliteStore:
             self._writer.log("rename", someone.id)
 
     def templates(self, after: int = 0) -> Templates:
-        """Read the templates whose id is above `after`.
-
-        Raises:
-            GalleryError: a vector is not of unit length or of the model's dimension.
-        """
+        """Read the templates whose id is above `after`."""
         with self._reading():
             return self._reader.templates(enrolled=True, after=after)
 
@@ -371,25 +291,12 @@ class SqliteStore:
             return self._reader.templates_of_strangers()
 
     def strangers(self) -> Templates:
-        """Read all photos of strangers; `identities` are the people they are of.
-
-        Raises:
-            GalleryError: a vector is not of unit length or of the model's dimension.
-        """
+        """Read all photos of strangers; `identities` are the people they are of."""
         with self._reading():
             return self._reader.templates(enrolled=False)
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
-        """Keep a calibration of the gallery as it is.
-
-        Args:
-            content: what was found.
-            identities: people it was made from.
-            templates: photos it was made from.
-
-        Returns:
-            Whether it was kept; not if the gallery has other people or photos by now.
-        """
+        """Keep a calibration of the gallery as it is."""
         with self._writing():
             people, photos = self._reader.enrolled()
             if (len(people), photos) != (identities, templates):
@@ -426,11 +333,7 @@ class SqliteStore:
             ]
 
     def verify(self) -> None:
-        """Read and check everything that is stored.
-
-        Raises:
-            GalleryError: what is broken.
-        """
+        """Read and check everything that is stored."""
         with self._reading():
             verify(self._connection, self._reader)
 
@@ -444,14 +347,3 @@ class SqliteStore:
         near = [entry for entry, _ in self.identities() if entry.casefold() == name.casefold()]
         hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
         return UnknownIdentityError(f"{self.path}: no one is called {name!r}{hint}")
-
-
-def _check_place(path: Path, create: bool) -> None:
-    if path.exists() and not path.is_file():
-        raise GalleryError(f"{path}: cannot be opened as a gallery: it is no file")
-    if not create and not path.is_file():
-        raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
-    if path.is_file() and (size := path.stat().st_size) < _HEADER and (size or not create):
-        raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; restore a copy")
-    if not path.parent.is_dir():
-        raise GalleryError(f"{path}: the folder {path.parent} does not exist; make it first")
