@@ -7,6 +7,7 @@ everywhere: upright, RGB, 8 bits, whatever the file held.
 from __future__ import annotations
 
 import io
+import logging
 import stat
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +22,8 @@ from embedder.quiet import no_warnings, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
 
 # First bytes -> Pillow's decoder. Nothing else is ever tried: Pillow knows 40 more formats.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
