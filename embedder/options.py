@@ -76,11 +76,13 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
     """
     values: dict[str, Any] = {}
     if path is not None:
+        if path.exists() and not path.is_file():  # a pipe or a device may have no end
+            raise UsageError(f"--config: {path}: expected a TOML file, got a folder or a device")
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from error
-        except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError
             raise UsageError(f"--config: {path} is not TOML: {error}") from error
         hints = get_type_hints(TrainConfig)
         for key, value in table.items():

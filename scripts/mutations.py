@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -61,51 +62,56 @@ def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str],
     """
     outcomes: Counter[str] = Counter()
     problems: list[str] = []
-    starts = {worker: worker for worker in range(processes)}
-    while starts:
-        running = {}
-        for worker, first in starts.items():
-            at, (receive, send) = _FORK.Value("q", first, lock=False), _FORK.Pipe(duplex=False)
-            process = _FORK.Process(target=_work, args=(check, first, count, processes, at, send))
-            process.start()
-            send.close()
-            running[worker] = process, at, receive
-        starts = {}
-        for worker, (process, at, receive) in running.items():
+    workers = {}
+
+    def start(first: int) -> None:
+        receive, send = _FORK.Pipe(duplex=False)
+        process = _FORK.Process(target=_work, args=(check, first, count, processes, send))
+        process.start()
+        send.close()
+        workers[receive] = process, first
+
+    for first in range(min(processes, count)):
+        start(first)
+    while workers:
+        for ready in wait(list(workers)):
+            process, case = workers[ready]
             try:
-                found, wrong = receive.recv()
-                outcomes.update(found)
-                problems += wrong
-            except EOFError:  # it has died
+                outcome, problem = ready.recv()
+            except EOFError:  # it has ended
                 process.join()
-                code = process.exitcode or 0
-                what = "hangs" if code == -signal.SIGALRM else f"ends the process with {code}"
-                problems.append(f"case {at.value}: {what}")
-                if (after := at.value + processes) < count:
-                    starts[worker] = after
-            process.join()
+                del workers[ready]
+                if case < count:
+                    what = "hangs" if process.exitcode == -signal.SIGALRM else f"ends with {process.exitcode}"
+                    problems.append(f"case {case}: {what}")
+                    if case + processes < count:
+                        start(case + processes)
+                continue
+            workers[ready] = process, case + processes
+            if outcome is not None:
+                outcomes[outcome] += 1
+            if problem is not None:
+                problems.append(f"case {case}: {problem}")
     return outcomes, problems
 
 
-def _work(check: Check, first: int, count: int, step: int, at: Any, send: Any) -> None:
+def _work(check: Check, first: int, count: int, step: int, send: Any) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     warnings.simplefilter("error")
-    outcomes: Counter[str] = Counter()
-    problems = []
     with tempfile.TemporaryFile() as terminal:
         for number in (1, 2):
             os.dup2(terminal.fileno(), number)
         said = 0
         for case in range(first, count, step):
-            at.value = case
+            outcome = problem = None
             signal.setitimer(signal.ITIMER_REAL, SECONDS)  # not caught: it ends a hang in C code, too
             try:
-                outcomes[check(case)] += 1
+                outcome = check(case)
             except BaseException as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
-                problems.append(f"case {case}: {error!r} at {where.filename}:{where.lineno}")
+                problem = f"{error!r} at {where.filename}:{where.lineno}"
+            signal.setitimer(signal.ITIMER_REAL, 0)
             if (size := os.fstat(terminal.fileno()).st_size) != said:
-                problems.append(f"case {case}: writes {size - said} bytes to the terminal")
+                problem = f"writes {size - said} bytes to the terminal"
                 said = size
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    send.send((outcomes, problems))
+            send.send((outcome, problem))

@@ -1,0 +1,175 @@
+"""Photos that announce more than they are, or lead in circles."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from embedder.images import load_image
+from tests.attacks.outcomes import HARMLESS, REFUSED, Attack, outcome
+from tests.embedder.pictures import PICTURE, SAMPLES, encode
+
+_SECONDS = 5.0  # a photo of 50 megapixels takes less
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *between: bytes, pixels: bytes = b"") -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), *between, chunk(b"IDAT", pixels), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def small_png(*between: bytes) -> bytes:
+    rows = b"".join(b"\0" + row.tobytes() for row in PICTURE)
+    return png(PICTURE.shape[1], PICTURE.shape[0], *between, pixels=zlib.compress(rows))
+
+
+def zeros(count: int) -> bytes:
+    """So many mebibytes of zeros, compressed a thousand times: one block, over and over (RFC 1950, 1951)."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = (count * 2**20 % 65_521) << 16 | 1
+    return b"\x78\xda" + block * count + b"\x03\0" + struct.pack(">I", checksum)
+
+
+def tiff(*entries: tuple[int, int, int, int], following: int = 0) -> bytes:
+    """One directory of (tag, kind, count, value); `following` is where the next one is said to be."""
+    table = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + struct.pack("<I", following)
+
+
+def grey_tiff(width: int, height: int, *more: tuple[int, int, int, int], following: int = 0) -> bytes:
+    entries = [
+        *[(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)],
+        *[(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, min(width * height, 2**32 - 1))],
+    ]
+    tags = {entry[0]: entry for entry in [*entries, *more]}
+    return tiff(*tags.values(), following=following) + bytes(64)
+
+
+def with_exif(exif: bytes) -> bytes:
+    """A JPEG with a segment of EXIF."""
+    plain = SAMPLES["jpeg"][0]
+    segment = b"Exif\0\0" + exif
+    return plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+
+
+def webp(width: int, height: int) -> bytes:
+    """The header of a lossless WebP."""
+    size = (width - 1) | (height - 1) << 14
+    data = b"\x2f" + struct.pack("<I", size) + bytes(20)
+    body = b"WEBP" + b"VP8L" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def extended_webp(side: int) -> bytes:
+    """The header of an animated WebP with a canvas of any size."""
+    data = b"\x02\0\0\0" + (side - 1).to_bytes(3, "little") * 2
+    body = b"WEBP" + b"VP8X" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg(width: int, height: int) -> bytes:
+    frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\1\x11\0"
+    return b"\xff\xd8" + frame + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(10) + b"\xff\xd9"
+
+
+def gif(width: int, height: int, frames: int = 1) -> bytes:
+    """Frames of one pixel each on a screen of any size."""
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    colours = b"\0\0\0\xff\xff\xff"
+    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + colours + frame * frames + b"\x3b"
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("photo.jpg", bytes(2**24))
+    return buffer.getvalue()
+
+
+def rle_bmp(width: int, height: int) -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 4, 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 70, 0, 0, 62) + header + bytes(8) + b"\xff\1\0\1"
+
+
+def photo(make: Callable[[], bytes], folder: Path) -> str:
+    """Read a photo; whatever it announces, it takes neither long nor gives a large picture."""
+    path = folder / "photo.jpg"
+    path.write_bytes(make())
+    started = time.monotonic()
+
+    def read() -> None:
+        image = load_image(path)
+        assert image.dtype == np.uint8
+        assert image.nbytes <= 3 * 50_000_000
+
+    ended = outcome(read)
+    assert time.monotonic() - started < _SECONDS
+    return ended
+
+
+_LOOP = tiff((0x8769, 4, 1, 8), following=8)  # the directory of EXIF is the first one again
+_HUGE_TAG = tiff((0x010F, 2, 0xFFFFFFFF, 8), (0x0112, 3, 1, 1))
+_DEEP = b"II*\0" + b"".join(
+    struct.pack("<I", 8 + 18 * n) * (n == 0) + struct.pack("<HHHIII", 1, 0x8769, 4, 1, 8 + 18 * (n + 1), 0)
+    for n in range(3000)
+)
+
+_MADE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "PNG of 10 gigapixels": (lambda: png(100_000, 100_000, pixels=zeros(1)), REFUSED),
+    "PNG of 2^31 - 1 squared": (lambda: png(2**31 - 1, 2**31 - 1), REFUSED),
+    "PNG just above the limit": (lambda: png(50_001, 1000, pixels=zeros(1)), REFUSED),
+    "PNG with a gigabyte of pixels for a small picture": (lambda: png(4, 4, pixels=zeros(1024)), HARMLESS),
+    "PNG with a text that unpacks to a gigabyte": (
+        lambda: small_png(chunk(b"zTXt", b"Comment\0\0" + zeros(1024))),
+        REFUSED,
+    ),
+    "PNG with a colour profile that unpacks to a gigabyte": (
+        lambda: small_png(chunk(b"iCCP", b"profile\0\0" + zeros(1024))),
+        REFUSED,
+    ),
+    "PNG with 20,000 texts": (lambda: small_png(*[chunk(b"tEXt", b"a\0b" * 10)] * 20_000), HARMLESS),
+    "PNG with EXIF in a circle": (lambda: small_png(chunk(b"eXIf", _LOOP)), HARMLESS),
+    "TIFF of 10 gigapixels": (lambda: grey_tiff(100_000, 100_000), REFUSED),
+    "TIFF whose pages lead in a circle": (lambda: grey_tiff(8, 8, following=8), HARMLESS),
+    "TIFF with a tag of 4 gigabytes": (lambda: grey_tiff(8, 8, (270, 2, 0xFFFFFFFF, 0)), HARMLESS),
+    "TIFF with 65,535 samples a pixel": (lambda: grey_tiff(8, 8, (277, 3, 1, 65_535)), REFUSED),
+    "GIF with a screen of 4 gigapixels": (lambda: gif(65_535, 65_535), REFUSED),
+    "GIF of 100,000 frames": (lambda: gif(8, 8, 100_000), HARMLESS),
+    "WebP of 268 megapixels": (lambda: webp(16_384, 16_384), REFUSED),
+    "animated WebP with a canvas of 280 terapixels": (lambda: extended_webp(2**24), REFUSED),
+    "JPEG of 4 gigapixels": (lambda: jpeg(65_535, 65_535), REFUSED),
+    "JPEG whose EXIF leads in a circle": (lambda: with_exif(_LOOP), HARMLESS),
+    "JPEG whose EXIF is 3,000 directories deep": (lambda: with_exif(_DEEP), HARMLESS),
+    "JPEG with an EXIF tag of 4 gigabytes": (lambda: with_exif(_HUGE_TAG), HARMLESS),
+    "BMP of 100 megapixels in 70 bytes": (lambda: rle_bmp(10_000, 10_000), REFUSED),
+    "BMP of negative size": (lambda: rle_bmp(-100, 100), REFUSED),
+    "PNM of 10 gigapixels": (lambda: b"P6 100000 100000 255\n", REFUSED),
+    "PNM with a number of a million digits": (lambda: b"P5 " + b"9" * 10**6, REFUSED),
+    "zip bomb called photo.jpg": (zipped, REFUSED),
+    "PostScript called photo.jpg": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n(x) (w) file\n", REFUSED),
+    "SVG with an external entity": (
+        lambda: b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><svg>&e;</svg>',
+        REFUSED,
+    ),
+    "a page of HTML behind a picture": (
+        lambda: encode(Image.fromarray(PICTURE), "PNG") + b"<script>alert(1)</script>",
+        HARMLESS,
+    ),
+}
+ATTACKS: dict[str, tuple[Attack, str]] = {
+    name: (partial(photo, make), ends) for name, (make, ends) in _MADE.items()
+}
