@@ -41,8 +41,22 @@ class MilvusServer:
         layout.set("proxy.timeTickInterval", tick)
         layout.resolve()
         self.port, self._health = layout.get("proxy_port"), ports.pop()
+        self._own_etcd(free_ports(2))
         milvus._initialize_data_files(self.folder)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def _own_etcd(self, ports: list[int]) -> None:
+        """Give the etcd inside it other ports than everyone's, so that several servers run side by side."""
+        client, peer = (f"http://127.0.0.1:{port}" for port in ports)
+        urls = {"listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peer}
+        urls |= {"initial-advertise-peer-urls": peer, "initial-cluster": f"default={peer}"}
+        settings = self.folder / "configs" / "etcd.yaml"
+        settings.write_text("".join(f"{key}: {value}\n" for key, value in urls.items()))
+        milvus_yaml = self.folder / "configs" / "milvus.yaml"
+        text = milvus_yaml.read_text().replace(
+            "  use:\n    embed: true", f"  config:\n    path: {settings}\n  use:\n    embed: true"
+        )
+        milvus_yaml.write_text(text)
 
     def address(self, name: str) -> str:
         """Give the address of a gallery there."""
