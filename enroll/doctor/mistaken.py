@@ -2,12 +2,12 @@
 
 Before looking, a photo shows the person it is given to with probability 19/20; else, nine times out of ten,
 any other person of the gallery alike, or no one in it. The evidence of the distances is added
-(`likeness.Evidence`), and a photo is suspected when it is more probably wrong than right. Suspects no longer
-stand for their person, and the rest is judged again, so that several wrong photos of one person do not hide
-each other.
+(`likeness.Evidence`), and a photo is suspected when it is more probably wrong than right. Then the worst
+photo of each person no longer stands for them, unless it is their last, and all are judged again, so that
+wrong photos do not hide each other, nor put right ones under suspicion.
 
-Whose photos are all unlike each other, and like no one else's, may be right or wrong: there is no majority.
-They are `Split`, and their photos not suspected.
+If half of a person's photos or more are unlike the others, and like no one else, no one can say which are
+wrong: the person is divided, and these photos are not suspected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _WRONG = 0.05  # share of photos assumed to show someone else, before looking
 _NO_ONE_HERE = 0.1  # share of these that show no one of the gallery
-_ROUNDS = 5  # two or three are enough; a photo might go in and out for ever
+_ROUNDS = 5  # so many wrong photos of one person may hide each other
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Judged:
 
     Attributes:
         suspects: the most probable first.
-        split: people whose photos are unlike each other without a majority.
+        divided: people whose photos are unlike each other without a majority.
         kept: (n,) the templates that are not suspected.
     """
 
     suspects: tuple[Suspect, ...]
-    split: tuple[int, ...]
+    divided: tuple[int, ...]
     kept: NDArray[np.bool_]
 
 
@@ -75,7 +75,7 @@ def find_mistaken(
         crowd: the templates.
         rows: (m,) photos.
         people: (m,) other people who are near them.
-        evidence: from all photos; learned anew without the suspects.
+        evidence: from all photos; it is learnt again without those that are wrong.
         twins: names of one person; a photo is not wrong for looking like its person's other name.
     """
     count = len(crowd.names)
@@ -83,16 +83,27 @@ def find_mistaken(
     codes = [first * count + second for first, second in same | {(b, a) for a, b in same}]
     apart = ~np.isin(crowd.labels[rows] * count + people, codes)
     rows, people = rows[apart], people[apart]
-    kept = np.ones(len(crowd.labels), bool)
+    believed = np.ones(len(crowd.labels), bool)
     for _ in range(_ROUNDS):
-        wrong, like, split = _judge(crowd, rows, people, evidence, kept)
-        before, kept = kept, wrong <= 0.5
-        if np.array_equal(before, kept):
+        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
+        worst = _worst(crowd, wrong, believed)
+        if not len(worst):
             break
-        evidence = learn(crowd, crowd.members(kept), kept) or evidence
-    suspects = [Suspect(row, int(like[row]), float(wrong[row])) for row in np.flatnonzero(~kept).tolist()]
-    suspects.sort(key=lambda entry: (-entry.probability, entry.row))
-    return Judged(tuple(suspects), tuple(split.tolist()), kept)
+        believed[worst] = False
+        evidence = learn(crowd, crowd.members(believed), believed) or evidence
+    else:
+        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
+    found = [Suspect(row, int(like[row]), float(wrong[row])) for row in np.flatnonzero(wrong > 0.5).tolist()]
+    found.sort(key=lambda entry: (-entry.probability, entry.row))
+    return Judged(tuple(found), tuple(divided.tolist()), wrong <= 0.5)
+
+
+def _worst(crowd: Crowd, wrong: NDArray[np.float64], believed: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Give the row of the most suspect photo of each person who has any, and another one."""
+    rows = np.flatnonzero(believed)
+    rows = rows[np.lexsort((-wrong[rows], crowd.labels[rows]))]
+    _, first, photos = np.unique(crowd.labels[rows], return_index=True, return_counts=True)
+    return np.asarray(rows[first][(wrong[rows[first]] > 0.5) & (photos > 1)])
 
 
 def _judge(
@@ -100,29 +111,33 @@ def _judge(
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
     evidence: Evidence,
-    kept: NDArray[np.bool_],
+    believed: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.intp]]:
-    """Give each photo's probability to be wrong, whom it is like, and the people without a majority."""
-    members, everyone = crowd.members(kept), np.arange(len(crowd.labels))
-    own = evidence(typical_distances(crowd, members, everyone, crowd.labels))
+    """Give each photo's probability to be wrong, whom it is like, and the people without a majority.
+
+    Args:
+        crowd: the templates.
+        rows: (m,) photos.
+        people: (m,) other people who are near them; all others are too far to count.
+        evidence: what a distance says.
+        believed: (n,) photos that stand for their person.
+    """
+    members, everyone, count = crowd.members(believed), np.arange(len(crowd.labels)), len(crowd.names)
+    right = evidence(typical_distances(crowd, members, everyone, crowd.labels)) + np.log(1 - _WRONG)
     distances = typical_distances(crowd, members, rows, people)
     others = np.where(np.isfinite(distances), evidence(distances), -np.inf)
-    right = own + np.log(1 - _WRONG)
-    # Of all others only those near a photo count; the rest add nothing.
-    someone = np.full(len(own), -np.inf)
+    someone, best = np.full((2, len(right)), -np.inf)
     np.logaddexp.at(someone, rows, others)
-    someone += np.log(_WRONG * (1 - _NO_ONE_HERE) / max(len(crowd.names) - 1, 1))
-    no_one = np.log(_WRONG * _NO_ONE_HERE)
-    unlike = (np.logaddexp(someone, no_one) > right) & (someone <= right)
-    left = np.bincount(crowd.labels[someone <= right], minlength=len(crowd.names))
-    alone = np.bincount(crowd.labels[unlike], minlength=len(crowd.names))
-    split = np.flatnonzero((alone > 0) & (2 * alone >= left))
-    no_one = np.where(np.isin(crowd.labels, split), -np.inf, no_one)
-    odds = np.logaddexp(someone, no_one) - right
-    best = np.full(len(own), -np.inf)
     np.maximum.at(best, rows, others)
-    nearest = others == best[rows]
-    like = np.full(len(own), -1)
+    someone += np.log(_WRONG * (1 - _NO_ONE_HERE) / max(count - 1, 1))
+    no_one = np.log(_WRONG * _NO_ONE_HERE)
+    odds = np.logaddexp(someone, no_one) - right
+    unclaimed = someone <= np.maximum(right, no_one)
+    alone = np.bincount(crowd.labels[unclaimed & (odds > 0)], minlength=count)
+    left = np.bincount(crowd.labels[unclaimed], minlength=count)
+    divided = np.flatnonzero((alone > 0) & (2 * alone >= left))
+    odds[unclaimed & np.isin(crowd.labels, divided)] = -np.inf
+    like = np.full(len(right), -1)
+    nearest = (others == best[rows]) & ~unclaimed[rows]
     like[rows[nearest]] = people[nearest]
-    like[no_one > someone] = -1
-    return 1 / (1 + np.exp(-np.clip(odds, -500, 500))), like, split
+    return 1 / (1 + np.exp(-np.clip(odds, -500, 500))), like, divided

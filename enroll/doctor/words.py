@@ -82,7 +82,7 @@ class Words:
         yield Section("wrong_photos", "Photos that do not look like their person", tuple(self._wrong()))
         divided = (
             Finding(f"{names[label]}: look at the photos", {"person": names[label]})
-            for label in found.judged.split
+            for label in found.judged.divided
         )
         yield Section("divided_people", "People whose photos differ, without a majority", tuple(divided))
         twice = (
