@@ -22,6 +22,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from bench_main_job import surroundings
@@ -170,7 +171,9 @@ def make_gallery(folder: Path) -> None:
         vector = draw.normal(size=DIM).astype(np.float32)
         return NewTemplate(photo, hashlib.sha256(photo.encode()).digest(), vector / np.linalg.norm(vector))
 
-    with open_store(path, create=True) as store:
+    # The same gallery every time, so that a case can be tried again.
+    chance = patch.multiple("secrets", token_bytes=bytes, randbits=lambda bits: bits)
+    with chance, open_store(path, create=True) as store:
         store.bind("f" * 64, DIM)
         for name in ("Ada", "Zoë"):
             store.add(name, [template(f"{name} {number}.jpg") for number in range(2)])
@@ -212,9 +215,8 @@ READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: _stored(store, "Zoë"),
     lambda store: store.owner(hashlib.sha256(b"Ada 1.jpg").digest()) or "no one",
     lambda store: store.expired(date(2100, 1, 1)),
-    lambda store: store.calibration() or "none",
+    lambda store: (store.calibration() or ["none"])[0],  # what changed since is for a warning only
     lambda store: [(event.action, event.subject, event.count) for event in store.events()],
-    lambda store: store.changes(),
     lambda store: store.verify() or "verified",
 )
 

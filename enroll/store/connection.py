@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from embedder.errors import GalleryError
+from enroll.store.journal import check_journal
 
 _NOTICE = 1.0  # seconds of waiting for another process before saying so
 _PATIENCE = 600.0  # seconds before giving up: someone else's import of a large gallery takes minutes
@@ -33,6 +34,8 @@ class Connection:
             GalleryError: it cannot be opened, or is no database.
         """
         self.path = path or Path(_IN_MEMORY)
+        if path:
+            check_journal(path)
         try:
             # Absolute, since SQLite takes a file of that name, or of none, for something else.
             place = path.absolute() if path else _IN_MEMORY
@@ -63,6 +66,7 @@ class Connection:
 
     def attach(self, path: Path, schema: str) -> None:
         """Let one transaction span another file, too."""
+        check_journal(path)
         self.run(f"ATTACH ? AS {schema}", (str(path.absolute()),))
         self._keep_safe(schema)
 
