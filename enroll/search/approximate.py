@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from enroll.store.contract import Templates
 
 _BUILD_BREADTH = 100  # candidates while a node is linked
-_SEARCH_BREADTH = 192  # candidates while searching; docs/decisions/011-approximate-search.md
+_SEARCH_BREADTH = 256  # candidates while searching; docs/decisions/011-approximate-search.md
 _LEAST = 32  # found for each query, so that half precision loses none of the nearest ten
 _MOST = 128  # more is asked for only where one person has very many photos: there a graph has islands
 _MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is built anew
