@@ -134,7 +134,7 @@ def test_who_was_enrolled_meanwhile_is_not_lost(gallery: Path, toy: ToyExtractor
             other.enroll("late", [tmp_path / "late.png"])
         with pytest.raises(UsageError, match="someone changed it meanwhile"):
             replace_content(store, made, since)
-    assert ("late", 1) in open_store(gallery).identities() and not leftovers(gallery)
+        assert ("late", 1) in store.identities() and not leftovers(gallery)
 
 
 def test_a_gallery_of_several_files_is_not_replaced(
