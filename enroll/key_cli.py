@@ -10,7 +10,7 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
 from enroll.notices_cli import show_notices
 
 
@@ -59,3 +59,18 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         store.encrypt(key)
     keys = printable(str(keys_path(Path(gallery))))
     print(f"encrypted {printable(gallery)}; the keys of its people are in {keys}: back up the two apart")
+
+
+@gallery_app.command("forget-keyless")
+def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase the people of an encrypted backup who were erased since it was made, so that it can be used."""
+    from enroll.store import open_store
+    from enroll.store.sqlite import SqliteStore
+
+    with open_store(gallery) as store:
+        if not isinstance(store, SqliteStore):
+            raise UsageError(
+                f"forget-keyless: expected an encrypted gallery, got {printable(store.location)}"
+            )
+        people = store.forget_keyless()
+    print(f"erased {count(people, 'person')} whose key was gone")

@@ -82,17 +82,15 @@ class Keyring:
             f"INSERT INTO {_SCHEMA}.person VALUES (?, ?, ?)", (person, wrapped, checksum(person, wrapped))
         )
 
-    def check(self, people: int) -> None:
-        """Check that so many people have a key.
-
-        Raises:
-            ValueError: fewer or more have, or a key was changed.
-        """
-        rows = self._connection.rows(f"SELECT id FROM {_SCHEMA}.person WHERE checksum IS NOT NULL")
-        for (person,) in rows:
-            self._key(person)
-        if len(rows) != people:
-            raise ValueError(f"there are {people} people and {len(rows)} keys")
+    def keyless(self) -> list[int]:
+        """Ids of the people who have no key: they were erased after this copy of the gallery was made."""
+        return [
+            person
+            for (person,) in self._connection.rows(
+                f"""SELECT id FROM main.person WHERE id NOT IN
+                (SELECT id FROM {_SCHEMA}.person WHERE checksum IS NOT NULL)"""
+            )
+        ]
 
     def forget(self, person: int) -> None:
         """Erase a person's key."""
@@ -101,17 +99,24 @@ class Keyring:
             f"UPDATE {_SCHEMA}.person SET wrapped = NULL, checksum = NULL WHERE id = ?", (person,)
         )
 
+    def last(self) -> int:
+        """The highest id that a person with a key has; a backup of the gallery may know of fewer."""
+        return int(self._connection.row(f"SELECT ifnull(max(id), 0) FROM {_SCHEMA}.person")[0])
+
     def _key(self, person: int) -> AESGCM:
         if person not in self._keys:
+            path = keys_path(self._connection.path)
             row = self._connection.row(
                 f"SELECT id, wrapped, checksum FROM {_SCHEMA}.person WHERE id = ?", (person,)
             )
             if row is None or row[1] is None:
                 raise ValueError(
-                    f"the key of person {person} is missing from {keys_path(self._connection.path)}"
+                    f"{path} lacks the key of person {person}: it is older than the gallery, or they were "
+                    "erased since this copy of the gallery was made; in the latter case, "
+                    "`embed gallery forget-keyless` erases them here, too"
                 )
-            if checksum(*row[:2]) != row[2]:
-                raise ValueError(f"the key of person {person} was changed")
+            if not is_sound(row):
+                raise ValueError(f"{path}: the key of person {person} was changed")
             if len(self._keys) >= _KEPT:
                 self._keys.clear()
             self._keys[person] = _aes(_decrypted(self._wrapping, row[1], b"%d" % person))

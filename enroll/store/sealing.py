@@ -36,12 +36,11 @@ class Sealer(Protocol):
     def forget(self, person: int) -> None:
         """Erase a person's key."""
 
-    def check(self, people: int) -> None:
-        """Check that so many people have a key.
+    def last(self) -> int:
+        """The highest id that a person with a key has, 0 if there is none."""
 
-        Raises:
-            ValueError: fewer or more have.
-        """
+    def keyless(self) -> list[int]:
+        """Ids of the people whose key is gone."""
 
 
 class Plain:
@@ -68,8 +67,13 @@ class Plain:
     def forget(self, person: int) -> None:
         """Have none."""
 
-    def check(self, people: int) -> None:
-        """Have none to check."""
+    def last(self) -> int:
+        """Know of no one."""
+        return 0
+
+    def keyless(self) -> list[int]:
+        """Miss none."""
+        return []
 
 
 def handle(key: bytes, kind: str, value: bytes) -> bytes:

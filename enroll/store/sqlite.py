@@ -79,6 +79,20 @@ class SqliteStore:
         encrypt(self._connection, key)
         sweep_if_due(self._connection, encrypted=False)
 
+    def forget_keyless(self) -> int:
+        """Erase the people of an encrypted gallery whose key is gone.
+
+        Whoever is erased loses their key; a backup of the gallery has their rows, which no one can read.
+
+        Returns:
+            How many people were erased.
+        """
+        with self._erasing():
+            count = self._writer.erase_keyless()
+            if count:
+                self._writer.log("forget keyless", None)
+        return count
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

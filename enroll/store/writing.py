@@ -28,7 +28,7 @@ class Writer:
 
     def enter(self, name: str, terms: Terms, enrolled: bool) -> int:
         """Write a new person; gives their id."""
-        person = self._next("person")
+        person = max(self._next("person"), self._sealer.last() + 1)
         self._sealer.enter(person)
         one = Somebody(person, self._put_profile(person, name, terms), enrolled, name, terms)
         self._insert("person", *one.row(self._handle(name)))
@@ -36,7 +36,7 @@ class Writer:
 
     def rewrite(self, someone: Somebody, name: str, terms: Terms) -> None:
         """Give a person another name or other terms."""
-        self._blank_profile(someone)
+        self._blank_profile(someone.profile)
         one = replace(someone, profile=self._put_profile(someone.id, name, terms), name=name, terms=terms)
         row = one.row(self._handle(name))
         self._connection.run(
@@ -65,10 +65,21 @@ class Writer:
 
     def erase(self, someone: Somebody) -> int:
         """Erase a person; gives how many templates they had."""
-        count = self._connection.run(f"{_BLANK_TEMPLATE} WHERE person = ?", (someone.id,))
-        self._blank_profile(someone)
-        self._connection.run("DELETE FROM person WHERE id = ?", (someone.id,))
-        self._sealer.forget(someone.id)
+        return self._erase(someone.id, someone.profile)
+
+    def erase_keyless(self) -> int:
+        """Erase the people whose key is gone; gives how many that were."""
+        keyless = self._sealer.keyless()
+        for person in keyless:
+            (profile,) = self._connection.row("SELECT profile FROM person WHERE id = ?", (person,))
+            self._erase(person, profile)
+        return len(keyless)
+
+    def _erase(self, person: int, profile: int) -> int:
+        count = self._connection.run(f"{_BLANK_TEMPLATE} WHERE person = ?", (person,))
+        self._blank_profile(profile)
+        self._connection.run("DELETE FROM person WHERE id = ?", (person,))
+        self._sealer.forget(person)
         return count
 
     def calibrate(self, content: str, people: bytes) -> None:
@@ -87,10 +98,8 @@ class Writer:
         self._insert("profile", number, body)
         return number
 
-    def _blank_profile(self, someone: Somebody) -> None:
-        self._connection.run(
-            "UPDATE profile SET body = NULL, checksum = NULL WHERE id = ?", (someone.profile,)
-        )
+    def _blank_profile(self, profile: int) -> None:
+        self._connection.run("UPDATE profile SET body = NULL, checksum = NULL WHERE id = ?", (profile,))
 
     def _handle(self, name: str) -> bytes:
         return self._sealer.handle("name", name.encode())

@@ -1,0 +1,114 @@
+"""Galleries made by the toolkit of before (see old/make.py) open and hold what they held."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder.errors import GalleryError
+from enroll.store import Person, Terms
+from enroll.store.contract import Changed
+from enroll.store.sqlite import SqliteStore
+from tests.enroll.store.engines import KEY
+from tests.enroll.templates import DIM, MODEL, template
+
+OLD = Path(__file__).parent / "old"
+
+
+@pytest.fixture(params=[1, 2])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return Path(shutil.copy(OLD / f"format-{request.param}.db", tmp_path / "gallery.db"))
+
+
+def held(path: Path) -> tuple[list[object], ...]:
+    """What a gallery of an old format holds, read without our code."""
+    with closing(sqlite3.connect(path)) as other:
+        return (
+            other.execute("SELECT name FROM identity ORDER BY name").fetchall(),
+            other.execute(
+                "SELECT template.id, name, vector FROM template JOIN identity ON identity.id = identity"
+                " ORDER BY template.id"
+            ).fetchall(),
+        )
+
+
+def test_old_gallery_gives_the_same_answers(old: Path) -> None:
+    names, templates = held(old)
+    assert len(templates) in (3, 4)
+    for _ in range(2):
+        with SqliteStore(old) as store:
+            read = store.templates()
+            assert read.ids.tolist() == [entry[0] for entry in templates]
+            assert read.identities.tolist() == [entry[1] for entry in templates]
+            assert read.vectors.tobytes() == b"".join(entry[2] for entry in templates)
+            assert [name for name, _ in store.identities()] == sorted(name for (name,) in names)
+            assert Person("Zoë", 2, Terms()) in store.people()
+            assert store.stored("bob")[0].digest == template("b.png").digest
+            assert store.owner(template("Fotos/Zoë 2.png").digest) == "Zoë"
+            assert store.model() == (MODEL, DIM)
+            store.verify()
+
+
+def test_strangers_and_calibration_of_an_old_gallery_are_kept(tmp_path: Path) -> None:
+    path = Path(shutil.copy(OLD / "format-2.db", tmp_path / "gallery.db"))
+    with SqliteStore(path) as store:
+        assert store.calibration() == ('{"promise": "kept"}', Changed(0, 0, 4))
+        assert store.owner(template("e2").digest) == "mallory"
+        strangers = store.strangers()
+        assert strangers.identities.tolist() == ["eve"]  # her other photo is of someone enrolled
+        np.testing.assert_array_equal(strangers.vectors, [template("e1").vector])
+        assert store.remove_strangers() == 1
+
+
+def test_ids_of_an_old_gallery_are_not_used_again(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as other:
+        ((erased,),) = other.execute("SELECT seq FROM sqlite_sequence WHERE name = 'template'")
+    with SqliteStore(old) as store:
+        assert erased > store.templates().ids.max()  # of the person "gone"
+        store.add("new", [template("n.png")])
+        assert store.templates().ids.max() > erased
+
+
+def test_nothing_of_the_old_tables_is_left(old: Path) -> None:
+    with SqliteStore(old) as store:
+        for name in ("Zoë", "bob"):
+            store.remove(name)
+    content = old.read_bytes()
+    for photo in ("Fotos/Zoë 1.png", "b.png"):
+        gone = template(photo)
+        assert gone.digest not in content
+        assert gone.vector.tobytes()[:16] not in content
+        assert photo.encode() not in content
+    assert "Zoë".encode() not in content
+
+
+def test_old_gallery_can_be_encrypted(old: Path) -> None:
+    with SqliteStore(old) as store:
+        before = store.templates()
+        store.encrypt(KEY)
+    with SqliteStore(old, key=KEY) as store:
+        assert store.templates().vectors.tobytes() == before.vectors.tobytes()
+        assert store.templates().identities.tolist() == before.identities.tolist()
+        store.verify()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE template SET vector = x'00' WHERE id = 1",
+        "DELETE FROM model",
+        "CREATE TRIGGER evil AFTER DELETE ON identity BEGIN DELETE FROM template; END",
+    ],
+)
+def test_broken_old_gallery_is_refused_and_left_as_it_is(old: Path, change: str) -> None:
+    with closing(sqlite3.connect(old)) as other, other:
+        other.execute(change)
+    before = old.read_bytes()
+    with pytest.raises(GalleryError, match=r"gallery\.db: (broken|tampered)"):
+        SqliteStore(old)
+    assert old.read_bytes() == before
