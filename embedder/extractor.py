@@ -74,13 +74,16 @@ class Extractor:
             (self._input,) = self._interpreter.get_input_details()
             (self._output,) = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"the extractor cannot be run: {error}") from error
+            raise _cannot_run(error) from error
         size = manifest.input_size
         shapes = list(self._input["shape"][1:]), list(self._output["shape"][1:])
         if shapes != ([size, size, 3], [manifest.dim]):
             raise ModelError(
                 f"the extractor maps {shapes}; its manifest says {[size, size, 3]}, {[manifest.dim]}"
             )
+        kinds = {self._input["dtype"], self._output["dtype"]}
+        if kinds != {np.float32}:
+            raise ModelError(f"the extractor computes with {kinds}, expected float32; train again")
         self._batch = 0
         finding = finding or DetectorConfig(manifest.detector)
         self._cropper = load_cropper(manifest.crop, size, finding, threads or os.cpu_count() or 1)
@@ -169,14 +172,27 @@ class Extractor:
 
     def _run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         index = self._input["index"]
-        if len(chips) != self._batch:
-            self._interpreter.resize_tensor_input(index, chips.shape)
-            self._interpreter.allocate_tensors()
-            self._batch = len(chips)
-        self._interpreter.set_tensor(index, chips.astype(np.float32))
-        self._interpreter.invoke()
-        features: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
+        try:
+            if len(chips) != self._batch:
+                self._interpreter.resize_tensor_input(index, chips.shape)
+                self._interpreter.allocate_tensors()
+                self._batch = len(chips)
+            self._interpreter.set_tensor(index, chips.astype(np.float32))
+            self._interpreter.invoke()
+            features: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
+        except (ValueError, RuntimeError) as error:
+            raise _cannot_run(error) from error
+        if features.shape != (len(chips), self.dim):
+            raise ModelError(
+                f"the extractor gave {features.shape} for {len(chips)} pictures, expected "
+                f"{(len(chips), self.dim)}; train again or copy the folder afresh"
+            )
         return features
+
+
+def _cannot_run(error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())  # LiteRT says it in several lines
+    return ModelError(f"the extractor cannot be run: {reason}; train again or copy the folder afresh")
 
 
 def unit_vectors(features: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
