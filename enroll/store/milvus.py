@@ -15,8 +15,10 @@ What is promised, and what is not where several clients write at once: docs/scal
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
     from enroll.store.milvus_address import MilvusAddress
     from enroll.store.milvus_ledger import Known
 
-_TOGETHER = 10_000  # templates that `add_many` makes count at once, besides those of one person
-_PEOPLE = 500  # and people
+_TOGETHER = 5_000  # templates that `add_many` makes count at once, or those of one person
+_SIDE_BY_SIDE = 4  # times that many
 
 
 def exists(address: MilvusAddress) -> bool:
@@ -153,13 +155,12 @@ class MilvusStore:
             PhotoConflictError: a photo is enrolled under another name.
         """
         self._tidy()
-        added, together, size = 0, list[Enrolment](), 0
-        for one in people:
-            if together and (size + len(one.templates) > _TOGETHER or len(together) == _PEOPLE):
-                added, together, size = added + self._enroller.enroll(together), [], 0
-            together.append(one)
-            size += len(one.templates)
-        return added + self._enroller.enroll(together) if together else added
+        groups = _grouped(people)
+        added = 0
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:  # some wait for Milvus while others send
+            while some := list(islice(groups, _SIDE_BY_SIDE)):
+                added += sum(pool.map(self._enroller.enroll, some))
+        return added
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
@@ -358,3 +359,15 @@ class MilvusStore:
             self._reader.check(part)
         self.events()
         self.calibration()
+
+
+def _grouped(people: Iterable[Enrolment]) -> Iterator[list[Enrolment]]:
+    together, size = list[Enrolment](), 0
+    for one in people:
+        if together and size + len(one.templates) > _TOGETHER:
+            yield together
+            together, size = [], 0
+        together.append(one)
+        size += len(one.templates)
+    if together:
+        yield together

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ LATELY = 1  # the moment of reads that may be some time behind
 
 _CONNECT = 5.0  # seconds to be connected
 _ANSWER = 20.0  # seconds for one answer
-_LOADED = 60.0  # seconds until a collection can be searched, after a restart of the server
+_LOADED = 120.0  # seconds until a collection can be searched, after a restart of the server
 _PAGE = 16_384  # rows; Milvus gives no more at once
 _PAGE_BYTES = 16 << 20  # it gives 100 MB at once, and messages between its parts are smaller
 _IN = 5_000  # ids in one condition
@@ -55,7 +55,10 @@ class MilvusConnection:
         self._types = pymilvus.DataType
         self._milvus_errors = (pymilvus.MilvusException, grpc.RpcError)
         self.address = address
-        uri = milvus_local.serve(Path(address.uri), address.shown) if address.lite else address.uri
+        uri = address.uri
+        self._turn: AbstractContextManager[object] = nullcontext()
+        if address.lite:
+            uri, self._turn = milvus_local.serve(Path(address.uri), address.shown)
         self._open = True
         try:
             self._client = self._asked(pymilvus.MilvusClient, uri, token=address.token, timeout=_CONNECT)
@@ -277,12 +280,14 @@ class MilvusConnection:
         """Ask, once more if the server was started anew and has yet to load the collection."""
         try:
             try:
-                return ask(*arguments, **options)
+                with self._turn:
+                    return ask(*arguments, **options)
             except self._milvus_errors as error:
                 if not on or self._code(error) not in _NOT_LOADED:
                     raise
                 self.load(on)
-                return ask(*arguments, **options)
+                with self._turn:
+                    return ask(*arguments, **options)
         except self._milvus_errors as error:
             raise self._error(error) from error
 

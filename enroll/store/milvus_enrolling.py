@@ -55,14 +55,26 @@ class _Sent:
 
     asked: Enrolment
     person: Known | None  # None for someone new
-    op: int
+    owner: int  # whose they will be
     ids: dict[str, int]  # by digest, in hexadecimal
-    todo: int  # row of the fact
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """What is enrolled together: all of it will count, or nothing."""
+
+    op: int
+    todos: list[int]  # rows of the ledger
+    sent: list[_Sent]
+    strangers: bool
 
     @property
-    def owner(self) -> int:
-        """Whose they will be; someone new gets the number of the operation."""
-        return self.person.id if self.person else self.op
+    def part(self) -> str:
+        return STRANGERS if self.strangers else ENROLLED
+
+    @property
+    def of_photo(self) -> dict[str, _Sent]:
+        return {digest: one for one in self.sent for digest in one.ids}
 
 
 class Enroller:
@@ -94,33 +106,33 @@ class Enroller:
         self._check_photos(people)
         at = LATELY  # a guess at who is there; what counts is read below
         for _ in range(_TRIES):
-            started, sent = time.monotonic(), self._begun(people, strangers, at)
+            started, now = time.monotonic(), self._begun(people, strangers, at)
             try:
-                self._send(sent, vectors, strangers)
+                self._send(now, vectors)
                 at = self._connection.now()
-                named = self._ledger.named([one.asked.name for one in sent], at)
-                theirs, rivals = self._others(sent, strangers, at)
-                if not rivals and self._still(sent, named, strangers):
-                    self._leave_out(sent, theirs)
+                named = self._ledger.named([one.asked.name for one in now.sent], at)
+                rows, rivals = self._others(now, at)
+                if not rivals and self._still(now, named):
+                    self._leave_out(now, rows)
+                    replaced = self._replaced(now, at)
                     if time.monotonic() - started > LEASE / 2:
                         raise GalleryError(f"{self._shown}: enrolling took too long; try again")
                     break
             except BaseException:
                 with suppress(GalleryError):  # the next client that writes does it
-                    self._undo(sent)
+                    self._undo(now)
                 raise
-            self._undo(sent)
+            self._undo(now)
             if rivals:
                 self._eraser.wait_for(rivals)
                 time.sleep(random.uniform(0, _AT_RANDOM))
         else:
             raise GalleryError(f"{self._shown}: others enroll the same people all the time; try again")
-        replaced = None if strangers else self._replaced(sent, at)
-        self._commit(sent, strangers)
-        if replaced:
+        self._commit(now)
+        if replaced is not None:
             self._eraser.erase_strangers(replaced)
-        self._ledger.delete([one.todo for one in sent])
-        return sum(len(one.ids) for one in sent)
+        self._ledger.delete(now.todos)
+        return len(now.of_photo)
 
     def _check_photos(self, people: Sequence[Enrolment]) -> None:
         owners: dict[bytes, str] = {}
@@ -134,112 +146,96 @@ class Enroller:
                 if owner != one.name:
                     raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
 
-    def _begun(self, people: Sequence[Enrolment], strangers: bool, at: int) -> list[_Sent]:
-        named, first = self._ledger.named([one.name for one in people], at), new_op()
+    def _begun(self, people: Sequence[Enrolment], strangers: bool, at: int) -> _Operation:
+        named, op, first = self._ledger.named([one.name for one in people], at), new_op(), new_op()
         known = [_first(named[one.name], strangers) for one in people]
-        todos = self._ledger.write(
-            [
-                fact("todo", first + place, person.id if person else first + place, text="add")
-                for place, person in enumerate(known)
-            ]
-        )
-        return [
-            _Sent(one, person, first + place, {}, todo)
-            for place, (one, person, todo) in enumerate(zip(people, known, todos, strict=True))
+        sent = [
+            _Sent(one, person, person.id if person else first + place, {})
+            for place, (one, person) in enumerate(zip(people, known, strict=True))
         ]
+        todos = self._ledger.begin(op, [one.owner for one in sent if one.person])
+        return _Operation(op, todos, sent, strangers)
 
-    def _send(self, sent: Sequence[_Sent], vectors: Sequence[NDArray[np.float32]], strangers: bool) -> None:
+    def _send(self, now: _Operation, vectors: Sequence[NDArray[np.float32]]) -> None:
         rows = [
             row
-            for one, theirs in zip(sent, vectors, strict=True)
-            for row in self._templates.made(one.owner, one.op, one.asked.templates, theirs)
+            for one, theirs in zip(now.sent, vectors, strict=True)
+            for row in self._templates.made(one.owner, now.op, one.asked.templates, theirs)
         ]
-        ids = self._templates.send(rows, STRANGERS if strangers else ENROLLED)
-        for one in sent:
-            count = len(one.asked.templates)
-            digests = [template.digest.hex() for template in one.asked.templates]
-            one.ids, ids = dict(zip(digests, ids[:count], strict=True)), ids[count:]
+        ids = iter(self._templates.send(rows, now.part))
+        for one in now.sent:
+            one.ids = {template.digest.hex(): next(ids) for template in one.asked.templates}
 
-    def _still(self, sent: Sequence[_Sent], named: dict[str, list[Known]], strangers: bool) -> bool:
+    def _still(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
         """Say whether the names are whose they were taken for, and look at these people as they are now."""
-        for one in sent:
-            now = _first(named[one.asked.name], strangers)
-            if (now and now.id) != (one.person and one.person.id):
+        for one in now.sent:
+            person = _first(named[one.asked.name], now.strangers)
+            if (person and person.id) != (one.person and one.person.id):
                 return False
-            one.person = now
+            one.person = person
         return True
 
-    def _others(
-        self, sent: Sequence[_Sent], strangers: bool, at: int
-    ) -> tuple[list[tuple[_Sent, Row]], set[int]]:
-        """Find who else has the photos: rows that make one of ours needless, and operations under way.
+    def _others(self, now: _Operation, at: int) -> tuple[list[Row], set[int]]:
+        """Find who else has the photos: rows that make ours needless, and operations under way.
 
         Raises:
             PhotoConflictError: another person has one.
         """
-        ours, of_photo = {one.op for one in sent}, {digest: one for one in sent for digest in one.ids}
-        digests = [bytes.fromhex(digest) for digest in of_photo]
-        rows = self._templates.with_digests(digests, at, STRANGERS if strangers else ENROLLED)
-        others = [row for row in rows if row["op"] not in ours]
-        pending, people = set(), {}
-        if others:  # what is no longer pending has come to count before the people are read
-            pending = self._ledger.pending({row["op"] for row in others}, at)
-            people = self._ledger.people(self._connection.now(), {row["person"] for row in others})
-        theirs, rivals = [], set()
-        for row in others:
-            one = of_photo[row["digest"]]
-            if counts(row, people):
-                owner = people[row["person"]].name
-                if owner != one.asked.name and not strangers:
-                    self._refuse(one.asked, row["digest"], owner)
-                theirs.append((one, row))
-            elif row["op"] in pending:
-                rivals.add(row["op"])
-        for row in rows:  # a request that was sent twice
-            one = of_photo[row["digest"]]
-            if row["op"] == one.op and row["id"] != one.ids[row["digest"]]:
-                self._templates.delete([row["id"]])
-        return theirs, rivals
+        of_photo = now.of_photo
+        rows = self._templates.with_digests([bytes.fromhex(digest) for digest in of_photo], at, now.part)
+        sent = {number for one in now.sent for number in one.ids.values()}
+        # A request that was sent twice, as pymilvus does if it got no answer, left rows unknown to us.
+        self._templates.delete([row["id"] for row in rows if row["op"] == now.op and row["id"] not in sent])
+        others = [row for row in rows if row["op"] != now.op]
+        if not others:
+            return [], set()
+        # In this order: what is no longer pending has come to count before the people are read.
+        pending = self._ledger.pending({row["op"] for row in others}, at)
+        people = self._ledger.people(self._connection.now(), {row["person"] for row in others})
+        theirs = [row for row in others if counts(row, people)]
+        for row in theirs:
+            asked, owner = of_photo[row["digest"]].asked, people[row["person"]].name
+            if owner != asked.name and not now.strangers:
+                (template,) = (one for one in asked.templates if one.digest.hex() == row["digest"])
+                raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
+        return theirs, {row["op"] for row in others if not counts(row, people)} & pending
 
-    def _refuse(self, asked: Enrolment, digest: str, owner: str) -> None:
-        (template,) = (one for one in asked.templates if one.digest.hex() == digest)
-        raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
+    def _leave_out(self, now: _Operation, rows: Sequence[Row]) -> None:
+        """Of photos that are already theirs, delete what we have sent."""
+        of_photo = now.of_photo
+        needless = {row["digest"] for row in rows}
+        self._templates.delete([of_photo[digest].ids.pop(digest) for digest in needless])
 
-    def _leave_out(self, sent: Sequence[_Sent], theirs: Sequence[tuple[_Sent, Row]]) -> None:
-        needless = [one.ids.pop(row["digest"]) for one, row in theirs if row["digest"] in one.ids]
-        self._templates.delete(needless)
+    def _replaced(self, now: _Operation, at: int) -> Strangers | None:
+        if now.strangers:
+            return None
+        names = [one.asked.name for one in now.sent if one.ids]
+        return self._eraser.strangers(names, [bytes.fromhex(digest) for digest in now.of_photo], at)
 
-    def _replaced(self, sent: Sequence[_Sent], at: int) -> Strangers:
-        new = [one for one in sent if one.ids]
-        digests = [bytes.fromhex(digest) for one in new for digest in one.ids]
-        return self._eraser.strangers([one.asked.name for one in new], digests, at)
-
-    def _commit(self, sent: Sequence[_Sent], strangers: bool) -> None:
+    def _commit(self, now: _Operation) -> None:
         facts = []
-        for one in sent:
+        for one in now.sent:
             asked, count, latest = one.asked, len(one.ids), one.person.latest if one.person else 0
             if count and one.person is None:
-                facts.append(name_fact(asked.name, one.op, one.owner, stranger=strangers))
+                facts.append(name_fact(asked.name, now.op, one.owner, stranger=now.strangers))
             if asked.terms is not None and (count or one.person):
-                facts.append(terms_fact(asked.terms, one.op, one.owner, latest))
-            if count:
-                facts.append(fact("add", one.op, one.owner, latest, count=count))
-            if not strangers and (count or asked.terms is not None):
-                ids = one.ids.values()
-                facts.append(event("enroll" if count else "terms", one.op, one.owner, count, ids))
-        count = sum(len(one.ids) for one in sent)
-        if strangers and count:
-            facts.append(event("strangers", sent[0].op, count=count))
+                facts.append(terms_fact(asked.terms, now.op, one.owner, latest))
+            if now.strangers and count:
+                facts.append(fact("add", now.op, one.owner, latest, count=count))
+            elif count or asked.terms is not None:
+                action = "enroll" if count else "terms"
+                facts.append(event(action, now.op, one.owner, count, one.ids.values(), latest))
+        if now.strangers and now.of_photo:
+            facts.append(event("strangers", now.op, count=len(now.of_photo)))
         self._ledger.write(facts)
 
-    def _undo(self, sent: Sequence[_Sent]) -> None:
-        ids = [number for one in sent for number in one.ids.values()]
+    def _undo(self, now: _Operation) -> None:
+        ids = [number for one in now.sent for number in one.ids.values()]
         if ids:
             self._templates.delete(ids)
-            self._ledger.forget_todos([one.op for one in sent])
-        else:  # what arrived is not known
-            for one in sent:
-                self._eraser.undo(one.op)
+            self._ledger.delete(now.todos)
+        else:  # what has arrived is not known
+            self._eraser.undo(now.op)
 
 
 def _first(known: Sequence[Known], strangers: bool) -> Known | None:

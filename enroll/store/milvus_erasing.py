@@ -130,19 +130,19 @@ class Eraser:
                 self._templates.delete(json.loads(what.removeprefix("drop ")))
                 self._ledger.delete([row["id"]])
             elif not self._ledger.pending([op], self._connection.now()):
-                self._finish_adding(op, row["person"])
+                self._finish_adding(op)
                 self._ledger.delete([row["id"]])
             elif time.time() - row["at"] / 1e6 > _OLD:
                 self.undo(op)
 
-    def _finish_adding(self, op: int, person: int) -> None:
+    def _finish_adding(self, op: int) -> None:
         at = self._connection.now()
-        known = self._ledger.people(at, [person]).values()
+        names = {one.name for one in self._ledger.by(op, at).values() if not one.stranger}
         digests = [
             bytes.fromhex(row["digest"]) for row in self._templates.rows(f"op == {op}", ["digest"], at)
         ]
-        if not any(one.stranger for one in known):
-            self.erase_strangers(self.strangers({one.name for one in known}, digests, at))
+        if names:
+            self.erase_strangers(self.strangers(names, digests, at))
 
     def _finish_erasing(self, persons: Sequence[int]) -> None:
         if not persons:

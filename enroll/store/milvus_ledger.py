@@ -6,10 +6,10 @@ each change of a gallery is done by one such request, and who is in the gallery 
 ```
 name, stranger   a person is called so; the latest name counts
 terms            on what terms a person is here; the latest count
-add              templates with this operation's number are the person's
+add              templates with this operation's number are the person's, who is a stranger
 drop             these templates are no longer
 gone             the person is erased, whatever else is said
-event            the audit log
+event            the audit log; "enroll": templates with this operation's number are the person's
 note             a piece of the calibration
 todo             templates may lie about that no fact speaks of: see milvus_tidy
 ```
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LONGEST = 65_535  # bytes of a text in Milvus
 _PIECE = 60_000  # letters of a note
+_LISTED = 2_500  # people in one text
 
 _VECTOR = ("nothing", 2)  # Milvus has no collection without one
 _FIELDS: Row = {
@@ -40,14 +41,14 @@ _FIELDS: Row = {
     "op": "INT64",  # the operation, a random number
     "person": "INT64",
     "at": "INT64",  # microseconds, and above all earlier facts of the person
-    "key": "INT64",  # of a name, or the last id of templates
+    "key": "INT64",  # of a name; the last day of terms; the last id of an event; the place of a piece
     "count": "INT64",
-    "first": "INT64",  # id of templates
-    "expires": "INT64",  # day, 0 for never
+    "first": "INT64",  # id of an event
     "text": LONGEST,
 }
-_STATE = 'kind in ["name", "stranger", "terms", "add", "drop", "gone"]'
-_WRITTEN = 4_000  # facts in one request, which Milvus must not cut in two
+_ADDED = '(kind == "add" or (kind == "event" and text == "enroll"))'
+_STATE = f'kind in ["name", "stranger", "terms", "drop", "gone"] or {_ADDED}'
+_WRITTEN = 10_000  # facts in one request, which Milvus must not cut in two: it does at 5 MB
 
 
 @dataclass
@@ -101,17 +102,19 @@ def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) ->
         op: the operation.
         person: whom it is about.
         after: the latest fact of that person; clocks of two machines differ.
-        more: key, count, first, expires, text.
+        more: key, count, first, text.
     """
     at = max(time.time_ns() // 1000, after + 1)
     row: Row = {"kind": kind, "op": op, "person": person, "at": at, "text": "", _VECTOR[0]: [0.0, 0.0]}
-    return row | dict.fromkeys(("key", "count", "first", "expires"), 0) | more
+    return row | dict.fromkeys(("key", "count", "first"), 0) | more
 
 
-def event(action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = ()) -> Row:
+def event(
+    action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = (), after: int = 0
+) -> Row:
     """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
     given = sorted(ids) or [0]
-    return fact("event", op, person, count=count, first=given[0], key=given[-1], text=action)
+    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=action)
 
 
 def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
@@ -122,10 +125,8 @@ def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = 
 def terms_fact(terms: Terms, op: int, person: int, after: int = 0) -> Row:
     """Say on what terms a person is here."""
     days = {part: value and value.isoformat() for part, value in vars(terms).items() if part != "consent"}
-    expires = terms.expires.toordinal() if terms.expires else 0
-    return fact(
-        "terms", op, person, after, expires=expires, text=json.dumps({"consent": terms.consent} | days)
-    )
+    last = terms.expires.toordinal() if terms.expires else 0
+    return fact("terms", op, person, after, key=last, text=json.dumps({"consent": terms.consent} | days))
 
 
 def key_of(name: str) -> int:
@@ -151,7 +152,7 @@ def known(rows: Iterable[Row]) -> dict[int, Known]:
             case "terms":
                 person.terms = _terms(row["text"])
                 person.agreed.append(row["id"])
-            case "add":
+            case "add" | "event":
                 person.ops[row["op"]] = row["count"]
             case "drop":
                 dropped = set(json.loads(row["text"]))
@@ -215,7 +216,7 @@ class Ledger:
 
     def expired(self, today: date, at: int) -> list[Known]:
         """Give the people whose last day is past."""
-        past = f'kind == "terms" and expires > 0 and expires < {today.toordinal()}'
+        past = f'kind == "terms" and key > 0 and key < {today.toordinal()}'
         persons = {row["person"] for row in self._connection.rows(self.collection, past, ["person"], at)}
         return [
             one
@@ -228,19 +229,29 @@ class Ledger:
         rows = self._connection.rows(self.collection, f'kind == "{kind}" and {also}', [*_FIELDS], at)
         return sorted(rows, key=lambda row: (row["at"], row["id"]))
 
+    def begin(self, op: int, known: Sequence[int]) -> list[int]:
+        """Say that templates may be about to come, of these people and new ones; gives the rows of that."""
+        pieces = [known[start : start + _LISTED] for start in range(0, len(known), _LISTED)] or [[]]
+        return self.write([fact("todo", op, text=f"add {json.dumps(piece)}") for piece in pieces])
+
     def pending(self, ops: Iterable[int], at: int) -> set[int]:
         """Give those operations whose templates may be about to come."""
-        which = 'kind == "add" or (kind == "todo" and text == "add")'
+        which = f'{_ADDED} or (kind == "todo" and text like "add%")'
         rows = self._connection.rows_in(self.collection, "op", ops, ["op", "kind"], at, which)
         return {row["op"] for row in rows if row["kind"] == "todo"} - {
-            row["op"] for row in rows if row["kind"] == "add"
+            row["op"] for row in rows if row["kind"] != "todo"
         }
 
     def adding_to(self, persons: Iterable[int], at: int) -> set[int]:
         """Give the operations that may be about to add templates to these people."""
-        which = 'kind == "todo" and text == "add"'
-        rows = self._connection.rows_in(self.collection, "person", persons, ["op"], at, which)
-        return {row["op"] for row in rows}
+        todos = [row for row in self.rows("todo", at) if row["text"].startswith("add ")]
+        wanted = set(persons)
+        return {row["op"] for row in todos if wanted & set(json.loads(row["text"].removeprefix("add ")))}
+
+    def by(self, op: int, at: int) -> dict[int, Known]:
+        """Give the people of whom an operation says something."""
+        rows = self._connection.rows(self.collection, f"op == {op} and person > 0", ["person"], at)
+        return self.people(at, {row["person"] for row in rows})
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete facts that no longer count."""

@@ -378,12 +378,10 @@ def test_photos_of_a_client_that_was_killed_are_free_after_a_while(
 ) -> None:
     monkeypatch.setattr(erasing_module, "LEASE", 0.5)
     with opened(location) as killed:
-        killed._templates.model()
         begun = killed._enroller._begun(
             [Enrolment("bob", [template("shared")])], False, killed._connection.now()
         )
-        vectors = [template("shared").vector[None]]
-        killed._enroller._send(begun, vectors, False)
+        killed._enroller._send(begun, [template("shared").vector[None]])
     started = time.monotonic()
     assert gallery.add("ada", [template("shared")]) == 1
     assert time.monotonic() - started >= 0.5

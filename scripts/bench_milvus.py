@@ -1,0 +1,144 @@
+"""Galleries in Milvus: how fast they are filled and searched, and what a killed server loses (nothing).
+
+Starts a server from the wheel `milvus` on 127.0.0.1, in a folder of its own, and enrolls generated people:
+random directions, since exact search takes as long whatever they are. Prints a table and one JSON line.
+
+    python scripts/bench_milvus.py [--vectors 100000] [--dim 128] [--photos 5] [--index flat] [--tick 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_main_job import surroundings
+
+from enroll.search.exact import ExactFinder
+from enroll.search.ranking import nearest_people
+from enroll.store import NewTemplate, open_store
+from enroll.store.milvus import MilvusStore
+from enroll.store.milvus_enrolling import Enrolment
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.enroll.store.milvus_server import MilvusServer
+
+SEED = 6
+FINGERPRINT = "b" * 64
+
+
+def main() -> None:
+    """Measure, print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--vectors", type=int, default=100_000)
+    parser.add_argument("--dim", type=int, default=128)
+    parser.add_argument("--photos", type=int, default=5, help="of each person")
+    parser.add_argument("--index", default="flat")
+    parser.add_argument("--tick", type=int, default=200, help="proxy.timeTickInterval of the server, ms")
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-milvus-") as folder:
+        figures = measure(MilvusServer(Path(folder), options.tick), options)
+    for name, figure in figures.items():
+        print(f"{name:48} {figure:>12,.4g}")
+    engine = {name: version(name) for name in ("milvus", "pymilvus")}
+    about = {"script": "bench_milvus", **surroundings(), "engine": engine, **vars(options), "seed": SEED}
+    print(json.dumps(about | {"figures": figures}))
+
+
+def measure(server: MilvusServer, options: argparse.Namespace) -> dict[str, float]:
+    """Give all figures; times in seconds."""
+    figures = {"start the server": timed(server.start)}
+    address = server.address(f"people?index={options.index}")
+    people = list(generated(options.vectors, options.dim, options.photos))
+    queries = unit(np.random.default_rng(SEED + 1).normal(size=(64, options.dim)))
+    try:
+        store = opened(address, figures)
+        store.bind(FINGERPRINT, options.dim)
+        single = iter(generated(2 * options.repeats * options.photos, options.dim, options.photos, "single"))
+        figures["enroll one person, first"] = median(options.repeats, lambda: store.add_many([next(single)]))
+        seconds = timed(lambda: store.add_many(people))
+        figures["bulk enrollment, vectors a second"] = options.vectors / seconds
+        figures["enroll one person, then"] = median(options.repeats, lambda: store.add_many([next(single)]))
+        for count in (1, 64):
+            figures[f"search for {count}"] = median(
+                options.repeats, lambda count=count: nearest_people(store.finder(), queries[:count], 2)
+            )
+        figures["read all templates"] = timed(store.templates)
+        templates = store.templates()
+        found = nearest_people(store.finder(), queries, 2)
+        same = [
+            one == other
+            for one, other in zip(found, nearest_people(ExactFinder(templates), queries, 2), strict=True)
+        ]
+        figures["searches with the answer of scikit-learn"] = float(np.mean(same))
+        before = store.people()
+        server.kill()
+        figures["start the server after SIGKILL"] = timed(server.start)
+        store.close()
+        store = opened(address, figures, "open the gallery after SIGKILL")
+        after = {person.name: person.templates for person in store.people()}
+        figures["templates lost"] = sum(one.templates - after.get(one.name, 0) for one in before)
+        figures["search for 64 after SIGKILL, same answers"] = float(
+            nearest_people(store.finder(), queries, 2) == found
+        )
+        figures["bytes on the disk of each template"] = size(server.folder) / len(templates.ids)
+        store.close()
+    finally:
+        server.kill()
+    return figures
+
+
+def opened(address: str, figures: dict[str, float], name: str = "make the gallery") -> MilvusStore:
+    """Open a gallery, and note how long it took."""
+    started = time.perf_counter()
+    store = open_store(address, create=True)
+    figures[name] = time.perf_counter() - started
+    assert isinstance(store, MilvusStore)
+    return store
+
+
+def generated(vectors: int, dim: int, photos: int, kind: str = "p") -> Iterator[Enrolment]:
+    """Make people with so many photos each."""
+    rng = np.random.default_rng(SEED + len(kind))
+    for person in range(vectors // photos):
+        name = f"{kind}{person:07d}"
+        own = unit(rng.normal(size=(photos, dim)))
+        yield Enrolment(
+            name,
+            [NewTemplate(f"/photos/{name}/{place}.jpg", rng.bytes(32), one) for place, one in enumerate(own)],
+        )
+
+
+def unit(rows: Any) -> Any:
+    """Give rows of length 1, float32."""
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def timed(do: Callable[[], object]) -> float:
+    """Give the seconds that something takes."""
+    started = time.perf_counter()
+    do()
+    return time.perf_counter() - started
+
+
+def median(repeats: int, do: Callable[[], object]) -> float:
+    """Give the median of the seconds that something takes."""
+    return statistics.median(timed(do) for _ in range(repeats))
+
+
+def size(folder: Path) -> int:
+    """Give the bytes of all files of the server's data, its program and logs left out."""
+    return sum(path.stat().st_size for path in (folder / "data").rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()
