@@ -105,11 +105,11 @@ def _options(query: str, shown: str) -> dict[str, Any]:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key == "index" and value in INDEXES:
             options[key] = value
-        elif key in ("shards", "replicas") and value.isdecimal() and 1 <= int(value) <= 64:
+        elif key in ("shards", "replicas") and value.isdecimal() and 1 <= int(value) <= 16:
             options[key] = int(value)
         else:
             raise UsageError(
-                f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..64 or replicas=1..64 "
+                f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..16 or replicas=1..16 "
                 f"after the ?, got {key!r}"
             )
     return options

@@ -33,6 +33,10 @@ _IN = 5_000  # ids in one condition
 _NOT_LOADED = (101, 503, 504)  # codes of Milvus: a restarted server has yet to load it
 
 
+class AwayError(GalleryError):
+    """The server does not answer."""
+
+
 class MilvusConnection:
     """A connection, and the few things that galleries ask of one."""
 
@@ -294,7 +298,7 @@ class MilvusConnection:
     def _error(self, error: Exception) -> GalleryError:
         shown = self.address.shown
         if self._is_away(error):
-            return GalleryError(
+            return AwayError(
                 f"{shown}: the server does not answer; see that Milvus runs there and that the address is "
                 "right, then try again: nothing is half done"
             )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError
 from enroll.store.contract import NewTemplate, Terms, conflict_reason, stacked
-from enroll.store.milvus_connection import LATELY
+from enroll.store.milvus_connection import LATELY, AwayError
 from enroll.store.milvus_erasing import LEASE
 from enroll.store.milvus_ledger import event, fact, name_fact, new_op, terms_fact
 from enroll.store.milvus_templates import ENROLLED, STRANGERS, counts
@@ -118,8 +118,10 @@ class Enroller:
                     if time.monotonic() - started > LEASE / 2:
                         raise GalleryError(f"{self._shown}: enrolling took too long; try again")
                     break
+            except AwayError:  # the next client that writes takes away what has arrived
+                raise
             except BaseException:
-                with suppress(GalleryError):  # the next client that writes does it
+                with suppress(GalleryError):
                     self._undo(now)
                 raise
             self._undo(now)
