@@ -1,6 +1,8 @@
 # make demo      install, then train, enroll and identify on real faces (ORL)
 # make test      install, then lint, types and the fast tests
 # make test-slow the tests that take minutes
+# make crash     kill every change of galleries and models at every call, and cut the power: minutes
+# make fuzz      damaged galleries, models and photos: an hour or so
 # make figures   the figures of the README, measured again
 
 PYTHON ?= python3.11
@@ -8,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint figures clean
+.PHONY: demo test test-slow lint crash fuzz figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
@@ -23,6 +25,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+crash: $(INSTALLED)
+	$(BIN)/python scripts/crash_gallery.py
+
+fuzz: $(INSTALLED)
+	$(BIN)/python scripts/fuzz_images.py
+	$(BIN)/python scripts/fuzz_files.py
 
 figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_main_job.py

@@ -1,0 +1,99 @@
+"""Slices of `scripts/fuzz_images.py` and `scripts/fuzz_files.py`, and whether they notice what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mutations import mutate
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+# A check of its own for each case, run by `try_all` in a program without threads.
+PROGRAM = """
+import json, sys
+sys.path[:0] = [{scripts!r}, {root!r}]
+import mutations
+from tests.attacks.test_fuzzing import misbehave
+mutations.SECONDS = 0.5
+print(json.dumps([sorted(found) if index == 0 else found
+    for index, found in enumerate(mutations.try_all(misbehave, 9))]))
+"""
+
+
+def run(script: str, *options: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *options], capture_output=True, text=True, check=False
+    )
+    assert not done.stderr, done.stderr
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_damaged_pictures() -> None:
+    outcomes = run("fuzz_images.py", "--count", "2000")["outcomes"]
+    assert outcomes["read"] + outcomes["refused"] == 2000
+    assert min(outcomes.values()) > 100
+
+
+def test_damaged_galleries_and_models() -> None:
+    outcomes = run("fuzz_files.py", "--share", "0.003", "--mutations", "300")["outcomes"]
+    assert outcomes["gallery"]["refused"] > 200
+    assert outcomes["gallery"]["the same"] > 20
+    assert outcomes["model"]["refused"] > 400
+
+
+@pytest.mark.slow
+def test_much_damage() -> None:
+    assert run("fuzz_images.py")["problems"] == 0
+    assert run("fuzz_files.py")["problems"] == 0
+
+
+def misbehave(case: int) -> str:
+    """What the guard is there to notice."""
+    if case == 1:
+        raise KeyError("not an error of ours")
+    if case == 2:
+        warnings.warn("escaped", stacklevel=1)
+    if case == 3:
+        os.write(2, b"a word")
+    if case == 4:
+        return str(len(bytes(2**30)))
+    if case == 5:
+        time.sleep(60)
+    if case == 6:
+        os.abort()
+    return "fine"
+
+
+def test_the_guard_notices() -> None:
+    code = PROGRAM.format(scripts=str(SCRIPTS), root=str(SCRIPTS.parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes, problems = json.loads(done.stdout)
+    assert outcomes == ["fine"]
+    found = dict(problem.split(": ", 1) for problem in problems)
+    assert "KeyError" in found["case 1"]
+    assert "escaped" in found["case 2"]
+    assert found["case 3"] == "writes 6 bytes to the terminal"
+    assert "MemoryError" in found["case 4"]
+    assert found["case 5"] == "hangs"
+    assert found["case 6"] == "ends with -6"
+    assert len(problems) == 6
+
+
+def test_damage_is_done_and_can_be_done_again() -> None:
+    data = bytes(range(256)) * 4
+    cases = [mutate(data, np.random.default_rng([0, case])) for case in range(200)]
+    assert all(case != data for case in cases)
+    assert len(set(cases)) > 190
+    assert cases == [mutate(data, np.random.default_rng([0, case])) for case in range(200)]
+    assert mutate(b"x", np.random.default_rng(0)) != b"x"
