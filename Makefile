@@ -2,7 +2,7 @@
 # make test      install, then lint, types and the fast tests
 # make test-slow the tests that take minutes
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
-# make fuzz      damaged galleries, models and photos: an hour or so
+# make fuzz      damage galleries, models and photos, a few hundred thousand times
 # make figures   the figures of the README, measured again
 
 PYTHON ?= python3.11
