@@ -35,10 +35,23 @@ def test_several_wrong_photos_of_one_person_do_not_hide_each_other():
     assert suspects(examined(vectors, given)) == {8: 1, 9: 1, 10: 1}
 
 
-def test_one_poor_photo_does_not_spoil_a_person():
-    """It looks like no one; the person's other photos are not blamed for it."""
+def test_wrong_photos_do_not_put_right_ones_under_suspicion():
+    """Three of seven: the right ones are near to too few of the others, until the wrong ones are set aside."""
     vectors, labels = made_people(20, 6)
-    vectors[7] = unit(np.random.default_rng(9).normal(size=(1, DIM)))[0]
+    given = labels.copy()
+    given[[0, 1]] = 19  # person 0 keeps four
+    given[[6, 12, 18]] = 0
+    found = examined(vectors, given)
+    assert suspects(found) == {0: 0, 1: 0, 6: 1, 12: 2, 18: 3}
+    assert found.judged.divided == ()
+
+
+@pytest.mark.parametrize("own", [0, 0.5])
+def test_one_poor_photo_does_not_spoil_a_person(own: float):
+    """It looks like no one, or a little like them; the person's other photos are not blamed for it."""
+    vectors, labels = made_people(20, 6)
+    elsewhere = unit(np.random.default_rng(9).normal(size=(1, DIM)))
+    vectors[7] = unit(elsewhere + own * vectors[8])[0]
     found = examined(vectors, labels)
     assert suspects(found) == {7: -1}
     assert found.judged.divided == ()
