@@ -2,11 +2,11 @@
 
 For each size, templates of people with five photos each (`face_vectors.py`) are drawn and put into a gallery
 file. Then each index, in a process of its own, is built, searched with 200 new photos of enrolled people and
-200 of strangers, alone and 64 at a time, gets one template more, and is opened from what it keeps on the disk.
-What it finds is compared with the ten nearest by scikit-learn. Times are medians. Memory is what the process
-holds besides what it held before; mapped files are not counted, and for ours the templates are. For ours, too,
-`open` reads the gallery, and decisions are compared with those of the exact index at the threshold that names
-1 % of the strangers.
+200 of strangers, alone and 64 at a time, and gets one template more; a second process opens it from what it
+keeps on the disk. What it finds is compared with the ten nearest by scikit-learn. Times are medians. Memory
+is what the process holds besides what it held before, mapped files not counted and our templates counted. For
+ours, `open` reads the gallery, and decisions are compared with those of the exact index at the threshold that
+names 1 % of the strangers.
 
 `one pass` is how long it takes to read the vectors once: their sum, and their product with one vector.
 
@@ -56,16 +56,15 @@ class Ours:
     """An index of the toolkit; answers are ranked by exact distances."""
 
     def __init__(self, folder: Path, kind: str) -> None:
-        self.gallery, self.kind = folder / "gallery.db", kind
-        self.templates = enrolled(folder)
+        importlib.import_module("faiss" if kind == "approximate" else "sklearn.neighbors")
+        self.gallery, self.kind, self.vectors = folder / "gallery.db", kind, mapped(folder)
         self.index: Index
 
     def build(self) -> None:
         """Make it of the templates."""
-        self.index = (
-            ExactFinder(self.templates) if self.kind == "exact" else ApproximateFinder(self.templates)
-        )
-        self.index.nearest(self.templates.vectors[:1], NEAREST)
+        templates = enrolled(self.vectors)
+        self.index = ExactFinder(templates) if self.kind == "exact" else ApproximateFinder(templates)
+        self.index.nearest(templates.vectors[:1], NEAREST)
 
     def keep(self) -> None:
         """Write what it opens from."""
@@ -75,9 +74,8 @@ class Ours:
     def open(self) -> None:
         """Make it ready to search from what was written."""
         with SqliteStore(self.gallery) as store:
-            Following(store, (MODEL, self.templates.vectors.shape[1]), self.kind).finder().nearest(
-                self.templates.vectors[:1], NEAREST
-            )
+            finder = Following(store, (MODEL, self.vectors.shape[1]), self.kind).finder()
+            finder.nearest(np.array(self.vectors[:1]), NEAREST)
 
     def add(self, vector: Array) -> None:
         """Add templates."""
@@ -204,6 +202,7 @@ COLUMNS = {
     "one": "query one, ms",
     "together": f"query {TOGETHER}, ms each",
     "memory": "memory, MB",
+    "peak": "peak of open, MB",
     "recall": f"recall at {NEAREST}",
 }
 
@@ -215,10 +214,12 @@ def main() -> None:
     parser.add_argument("--indexes", nargs="+", default=list(INDEXES), choices=list(INDEXES))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scratch", type=Path, help="folder for galleries, 2.5 kB a template")
-    parser.add_argument("--one", nargs=2, metavar=("INDEX", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)  # task, index, folder
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(INDEXES[options.one[0]](Path(options.one[1])), Path(options.one[1]))))
+        task, name, folder = options.one
+        index = INDEXES[name](Path(folder))
+        print(json.dumps(measure(index, Path(folder)) if task == "measure" else opened(index)))
         return
     from bench_main_job import surroundings
     from face_vectors import real_faces
@@ -255,7 +256,7 @@ def prepare(folder: Path, population: Any, size: int, seed: int) -> None:
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "queries.npy", queries)
     np.save(folder / "more.npy", drawn[people:, 0])
-    exact = ExactFinder(enrolled(folder))
+    exact = ExactFinder(enrolled(vectors))
     found = nearest_templates(exact, queries, NEAREST)
     np.save(folder / "right.npy", [[one.template - 1 for one in some] for some in found])
     with SqliteStore(folder / "gallery.db", create=True) as store:
@@ -274,11 +275,12 @@ def mapped(folder: Path) -> Array:
     return np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
 
 
-def enrolled(folder: Path) -> Templates:
+def enrolled(vectors: Array) -> Templates:
     """Templates as a store gives them."""
-    vectors = np.load(folder / "vectors.npy")
     people = [f"person {number:06d}" for number in range(len(vectors) // PHOTOS)]
-    return Templates(np.arange(1, len(vectors) + 1), np.array(people, object).repeat(PHOTOS), vectors)
+    return Templates(
+        np.arange(1, len(vectors) + 1), np.array(people, object).repeat(PHOTOS), np.array(vectors)
+    )
 
 
 def one_pass(vectors: Array) -> dict[str, float]:
@@ -302,21 +304,24 @@ def medians(calls: Iterable[Callable[[], Any]]) -> float:
 
 
 def apart(name: str, scratch: str) -> dict[str, Any]:
-    """Measure an index in a process of its own."""
+    """Measure an index in processes of its own."""
     if name in PACKAGES and installed(PACKAGES[name]) is None:
         return {"missing": PACKAGES[name]}
-    command = [sys.executable, __file__, "--one", name, scratch]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name}: ended with {done.returncode}: {done.stderr[-2000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    figures: dict[str, Any] = {}
+    for task in ("measure", "open"):
+        command = [sys.executable, __file__, "--one", task, name, scratch]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{name}: ended with {done.returncode}: {done.stderr[-2000:]}")
+        figures |= json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def measure(index: Any, folder: Path) -> dict[str, Any]:
     """All figures of an index."""
     queries, right, more = (np.load(folder / f"{name}.npy") for name in ("queries", "right", "more"))
     own = isinstance(index, Ours)
-    before = 0.0 if own else anonymous()  # ours holds the templates, the others a copy
+    before = anonymous()
     start = time.perf_counter()
     index.build()
     figures: dict[str, Any] = {"build": round(time.perf_counter() - start, 2)}
@@ -341,16 +346,19 @@ def measure(index: Any, folder: Path) -> dict[str, Any]:
             figures["decisions"] = agreement(index, queries)
     index.keep()
     figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))
+    return figures
+
+
+def opened(index: Any) -> dict[str, Any]:
+    """How long opening takes, and what the process then needs at most, mapped files and all."""
     start = time.perf_counter()
     index.open()
-    figures["open"] = round(time.perf_counter() - start, 2)
-    figures["peak"] = peak()
-    return figures
+    return {"open": round(time.perf_counter() - start, 2), "peak": round(_status("VmHWM") / 1024)}
 
 
 def agreement(index: Ours, queries: Array) -> dict[str, float]:
     """Share of searches in which the decision, and the two nearest people, are those of the exact index."""
-    exact = nearest_people(ExactFinder(index.templates), queries, 2)
+    exact = nearest_people(ExactFinder(index.index.pool.everything()), queries, 2)
     found = nearest_people(index.index, queries, 2)
     threshold = float(np.quantile([some[0].distance for some in exact[PROBES:]], 0.01))
     pairs = list(zip(found, exact, strict=True))
@@ -366,11 +374,6 @@ def agreement(index: Ours, queries: Array) -> dict[str, float]:
 def anonymous() -> float:
     """Memory of this process that is no file's, MB."""
     return _status("RssAnon") / 1024
-
-
-def peak() -> int:
-    """The most that was in memory at once, mapped files too, MB."""
-    return round(_status("VmHWM") / 1024)
 
 
 def _status(entry: str) -> int:
