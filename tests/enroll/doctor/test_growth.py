@@ -56,6 +56,7 @@ def test_strangers_are_named_no_more_often_than_expected_when_the_gallery_grows(
     vectors, labels = made_people(1100, 3, noise=0.45, seed=2)
     small = labels < 100
     found = expect(crowd_of(vectors[small], labels[small]), np.ones(300, bool), None, None)
+    assert found.fpir[0] == pytest.approx(0.01)  # for all 100, not for the 60 that were drawn
     strangers = vectors[labels >= 600]
     for people, fpir in zip(found.people[:3], found.fpir, strict=False):
         gallery = labels < people
