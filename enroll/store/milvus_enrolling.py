@@ -111,6 +111,7 @@ class Enroller:
                 self._send(now, vectors)
                 at = self._connection.now()
                 named = self._ledger.named([one.asked.name for one in now.sent], at)
+                self._once(now, at)
                 rows, rivals = self._others(now, at)
                 if not rivals and self._still(now, named):
                     self._leave_out(now, rows)
@@ -177,6 +178,13 @@ class Enroller:
             one.person = person
         return True
 
+    def _once(self, now: _Operation, at: int) -> None:
+        """Delete what a request left that was sent twice, as pymilvus does if it gets no answer."""
+        sent = {number for one in now.sent for number in one.ids.values()}
+        if self._templates.count(now.op, at) > len(sent):
+            rows = self._templates.rows(f"op == {now.op}", [], at)
+            self._templates.delete([row["id"] for row in rows if row["id"] not in sent])
+
     def _others(self, now: _Operation, at: int) -> tuple[list[Row], set[int]]:
         """Find who else has the photos: rows that make ours needless, and operations under way.
 
@@ -184,11 +192,8 @@ class Enroller:
             PhotoConflictError: another person has one.
         """
         of_photo = now.of_photo
-        rows = self._templates.with_digests([bytes.fromhex(digest) for digest in of_photo], at, now.part)
-        sent = {number for one in now.sent for number in one.ids.values()}
-        # A request that was sent twice, as pymilvus does if it got no answer, left rows unknown to us.
-        self._templates.delete([row["id"] for row in rows if row["op"] == now.op and row["id"] not in sent])
-        others = [row for row in rows if row["op"] != now.op]
+        digests = [bytes.fromhex(digest) for digest in of_photo]
+        others = self._templates.with_digests(digests, at, now.part, but=now.op)
         if not others:
             return [], set()
         # In this order: what is no longer pending has come to count before the people are read.

@@ -137,13 +137,25 @@ class TemplateRows:
         if self.model() is not None:
             self._connection.compact(self.collection)
 
-    def with_digests(self, digests: Sequence[bytes], at: int, part: str = ENROLLED) -> list[Row]:
-        """Give the rows of photos: id, person, op, hexadecimal digest; of all partitions for ""."""
+    def with_digests(
+        self, digests: Sequence[bytes], at: int, part: str = ENROLLED, but: int = 0
+    ) -> list[Row]:
+        """Give the rows of photos: id, person, op, hexadecimal digest.
+
+        Args:
+            digests: of the photos.
+            at: a moment.
+            part: partition, "" for all.
+            but: operation whose rows are left out.
+        """
         if self.model() is None:
             return []
-        hexadecimal = [digest.hex() for digest in digests]
-        fields = ["person", "op", "digest"]
-        return self._connection.rows_in(self.collection, "digest", hexadecimal, fields, at, part=part)
+        wanted, fields = [digest.hex() for digest in digests], ["person", "op", "digest"]
+        return self._connection.rows_in(self.collection, "digest", wanted, fields, at, f"op != {but}", part)
+
+    def count(self, op: int, at: int) -> int:
+        """Count the rows of an operation."""
+        return self._connection.count(self.collection, f"op == {op}", at)
 
     def with_ids(self, ids: Sequence[int], fields: Sequence[str], at: int) -> list[Row]:
         """Give rows by id, with person, op and these fields."""

@@ -89,6 +89,16 @@ def test_same_answers_among_ties_and_beyond_what_milvus_finds_at_once(
     assert [one.identity for one in nearest_people(exact, same, 3)[0]] == ["crowd", "a", "b"]
 
 
+def test_ties_are_by_name_where_milvus_stops_between_equals(
+    gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder_module, "_SPARE", 0)
+    near, far = unit(np.eye(DIM)[:1]), unit(np.eye(DIM)[1:2])
+    gallery.add_many([placed("me", near), *(placed(f"p{n:02d}", far) for n in reversed(range(40)))])
+    found = nearest_people(gallery.finder(), near, 3)[0]
+    assert [one.identity for one in found] == ["me", "p00", "p01"]
+
+
 def test_templates_that_do_not_count_hide_no_one(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,7 @@ def test_pages_and_searches_go_over_all_segments(
 
 
 def test_another_server_at_once_and_its_end(tmp_path: Path) -> None:
-    server = MilvusServer(tmp_path / "Ordner Zoë")
+    server = MilvusServer(tmp_path / "other")
     server.start()
     with made(server, "people") as store:
         assert store.add("ada", [template("a")]) == 1
