@@ -18,4 +18,3 @@ def show_notices() -> None:
     for package in ("embedder", "enroll"):
         logger = logging.getLogger(package)
         logger.handlers = [_Notices(logging.WARNING)]
-        logger.propagate = False

@@ -4,14 +4,17 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from embedder.errors import ForeignModelError, GalleryError, UsageError
 from enroll.gallery import Gallery
+from enroll.store import Terms
 from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor
 
@@ -192,3 +195,29 @@ def test_name_that_cannot_be_shown_is_refused(gallery: Gallery, people: Path, na
     with pytest.raises(UsageError):
         gallery.enroll(name, [people / "p00" / "0.png"])
     assert gallery.identities() == []
+
+
+def test_no_one_who_expired_is_anyones_neighbour(gallery: Gallery, people: Path, toy: ToyExtractor) -> None:
+    over = Terms(expires=date.today() - timedelta(days=1))
+    for person in sorted(people.iterdir()):
+        gallery.enroll(person.name, sorted(person.iterdir()), terms=over if person.name < "p04" else None)
+    assert sorted(nearest(gallery, toy, 9)) == ["p04", "p05"]
+    assert len(nearest(gallery, toy, 1)) == 1
+    probe = toy.embed([np.asarray(Image.open(people / "p00" / "0.png"))])
+    near = gallery.nearest_photos(probe, 7)[0]
+    assert [entry.identity < "p04" for entry in near] == [False] * 7
+    assert [entry.distance for entry in near] == sorted(entry.distance for entry in near)
+    with SqliteStore(gallery._store.location) as other:
+        other.set_terms("p00", Terms(expires=date.today()))  # the last day counts
+    assert sorted(nearest(gallery, toy, 9)) == ["p00", "p04", "p05"]
+    with SqliteStore(gallery._store.location) as other:
+        other.purge(date.today())
+    assert len(gallery.nearest_photos(probe, 99)[0]) == 15
+
+
+def test_terms_are_kept_with_photos_that_are_there_already(gallery: Gallery, people: Path) -> None:
+    photos = sorted((people / "p00").iterdir())
+    gallery.enroll("ada", photos)
+    gallery.enroll("ada", photos, terms=Terms("file 7"))
+    with SqliteStore(gallery._store.location) as store:
+        assert store.people()[0].terms == Terms("file 7")
