@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_main_job import surroundings
-from prove_calibration import embed_orl
 from synthetic_people import Population
 
 from enroll.calibration import person_distances
@@ -34,6 +32,8 @@ _GALLERIES = 25  # drawn, to compare with the one real
 
 def main() -> None:
     """Compare with the real ones; print a table and the JSON line."""
+    from bench_main_job import surroundings
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--people", type=int, default=200_000)
     parser.add_argument("--photos", type=int, default=5)
@@ -66,6 +66,8 @@ def main() -> None:
 
 def real_faces() -> tuple[Array, Array]:
     """Embed ORL: (400, dim) unit rows and whose they are. Takes half a minute."""
+    from prove_calibration import embed_orl
+
     with tempfile.TemporaryDirectory() as scratch:
         return embed_orl(Path(scratch))[0]["aligned faces"]
 
