@@ -1,4 +1,4 @@
-"""Damage a small gallery and a small model folder, and load them: the same content, or a typed error.
+"""Damage a small gallery, plain and encrypted, its export and a model: the same content, or a typed error.
 
 Every byte is changed (`--values` other values each; 255 are all there are), every length is cut to, and
 random damage is done; never may other vectors, names or bytes be given, nor a hang or much memory be caused.
@@ -15,11 +15,13 @@ import json
 import os
 import sqlite3  # noqa: TID251 - makes the pages of a gallery smaller, as others could
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,9 +34,13 @@ from safetensors.numpy import save
 
 from embedder.bundle import load_manifest, read_part, save_bundle
 from embedder.errors import EmbedError
-from enroll.store import NewTemplate, Store, Terms, open_store
+from enroll.exchange.content import read_content
+from enroll.exchange.format import to_lines
+from enroll.exchange.parsing import from_lines, read_lines
+from enroll.store import Key, NewTemplate, Store, Terms, open_store
 
 DIM = 8
+KEY = Key(bytes(32), "this script")
 PARTS = ("extractor", "weights")
 PAGE = 512  # bytes; the default of 4096 would be mostly empty
 
@@ -46,9 +52,9 @@ Load = Callable[
 def main() -> None:
     """Load all damaged files, print what went wrong and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--values", type=int, default=3, help="of each byte of the gallery")
+    parser.add_argument("--values", type=int, default=3, help="of each byte of galleries and exports")
     parser.add_argument("--model-values", type=int, default=255, help="of each byte of the model")
-    parser.add_argument("--mutations", type=int, default=100_000, help="of the gallery, and of the model")
+    parser.add_argument("--mutations", type=int, default=100_000, help="of each kind")
     parser.add_argument("--share", type=float, default=1.0, help="of changes and lengths, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
@@ -58,6 +64,8 @@ def main() -> None:
     with scratch_folder() as scratch:
         for kind, make, load, values in (
             ("gallery", make_gallery, load_gallery, options.values),
+            ("encrypted", partial(make_gallery, key=KEY), partial(load_gallery, key=KEY), options.values),
+            ("export", make_export, load_export, options.values),
             ("model", make_model, load_model, options.model_values),
         ):
             original = Path(scratch) / kind
@@ -161,7 +169,7 @@ def load_model(folder: Path) -> list[Any]:
     ]
 
 
-def make_gallery(folder: Path) -> None:
+def make_gallery(folder: Path, key: Key | None = None) -> None:
     """Make a gallery with all that one can hold, in small pages."""
     folder.mkdir()
     path = folder / "gallery.db"
@@ -173,7 +181,7 @@ def make_gallery(folder: Path) -> None:
 
     # The same gallery every time, so that a case can be tried again.
     chance = patch.multiple("secrets", token_bytes=bytes, randbits=lambda bits: bits)
-    with chance, open_store(path, create=True) as store:
+    with chance, open_store(path, create=True, key=key) as store:
         store.bind("f" * 64, DIM)
         for name in ("Ada", "Zoë"):
             store.add(name, [template(f"{name} {number}.jpg") for number in range(2)])
@@ -185,14 +193,40 @@ def make_gallery(folder: Path) -> None:
         connection.execute("VACUUM")
 
 
-def load_gallery(folder: Path) -> list[Any]:
+def load_gallery(folder: Path, key: Key | None = None) -> list[Any]:
     """Read a gallery in all ways, each by itself."""
     try:
-        store = open_store(folder / "gallery.db")
+        store = open_store(folder / "gallery.db", key=key)
     except EmbedError:
         return [None] * len(READS)
     with store:
         return [refused(lambda read=read: read(store)) for read in READS]
+
+
+def make_export(folder: Path) -> None:
+    """Export the gallery."""
+    folder.mkdir()
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        make_gallery(Path(scratch) / "gallery")
+        with open_store(Path(scratch) / "gallery" / "gallery.db") as store:
+            content, _ = read_content(store)
+    (folder / "people").write_bytes(b"".join(to_lines(replace(content, calibration=None))))
+
+
+def load_export(folder: Path) -> list[Any]:
+    """Read an export."""
+
+    def read() -> Any:
+        with (folder / "people").open("rb") as file:
+            content = from_lines(read_lines(file), folder)
+        people = [(one.name, one.terms, [_plain(entry) for entry in one.templates]) for one in content.people]
+        return content.model, people, [(name, _plain(entry)) for name, entry in content.strangers]
+
+    return [refused(read)]
+
+
+def _plain(entry: NewTemplate) -> Any:
+    return entry.photo, entry.digest, entry.vector.tobytes()
 
 
 def _templates(store: Store, strangers: bool) -> Any:
