@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
+    """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
@@ -17,6 +18,8 @@ def write_whole(path: Path, data: bytes) -> None:
     temporary = path.parent / f".embed-{secrets.token_hex(8)}"
     try:
         with temporary.open("xb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copymode(path, temporary)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

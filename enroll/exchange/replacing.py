@@ -9,6 +9,7 @@ from pathlib import Path
 from embedder.durable import write_whole
 from embedder.errors import GalleryError, UsageError
 from enroll.exchange.content import Content, put_content
+from enroll.search.index_file import forget_index
 from enroll.store import Store, open_store
 
 
@@ -44,6 +45,7 @@ def replace_content(store: Store, content: Content, since: tuple[int, int]) -> N
         store.close()
         try:
             write_whole(path, fresh.read_bytes())
+            forget_index(path)  # it is of the other model's vectors
         except OSError as error:
             raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
     finally:

@@ -16,6 +16,7 @@ from enroll.exchange.content import Content, read_content
 from enroll.exchange.replacing import replace_content
 from enroll.gallery import Gallery
 from enroll.photo_files import CHANGED, MISSING
+from enroll.search.index_file import index_path
 from enroll.store import Key, NewTemplate, Terms, open_store
 from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor, pattern
@@ -106,7 +107,11 @@ def leftovers(gallery: Path) -> list[str]:
 
 
 def test_the_gallery_is_replaced(gallery: Path):
+    gallery.chmod(0o600)
+    index_path(gallery).write_bytes(b"who resembles whom")
     made = replace(gallery)
+    assert gallery.stat().st_mode & 0o777 == 0o600
+    assert not index_path(gallery).exists()
     assert plain(content_of(gallery)) == plain(made)
     assert not leftovers(gallery)
     with Gallery.open(gallery, NEW) as opened:  # type: ignore[arg-type]
