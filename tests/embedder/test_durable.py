@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embedder.durable import write_whole
+from embedder.durable import make_folder, write_whole
 from embedder.folders import scan_folder
 
 
@@ -122,6 +122,21 @@ def test_a_kill_leaves_the_old_file_and_nothing_that_looks_like_a_photo(tmp_path
     folder = scan_folder(tmp_path / "people")
     assert [sample.path for sample in folder.samples] == [path]
     assert folder.rejected == ()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no way to sync a folder")
+def test_every_folder_that_was_made_is_synced_where_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("embedder.durable._sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "Zoë 1" / "c")
+    assert sorted(synced) == [tmp_path, tmp_path / "a", tmp_path / "a" / "Zoë 1"]
+    make_folder(tmp_path / "a")
+    assert len(synced) == 3
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        make_folder(tmp_path / "file")
 
 
 def test_two_writers_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
