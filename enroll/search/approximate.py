@@ -108,11 +108,13 @@ class ApproximateFinder:
         return Graph(take(hnsw.levels), take(hnsw.neighbors), int(hnsw.entry_point), self._dropped)
 
     def graph_of(self, templates: Templates) -> Graph | None:
-        """Give the links among those of these templates that are here, None if they are not the first."""
+        """Give the links among those of these templates that are here, None unless they are the first."""
         here = np.concatenate([part.ids for part in self.pool.parts])
         gone = ~np.isin(here, templates.ids)
         kept = here[~gone]
-        return self.graph().without(gone) if np.array_equal(kept, templates.ids[: len(kept)]) else None
+        if not len(kept) or not np.array_equal(kept, templates.ids[: len(kept)]):
+            return None
+        return self.graph().without(gone)
 
     def _put_back(self, graph: Graph, vectors: NDArray[np.float32]) -> None:
         put, hnsw = self._faiss.copy_array_to_vector, self._index.hnsw

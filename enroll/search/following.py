@@ -56,8 +56,8 @@ class Following:
                 raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
             return own
         generation, last = self._store.changes()
-        if self._finder is None or generation != self._generation:
-            # It may have been new when it was opened, and been bound by another process since.
+        if self._finder is None or not self._finder.templates or generation != self._generation:
+            # It may have been new when it was opened, and been bound to a model by another process since.
             check_model(self._store, *self._model)
             self._finder = self._made(self._store.templates())
             self._keep(generation, anew=self._generation is not None)

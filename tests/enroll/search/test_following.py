@@ -52,6 +52,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_what_others_enroll_is_added_to_the_index(
     path: Path, store: SqliteStore, index: str, built: list[int]
 ) -> None:
+    enroll(store, "zoe")
     following = Following(store, (MODEL, DIM), index)
     assert who_is(following, "ada") is None
     enroll(store, "ada")
@@ -59,7 +60,17 @@ def test_what_others_enroll_is_added_to_the_index(
     with open_store(path) as other:
         enroll(other, "bob", "cleo")
     assert [who_is(following, name) for name in ("ada", "bob", "cleo", "dan")] == ["ada", "bob", "cleo", None]
-    assert built == [0]
+    assert built == [1]
+
+
+@INDEXES
+def test_a_gallery_that_was_new_when_it_was_opened(path: Path, index: str) -> None:
+    with SqliteStore(path, create=True) as store:
+        following = Following(store, (MODEL, DIM), index)
+        assert following.finder().templates == 0
+        with open_store(path) as other:  # binds it to a model
+            enroll(other, "ada")
+        assert who_is(following, "ada") == "ada"
 
 
 @INDEXES
