@@ -296,19 +296,19 @@ class MilvusConnection:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> GalleryError:
-        shown = self.address.shown
+        shown, told = self.address.shown, _told(error)
+        said = " ".join((str(getattr(error, "message", "")) or str(error)).split())[:300]
+        if "UNAUTHENTICATED" in told or "PERMISSION_DENIED" in told or "privilege" in told:
+            return GalleryError(
+                f"{shown}: the server refuses us; expected milvus://USER:PASSWORD@HOST…, or "
+                "EMBED_MILVUS_TOKEN=USER:PASSWORD in the environment, of someone who may use this gallery"
+            )
         if self._is_away(error):
             return AwayError(
                 f"{shown}: the server does not answer; see that Milvus runs there and that the address is "
                 "right, then try again: nothing is half done"
             )
-        said = (str(getattr(error, "message", "")) or str(error)).strip().splitlines()
-        if "auth" in str(error).lower():
-            return GalleryError(
-                f"{shown}: the server refuses us ({said[0][:200]}); expected milvus://USER:PASSWORD@HOST…, "
-                "or EMBED_MILVUS_TOKEN in the environment"
-            )
-        return GalleryError(f"{shown}: the gallery cannot be used: {said[0][:300]}")
+        return GalleryError(f"{shown}: the gallery cannot be used: {said}")
 
     def _is_away(self, error: Exception) -> bool:
         text = f"{error}"
@@ -318,6 +318,15 @@ class MilvusConnection:
     def _code(error: Exception) -> object:
         code = getattr(error, "code", None)
         return None if callable(code) else code
+
+
+def _told(error: BaseException | None) -> str:
+    """Give what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:  # pymilvus names some as their own cause
+        chain.append(error)
+        error = error.__cause__
+    return " ".join(map(str, chain))
 
 
 def _seen_at(at: int) -> Row:

@@ -23,12 +23,13 @@ _PR_SET_PDEATHSIG = 1
 class MilvusServer:
     """One server: its data in `folder`, its ports free ones. It dies with the process that started it."""
 
-    def __init__(self, folder: Path, tick: int = 200) -> None:
+    def __init__(self, folder: Path, tick: int = 200, closed: bool = False) -> None:
         """Lay the server out, without starting it.
 
         Args:
             folder: for its data, its logs and its unpacked program.
             tick: milliseconds between its time ticks, which strongly consistent reads wait for.
+            closed: whether it asks for a password; root's is Milvus.
         """
         import milvus  # it is only there on Linux
 
@@ -39,6 +40,7 @@ class MilvusServer:
             if item.endswith("_port"):
                 layout.configs[item] = ports.pop()
         layout.set("proxy.timeTickInterval", tick)
+        layout.set("common.security.authorizationEnabled", str(closed).lower())
         layout.resolve()
         self.port, self._health = layout.get("proxy_port"), ports.pop()
         self._own_etcd(free_ports(2))

@@ -141,10 +141,23 @@ def test_pages_and_searches_go_over_all_segments(
         store.verify()
 
 
-def test_another_server_at_once_and_its_end(tmp_path: Path) -> None:
-    server = MilvusServer(tmp_path / "other")
-    server.start()
-    with made(server, "people") as store:
-        assert store.add("ada", [template("a")]) == 1
-    server.kill()
-    server.kill()
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[MilvusServer]:
+    closed = MilvusServer(tmp_path / "closed", closed=True)
+    closed.start()
+    yield closed
+    closed.kill()
+
+
+def test_server_that_asks_for_a_password(closed: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = closed.address("people")
+    for wrong in (address, address.replace("//", "//root:secret@")):
+        with pytest.raises(
+            errors.GalleryError, match="the server refuses us; expected milvus://USER:PASSWORD"
+        ):
+            opened(wrong, create=True)
+    opened(address.replace("//", "//root:Milvus@"), create=True).close()
+    monkeypatch.setenv("EMBED_MILVUS_TOKEN", "root:Milvus")
+    with opened(address) as store:
+        assert store.identities() == []
+        assert "Milvus" not in store.location
