@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 MEMORY = 512 * 2**20  # bytes of data in one process, its libraries' included
-SECONDS = 10.0  # for one file; a busy machine takes a tenth of a second
+SECONDS = 10.0  # of computing for one file; a hundredth is usual
+PATIENCE = 60.0  # seconds in all, for one that waits for ever: how busy the machine is proves nothing
+_HANGS = (-signal.SIGALRM, -signal.SIGPROF)
 _FORK = multiprocessing.get_context("fork")
 
 Check = Callable[[int], str]  # number of a case -> what became of it; raises AssertionError if that is wrong
@@ -82,7 +84,7 @@ def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str],
                 process.join()
                 del workers[ready]
                 if case < count:
-                    what = "hangs" if process.exitcode == -signal.SIGALRM else f"ends with {process.exitcode}"
+                    what = "hangs" if process.exitcode in _HANGS else f"ends with {process.exitcode}"
                     problems.append(f"case {case}: {what}")
                     if case + processes < count:
                         start(case + processes)
@@ -104,13 +106,16 @@ def _work(check: Check, first: int, count: int, step: int, send: Any) -> None:
         said = 0
         for case in range(first, count, step):
             outcome = problem = None
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)  # not caught: it ends a hang in C code, too
+            # The signals are not caught: they end a hang in C code, too.
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
             try:
                 outcome = check(case)
             except BaseException as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 problem = f"{error!r} at {where.filename}:{where.lineno}"
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+                signal.setitimer(timer, 0)
             if (size := os.fstat(terminal.fileno()).st_size) != said:
                 problem = f"writes {size - said} bytes to the terminal"
                 said = size

@@ -23,9 +23,9 @@ import json, sys
 sys.path[:0] = [{scripts!r}, {root!r}]
 import mutations
 from tests.attacks.test_fuzzing import misbehave
-mutations.SECONDS = 0.5
+mutations.SECONDS, mutations.PATIENCE = 0.5, 2.0
 print(json.dumps([sorted(found) if index == 0 else found
-    for index, found in enumerate(mutations.try_all(misbehave, 9))]))
+    for index, found in enumerate(mutations.try_all(misbehave, 10))]))
 """
 
 
@@ -73,6 +73,8 @@ def misbehave(case: int) -> str:
         time.sleep(60)
     if case == 6:
         os.abort()
+    while case == 7:
+        pass
     return "fine"
 
 
@@ -89,7 +91,8 @@ def test_the_guard_notices() -> None:
     assert "MemoryError" in found["case 4"]
     assert found["case 5"] == "hangs"
     assert found["case 6"] == "ends with -6"
-    assert len(problems) == 6
+    assert found["case 7"] == "hangs"
+    assert len(problems) == 7
 
 
 def test_damage_is_done_and_can_be_done_again() -> None:
