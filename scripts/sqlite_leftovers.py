@@ -1,7 +1,7 @@
 """Why erased rows are set to NULL in a table that only grows: what SQLite leaves behind otherwise.
 
 Rows of random lengths come and go at random, with `secure_delete` on. `delete` deletes a person's rows;
-`blank` sets their columns to NULL. Then the file is searched for the bytes of what is gone. Prints a JSON line.
+`blank` sets their columns to NULL. Then the bytes of what is gone are searched for. Prints one JSON line.
 
     python scripts/sqlite_leftovers.py [--seeds 4]
 """
