@@ -9,7 +9,7 @@ milvus_address ─> milvus_connection ─> milvus_ledger       who is enrolled: 
                                        milvus_reading      all of it: to read, to check
 ```
 
-What is promised, and what is not where several clients write at once: docs/scale.md, "More than one machine".
+What is promised, and what is not where several clients write at once: docs/scale.md.
 """
 
 from __future__ import annotations

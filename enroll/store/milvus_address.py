@@ -37,7 +37,7 @@ class MilvusAddress:
         token: USER:PASSWORD or a key, "" for none.
         index: one of INDEXES; None takes what is there, and makes "flat", which is exact.
         shards: parts that take what is written side by side.
-        replicas: copies in memory that answer side by side.
+        replicas: copies in memory that answer side by side, from when it is next loaded.
     """
 
     uri: str

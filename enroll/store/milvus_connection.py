@@ -154,8 +154,10 @@ class MilvusConnection:
         until = time.monotonic() + _LOADED
         while True:
             try:
-                replicas = self.address.replicas
-                self._client.load_collection(collection, timeout=_LOADED, replica_number=replicas)
+                # Asked for as it is, a collection with several replicas would be refused.
+                if self._client.get_load_state(collection, timeout=_ANSWER)["state"].name != "Loaded":
+                    copies = self.address.replicas
+                    self._client.load_collection(collection, timeout=_LOADED, replica_number=copies)
                 self._client.query(collection, filter="id == 0", output_fields=["id"], timeout=_ANSWER)
             except self._milvus_errors as error:
                 if self._is_away(error) or time.monotonic() > until or self._code(error) not in _NOT_LOADED:

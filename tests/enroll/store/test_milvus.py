@@ -298,6 +298,7 @@ def test_request_that_was_sent_twice_counts_once(
     assert [event.action for event in gallery.events()] == ["enroll", "enroll", "rename", "drop"]
     assert len(gallery.templates().ids) == 2
     monkeypatch.undo()
+    monkeypatch.setattr(erasing_module, "_OLD", -1.0)
     gallery._eraser.tidy()
     assert leftovers(gallery) == []
 
