@@ -30,7 +30,7 @@ def verify(
         people, strangers = store.identities(), len(store.strangers().ids)
         total = sum(templates for _, templates in people)
         print(
-            f"{printable(gallery)}: OK; {number_of_people(len(people))}, {count(total, 'photo')}, "
+            f"{printable(store.location)}: OK; {number_of_people(len(people))}, {count(total, 'photo')}, "
             f"{strangers} of strangers: every checksum and every vector was read and is right"
         )
         if not photos:
@@ -69,10 +69,10 @@ def re_embed(
     from enroll.exchange.anew import embed_anew
     from enroll.exchange.content import put_content, read_content
     from enroll.exchange.replacing import replace_content
-    from enroll.store import gallery_exists, open_store
+    from enroll.store import gallery_exists, open_store, without_password
 
     if to is not None and gallery_exists(to):
-        raise UsageError(f"--to {to}: is already there; give a new one")
+        raise UsageError(f"--to {without_password(to)}: is already there; give a new one")
     extractor = Extractor.load(model)
     with open_store(gallery) as store:
         since = store.changes()
@@ -83,15 +83,15 @@ def re_embed(
             print(f"{printable(lost.person)}: {printable(lost.photo)}: {lost.reason}", file=sys.stderr)
         if remade.gone and not force:
             raise UsageError(
-                f"{gallery}: not changed, since no photo would be left of {', '.join(remade.gone)}; give the "
-                "folder their photos are in now, or --force to go on without them"
+                f"{store.location}: not changed, since no photo would be left of {', '.join(remade.gone)}; "
+                "give the folder their photos are in now, or --force to go on without them"
             )
         if to is None:
             replace_content(store, remade.content, since)
     if to is not None:
         with open_store(to, create=True) as made:
             put_content(made, remade.content)
-    print(f"embedded anew {sizes(remade.content)}, in {printable(to or gallery)}")
+    print(f"embedded anew {sizes(remade.content)}, in {printable(without_password(to or gallery))}")
     if had_calibration:
         print("The calibration was of the other model; run `embed calibrate`", file=sys.stderr)
     if remade.lost:

@@ -98,7 +98,7 @@ def merge_gallery(
     """Add the people of another gallery to this one; the other one stays as it is."""
     from enroll.exchange.content import read_content
     from enroll.exchange.merging import merge, plan_merge
-    from enroll.store import open_store
+    from enroll.store import open_store, without_password
 
     with open_store(gallery) as store:
         with open_store(other) as opened:
@@ -106,7 +106,10 @@ def merge_gallery(
         plan = plan_merge(store, content, same_name.value)
         _show_plan(plan, same_name)
         if plan.refused(same_name.value):
-            raise UsageError(f"{other}: not merged, nothing was changed; decide about the conflicts above")
+            raise UsageError(
+                f"{without_password(other)}: not merged, nothing was changed; decide about the conflicts "
+                "above"
+            )
         added = merge(store, content, plan)
     print(f"merged {number_of_people(len(plan.people))}, {count(added, 'new photo')}")
 

@@ -82,7 +82,7 @@ class _Reader:
             _refuse("something after the last line")
         if not line.endswith(b"\n"):
             _refuse(f"a line that is cut off, or longer than {_LONGEST_LINE} bytes")
-        record = json.loads(line.decode(), object_pairs_hook=_once_each, parse_constant=_refuse)
+        record = json.loads(line.decode(), object_pairs_hook=_once_each)
         kind = frozenset(record) if isinstance(record, dict) else frozenset()
         if not self._begun:
             self._header(record, kind)

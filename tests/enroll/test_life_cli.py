@@ -21,6 +21,7 @@ from enroll import cli
 from enroll.exchange.content import put_content, read_content
 from enroll.gallery import Gallery
 from enroll.store import NewTemplate, open_store
+from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor, pattern, save_people
 from tests.enroll.doctor.people import DIM, made_people
 from tests.enroll.exchange.contents import Content, plain, small_content
@@ -151,6 +152,15 @@ def test_verify_finds_a_changed_byte(there: Path):
     data[data.index(b"Ada") + 1] ^= 1
     Path("gallery.db").write_bytes(bytes(data))
     with pytest.raises(GalleryError, match=r"gallery\.db: "):
+        run("verify")
+
+
+def test_verify_asks_the_engine(there: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(store: SqliteStore) -> None:
+        raise GalleryError(f"{store.location}: broken")
+
+    monkeypatch.setattr(SqliteStore, "verify", broken)
+    with pytest.raises(GalleryError, match=r"gallery\.db: broken"):
         run("verify")
 
 
