@@ -114,9 +114,19 @@ def test_put_back_it_finds_the_same() -> None:
     searched, queries = faces()
     again = ApproximateFinder(searched, whole().graph())
     assert again.built == 0
+    assert again._index.hnsw.max_level == whole()._index.hnsw.max_level > 0
     assert nearest_people(again, queries, 5) == nearest_people(whole(), queries, 5)
     again.extend(templates(["new"], queries[:1], first=9000))
     assert nearest_people(again, queries[:1], 1)[0][0].identity == "new"
+
+
+def test_reach_is_no_farther_than_what_was_found_and_many_are_found_exactly() -> None:
+    searched, queries = faces()
+    for query, found in zip(queries[:9], whole().nearest(queries[:9], 40), strict=True):
+        assert 0 < found.reach <= np.linalg.norm(found.vectors - query, axis=1).max()
+    right = ExactFinder(searched).nearest(queries[:9], 500)
+    for some, exact in zip(whole().nearest(queries[:9], 500), right, strict=True):
+        assert (some.reach, some.ids.tolist()) == (exact.reach, exact.ids.tolist())
 
 
 def test_one_person_with_many_templates_hides_no_one() -> None:

@@ -103,6 +103,23 @@ def test_scikit_learn_rounds_less_than_is_looked_at_again(scale: float) -> None:
     assert np.abs(distances - np.sqrt((away**2).sum(axis=2))).max() < ROUNDING / 10
 
 
+@pytest.mark.parametrize("start", [0, 1, 150, 299, 300])
+def test_what_is_found_is_nearest_wherever_it_is_kept(start: int) -> None:
+    """Of the finder itself: ranking would ask again until all is seen."""
+    searched = templates(["ada"] * 300, random_rows(19, 300, 16))
+    index = ExactFinder(part(searched, slice(0, start)))
+    for row in range(start, 300):
+        index.extend(part(searched, slice(row, row + 1)))
+        if row % 50 == 0:
+            index.nearest(searched.vectors[:1], 3)
+    queries = random_rows(20, 20, 16)
+    for query, found in zip(queries, index.nearest(queries, 7), strict=True):
+        nearest = ranked(searched, query)
+        assert {*found.ids.tolist()} >= {key for _, _, key in nearest[:7]}
+        assert {*found.ids.tolist()} >= {key for distance, _, key in nearest if distance < found.reach}
+        assert np.array_equal(found.vectors, searched.vectors[found.ids - 1])
+
+
 def test_ties_are_by_name_also_beyond_the_first_count() -> None:
     same = random_rows(4, 1, 16)
     names = [f"p{number:03d}" for number in range(200)][::-1]  # the first by name has the last id
