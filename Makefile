@@ -46,6 +46,10 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_losses.py
 	$(BIN)/python scripts/bench_training.py
 	$(BIN)/python scripts/soak_training.py
+	$(BIN)/python scripts/bench_doctor.py
+	$(BIN)/python scripts/bench_store.py
+	$(BIN)/python scripts/bench_index.py
+	$(BIN)/python scripts/bench_milvus.py
 
 # The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
 $(INSTALLED): pyproject.toml

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from embedder.trunks import find_trunk
 hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
 hypothesis.settings.load_profile("ours")
 import_keras()  # before any test imports keras, so that its chatter is held back
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 
 class ToyExtractor:

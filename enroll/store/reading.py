@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from embedder.errors import GalleryError
 from enroll.store.connection import Connection
 from enroll.store.contract import StoredTemplate, Templates, Terms, are_unit
 from enroll.store.layout import COLUMNS
-from enroll.store.rows import expiry, is_sound, template_checksum, unpack_profile, unpack_template
+from enroll.store.rows import expiry, is_sound, template_checksums, unpack_profile, unpack_template
 from enroll.store.sealing import Sealer
 
 _TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE checksum IS NOT NULL"
@@ -248,14 +248,18 @@ class Reader:
         for rows in self._connection.chunks(f"{_TEMPLATE} AND id > ? ORDER BY id", (after,)):
             checksums += self._checksums(rows)
             read, last = read + len(rows), rows[-1][0]
-            names |= dict(named(self.person(one)) for one in {row[1] for row in rows}.difference(names))
-            rows = [row for row in rows if names[row[1]] is not None]
+            people = {row[1] for row in rows}
+            names |= dict(named(self.person(one)) for one in people.difference(names))
+            if any(names[one] is None for one in people):
+                rows = [row for row in rows if names[row[1]] is not None]
             end = filled + len(rows)
             if end > most:
                 raise self.broken("there are more templates than there should be")
-            ids[filled:end] = [row[0] for row in rows]
-            identities[filled:end] = [names[row[1]] for row in rows]
-            vectors[filled:end] = self._vectors(self._bodies(rows), dim)
+            if rows:
+                numbers, whose, _, bodies, _ = zip(*rows, strict=True)
+                ids[filled:end] = numbers
+                identities[filled:end] = [names[one] for one in whose]
+                vectors[filled:end] = self._vectors(self._bodies(whose, numbers, bodies), dim)
             filled = end
         if not after:
             self._check_total("template", read, checksums, last)
@@ -263,21 +267,21 @@ class Reader:
 
     def _checksums(self, rows: list[Any]) -> int:
         """Check rows of `template`; gives the sum of their checksums."""
-        total = 0
-        for number, person, handle, body, expected in rows:
-            try:
-                sound = template_checksum(number, person, handle, body) == expected
-            except ValueError:
-                sound = False
-            if not sound:
-                raise self.broken("a template was changed")
-            total += expected
-        return total
+        numbers, people, handles, bodies, expected = zip(*rows, strict=True)
+        try:
+            sound = template_checksums(numbers, people, handles, bodies) == list(expected)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise self.broken("a template was changed")
+        return sum(expected)
 
-    def _bodies(self, rows: list[Any]) -> list[bytes]:
+    def _bodies(self, people: Sequence[int], rows: Sequence[int], bodies: Sequence[bytes]) -> list[bytes]:
+        unseal = self._sealer.unseal
         try:
             return [
-                self._sealer.unseal(person, "template", number, body) for number, person, _, body, _ in rows
+                unseal(person, "template", row, body)
+                for person, row, body in zip(people, rows, bodies, strict=True)
             ]
         except ValueError as error:
             raise self.broken(error) from error

@@ -20,7 +20,7 @@ from embedder.errors import EmbedError
 from enroll.promise import Calibration
 from enroll.store import check_model, open_store
 from enroll.store.migrations import APPLICATION_ID, STEPS
-from enroll.store.rows import checksum, pack_template, template_checksum
+from enroll.store.rows import checksum, pack_template
 from tests.attacks.outcomes import HARMLESS, REFUSED, Attack, Payload, outcome
 
 _NAME = "gallery.db"
@@ -72,7 +72,7 @@ def forged_row(table: str, **columns: object) -> Callable[[Path], None]:
             (last,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()
             connection.execute(f"UPDATE {table} SET {changes} WHERE id = {last}", tuple(columns.values()))
             row = connection.execute(f"SELECT * FROM {table} WHERE id = {last}").fetchone()
-            total = template_checksum(*row[:-1]) if table == "template" else checksum(*row[:-1])
+            total = checksum(*row[:-1])
             connection.execute(f"UPDATE {table} SET checksum = ? WHERE id = {last}", (total,))
 
     return run

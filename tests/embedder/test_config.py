@@ -65,6 +65,7 @@ RANGES = [
     (EvaluationConfig, "replicates", 20, 100_000, 1),
 ]
 OPTIONAL = [
+    "refit",
     "learning_rate",
     "epochs",
     "input_size",

@@ -25,6 +25,7 @@ OTHERS: dict[str, Any] = {
     "steps": "5:1e-3",
     "sampling": "balanced",
     "precision": "float32",
+    "refit": True,
 }
 
 
