@@ -42,6 +42,7 @@ def noticed() -> dict[str, str | None]:
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", CONTROLS)
 def test_the_harness_notices(noticed: dict[str, str | None], control: str) -> None:
     assert noticed[control]

@@ -29,6 +29,7 @@ print(len(crops), int(status.split("VmHWM:")[1].split()[0]) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_panorama_of_50_megapixels(heads, tmp_path: Path):
     part, _ = compose(heads, 3, (2000, 1000), 12, (62, 130), 10, "drawn")

@@ -70,7 +70,13 @@ RUNS: dict[str, Callable[[Path], Run]] = {"onnx": onnx, "litert": litert, "saved
 
 
 @pytest.mark.parametrize(
-    ("form", "mirror"), [("onnx", True), ("litert", True), ("litert", False), ("saved-model", True)]
+    ("form", "mirror"),
+    [
+        ("onnx", True),
+        pytest.param("litert", True, marks=pytest.mark.slow),
+        ("litert", False),
+        pytest.param("saved-model", True, marks=pytest.mark.slow),
+    ],
 )
 def test_vectors_are_those_of_the_extractor(
     form: str, mirror: bool, models: dict[bool, Path], tmp_path: Path
@@ -98,6 +104,7 @@ def test_the_face_trunk_as_onnx(orl: Path, tmp_path: Path):
     np.testing.assert_allclose(vectors, Extractor.load(tmp_path / "model").embed(list(chips)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_onnx_says_whose_vectors_these_are(models: dict[bool, Path], tmp_path: Path):
     import onnx as library
 

@@ -74,7 +74,7 @@ def test_does_not_happen_where_training_did_not_help(
     assert not any("Training again" in line for line in said.said)
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_kill_is_gone_on_from(epoch: int, scores: Callable[..., None], small_people: Path, tmp_path: Path):
     scores(0.1, 0.9)
     train(small_people, tmp_path / "whole", AGAIN)
@@ -89,6 +89,7 @@ def test_a_kill_is_gone_on_from(epoch: int, scores: Callable[..., None], small_p
     assert same(tmp_path / "whole", tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_ctrl_c_keeps_the_first_training(
     epoch: int, scores: Callable[..., None], small_people: Path, tmp_path: Path
@@ -104,6 +105,7 @@ def test_ctrl_c_keeps_the_first_training(
     assert train(small_people, tmp_path / "m", AGAIN, resume=True).manifest.training["refitted"]
 
 
+@pytest.mark.slow
 def test_a_new_run_does_not_go_on_from_an_older_second_training(
     scores: Callable[..., None], small_people: Path, tmp_path: Path
 ):
@@ -115,6 +117,7 @@ def test_a_new_run_does_not_go_on_from_an_older_second_training(
     assert not (tmp_path / "m" / checkpoint.REFIT_FILE).exists()
 
 
+@pytest.mark.slow
 def test_patience_that_has_run_out_stays_so(scores: Callable[..., None], small_people: Path, tmp_path: Path):
     patient = replace(AGAIN, epochs=6, patience=2)
     scores(0.1, 0.9, 0.2)
@@ -126,6 +129,7 @@ def test_patience_that_has_run_out_stays_so(scores: Callable[..., None], small_p
     assert manifest.training["best_epoch"] == 1
 
 
+@pytest.mark.slow
 def test_divergence_in_it_is_told(scores: Callable[..., None], small_people: Path, tmp_path: Path):
     scores(0.1, 0.9)
 
