@@ -16,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow

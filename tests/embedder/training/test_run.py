@@ -126,6 +126,7 @@ def test_resumed_run_ends_like_an_unbroken_one(
     assert not (tmp_path / "broken" / checkpoint.FILE).exists()
 
 
+@pytest.mark.slow
 def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     code = (
         "import sys; from tests.conftest import SMALL; from dataclasses import replace;"
@@ -299,6 +300,7 @@ def test_face_trunk_from_folder_to_vectors(orl: Path, tmp_path: Path):
     assert 0 < np.abs(vectors[0] - vectors[1]).max() < 0.5
 
 
+@pytest.mark.slow
 def test_imagenet_trunk_from_folder_to_vectors(small_people: Path, tmp_path: Path):
     network = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3))
     network.save_weights(tmp_path / "own.weights.h5")
