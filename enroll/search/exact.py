@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
 ROUNDING = 1e-5
-FEW = 1000  # templates; ranking them all takes a quarter of a millisecond a face
+FEW = 1000  # templates; ranking them all takes about a millisecond a face
 
 
 class ExactFinder:

@@ -10,6 +10,7 @@ Rows are sealed by AES-256-GCM (NIST SP 800-38D) with random nonces; where a row
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,12 +205,10 @@ def _derived(key: Key, salt: bytes) -> tuple[AESGCM, bytes]:
 
 
 def _check_package() -> None:
-    try:
-        import cryptography  # noqa: F401
-    except ImportError as error:
+    if not importlib.util.find_spec("cryptography"):
         raise MissingPackageError(
             "an encrypted gallery needs the package cryptography: pip install 'embedder-enroll[encryption]'"
-        ) from error
+        )
 
 
 def _aes(key: bytes) -> AESGCM:
