@@ -162,7 +162,7 @@ class Gallery:
             try:
                 data = read_image_file(path)
                 digest = hashlib.sha256(data).digest()
-                owner = name if digest in chips else self._store.owner(digest)
+                owner = name if digest in chips else self._store.owners([digest])[0]
                 if owner == name:
                     already += 1
                 elif owner is not None:

@@ -24,9 +24,8 @@ from bench_main_job import surroundings
 
 from enroll.search.exact import ExactFinder
 from enroll.search.ranking import nearest_people
-from enroll.store import NewTemplate, open_store
+from enroll.store import NewPerson, NewTemplate, open_store
 from enroll.store.milvus import MilvusStore
-from enroll.store.milvus_enrolling import Enrolment
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.enroll.store.milvus_server import MilvusServer
@@ -106,13 +105,13 @@ def opened(address: str, figures: dict[str, float], name: str = "make the galler
     return store
 
 
-def generated(vectors: int, dim: int, photos: int, kind: str = "p") -> Iterator[Enrolment]:
+def generated(vectors: int, dim: int, photos: int, kind: str = "p") -> Iterator[NewPerson]:
     """Make people with so many photos each."""
     rng = np.random.default_rng(SEED + len(kind))
     for person in range(vectors // photos):
         name = f"{kind}{person:07d}"
         own = unit(rng.normal(size=(photos, dim)))
-        yield Enrolment(
+        yield NewPerson(
             name,
             [NewTemplate(f"/photos/{name}/{place}.jpg", rng.bytes(32), one) for place, one in enumerate(own)],
         )

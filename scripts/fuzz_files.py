@@ -247,7 +247,7 @@ READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: store.photos([1, 2, 3, 4]),
     lambda store: _stored(store, "Ada"),
     lambda store: _stored(store, "Zoë"),
-    lambda store: store.owner(hashlib.sha256(b"Ada 1.jpg").digest()) or "no one",
+    lambda store: store.owners([hashlib.sha256(b"Ada 1.jpg").digest()]),
     lambda store: store.expired(date(2100, 1, 1)),
     lambda store: (store.calibration() or ["none"])[0],  # what changed since is for a warning only
     lambda store: [(event.action, event.subject, event.count) for event in store.events()],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedder.errors import GalleryError, UsageError
-from enroll.store import NewTemplate, Store, Terms
+from enroll.store import NewPerson, NewTemplate, Store, Terms
 from enroll.store.contract import Changed, StoredTemplate
 
 _TRIES = 3  # to read while others enroll
@@ -116,7 +116,7 @@ def add_people(
     Returns:
         How many photos of people are new.
     """
-    added = sum(store.add(person.name, person.templates, person.terms) for person in people)
+    added = sum(store.add_many([NewPerson(person.name, person.templates, person.terms) for person in people]))
     if strangers:
         store.add_strangers(strangers)
     return added

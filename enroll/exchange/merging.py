@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from enroll.exchange.content import Content, Enrolled, add_people
@@ -76,10 +77,11 @@ def plan_merge(store: Store, other: Content, same_name: SameName = "refuse") -> 
     if other.model is not None:
         check_model(store, *other.model)
     known = {person.name: person for person in store.people()}
+    owned = iter(store.owners([entry.digest for person in other.people for entry in person.templates]))
     names, photos, people, skipped = [], [], [], []
     for person in other.people:
         here = known.get(person.name)
-        owners = [store.owner(template.digest) for template in person.templates]
+        owners = list(islice(owned, len(person.templates)))
         terms = person.terms
         if here is not None:
             same = owners.count(person.name)

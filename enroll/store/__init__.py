@@ -14,6 +14,7 @@ from pathlib import Path
 from embedder.errors import UsageError
 from enroll.store.contract import (
     Event,
+    NewPerson,
     NewTemplate,
     Person,
     Store,
@@ -28,6 +29,7 @@ from enroll.store.milvus_address import is_milvus, parse_address, without_passwo
 __all__ = [
     "Event",
     "Key",
+    "NewPerson",
     "NewTemplate",
     "Person",
     "Store",

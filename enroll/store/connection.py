@@ -16,6 +16,7 @@ from enroll.store.journal import check_journal
 _NOTICE = 1.0  # seconds of waiting for another process before saying so
 _PATIENCE = 600.0  # seconds before giving up: someone else's import of a large gallery takes minutes
 _CHUNK = 1024  # rows read at a time
+_IN = 500  # values looked up at a time; old SQLites take 999
 _LONGEST = 1 << 26  # bytes of one value; the longest of ours are the people of a calibration, 8 bytes each
 
 _IN_MEMORY = ":memory:"
@@ -94,6 +95,13 @@ class Connection:
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Read all rows."""
         return self._wait_for(lambda: self._raw.execute(query, values).fetchall())
+
+    def rows_in(self, query: str, values: Iterable[Any]) -> Iterator[list[Any]]:
+        """Read the rows of a query that ends in a column which is one of many values, some at a time."""
+        values = list(values)
+        for start in range(0, len(values), _IN):
+            some = values[start : start + _IN]
+            yield self.rows(f"{query} IN ({', '.join('?' * len(some))})", some)
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Any:
         """Read the first row, None if there is none."""

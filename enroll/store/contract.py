@@ -64,6 +64,21 @@ class Terms:
 
 
 @dataclass(frozen=True)
+class NewPerson:
+    """Templates to add to one person, new or known.
+
+    Attributes:
+        name: of the person.
+        templates: at least one; unit vectors of the model's length.
+        terms: replace those there; None leaves them.
+    """
+
+    name: str
+    templates: Sequence[NewTemplate]
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True)
 class Person:
     """Someone who is enrolled: name, number of templates, and on what terms."""
 
@@ -147,8 +162,8 @@ class Store(Protocol):
             ForeignModelError: it was made with another model.
         """
 
-    def owner(self, digest: bytes) -> str | None:
-        """Whose template the photo with this digest is, None if it is not enrolled."""
+    def owners(self, digests: Sequence[bytes]) -> list[str | None]:
+        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing.
@@ -164,6 +179,20 @@ class Store(Protocol):
         Raises:
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
             ValueError: no templates, a vector of another length or not of unit length, or no model yet.
+        """
+
+    def add_many(self, people: Sequence[NewPerson]) -> list[int]:
+        """Add templates of several people, all or none: as `add` would one after the other, and faster.
+
+        A name may be there more than once. Milvus has no change of any size: more than 5,000 templates count
+        some thousands at a time, each person whole; after a failure in the middle, ask again.
+
+        Returns:
+            How many of each were added.
+
+        Raises:
+            PhotoConflictError: a photo is enrolled under another name, or given under two; nothing was added.
+            ValueError: as `add`.
         """
 
     def identities(self) -> list[tuple[str, int]]:
@@ -293,16 +322,16 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
         )
 
 
-def stacked(templates: Sequence[NewTemplate], dim: int) -> NDArray[np.float32]:
-    """Give the vectors of new templates, (n, dim) little-endian float32.
+def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
+    """Refuse new templates that cannot be stored.
 
     Raises:
         ValueError: no templates, or a vector of another length or not of unit length.
     """
-    vectors = np.array([template.vector for template in templates], "<f4")
-    if vectors.shape != (len(templates), dim) or not vectors.size or not are_unit(vectors):
-        raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {vectors.shape}")
-    return vectors
+    shapes = {template.vector.shape for template in templates}
+    if shapes != {(dim,)} or not dim or not are_unit(np.stack([template.vector for template in templates])):
+        found = ", ".join(sorted(map(str, shapes))) or "none"
+        raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {found}")
 
 
 def are_unit(vectors: NDArray[np.float32]) -> bool:

@@ -18,24 +18,25 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import GalleryError, UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, PhotoConflictError, UnknownIdentityError, UsageError
 from enroll.store import milvus_local
 from enroll.store.contract import (
     Changed,
     Event,
+    NewPerson,
     NewTemplate,
     Person,
     StoredTemplate,
     Templates,
     Terms,
     check_model,
+    conflict_reason,
 )
 from enroll.store.milvus_connection import MilvusConnection
-from enroll.store.milvus_enrolling import Enroller, Enrolment
+from enroll.store.milvus_enrolling import Enroller
 from enroll.store.milvus_erasing import Eraser
 from enroll.store.milvus_finder import MilvusFinder
 from enroll.store.milvus_ledger import Ledger, event, name_fact, new_op, terms_fact
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from enroll.store.milvus_ledger import Known
 
 _TOGETHER = 5_000  # templates that `add_many` makes count at once, or those of one person
+_OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
 _SIDE_BY_SIDE = 4  # times that many
 
 
@@ -128,39 +130,44 @@ class MilvusStore:
             self._templates.bind(fingerprint, dim)
         check_model(self, fingerprint, dim)
 
-    def owner(self, digest: bytes) -> str | None:
-        """Whose template the photo with this digest is, None if it is not enrolled."""
+    def owners(self, digests: Sequence[bytes]) -> list[str | None]:
+        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         at = self._connection.now()
-        rows = self._templates.with_digests([digest], at)
+        rows = self._templates.with_digests(digests, at)
         people = self._ledger.people(at, {row["person"] for row in rows})
-        return next((people[row["person"]].name for row in rows if counts(row, people)), None)
+        owners = {row["digest"]: people[row["person"]].name for row in rows if counts(row, people)}
+        return [owners.get(digest.hex()) for digest in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
+        return self.add_many([NewPerson(name, templates, terms)])[0]
+
+    def add_many(self, people: Sequence[NewPerson]) -> list[int]:
+        """Add templates of several people; all or none if they are few enough to count at once."""
         self._tidy()
-        return self._enroller.enroll([Enrolment(name, templates, terms)])
-
-    def add_many(self, people: Iterable[Enrolment]) -> int:
-        """Add templates of many people, which is faster than one by one.
-
-        Each person comes whole or not at all; if it ends with an error, those before may be enrolled.
-
-        Args:
-            people: no name twice.
-
-        Returns:
-            How many templates were added.
-
-        Raises:
-            PhotoConflictError: a photo is enrolled under another name.
-        """
-        self._tidy()
-        groups = _grouped(people)
-        added = 0
+        groups = [*_grouped(_each_name_once(people))]
+        if len(groups) > 1:
+            self._check_all(people)
+        added: set[str] = set()
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:  # some wait for Milvus while others send
-            while some := list(islice(groups, _SIDE_BY_SIDE)):
-                added += sum(pool.map(self._enroller.enroll, some))
-        return added
+            for start in range(0, len(groups), _SIDE_BY_SIDE):
+                some = groups[start : start + _SIDE_BY_SIDE]
+                added.update(*pool.map(self._enroller.enroll, some))
+        counts = []
+        for one in people:
+            theirs = added.intersection(template.digest.hex() for template in one.templates)
+            added -= theirs
+            counts.append(len(theirs))
+        return counts
+
+    def _check_all(self, people: Sequence[NewPerson]) -> None:
+        """Refuse what does not come at once as if it did."""
+        self._enroller.check(people)
+        asked = [(one.name, template) for one in people for template in one.templates]
+        owners = self.owners([template.digest for _, template in asked])
+        for (name, template), owner in zip(asked, owners, strict=True):
+            if owner not in (None, name):
+                raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
@@ -318,8 +325,8 @@ class MilvusStore:
             if photo.digest.hex() not in taken and all(one.stranger for one in named[name]):
                 taken.add(photo.digest.hex())
                 wanted.setdefault(name, {})[photo.digest] = photo
-        groups = [Enrolment(name, [*photos.values()]) for name, photos in wanted.items()]
-        return self._enroller.enroll(groups, strangers=True) if groups else 0
+        groups = [NewPerson(name, [*photos.values()]) for name, photos in wanted.items()]
+        return len(self._enroller.enroll(groups, strangers=True)) if groups else 0
 
     def remove_strangers(self) -> int:
         """Erase all strangers; gives how many photos that were."""
@@ -361,13 +368,23 @@ class MilvusStore:
         self.calibration()
 
 
-def _grouped(people: Iterable[Enrolment]) -> Iterator[list[Enrolment]]:
-    together, size = list[Enrolment](), 0
+def _each_name_once(people: Iterable[NewPerson]) -> Iterable[NewPerson]:
+    named: dict[str, NewPerson] = {}
     for one in people:
-        if together and size + len(one.templates) > _TOGETHER:
+        if before := named.get(one.name):
+            one = NewPerson(one.name, [*before.templates, *one.templates], one.terms or before.terms)
+        named[one.name] = one
+    return named.values()
+
+
+def _grouped(people: Iterable[NewPerson]) -> Iterator[list[NewPerson]]:
+    together, size = list[NewPerson](), 0
+    for one in people:
+        own = max(_OF_PERSON, len(one.templates))
+        if together and size + own > _TOGETHER:
             yield together
             together, size = [], 0
         together.append(one)
-        size += len(one.templates)
+        size += own
     if together:
         yield together

@@ -21,16 +21,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError
-from enroll.store.contract import NewTemplate, Terms, conflict_reason, stacked
+from enroll.store.contract import NewPerson, check_vectors, conflict_reason
 from enroll.store.milvus_connection import LATELY, AwayError
 from enroll.store.milvus_erasing import LEASE
 from enroll.store.milvus_ledger import event, fact, name_fact, new_op, terms_fact
 from enroll.store.milvus_templates import ENROLLED, STRANGERS, counts
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from enroll.store.milvus_connection import MilvusConnection, Row
     from enroll.store.milvus_erasing import Eraser, Strangers
     from enroll.store.milvus_ledger import Known, Ledger
@@ -40,20 +37,11 @@ _TRIES = 20
 _AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come back together
 
 
-@dataclass(frozen=True)
-class Enrolment:
-    """Templates to add to one identity; `terms` as in `Store.add`."""
-
-    name: str
-    templates: Sequence[NewTemplate]
-    terms: Terms | None = None
-
-
 @dataclass
 class _Sent:
     """Templates of one identity that are there and do not count yet."""
 
-    asked: Enrolment
+    asked: NewPerson
     person: Known | None  # None for someone new
     owner: int  # whose they will be
     ids: dict[str, int]  # by digest, in hexadecimal
@@ -87,7 +75,28 @@ class Enroller:
         self._connection, self._ledger, self._templates = connection, ledger, templates
         self._eraser, self._shown = eraser, connection.address.shown
 
-    def enroll(self, people: Sequence[Enrolment], strangers: bool = False) -> int:
+    def check(self, people: Sequence[NewPerson]) -> None:
+        """Refuse what can be refused before anything is sent.
+
+        Raises:
+            GalleryError: a digest is none.
+            PhotoConflictError: a photo is given under two names.
+            ValueError: as `Store.add`.
+        """
+        for one in people:
+            check_vectors(one.templates, (self._templates.model() or ("", 0))[1])
+        owners: dict[bytes, str] = {}
+        for one in people:
+            for template in one.templates:
+                if len(template.digest) != 32:
+                    raise GalleryError(
+                        f"{template.photo}: expected a digest of 32 bytes, got {template.digest!r}"
+                    )
+                owner = owners.setdefault(template.digest, one.name)
+                if owner != one.name:
+                    raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
+
+    def enroll(self, people: Sequence[NewPerson], strangers: bool = False) -> set[str]:
         """Add templates, all or none; photos that are already theirs change nothing.
 
         Args:
@@ -95,20 +104,19 @@ class Enroller:
             strangers: whether they are people who are not enrolled.
 
         Returns:
-            How many templates were added.
+            The photos that were added, by digest in hexadecimal.
 
         Raises:
             GalleryError: it cannot be done now; nothing was added.
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
         """
+        self.check(people)
         people = [_each_photo_once(one) for one in people]
-        vectors = [stacked(one.templates, (self._templates.model() or ("", 0))[1]) for one in people]
-        self._check_photos(people)
         at = LATELY  # a guess at who is there; what counts is read below
         for _ in range(_TRIES):
             started, now = time.monotonic(), self._begun(people, strangers, at)
             try:
-                self._send(now, vectors)
+                self._send(now)
                 at = self._connection.now()
                 named = self._ledger.named([one.asked.name for one in now.sent], at)
                 self._once(now, at)
@@ -135,21 +143,9 @@ class Enroller:
         if replaced is not None:
             self._eraser.erase_strangers(replaced)
         self._ledger.delete(now.todos)
-        return len(now.of_photo)
+        return set(now.of_photo)
 
-    def _check_photos(self, people: Sequence[Enrolment]) -> None:
-        owners: dict[bytes, str] = {}
-        for one in people:
-            for template in one.templates:
-                if len(template.digest) != 32:
-                    raise GalleryError(
-                        f"{template.photo}: expected a digest of 32 bytes, got {template.digest!r}"
-                    )
-                owner = owners.setdefault(template.digest, one.name)
-                if owner != one.name:
-                    raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
-
-    def _begun(self, people: Sequence[Enrolment], strangers: bool, at: int) -> _Operation:
+    def _begun(self, people: Sequence[NewPerson], strangers: bool, at: int) -> _Operation:
         named, op, first = self._ledger.named([one.name for one in people], at), new_op(), new_op()
         known = [_first(named[one.name], strangers) for one in people]
         sent = [
@@ -159,11 +155,9 @@ class Enroller:
         todos = self._ledger.begin(op, [one.owner for one in sent if one.person])
         return _Operation(op, todos, sent, strangers)
 
-    def _send(self, now: _Operation, vectors: Sequence[NDArray[np.float32]]) -> None:
+    def _send(self, now: _Operation) -> None:
         rows = [
-            row
-            for one, theirs in zip(now.sent, vectors, strict=True)
-            for row in self._templates.made(one.owner, now.op, one.asked.templates, theirs)
+            row for one in now.sent for row in self._templates.made(one.owner, now.op, one.asked.templates)
         ]
         ids = iter(self._templates.send(rows, now.part))
         for one in now.sent:
@@ -250,6 +244,6 @@ def _first(known: Sequence[Known], strangers: bool) -> Known | None:
     return min((one for one in known if one.stranger == strangers), key=lambda one: one.id, default=None)
 
 
-def _each_photo_once(asked: Enrolment) -> Enrolment:
+def _each_photo_once(asked: NewPerson) -> NewPerson:
     once = {template.digest: template for template in reversed(asked.templates)}
-    return Enrolment(asked.name, [*reversed(once.values())], asked.terms)
+    return NewPerson(asked.name, [*reversed(once.values())], asked.terms)

@@ -13,9 +13,6 @@ from embedder.errors import GalleryError
 from enroll.store.contract import NewTemplate
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from enroll.store.milvus_connection import MilvusConnection, Row
     from enroll.store.milvus_ledger import Known
 
@@ -94,9 +91,7 @@ class TemplateRows:
             if self.model() in (None, (fingerprint, dim)):
                 raise
 
-    def made(
-        self, person: int, op: int, templates: Sequence[NewTemplate], vectors: NDArray[np.float32]
-    ) -> list[Row]:
+    def made(self, person: int, op: int, templates: Sequence[NewTemplate]) -> list[Row]:
         """Make rows of templates; sent, they count once the ledger says so."""
         return [
             {
@@ -104,9 +99,9 @@ class TemplateRows:
                 "op": op,
                 "digest": template.digest.hex(),
                 "photo": template.photo,
-                self.vector: vector,
+                self.vector: template.vector,
             }
-            for template, vector in zip(templates, vectors, strict=True)
+            for template in templates
         ]
 
     def send(self, rows: Sequence[Row], part: str = ENROLLED) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +119,22 @@ class Reader:
         self._check_total("person", *people)
         self._check_total("profile", *profiles)
 
-    def named(self, name: str) -> Somebody | None:
-        """Find a person by name."""
-        handle = self._sealer.handle("name", name.encode())
-        row = self._connection.row(f"{_PERSON} WHERE handle = ?", (handle,))
-        return row and self._somebody(row)
+    def named(self, names: Iterable[str]) -> dict[str, Somebody]:
+        """Find people by name."""
+        handles = {self._sealer.handle("name", name.encode()) for name in names}
+        return {one.name: one for one in self._people("handle", handles)}
 
-    def person(self, number: int) -> Somebody:
-        """Read a person by id."""
-        row = self._connection.row(f"{_PERSON} WHERE person.id = ?", (number,))
-        if row is None:
+    def persons(self, numbers: Iterable[int]) -> dict[int, Somebody]:
+        """Read people by id."""
+        wanted = set(numbers)
+        found = {one.id: one for one in self._people("person.id", wanted)}
+        if len(found) < len(wanted):
             raise self.broken("a template is of no one")
-        return self._somebody(row)
+        return found
+
+    def _people(self, column: str, values: Iterable[bytes | int]) -> Iterator[Somebody]:
+        for rows in self._connection.rows_in(f"{_PERSON} WHERE {column}", values):
+            yield from map(self._somebody, rows)
 
     def expired(self, day: int) -> list[Somebody]:
         """Enrolled people whose last day is before a day."""
@@ -149,13 +153,16 @@ class Reader:
             raise self.broken(error) from error
         return Somebody(number, where, bool(enrolled), name, terms)
 
-    def owner(self, digest: bytes) -> tuple[int, Somebody] | None:
-        """Find the template with a digest, and whose it is."""
-        row = self._connection.row(f"{_TEMPLATE} AND handle = ?", (self._sealer.handle("digest", digest),))
-        if row is None:
-            return None
-        self._check("template", row)
-        return row[0], self.person(row[1])
+    def owners(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, Somebody]]:
+        """Find the templates of photos by digest, and whose they are."""
+        handles = {self._sealer.handle("digest", digest): digest for digest in digests}
+        found: dict[bytes, tuple[int, int]] = {}
+        for rows in self._connection.rows_in(f"{_TEMPLATE} AND handle", handles):
+            if rows:
+                self._checksums(rows)
+            found |= {handles[handle]: (number, person) for number, person, handle, _, _ in rows}
+        people = self.persons(person for _, person in found.values())
+        return {digest: (number, people[person]) for digest, (number, person) in found.items()}
 
     def template(self, number: int) -> tuple[int, StoredTemplate] | None:
         """Read a template by id, and the id of the person it is of."""
@@ -222,7 +229,7 @@ class Reader:
                 if self._sealer.handle("digest", self._stored(row, dim).digest) != row[2]:
                     raise self.broken("a template would not be found by its picture")
         for one in self.everyone():
-            if self.named(one.name) != one or not counts.pop(one.id, 0):
+            if self.named([one.name]).get(one.name) != one or not counts.pop(one.id, 0):
                 raise self.broken("a person would not be found by name, or has no template")
         if counts:
             raise self.broken("a template is of no one")
@@ -249,7 +256,7 @@ class Reader:
             checksums += self._checksums(rows)
             read, last = read + len(rows), rows[-1][0]
             people = {row[1] for row in rows}
-            names |= dict(named(self.person(one)) for one in people.difference(names))
+            names |= dict(map(named, self.persons(people.difference(names)).values()))
             if any(names[one] is None for one in people):
                 rows = [row for row in rows if names[row[1]] is not None]
             end = filled + len(rows)

@@ -4,8 +4,9 @@
 sqlite ─┬─ opening     ─┬─ migrations  the way of older galleries into the tables of today
         ├─ reading      ├─ layout      the tables, and why they are so
         ├─ writing      ├─ rows        what rows hold, and their checksums
-        ├─ encrypting   ├─ sealing     rows as they are; keyring: encrypted, with a key per person
-        ├─ sweeping     └─ connection  waits for its turn, keeps changes whole
+        ├─ adding       ├─ sealing     rows as they are; keyring: encrypted, with a key per person
+        ├─ encrypting   └─ connection  waits for its turn, keeps changes whole
+        ├─ sweeping
         └─ verifying
 ```
 """
@@ -19,19 +20,20 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.errors import GalleryError, PhotoConflictError, UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, UnknownIdentityError, UsageError
 from enroll.search.index_file import forget_index
+from enroll.store.adding import enroll, keep_strangers
 from enroll.store.contract import (
     Changed,
     Event,
+    NewPerson,
     NewTemplate,
     Person,
     StoredTemplate,
     Templates,
     Terms,
     check_model,
-    conflict_reason,
-    stacked,
+    check_vectors,
 )
 from enroll.store.encrypting import encrypt
 from enroll.store.keys import Key
@@ -90,7 +92,7 @@ class SqliteStore:
         with self._erasing():
             count = self._writer.erase_keyless()
             if count:
-                self._writer.log("forget keyless", None)
+                self._writer.log(("forget keyless", None, 0))
         return count
 
     def close(self) -> None:
@@ -153,43 +155,24 @@ class SqliteStore:
                     self._writer.bind(fingerprint, dim)
         check_model(self, fingerprint, dim)
 
-    def owner(self, digest: bytes) -> str | None:
-        """Whose template the photo with this digest is, None if it is not enrolled."""
+    def owners(self, digests: Sequence[bytes]) -> list[str | None]:
+        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         with self._reading():
-            found = self._reader.owner(digest)
-        return found[1].name if found and found[1].enrolled else None
+            found = self._reader.owners(digests)
+        owners = {digest: one.name for digest, (_, one) in found.items() if one.enrolled}
+        return [owners.get(digest) for digest in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
-        vectors = stacked(templates, (self.model() or ("", 0))[1])
-        fresh: dict[bytes, tuple[NewTemplate, bytes]] = {}
-        with self._rewriting():
-            for template, vector in zip(templates, vectors, strict=True):
-                number, owner = self._reader.owner(template.digest) or (0, None)
-                if owner is None or not owner.enrolled:
-                    fresh.setdefault(template.digest, (template, vector.tobytes()))
-                    self._writer.drop([number])  # a stranger's no longer
-                elif owner.name != name:
-                    raise PhotoConflictError(template.photo, conflict_reason(owner.name), template.digest)
-            someone = self._reader.named(name)
-            if someone and not someone.enrolled:
-                self._writer.erase(someone)
-                someone = None
-            if someone is None:
-                person = self._writer.enter(name, terms or Terms(), enrolled=True)
-            else:
-                person = someone.id
-                self._change_terms(someone, terms)
-            for template, data in fresh.values():
-                self._writer.put(person, template, data)
-            if fresh:
-                self._writer.log("enroll", person, len(fresh))
-        return len(fresh)
+        return self.add_many([NewPerson(name, templates, terms)])[0]
 
-    def _change_terms(self, someone: Somebody, terms: Terms | None) -> None:
-        if terms is not None and terms != someone.terms:
-            self._writer.rewrite(someone, someone.name, terms)
-            self._writer.log("terms", someone.id)
+    def add_many(self, people: Sequence[NewPerson]) -> list[int]:
+        """Add templates of several people, all or none."""
+        dim = (self.model() or ("", 0))[1]
+        for one in people:
+            check_vectors(one.templates, dim)
+        with self._rewriting():
+            return enroll(self._reader, self._writer, people)
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
@@ -209,7 +192,10 @@ class SqliteStore:
     def set_terms(self, name: str, terms: Terms) -> None:
         """Replace on what terms a person is in the gallery."""
         with self._rewriting():
-            self._change_terms(self._enrolled(name), terms)
+            someone = self._enrolled(name)
+            if terms != someone.terms:
+                self._writer.rewrite(someone, name, terms)
+                self._writer.log(("terms", someone.id, 0))
 
     def stored(self, name: str) -> list[StoredTemplate]:
         """All templates of a person, by id."""
@@ -220,8 +206,7 @@ class SqliteStore:
         """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
         with self._erasing():
             dropped = self._writer.drop(ids)
-            for person, count in dropped.items():
-                self._writer.log("drop", person, count)
+            self._writer.log(*(("drop", person, count) for person, count in dropped.items()))
         return sum(dropped.values())
 
     def remove(self, name: str) -> int:
@@ -229,7 +214,7 @@ class SqliteStore:
         with self._erasing():
             someone = self._enrolled(name)
             count = self._writer.erase(someone)
-            self._writer.log("remove", someone.id, count)
+            self._writer.log(("remove", someone.id, count))
         return count
 
     def expired(self, today: date) -> list[str]:
@@ -241,14 +226,13 @@ class SqliteStore:
         """Erase the people who expired before `today`; gives their names."""
         with self._erasing():
             gone = self._reader.expired(today.toordinal())
-            for one in gone:
-                self._writer.log("purge", one.id, self._writer.erase(one))
+            self._writer.log(*[("purge", one.id, self._writer.erase(one)) for one in gone])
         return sorted(one.name for one in gone)
 
     def rename(self, old: str, new: str) -> None:
         """Give an identity another name."""
         with self._rewriting():
-            someone, other = self._enrolled(old), self._reader.named(new)
+            someone, other = self._enrolled(old), self._reader.named([new]).get(new)
             if other and other.enrolled and other.id != someone.id:
                 raise UsageError(
                     f"{new!r} is already enrolled; two people are never merged by a rename, remove one first"
@@ -256,7 +240,7 @@ class SqliteStore:
             if other and not other.enrolled:
                 self._writer.erase(other)
             self._writer.rewrite(someone, new, someone.terms)
-            self._writer.log("rename", someone.id)
+            self._writer.log(("rename", someone.id, 0))
 
     def templates(self, after: int = 0) -> Templates:
         """Read the templates whose id is above `after`."""
@@ -276,19 +260,9 @@ class SqliteStore:
         """
         if not people:
             return 0
-        vectors = stacked([template for _, template in people], (self.model() or ("", 0))[1])
-        added = 0
+        check_vectors([template for _, template in people], (self.model() or ("", 0))[1])
         with self._writing():
-            for (name, template), vector in zip(people, vectors, strict=True):
-                someone = self._reader.named(name)
-                if (someone and someone.enrolled) or self._reader.owner(template.digest):
-                    continue
-                person = someone.id if someone else self._writer.enter(name, Terms(), enrolled=False)
-                self._writer.put(person, template, vector.tobytes())
-                added += 1
-            if added:
-                self._writer.log("strangers", None, added)
-        return added
+            return keep_strangers(self._reader, self._writer, people)
 
     def remove_strangers(self) -> int:
         """Erase all strangers; gives how many photos that were."""
@@ -296,7 +270,7 @@ class SqliteStore:
             gone = [one for one in self._reader.everyone() if not one.enrolled]
             count = sum(map(self._writer.erase, gone))
             if gone:
-                self._writer.log("remove strangers", None, count)
+                self._writer.log(("remove strangers", None, count))
         return count
 
     def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:
@@ -316,7 +290,7 @@ class SqliteStore:
             if (len(people), photos) != (identities, templates):
                 return False
             self._writer.calibrate(content, people.tobytes())
-            self._writer.log("calibrate", None, templates)
+            self._writer.log(("calibrate", None, templates))
         return True
 
     def calibration(self) -> tuple[str, Changed] | None:
@@ -352,7 +326,7 @@ class SqliteStore:
             verify(self._connection, self._reader)
 
     def _enrolled(self, name: str) -> Somebody:
-        someone = self._reader.named(name)
+        someone = self._reader.named([name]).get(name)
         if someone is None or not someone.enrolled:
             raise self._no_such(name)
         return someone

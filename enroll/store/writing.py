@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 
 from enroll.store.connection import Connection
 from enroll.store.contract import NewTemplate, Terms
+from enroll.store.layout import COLUMNS
 from enroll.store.reading import Reader, Somebody
 from enroll.store.rows import Field, checksum, pack_profile, pack_template
 from enroll.store.sealing import Sealer
@@ -24,32 +26,45 @@ class Writer:
 
     def bind(self, fingerprint: str, dim: int) -> None:
         """Write the model."""
-        self._insert("model", 1, fingerprint, dim)
+        self._insert("model", [(1, fingerprint, dim)])
 
-    def enter(self, name: str, terms: Terms, enrolled: bool) -> int:
-        """Write a new person; gives their id."""
+    def enter(self, people: Mapping[str, Terms], enrolled: bool) -> dict[str, Somebody]:
+        """Write new people, with their terms, by name."""
         person = max(self._next("person"), self._sealer.last() + 1)
-        self._sealer.enter(person)
-        one = Somebody(person, self._put_profile(person, name, terms), enrolled, name, terms)
-        self._insert("person", *one.row(self._handle(name)))
-        return person
+        entered = {
+            name: Somebody(number, profile, enrolled, name, terms)
+            for number, profile, (name, terms) in zip(
+                count(person), count(self._next("profile")), people.items(), strict=False
+            )
+        }
+        for one in entered.values():
+            self._sealer.enter(one.id)
+        self._insert("profile", map(self._profile, entered.values()))
+        self._insert("person", (one.row(self._handle(one.name)) for one in entered.values()))
+        return entered
 
-    def rewrite(self, someone: Somebody, name: str, terms: Terms) -> None:
+    def rewrite(self, someone: Somebody, name: str, terms: Terms) -> Somebody:
         """Give a person another name or other terms."""
         self._blank_profile(someone.profile)
-        one = replace(someone, profile=self._put_profile(someone.id, name, terms), name=name, terms=terms)
+        one = replace(someone, profile=self._next("profile"), name=name, terms=terms)
+        self._insert("profile", [self._profile(one)])
         row = one.row(self._handle(name))
         self._connection.run(
             "UPDATE person SET handle = ?, profile = ?, enrolled = ?, expires = ?, checksum = ? WHERE id = ?",
             (*row[1:], checksum(*row), one.id),
         )
+        return one
 
-    def put(self, person: int, template: NewTemplate, vector: bytes) -> None:
-        """Write a template."""
-        number = self._next("template")
-        body = pack_template(template.photo, template.digest, vector)
-        handle = self._sealer.handle("digest", template.digest)
-        self._insert("template", number, person, handle, self._sealer.seal(person, "template", number, body))
+    def put(self, templates: Iterable[tuple[int, NewTemplate]]) -> None:
+        """Write templates, each with the id of its person; their vectors have been checked."""
+        handle, seal = self._sealer.handle, self._sealer.seal
+
+        def row(number: int, person: int, template: NewTemplate) -> tuple[Field, ...]:
+            body = pack_template(template.photo, template.digest, template.vector.astype("<f4").tobytes())
+            return number, person, handle("digest", template.digest), seal(person, "template", number, body)
+
+        numbers = count(self._next("template"))
+        self._insert("template", (row(next(numbers), *entry) for entry in templates))
 
     def drop(self, ids: Sequence[int]) -> dict[int, int]:
         """Erase templates, and everyone who has none left; gives how many per person."""
@@ -60,7 +75,7 @@ class Writer:
                 dropped[found[0]] += 1
         for person in dropped:
             if not self._connection.row("SELECT 1 FROM template WHERE person = ?", (person,)):
-                self.erase(self._reader.person(person))
+                self.erase(self._reader.persons([person])[person])
         return dropped
 
     def erase(self, someone: Somebody) -> int:
@@ -76,27 +91,32 @@ class Writer:
         return len(keyless)
 
     def _erase(self, person: int, profile: int) -> int:
-        count = self._connection.run(f"{_BLANK_TEMPLATE} WHERE person = ?", (person,))
+        templates = self._connection.run(f"{_BLANK_TEMPLATE} WHERE person = ?", (person,))
         self._blank_profile(profile)
         self._connection.run("DELETE FROM person WHERE id = ?", (person,))
         self._sealer.forget(person)
-        return count
+        return templates
 
     def calibrate(self, content: str, people: bytes) -> None:
         """Write a calibration in the place of another."""
         self._connection.run("DELETE FROM calibration")
-        self._insert("calibration", 1, content, people)
+        self._insert("calibration", [(1, content, people)])
 
-    def log(self, action: str, subject: int | None, count: int = 0) -> None:
-        """Write an entry of the audit log."""
+    def log(self, *entries: tuple[str, int | None, int]) -> None:
+        """Write entries of the audit log: action, id of the person if it is of one, number of templates."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._insert("event", self._next("event"), now, action, subject or 0, count)
+        numbers = count(self._next("event"))
+        self._insert(
+            "event",
+            (
+                (number, now, action, subject or 0, templates)
+                for number, (action, subject, templates) in zip(numbers, entries, strict=False)
+            ),
+        )
 
-    def _put_profile(self, person: int, name: str, terms: Terms) -> int:
-        number = self._next("profile")
-        body = self._sealer.seal(person, "profile", number, pack_profile(name, terms))
-        self._insert("profile", number, body)
-        return number
+    def _profile(self, one: Somebody) -> tuple[Field, ...]:
+        body = pack_profile(one.name, one.terms)
+        return one.profile, self._sealer.seal(one.id, "profile", one.profile, body)
 
     def _blank_profile(self, profile: int) -> None:
         self._connection.run("UPDATE profile SET body = NULL, checksum = NULL WHERE id = ?", (profile,))
@@ -107,6 +127,8 @@ class Writer:
     def _next(self, table: str) -> int:
         return self._reader.total(table).last + 1
 
-    def _insert(self, table: str, *row: Field) -> None:
-        marks = ", ".join("?" * (len(row) + 1))
-        self._connection.run(f"INSERT INTO {table} VALUES ({marks})", (*row, checksum(*row)))
+    def _insert(self, table: str, rows: Iterable[tuple[Field, ...]]) -> None:
+        marks = ", ".join("?" * (COLUMNS[table].count(",") + 2))
+        self._connection.run_many(
+            f"INSERT INTO {table} VALUES ({marks})", ((*row, checksum(*row)) for row in rows)
+        )

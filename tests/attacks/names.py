@@ -127,7 +127,7 @@ def harmless_name(name: str, folder: Path) -> str:
         unit = np.eye(1, 8, dtype=np.float32)[0]
         store.add(checked_name(name), [NewTemplate("photo", bytes(32), unit)])
         assert (name, 1) in store.identities()
-        assert store.owner(bytes(32)) == name
+        assert store.owners([bytes(32)]) == [name]
         store.rename(name, "x")
         store.rename("x", name)
         assert store.remove(name) == 1

@@ -42,7 +42,7 @@ def content(path: Path, key: Key | None) -> tuple[object, ...]:
             (read.ids.tobytes(), read.identities.tolist(), read.vectors.tobytes()),
             (strangers.ids.tobytes(), strangers.identities.tolist(), strangers.vectors.tobytes()),
             store.photos(read.ids),
-            [store.owner(photo.digest) for photo in photos],
+            store.owners([photo.digest for photo in photos]),
             [entry.digest for entry in store.stored("ada")],
             store.expired(date(2031, 1, 1)),
             store.calibration(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from embedder import errors
-from enroll.store import NewTemplate, Person, Store, Terms, check_model
+from enroll.store import NewPerson, NewTemplate, Person, Store, Terms, check_model
 from enroll.store.contract import Changed
 from tests.enroll.store.engines import ENGINES, SLOW, Engine
 from tests.enroll.templates import DIM, MODEL, template
@@ -59,8 +60,8 @@ def test_what_was_added_is_read_back(store: Store, engine: Engine) -> None:
         assert (read.ids.dtype, read.vectors.dtype) == (np.int64, np.float32)
         assert again.identities() == [("Zoë", 2), ("bob", 1)]
         assert again.model() == (MODEL, DIM)
-        assert again.owner(photos[0].digest) == "Zoë"
-        assert again.owner(template("c.png").digest) is None
+        assert again.owners([photos[0].digest]) == ["Zoë"]
+        assert again.owners([template("c.png").digest]) == [None]
         again.verify()
 
 
@@ -109,6 +110,70 @@ def test_conflict_leaves_nothing_behind(store: Store) -> None:
     assert store.add("bob", [template("b.png")]) == 1
 
 
+def test_owners_are_in_the_order_of_the_photos(store: Store) -> None:
+    photos = [template(str(number)) for number in range(7)]
+    store.add("ada", photos[:3])
+    store.add("bob", photos[3:5])
+    store.add_strangers([("eve", photos[5])])
+    shuffled = [6, 4, 0, 5, 3, 0, 1]
+    owners = store.owners([photos[at].digest for at in shuffled])
+    assert owners == [None, "bob", "ada", None, "bob", "ada", "ada"]
+    assert store.owners([]) == []
+
+
+def test_several_people_are_added_as_one_after_the_other(store: Store, engine: Engine) -> None:
+    store.add("ada", [template("a1")], FULL)
+    store.add("bob", [template("b1")])
+    store.add_strangers([("eve", template("e1")), ("mallory", template("m1")), ("mallory", template("m2"))])
+    added = store.add_many(
+        [
+            NewPerson("cleo", [template("c1"), template("c2"), template("c1")], FULL),
+            NewPerson("ada", [template("a1"), template("a2")]),
+            NewPerson("eve", [template("e2")]),
+            NewPerson("bob", [template("b1")], FULL),
+            NewPerson("dora", [template("m1")]),
+            NewPerson("ada", [template("a2"), template("a3"), template("a1")]),
+        ]
+    )
+    assert added == [2, 1, 1, 0, 1, 1]
+    assert store.add_many([]) == []
+    with engine() as again:
+        assert again.people() == [
+            Person("ada", 3, FULL),
+            Person("bob", 1, FULL),
+            Person("cleo", 2, FULL),
+            Person("dora", 1, Terms()),
+            Person("eve", 1, Terms()),
+        ]
+        assert [name for name, _ in again.stored_strangers()] == ["mallory"]
+        assert [entry.photo for entry in again.stored("ada")] == ["a1", "a2", "a3"]
+        for entry in again.stored("cleo"):
+            np.testing.assert_array_equal(entry.vector, template(entry.photo).vector)
+        assert sum(count for action, count in actions(again) if action == "enroll") == 8
+        again.verify()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        NewPerson("cleo", [template("c"), template("a.png")]),
+        NewPerson("cleo", [template("x")]),
+        NewPerson("cleo", []),
+        NewPerson("cleo", [replace(template("c"), vector=2 * template("c").vector)]),
+    ],
+    ids=["enrolled under another name", "given under two names", "no photos", "no unit vector"],
+)
+def test_of_several_people_all_are_added_or_none(store: Store, last: NewPerson) -> None:
+    store.add("ada", [template("a.png")])
+    before = store.changes(), actions(store)
+    with pytest.raises((errors.PhotoConflictError, ValueError)):
+        store.add_many([NewPerson("bob", [template("x"), template("y")]), last])
+    assert (store.changes(), actions(store)) == before
+    assert store.identities() == [("ada", 1)]
+    assert store.add_many([NewPerson("bob", [template("x")]), NewPerson("cleo", [template("c")])]) == [1, 1]
+    store.verify()
+
+
 @pytest.mark.parametrize(
     "vector", [np.zeros(DIM), np.full(DIM, np.nan), np.eye(DIM + 1)[0], 2 * np.eye(DIM)[0]]
 )
@@ -125,7 +190,7 @@ def test_remove_takes_only_that_person(store: Store) -> None:
     assert store.remove("bob") == 3
     assert store.identities() == [("ada", 3), ("cleo", 3)]
     assert set(store.templates().identities) == {"ada", "cleo"}
-    assert store.owner(template("bob 1").digest) is None
+    assert store.owners([template("bob 1").digest]) == [None]
     assert store.add("dora", [template("bob 1")]) == 1
     store.verify()
 
@@ -158,7 +223,7 @@ def test_rename(store: Store) -> None:
     store.add("bob", [template("b.png")])
     store.rename("ada", "Ada Lovelace")
     assert store.people() == [Person("Ada Lovelace", 1, FULL), Person("bob", 1, Terms())]
-    assert store.owner(template("a.png").digest) == "Ada Lovelace"
+    assert store.owners([template("a.png").digest]) == ["Ada Lovelace"]
     with pytest.raises(errors.UsageError, match="'bob' is already enrolled"):
         store.rename("Ada Lovelace", "bob")
     assert store.identities() == [("Ada Lovelace", 1), ("bob", 1)]
@@ -289,7 +354,7 @@ def test_strangers_are_apart_from_templates(store: Store, engine: Engine) -> Non
     assert store.add_strangers(people) == 2  # ada is enrolled, and so is the photo a1
     assert store.add_strangers(people) == 0
     assert store.identities() == [("ada", 2)]
-    assert store.owner(template("e1").digest) is None
+    assert store.owners([template("e1").digest]) == [None]
     assert len(store.templates().ids) == 2
     with engine() as again:
         kept = again.strangers()

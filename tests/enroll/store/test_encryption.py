@@ -155,8 +155,11 @@ def test_backup_cannot_be_read_about_someone_erased(encrypted: Path, tmp_path: P
         store.add("cleo", [template("c.png")])
     shutil.copy(backup, encrypted)  # the keys are those of now, and the key is the right one
     with SqliteStore(encrypted, key=KEY) as store:
-        assert store.owner(template("photos of bob/1.png").digest) == "bob"
-        for use in (lambda: store.stored(NAME), lambda: store.owner(template("photos of ada/3.png").digest)):
+        assert store.owners([template("photos of bob/1.png").digest]) == ["bob"]
+        for use in (
+            lambda: store.stored(NAME),
+            lambda: store.owners([template("photos of ada/3.png").digest]),
+        ):
             with pytest.raises(
                 GalleryError, match=r"lacks the key of person 1: .*embed gallery forget-keyless"
             ):

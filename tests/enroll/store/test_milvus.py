@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from enroll.cli import app
 from enroll.gallery import Gallery
 from enroll.search.exact import ExactFinder
 from enroll.search.ranking import nearest_people, nearest_templates
-from enroll.store import NewTemplate, Terms, gallery_exists
+from enroll.store import NewPerson, NewTemplate, Terms, gallery_exists
+from enroll.store import milvus as store_module
 from enroll.store import milvus_connection as connection_module
 from enroll.store import milvus_enrolling as enrolling_module
 from enroll.store import milvus_erasing as erasing_module
@@ -28,7 +30,6 @@ from enroll.store import milvus_finder as finder_module
 from enroll.store import milvus_ledger as ledger_module
 from enroll.store.milvus import MilvusStore
 from enroll.store.milvus_connection import MilvusConnection
-from enroll.store.milvus_enrolling import Enrolment
 from tests.conftest import ToyExtractor, save_people
 from tests.enroll.store.milvus_places import gallery, location, opened
 from tests.enroll.templates import DIM, MODEL, template
@@ -43,9 +44,9 @@ def unit(rows: Any) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def placed(name: str, vectors: np.ndarray) -> Enrolment:
+def placed(name: str, vectors: np.ndarray) -> NewPerson:
     photos = [template(f"{name} {place}") for place in range(len(vectors))]
-    return Enrolment(
+    return NewPerson(
         name,
         [NewTemplate(one.photo, one.digest, vector) for one, vector in zip(photos, vectors, strict=True)],
     )
@@ -66,7 +67,7 @@ def leftovers(store: MilvusStore) -> list[object]:
 def test_same_answers_as_scikit_learn(gallery: MilvusStore) -> None:
     rng = np.random.default_rng(1)
     centers = unit(rng.normal(size=(120, DIM)))
-    gallery.add_many(placed(f"p{n}", unit(c + rng.normal(0, 0.2, (3, DIM)))) for n, c in enumerate(centers))
+    gallery.add_many([placed(f"p{n}", unit(c + rng.normal(0, 0.2, (3, DIM)))) for n, c in enumerate(centers)])
     gallery.add_strangers([("stranger", template("s"))])
     queries = unit(np.concatenate([centers + rng.normal(0, 0.3, (120, DIM)), centers]))
     exact = ExactFinder(gallery.templates())
@@ -107,7 +108,7 @@ def test_templates_that_do_not_count_hide_no_one(
     monkeypatch.setattr(finder_module, "_SPARE", 0)
     gallery.add("ada", [template("a")])
     near = unit(template("a").vector + np.random.default_rng(3).normal(0, 0.01, (20, DIM)))
-    gallery._templates.send(gallery._templates.made(7, 7, placed("x", near).templates, near))
+    gallery._templates.send(gallery._templates.made(7, 7, placed("x", near).templates))
     finder = gallery.finder()
     assert finder.templates == 21
     for query in (near[0], template("b").vector):
@@ -115,7 +116,7 @@ def test_templates_that_do_not_count_hide_no_one(
         assert found.identity == "ada"
     assert gallery.identities() == [("ada", 1)]
     assert len(gallery.templates().ids) == 1
-    assert gallery.owner(template("x 1").digest) is None
+    assert gallery.owners([template("x 1").digest]) == [None]
 
 
 @pytest.mark.slow
@@ -128,7 +129,7 @@ def test_other_indexes_find_nearly_all(location: str, index: str) -> None:
     vectors = unit(rng.normal(size=(1500, DIM)))
     with opened(location, create=True) as store:
         store.bind(MODEL, DIM)
-        store.add_many(placed(f"p{number}", vectors[number::300]) for number in range(300))
+        store.add_many([placed(f"p{number}", vectors[number::300]) for number in range(300)])
         queries = unit(rng.normal(size=(100, DIM)))
         found = nearest_people(store.finder(), queries, 1)
         expected = nearest_people(ExactFinder(store.templates()), queries, 1)
@@ -185,7 +186,7 @@ CHANGES: dict[str, Callable[[MilvusStore], object]] = {
     "enroll a stranger": lambda store: store.add("eve", [template("c1"), template("m1")]),
     "add": lambda store: store.add("ada", [template("a1"), template("a3"), template("a4")], AGREED),
     "enroll many": lambda store: store.add_many(
-        Enrolment(n, [template(n)], AGREED) for n in ("x", "y", "ada")
+        [NewPerson(n, [template(n)], AGREED) for n in ("x", "y", "ada")]
     ),
     "remove": lambda store: store.remove("ada"),
     "rename": lambda store: store.rename("bob", "Bob"),
@@ -332,7 +333,7 @@ def test_one_photo_under_two_names_at_once_is_one_persons(
     assert sorted(type(problem) for problem in problems if problem) == [errors.PhotoConflictError]
     ((winner, photos),) = gallery.identities()
     assert (winner, photos) == ("ada" if problems[0] is None else "bob", 2)
-    assert gallery.owner(template("shared").digest) == winner
+    assert gallery.owners([template("shared").digest]) == [winner]
     assert leftovers(gallery) == []
 
 
@@ -391,9 +392,9 @@ def test_photos_of_a_client_that_was_killed_are_free_after_a_while(
     monkeypatch.setattr(erasing_module, "LEASE", 0.5)
     with opened(location) as killed:
         begun = killed._enroller._begun(
-            [Enrolment("bob", [template("shared")])], False, killed._connection.now()
+            [NewPerson("bob", [template("shared")])], False, killed._connection.now()
         )
-        killed._enroller._send(begun, [template("shared").vector[None]])
+        killed._enroller._send(begun)
     started = time.monotonic()
     assert gallery.add("ada", [template("shared")]) == 1
     assert time.monotonic() - started >= 0.5
@@ -452,7 +453,7 @@ def test_rename_to_a_name_that_was_taken_meanwhile_is_taken_back(
         with pytest.raises(errors.UsageError, match="'bob' is already enrolled"):
             gallery.rename("ada", "bob")
         assert other.identities() == [("ada", 1), ("bob", 1)]
-        assert other.owner(template("a").digest) == "ada"
+        assert other.owners([template("a").digest]) == ["ada"]
 
 
 def test_gallery_is_of_the_model_that_was_first(location: str) -> None:
@@ -487,7 +488,7 @@ def test_any_name_and_path(gallery: MilvusStore, name: str) -> None:
     gallery.add(name, [template(f'"{name}\\"\n.png')], Terms(name))
     assert [one.photo for one in gallery.stored(name)] == [f'"{name}\\"\n.png']
     gallery.rename(name, f"{name}!")
-    assert gallery.owner(template(f'"{name}\\"\n.png').digest) == f"{name}!"
+    assert gallery.owners([template(f'"{name}\\"\n.png').digest]) == [f"{name}!"]
     gallery.add_strangers([(name, template("s"))])
     assert gallery.stored_strangers()[0][0] == name
     assert gallery.remove(f"{name}!") == 1
@@ -497,12 +498,27 @@ def test_any_name_and_path(gallery: MilvusStore, name: str) -> None:
 def test_all_is_read_though_milvus_gives_some_at_a_time(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gallery.add_many(placed(f"p{number}", unit(np.eye(DIM)[:3])) for number in range(7))
+    gallery.add_many([placed(f"p{number}", unit(np.eye(DIM)[:3])) for number in range(7)])
     everything = state(gallery), gallery.people()
     monkeypatch.setattr(connection_module, "_PAGE", 4)
     monkeypatch.setattr(connection_module, "_IN", 2)
     assert (state(gallery), gallery.people()) == everything
     assert gallery.drop(gallery.templates().ids.tolist()) == 21
+    assert leftovers(gallery) == []
+
+
+def test_more_people_than_count_at_once_are_checked_before_anyone_is_enrolled(
+    gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_TOGETHER", 4)
+    gallery.add("ada", [template("a")])
+    people = [NewPerson(f"p{number}", [template(f"{number} {at}") for at in "xyz"]) for number in range(7)]
+    for last in (NewPerson("late", [template("a")]), NewPerson("late", [template("0 x")])):
+        with pytest.raises(errors.PhotoConflictError):
+            gallery.add_many([*people, last])
+        assert gallery.identities() == [("ada", 1)]
+    assert gallery.add_many([*people, NewPerson("p0", [template("0 x"), template("0 w")])]) == [3] * 7 + [1]
+    assert gallery.identities()[1:] == [("p0", 4), *((f"p{number}", 3) for number in range(1, 7))]
     assert leftovers(gallery) == []
 
 
@@ -516,11 +532,11 @@ def test_broken_gallery_is_told(gallery: MilvusStore) -> None:
     (person,) = gallery._ledger.people(gallery._connection.now()).values()
     (op,) = person.ops
     made = gallery._templates.made
-    again = [template("a2")]
-    gallery._templates.send(made(person.id, op, again, np.stack([again[0].vector])))
+    gallery._templates.send(made(person.id, op, [template("a2")]))
     with pytest.raises(errors.GalleryError, match="the photo a2 is there twice"):
         gallery.verify()
-    gallery._templates.send(made(person.id, op, [template("a1")], 2 * template("a1").vector[None]))
+    long = replace(template("a1"), vector=2 * template("a1").vector)
+    gallery._templates.send(made(person.id, op, [long]))
     with pytest.raises(errors.GalleryError, match="not of unit length"):
         gallery.templates()
 
@@ -530,7 +546,7 @@ def test_digest_and_vector_are_checked_before_anything_is_sent(gallery: MilvusSt
     with pytest.raises(errors.GalleryError, match="a digest of 32 bytes"):
         gallery.add("ada", [good, NewTemplate("b", b"short", good.vector)])
     with pytest.raises(errors.PhotoConflictError, match="already enrolled as 'ada'"):
-        gallery.add_many([Enrolment("ada", [good]), Enrolment("bob", [good])])
+        gallery.add_many([NewPerson("ada", [good]), NewPerson("bob", [good])])
     assert gallery.identities() == []
     assert leftovers(gallery) == []
 

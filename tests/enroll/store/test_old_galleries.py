@@ -49,7 +49,7 @@ def test_old_gallery_gives_the_same_answers(old: Path) -> None:
             assert [name for name, _ in store.identities()] == sorted(name for (name,) in names)
             assert Person("Zoë", 2, Terms()) in store.people()
             assert store.stored("bob")[0].digest == template("b.png").digest
-            assert store.owner(template("Fotos/Zoë 2.png").digest) == "Zoë"
+            assert store.owners([template("Fotos/Zoë 2.png").digest]) == ["Zoë"]
             assert store.model() == (MODEL, DIM)
             store.verify()
 
@@ -58,7 +58,7 @@ def test_strangers_and_calibration_of_an_old_gallery_are_kept(tmp_path: Path) ->
     path = Path(shutil.copy(OLD / "format-2.db", tmp_path / "gallery.db"))
     with SqliteStore(path) as store:
         assert store.calibration() == ('{"promise": "kept"}', Changed(0, 0, 4))
-        assert store.owner(template("e2").digest) == "mallory"
+        assert store.owners([template("e2").digest]) == ["mallory"]
         strangers = store.strangers()
         assert strangers.identities.tolist() == ["eve"]  # her other photo is of someone enrolled
         np.testing.assert_array_equal(strangers.vectors, [template("e1").vector])

@@ -58,7 +58,7 @@ def test_reading_never_writes(store: SqliteStore, path: Path) -> None:
         check_model(opened, MODEL, DIM)
         opened.templates()
         opened.identities()
-        opened.owner(template("a.png").digest)
+        opened.owners([template("a.png").digest])
         opened.changes()
         opened.verify()
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, 10**18)
