@@ -66,9 +66,8 @@ def re_embed(
 ) -> None:
     """Make a gallery anew from its photos with another model; names and terms stay."""
     from embedder.extractor import Extractor
-    from enroll.exchange.anew import embed_anew
+    from enroll.exchange.anew import embed_anew, put_anew
     from enroll.exchange.content import put_content, read_content
-    from enroll.exchange.replacing import replace_content
     from enroll.store import gallery_exists, open_store, without_password
 
     if to is not None and gallery_exists(to):
@@ -87,7 +86,7 @@ def re_embed(
                 "give the folder their photos are in now, or --force to go on without them"
             )
         if to is None:
-            replace_content(store, remade.content, since)
+            put_anew(store, remade.content, since)
     if to is not None:
         with open_store(to, create=True) as made:
             put_content(made, remade.content)

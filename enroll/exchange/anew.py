@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import ImageError
+from embedder.errors import ImageError, UsageError
 from embedder.faces.crops import NO_FACE
 from embedder.images import decode_image
 from embedder.progress import Advance, Progress
@@ -16,7 +16,7 @@ from enroll.exchange.content import Content, Enrolled
 from enroll.gallery import printable_path
 from enroll.photo_files import PhotoFiles
 from enroll.samples import take_sample
-from enroll.store import NewTemplate
+from enroll.store import NewTemplate, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,6 +101,24 @@ def embed_anew(
         tuple(lost),
         tuple(name for name, templates in kept.items() if not templates),
     )
+
+
+def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
+    """Put what was embedded anew in the place of what a gallery holds, in one transaction.
+
+    Args:
+        store: the gallery.
+        content: what `embed_anew` made of it.
+        since: `store.changes()` when that was read.
+
+    Raises:
+        UsageError: someone changed the gallery meanwhile, or it is in Milvus; it is as it was.
+        GalleryError: it cannot be written; it is as it was.
+    """
+    assert content.model is not None
+    templates = [(person.name, template) for person in content.people for template in person.templates]
+    if not store.remake(content.model, [*templates, *content.strangers], since):
+        raise UsageError(f"{store.location}: someone changed it meanwhile; nothing was done, try again")
 
 
 def _outcomes(

@@ -57,15 +57,19 @@ class Following:
             return own
         generation, last = self._store.changes()
         if self._finder is None or not self._finder.templates or generation != self._generation:
-            # It may have been new when it was opened, and been bound to a model by another process since.
-            check_model(self._store, *self._model)
-            self._finder = self._made(self._store.templates())
+            self._finder = self._made(self._of_our_model(self._store.templates()))
             self._keep(generation, anew=self._generation is not None)
         elif last != self._last:
-            self._finder.extend(self._store.templates(after=max(self._last, self._finder.pool.last)))
+            after = max(self._last, self._finder.pool.last)
+            self._finder.extend(self._of_our_model(self._store.templates(after)))
             self._keep(generation)
         self._generation, self._last = generation, last
         return self._finder
+
+    def _of_our_model(self, templates: Templates) -> Templates:
+        """Check, when they have been read: another process may bind the gallery, or make it anew."""
+        check_model(self._store, *self._model)
+        return templates
 
     def _made(self, templates: Templates) -> Index:
         if self._index == "exact":

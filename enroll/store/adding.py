@@ -74,3 +74,18 @@ def keep_strangers(reader: Reader, writer: Writer, people: Sequence[tuple[str, N
     if fresh:
         writer.log(("strangers", None, len(fresh)))
     return len(fresh)
+
+
+def remake(
+    reader: Reader, writer: Writer, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]]
+) -> None:
+    """Replace all templates by those of another model; see `Store.remake`."""
+    known = {one.name: one for one in reader.everyone()}
+    kept = {name for name, _ in templates}
+    for one in known.values():
+        if one.name not in kept:
+            writer.log(("remove", one.id, writer.erase(one)))
+    writer.clear()
+    writer.bind(*model)
+    writer.put((known[name].id, template) for name, template in templates)
+    writer.log(("re-embed", None, len(templates)))

@@ -156,10 +156,30 @@ class Store(Protocol):
         """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
 
     def bind(self, fingerprint: str, dim: int) -> None:
-        """Tie a new gallery to a model, or check that it is tied to this one.
+        """Tie a new gallery to a model, or check that it is tied to this one; so is all that is added later.
 
         Raises:
             ForeignModelError: it was made with another model.
+        """
+
+    def remake(
+        self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
+    ) -> bool:
+        """Put the templates of another model in the place of all that are there, strangers' too.
+
+        Names and terms stay. Whoever has no template then is erased, and so is the calibration.
+
+        Args:
+            model: fingerprint and vector length.
+            templates: with the names of the people, or strangers, they are of.
+            since: `changes()` when they were made of what was there.
+
+        Returns:
+            Whether it was done; not if the gallery changed since.
+
+        Raises:
+            UsageError: the engine cannot, as a gallery of it is of one model forever.
+            ValueError: as `add`.
         """
 
     def owners(self, digests: Sequence[bytes]) -> list[str | None]:

@@ -130,6 +130,12 @@ class MilvusStore:
             self._templates.bind(fingerprint, dim)
         check_model(self, fingerprint, dim)
 
+    def remake(
+        self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
+    ) -> bool:
+        """Refuse: the collection of the templates is named after their model."""
+        raise UsageError(f"{self.location}: a gallery in Milvus is of one model forever; give --to NEW")
+
     def owners(self, digests: Sequence[bytes]) -> list[str | None]:
         """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         at = self._connection.now()

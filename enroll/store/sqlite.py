@@ -22,7 +22,7 @@ import numpy as np
 
 from embedder.errors import GalleryError, UnknownIdentityError, UsageError
 from enroll.search.index_file import forget_index
-from enroll.store.adding import enroll, keep_strangers
+from enroll.store.adding import enroll, keep_strangers, remake
 from enroll.store.contract import (
     Changed,
     Event,
@@ -63,6 +63,7 @@ class SqliteStore:
         self._connection, sealer, self._keys = open_gallery(self.path, create, key)
         self._reader = Reader(self._connection, sealer)
         self._writer = Writer(self._connection, sealer, self._reader)
+        self._bound: tuple[str, int] | None = None
 
     @property
     def encrypted(self) -> bool:
@@ -138,6 +139,11 @@ class SqliteStore:
                 f"{self.path}: its index cannot be erased: {error}; remove that file"
             ) from error
 
+    def _check_bound(self) -> None:
+        """Refuse templates if the gallery was made anew with another model meanwhile."""
+        if self._bound is not None:
+            check_model(self, *self._bound)
+
     def _check_same(self) -> None:
         if self._connection.row("SELECT keys FROM gallery") != (self._keys,):
             raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
@@ -154,6 +160,19 @@ class SqliteStore:
                 if self._reader.model() is None:
                     self._writer.bind(fingerprint, dim)
         check_model(self, fingerprint, dim)
+        self._bound = fingerprint, dim
+
+    def remake(
+        self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
+    ) -> bool:
+        """Put the templates of another model in the place of all that are there; see `Store.remake`."""
+        if templates:
+            check_vectors([template for _, template in templates], model[1])
+        with self._erasing():
+            if self._reader.changes() != since:
+                return False
+            remake(self._reader, self._writer, model, templates)
+        return True
 
     def owners(self, digests: Sequence[bytes]) -> list[str | None]:
         """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
@@ -172,6 +191,7 @@ class SqliteStore:
         for one in people:
             check_vectors(one.templates, dim)
         with self._rewriting():
+            self._check_bound()
             return enroll(self._reader, self._writer, people)
 
     def identities(self) -> list[tuple[str, int]]:
@@ -262,6 +282,7 @@ class SqliteStore:
             return 0
         check_vectors([template for _, template in people], (self.model() or ("", 0))[1])
         with self._writing():
+            self._check_bound()
             return keep_strangers(self._reader, self._writer, people)
 
     def remove_strangers(self) -> int:

@@ -28,6 +28,12 @@ class Writer:
         """Write the model."""
         self._insert("model", [(1, fingerprint, dim)])
 
+    def clear(self) -> None:
+        """Erase all that is of the model: itself, templates and calibration; people stay."""
+        self._connection.run(f"{_BLANK_TEMPLATE} WHERE checksum IS NOT NULL")
+        for table in ("calibration", "model"):
+            self._connection.run(f"DELETE FROM {table}")
+
     def enter(self, people: Mapping[str, Terms], enrolled: bool) -> dict[str, Somebody]:
         """Write new people, with their terms, by name."""
         person = max(self._next("person"), self._sealer.last() + 1)

@@ -507,6 +507,13 @@ def test_all_is_read_though_milvus_gives_some_at_a_time(
     assert leftovers(gallery) == []
 
 
+def test_a_gallery_keeps_its_model(gallery: MilvusStore) -> None:
+    gallery.add("ada", [template("a")])
+    with pytest.raises(errors.UsageError, match="of one model forever; give --to NEW"):
+        gallery.remake(("e" * 64, DIM), [("ada", template("a"))], gallery.changes())
+    assert gallery.model() == (MODEL, DIM)
+
+
 def test_more_people_than_count_at_once_are_checked_before_anyone_is_enrolled(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
