@@ -28,7 +28,8 @@ from unittest.mock import patch
 
 import numpy as np
 from bench_main_job import surroundings
-from crash_gallery import Thumbnail, scratch_folder
+from crash_gallery import scratch_folder
+from crash_operations import Thumbnail
 from mutations import mutate, try_all
 from safetensors.numpy import save
 

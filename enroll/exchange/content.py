@@ -100,12 +100,13 @@ def put_content(store: Store, content: Content) -> None:
         )
     if content.model is None:
         return
-    store.bind(*content.model)
-    add_people(store, content.people, content.strangers)
-    if content.calibration is not None and not store.set_calibration(
-        content.calibration, len(content.people), content.templates
-    ):
-        raise GalleryError(f"{store.location}: changed by another process; run `embed calibrate`")
+    with store.together():
+        store.bind(*content.model)
+        add_people(store, content.people, content.strangers)
+        if content.calibration is not None and not store.set_calibration(
+            content.calibration, len(content.people), content.templates
+        ):
+            raise GalleryError(f"{store.location}: changed by another process; try again")
 
 
 def add_people(

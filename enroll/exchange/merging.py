@@ -120,5 +120,6 @@ def merge(store: Store, other: Content, plan: Plan) -> int:
     """
     if other.model is None:
         return 0
-    store.bind(*other.model)
-    return add_people(store, plan.people, other.strangers)
+    with store.together():
+        store.bind(*other.model)
+        return add_people(store, plan.people, other.strangers)

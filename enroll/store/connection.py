@@ -117,10 +117,15 @@ class Connection:
                 return
             yield rows
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether what is read or changed now is part of a transaction."""
+        return self._raw.in_transaction
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Let all that is read inside be of one state."""
-        if self._raw.in_transaction:
+        if self.in_transaction:
             yield
             return
         self.run("BEGIN")
@@ -131,7 +136,10 @@ class Connection:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Change everything inside, or, if anything fails, nothing."""
+        """Change everything inside, or, if anything fails, nothing; inside another, with all of that."""
+        if self.in_transaction:
+            yield
+            return
         self.run("BEGIN IMMEDIATE")
         try:
             yield
@@ -141,7 +149,7 @@ class Connection:
             raise
 
     def _roll_back(self) -> None:
-        if self._raw.in_transaction:  # SQLite rolls back by itself if the disk fails
+        if self.in_transaction:  # SQLite rolls back by itself if the disk fails
             with self._errors():
                 self._raw.execute("ROLLBACK")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from embedder.errors import ForeignModelError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from enroll.search.contract import Finder
@@ -151,6 +152,9 @@ class Store(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make all that is added inside one change, whole or not at all; in Milvus each is one of its own."""
 
     def model(self) -> tuple[str, int] | None:
         """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""

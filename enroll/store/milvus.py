@@ -15,8 +15,9 @@ What is promised, and what is not where several clients write at once: docs/scal
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from enroll.store.contract import (
     conflict_reason,
 )
 from enroll.store.milvus_connection import MilvusConnection
-from enroll.store.milvus_enrolling import Enroller
+from enroll.store.milvus_enrolling import Enroller, grouped
 from enroll.store.milvus_erasing import Eraser
 from enroll.store.milvus_finder import MilvusFinder
 from enroll.store.milvus_ledger import Ledger, event, name_fact, new_op, terms_fact
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     from enroll.store.milvus_address import MilvusAddress
     from enroll.store.milvus_ledger import Known
 
-_TOGETHER = 5_000  # templates that `add_many` makes count at once, or those of one person
-_OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
-_SIDE_BY_SIDE = 4  # times that many
+_SIDE_BY_SIDE = 4  # groups of people
 
 
 def exists(address: MilvusAddress) -> bool:
@@ -120,6 +119,10 @@ class MilvusStore:
             self._eraser.tidy()
             self._tidied = True
 
+    def together(self) -> AbstractContextManager[None]:
+        """Have nothing to offer: Milvus has no transactions."""
+        return nullcontext()
+
     def model(self) -> tuple[str, int] | None:
         """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
         return self._templates.model()
@@ -151,7 +154,7 @@ class MilvusStore:
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
         """Add templates of several people; all or none if they are few enough to count at once."""
         self._tidy()
-        groups = [*_grouped(_each_name_once(people))]
+        groups = [*grouped(people)]
         if len(groups) > 1:
             self._check_all(people)
         added: set[str] = set()
@@ -372,25 +375,3 @@ class MilvusStore:
             self._reader.check(part)
         self.events()
         self.calibration()
-
-
-def _each_name_once(people: Iterable[NewPerson]) -> Iterable[NewPerson]:
-    named: dict[str, NewPerson] = {}
-    for one in people:
-        if before := named.get(one.name):
-            one = NewPerson(one.name, [*before.templates, *one.templates], one.terms or before.terms)
-        named[one.name] = one
-    return named.values()
-
-
-def _grouped(people: Iterable[NewPerson]) -> Iterator[list[NewPerson]]:
-    together, size = list[NewPerson](), 0
-    for one in people:
-        own = max(_OF_PERSON, len(one.templates))
-        if together and size + own > _TOGETHER:
-            yield together
-            together, size = [], 0
-        together.append(one)
-        size += own
-    if together:
-        yield together

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from enroll.store.milvus_ledger import Known, Ledger
     from enroll.store.milvus_templates import TemplateRows
 
+_TOGETHER = 5_000  # templates that are made to count at once, or those of one person
+_OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
 _TRIES = 20
 _AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come back together
 
@@ -247,3 +249,26 @@ def _first(known: Sequence[Known], strangers: bool) -> Known | None:
 def _each_photo_once(asked: NewPerson) -> NewPerson:
     once = {template.digest: template for template in reversed(asked.templates)}
     return NewPerson(asked.name, [*reversed(once.values())], asked.terms)
+
+
+def grouped(people: Iterable[NewPerson]) -> Iterator[list[NewPerson]]:
+    """Give people, each name once, in groups that can be made to count at once."""
+    together, size = list[NewPerson](), 0
+    for one in _each_name_once(people):
+        own = max(_OF_PERSON, len(one.templates))
+        if together and size + own > _TOGETHER:
+            yield together
+            together, size = [], 0
+        together.append(one)
+        size += own
+    if together:
+        yield together
+
+
+def _each_name_once(people: Iterable[NewPerson]) -> Iterable[NewPerson]:
+    named: dict[str, NewPerson] = {}
+    for one in people:
+        if before := named.get(one.name):
+            one = NewPerson(one.name, [*before.templates, *one.templates], one.terms or before.terms)
+        named[one.name] = one
+    return named.values()

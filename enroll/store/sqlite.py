@@ -14,7 +14,7 @@ sqlite ─┬─ opening     ─┬─ migrations  the way of older galleries in
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -122,7 +122,8 @@ class SqliteStore:
     def _rewriting(self) -> Iterator[None]:
         with self._writing():
             yield
-        sweep_if_due(self._connection, self.encrypted)
+        if not self._connection.in_transaction:
+            sweep_if_due(self._connection, self.encrypted)
 
     @contextmanager
     def _erasing(self) -> Iterator[None]:
@@ -138,6 +139,10 @@ class SqliteStore:
             raise GalleryError(
                 f"{self.path}: its index cannot be erased: {error}; remove that file"
             ) from error
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make all that is added inside one transaction."""
+        return self._rewriting()
 
     def _check_bound(self) -> None:
         """Refuse templates if the gallery was made anew with another model meanwhile."""

@@ -15,7 +15,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as lite
-from crash_gallery import Thumbnail
+from crash_operations import Thumbnail
 
 from embedder.bundle import FORMAT, MANIFEST, load_manifest, part_name, read_part, save_bundle
 from embedder.cli import describe_training

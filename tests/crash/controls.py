@@ -20,10 +20,11 @@ from unittest.mock import patch
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 import crash_gallery
-from crash_gallery import Expected, Operation, Thumbnail
+import crash_operations
+from crash_gallery import Expected
+from crash_operations import Operation
 
 from embedder import durable
-from embedder.extractor import Extractor
 
 
 @contextmanager
@@ -53,14 +54,14 @@ def synchronous(mode: str) -> Callable[[str], str]:
 @contextmanager
 def printed_too_early() -> Iterator[None]:
     """Acknowledge before the work."""
-    embed = crash_gallery.embed
+    embed = crash_operations.embed
 
     def hasty(*words: object) -> None:
         print("done", flush=True)  # noqa: T201
         with redirect_stdout(StringIO()):
             embed(*words)
 
-    with patch.object(crash_gallery, "embed", hasty):
+    with patch.object(crash_operations, "embed", hasty):
         yield
 
 
@@ -88,10 +89,10 @@ def first_problem(operation: Operation, expected: Expected, place: Path) -> str 
 
 
 def main() -> None:
-    Extractor.load = classmethod(lambda cls, *given, **named: Thumbnail())  # type: ignore[assignment]
+    crash_operations.use_thumbnails()
     with crash_gallery.scratch_folder() as scratch:
         place = Path(scratch).resolve()
-        operations = {operation.name: operation for operation in crash_gallery.operations(place)}
+        operations = {operation.name: operation for operation in crash_operations.operations(place)}
         found = {}
         for name, (operation, control) in CONTROLS.items():
             expected = crash_gallery.expect(operations[operation], place)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -47,14 +48,20 @@ def test_a_calibration_of_other_people_does_not(tmp_path: Path):
     assert changed is not None and (changed.added, changed.removed) == (0, 1)
 
 
-def test_one_that_was_ended_in_the_middle_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("whole", [True, False], ids=["in one transaction", "as in Milvus"])
+def test_one_that_was_ended_in_the_middle_goes_on(
+    whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     content = small_content()
     with fresh(tmp_path / "g.db") as store:
         with monkeypatch.context() as patch:
             patch.setattr(SqliteStore, "add_strangers", lambda *_: 1 / 0)
+            if not whole:
+                patch.setattr(SqliteStore, "together", lambda _: nullcontext())
             with pytest.raises(ZeroDivisionError):
                 put_content(store, content)
-        assert store.identities() == [("Ada", 1), ("Zoë", 2)]
+        assert store.model() == (None if whole else content.model)
+        assert store.identities() == ([] if whole else [("Ada", 1), ("Zoë", 2)])
         put_content(store, content)
         assert same(read_content(store)[0], content)
 

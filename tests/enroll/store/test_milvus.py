@@ -22,7 +22,6 @@ from enroll.gallery import Gallery
 from enroll.search.exact import ExactFinder
 from enroll.search.ranking import nearest_people, nearest_templates
 from enroll.store import NewPerson, NewTemplate, Terms, gallery_exists
-from enroll.store import milvus as store_module
 from enroll.store import milvus_connection as connection_module
 from enroll.store import milvus_enrolling as enrolling_module
 from enroll.store import milvus_erasing as erasing_module
@@ -517,7 +516,7 @@ def test_a_gallery_keeps_its_model(gallery: MilvusStore) -> None:
 def test_more_people_than_count_at_once_are_checked_before_anyone_is_enrolled(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_TOGETHER", 4)
+    monkeypatch.setattr(enrolling_module, "_TOGETHER", 4)
     gallery.add("ada", [template("a")])
     people = [NewPerson(f"p{number}", [template(f"{number} {at}") for at in "xyz"]) for number in range(7)]
     for last in (NewPerson("late", [template("a")]), NewPerson("late", [template("0 x")])):
