@@ -26,6 +26,8 @@ from embedder.intervals import CONFIDENCE, trials_needed, upper_bound
 from embedder.metrics import squared_distances, threshold_at_fpir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
@@ -34,7 +36,8 @@ _MOMENTS = 3  # estimated from as many people; Student's t has so many degrees o
 _LEAST_PEOPLE = _MOMENTS + 1
 _MOST_SKEWED = 2.0  # a few people who look alike are no law
 _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
-_PAIRS_AT_ONCE = 4_000_000
+_ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
+_POWERS = 4  # of the logarithms, from 0 to 3
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,12 @@ def calibrate(
     if len(probes) > _MOST_SEARCHES:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
         probes, owners = probes[drawn], owners[drawn]
-    distances = person_distances(probes, vectors, labels)
-    nearest = np.where(owners[:, None] == np.arange(len(people)), np.inf, distances).min(axis=1)
-    limit = min(
-        modelled_threshold(distances, owners, target_fpir), counted_threshold(nearest, target_fpir), 2.0
-    )
+    sums, nearest = LogSums(owners, len(people)), np.full(len(probes), np.inf)
+    for rows, columns, distances in _blocks(probes, vectors, labels):
+        sums.add(rows, columns, distances)
+        distances[_own(owners[rows], columns)] = np.inf
+        nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
+    limit = min(modelled_threshold(sums, target_fpir), counted_threshold(nearest, target_fpir), 2.0)
     if limit <= 0:
         raise UsageError(
             "calibrating: photos of different people have the same vector, so no threshold tells them apart; "
@@ -129,14 +133,70 @@ def person_distances(
     probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Give the distance of each probe to the nearest template of each person, (probes, people)."""
-    order = np.argsort(labels, kind="stable")
-    people, starts = np.unique(labels[order], return_index=True)
-    result = np.empty((len(probes), len(people)))
-    step = max(1, _PAIRS_AT_ONCE // len(vectors))
-    for start in range(0, len(probes), step):
-        squared = squared_distances(probes[start : start + step], vectors[order])
-        result[start : start + step] = np.sqrt(np.minimum.reduceat(squared, starts, axis=1))
+    result = np.empty((len(probes), len(np.unique(labels))))
+    for rows, columns, distances in _blocks(probes, vectors, labels):
+        result[rows, columns] = distances
     return result
+
+
+def _blocks(
+    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
+) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """Give `person_distances` in blocks, each with its rows and columns."""
+    order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    first = 0
+    while first < len(starts):
+        # People whose photos fit, one of them at least.
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _PHOTOS_AT_ONCE, "right")))
+        theirs = vectors[order[starts[first] : ends[last - 1]]]
+        for row in range(0, len(probes), _ROWS_AT_ONCE):
+            rows = slice(row, row + _ROWS_AT_ONCE)
+            squared = squared_distances(probes[rows], theirs)
+            nearest = np.minimum.reduceat(squared, starts[first:last] - starts[first], axis=1)
+            yield rows, slice(first, last), np.sqrt(nearest)
+        first = last
+
+
+class LogSums:
+    """Sums of the powers 0 to 3 of the logarithms of distances to others, which the model is estimated from.
+
+    Attributes:
+        middle: what the logarithms are taken about, so that no digits are lost.
+        searches: (4, searches) by the one searched for.
+        people: (4, people) by the one found.
+    """
+
+    def __init__(self, owners: NDArray[np.integer], people: int) -> None:
+        """Begin without any distance.
+
+        Args:
+            owners: (searches,) whose photo it is; a column's index if that person is enrolled. Their own
+                distance is left out.
+            people: number of columns.
+        """
+        self.owners, self.middle = owners, 0.0
+        self.searches, self.people = np.zeros((_POWERS, len(owners))), np.zeros((_POWERS, people))
+
+    def add(self, rows: slice, columns: slice, distances: NDArray[np.float64]) -> None:
+        """Add a block of the distances of each search to the nearest template of each person."""
+        logs = np.log(np.maximum(distances, _NO_DISTANCE))
+        if not self.searches.any():
+            self.middle = float(logs.mean())
+        logs -= self.middle
+        power, own = np.ones_like(logs), _own(self.owners[rows], columns)
+        power[own] = 0.0
+        for searches, people in zip(self.searches, self.people, strict=True):
+            searches[rows] += power.sum(axis=1)
+            people[columns] += power.sum(axis=0)
+            power *= logs
+
+
+def _own(owners: NDArray[np.integer], columns: slice) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Give where in a block of distances those to the owners themselves are."""
+    rows = np.flatnonzero((owners >= columns.start) & (owners < columns.stop))
+    return rows, owners[rows] - columns.start
 
 
 def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
@@ -157,41 +217,31 @@ def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float
     return threshold_at_fpir(nearest, allowed / searches)
 
 
-def modelled_threshold(
-    distances: NDArray[np.float64],
-    owners: NDArray[np.integer],
-    target_fpir: float,
-    confidence: float = _CONFIDENCE,
-) -> float:
+def modelled_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
     """Give the lower confidence bound of the distance at which FPIR is as wanted.
 
     Args:
-        distances: (searches, people) to the nearest template of each enrolled person.
-        owners: (searches,) whose photo it is; a column's index if that person is enrolled. Their own
-            distance is left out.
+        sums: of all searches.
         target_fpir: share of strangers that may be named.
         confidence: of the bound, one-sided.
     """
     from scipy.stats import norm, t
 
-    people = distances.shape[1]
+    people = sums.people.shape[1]
     quantile = float(norm.ppf(-np.expm1(np.log1p(-target_fpir) / people)))
-    strange = owners[:, None] != np.arange(people)
-    logs = np.log(np.maximum(distances, _NO_DISTANCE))
-    middle = logs[strange].mean()
-    powers = np.stack([np.where(strange, (logs - middle) ** power, 0.0) for power in range(4)])
-    _, units = np.unique(np.concatenate([owners, np.arange(people)]), return_inverse=True)
-    parts = np.stack(  # what each person adds, as the one searched for and as the one found
-        [np.bincount(units, np.concatenate([table.sum(axis=1), table.sum(axis=0)])) for table in powers]
-    )
-    total = powers.sum(axis=(1, 2))
-    estimate = middle + _log_quantile(total[:, None], quantile)[0]
-    without = middle + _log_quantile(total[:, None] - parts, quantile)
+    _, units = np.unique(np.concatenate([sums.owners, np.arange(people)]), return_inverse=True)
+    # What each person adds, as the one searched for and as the one found.
+    both = np.concatenate([sums.searches, sums.people], axis=1)
+    parts = np.stack([np.bincount(units, powers) for powers in both])
+    total = sums.searches.sum(axis=1)
+    estimate = sums.middle + _log_quantile(total[:, None], quantile)[0]
+    without = sums.middle + _log_quantile(total[:, None] - parts, quantile)
     count = len(without)
     jackknife = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
     # Of few people the jackknife's own spread is large; no one is surer than from independent pairs.
     pairs = people * (people - 1) / 2 + people * (count - people)
-    least = logs[strange].std() * np.sqrt((1 + quantile**2 / 2) / pairs)
+    mean, second, _ = total[1:] / total[0]
+    least = np.sqrt(max(second - mean**2, 0.0) * (1 + quantile**2 / 2) / pairs)
     error = max(jackknife, least)
     return float(np.exp(estimate - t.ppf(confidence, count - _MOMENTS) * error))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from scipy.stats import norm
 
 from embedder.errors import UsageError
 from embedder.intervals import upper_bound
-from enroll.calibration import calibrate, counted_threshold, modelled_threshold, person_distances
+from enroll.calibration import LogSums, calibrate, counted_threshold, modelled_threshold, person_distances
 
 
 def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[NDArray, NDArray]:
@@ -61,9 +63,29 @@ def test_the_model_is_what_plain_loops_give(strangers: int) -> None:
         probes, owners = np.concatenate([vectors, others]), np.concatenate([labels, whose + 7])
     distances = person_distances(probes, vectors, labels)
     expected = slow_model(distances, owners, 0.02, 0.985)
-    assert modelled_threshold(distances, owners, 0.02) == pytest.approx(expected, rel=1e-9)
     given = (others, whose + 100) if strangers else (None, None)
     assert calibrate(vectors, labels, 0.02, *given).distance == pytest.approx(min(expected, 2.0), rel=1e-9)
+    assert expected < 2
+
+
+def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = people(12, 5)
+    others, whose = people(4, 3, seed=1)
+    at_once = calibrate(vectors, labels, 0.05, others, whose)
+    distances = person_distances(vectors, vectors, labels)
+    sums = LogSums(labels, 12)
+    sums.add(slice(0, 60), slice(0, 12), distances)
+    for rows, photos in ((7, 12), (1, 1), (13, 1000)):
+        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
+        found = calibrate(vectors, labels, 0.05, others, whose)
+        assert found == replace(at_once, distance=pytest.approx(at_once.distance, rel=1e-9))
+        blocks = LogSums(labels, 12)
+        for start in range(0, 60, rows):
+            some = slice(start, min(start + rows, 60))
+            blocks.add(some, slice(0, 5), distances[some, :5])
+            blocks.add(some, slice(5, 12), distances[some, 5:])
+        assert modelled_threshold(blocks, 0.05) == pytest.approx(modelled_threshold(sums, 0.05), rel=1e-9)
 
 
 def test_the_promise_is_kept_against_fresh_strangers() -> None:
@@ -163,8 +185,9 @@ def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     probes, _ = people(4, 2, seed=9)
     shuffled = np.random.default_rng(1).permutation(15)
     expected = [[min(np.linalg.norm(p - v) for v in vectors[labels == i]) for i in range(5)] for p in probes]
-    for at_once in (10**6, 15, 1):
-        monkeypatch.setattr("enroll.calibration._PAIRS_AT_ONCE", at_once)
+    for rows, photos in ((512, 8192), (3, 7), (1, 1)):
+        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
         found = person_distances(probes, vectors[shuffled], labels[shuffled])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
