@@ -47,14 +47,19 @@ class TerminalProgress(Progress):
         self._console.print(printable(line))
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        """Show a bar with steps, time left and a detail that changes."""
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
+        """Show a bar with steps, how fast they go, time left and a detail that changes."""
         from rich import progress as rich
+
+        class Speed(rich.ProgressColumn):
+            def render(self, task: rich.Task) -> str:
+                return f"{task.speed:.0f} {unit}/s" if unit and task.speed else ""
 
         columns = (
             rich.TextColumn("{task.description}"),
             rich.BarColumn(bar_width=24),
             rich.MofNCompleteColumn(),
+            Speed(),
             rich.TimeRemainingColumn(),
             rich.TextColumn("{task.fields[detail]}"),
         )

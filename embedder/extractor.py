@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from embedder.errors import ModelError
 from embedder.faces.crops import Box, Crop, load_cropper
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
-from embedder.quiet import quiet
+from embedder.network import Network
+from embedder.parallel import threads_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Face:
 class Extractor:
     """Turns pictures into unit vectors; the same picture gives the same vector in any batch.
 
-    Not safe to share between threads: the runtime keeps one set of buffers.
+    Threads may share it: each has a network and a detector of its own.
 
     Attributes:
         manifest: what the model is.
@@ -60,33 +61,12 @@ class Extractor:
         finding: DetectorConfig | None = None,
     ) -> None:
         """Compile a network that was read and checked; see `load`."""
-        from ai_edge_litert.interpreter import Interpreter
-
         self.manifest = manifest
-        if network[4:8] != b"TFL3":
-            raise ModelError("the extractor is not a LiteRT network; train again or copy the folder afresh")
-        try:
-            with quiet():  # LiteRT announces its delegate on standard error
-                self._interpreter: Any = Interpreter(
-                    model_content=network, num_threads=threads or os.cpu_count() or 1
-                )
-                self._interpreter.allocate_tensors()
-            (self._input,) = self._interpreter.get_input_details()
-            (self._output,) = self._interpreter.get_output_details()
-        except (ValueError, RuntimeError) as error:
-            raise _cannot_run(error) from error
-        size = manifest.input_size
-        shapes = list(self._input["shape"][1:]), list(self._output["shape"][1:])
-        if shapes != ([size, size, 3], [manifest.dim]):
-            raise ModelError(
-                f"the extractor maps {shapes}; its manifest says {[size, size, 3]}, {[manifest.dim]}"
-            )
-        kinds = {self._input["dtype"], self._output["dtype"]}
-        if kinds != {np.float32}:
-            raise ModelError(f"the extractor computes with {kinds}, expected float32; train again")
-        self._batch = 0
+        self._network, self._threads = network, threads
+        self._own = threading.local()
+        self._compiled()
         finding = finding or DetectorConfig(manifest.detector)
-        self._cropper = load_cropper(manifest.crop, size, finding, threads or os.cpu_count() or 1)
+        self._cropper = load_cropper(manifest.crop, manifest.input_size, finding, threads)
 
     @classmethod
     def load(
@@ -159,40 +139,24 @@ class Extractor:
                     f"images[{index}]: expected (height, width, 3) uint8, got {image.shape} {image.dtype}"
                 )
         step = _BATCH // 2 if self.manifest.mirror else _BATCH
-        size = self.manifest.input_size
+        size, network = self.manifest.input_size, self._compiled()
         vectors = np.empty((len(images), self.dim), np.float32)
         for start in range(0, len(images), step):
             chips = np.stack([resize_to_square(image, size) for image in images[start : start + step]])
             if self.manifest.mirror:
-                features = self._run(np.concatenate([chips, chips[:, :, ::-1]]))
+                features = network.run(np.concatenate([chips, chips[:, :, ::-1]]))
             else:
-                features = self._run(chips)
+                features = network.run(chips)
             vectors[start : start + step] = unit_vectors(features, self.manifest.mirror)
         return vectors
 
-    def _run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        index = self._input["index"]
-        try:
-            if len(chips) != self._batch:
-                self._interpreter.resize_tensor_input(index, chips.shape)
-                self._interpreter.allocate_tensors()
-                self._batch = len(chips)
-            self._interpreter.set_tensor(index, chips.astype(np.float32))
-            self._interpreter.invoke()
-            features: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
-        except (ValueError, RuntimeError) as error:
-            raise _cannot_run(error) from error
-        if features.shape != (len(chips), self.dim):
-            raise ModelError(
-                f"the extractor gave {features.shape} for {len(chips)} pictures, expected "
-                f"{(len(chips), self.dim)}; train again or copy the folder afresh"
-            )
-        return features
-
-
-def _cannot_run(error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())  # LiteRT says it in several lines
-    return ModelError(f"the extractor cannot be run: {reason}; train again or copy the folder afresh")
+    def _compiled(self) -> Network:
+        """Give the network of this thread."""
+        if not hasattr(self._own, "network"):
+            size, dim = self.manifest.input_size, self.manifest.dim
+            self._own.network = Network(self._network, size, dim, self._threads or threads_here())
+        network: Network = self._own.network
+        return network
 
 
 def unit_vectors(features: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:

@@ -18,6 +18,12 @@ class Progress:
         """Take a line of text that stands by itself."""
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
-        """Follow `total` steps; what is yielded is called as `advance(steps=1, detail="")`."""
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
+        """Follow `total` steps; what is yielded is called as `advance(steps=1, detail="")`.
+
+        Args:
+            label: what is done.
+            total: number of steps.
+            unit: what a step is, in the plural, to say how many are done a second.
+        """
         yield lambda steps=1, detail="": None

@@ -23,7 +23,8 @@ def quiet() -> Iterator[None]:
     """Hold back what is written to standard output and error, also by C++ code.
 
     If the block fails, the last of it is added to the exception as a note. One thread at a time: the two
-    streams belong to the whole process.
+    streams belong to the whole process, and what another thread writes meanwhile is lost, unless it waits
+    for `aloud`.
     """
     with _LOCK, tempfile.TemporaryFile() as log:
         kept = []
@@ -44,6 +45,13 @@ def quiet() -> Iterator[None]:
             for number, copy in kept:
                 os.dup2(copy, number)
                 os.close(copy)
+
+
+@contextmanager
+def aloud() -> Iterator[None]:
+    """Wait until no thread is `quiet`, and keep them from it: for what must be seen while others work."""
+    with _LOCK:
+        yield
 
 
 @contextmanager

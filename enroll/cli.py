@@ -85,6 +85,7 @@ def enroll(
     photos = photos or []
     from embedder.folders import Rejected, scan_folder
     from embedder.preview import Tile, check_preview, refused_tiles, save_preview
+    from embedder.quiet import aloud
     from enroll.gallery import Gallery, checked_name
 
     scanned: list[Rejected] = []
@@ -109,18 +110,17 @@ def enroll(
     extractor = _load(model, detector, any_rotation, min_face)
     if preview is not None:
         check_preview(preview)
-    bar = TerminalProgress().bar("Enrolling", len(people))
+    bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
     with Gallery.open(gallery, extractor) as opened, bar as advance:
-        for person, paths in people.items():
-            result = opened.enroll(person, paths, force, terms)
+        for result in opened.enroll_many(people, force, terms, preview is not None, advance):
             rejected += result.rejected
             crowded |= result.crowded
             if preview is not None:
                 tiles += result.tiles()
             if result.added or result.already:
                 known = f", {result.already} already there" if result.already else ""
-                print(f"enrolled {person} ({count(result.added, 'photo')}{known})", flush=True)
-            advance()
+                with aloud():
+                    print(f"enrolled {result.identity} ({count(result.added, 'photo')}{known})", flush=True)
     if preview is not None:
         save_preview(preview, tiles + refused_tiles(scanned, photos[0]))
         show_missing_letters(people)
@@ -183,7 +183,7 @@ def identify(
     ] = "exact",
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
-    from embedder.images import load_image
+    from embedder.quiet import aloud
     from enroll.gallery import Gallery
     from enroll.identify import Identifier
     from enroll.report import text
@@ -195,18 +195,24 @@ def identify(
     unread = unknown = 0
     drawn: set[str] = set()
     with Gallery.open(gallery, extractor, create=False, index=index) as opened:
-        config = IdentifyConfig(margin=margin, all_faces=all_faces, neighbours=_EXPLAINED if explain else 0)
+        config = IdentifyConfig(
+            margin=margin,
+            all_faces=all_faces,
+            neighbours=_EXPLAINED if explain else 0,
+            keep_pictures=annotate is not None,
+        )
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
         chip_of = partial(enrolled_chip, extractor)
-        with TerminalProgress().bar("Identifying", len(photos)) as advance:
+        with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
             for answer in identifier.identify_many(photos):
                 lines = text.explain(answer, basis) if explain else text.to_lines(answer)
-                for line in [to_json(answer, basis)] if as_json else map(printable, lines):
-                    print(line, flush=True)
-                if annotate is not None and answer.error is None:
-                    image = load_image(answer.photo)
-                    save_annotated(annotate, answer.photo, image, answer, chip_of if explain else None)
+                with aloud():
+                    for line in [to_json(answer, basis)] if as_json else map(printable, lines):
+                        print(line, flush=True)
+                if annotate is not None and answer.picture is not None:
+                    own = chip_of if explain else None
+                    save_annotated(annotate, answer.photo, answer.picture, answer, own)
                     drawn.update(face.decision.identity or "" for face in answer.faces)
                 unread += answer.error is not None
                 unknown += any(face.decision.identity is None for face in answer.faces)

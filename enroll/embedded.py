@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.errors import ImageError, UsageError
+from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected, Sample
-from embedder.images import load_image
 from embedder.pairs import Comparisons
 from embedder.progress import Progress
-from enroll.samples import PhotoSample, take_sample
+from enroll.samples import PhotoSample, embed_photos
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
-
-_AT_ONCE = 64  # photos whose chips are in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,35 +97,20 @@ def embed_folder(
     """
     unread = list(folder.rejected)
     kept: list[tuple[Sample, PhotoSample]] = []
-    rows: list[NDArray[np.float32]] = []
-
-    def read(sample: Sample) -> PhotoSample | Rejected:
-        try:
-            return take_sample(sample.path, load_image(sample.path), extractor, force)
-        except ImageError as error:
-            return Rejected(sample.path, error.reason)
-
-    with (
-        (progress or Progress()).bar("Embedding", len(folder.samples)) as advance,
-        ThreadPoolExecutor() as pool,
-    ):
-        for start in range(0, len(folder.samples), _AT_ONCE):
-            part = folder.samples[start : start + _AT_ONCE]
-            chips = []
-            for sample, outcome in zip(part, pool.map(read, part), strict=True):
-                advance()
-                if isinstance(outcome, Rejected):
-                    unread.append(outcome)
-                    continue
-                if outcome.chip is not None:
-                    chips.append(outcome.chip)
-                kept.append((sample, PhotoSample(outcome.path, None, outcome.faces, outcome.problem)))
-            rows.append(extractor.embed(chips))
+    with (progress or Progress()).bar("Embedding", len(folder.samples), "photos") as advance:
+        paths = [sample.path for sample in folder.samples]
+        for sample, outcome in zip(folder.samples, embed_photos(paths, extractor, force), strict=True):
+            advance()
+            if isinstance(outcome, Rejected):
+                unread.append(outcome)
+            else:
+                kept.append((sample, outcome))
     if not kept:
         raise UsageError(f"{folder.root}: no photo could be read, of {len(unread)} files")
-    found = np.array([entry.faces > 0 for _, entry in kept])
+    found = np.array([entry.vector is not None for _, entry in kept])
     vectors = np.zeros((len(kept), extractor.dim), np.float32)
-    vectors[found] = np.concatenate(rows)
+    if found.any():
+        vectors[found] = [entry.vector for _, entry in kept if entry.vector is not None]
     identities = tuple(sorted({sample.identity for sample, _ in kept}))
     index = {name: number for number, name in enumerate(identities)}
     return EmbeddedFolder(

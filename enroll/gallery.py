@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,20 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.errors import ImageError, PhotoConflictError, UsageError
-from embedder.faces.crops import NO_FACE, crowd_note, in_short
-from embedder.folders import Rejected, name_problem, normal_name
-from embedder.images import decode_image, read_image_file
-from embedder.preview import Tile
+from embedder.errors import UsageError
+from embedder.folders import name_problem, normal_name
+from embedder.images import read_image_file
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
+from enroll.enrolling import Enrolled, Enrolling, printable_path
 from enroll.promise import Calibration
-from enroll.samples import PhotoSample, take_sample
 from enroll.search.following import Following
 from enroll.search.ranking import nearest_people, nearest_templates
 from enroll.store import NewTemplate, Store, Terms, check_model, open_store
-from enroll.store.contract import conflict_reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,46 +33,6 @@ if TYPE_CHECKING:
 _TRIES = 3  # to calibrate while others enroll
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Enrolled:
-    """What enrolling some photos of one person came to; it is on disk.
-
-    Attributes:
-        identity: the name as it is stored.
-        added: photos that became templates.
-        already: photos that were theirs before, or were given twice.
-        rejected: photos that could not be used, and why.
-        samples: what was found in the photos that were looked at, for a preview.
-    """
-
-    identity: str
-    added: int
-    already: int
-    rejected: tuple[Rejected, ...]
-    samples: tuple[PhotoSample, ...] = ()
-
-    @property
-    def crowded(self) -> dict[Path, int]:
-        """Photos that show more than one face, and how many; the largest, most central one is enrolled."""
-        return {
-            sample.path: sample.faces for sample in self.samples if sample.faces > 1 and not sample.problem
-        }
-
-    def tiles(self) -> list[Tile]:
-        """Give what a preview shows: what was enrolled, and every photo that was not, with the reason."""
-        looked_at = {sample.path for sample in self.samples}
-        unseen = [entry for entry in self.rejected if entry.path not in looked_at]
-        return [
-            Tile(
-                self.identity,
-                sample.chip,
-                sample.path.name,
-                in_short(sample.problem or crowd_note(sample.faces)),
-            )
-            for sample in self.samples
-        ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
 
 
 @dataclass(frozen=True)
@@ -135,74 +91,47 @@ class Gallery:
     def enroll(
         self, name: str, photos: Sequence[str | Path], force: bool = False, terms: Terms | None = None
     ) -> Enrolled:
-        """Add photos of one person, new or known, in one transaction.
+        """Add photos of one person, new or known; see `enroll_many`."""
+        for outcome in self.enroll_many({name: photos}, force, terms):
+            return outcome
+        return Enrolled(checked_name(name), 0, 0, ())
 
-        Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing;
-        one that cannot be read, shows no face or too poor a one, or is enrolled under another name, is
-        rejected and the others go on.
+    def enroll_many(
+        self,
+        people: Mapping[str, Sequence[str | Path]],
+        force: bool = False,
+        terms: Terms | None = None,
+        keep_chips: bool = False,
+        advance: Callable[[], object] = lambda: None,
+    ) -> Iterator[Enrolled]:
+        """Add photos of people, some hundreds of photos in a transaction.
+
+        Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing
+        and is not looked at, so what was ended in the middle can be done again; one that cannot be read,
+        shows no face or too poor a one, or is enrolled under another name, is rejected and the others go on.
 
         Args:
-            name: of the person; stored in Unicode form NFC.
-            photos: image files.
+            people: image files by the name of the person, which is stored in Unicode form NFC.
             force: take faces that are too poor to be recognized well, too.
             terms: on what terms they are enrolled; they replace those there, None leaves them.
+            keep_chips: give the chips, too, for people to look at; those of many photos take much memory.
+            advance: called after each photo.
+
+        Yields:
+            Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: the name cannot be stored.
+            UsageError: a name cannot be stored, or two are the same; nothing was enrolled.
             GalleryError: the file cannot be written.
         """
-        name = checked_name(name)
-        rejected: list[Rejected] = []
-        samples: list[PhotoSample] = []
-        chips: dict[bytes, NDArray[np.uint8]] = {}
-        paths: dict[bytes, Path] = {}
-        already = 0
-        for photo in photos:
-            path = Path(photo)
-            try:
-                data = read_image_file(path)
-                digest = hashlib.sha256(data).digest()
-                owner = name if digest in chips else self._store.owners([digest])[0]
-                if owner == name:
-                    already += 1
-                elif owner is not None:
-                    rejected.append(Rejected(path, conflict_reason(owner)))
-                else:
-                    sample = take_sample(path, decode_image(data, path), self._extractor, force)
-                    samples.append(sample)
-                    if sample.problem is not None or sample.chip is None:
-                        rejected.append(Rejected(path, sample.problem or NO_FACE))
-                    else:
-                        chips[digest], paths[digest] = sample.chip, path
-            except ImageError as error:
-                rejected.append(Rejected(path, error.reason))
-        added = 0
-        if chips:
-            self._store.bind(self._extractor.fingerprint, self._extractor.dim)
-            vectors = self._extractor.embed(list(chips.values()))
-            fresh = [
-                NewTemplate(printable_path(paths[digest]), digest, vector)
-                for digest, vector in zip(chips, vectors, strict=True)
-            ]
-            added, taken = self._add(name, fresh, terms)
-            rejected += taken
-            already += len(fresh) - added - len(taken)
-        elif already and terms is not None:
-            self._store.set_terms(name, terms)
-        return Enrolled(name, added, already, tuple(rejected), tuple(samples))
-
-    def _add(
-        self, name: str, templates: list[NewTemplate], terms: Terms | None
-    ) -> tuple[int, list[Rejected]]:
-        """Add what is still free; another process may have enrolled some of it under another name."""
-        taken: list[Rejected] = []
-        while templates:
-            try:
-                return self._store.add(name, templates, terms), taken
-            except PhotoConflictError as error:
-                taken.append(Rejected(error.path, error.reason))
-                templates = [entry for entry in templates if entry.digest != error.digest]
-        return 0, taken
+        checked: dict[str, Sequence[str | Path]] = {}
+        for name, photos in people.items():
+            stored = checked_name(name)
+            if stored in checked:
+                raise UsageError(f"{name!r}: expected each name once, got one that is stored alike")
+            checked[stored] = photos
+        run = Enrolling(self._store, self._extractor, force, terms, keep_chips)
+        return run.run({name: [Path(photo) for photo in photos] for name, photos in checked.items()}, advance)
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`.
@@ -304,11 +233,6 @@ class Gallery:
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
         return self._store.identities()
-
-
-def printable_path(path: Path) -> str:
-    """Give a path as text that can be stored, also one that is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def checked_name(name: str) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from embedder.config import IdentifyConfig
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crops import principal
 from embedder.images import load_image
-from enroll.decision import Decision, decide, one_face_each
+from embedder.parallel import in_order
+from enroll.decision import Candidate, Decision, decide, one_face_each
 from enroll.promise import Basis
+from enroll.samples import part_size
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
@@ -56,11 +59,24 @@ class Answer:
         photo: as it was given.
         error: why the photo could not be read, or None.
         faces: one answer per face; empty if there is none.
+        picture: (height, width, 3) uint8 RGB, if it was to be kept.
     """
 
     photo: str
     error: str | None
     faces: tuple[FaceAnswer, ...]
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(eq=False)
+class _Seen:
+    """What was found in a photo; `vectors` has a row for each crop."""
+
+    photo: str
+    error: str | None = None
+    crops: list[Crop] = field(default_factory=list)
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    picture: NDArray[np.uint8] | None = None
 
 
 class Identifier:
@@ -102,53 +118,74 @@ class Identifier:
         Raises:
             ImageError: it cannot be read.
         """
-        return Answer(str(photo), None, self._answers([self._crops(load_image(photo))])[0])
+        return self._answers(self._embedded([self._read(photo)]))[0]
 
     def identify_many(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
-        """Answer photos in their order, some at a time; one that cannot be read gets an `error`."""
+        """Answer photos in their order, read and embedded side by side, a few ahead.
+
+        One that cannot be read gets an `error`.
+        """
+        for part in in_order(self._look, self._parts(photos)):
+            yield from self._answers(part)
+
+    def _parts(self, photos: Iterable[str | Path]) -> Iterator[list[str | Path]]:
+        size = 1 if self._config.keep_pictures else self._config.batch_size
+        if isinstance(photos, Sized):
+            size = part_size(len(photos), size)
         remaining = iter(photos)
-        while batch := list(islice(remaining, self._config.batch_size)):
-            yield from self._identify_batch(batch)
+        while part := list(islice(remaining, size)):
+            yield part
 
-    def _identify_batch(self, photos: Sequence[str | Path]) -> Iterator[Answer]:
-        errors: dict[int, str] = {}
-        crops: dict[int, list[Crop]] = {}  # photos themselves may be large
-        for index, photo in enumerate(photos):
+    def _look(self, part: Sequence[str | Path]) -> list[_Seen]:
+        """Find and embed the faces of photos."""
+        seen = []
+        for photo in part:
             try:
-                crops[index] = self._crops(load_image(photo))
+                seen.append(self._read(photo))
             except ImageError as error:
-                errors[index] = error.reason
-        faces = dict(zip(crops, self._answers(list(crops.values())), strict=True))
-        for index, photo in enumerate(photos):
-            yield Answer(str(photo), errors.get(index), faces.get(index, ()))
+                seen.append(_Seen(str(photo), error.reason))
+        return self._embedded(seen)
 
-    def _crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+    def _read(self, photo: str | Path) -> _Seen:
+        image = load_image(photo)
         crops = self._extractor.crops(image)
-        if self._config.all_faces or not crops:
-            return crops
-        return [principal(crops, image.shape)]
+        if crops and not self._config.all_faces:
+            crops = [principal(crops, image.shape)]
+        return _Seen(str(photo), None, crops, picture=image if self._config.keep_pictures else None)
 
-    def _answers(self, photos: Sequence[Sequence[Crop]]) -> list[tuple[FaceAnswer, ...]]:
-        """Answer the crops of each photo; all are embedded and searched for together."""
-        together = [crop for crops in photos for crop in crops]
-        if not together:
-            return [() for _ in photos]
-        vectors = self._extractor.embed([crop.chip for crop in together])
-        # Two at least are looked for: the rule compares the first two, whether they are listed or not.
-        found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
+    def _embedded(self, seen: list[_Seen]) -> list[_Seen]:
+        """Embed the faces of photos in one call."""
+        chips = [crop.chip for one in seen for crop in one.crops]
+        if not chips:
+            return seen
+        vectors = self._extractor.embed(chips)
+        ends = np.cumsum([len(one.crops) for one in seen])
+        for one, own in zip(seen, np.split(vectors, ends[:-1]), strict=True):
+            one.vectors = own
+        return seen
+
+    def _answers(self, seen: Sequence[_Seen]) -> list[Answer]:
+        """Search for the faces of photos together."""
+        found: list[list[Candidate]] = []
+        near: list[list[NearPhoto]] = []
+        if any(one.crops for one in seen):
+            vectors = np.concatenate([one.vectors for one in seen if one.crops])
+            near = [[]] * len(vectors)
+            # Two at least are looked for: the rule compares the first two, whether they are listed or not.
+            found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
+            if self._config.neighbours:
+                near = self._gallery.nearest_photos(vectors, self._config.neighbours)
         decisions = iter([decide(candidates, self.threshold, self._config.margin) for candidates in found])
-        shown = self._config.neighbours
-        near = iter(self._gallery.nearest_photos(vectors, shown) if shown else [[]] * len(vectors))
-        return [
-            self._answer(
-                crops,
-                one_face_each(list(islice(decisions, len(crops)))),
-                list(islice(near, len(crops))),
-            )
-            for crops in photos
-        ]
+        photos = iter(near)
+        answers = []
+        for one in seen:
+            count = len(one.crops)
+            chosen = one_face_each(list(islice(decisions, count)))
+            faces = self._faces(one.crops, chosen, list(islice(photos, count)))
+            answers.append(Answer(one.photo, one.error, faces, one.picture))
+        return answers
 
-    def _answer(
+    def _faces(
         self, crops: Sequence[Crop], decisions: Sequence[Decision], near: Sequence[Sequence[NearPhoto]]
     ) -> tuple[FaceAnswer, ...]:
         return tuple(

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.errors import ImageError, UsageError
-from embedder.faces.crops import NO_FACE, principal
+from embedder.errors import UsageError
+from embedder.faces.crops import NO_FACE
 from embedder.folders import Rejected, normal_name, scan_folder
-from embedder.images import load_image
 from embedder.pairs import AtFmr, Comparisons
 from embedder.progress import Progress
+from enroll.samples import embed_photos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,6 @@ FMRS = (1e-1, 1e-2, 1e-3)
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
-_BATCH = 256  # chips in memory at once
 _SHOWN = 10  # missing photos that are named
 
 
@@ -275,29 +274,16 @@ def _embed(
     """Give a vector for each photo, (n, dim); NaN for those that failed, and why they did."""
     vectors = np.full((len(paths), extractor.dim), np.nan)
     failed: list[Rejected] = []
-    with progress.bar("Embedding", len(paths)) as advance:
-        for start in range(0, len(paths), _BATCH):
-            chips: dict[int, NDArray[np.uint8]] = {}
-            for index, chip in enumerate(_chips(paths[start : start + _BATCH], extractor), start):
-                if isinstance(chip, Rejected):
-                    failed.append(chip)
-                else:
-                    chips[index] = chip
-                advance()
-            if chips:
-                vectors[list(chips)] = extractor.embed(list(chips.values()))
+    with progress.bar("Embedding", len(paths), "photos") as advance:
+        for row, outcome in enumerate(embed_photos(paths, extractor, force=True)):
+            if isinstance(outcome, Rejected):
+                failed.append(outcome)
+            elif outcome.vector is None:
+                failed.append(Rejected(outcome.path, outcome.problem or NO_FACE))
+            else:
+                vectors[row] = outcome.vector
+            advance()
     return vectors, failed
-
-
-def _chips(paths: Sequence[Path], extractor: Extractor) -> Iterator[NDArray[np.uint8] | Rejected]:
-    for path in paths:
-        try:
-            image = load_image(path)
-        except ImageError as error:
-            yield Rejected(path, error.reason)
-            continue
-        crops = extractor.crops(image)
-        yield principal(crops, image.shape).chip if crops else Rejected(path, NO_FACE)
 
 
 def _figures(

@@ -1,16 +1,20 @@
-"""Photo to sample: the face that stands for a photo of one person, or why there is none."""
+"""Photos to samples: the face that stands for a photo of one person, or why there is none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.config import QualityLimits
+from embedder.config import IdentifyConfig, QualityLimits
 from embedder.errors import ImageError
 from embedder.faces.crops import NO_FACE, principal
 from embedder.faces.quality import problem
-from embedder.images import load_image
+from embedder.folders import Rejected
+from embedder.images import decode_image, load_image
+from embedder.parallel import in_order, workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +32,60 @@ class PhotoSample:
         chip: (size, size, 3) uint8, or None if there is no face.
         faces: how many there are.
         problem: why it cannot be enrolled, or None.
+        vector: (dim,) float32 unit vector of the chip, if it was embedded.
     """
 
     path: Path
     chip: NDArray[np.uint8] | None
     faces: int
     problem: str | None
+    vector: NDArray[np.float32] | None = None
+
+
+def embed_photos(
+    paths: Sequence[Path], extractor: Extractor, force: bool = False
+) -> Iterator[PhotoSample | Rejected]:
+    """Read, find, align and embed photos, side by side; in their order, those that cannot be read too.
+
+    Args:
+        paths: of the photos.
+        extractor: finds and embeds the faces.
+        force: as for `take_sample`.
+    """
+
+    def work(part: Sequence[Path]) -> list[PhotoSample | Rejected]:
+        return embed_samples([read_sample(path, extractor, force) for path in part], extractor)
+
+    size = part_size(len(paths))
+    parts = (paths[start : start + size] for start in range(0, len(paths), size))
+    for done in in_order(work, parts):
+        yield from done
+
+
+def part_size(photos: int, most: int = IdentifyConfig.batch_size) -> int:
+    """How many of so many photos a thread reads before it embeds them; few are shared out."""
+    return max(1, min(most, math.ceil(photos / workers())))
+
+
+def read_sample(
+    path: Path, extractor: Extractor, force: bool = False, data: bytes | None = None
+) -> PhotoSample | Rejected:
+    """Read a photo and choose its face.
+
+    Args:
+        path: of the photo.
+        extractor: finds the faces.
+        force: as for `take_sample`.
+        data: content of the file, if it was read before.
+
+    Returns:
+        The sample without a vector, or why the photo cannot be read.
+    """
+    try:
+        image = load_image(path) if data is None else decode_image(data, path)
+    except ImageError as error:
+        return Rejected(path, error.reason)
+    return take_sample(path, image, extractor, force)
 
 
 def take_sample(
@@ -54,6 +106,30 @@ def take_sample(
     poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
     reason = f"{poor}; --force enrolls it all the same" if poor else None
     return PhotoSample(path, crop.chip, len(crops), reason)
+
+
+def embed_samples(
+    samples: Sequence[PhotoSample | Rejected], extractor: Extractor, keep_chips: bool = False
+) -> list[PhotoSample | Rejected]:
+    """Embed all faces in one call.
+
+    Args:
+        samples: from `read_sample`.
+        extractor: embeds.
+        keep_chips: else they are let go: those of many photos take much memory.
+    """
+    faces = [
+        (place, sample, sample.chip)
+        for place, sample in enumerate(samples)
+        if isinstance(sample, PhotoSample) and sample.chip is not None
+    ]
+    done = list(samples)
+    if not faces:
+        return done
+    vectors = extractor.embed([chip for _, _, chip in faces])
+    for (place, sample, chip), vector in zip(faces, vectors, strict=True):
+        done[place] = replace(sample, vector=vector, chip=chip if keep_chips else None)
+    return done
 
 
 def enrolled_chip(extractor: Extractor, path: str) -> NDArray[np.uint8] | None:

@@ -42,7 +42,7 @@ class Clock(Progress):
         self.seconds: list[float] = []
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Time a bar if it is an epoch's."""
         start = last = time.perf_counter()
 

@@ -44,7 +44,7 @@ class Watch(Progress):
         print(line, flush=True)
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Count the batches of an epoch."""
         start = time.perf_counter()
 

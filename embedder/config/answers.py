@@ -49,7 +49,8 @@ class IdentifyConfig:
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
     all_faces: bool = True  # else the largest, most central one of a photo
     neighbours: int = 0  # nearest enrolled photos given per face, to explain an answer
-    batch_size: int = 32  # photos read ahead; a network's batch of mirrored pairs is half as long
+    batch_size: int = 8  # photos a thread reads and then embeds; LiteRT's time per face is flat from there
+    keep_pictures: bool = False  # give each photo's picture with its answer, to draw on; one at a time then
 
     def __post_init__(self) -> None:
         """Refuse values no search can use.

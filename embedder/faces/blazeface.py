@@ -68,8 +68,7 @@ class BlazeFace:
         shape = picture.shape[:2]
         if shape != self._shape:
             self._interpreter.resize_tensor_input(self._input, (1, *picture.shape))
-            with quiet():
-                self._interpreter.allocate_tensors()
+            self._interpreter.allocate_tensors()
             self._anchors = anchors(*shape)
             self._shape = shape
         scaled = np.multiply(picture, np.float32(1 / 127.5), dtype=np.float32)

@@ -13,6 +13,7 @@ from embedder.config import DetectorConfig
 from embedder.faces.align import Similarity, cut
 from embedder.faces.quality import JUDGED, Quality, measure
 from embedder.images import resize_to_square
+from embedder.parallel import threads_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ class WholePicture:
 class FaceCrops:
     """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
 
-    def __init__(self, size: int, config: DetectorConfig, threads: int = 1) -> None:
+    def __init__(self, size: int, config: DetectorConfig, threads: int | None = 1) -> None:
         """Make chips of `size` pixels; `crops` raises what `load_detector` does."""
         self._size, self._config, self._threads = size, config, threads
         self._own = threading.local()
@@ -91,19 +92,21 @@ class FaceCrops:
         if not hasattr(self._own, "detector"):
             from embedder.faces.detectors import load_detector
 
-            self._own.detector = load_detector(self._config, self._threads)
+            self._own.detector = load_detector(self._config, self._threads or threads_here())
         detector: Detector = self._own.detector
         return detector
 
 
-def load_cropper(crop: str, size: int, config: DetectorConfig | None = None, threads: int = 1) -> Cropper:
+def load_cropper(
+    crop: str, size: int, config: DetectorConfig | None = None, threads: int | None = 1
+) -> Cropper:
     """Give what turns pictures into samples.
 
     Args:
         crop: `face` or `whole`.
         size: side of a chip in pixels.
         config: how faces are found.
-        threads: of the detector's largest network; 1 where photos are read side by side.
+        threads: of the detector's largest network; None: one a core, or one where work is side by side.
     """
     return WholePicture(size) if crop == "whole" else FaceCrops(size, config or DetectorConfig(), threads)
 

@@ -1,18 +1,17 @@
-"""Photos to chips: side by side, in order, and in bounded memory."""
+"""Photos to the chips that are trained on."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embedder.errors import ImageError
 from embedder.faces.crops import NO_FACE, Cropper, principal
 from embedder.folders import Rejected, Sample
 from embedder.images import decode_image, read_image_file
+from embedder.parallel import in_order
 from embedder.training.cache import Aligned, ChipCache
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-
-_THREADS = min(8, os.cpu_count() or 1)  # each may hold a picture of 50 megapixels, and copies of it
-_AHEAD = 4 * _THREADS  # so that one large photo does not hold up those after it
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +46,7 @@ def read_chips(
         cropper: makes the chips.
         cache: of chips that `cropper` makes; photos in it are read but not decoded.
     """
-    waiting: deque[Future[Chip | Rejected]] = deque()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for sample in samples:
-            if len(waiting) == _AHEAD:
-                yield waiting.popleft().result()
-            waiting.append(pool.submit(_read, sample, cropper, cache))
-        while waiting:
-            yield waiting.popleft().result()
+    return in_order(partial(_read, cropper=cropper, cache=cache), samples)
 
 
 def _read(sample: Sample, cropper: Cropper, cache: ChipCache | None) -> Chip | Rejected:

@@ -12,8 +12,8 @@ from embedder.errors import ImageError, UsageError
 from embedder.faces.crops import NO_FACE
 from embedder.images import decode_image
 from embedder.progress import Advance, Progress
+from enroll.enrolling import printable_path
 from enroll.exchange.content import Content, Enrolled
-from enroll.gallery import printable_path
 from enroll.photo_files import PhotoFiles
 from enroll.samples import take_sample
 from enroll.store import NewTemplate, Store

@@ -27,7 +27,7 @@ class Counted(Progress):
         self.steps = 0
 
     @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         self.bars.append((label, total))
 
         def advance(steps: int = 1, detail: str = "") -> None:

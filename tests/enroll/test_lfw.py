@@ -20,7 +20,7 @@ from embedder.errors import FolderError, UsageError
 from embedder.faces.crops import NO_FACE, Crop
 from embedder.pairs import AtFmr
 from embedder.progress import Progress
-from enroll import lfw
+from enroll import samples
 from enroll.lfw import best_threshold, read_pairs, verify_pairs
 from tests.conftest import ToyExtractor, pattern
 
@@ -127,7 +127,7 @@ def test_every_photo_is_embedded_once(four: Folder, shades: Shades):
 def test_in_parts_is_the_same(four: Folder, shades: Shades, monkeypatch: pytest.MonkeyPatch):
     four.add("b", 100, 255)
     whole = verify_pairs(four.root, four.file, shades)
-    monkeypatch.setattr(lfw, "_BATCH", 2)
+    monkeypatch.setattr(samples, "part_size", lambda photos: 2)
     shades.embedded.clear()
     assert verify_pairs(four.root, four.file, shades) == whole
     assert max(shades.embedded) == 2 and sum(shades.embedded) == 8
@@ -316,7 +316,7 @@ class Heard(Progress):
         self.total = self.steps = 0
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Callable[..., None]]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
         self.total = total
         yield self.advance
 

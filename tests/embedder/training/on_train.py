@@ -17,7 +17,7 @@ EPOCH, _, ERROR = os.environ.get("STOP", "0 ValueError").partition(" ")
 
 class Stops(cli.TerminalProgress):
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         def advance(*_: Any) -> None:
             if label.startswith(f"Epoch {EPOCH}/"):
                 raise getattr(builtins, ERROR)("stopped by the test")

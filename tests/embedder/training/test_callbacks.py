@@ -84,7 +84,7 @@ class Recorder(Progress):
         self.events: list[str] = []
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         self.events.append(f"open {label} of {total}")
         yield lambda steps=1, detail="": self.events.append(detail)
         self.events.append("close")

@@ -55,7 +55,7 @@ class Hook(Progress):
         self.said.append(line)
 
     @contextlib.contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Advance]:
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         steps = 0
 
         def advance(count: int = 1, detail: str = "") -> None:
