@@ -204,15 +204,15 @@ def _rgb(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:
     rows = max(1, _STRIP // image.width)
     for top in range(0, image.height, rows):
         strip = image if rows >= image.height else image.crop((0, top, image.width, top + rows))
-        pixels[top : top + rows] = np.asarray(_opaque(strip).convert("RGB"))[: image.height - top]
+        pixels[top : top + rows] = np.asarray(_colour(strip))[: image.height - top]
     return pixels
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+def _colour(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == "RGB" else image.convert("RGB")  # Pillow would copy it
 
 
 def _grey16(image: Image.Image, path: str | Path) -> NDArray[np.uint8]:

@@ -133,6 +133,10 @@ class Gallery:
         run = Enrolling(self._store, self._extractor, force, terms, keep_chips)
         return run.run({name: [Path(photo) for photo in photos] for name, photos in checked.items()}, advance)
 
+    def prepare(self) -> None:
+        """Begin to load in the background what searching will need."""
+        self._search.prepare()
+
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
         """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`.
 

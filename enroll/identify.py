@@ -111,6 +111,7 @@ class Identifier:
         self.threshold = self.basis.distance
         self._extractor, self._gallery = extractor, gallery
         self._config = config or IdentifyConfig()
+        gallery.prepare()
 
     def identify(self, photo: str | Path) -> Answer:
         """Answer one photo.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +44,13 @@ class Following:
         self._generation: int | None = None
         self._last = 0
         self._cached = 0  # nodes in the index file
+
+    def prepare(self) -> None:
+        """Begin to load what searching many templates needs, to be there when photos have been read."""
+        from enroll.search.exact import FEW
+
+        if self._index == "exact" and self._store.finder() is None and self._store.changes()[1] > FEW:
+            threading.Thread(target=import_module, args=("sklearn.neighbors",), daemon=True).start()
 
     def finder(self) -> Finder:
         """Give what has all templates there are now.

@@ -1,0 +1,223 @@
+"""What must not grow, counted instead of timed: modules, decoded photos, networks' calls, work per photo."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+import enroll.samples
+from embedder import images
+from embedder.config import IdentifyConfig
+from enroll import Gallery, Identifier, identify
+from enroll.search import exact
+from enroll.store import NewPerson, NewTemplate
+from enroll.store.sqlite import SqliteStore
+from tests.conftest import ToyExtractor, save_people
+
+FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
+SEARCH = {"sklearn", "scipy", "faiss", "pymilvus"}
+PICTURES = {"matplotlib", "mtcnn"}
+OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx"}
+HEAVY = FRAMEWORKS | SEARCH | PICTURES | OTHERS
+
+
+@pytest.fixture(scope="module")
+def there(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, people and a gallery of them."""
+    folder = tmp_path_factory.mktemp("fast")
+    shutil.copytree(model, folder / "embed-model")
+    save_people(folder / "people", 4, 3)
+    run(folder, "enroll", "people")
+    return folder
+
+
+def run(folder: Path, *words: str) -> set[str]:
+    """Run a command in a process of its own; gives the modules it loaded, by their first name."""
+    code = (
+        "import sys, atexit\n"
+        "from enroll.cli import app\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "app(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert"}),
+        (["identify", "--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert"}),
+        (["identify", "people/p00/0.png"], HEAVY),
+        (["identify", "people/p00/0.png", "people/p01/1.png", "--json"], HEAVY),
+        (["enroll", "people"], HEAVY),
+        (["gallery", "list"], HEAVY | {"PIL", "ai_edge_litert"}),
+        (["gallery", "verify"], HEAVY | {"ai_edge_litert"}),
+        (["info"], HEAVY | {"PIL", "ai_edge_litert"}),
+    ],
+    ids=" ".join,
+)
+def test_command_loads_only_what_it_needs(there: Path, words: list[str], absent: set[str]):
+    assert not absent & run(there, *words)
+
+
+class Counted:
+    """Counts the calls of a function, and makes them."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        self.calls += 1
+        return self.function(*arguments, **named)
+
+
+@pytest.fixture
+def decoding(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    counted = Counted(images.decode_image)
+    monkeypatch.setattr(images, "decode_image", counted)  # as `load_image` calls it
+    monkeypatch.setattr(enroll.samples, "decode_image", counted)
+    return counted
+
+
+def paths_of(folder: Path, people: int) -> dict[str, list[Path]]:
+    save_people(folder, people, 3)
+    return {path.name: sorted(path.iterdir()) for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("config", [IdentifyConfig(), IdentifyConfig(keep_pictures=True, neighbours=3)])
+def test_identify_decodes_each_photo_once(
+    tmp_path: Path, toy: ToyExtractor, decoding: Counted, config: IdentifyConfig
+):
+    people = paths_of(tmp_path / "people", 4)
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        list(gallery.enroll_many(people))
+        decoding.calls = 0
+        photos = [path for paths in people.values() for path in paths]
+        answers = list(Identifier(toy, gallery, config=config).identify_many(photos))
+    assert decoding.calls == len(photos) == 12
+    assert [answer.picture is not None for answer in answers] == [config.keep_pictures] * 12
+
+
+def test_one_embedding_call_per_part(tmp_path: Path, toy: ToyExtractor):
+    people = paths_of(tmp_path / "people", 16)
+    photos = [path for paths in people.values() for path in paths]
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        list(gallery.enroll_many(people))
+        enrolling = list(toy.embedded)
+        toy.embedded.clear()
+        list(Identifier(toy, gallery).identify_many(photos))
+    size = IdentifyConfig.batch_size
+    assert sorted(enrolling) == sorted(toy.embedded) == [size] * (48 // size)
+
+
+def filled(path: Path, toy: ToyExtractor, people: int) -> None:
+    """A gallery of random templates, three a person."""
+    rng = np.random.default_rng(people)
+    vectors = rng.normal(size=(people, 3, toy.dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    with SqliteStore(path, create=True) as store:
+        store.bind(toy.fingerprint, toy.dim)
+        store.add_many(
+            [
+                NewPerson(
+                    f"p{person:05d}",
+                    [
+                        NewTemplate(f"{person} {photo}", rng.bytes(32), vector)
+                        for photo, vector in enumerate(own)
+                    ],
+                )
+                for person, own in enumerate(vectors)
+            ]
+        )
+
+
+def test_no_fit_per_query(tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch):
+    filled(tmp_path / "gallery.db", toy, 400)
+    assert exact.FEW < 1200
+    fitted = Counted(NearestNeighbors.fit)
+    monkeypatch.setattr(NearestNeighbors, "fit", lambda *given: fitted(*given))
+    (photo,) = paths_of(tmp_path / "people", 1)["p00"][:1]
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        read = Counted(gallery._store.templates)
+        monkeypatch.setattr(gallery._store, "templates", read)
+        identifier = Identifier(toy, gallery)
+        for _ in range(20):
+            identifier.identify(photo)
+        assert (fitted.calls, read.calls) == (1, 1)
+        gallery.enroll("new", [photo])
+        for _ in range(20):
+            assert identifier.identify(photo).faces[0].decision.identity == "new"
+        assert (fitted.calls, read.calls) == (2, 2)  # only what is new
+
+
+def operations(work: Callable[[], object]) -> int:
+    """How many calls of functions, C's too, a piece of work makes in its thread."""
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    return pstats.Stats(profile).total_calls  # type: ignore[attr-defined, no-any-return]
+
+
+def growth(work: Callable[[int], Callable[[], object]], sizes: Sequence[int] = (40, 160)) -> float:
+    """By how much the calls grow from n to 4n, of what is not there at any size."""
+    none, small, large = (operations(work(size)) for size in (0, *sizes))
+    return (large - none) / (small - none)
+
+
+def test_enrolling_is_linear(tmp_path: Path, toy: ToyExtractor):
+    def work(people: int) -> Callable[[], object]:
+        photos = paths_of(tmp_path / f"{people}", people) if people else {}
+
+        def enroll_all() -> None:
+            with Gallery.open(tmp_path / f"{people}.db", toy) as gallery:
+                list(gallery.enroll_many(photos))
+
+        return enroll_all
+
+    assert growth(work) < 4.2
+
+
+def test_enrolling_one_more_costs_the_same_in_a_large_gallery(tmp_path: Path, toy: ToyExtractor):
+    (photo,) = paths_of(tmp_path / "people", 1)["p00"][:1]
+    counts = []
+    for people in (50, 800):
+        filled(tmp_path / f"{people}.db", toy, people)
+        with Gallery.open(tmp_path / f"{people}.db", toy) as gallery:
+            counts.append(operations(lambda: gallery.enroll("new", [photo])))
+    assert counts[1] < 1.05 * counts[0]
+
+
+def test_identifying_is_linear(tmp_path: Path, toy: ToyExtractor):
+    filled(tmp_path / "gallery.db", toy, 100)
+    photos = [path for paths in paths_of(tmp_path / "people", 54).values() for path in paths]
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        identifier = Identifier(toy, gallery)
+        list(identifier.identify_many(photos[:1]))
+        assert growth(lambda size: lambda: list(identifier.identify_many(photos[:size]))) < 4.2
+
+
+def test_a_search_makes_as_many_calls_in_a_large_gallery(tmp_path: Path, toy: ToyExtractor):
+    (photo,) = paths_of(tmp_path / "people", 1)["p00"][:1]
+    counts = []
+    for people in (400, 1600):
+        filled(tmp_path / f"{people}.db", toy, people)
+        with Gallery.open(tmp_path / f"{people}.db", toy) as gallery:
+            identifier = Identifier(toy, gallery)
+            identifier.identify(photo)
+            counts.append(operations(lambda: identifier.identify(photo)))  # noqa: B023 (called at once)
+    assert counts[1] < 1.1 * counts[0]
+
+
+def test_identify_keeps_no_module_of_its_own_for_pictures():
+    assert not hasattr(identify, "decode_image")  # else it would be to count above
