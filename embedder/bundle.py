@@ -5,6 +5,7 @@ embed-model/
   manifest.json                     what the model is; names the two others by SHA-256
   extractor-<digest>.tflite         the compiled network, all that enroll and identify run
   weights-<digest>.safetensors      the same numbers as raw tensors, to train on from
+                                    (of a quantized model: its kernels in half precision)
 ```
 
 The manifest is the commit point: the other files carry their digest in their names, so a new model lies
@@ -24,10 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from embedder.config import CROPS, DETECTORS
+from embedder.config.exports import WEIGHTS
 from embedder.durable import make_folder, write_whole
 from embedder.errors import ModelError, UsageError
 
 FORMAT = 2
+QUANTIZED_FORMAT = 3  # it adds `weights_as`; other models stay as they were, for older toolkits
+FLOAT32 = "float32"
 MANIFEST = "manifest.json"
 _MAX_MANIFEST = 4 * 2**20
 _MAX_FILE = 2**32
@@ -77,6 +81,7 @@ class Manifest:
         weights: SHA-256 of the raw tensors.
         threshold: the first threshold, or None if no one was held out to find it.
         training: facts about the run, for people; nothing is computed from them.
+        weights_as: what the extractor's weights are stored as: float32, or one of `WEIGHTS`.
     """
 
     trunk: str
@@ -90,6 +95,7 @@ class Manifest:
     weights: str
     threshold: Threshold | None
     training: dict[str, Any] = field(default_factory=dict)
+    weights_as: str = FLOAT32
 
     @property
     def fingerprint(self) -> str:
@@ -105,7 +111,10 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Give the canonical JSON, digest included."""
-        content = {"format": FORMAT, **asdict(self)}
+        content = {"format": QUANTIZED_FORMAT, **asdict(self)}
+        if self.weights_as == FLOAT32:
+            content["format"] = FORMAT
+            del content["weights_as"]
         return _canonical({**content, "digest": hashlib.sha256(_canonical(content)).hexdigest()})
 
 
@@ -167,9 +176,10 @@ def load_manifest(folder: str | Path) -> Manifest:
         content = json.loads(data, parse_constant=_refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
-        if content.get("format") != FORMAT:
+        if content.get("format") not in (FORMAT, QUANTIZED_FORMAT):
             raise ValueError(
-                f"expected format {FORMAT}, got {content.get('format')!r}; train again, or update the toolkit"
+                f"expected format {FORMAT} or {QUANTIZED_FORMAT}, got {content.get('format')!r}; train "
+                "again, or update the toolkit"
             )
         manifest = _parse(content)
     except (ValueError, RecursionError) as error:
@@ -216,16 +226,18 @@ def _canonical(content: object) -> bytes:
 
 def _parse(content: dict[str, Any]) -> Manifest:
     digest = content.pop("digest", None)
-    content.pop("format")
-    _check_fields(content, {item.name: _KINDS[item.type] for item in fields(Manifest)})
+    kinds = {item.name: _KINDS[item.type] for item in fields(Manifest)}
+    if content.pop("format") == FORMAT:
+        del kinds["weights_as"]
+    _check_fields(content, kinds)
     if not isinstance(digest, str):
         raise ValueError("expected a digest")
     if not 16 <= content["input_size"] <= 1024:
         raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
     if not 1 <= content["dim"] <= 65536:
         raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
-    for name, known in (("crop", CROPS), ("detector", DETECTORS)):
-        if content[name] not in known:
+    for name, known in (("crop", CROPS), ("detector", DETECTORS), ("weights_as", WEIGHTS)):
+        if name in kinds and content[name] not in known:
             raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")
     for part in _PARTS:
         if len(content[part]) != 64 or not set(content[part]) <= set("0123456789abcdef"):

@@ -76,7 +76,7 @@ class Extractor:
 
         Args:
             folder: as written by `embed train`.
-            threads: of the network; None takes one a core.
+            threads: of the network; None takes one a core that this process may use.
             finding: how faces are found; None: as in training.
 
         Raises:

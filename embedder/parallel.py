@@ -19,13 +19,21 @@ _here = threading.local()
 
 
 def workers() -> int:
-    """How many items are worked on side by side: one a core, up to 8."""
-    return min(os.cpu_count() or 1, _MOST)
+    """How many items are worked on side by side: one a core that may be used, up to 8."""
+    return min(usable_cores(), _MOST)
 
 
 def threads_here() -> int:
     """How many threads a network made here should use: one a core, or one where work is side by side."""
-    return 1 if getattr(_here, "side_by_side", False) else os.cpu_count() or 1
+    return 1 if getattr(_here, "side_by_side", False) else usable_cores()
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use: a container's or a cluster's share of the machine.
+
+    More threads than that wait for each other (docs/trunk.md).
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:

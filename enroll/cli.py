@@ -21,6 +21,7 @@ from embedder.cli import (
     describe_training,
     export,
     printable,
+    quantize,
     show_crowded,
     show_missing_letters,
     show_rejected,
@@ -350,6 +351,9 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
     mirror = ", averaged with the mirror picture" if manifest.mirror else ""
     print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
+    origin = manifest.training.get("quantized_from")
+    quantized = f", rounded from model {printable(str(origin)[:12])}" if origin else ""
+    print(f"  weights stored as {manifest.weights_as}{quantized}")
     print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
     for line in describe_training(manifest):
         print(f"  {line}")
@@ -380,6 +384,7 @@ def main() -> None:
 
 app.command()(data)
 app.command()(export)
+app.command()(quantize)
 app.add_typer(gallery_app, name="gallery")
 
 if __name__ == "__main__":

@@ -6,25 +6,32 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.bundle import FLOAT32
 from embedder.errors import EmbedError
 from embedder.quiet import quiet
 
 AGREEMENT = 1e-4  # largest difference between Keras and LiteRT in any number of a unit vector
 
 
-def compile_trunk(trunk: keras.Model) -> bytes:
+def compile_trunk(trunk: keras.Model, weights_as: str = FLOAT32) -> bytes:
     """Convert a trunk with TensorFlow's own converter.
 
     Args:
         trunk: (batch, size, size, 3) -> (batch, dim).
+        weights_as: float32, or one of `WEIGHTS`. With int8, one scale a filter, each picture's activations
+            are rounded to 8 bits too, by their own range: what else is in the batch changes nothing.
 
     Returns:
-        A LiteRT flatbuffer in float32.
+        A LiteRT flatbuffer with float32 input and output.
     """
     import tensorflow as tf
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_keras_model(trunk)
+        if weights_as != FLOAT32:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if weights_as == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         converted: bytes = converter.convert()
     return converted
 

@@ -12,16 +12,14 @@ import numpy as np
 from embedder.bundle import Manifest, load_manifest, read_part
 from embedder.config.exports import FORMATS
 from embedder.durable import write_whole
-from embedder.errors import MissingPackageError, ModelError, UsageError
+from embedder.errors import MissingPackageError, UsageError
 from embedder.extractor import Extractor
-from embedder.quiet import import_keras, quiet
-from embedder.trunks import find_trunk
+from embedder.quiet import quiet
+from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized
 
 if TYPE_CHECKING:
     import keras
-    from numpy.typing import NDArray
 
-AGREEMENT = 1e-4  # largest difference from the extractor in any number of a unit vector
 _OPSET = 17  # of ONNX; every runtime since 2022 has it
 _TRIED = 4  # random pictures that are compared
 
@@ -40,18 +38,19 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
     Raises:
         ModelError: the folder is no model, or what was converted gives other vectors.
         MissingPackageError: the packages of the format are not installed.
-        UsageError: an unknown format, or `to` cannot be written.
+        UsageError: an unknown format, a quantized model, or `to` cannot be written.
     """
     if kind not in FORMATS:
         raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")
     if kind == "onnx" and not importlib.util.find_spec("tf2onnx"):
         raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
     manifest = load_manifest(model)
+    refuse_quantized(model, manifest)
     extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
-    network = _network(manifest, read_part(model, manifest, "weights"))
+    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights")))
     size = manifest.input_size
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
-    _check(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
+    check_rebuilt(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
     try:
         if kind == "saved-model":
             _saved_model(network, Path(to))
@@ -62,34 +61,15 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
     return manifest
 
 
-def _network(manifest: Manifest, weights: bytes) -> keras.Model:
-    import_keras()
+def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:
     import keras
-    from safetensors.numpy import load
 
-    trunk = find_trunk(manifest.trunk).build(
-        manifest.input_size, manifest.training.get("config", {}).get("trunk_weights")
-    )
-    tensors = load(weights)
-    try:
-        trunk.set_weights([tensors[name] for name in sorted(tensors)])
-    except ValueError as error:
-        raise ModelError(f"the weights do not fit the trunk {manifest.trunk}: {error}") from error
     unit = keras.layers.UnitNormalization(axis=-1)
     chips = keras.Input((manifest.input_size, manifest.input_size, 3), name="chips")
     vectors = unit(trunk(chips))
     if manifest.mirror:
         vectors = unit(vectors + unit(trunk(chips[:, :, ::-1])))
     return keras.Model(chips, keras.layers.Identity(name="vectors")(vectors))
-
-
-def _check(converted: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
-    difference = float(np.abs(converted - vectors).max())
-    if not difference <= AGREEMENT:
-        raise ModelError(
-            f"the network built from the weights differs from the extractor by {difference:.2g} (rounding is "
-            f"at most {AGREEMENT:g}); the trunk's code is another than in training"
-        )
 
 
 def _litert(network: keras.Model, _: Manifest) -> bytes:

@@ -7,7 +7,7 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as lite
 from crash_operations import Thumbnail
 
-from embedder.bundle import FORMAT, MANIFEST, load_manifest, part_name, read_part, save_bundle
+from embedder.bundle import MANIFEST, load_manifest, part_name, read_part, save_bundle
 from embedder.cli import describe_training
 from embedder.errors import ModelError
 from embedder.extractor import Extractor
@@ -99,7 +99,8 @@ def canonical(content: dict[str, Any]) -> bytes:
 
 def forged(**changes: object) -> Callable[[Path], bytes]:
     """Fields that are changed, and a digest that fits."""
-    content = {"format": FORMAT, **asdict(Thumbnail.manifest), **changes}
+    content = {**json.loads(Thumbnail.manifest.to_bytes()), **changes}
+    del content["digest"]
     return lambda _: canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()})
 
 

@@ -62,6 +62,21 @@ def test_without_threshold(tmp_path: Path):
     assert load_manifest(tmp_path) == made
 
 
+def test_of_rounded_weights(tmp_path: Path):
+    made = replace(MADE, weights_as="int8")
+    save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS)
+    assert load_manifest(tmp_path) == made
+    assert json.loads((tmp_path / MANIFEST).read_text())["format"] == 3
+
+
+def test_a_float32_model_is_written_as_before_there_were_others(folder: Path):
+    """To the byte, fingerprint included: galleries and older toolkits go on with it."""
+    content = json.loads((folder / MANIFEST).read_text())
+    assert (content["format"], "weights_as" in content) == (2, False)
+    assert content["digest"] == "7ffa2bc899bf1e0a1d8365af18490147976b53c60005745b19c72f94865fd46c"
+    assert MADE.fingerprint == "0a77ac6c2d8c0590624259fd216f0991f80837783ea7dda8e9bb9f1dd2b4d92d"
+
+
 def test_every_changed_byte_is_refused(folder: Path):
     for path in sorted(folder.iterdir()):
         good = path.read_bytes()
@@ -103,7 +118,12 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
     "change",
     [
         {"format": 1},
-        {"format": 3},
+        {"format": 3},  # without weights_as
+        {"format": 4, "weights_as": "int8"},
+        {"format": 3, "weights_as": "float32"},
+        {"format": 3, "weights_as": "int4"},
+        {"format": 3, "weights_as": 8},
+        {"weights_as": "int8"},
         {"input_size": 8},
         {"input_size": True},
         {"input_size": "32"},
