@@ -15,6 +15,7 @@ from embedder import Extractor
 from embedder.bundle import MANIFEST, load_manifest, read_part
 from embedder.config.exports import WEIGHTS
 from embedder.errors import ForeignModelError, ModelError, UsageError
+from embedder.images import load_image
 from embedder.training import quantizing
 from embedder.training.exporting import export
 from embedder.training.quantizing import Quantized, quantize
@@ -198,3 +199,15 @@ def test_a_trunk_of_the_users_own(small_people: Path, tmp_path: Path):
         Extractor.load(folder).embed(PICTURES) for folder in (tmp_path / "model", tmp_path / "small")
     )
     assert (before * after).sum(axis=1).min() > 0.99
+
+
+@pytest.mark.slow
+def test_the_face_trunk(orl: Path, tmp_path: Path):
+    train(orl, tmp_path / "model", replace(SMALL, trunk="face-resnet", input_size=None, epochs=0, crop="face"))
+    before = Extractor.load(tmp_path / "model")
+    photos = [load_image(sorted(person.iterdir())[0]) for person in sorted(orl.iterdir())]
+    chips = [before.crops(photo)[0].chip for photo in photos]
+    for weights, least in (("float16", 1 - 1e-5), ("int8", 0.999)):
+        quantize(tmp_path / "model", tmp_path / weights, weights)
+        after = Extractor.load(tmp_path / weights)
+        assert (before.embed(chips) * after.embed(chips)).sum(axis=1).min() >= least
