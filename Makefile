@@ -3,6 +3,7 @@
 # make test-slow the tests that take minutes
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
 # make fuzz      damage galleries, models and photos, a few hundred thousand times
+# make bench     beside face_recognition, faiss and others: docs/benchmarks.md
 # make figures   the figures of the README, measured again
 
 PYTHON ?= python3.11
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint crash fuzz figures clean
+.PHONY: demo test test-slow lint crash fuzz bench figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
@@ -32,6 +33,9 @@ crash: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python scripts/fuzz_images.py
 	$(BIN)/python scripts/fuzz_files.py
+
+bench: $(INSTALLED)
+	$(BIN)/python scripts/bench.py
 
 figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_main_job.py
@@ -58,4 +62,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) .bench demo build *.egg-info
