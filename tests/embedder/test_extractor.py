@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import interpreter
 
 from embedder import Extractor
 from embedder.bundle import load_manifest, read_part
@@ -42,6 +44,22 @@ def test_neighbours_in_a_batch_change_nothing(model: Path, size: int):
 def test_number_of_threads_changes_nothing(model: Path):
     one, two = (Extractor.load(model, threads).embed(PICTURES) for threads in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("allowed", [{0}, {1, 5, 7}])
+def test_a_thread_for_each_core_it_may_use(allowed: set[int], model: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+
+    class Counted(interpreter.Interpreter):
+        def __init__(self, num_threads: int, **given: object) -> None:
+            asked.append(num_threads)
+            super().__init__(num_threads=num_threads, **given)
+
+    monkeypatch.setattr(interpreter, "Interpreter", Counted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: allowed, raising=False)
+    Extractor.load(model)
+    Extractor.load(model, threads=2)
+    assert asked == [len(allowed), 2]
 
 
 def test_a_chip_is_embedded_like_its_picture(model: Path):

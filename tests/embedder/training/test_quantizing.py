@@ -203,7 +203,9 @@ def test_a_trunk_of_the_users_own(small_people: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_face_trunk(orl: Path, tmp_path: Path):
-    train(orl, tmp_path / "model", replace(SMALL, trunk="face-resnet", input_size=None, epochs=0, crop="face"))
+    train(
+        orl, tmp_path / "model", replace(SMALL, trunk="face-resnet", input_size=None, epochs=0, crop="face")
+    )
     before = Extractor.load(tmp_path / "model")
     photos = [load_image(sorted(person.iterdir())[0]) for person in sorted(orl.iterdir())]
     chips = [before.crops(photo)[0].chip for photo in photos]
