@@ -48,6 +48,7 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/frontier.py --figure docs/pictures/frontier.png
 	$(BIN)/python scripts/folder_size.py
 	$(BIN)/python scripts/bench_losses.py
+	$(BIN)/python scripts/bench_trunk.py --write
 	$(BIN)/python scripts/bench_training.py
 	$(BIN)/python scripts/soak_training.py
 	$(BIN)/python scripts/bench_doctor.py
