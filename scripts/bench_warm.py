@@ -1,10 +1,10 @@
 """One photo from its bytes to an answer, in a process that stays; beside the same through `face_recognition`.
 
-10,000 templates: random unit vectors, and one photo each of the people asked for. Photos of 800 x 600 pixels
-with one face (`bench_photos.py`), each answered once by ours, then once by each rival, in turns; the first
-photos, which prepare the networks, are left out. Ours is `Identifier.identify`; its stages are then run by
-themselves on the same photo. Theirs is its default: `face_locations`, `face_encodings`, `face_distance` to as
-many known vectors. Prints medians and, last, one JSON line.
+10,000 templates: random unit vectors, ten a person, and one photo each of the people asked for. Photos of
+800 x 600 pixels with one face (`bench_photos.py`), each answered once by ours, then once by each rival, in
+turns; the first photos, which prepare the networks, are left out. Ours is `Identifier.identify`; its stages
+are then run by themselves on the same photo. Theirs is its default: `face_locations`, `face_encodings`,
+`face_distance` to as many known vectors. Prints medians and, last, one JSON line.
 
     python scripts/bench_warm.py [--photos 60] [--templates 10000]
 """
@@ -34,6 +34,7 @@ from enroll.store import NewTemplate
 from enroll.store.sqlite import SqliteStore
 
 PER_PERSON = 20  # photos, the first of which is enrolled
+OWN = 10  # random templates a person has
 WARMING = 3  # photos that are not counted
 STAGES = ("decode", "find", "align and judge", "embed", "search")
 
@@ -83,13 +84,15 @@ def measure(folder: Path, photos: int, templates: int) -> dict[str, Any]:
 
 
 def fill(path: Path, extractor: Extractor, templates: int) -> None:
-    """Write random templates, one person."""
+    """Write random templates, ten a person."""
     vectors = np.random.default_rng(0).normal(size=(templates, extractor.dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     with SqliteStore(path, create=True) as store:
         store.bind(extractor.fingerprint, extractor.dim)
-        rows = enumerate(vectors)
-        store.add("no one", [NewTemplate(f"{row}.jpg", row.to_bytes(32, "big"), one) for row, one in rows])
+        for first in range(0, templates, OWN):
+            rows = range(first, min(first + OWN, templates))
+            new = [NewTemplate(f"{row}.jpg", row.to_bytes(32, "big"), vectors[row]) for row in rows]
+            store.add(f"random {first:06d}", new)
 
 
 class Ours:

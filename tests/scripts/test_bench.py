@@ -170,7 +170,7 @@ def test_a_missing_rival_is_named_with_the_way_to_it(tmp_path: Path, monkeypatch
 
 
 def test_what_cannot_be_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    failed = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: first\nERROR: no such package\n")
+    failed = subprocess.CompletedProcess([], 1, "", "ERROR: first\nERROR: no such package\nhint\n")
     monkeypatch.setattr(bench_rivals, "BENCH", tmp_path)
     monkeypatch.setattr(bench_rivals, "INDEXES", tmp_path / "indexes")
     monkeypatch.setattr(bench_rivals.venv, "create", lambda *_, **__: None)
