@@ -42,10 +42,10 @@ from embedder.bundle import Manifest, load_manifest, read_part
 from embedder.config import TrainConfig
 from embedder.config.exports import WEIGHTS
 from embedder.datasets import write_dataset
-from embedder.extractor import usable_cores
 from embedder.folders import scan_folder
 from embedder.images import resize_to_square
 from embedder.metrics import gallery_searches, squared_distances
+from embedder.parallel import usable_cores
 from embedder.progress import Progress
 from embedder.quiet import quiet
 from embedder.training.quantizing import quantize

@@ -3,8 +3,10 @@
 Its brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to double and
 multiplies them as matrices, so it copies nothing and rounds far below what float32 could tell apart.
 
-Importing scikit-learn takes longer than all else that `embed identify photo.jpg` does; few templates are all
-given instead, and `ranking`, which computes distances anew in any case, finds the nearest among them.
+Few templates are compared by one matrix product instead, in float32 and with a bound on what that rounds:
+importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, and its threads wait
+for each other where the cores are busy (docs/decisions/013). `ranking` computes the distances of what is
+found anew in any case, and asks for more where rounding could matter, so the answers are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
 ROUNDING = 1e-5
-FEW = 1000  # templates; ranking them all takes about a millisecond a face
+FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
+_PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
 
 
 class ExactFinder:
@@ -35,6 +38,7 @@ class ExactFinder:
         self.pool = Pool(templates)
         self._start: NearestNeighbors | None = None
         self._recent: NearestNeighbors | None = None
+        self._squares: list[NDArray[np.float32]] = []  # of the lengths of the templates, part by part
 
     @property
     def templates(self) -> int:
@@ -50,12 +54,17 @@ class ExactFinder:
         """Add templates; see `Index`."""
         self.pool.extend(more)
         self._recent = None
+        self._squares = self._squares[:1]
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
         """Find the `count` nearest templates of each query; see `Finder`."""
-        if self.templates <= max(FEW, count):
+        if self.templates <= count:
             every = self.pool.everything()
             return [Found(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
+        if self.templates <= FEW:
+            step = _PRODUCTS // self.templates
+            starts = range(0, len(queries), step)
+            return [found for start in starts for found in self._few(queries[start : start + step], count)]
         self._start = self._start or _fitted(self.pool.start.vectors)
         self._recent = self._recent or _fitted(self.pool.recent.vectors)
         distances, rows = _nearest(self._start, queries, count)
@@ -70,6 +79,26 @@ class ExactFinder:
         return [
             Found(found.ids, found.identities, found.vectors, float(reached) - ROUNDING)
             for found, reached in zip(taken, distances[:, -1], strict=True)
+        ]
+
+    def _few(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        """Compare all templates with some queries by |x|² - 2xy + |y|²."""
+        parts = [part.vectors for part in self.pool.parts]
+        self._squares += [np.einsum("ij,ij->i", part, part) for part in parts[len(self._squares) :]]
+        distances = np.hstack(
+            [own - 2 * (queries @ part.T) for own, part in zip(self._squares, parts, strict=True)]
+        )
+        distances += np.einsum("ij,ij->i", queries, queries)[:, None]
+        rows = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        # A sum of n products is off by at most n half roundings of the product of the lengths, 1, in whatever
+        # order; twice that for 2xy, once for each of the squares, and some for adding them.
+        rounding = 2 * (queries.shape[1] + 8) * np.finfo(np.float32).eps
+        squares = np.take_along_axis(distances, rows, axis=1).max(axis=1).astype(np.float64)
+        reaches = np.sqrt(np.maximum(0, squares - rounding))
+        taken = map(self.pool.take, rows)
+        return [
+            Found(found.ids, found.identities, found.vectors, float(reach))
+            for found, reach in zip(taken, reaches, strict=True)
         ]
 
 

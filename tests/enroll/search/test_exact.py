@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "all"])
+@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "few"])
 def few(request: pytest.FixtureRequest) -> Iterator[None]:
     """Test both ways on the same small galleries."""
     with pytest.MonkeyPatch.context() as patch:
