@@ -29,10 +29,11 @@ from embedder.cli import (
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import EmbedError, UsageError
-from enroll import life_cli  # noqa: F401  (commands of `embed gallery`)
 from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
-from enroll.key_cli import before_any_command
-from enroll.people_cli import Consent, ConsentDate, Expires, given_terms
+from enroll.key_cli import before_any_command, key_commands
+from enroll.life_cli import life_commands
+from enroll.people_cli import Consent, ConsentDate, Expires, given_terms, people_commands
+from enroll.transfer_cli import transfer_commands
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
@@ -385,6 +386,8 @@ def main() -> None:
 app.command()(data)
 app.command()(export)
 app.command()(quantize)
+for commands in (people_commands, key_commands, transfer_commands, life_commands):
+    gallery_app.add_typer(commands)
 app.add_typer(gallery_app, name="gallery")
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
 from enroll.notices_cli import show_notices
+
+key_commands = typer.Typer()
 
 
 def before_any_command(
@@ -32,7 +34,7 @@ def before_any_command(
         os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
 
 
-@gallery_app.command("new-key")
+@key_commands.command("new-key")
 def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)]) -> None:
     """Make a key for encrypted galleries. Whoever loses it loses them: keep a copy elsewhere."""
     from enroll.store.keys import write_new_key
@@ -41,7 +43,7 @@ def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show
     print(f"wrote a new key to {printable(str(file))}; keep a copy where the gallery is not")
 
 
-@gallery_app.command()
+@key_commands.command()
 def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Encrypt a plain gallery with the key that `embed --key FILE` or the environment gives."""
     from enroll.store import open_store
@@ -61,7 +63,7 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     print(f"encrypted {printable(gallery)}; the keys of its people are in {keys}: back up the two apart")
 
 
-@gallery_app.command("forget-keyless")
+@key_commands.command("forget-keyless")
 def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Erase the people of an encrypted backup who were erased since it was made, so that it can be used."""
     from enroll.store import open_store

@@ -10,11 +10,13 @@ import typer
 
 from embedder.cli import DEFAULT_MODEL, UNUSABLE_IMAGES, Model, TerminalProgress, printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
 from enroll.transfer_cli import number_of_people, sizes
 
+life_commands = typer.Typer()
 
-@gallery_app.command()
+
+@life_commands.command()
 def verify(
     gallery: GalleryFile = DEFAULT_GALLERY,
     photos: Annotated[
@@ -51,7 +53,7 @@ def verify(
         raise typer.Exit(UNUSABLE_IMAGES)
 
 
-@gallery_app.command("re-embed")
+@life_commands.command("re-embed")
 def re_embed(
     photos: Annotated[
         Path | None,
@@ -97,7 +99,7 @@ def re_embed(
         raise typer.Exit(UNUSABLE_IMAGES)
 
 
-@gallery_app.command()
+@life_commands.command()
 def doctor(
     gallery: GalleryFile = DEFAULT_GALLERY,
     photos: Annotated[
@@ -127,7 +129,7 @@ def doctor(
         print(line)
 
 
-@gallery_app.command()
+@life_commands.command()
 def drop(
     name: str,
     photo: Annotated[

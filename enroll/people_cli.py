@@ -10,10 +10,12 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
 
 if TYPE_CHECKING:
     from enroll.store import Person, StoredTemplate, Terms
+
+people_commands = typer.Typer()
 
 _DAY = ["%Y-%m-%d"]
 
@@ -41,7 +43,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-@gallery_app.command()
+@people_commands.command()
 def show(
     name: str,
     gallery: GalleryFile = DEFAULT_GALLERY,
@@ -90,7 +92,7 @@ def _in_words(terms: Terms) -> list[tuple[str, str]]:
     return [(word, str(value)) for word, value in given if value is not None]
 
 
-@gallery_app.command("terms")
+@people_commands.command("terms")
 def change_terms(
     name: str,
     consent: Consent = None,
@@ -120,7 +122,7 @@ def change_terms(
     print(f"{name}: {printable(', '.join(' '.join(entry) for entry in _in_words(terms)) or 'no terms')}")
 
 
-@gallery_app.command()
+@people_commands.command()
 def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Erase everyone whose last day is over."""
     from enroll.store import open_store
@@ -133,7 +135,7 @@ def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         print("no one has expired")
 
 
-@gallery_app.command()
+@people_commands.command()
 def log(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """List what was done, when and to whom; people are numbers, since names may be erased."""
     from enroll.store import open_store

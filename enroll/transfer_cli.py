@@ -11,11 +11,13 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
 
 if TYPE_CHECKING:
     from enroll.exchange.content import Content
     from enroll.exchange.merging import Plan
+
+transfer_commands = typer.Typer()
 
 _STREAM = "-"
 
@@ -28,7 +30,7 @@ class SameName(StrEnum):
     SKIP = "skip"
 
 
-@gallery_app.command("export")
+@transfer_commands.command("export")
 def export_gallery(
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.", show_default=False)],
     gallery: GalleryFile = DEFAULT_GALLERY,
@@ -63,7 +65,7 @@ def export_gallery(
     )
 
 
-@gallery_app.command("import")
+@transfer_commands.command("import")
 def import_gallery(
     file: Annotated[str, typer.Argument(help="An export, - for standard input.", show_default=False)],
     gallery: GalleryFile = DEFAULT_GALLERY,
@@ -86,7 +88,7 @@ def import_gallery(
     print(f"imported {sizes(content)}")
 
 
-@gallery_app.command("merge")
+@transfer_commands.command("merge")
 def merge_gallery(
     other: Annotated[str, typer.Argument(help="The gallery whose people are added.", show_default=False)],
     gallery: GalleryFile = DEFAULT_GALLERY,
@@ -100,9 +102,16 @@ def merge_gallery(
     from enroll.exchange.merging import merge, plan_merge
     from enroll.store import open_store, without_password
 
-    with open_store(gallery) as store:
-        with open_store(other) as opened:
+    # One key for both: that of the one which is encrypted, or of both.
+    with open_store(gallery, plain_too=True) as store:
+        with open_store(other, plain_too=True) as opened:
             content, _ = read_content(opened)
+            if getattr(opened, "encrypted", False) and not getattr(store, "encrypted", False):
+                print(
+                    f"{printable(store.location)}: is not encrypted, so the people of {printable(other)} "
+                    "can be read there without a key",
+                    file=sys.stderr,
+                )
         plan = plan_merge(store, content, same_name.value)
         _show_plan(plan, same_name)
         if plan.refused(same_name.value):

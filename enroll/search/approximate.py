@@ -19,7 +19,6 @@ from enroll.search.graph import LINKS, Graph
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.search.pool import Pool
     from enroll.store.contract import Templates
 
 _BUILD_BREADTH = 100  # candidates while a node is linked
@@ -32,8 +31,8 @@ _LONG = 50_000  # templates that take so long to index that it is said
 _log = logging.getLogger(__name__)
 
 
-class ApproximateFinder:
-    """Searches templates by a graph; asked for many, it looks at all of them.
+class ApproximateFinder(ExactFinder):
+    """Searches templates by a graph; asked for many, it looks at all of them, as an exact one.
 
     Attributes:
         built: nodes that were linked by this object, rather than taken from a graph.
@@ -56,7 +55,7 @@ class ApproximateFinder:
                 "--index approximate needs faiss: pip install 'embedder-enroll[approximate]'"
             ) from error
         self._faiss: Any = faiss  # its stubs know half of it
-        self._exact = ExactFinder(templates)
+        super().__init__(templates)
         self.built = 0
         dim = templates.vectors.shape[1]
         self._index: Any = self._faiss.IndexHNSWSQ(dim, self._faiss.ScalarQuantizer.QT_fp16, LINKS)
@@ -66,38 +65,23 @@ class ApproximateFinder:
             self._put_back(graph, templates.vectors[: len(graph)])
         self._add(templates.vectors[self._index.ntotal :])
 
-    @property
-    def pool(self) -> Pool:
-        """The templates, node by node."""
-        return self._exact.pool
-
-    @property
-    def templates(self) -> int:
-        """How many there are."""
-        return len(self.pool)
-
-    @property
-    def people(self) -> int:
-        """How many identities they are of."""
-        return self.pool.people
-
     def extend(self, more: Templates) -> None:
         """Add templates; see `Index`."""
-        self._exact.extend(more)
+        super().extend(more)
         self._add(more.vectors)
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
         """Find the nearest templates of each query, nearly all of them; see `Finder`."""
         count = max(count, _LEAST)
         if count >= min(_MOST, self.templates):
-            return self._exact.nearest(queries, count)
+            return super().nearest(queries, count)
         breadth = self._faiss.SearchParametersHNSW(efSearch=max(_SEARCH_BREADTH, 2 * count))
         _, rows = self._index.search(np.ascontiguousarray(queries), count, params=breadth)
         return [self._found(query, row, count) for query, row in zip(queries, rows, strict=True)]
 
     def _found(self, query: NDArray[np.float32], row: NDArray[np.int64], count: int) -> Found:
         if row[-1] < 0:  # fewer than there are: a part of the graph cannot be reached
-            return self._exact.nearest(query[None], count)[0]
+            return super().nearest(query[None], count)[0]
         found = self.pool.take(row)
         reach = float(np.linalg.norm(found.vectors - query, axis=1).max()) - ROUNDING
         return Found(found.ids, found.identities, found.vectors, reach)

@@ -43,13 +43,16 @@ __all__ = [
 ]
 
 
-def open_store(location: str | Path, create: bool = False, key: Key | None = None) -> Store:
+def open_store(
+    location: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
+) -> Store:
     """Open a gallery.
 
     Args:
         location: a file, or an address as `milvus_address` describes.
         create: make it if it is missing.
         key: of an encrypted gallery, or to make it encrypted; None takes that of the environment, if any.
+        plain_too: take a gallery that is not encrypted though there is a key, which may be of another one.
 
     Raises:
         GalleryError: it is missing, broken, not a gallery, its server is away, or the key is not its own.
@@ -58,7 +61,7 @@ def open_store(location: str | Path, create: bool = False, key: Key | None = Non
     """
     key = key or key_from_environment()
     if is_milvus(location):
-        if key is not None:
+        if key is not None and not plain_too:
             raise UsageError(
                 f"{without_password(location)}: a key ({key.origin}) is of no use here, Milvus does not "
                 "encrypt what it stores; use no key, and encrypt the disks"
@@ -68,7 +71,7 @@ def open_store(location: str | Path, create: bool = False, key: Key | None = Non
         return MilvusStore(parse_address(str(location)), create)
     from enroll.store.sqlite import SqliteStore
 
-    return SqliteStore(location, create, key)
+    return SqliteStore(location, create, key, plain_too)
 
 
 def gallery_exists(location: str | Path) -> bool:

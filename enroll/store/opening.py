@@ -18,13 +18,16 @@ _HEADER = 100  # bytes; SQLite writes over a shorter file
 _CHECKED_WHOLE = 1 << 22  # bytes; a file up to that takes some milliseconds
 
 
-def open_gallery(path: Path, create: bool, key: Key | None) -> tuple[Connection, Sealer, bytes | None]:
+def open_gallery(
+    path: Path, create: bool, key: Key | None, plain_too: bool = False
+) -> tuple[Connection, Sealer, bytes | None]:
     """Open a gallery, or make it.
 
     Args:
         path: the file.
         create: make it if it is missing.
         key: of an encrypted gallery; one that is made with it is encrypted.
+        plain_too: take a plain gallery though there is a key.
 
     Returns:
         The connection, what seals its rows, and the id of the file with its keys if it is encrypted.
@@ -40,7 +43,7 @@ def open_gallery(path: Path, create: bool, key: Key | None) -> tuple[Connection,
         if key is not None and create and _is_unused(connection):
             encrypt(connection, key)
         salt, keys = _identity(connection)
-        sealer = _sealer(connection, salt, keys, key)
+        sealer = Plain(salt) if plain_too and keys is None else _sealer(connection, salt, keys, key)
         sweep_if_due(connection, keys is not None)
     except BaseException:
         connection.close()

@@ -47,20 +47,23 @@ from enroll.store.writing import Writer
 class SqliteStore:
     """A gallery's file: the contract `Store`, one transaction a change."""
 
-    def __init__(self, path: str | Path, create: bool = False, key: Key | None = None) -> None:
+    def __init__(
+        self, path: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
+    ) -> None:
         """Open a gallery.
 
         Args:
             path: the file.
             create: make it if it is missing.
             key: of an encrypted gallery; one that is made with it is encrypted.
+            plain_too: take a plain gallery though there is a key.
 
         Raises:
             GalleryError: it is missing, broken, not a gallery, or encrypted with another key or none.
         """
         self.path = Path(path)
         self.location = str(path)
-        self._connection, sealer, self._keys = open_gallery(self.path, create, key)
+        self._connection, sealer, self._keys = open_gallery(self.path, create, key, plain_too)
         self._reader = Reader(self._connection, sealer)
         self._writer = Writer(self._connection, sealer, self._reader)
         self._bound: tuple[str, int] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import shutil
@@ -138,6 +139,23 @@ def test_merge_without_people_of_the_same_name(there: Path):
     assert out == "merged 1 person, 1 new photo\n"
     assert err == "Ada: 1 photo here, 1 there, 0 the same: left as it is here\n"
     assert run("list")[0] == "Ada (1 photo)\nEve (1 photo)\nZoë (2 photos)\n"
+
+
+@pytest.mark.parametrize("encrypted", [("gallery.db",), ("other.db",), ("gallery.db", "other.db")])
+def test_merge_takes_the_key_for_what_is_encrypted(
+    there: Path, encrypted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    zoe = replace(small_content().people[1], name="Eve", templates=(template("e"),))
+    made(Path("other.db"), replace(small_content(), people=(zoe,)))
+    monkeypatch.setenv("EMBED_GALLERY_KEY", base64.b64encode(bytes(32)).decode())
+    for path in encrypted:
+        run("encrypt", "--gallery", path)
+    out, err = run("merge", "other.db")
+    assert out == "merged 1 person, 1 new photo\n"
+    assert err.startswith("gallery.db: is not encrypted, so the people") == (encrypted == ("other.db",))
+    monkeypatch.setenv("EMBED_GALLERY_KEY", base64.b64encode(bytes(31) + b"1").decode())
+    with pytest.raises(GalleryError, match="encrypted with another key"):
+        run("merge", "other.db")
 
 
 def test_verify(there: Path):
