@@ -13,13 +13,20 @@ from embedder.errors import GalleryError
 from enroll.store.connection import Connection
 from enroll.store.contract import StoredTemplate, Templates, Terms, are_unit
 from enroll.store.layout import COLUMNS
-from enroll.store.rows import expiry, is_sound, template_checksums, unpack_profile, unpack_template
+from enroll.store.rows import (
+    expiry,
+    is_sound,
+    person_checksums,
+    profile_checksums,
+    template_checksums,
+    unpack_profiles,
+    unpack_template,
+)
 from enroll.store.sealing import Sealer
 
 _TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE checksum IS NOT NULL"
 _PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checksum,
     profile.id, body, profile.checksum FROM person LEFT JOIN profile ON profile.id = profile"""
-_OF_PERSON = 6  # the columns of `_PERSON` that are of the table `person`
 _LONGEST_VECTOR = 65536  # numbers, as in a manifest
 
 
@@ -107,17 +114,14 @@ class Reader:
 
     def everyone(self) -> Iterator[Somebody]:
         """Read all people, by id."""
-        people = [0, 0, 0]
-        profiles = [0, 0, 0]
+        count = people = profiles = last = last_profile = 0
         for rows in self._connection.chunks(f"{_PERSON} ORDER BY person.id"):
-            for row in rows:
-                yield self._somebody(row)
-                for tally, part in ((people, row[:_OF_PERSON]), (profiles, row[_OF_PERSON:])):
-                    tally[0] += 1
-                    tally[1] += part[-1]
-                    tally[2] = max(tally[2], part[0])
-        self._check_total("person", *people)
-        self._check_total("profile", *profiles)
+            yield from self._somebodies(rows)
+            count, people, last = count + len(rows), people + sum(row[5] for row in rows), rows[-1][0]
+            profiles += sum(row[-1] for row in rows)
+            last_profile = max(last_profile, max(row[6] for row in rows))
+        self._check_total("person", count, people, last)
+        self._check_total("profile", count, profiles, last_profile)
 
     def named(self, names: Iterable[str]) -> dict[str, Somebody]:
         """Find people by name."""
@@ -134,24 +138,44 @@ class Reader:
 
     def _people(self, column: str, values: Iterable[bytes | int]) -> Iterator[Somebody]:
         for rows in self._connection.rows_in(f"{_PERSON} WHERE {column}", values):
-            yield from map(self._somebody, rows)
+            yield from self._somebodies(rows)
 
     def expired(self, day: int) -> list[Somebody]:
         """Enrolled people whose last day is before a day."""
         rows = self._connection.rows(f"{_PERSON} WHERE expires < ?", (day,))
-        return [one for one in map(self._somebody, rows) if one.enrolled]
+        return [one for one in self._somebodies(rows) if one.enrolled]
 
-    def _somebody(self, row: tuple[Any, ...]) -> Somebody:
-        person, profile = row[:_OF_PERSON], row[_OF_PERSON:]
-        self._check("person", person)
-        self._check("profile", profile)
-        number, _, where, enrolled, expires, _ = person
+    def _somebodies(self, rows: list[Any]) -> list[Somebody]:
+        """Check and unpack rows of `_PERSON`, all together: there may be a million."""
+        if not rows:
+            return []
+        *people, ids, bodies, sums = zip(*rows, strict=True)
+        self._check_people(people)
+        numbers, _, wheres, enrolled, expires, _ = people
         try:
-            body = self._sealer.unseal(number, "profile", where, profile[1])
-            name, terms = unpack_profile(body, expires)
+            if profile_checksums(ids, bodies) != list(sums):
+                raise ValueError("a row of 'profile' was changed")
+            unseal = self._sealer.unseal
+            opened = [
+                unseal(number, "profile", where, body)
+                for number, where, body in zip(numbers, wheres, bodies, strict=True)
+            ]
+            profiles = unpack_profiles(opened, expires)
         except ValueError as error:
             raise self.broken(error) from error
-        return Somebody(number, where, bool(enrolled), name, terms)
+        return [
+            Somebody(number, where, bool(one), *profile)
+            for number, where, one, profile in zip(numbers, wheres, enrolled, profiles, strict=True)
+        ]
+
+    def _check_people(self, columns: Sequence[tuple[Any, ...]]) -> None:
+        """Check the columns of rows of `person`, the last of which are their checksums."""
+        try:
+            sound = person_checksums(*columns[:-1]) == list(columns[-1])
+        except ValueError:
+            sound = False
+        if not sound:
+            raise self.broken("a row of 'person' was changed")
 
     def owners(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, Somebody]]:
         """Find the templates of photos by digest, and whose they are."""
@@ -198,13 +222,23 @@ class Reader:
 
     def counts(self) -> dict[int, int]:
         """Count the templates of each person."""
-        return dict(
+        found = dict(
             self._connection.rows("SELECT person, count(*) FROM template WHERE person > 0 GROUP BY person")
         )
+        if sum(found.values()) != self.total("template").count:
+            raise self.broken("rows of 'template' are lost or doubled")
+        return found
 
     def enrolled(self) -> tuple[NDArray[np.int64], int]:
         """Give the ids of those who are enrolled, rising, and how many templates they have."""
-        people = self._connection.rows("SELECT id FROM person WHERE enrolled = 1 ORDER BY id")
+        people: list[int] = []
+        count = total = last = 0
+        query = "SELECT id, handle, profile, enrolled, expires, checksum FROM person ORDER BY id"
+        for rows in self._connection.chunks(query):
+            self._check_people([*zip(*rows, strict=True)])
+            count, total, last = count + len(rows), total + sum(row[-1] for row in rows), rows[-1][0]
+            people += [row[0] for row in rows if row[3]]
+        self._check_total("person", count, total, last)
         (strangers,) = self._connection.row(
             "SELECT count(*) FROM person JOIN template ON template.person = person.id WHERE enrolled = 0"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 from enroll.store.contract import Terms
@@ -16,7 +17,8 @@ DIGEST = 32  # bytes of SHA-256
 NEVER = date.max.toordinal() + 1  # the day on which someone without a last day expires
 
 _INTEGER = struct.Struct("<q").pack
-_INTEGERS = struct.Struct("<qq").pack
+_TWO, _THREE = struct.Struct("<qq").pack, struct.Struct("<qqq").pack
+_NO_TERMS = Terms()  # of most people, so of all of them the same
 
 
 def checksum(*fields: Field) -> int:
@@ -44,9 +46,34 @@ def template_checksums(
     Raises:
         ValueError: something that no row of ours holds.
     """
-    try:
-        begun = map(zlib.crc32, map(_INTEGERS, rows, people))
+    with _only_ours():
+        begun = map(zlib.crc32, map(_TWO, rows, people))
         return list(map(zlib.crc32, bodies, map(zlib.crc32, handles, begun)))
+
+
+def person_checksums(
+    rows: Iterable[int],
+    handles: Iterable[bytes],
+    profiles: Iterable[int],
+    enrolled: Iterable[int],
+    expires: Iterable[int],
+) -> list[int]:
+    """`checksum` of rows of `person`, as fast; see `template_checksums`."""
+    with _only_ours():
+        begun = map(zlib.crc32, handles, map(zlib.crc32, map(_INTEGER, rows)))
+        return list(map(zlib.crc32, map(_THREE, profiles, enrolled, expires), begun))
+
+
+def profile_checksums(rows: Iterable[int], bodies: Iterable[bytes]) -> list[int]:
+    """`checksum` of rows of `profile`, as fast; see `template_checksums`."""
+    with _only_ours():
+        return list(map(zlib.crc32, bodies, map(zlib.crc32, map(_INTEGER, rows))))
+
+
+@contextmanager
+def _only_ours() -> Iterator[None]:
+    try:
+        yield
     except (TypeError, struct.error) as error:
         raise ValueError(str(error)) from error
 
@@ -93,18 +120,30 @@ def pack_profile(name: str, terms: Terms) -> bytes:
     return json.dumps([name, terms.consent, given], ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def unpack_profile(body: bytes, expires: int) -> tuple[str, Terms]:
-    """Give name and terms of what `pack_profile` wrote.
+def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tuple[str, Terms]]:
+    """Give names and terms of what `pack_profile` wrote; read as one list, which takes half the time.
 
     Raises:
         ValueError: it is something else.
     """
     try:
-        name, consent, given = json.loads(body)
-        last = None if expires == NEVER else date.fromordinal(expires)
-        terms = Terms(consent, None if given is None else date.fromisoformat(given), last)
+        profiles = json.loads(b"[%s]" % b",".join(bodies))
+        found = [
+            (name, _terms(consent, given, last))
+            for (name, consent, given), last in zip(profiles, expires, strict=True)
+        ]
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"a person cannot be read: {error}") from error
-    if not isinstance(name, str) or not isinstance(consent, str | None):
+    if not all(isinstance(name, str) and isinstance(terms.consent, str | None) for name, terms in found):
         raise ValueError("a name is not text")
-    return name, terms
+    return found
+
+
+def _terms(consent: str | None, given: str | None, last: int) -> Terms:
+    if consent is None and given is None and last == NEVER:
+        return _NO_TERMS
+    return Terms(
+        consent,
+        None if given is None else date.fromisoformat(given),
+        None if last == NEVER else date.fromordinal(last),
+    )
