@@ -360,7 +360,7 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
 
 def are_unit(vectors: NDArray[np.float32]) -> bool:
     """Say whether all rows have unit length; a row with a NaN has not."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     return bool(np.all(np.abs(lengths - 1) < _UNIT))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,15 @@ class Keyring:
             ValueError: it was not sealed for that person and place, or changed since.
         """
         return _decrypted(self._key(person), sealed, f"{table} {row}".encode())
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Decrypt many."""
+        return [
+            self.unseal(person, table, row, body)
+            for person, row, body in zip(people, rows, sealed, strict=True)
+        ]
 
     def enter(self, person: int) -> None:
         """Make a new person's key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ _PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checks
 _LONGEST_VECTOR = 65536  # numbers, as in a manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Somebody:
+class Somebody(NamedTuple):  # twice as fast to make as a dataclass
     """A person, enrolled or a stranger.
 
     Attributes:
@@ -155,12 +154,7 @@ class Reader:
         try:
             if profile_checksums(ids, bodies) != list(sums):
                 raise ValueError("a row of 'profile' was changed")
-            unseal = self._sealer.unseal
-            opened = [
-                unseal(number, "profile", where, body)
-                for number, where, body in zip(numbers, wheres, bodies, strict=True)
-            ]
-            profiles = unpack_profiles(opened, expires)
+            profiles = unpack_profiles(self._sealer.unseal_all(numbers, "profile", wheres, bodies), expires)
         except ValueError as error:
             raise self.broken(error) from error
         return [
@@ -317,17 +311,13 @@ class Reader:
             raise self.broken("a template was changed")
         return sum(expected)
 
-    def _bodies(self, people: Sequence[int], rows: Sequence[int], bodies: Sequence[bytes]) -> list[bytes]:
-        unseal = self._sealer.unseal
+    def _bodies(self, people: Sequence[int], rows: Sequence[int], bodies: Sequence[bytes]) -> Sequence[bytes]:
         try:
-            return [
-                unseal(person, "template", row, body)
-                for person, row, body in zip(people, rows, bodies, strict=True)
-            ]
+            return self._sealer.unseal_all(people, "template", rows, bodies)
         except ValueError as error:
             raise self.broken(error) from error
 
-    def _vectors(self, bodies: list[bytes], dim: int) -> NDArray[np.float32]:
+    def _vectors(self, bodies: Sequence[bytes], dim: int) -> NDArray[np.float32]:
         size = dim * np.dtype(np.float32).itemsize
         if bodies and min(map(len, bodies)) < size:
             raise self.broken(f"a template is not {dim} numbers long")

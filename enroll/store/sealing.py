@@ -8,6 +8,7 @@ name can check it there, as with the name itself. In an encrypted one (`keyring`
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import Protocol
 
 HANDLE = 16  # bytes
@@ -29,6 +30,11 @@ class Sealer(Protocol):
         Raises:
             ValueError: it was written by someone else, for another person or in another place.
         """
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Read many again; raises as `unseal`."""
 
     def enter(self, person: int) -> None:
         """Make a new person's key."""
@@ -59,6 +65,12 @@ class Plain:
 
     def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
         """Give it as it is."""
+        return sealed
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Give all as they are."""
         return sealed
 
     def enter(self, person: int) -> None:

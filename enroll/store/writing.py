@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
@@ -52,7 +51,7 @@ class Writer:
     def rewrite(self, someone: Somebody, name: str, terms: Terms) -> Somebody:
         """Give a person another name or other terms."""
         self._blank_profile(someone.profile)
-        one = replace(someone, profile=self._next("profile"), name=name, terms=terms)
+        one = someone._replace(profile=self._next("profile"), name=name, terms=terms)
         self._insert("profile", [self._profile(one)])
         row = one.row(self._handle(name))
         self._connection.run(
