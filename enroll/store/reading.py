@@ -233,10 +233,8 @@ class Reader:
             count, total, last = count + len(rows), total + sum(row[-1] for row in rows), rows[-1][0]
             people += [row[0] for row in rows if row[3]]
         self._check_total("person", count, total, last)
-        (strangers,) = self._connection.row(
-            "SELECT count(*) FROM person JOIN template ON template.person = person.id WHERE enrolled = 0"
-        )
-        return np.array(people, "<i8").reshape(-1), self.total("template").count - strangers
+        counts = self.counts()
+        return np.array(people, "<i8"), sum(counts.get(person, 0) for person in people)
 
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
         """Give the calibration and the ids of the people it was made for."""

@@ -12,7 +12,7 @@ import pytest
 
 from embedder.errors import GalleryError
 from enroll.store import Key, Terms
-from enroll.store.rows import checksum, template_checksums
+from enroll.store.rows import checksum, person_checksums, profile_checksums, template_checksums
 from enroll.store.sqlite import SqliteStore
 from tests.enroll.store.engines import KEY
 from tests.enroll.templates import DIM, MODEL, template
@@ -141,10 +141,28 @@ def test_row_that_is_changed_lost_or_doubled_is_found(tmp_path: Path, change: st
         store.verify()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE total SET count = count + 1 WHERE part = 'template'",
+        "UPDATE person SET enrolled = 0 WHERE id = 1",
+    ],
+)
+def test_what_changed_since_the_calibration_is_counted_in_sound_rows(tmp_path: Path, change: str) -> None:
+    fill(tmp_path / "gallery.db", None)
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as other, other:
+        other.execute(change)
+    with SqliteStore(tmp_path / "gallery.db") as store, pytest.raises(GalleryError, match="broken"):
+        store.calibration()
+
+
 def test_checksum_of_templates_is_that_of_any_row() -> None:
     row = (2**40, 7, bytes(range(16)), bytes(range(100)))
     assert template_checksums(*([field] for field in row)) == [checksum(*row)]
     assert checksum(1, "Zoë", None) != checksum(1, "Zoe", None)
+    person = (2**40, bytes(range(16)), 7, 1, 3_652_060)
+    assert person_checksums(*([field] for field in person)) == [checksum(*person)]
+    assert profile_checksums([7], [b"[]"]) == [checksum(7, b"[]")]
 
 
 def test_verify_finds_what_no_checksum_can(tmp_path: Path) -> None:
