@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_photos import EMBED, make_model, write_people
+from bench_photos import EMBED, make_model, quantized, write_people
 from bench_rivals import BENCH, rival_commands
 from measured_run import Cost, run_measured
 
@@ -70,6 +70,7 @@ def main() -> None:
 def measure(folder: Path, paths: list[Path], repeats: int, sampled: int, theirs: int) -> dict[str, Any]:
     """Run the commands in turns, and the stages alone after each turn."""
     model = make_model(folder)
+    models = {"": model, ", int8": quantized(model)}
     some = [paths[row] for row in np.linspace(0, len(paths) - 1, min(theirs, len(paths))).astype(int)]
     for name, chosen in (("known", some[:1]), ("some", some)):
         (folder / name).mkdir()
@@ -79,8 +80,9 @@ def measure(folder: Path, paths: list[Path], repeats: int, sampled: int, theirs:
     rivals, notes = rival_commands()
     stages: dict[str, list[float]] = defaultdict(list)
     for _ in range(repeats):
-        for name, cost in ours(paths, model, folder / "gallery.db").items():
-            runs[name].append(noted(cost, len(paths)))
+        for kind, own in models.items():
+            for name, cost in ours(paths, own, folder / "gallery.db").items():
+                runs[name + kind].append(noted(cost, len(paths)))
         for build, command in rivals.items():
             cost = run_measured([command, "--cpus", "-1", str(folder / "known"), str(folder / "some")])
             runs[f"face_recognition, {build}"].append(noted(cost, len(some)))

@@ -101,5 +101,12 @@ def make_model(folder: Path) -> Path:
     return folder / "model"
 
 
+def quantized(model: Path) -> Path:
+    """Give the model with its weights in int8, a folder beside it."""
+    small = model.with_name(f"{model.name}-int8")
+    run_measured([*EMBED, "quantize", str(small), "--model", str(model), "--weights", "int8"])
+    return small
+
+
 if __name__ == "__main__":
     main()

@@ -2,7 +2,8 @@
 
 10,000 templates: random unit vectors, ten a person, and one photo each of the people asked for. Photos of
 800 x 600 pixels with one face (`bench_photos.py`), each answered once by ours, then once by each rival, in
-turns; the first photos, which prepare the networks, are left out. Ours is `Identifier.identify`; its stages
+turns; the first photos, which prepare the networks, are left out. Ours is `Identifier.identify`, with the
+model as it is trained and with its weights in int8 (`embed quantize`); its stages
 are then run by themselves on the same photo. Theirs is its default: `face_locations`, `face_encodings`,
 `face_distance` to as many known vectors. Prints medians and, last, one JSON line.
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_photos import make_model, write_people
+from bench_photos import make_model, quantized, write_people
 from bench_rivals import start_rivals
 
 from embedder import Extractor
@@ -30,7 +31,7 @@ from embedder.config import DetectorConfig
 from embedder.faces.detectors import load_detector
 from embedder.images import decode_image, read_image_file
 from enroll import Gallery, Identifier
-from enroll.store import NewTemplate
+from enroll.store import NewPerson, NewTemplate
 from enroll.store.sqlite import SqliteStore
 
 PER_PERSON = 20  # photos, the first of which is enrolled
@@ -57,15 +58,18 @@ def main() -> None:
 def measure(folder: Path, photos: int, templates: int) -> dict[str, Any]:
     """Fill a gallery and let all answer the same photos in turns."""
     paths = write_people(folder / "people", photos, PER_PERSON)
-    extractor = Extractor.load(make_model(folder))
-    fill(folder / "gallery.db", extractor, templates)
+    model = make_model(folder)
+    models = {"ours": model, "ours, int8": quantized(model)}
     with ExitStack() as stack:
-        gallery = stack.enter_context(Gallery.open(folder / "gallery.db", extractor))
-        for path in paths[::PER_PERSON]:
-            gallery.enroll(path.parent.name, [path])
-        ours = Ours(extractor, gallery)
         rivals, notes = start_rivals(stack, templates)
-        everyone = {"ours": ours, **rivals}
+        everyone: dict[str, Any] = {}
+        for name, own in models.items():
+            extractor = Extractor.load(own)
+            fill(folder / f"{name}.db", extractor, templates)
+            gallery = stack.enter_context(Gallery.open(folder / f"{name}.db", extractor))
+            list(gallery.enroll_many({path.parent.name: [path] for path in paths[::PER_PERSON]}))
+            everyone[name] = Ours(extractor, gallery)
+        everyone |= rivals
         answers = [{name: one.ask(path) for name, one in everyone.items()} for path in paths]
     counted = answers[WARMING:]
     names = list(counted[0])
@@ -89,10 +93,12 @@ def fill(path: Path, extractor: Extractor, templates: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     with SqliteStore(path, create=True) as store:
         store.bind(extractor.fingerprint, extractor.dim)
+        people = []
         for first in range(0, templates, OWN):
             rows = range(first, min(first + OWN, templates))
             new = [NewTemplate(f"{row}.jpg", row.to_bytes(32, "big"), vectors[row]) for row in rows]
-            store.add(f"random {first:06d}", new)
+            people.append(NewPerson(f"random {first:06d}", new))
+        store.add_many(people)
 
 
 class Ours:

@@ -77,9 +77,9 @@ def test_a_ratio_needs_both():
 def test_the_page_says_what_was_reached():
     page = bench_page.page({"cold": cold(ours=0.5, theirs=10.0)})
     (ours, memory) = rows_of(page, "`embed identify`")[0], rows_of(page, "its largest")[0]
-    assert ours == ["`embed identify`, 100 enrolled photos, a fresh process, s", "1.2", "0.55", "yes"]
-    assert memory[1:] == ["350", "100", "yes"]
-    assert rows_of(page, "its time over")[0][1:] == ["0.1", "0.050", "yes"]
+    assert ours == ["`embed identify`, 100 enrolled photos, a fresh process, s", "≤ 1.2", "0.55", "yes"]
+    assert memory[1:] == ["≤ 350", "100", "yes"]
+    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "0.050", "yes"]
     assert rows_of(page, "face_recognition, dlib-bin") == [
         ["face_recognition, dlib-bin", "11.00", "100", "20.0 (20.0 to 20.0)"]
     ]
@@ -89,12 +89,12 @@ def test_the_page_says_what_was_reached():
 def test_the_page_says_what_was_not_reached():
     page = bench_page.page({"cold": cold(ours=2.0, theirs=10.0)})
     assert rows_of(page, "`embed identify`")[0][3] == "**no**"
-    assert rows_of(page, "its time over")[0][1:] == ["0.1", "0.200", "**no**"]
+    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "0.200", "**no**"]
 
 
 def test_the_page_says_which_rival_is_missing():
     page = bench_page.page({"cold": cold(ours=0.5, theirs=None)})
-    assert rows_of(page, "its time over")[0][1:] == ["0.1", "not measured", ""]
+    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "not measured", ""]
     assert "Left out: it is not installed." in page
 
 
