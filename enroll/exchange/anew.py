@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import ImageError, UsageError
+from embedder.errors import UsageError
 from embedder.faces.crops import NO_FACE
-from embedder.images import decode_image
-from embedder.progress import Advance, Progress
+from embedder.folders import Rejected
+from embedder.parallel import in_order
+from embedder.progress import Progress
 from enroll.enrolling import printable_path
 from enroll.exchange.content import Content, Enrolled
 from enroll.photo_files import PhotoFiles
-from enroll.samples import take_sample
+from enroll.samples import PhotoSample, embed_samples, part_size, read_sample
 from enroll.store import NewTemplate, Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from embedder.extractor import Extractor
-
-_AT_ONCE = 64  # photos whose chips are in memory
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,11 @@ def embed_anew(
     photos = PhotoFiles(folder)
     entries = [(person.name, template) for person in content.people for template in person.templates]
     everything = [*entries, *content.strangers]
-    with (progress or Progress()).bar("Embedding", len(everything)) as advance:
-        outcomes = list(_outcomes([template for _, template in everything], photos, extractor, advance))
+    outcomes = []
+    with (progress or Progress()).bar("Embedding", len(everything), "photos") as advance:
+        for outcome in _outcomes([template for _, template in everything], photos, extractor):
+            outcomes.append(outcome)
+            advance()
     lost, again = [], []
     for (name, template), outcome in zip(everything, outcomes, strict=True):
         if isinstance(outcome, str):
@@ -122,29 +120,29 @@ def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
 
 
 def _outcomes(
-    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor, advance: Advance
+    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor
 ) -> Iterator[NewTemplate | str]:
     """Give each photo's new template, or why there is none."""
 
-    def read(template: NewTemplate) -> tuple[str, NDArray[np.uint8]] | str:
+    def read(template: NewTemplate) -> PhotoSample | Rejected:
         found = photos.read(template)
         if isinstance(found, str):
-            return found
-        path, data = found
-        try:
-            sample = take_sample(path, decode_image(data, path), extractor, force=True)
-        except ImageError as error:
-            return error.reason
-        return NO_FACE if sample.chip is None else (printable_path(path), sample.chip)
+            return Rejected(Path(template.photo), found)
+        return read_sample(found[0], extractor, force=True, data=found[1])
 
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(templates), _AT_ONCE):
-            part = templates[start : start + _AT_ONCE]
-            samples = list(pool.map(read, part))
-            vectors = iter(extractor.embed([sample[1] for sample in samples if not isinstance(sample, str)]))
-            for template, sample in zip(part, samples, strict=True):
-                advance()
-                if isinstance(sample, str):
-                    yield sample
-                else:
-                    yield NewTemplate(sample[0], template.digest, next(vectors))
+    def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
+        samples = embed_samples([read(template) for template in part], extractor)
+        return [_anew(template, sample) for template, sample in zip(part, samples, strict=True)]
+
+    size = part_size(len(templates))
+    parts = (templates[start : start + size] for start in range(0, len(templates), size))
+    for done in in_order(work, parts):
+        yield from done
+
+
+def _anew(template: NewTemplate, sample: PhotoSample | Rejected) -> NewTemplate | str:
+    if isinstance(sample, Rejected):
+        return sample.reason
+    if sample.vector is None:
+        return NO_FACE
+    return NewTemplate(printable_path(sample.path), template.digest, sample.vector)

@@ -48,10 +48,11 @@ def content_of(path: Path) -> Content:
 
 def test_everyone_is_there_with_the_other_models_vectors(gallery: Path):
     before = content_of(gallery)
+    NEW.embedded.clear()
     remade = embed_anew(before, NEW)  # type: ignore[arg-type]
     assert (remade.lost, remade.gone) == ((), ())
     assert remade.content.model == (NEW.fingerprint, NEW.dim)
-    assert sum(NEW.embedded[-3:]) == 31
+    assert sum(NEW.embedded) == 31
     # The toy models differ in name only, so the vectors are known.
     assert plain(Content(before.model, remade.content.people, remade.content.strangers)) == plain(before)
 
