@@ -7,6 +7,7 @@ import pstats
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import enroll.samples
 from embedder import images
 from embedder.config import IdentifyConfig
 from enroll import Gallery, Identifier, identify
-from enroll.search import exact
+from enroll.search import exact, following
 from enroll.store import NewPerson, NewTemplate
 from enroll.store.sqlite import SqliteStore
 from tests.conftest import ToyExtractor, save_people
@@ -221,3 +222,23 @@ def test_a_search_makes_as_many_calls_in_a_large_gallery(tmp_path: Path, toy: To
 
 def test_identify_keeps_no_module_of_its_own_for_pictures():
     assert not hasattr(identify, "decode_image")  # else it would be to count above
+
+
+@pytest.mark.parametrize("few", [10, 1000])
+def test_scikit_learn_is_loaded_beside_the_first_photo_if_it_will_be_needed(
+    tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch, few: int
+):
+    filled(tmp_path / "gallery.db", toy, 20)
+    loaded: list[tuple[str, bool]] = []
+    done = threading.Event()
+
+    def load(name: str) -> None:
+        loaded.append((name, threading.current_thread() is threading.main_thread()))
+        done.set()
+
+    monkeypatch.setattr(exact, "FEW", few)
+    monkeypatch.setattr(following, "import_module", load)
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        Identifier(toy, gallery)
+        assert done.wait(timeout=10 if few < 60 else 0.2) == (few < 60)
+    assert loaded == ([("sklearn.neighbors", False)] if few < 60 else [])
