@@ -3,7 +3,7 @@
 Its brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to double and
 multiplies them as matrices, so it copies nothing and rounds far below what float32 could tell apart.
 
-Few templates are compared by one matrix product instead, in float32 and with a bound on what that rounds:
+Few templates are compared by products in float32 instead, with a bound on what that rounds:
 importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, and its threads wait
 for each other where the cores are busy (docs/decisions/013). `ranking` computes the distances of what is
 found anew in any case, and asks for more where rounding could matter, so the answers are the same.
@@ -82,13 +82,20 @@ class ExactFinder:
         ]
 
     def _few(self, queries: NDArray[np.float32], count: int) -> list[Found]:
-        """Compare all templates with some queries by |x|² - 2xy + |y|²."""
+        """Compare all templates with some queries by |x|² - 2xy + |y|².
+
+        One product after the other: the threads of a matrix product go on spinning for 20 ms, on the cores
+        that the next photo needs.
+        """
         parts = [part.vectors for part in self.pool.parts]
-        self._squares += [np.einsum("ij,ij->i", part, part) for part in parts[len(self._squares) :]]
+        self._squares += [np.vecdot(part, part) for part in parts[len(self._squares) :]]
         distances = np.hstack(
-            [own - 2 * (queries @ part.T) for own, part in zip(self._squares, parts, strict=True)]
+            [
+                own - 2 * np.vecdot(queries[:, None], part)
+                for own, part in zip(self._squares, parts, strict=True)
+            ]
         )
-        distances += np.einsum("ij,ij->i", queries, queries)[:, None]
+        distances += np.vecdot(queries, queries)[:, None]
         rows = np.argpartition(distances, count - 1, axis=1)[:, :count]
         # A sum of n products is off by at most n half roundings of the product of the lengths, 1, in whatever
         # order; twice that for 2xy, once for each of the squares, and some for adding them.
