@@ -28,7 +28,10 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
         A decorator. The last parameter of the command is `**given`; it gets the fields that were set, for
         `fields_of` and `read_config`.
     """
-    entries = {entry.name: _parameter(kind, entry) for kind in kinds for entry in fields(kind)}
+    entries = {}
+    for kind in kinds:
+        hints = get_type_hints(kind)  # once: it reads all fields of the class anew
+        entries |= {entry.name: _parameter(entry, hints[entry.name]) for entry in fields(kind)}
 
     def decorate(command: Command) -> Command:
         def run(context: typer.Context, **values: Any) -> None:
@@ -49,7 +52,7 @@ def fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     return {entry.name: given[entry.name] for entry in fields(kind) if entry.name in given}
 
 
-def _parameter(kind: type, entry: Field[Any]) -> inspect.Parameter:
+def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     facts = entry.metadata
     told = typer.Option(
         help=facts["help"],
@@ -60,7 +63,7 @@ def _parameter(kind: type, entry: Field[Any]) -> inspect.Parameter:
         entry.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=entry.default,
-        annotation=Annotated[get_type_hints(kind)[entry.name], told],
+        annotation=Annotated[hint, told],
     )
 
 
