@@ -28,7 +28,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
         A decorator. The last parameter of the command is `**given`; it gets the fields that were set, for
         `fields_of` and `read_config`.
     """
-    entries = {}
+    entries: dict[str, inspect.Parameter] = {}
     for kind in kinds:
         hints = get_type_hints(kind)  # once: it reads all fields of the class anew
         entries |= {entry.name: _parameter(entry, hints[entry.name]) for entry in fields(kind)}
