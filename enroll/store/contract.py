@@ -208,7 +208,7 @@ class Store(Protocol):
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
         """Add templates of several people, all or none: as `add` would one after the other, and faster.
 
-        A name may be there more than once. Milvus has no change of any size: more than 5,000 templates count
+        A name may be there more than once. Milvus has no change of any size: more than 10,000 templates count
         some thousands at a time, each person whole; after a failure in the middle, ask again.
 
         Returns:

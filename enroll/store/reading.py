@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,6 +30,18 @@ _TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE check
 _PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checksum,
     profile.id, body, profile.checksum FROM person LEFT JOIN profile ON profile.id = profile"""
 _LONGEST_VECTOR = 65536  # numbers, as in a manifest
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for cycles: millions of rows pass, and that would take a sixth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Somebody(NamedTuple):  # twice as fast to make as a dataclass
@@ -260,6 +274,7 @@ class Reader:
         if counts:
             raise self.broken("a template is of no one")
 
+    @_uncollected()
     def templates(self, enrolled: bool, after: int = 0) -> Templates:
         """Read the templates of enrolled people or of strangers, those whose id is above `after`.
 
