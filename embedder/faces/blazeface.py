@@ -52,6 +52,7 @@ class BlazeFace:
 
         with quiet():  # LiteRT announces its delegate on standard error
             self._interpreter: Any = Interpreter(model_content=_network(), num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         outputs = {entry["name"]: entry["index"] for entry in self._interpreter.get_output_details()}
         self._regressors, self._scores = outputs["regressors"], outputs["classificators"]

@@ -59,10 +59,11 @@ def test_python_example_runs(tmp_path: Path, model: Path, monkeypatch: pytest.Mo
     (code,) = [text for kind, text in BLOCKS if kind == "python"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "embed-model").symlink_to(model)
-    for name, photo in (("crop.png", 0), ("a.jpg", 1), ("b.jpg", 2), ("photo.jpg", 1)):
+    photos = {"crop.png": 0, "a.jpg": 1, "b.jpg": 2, "photo.jpg": 1, "c.jpg": 1}
+    for name, photo in photos.items():
         Image.fromarray(pattern(50, photo)).save(tmp_path / name)
     exec(code, {})
-    assert capsys.readouterr().out == "ada match\n"
+    assert capsys.readouterr().out == "ada match\nc.jpg ['ada']\nd.jpg []\n"  # d.jpg is not there
 
 
 def test_exit_codes_are_those_of_the_errors():

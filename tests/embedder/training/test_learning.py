@@ -74,7 +74,8 @@ def test_does_not_happen_where_training_did_not_help(
     assert not any("Training again" in line for line in said.said)
 
 
-@pytest.mark.parametrize("epoch", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("epoch", [1, 2])
 def test_a_kill_is_gone_on_from(epoch: int, scores: Callable[..., None], small_people: Path, tmp_path: Path):
     scores(0.1, 0.9)
     train(small_people, tmp_path / "whole", AGAIN)

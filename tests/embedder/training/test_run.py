@@ -145,7 +145,8 @@ def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     assert same(tmp_path / "whole", tmp_path / "broken")
 
 
-@pytest.mark.parametrize("hold_out", [0.2, slow(0.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize("hold_out", [0.2, 0.0])
 def test_ctrl_c_keeps_the_last_good_epoch_and_can_go_on(hold_out: float, small_people: Path, tmp_path: Path):
     config = replace(TRAINED, epochs=4, hold_out=hold_out)
     train(small_people, tmp_path / "two", replace(config, epochs=2))
@@ -281,6 +282,7 @@ def test_full_disk_is_named(place: str, small_people: Path, tmp_path: Path, monk
         train(small_people, tmp_path / "m", replace(TRAINED, epochs=1))
 
 
+@pytest.mark.slow
 def test_face_trunk_from_folder_to_vectors(orl: Path, tmp_path: Path):
     """The default trunk, adapted for an epoch; LiteRT is checked against Keras to 1e-4 on the way."""
     people = tmp_path / "people"
@@ -454,6 +456,7 @@ def test_stops_when_epochs_bring_nothing(small_people: Path, tmp_path: Path, unc
     assert epochs == ["epoch", "0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_every_other_option_changes_the_manifest(small_people: Path, tmp_path: Path):
     base = replace(TRAINED, epochs=1)
     strict = train(small_people, tmp_path / "base", base).manifest

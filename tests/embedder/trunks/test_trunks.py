@@ -36,7 +36,11 @@ def test_unknown_imagenet_network_is_refused_with_what_there_is():
 
 # One network for each kind of preprocessing in keras.applications: "tf", "caffe" and none.
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v2", "ResNet50", pytest.param("EfficientNetV2-B0", marks=pytest.mark.slow)]
+    "name",
+    [
+        "mobilenet_v2",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ResNet50", "EfficientNetV2-B0")),
+    ],
 )
 def test_imagenet_network_takes_its_weights_from_a_file(name: str, tmp_path: Path):
     class_name = {"mobilenet_v2": "MobileNetV2", "EfficientNetV2-B0": "EfficientNetV2B0"}.get(name, name)
