@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,7 +192,7 @@ class Reader:
         found: dict[bytes, tuple[int, int]] = {}
         for rows in self._connection.rows_in(f"{_TEMPLATE} AND handle", handles):
             if rows:
-                self._checksums(rows)
+                self._checksums([*zip(*rows, strict=True)])
             found |= {handles[handle]: (number, person) for number, person, handle, _, _ in rows}
         people = self.persons(person for _, person in found.values())
         return {digest: (number, people[person]) for digest, (number, person) in found.items()}
@@ -294,28 +295,30 @@ class Reader:
         vectors = np.empty((most, dim), np.float32)
         filled = read = checksums = last = 0
         for rows in self._connection.chunks(f"{_TEMPLATE} AND id > ? ORDER BY id", (after,)):
-            checksums += self._checksums(rows)
-            read, last = read + len(rows), rows[-1][0]
-            people = {row[1] for row in rows}
-            names |= dict(map(named, self.persons(people.difference(names)).values()))
-            if any(names[one] is None for one in people):
-                rows = [row for row in rows if names[row[1]] is not None]
-            end = filled + len(rows)
+            columns = [*zip(*rows, strict=True)]
+            checksums += self._checksums(columns)
+            numbers, whose, _, bodies, _ = columns
+            read, last = read + len(rows), numbers[-1]
+            names |= dict(map(named, self.persons({*whose}.difference(names)).values()))
+            theirs = tuple(names[one] for one in whose)
+            if None in theirs:
+                kept = [name is not None for name in theirs]
+                numbers, whose, bodies, theirs = (
+                    tuple(compress(column, kept)) for column in (numbers, whose, bodies, theirs)
+                )
+            end = filled + len(numbers)
             if end > most:
                 raise self.broken("there are more templates than there should be")
-            if rows:
-                numbers, whose, _, bodies, _ = zip(*rows, strict=True)
-                ids[filled:end] = numbers
-                identities[filled:end] = [names[one] for one in whose]
-                vectors[filled:end] = self._vectors(self._bodies(whose, numbers, bodies), dim)
+            ids[filled:end], identities[filled:end] = numbers, theirs
+            vectors[filled:end] = self._vectors(self._bodies(whose, numbers, bodies), dim)
             filled = end
         if not after:
             self._check_total("template", read, checksums, last)
         return Templates(ids[:filled], identities[:filled], vectors[:filled])
 
-    def _checksums(self, rows: list[Any]) -> int:
-        """Check rows of `template`; gives the sum of their checksums."""
-        numbers, people, handles, bodies, expected = zip(*rows, strict=True)
+    def _checksums(self, columns: Sequence[tuple[Any, ...]]) -> int:
+        """Check the columns of rows of `template`; gives the sum of their checksums."""
+        numbers, people, handles, bodies, expected = columns
         try:
             sound = template_checksums(numbers, people, handles, bodies) == list(expected)
         except ValueError:
