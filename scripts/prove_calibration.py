@@ -40,6 +40,7 @@ from embedder.config import EvaluationConfig, TrainConfig
 from embedder.datasets import write_dataset
 from embedder.folders import scan_folder
 from embedder.metrics import threshold_at_fpir
+from embedder.network import Network
 from embedder.pairs import Comparisons
 from embedder.training.run import train
 from enroll.calibration import calibrate, person_distances
@@ -109,7 +110,8 @@ def embed_orl(scratch: Path) -> tuple[dict[str, tuple[Array, Array]], float]:
     extractor = Extractor(manifest, network)
     chips = [extractor.crops(image)[0].chip for image in images]
     aligned = extractor.embed(chips)
-    length = float(np.median(np.linalg.norm(extractor._run(np.stack(chips[::8])), axis=1)))
+    features = Network(network, manifest.input_size, manifest.dim, 1).run(np.stack(chips[::8]))
+    length = float(np.median(np.linalg.norm(features, axis=1)))
     return {
         "aligned faces": (aligned, labels),
         "24 px": (Extractor(replace(manifest, crop="whole"), network).embed(small), labels),
