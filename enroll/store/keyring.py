@@ -126,7 +126,7 @@ class Keyring:
                     "erased since this copy of the gallery was made; in the latter case, "
                     "`embed gallery forget-keyless` erases them here, too"
                 )
-            if not is_sound(row):
+            if not is_sound(row, bytes):
                 raise ValueError(f"{path}: the key of person {person} was changed")
             if len(self._keys) >= _KEPT:
                 self._keys.clear()
@@ -177,7 +177,7 @@ def open_keyring(connection: Connection, key: Key, expected: bytes) -> Keyring:
             f"{path}: broken: expected the keys of a gallery, got other tables; restore a copy"
         )
     ring = connection.row(f"SELECT only, id, salt, test, checksum FROM {_SCHEMA}.ring")
-    if ring is None or not is_sound(ring):
+    if ring is None or not is_sound(ring, bytes, bytes, bytes):
         raise GalleryError(f"{path}: broken: what it is of cannot be read; restore a copy")
     if ring[1] != expected:
         raise GalleryError(f"{path}: expected the keys of {connection.path}, got those of another gallery")

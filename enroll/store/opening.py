@@ -35,7 +35,10 @@ def open_gallery(
     Raises:
         GalleryError: it is missing, broken, not a gallery, or encrypted with another key or none.
     """
-    _check_place(path, create)
+    try:
+        _check_place(path, create)
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise GalleryError(f"{path}: cannot be opened as a gallery: {error.strerror}") from error
     connection = Connection(path)
     try:
         migrate(connection)
@@ -57,7 +60,8 @@ def _check_place(path: Path, create: bool) -> None:
     if not create and not path.is_file():
         raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
     if path.is_file() and (size := path.stat().st_size) < _HEADER and (size or not create):
-        raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; restore a copy")
+        advice = "restore a copy" if size else "the first `embed enroll` into it makes it one"
+        raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; {advice}")
     if not path.parent.is_dir():
         raise GalleryError(f"{path}: the folder {path.parent} does not exist; make it first")
 
@@ -77,7 +81,7 @@ def _is_unused(connection: Connection) -> bool:
 
 def _identity(connection: Connection) -> tuple[bytes, bytes | None]:
     row = connection.row("SELECT only, salt, born, keys, checksum FROM gallery")
-    if row is None or not is_sound(row):
+    if row is None or not is_sound(row, bytes, int, bytes):
         raise GalleryError(f"{connection.path}: broken: its first row was changed or is lost; restore a copy")
     return row[1], row[3]
 

@@ -30,6 +30,7 @@ from enroll.store.sealing import Sealer
 _TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE checksum IS NOT NULL"
 _PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checksum,
     profile.id, body, profile.checksum FROM person LEFT JOIN profile ON profile.id = profile"""
+_KINDS = {"INTEGER": int, "TEXT": str, "BLOB": bytes}
 _LONGEST_VECTOR = 65536  # numbers, as in a manifest
 
 
@@ -97,19 +98,18 @@ class Reader:
 
     def table(self, table: str) -> Iterator[tuple[Any, ...]]:
         """Read all rows of a table, without their checksums and without blanks."""
-        names = ", ".join(column.split()[0] for column in COLUMNS[table].split(","))
+        columns = [column.split() for column in COLUMNS[table].split(",")]
+        names = ", ".join(name for name, *_ in columns)
+        kinds = [_KINDS[kind] for _, kind, *_ in columns[:-1]]
         query = f"SELECT id, {names} FROM {table} WHERE checksum IS NOT NULL ORDER BY id"
         count = total = last = 0
         for rows in self._connection.chunks(query):
             for row in rows:
-                self._check(table, row)
+                if not is_sound(row, *kinds):
+                    raise self.broken(f"a row of {table!r} was changed")
                 yield row[:-1]
                 count, total, last = count + 1, total + row[-1], row[0]
         self._check_total(table, count, total, last)
-
-    def _check(self, table: str, row: tuple[Any, ...]) -> None:
-        if not is_sound(row):
-            raise self.broken(f"a row of {table!r} was changed")
 
     def _check_total(self, table: str, count: int, total: int, last: int) -> None:
         expected = self.total(table)
@@ -219,7 +219,8 @@ class Reader:
         return sorted(found, key=lambda entry: entry[1].id)
 
     def _stored(self, row: tuple[Any, ...], dim: int) -> StoredTemplate:
-        self._check("template", row)
+        if not is_sound(row, int, bytes, bytes):
+            raise self.broken("a row of 'template' was changed")
         number, person, _, body, _ = row
         try:
             photo, digest, vector = unpack_template(

@@ -30,8 +30,16 @@ def checksum(*fields: Field) -> int:
     return zlib.crc32(b"".join(map(_as_bytes, fields)))
 
 
-def is_sound(row: tuple[Field, ...]) -> bool:
-    """Say whether a row, whose last field is its checksum, is as it was written."""
+def is_sound(row: tuple[Field, ...], *kinds: type) -> bool:
+    """Say whether a row is as it was written.
+
+    Args:
+        row: its id first, its checksum last.
+        kinds: of the fields between. SQLite keeps them beside the values: where one was changed, a text has
+            the bytes of a blob, and the same checksum.
+    """
+    if not all(field is None or isinstance(field, kind) for field, kind in zip(row[1:], kinds, strict=False)):
+        return False
     try:
         return checksum(*row[:-1]) == row[-1]
     except ValueError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import secrets
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -97,6 +99,28 @@ def test_a_changed_byte_is_found_or_changes_nothing(
     path = tmp_path / "gallery.db"
     fill(path, key)
     check_changes(path, tmp_path / file, key, every)
+
+
+@pytest.mark.parametrize(
+    ("key", "file"), [(None, "gallery.db"), (KEY, "gallery.db"), (KEY, "gallery.db.keys")]
+)
+def test_kind_that_is_changed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: Key | None, file: str
+) -> None:
+    """SQLite keeps before each row of what kind its fields are; bytes that are letters become a text."""
+    monkeypatch.setattr(secrets, "token_bytes", lambda count: b"a" * count)
+    path = tmp_path / "gallery.db"
+    fill(path, key)
+    before, expected = (tmp_path / file).read_bytes(), content(path, key)
+    letters = [found.start() for found in re.finditer(b"a{12,}", before)]
+    refused = 0
+    for at in {at for start in letters for at in range(start - 12, start)}:
+        (tmp_path / file).write_bytes(before[:at] + bytes([before[at] ^ 1]) + before[at + 1 :])
+        try:
+            assert content(path, key) == expected
+        except GalleryError:
+            refused += 1
+    assert refused > 3
 
 
 @pytest.mark.parametrize(
