@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +34,7 @@ Preview = Annotated[
 ]
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
+_SETTLED = 1.0  # seconds before a bar says how fast it goes
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
 
@@ -52,16 +55,26 @@ class TerminalProgress(Progress):
         """Show a bar with steps, how fast they go, time left and a detail that changes."""
         from rich import progress as rich
 
+        def pace(task: rich.Task) -> float:
+            """Steps a second since it began: steps come many at once, so the last ones tell nothing."""
+            return task.completed / task.elapsed if task.elapsed and task.elapsed >= _SETTLED else 0
+
         class Speed(rich.ProgressColumn):
             def render(self, task: rich.Task) -> str:
-                return f"{task.speed:.0f} {unit}/s" if unit and task.speed else ""
+                return f"{pace(task):.0f} {unit}/s" if unit and pace(task) else ""
+
+        class Left(rich.ProgressColumn):
+            def render(self, task: rich.Task) -> str:
+                if not pace(task):
+                    return "-:--:--"
+                return str(timedelta(seconds=math.ceil((task.remaining or 0) / pace(task))))
 
         columns = (
             rich.TextColumn("{task.description}"),
             rich.BarColumn(bar_width=24),
             rich.MofNCompleteColumn(),
             Speed(),
-            rich.TimeRemainingColumn(),
+            Left(),
             rich.TextColumn("{task.fields[detail]}"),
         )
         bars = rich.Progress(

@@ -88,6 +88,28 @@ def scan_folder(root: str | Path) -> LabelledFolder:
     return LabelledFolder(root, tuple(samples), tuple(rejected))
 
 
+def pictures_at(place: Path) -> list[Path]:
+    """List the files of a folder and of those in it, in their order; of a file, itself.
+
+    Links to folders are not followed: they are listed, and refused when they are read.
+
+    Raises:
+        FolderError: a folder cannot be read, or there is nothing in it.
+    """
+    if not _is_folder(place):
+        return [place]
+    if not (found := _below(place)):
+        raise FolderError(f"{place}: expected photos, found none")
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for path in _entries(folder):
+        found += [path] if path.is_symlink() or not _is_folder(path) else _below(path)
+    return found
+
+
 def normal_name(name: str) -> str:
     """Give the one form of a name: Unicode NFC, without white space around it."""
     return unicodedata.normalize("NFC", name).strip()
@@ -99,13 +121,13 @@ def name_problem(name: str) -> str | None:
     Control characters would let a name rewrite the terminal it is printed on; half a surrogate pair is a
     file name that is not UTF-8 and could not be stored.
     """
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
-        return "an empty name; expected at least one visible character"
     if len(name) > 200:
         return f"a name of {len(name)} characters; at most 200 are kept"
     for character in name:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS:
             return f"the name holds the character {character!r}, which cannot be shown; rename it"
+    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
+        return "an empty name; expected at least one visible character"
     return None
 
 

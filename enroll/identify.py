@@ -80,7 +80,7 @@ class _Seen:
 
 
 class Identifier:
-    """Answers photos from a gallery.
+    """Answers photos from a gallery; a thread of its own needs one, and a gallery, of its own.
 
     Example:
         >>> answer = Identifier(extractor, gallery).identify("photo.jpg")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import cProfile
-import pstats
+import itertools
 import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
+import embedder
 import enroll.samples
 from embedder import images
 from embedder.config import IdentifyConfig
@@ -28,6 +30,7 @@ FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 SEARCH = {"sklearn", "scipy", "faiss", "pymilvus"}
 PICTURES = {"matplotlib", "mtcnn"}
 OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx"}
+OURS = tuple(str(Path(package.__file__ or "").parent) for package in (embedder, enroll))
 HEAVY = FRAMEWORKS | SEARCH | PICTURES | OTHERS
 
 
@@ -164,14 +167,38 @@ def test_no_fit_per_query(tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest
 
 
 def operations(work: Callable[[], object]) -> int:
-    """How many calls of functions, C's too, a piece of work makes in its thread."""
-    profile = cProfile.Profile()
-    profile.runcall(work)
-    return pstats.Stats(profile).total_calls  # type: ignore[attr-defined, no-any-return]
+    """How many lines of ours a piece of work runs, turns of loops included, in all threads that it begins."""
+    lines = itertools.count()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., object] | None:
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        next(lines)
+        return trace
+
+    before = sys.gettrace(), threading.gettrace()
+    threading.settrace(trace)
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before[0])
+        threading.settrace(before[1])  # type: ignore[arg-type]
+    return next(lines)
+
+
+def steps_of_sqlite(gallery: Gallery, work: Callable[[], object]) -> int:
+    """How many steps SQLite takes: one or more for each row it looks at."""
+    steps = itertools.count()
+    connection = gallery._store._connection._raw  # type: ignore[attr-defined]
+    connection.set_progress_handler(lambda: next(steps) < 0, 1)
+    work()
+    connection.set_progress_handler(None, 1)
+    return next(steps)
 
 
 def growth(work: Callable[[int], Callable[[], object]], sizes: Sequence[int] = (40, 160)) -> float:
-    """By how much the calls grow from n to 4n, of what is not there at any size."""
+    """By how much the lines grow from n to 4n, of what is not there at any size."""
     none, small, large = (operations(work(size)) for size in (0, *sizes))
     return (large - none) / (small - none)
 
@@ -191,12 +218,24 @@ def test_enrolling_is_linear(tmp_path: Path, toy: ToyExtractor):
 
 def test_enrolling_one_more_costs_the_same_in_a_large_gallery(tmp_path: Path, toy: ToyExtractor):
     (photo,) = paths_of(tmp_path / "people", 1)["p00"][:1]
-    counts = []
+    (other,) = paths_of(tmp_path / "others", 2)["p01"][:1]
+    lines, steps = [], []
     for people in (50, 800):
         filled(tmp_path / f"{people}.db", toy, people)
         with Gallery.open(tmp_path / f"{people}.db", toy) as gallery:
-            counts.append(operations(lambda: gallery.enroll("new", [photo])))
-    assert counts[1] < 1.05 * counts[0]
+            lines.append(operations(lambda: gallery.enroll("new", [photo])))
+            steps.append(steps_of_sqlite(gallery, lambda: gallery.enroll("other", [other])))
+    assert 100 < lines[1] < 1.05 * lines[0]
+    assert 100 < steps[1] < 1.05 * steps[0]
+
+
+def test_enrolling_many_takes_as_many_steps_of_sqlite_for_each(tmp_path: Path, toy: ToyExtractor):
+    steps = []
+    for people in (40, 160):
+        photos = paths_of(tmp_path / f"{people}", people)
+        with Gallery.open(tmp_path / f"{people}.db", toy) as gallery:
+            steps.append(steps_of_sqlite(gallery, lambda: list(gallery.enroll_many(photos))))  # noqa: B023
+    assert 1000 < steps[1] < 4.2 * steps[0]
 
 
 def test_identifying_is_linear(tmp_path: Path, toy: ToyExtractor):
@@ -217,7 +256,27 @@ def test_a_search_makes_as_many_calls_in_a_large_gallery(tmp_path: Path, toy: To
             identifier = Identifier(toy, gallery)
             identifier.identify(photo)
             counts.append(operations(lambda: identifier.identify(photo)))  # noqa: B023 (called at once)
-    assert counts[1] < 1.1 * counts[0]
+    assert 50 < counts[1] < 1.1 * counts[0]
+
+
+@pytest.mark.parametrize("few", [100, 10_000])
+def test_a_search_prepares_and_copies_no_templates(
+    tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch, few: int
+):
+    monkeypatch.setattr(exact, "FEW", few)
+    filled(tmp_path / "gallery.db", toy, 2000)
+    query = np.eye(1, toy.dim, dtype=np.float32)
+    with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
+        gallery.nearest_people(query, 5)
+        finder = gallery._search.finder()
+        assert isinstance(finder, exact.ExactFinder)
+        squares = list(finder._squares)
+        tracemalloc.start()
+        gallery.nearest_people(query, 5)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert all(now is before for now, before in zip(finder._squares, squares, strict=True))
+    assert most < finder.pool.start.vectors.nbytes / 4
 
 
 def test_identify_keeps_no_module_of_its_own_for_pictures():

@@ -46,6 +46,7 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
         raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
     manifest = load_manifest(model)
     refuse_quantized(model, manifest)
+    _check_target(Path(to), kind, Path(model))
     extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
     network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights")))
     size = manifest.input_size
@@ -59,6 +60,18 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
     except OSError as error:
         raise UsageError(f"{to}: cannot be written: {error.strerror or error}") from error
     return manifest
+
+
+def _check_target(to: Path, kind: str, model: Path) -> None:
+    """Refuse at once what would be refused, or spoil the model, once all is computed."""
+    if not to.parent.is_dir():
+        raise UsageError(f"{to}: cannot be written: there is no folder {to.parent}; make it first")
+    if kind == "saved-model" and to.exists():
+        raise UsageError(f"{to}: expected a folder that is not there yet")
+    if to.is_dir():
+        raise UsageError(f"{to}: expected a file, got a folder")
+    if to.exists() and to.resolve().parent == model.resolve():
+        raise UsageError(f"{to}: is a part of the model; name another file")
 
 
 def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:
@@ -107,8 +120,6 @@ def _onnx(network: keras.Model, manifest: Manifest) -> bytes:
 
 
 def _saved_model(network: keras.Model, to: Path) -> None:
-    if to.exists():
-        raise UsageError(f"{to}: expected a folder that is not there yet")
     with tempfile.TemporaryDirectory(dir=to.absolute().parent) as folder, quiet():
         network.export(f"{folder}/model", format="tf_saved_model", verbose=False)
         Path(folder, "model").rename(to)

@@ -125,6 +125,12 @@ def test_what_cannot_be_done_is_refused(
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="not there yet"):
         export(models[True], tmp_path / "there", "saved-model")
+    with pytest.raises(UsageError, match="there: expected a file, got a folder"):
+        export(models[True], tmp_path / "there", "litert")
+    before = (models[True] / MANIFEST).read_bytes()
+    with pytest.raises(UsageError, match="is a part of the model"):
+        export(models[True], models[True] / MANIFEST, "litert")
+    assert (models[True] / MANIFEST).read_bytes() == before
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=r"embedder-enroll\[export\]"):
         export(models[True], tmp_path / "m", "onnx")
