@@ -142,7 +142,7 @@ def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: byt
             write_whole(folder / part_name(part, getattr(manifest, part)), data)
         write_whole(folder / MANIFEST, manifest.to_bytes())
     except OSError as error:
-        raise UsageError(f"--model: {folder} cannot be written: {error}") from error
+        raise UsageError(f"{folder}: the model cannot be written: {error}") from error
     _remove_others(folder, manifest)
 
 
@@ -166,7 +166,7 @@ def load_manifest(folder: str | Path) -> Manifest:
     try:
         data = _read(path, _MAX_MANIFEST)
     except ModelError as error:
-        if Path(folder).is_dir() and path.exists():
+        if isinstance(error.__cause__, OSError) or path.exists():
             raise
         raise ModelError(
             f"{folder}: expected a model folder with {MANIFEST}; make one with "

@@ -28,7 +28,8 @@ from embedder.cli import (
     train,
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
-from embedder.errors import EmbedError, UsageError
+from embedder.errors import UsageError
+from enroll.ending_cli import end_well
 from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
 from enroll.key_cli import before_any_command, key_commands
 from enroll.life_cli import life_commands
@@ -122,7 +123,8 @@ def enroll(
             if result.added or result.already:
                 known = f", {result.already} already there" if result.already else ""
                 with aloud():
-                    print(f"enrolled {result.identity} ({count(result.added, 'photo')}{known})", flush=True)
+                    who = printable(result.identity)
+                    print(f"enrolled {who} ({count(result.added, 'photo')}{known})", flush=True)
     if preview is not None:
         save_preview(preview, tiles + refused_tiles(scanned, photos[0]))
         show_missing_letters(people)
@@ -150,7 +152,9 @@ def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
 
 @app.command()
 def identify(
-    photos: Annotated[list[Path], typer.Argument(help="Photos to answer.", show_default=False)],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos to answer, or folders of them.", show_default=False)
+    ],
     model: Model = DEFAULT_MODEL,
     gallery: GalleryFile = DEFAULT_GALLERY,
     threshold: Annotated[
@@ -185,6 +189,7 @@ def identify(
     ] = "exact",
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
+    from embedder.folders import pictures_at
     from embedder.quiet import aloud
     from enroll.gallery import Gallery
     from enroll.identify import Identifier
@@ -193,6 +198,7 @@ def identify(
     from enroll.report.json_lines import to_json
     from enroll.samples import enrolled_chip
 
+    photos = [photo for place in photos for photo in pictures_at(place)]
     extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
     drawn: set[str] = set()
@@ -372,15 +378,8 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
 
 
 def main() -> None:
-    """Run the command line; every error of ours ends in one message and its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
-    try:
-        app()
-    except EmbedError as error:
-        print(f"embed: {printable(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    """Run the command line."""
+    end_well(app)
 
 
 app.command()(data)

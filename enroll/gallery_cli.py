@@ -37,7 +37,7 @@ def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     with open_store(gallery) as store:
         name = checked_name(name)
         photos = store.remove(name)
-    print(f"removed {name} ({count(photos, 'photo')})")
+    print(f"removed {printable(name)} ({count(photos, 'photo')})")
 
 
 @gallery_app.command("remove-strangers")
@@ -59,7 +59,7 @@ def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     with open_store(gallery) as store:
         old, new = checked_name(old), checked_name(new)
         store.rename(old, new)
-    print(f"renamed {old} to {new}")
+    print(f"renamed {printable(old)} to {printable(new)}")
 
 
 def count(number: int, thing: str) -> str:

@@ -24,7 +24,7 @@ def verify(
     ] = False,
 ) -> None:
     """Read and check everything that a gallery holds."""
-    from enroll.photo_files import CHANGED, MISSING, PhotoFiles
+    from enroll.photo_files import MISSING, PhotoFiles
     from enroll.store import open_store
 
     with open_store(gallery) as store:
@@ -43,12 +43,13 @@ def verify(
                 for template in store.stored(name):
                     outcome = files.read(template)
                     missing += outcome == MISSING
-                    if outcome == CHANGED:
-                        changed.append(f"{name}: {template.photo}")
+                    if isinstance(outcome, str) and outcome != MISSING:
+                        changed.append(f"{name}: {template.photo}: {outcome}")
                 advance()
-    print(f"photos' files: {total - missing - len(changed)} the same, {len(changed)} changed, {missing} gone")
+    same = total - missing - len(changed)
+    print(f"photos' files: {same} the same, {len(changed)} changed or unreadable, {missing} gone")
     for line in changed:
-        print(f"  {printable(line)}: {CHANGED}", file=sys.stderr)
+        print(f"  {printable(line)}", file=sys.stderr)
     if changed:
         raise typer.Exit(UNUSABLE_IMAGES)
 
@@ -73,7 +74,9 @@ def re_embed(
     from enroll.store import gallery_exists, open_store, without_password
 
     if to is not None and gallery_exists(to):
-        raise UsageError(f"--to {without_password(to)}: is already there; give a new one")
+        with open_store(to, create=True) as made:  # one that a full disk left empty will do
+            if made.identities() or len(made.strangers().ids):
+                raise UsageError(f"--to {without_password(to)}: is already there; give a new one")
     extractor = Extractor.load(model)
     with open_store(gallery) as store:
         since = store.changes()
@@ -148,4 +151,4 @@ def drop(
         template = chosen(name, stored, photo)
         store.drop([template.id])
     gone = "; no photo is left, so the person was removed" if len(stored) == 1 else ""
-    print(f"dropped {printable(template.photo)} of {name}{gone}")
+    print(f"dropped {printable(template.photo)} of {printable(name)}{gone}")

@@ -35,6 +35,8 @@ def given_terms(consent: str | None, consent_date: datetime | None, expires: dat
     """Give the terms of the three options, None if none is given."""
     from enroll.store import Terms
 
+    if consent is not None and not consent.strip():
+        raise UsageError("--consent: expected where it is kept, got nothing")
     terms = Terms(consent, _day(consent_date), _day(expires))
     return None if terms == Terms() else terms
 
@@ -119,7 +121,8 @@ def change_terms(
             given.expires or there.expires,
         )
         store.set_terms(name, terms)
-    print(f"{name}: {printable(', '.join(' '.join(entry) for entry in _in_words(terms)) or 'no terms')}")
+    words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
+    print(printable(f"{name}: {words}"))
 
 
 @people_commands.command()

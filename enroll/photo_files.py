@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,33 +35,33 @@ class PhotoFiles:
 
     def read(self, template: NewTemplate | StoredTemplate) -> tuple[Path, bytes] | str:
         """Give a photo's path and bytes, or in one sentence why not."""
-        path = Path(template.photo)
-        reason = CHANGED if template.photo and path.is_file() else MISSING
-        for place in (path, self._moved.get(template.digest)):
-            data = None if place is None else _content(place)
-            if place is not None and data is not None and _digest(data) == template.digest:
+        where = Path(template.photo) if template.photo else None
+        reason = MISSING
+        for place in (where, self._moved.get(template.digest)):
+            if place is None:
+                continue
+            try:
+                data = read_image_file(place)
+            except ImageError as error:
+                if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                    reason = error.reason
+                continue
+            if _digest(data) == template.digest:
                 return place, data
+            reason = CHANGED
         return reason
 
     @cached_property
     def _moved(self) -> dict[bytes, Path]:
         found: dict[bytes, Path] = {}
         for path in _files(self._folder):
-            if (data := _content(path)) is not None:
-                found.setdefault(_digest(data), path)
+            with suppress(ImageError):  # what is none, or cannot be read
+                found.setdefault(_digest(read_image_file(path)), path)
         return found
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _content(path: Path) -> bytes | None:
-    """Read a picture's file; None for what is none, or cannot be read."""
-    try:
-        return read_image_file(path)
-    except ImageError:
-        return None
 
 
 def _files(folder: Path | None) -> Iterator[Path]:

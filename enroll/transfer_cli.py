@@ -44,7 +44,8 @@ def export_gallery(
 
     path = None if file == _STREAM else Path(file)
     if path is not None and path.exists() and not (force and path.is_file()):
-        raise UsageError(f"{file}: is already there; --force replaces a file")
+        how = "; --force replaces a file" if path.is_file() else ", and no file; name another one"
+        raise UsageError(f"{file}: is already there{how}")
     with open_store(gallery) as store:
         content, changed = read_content(store)
     try:
@@ -79,6 +80,8 @@ def import_gallery(
         content = from_lines(read_lines(sys.stdin.buffer), "standard input")
     else:
         try:
+            if Path(file).exists() and not Path(file).is_file():  # a pipe would wait for ever
+                raise UsageError(f"{file}: expected a file, got a folder, pipe or device; - reads a pipe")
             with Path(file).open("rb") as opened:
                 content = from_lines(read_lines(opened), file)
         except OSError as error:

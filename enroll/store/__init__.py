@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedder.errors import UsageError
+from embedder.errors import GalleryError, UsageError
 from enroll.store.contract import (
     Event,
     NewPerson,
@@ -80,4 +80,7 @@ def gallery_exists(location: str | Path) -> bool:
         from enroll.store.milvus import exists
 
         return exists(parse_address(str(location)))
-    return Path(location).exists()
+    try:
+        return Path(location).exists()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise GalleryError(f"{location}: cannot be opened as a gallery: {error.strerror}") from error

@@ -341,8 +341,8 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
     if model is not None and model != (fingerprint, dim):
         raise ForeignModelError(
             f"{store.location}: made with another model (fingerprint {model[0][:12]}…, this one is "
-            f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model, or enroll "
-            "the photos anew into another gallery"
+            f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model; or make the "
+            "gallery anew from its photos: `embed gallery re-embed --model THIS_ONE`"
         )
 
 

@@ -221,13 +221,15 @@ class Enroller:
             asked, count, latest = one.asked, len(one.ids), one.person.latest if one.person else 0
             if count and one.person is None:
                 facts.append(name_fact(asked.name, now.op, one.owner, stranger=now.strangers))
-            if asked.terms is not None and (count or one.person):
+            agreed = one.person.terms if one.person else None
+            if asked.terms is not None and asked.terms != agreed and (count or one.person):
                 facts.append(terms_fact(asked.terms, now.op, one.owner, latest))
+                if one.person:
+                    facts.append(event("terms", now.op, one.owner, after=latest))
             if now.strangers and count:
                 facts.append(fact("add", now.op, one.owner, latest, count=count))
-            elif count or asked.terms is not None:
-                action = "enroll" if count else "terms"
-                facts.append(event(action, now.op, one.owner, count, one.ids.values(), latest))
+            elif count:
+                facts.append(event("enroll", now.op, one.owner, count, one.ids.values(), latest))
         if now.strangers and now.of_photo:
             facts.append(event("strangers", now.op, count=len(now.of_photo)))
         self._ledger.write(facts)

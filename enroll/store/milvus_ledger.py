@@ -285,7 +285,7 @@ class Ledger:
         ]
 
     def _events(self, at: int) -> list[Row]:
-        rows = {(row["op"], row["person"]): row for row in self.rows("event", at)}
+        rows = {(row["op"], row["person"], row["text"]): row for row in self.rows("event", at)}
         return [*rows.values()]  # a request that was sent twice left one entry twice
 
     def changes(self, at: int) -> tuple[int, int]:

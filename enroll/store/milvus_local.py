@@ -31,12 +31,15 @@ def is_there(path: Path, shown: str) -> bool:
     Raises:
         GalleryError: something else is in its place.
     """
-    if not path.exists():
-        return False
-    if not path.is_dir():
-        raise GalleryError(f"{shown}: expected a folder of Milvus Lite, got a file; leave out milvus:")
-    if any(path.iterdir()) and not (path / "collections").is_dir():
-        raise GalleryError(f"{shown}: expected a folder of Milvus Lite, got another one; name a new one")
+    try:
+        if not path.exists():
+            return False
+        if not path.is_dir():
+            raise GalleryError(f"{shown}: expected a folder of Milvus Lite, got a file; leave out milvus:")
+        if any(path.iterdir()) and not (path / "collections").is_dir():
+            raise GalleryError(f"{shown}: expected a folder of Milvus Lite, got another one; name a new one")
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise GalleryError(f"{shown}: cannot be opened: {error.strerror}") from error
     return True
 
 
@@ -59,9 +62,9 @@ def serve(path: Path, shown: str) -> tuple[str, threading.Lock]:
         ) from error
     with _lock:
         if path not in _served:
-            if not path.parent.is_dir():
-                raise GalleryError(f"{shown}: the folder {path.parent} does not exist; make it first")
             try:
+                if not path.parent.is_dir():
+                    raise GalleryError(f"{shown}: the folder {path.parent} does not exist; make it first")
                 server, database, port = start_server_in_thread(str(path))
                 _served[path] = _Served(server, database, port, threading.Lock(), users=0)
             except (MilvusLiteError, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from embedder.images import load_image
 from embedder.options import read_config
 from enroll.store import open_store
 from enroll.store.keys import read_key
+from enroll.transfer_cli import import_gallery
 from tests.attacks.outcomes import REFUSED, Attack, outcome
 
 
@@ -63,6 +64,7 @@ USES: dict[str, Callable[[Path], object]] = {
     "a manifest": manifest,
     "a configuration": lambda path: read_config(path, {}),
     "a key": read_key,
+    "an export": lambda path: import_gallery(str(path), str(path.parent / "new.db")),
 }
 
 

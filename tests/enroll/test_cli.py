@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import embedder.cli
+from embedder.cli import TerminalProgress
+from embedder.errors import FolderError
 from enroll import cli
 from tests.conftest import pattern
 
@@ -228,6 +231,97 @@ def test_reader_that_leaves_early_is_no_error(there: Path):
         f"{sys.executable} -m enroll.cli gallery list | true", shell=True, capture_output=True, text=True
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_stands_for_the_photos_in_it(there: Path):
+    run("enroll", "people")
+    Path("people/ada/.hidden").write_bytes(b"x")
+    Path("people/ada/more").mkdir()
+    shutil.copy("probe é.png", "people/ada/more/1.png")
+    Path("people/note.txt").write_text("no photo")
+    answers = [
+        json.loads(line)["photo"]
+        for line in run("identify", "people", "probe é.png", "--json", code=3).splitlines()
+        if line.startswith("{")
+    ]
+    assert answers == [
+        *(f"people/Zoë K/photo {number}.png" for number in range(3)),
+        "people/ada/more/1.png",
+        *(f"people/ada/photo {number}.png" for number in range(3)),
+        "people/note.txt",
+        "probe é.png",
+    ]
+    Path("empty/empty").mkdir(parents=True)
+    with pytest.raises(FolderError, match="empty: expected photos, found none"):
+        run("identify", "empty")
+
+
+def test_bar_tells_its_pace_once_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes standard error for a terminal then
+    for settled in (3600.0, 0.0):
+        monkeypatch.setattr(embedder.cli, "_SETTLED", settled)
+        with TerminalProgress().bar("Enrolling", 10, "photos") as advance:
+            advance(5)
+        shown = capsys.readouterr().err
+        assert "5/10" in shown
+        assert ("photos/s" in shown) == (not settled)
+
+
+FAR = "x" * 300  # no name of a file: asking for it fails like a folder that may not be entered
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["gallery", "list", "--gallery", f"{FAR}/gallery.db"], 4),
+        (["gallery", "merge", f"{FAR}/gallery.db"], 4),
+        (["gallery", "merge", "gallery.db", "--gallery", f"{FAR}/gallery.db"], 4),
+        (["gallery", "export", f"{FAR}/export"], 2),
+        (["gallery", "import", f"{FAR}/export"], 2),
+        (["gallery", "re-embed", "--to", f"{FAR}/gallery.db"], 4),
+        (["gallery", "re-embed", FAR], 2),
+        (["gallery", "list", "--gallery", f"milvus:{FAR}/lite.db"], 4),
+        (["info", "--model", FAR], 4),
+        (["info", "--gallery", f"{FAR}/gallery.db"], 4),
+        (["enroll", FAR], 2),
+        (["enroll", FAR, "--name", "ada"], 3),
+        (["identify", f"{FAR}/photo.jpg"], 3),
+        (["evaluate", FAR], 2),
+        (["train", FAR], 2),
+        (["quantize", FAR, "--weights", "int8"], 2),
+        (["export", FAR], 2),
+    ],
+    ids=lambda value: " ".join(value).replace(FAR, "FAR") if isinstance(value, list) else str(value),
+)
+def test_places_that_cannot_be_looked_at_are_named(
+    there: Path,
+    arguments: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    run("enroll", "people")
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["embed", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == code, said
+    assert "File name too long" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("command", [["--help"], ["info"], ["gallery", "list"]])
+def test_output_that_cannot_be_written_is_an_error(there: Path, command: list[str]):
+    run("enroll", "people")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "enroll.cli", *command], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "embed: No space left on device\n")
 
 
 def test_identify_loads_no_framework(there: Path):

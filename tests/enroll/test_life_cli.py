@@ -81,7 +81,7 @@ def test_an_export_is_not_written_over(there: Path):
     assert Path("file").read_text() == "mine"
     run("export", "file", "--force")
     Path("folder").mkdir()
-    with pytest.raises(UsageError, match="folder: is already there"):
+    with pytest.raises(UsageError, match="folder: is already there, and no file"):
         run("export", "folder", "--force")
     with pytest.raises(UsageError, match="nowhere/file: cannot be written: No such file"):
         run("export", "nowhere/file")
@@ -188,12 +188,25 @@ def test_verify_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: Toy
     with Gallery.open("gallery.db", toy) as gallery:  # type: ignore[arg-type]
         for folder in sorted(Path("people").iterdir()):
             gallery.enroll(folder.name, sorted(folder.iterdir()))
-    assert run("verify", "--photos")[0].endswith("photos' files: 6 the same, 0 changed, 0 gone\n")
+    assert run("verify", "--photos")[0].endswith("files: 6 the same, 0 changed or unreadable, 0 gone\n")
     Path("people/p00/0.png").unlink()
     shutil.copy("people/p01/0.png", "people/p01/2.png")
     out, err = run("verify", "--photos", code=3)
-    assert out.endswith("photos' files: 4 the same, 1 changed, 1 gone\n")
+    assert out.endswith("files: 4 the same, 1 changed or unreadable, 1 gone\n")
     assert "p01: people/p01/2.png: not the picture that was enrolled" in err
+    Path("people/p01/1.png").unlink()
+    Path("people/p01/1.png").mkdir()
+    out, err = run("verify", "--photos", code=3)
+    assert out.endswith("files: 3 the same, 2 changed or unreadable, 1 gone\n")
+    assert "p01: people/p01/1.png: expected an image file, got a folder" in err
+
+
+def test_verify_photos_below_a_folder_that_cannot_be_entered(there: Path):
+    with open_store("gallery.db") as store:
+        store.add("Ada", [replace(template("far"), photo=f"{'x' * 300}/1.png")])
+    out, err = run("verify", "--photos", code=3)
+    assert out.endswith("files: 0 the same, 1 changed or unreadable, 3 gone\n")
+    assert "xxx/1.png: cannot be read: File name too long" in err
 
 
 @pytest.fixture
@@ -349,6 +362,14 @@ def test_re_embed_to_another_gallery(photos: Path, toy: ToyExtractor):
     assert content_of("new.db").model == (ToyExtractor("new").fingerprint, 48)
     with pytest.raises(UsageError, match=r"--to new\.db: is already there"):
         run("re-embed", "--to", "new.db")
+
+
+def test_re_embed_to_what_a_full_disk_left(photos: Path):
+    Path("new.db").touch()
+    with pytest.raises(GalleryError, match="got a file of 0 bytes; the first `embed enroll` into it"):
+        run("list", "--gallery", "new.db")
+    run("re-embed", "--to", "new.db")
+    assert content_of("new.db").model == (ToyExtractor("new").fingerprint, 48)
 
 
 def test_re_embed_does_not_lose_people_silently(photos: Path, toy: ToyExtractor):

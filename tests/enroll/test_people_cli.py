@@ -93,6 +93,7 @@ def test_whoever_expired_is_not_named_and_is_purged(there: Path) -> None:
     ("arguments", "said"),
     [
         (["gallery", "terms", "ada"], "expected --consent, --consent-date, --expires or --clear"),
+        (["gallery", "terms", "ada", "--consent", " "], "--consent: expected where it is kept"),
         (["gallery", "show", "no one"], "no one is called 'no one'"),
         (["gallery", "terms", "Ada", "--clear"], "did you mean 'ada'"),
         (["enroll", "--strangers", "people", "--expires", "2030-01-01"], "got both"),

@@ -90,6 +90,17 @@ def test_terms_are_replaced_only_if_given(store: Store) -> None:
     store.verify()
 
 
+def test_same_terms_again_change_nothing(store: Store) -> None:
+    store.add("ada", [template("1")], FULL)
+    before = store.changes(), actions(store)
+    assert store.add("ada", [template("1")], FULL) == 0
+    assert (store.changes(), actions(store)) == before
+    store.add("ada", [template("2")], FULL)
+    assert actions(store) == [("enroll", 1), ("enroll", 1)]
+    store.add("ada", [template("3")], Terms("Nr. 8"))
+    assert actions(store)[2:] == [("terms", 0), ("enroll", 1)]
+
+
 def test_same_photo_again_changes_nothing(store: Store) -> None:
     store.add("ada", [template("a.png")])
     before = store.changes(), actions(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import shutil
 import sqlite3
@@ -251,6 +252,16 @@ def test_new_key_is_for_its_owner_alone_and_never_overwritten(tmp_path: Path) ->
     with pytest.raises(UsageError, match="already there"):
         write_new_key(file)
     assert read_key(file) == key
+
+
+def test_key_that_cannot_be_written_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(UsageError, match="cannot be written: No space"):
+        patched.setattr(os, "fsync", full)
+        write_new_key(tmp_path / "key")
+    write_new_key(tmp_path / "key")
 
 
 @pytest.mark.parametrize("text", ["", "abc", base64.b64encode(bytes(31)).decode(), "ä" * 44, "A" * 2000])
