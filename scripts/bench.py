@@ -3,7 +3,7 @@
 Installs the rivals below `.bench/` if they are not there, runs the parts one after the other, keeps their
 JSON lines in docs/measurements/benchmarks.json, and writes the page.
 
-    python scripts/bench.py [--only cold warm bulk search training finding] [--compile-dlib]
+    python scripts/bench.py [--only cold warm bulk search training finding soak] [--compile-dlib]
                             [--photos 10000] [--sizes 10000 100000 1000000] [--small] [--page-only]
 
 `--only` measures some parts again and keeps the figures of the others. `--small` shows that all works, in
@@ -31,6 +31,7 @@ PARTS = {
     "search": "bench_index",
     "training": "bench_training",
     "finding": "bench_finding",
+    "soak": "soak_identify",
 }
 SMALL = {
     "cold": "--photos 10 --repeats 2",
@@ -39,6 +40,7 @@ SMALL = {
     "search": "--sizes 2000",
     "training": "--rounds 1 --epochs 1",
     "finding": "--portraits 10 --groups 3",
+    "soak": "--calls 1200 --pictures 20",
 }
 
 

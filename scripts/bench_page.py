@@ -12,6 +12,7 @@ from turns import ratio
 
 Figures = dict[str, Any]  # of one part; what its script printed, and the date
 THEIRS = "face_recognition, "
+SOAKED = (1_000, 10_000, 50_000)  # calls whose resident size is shown, and the last
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,13 @@ TARGETS = (
         15,
         lambda f: statistics.median(f["ms"]["ours, int8"]["all"]),
         "{:.1f}",
+    ),
+    Target(
+        "soak",
+        "what {calls:,} answers add to the resident size after 1,000, as a share of it",
+        0.05,
+        lambda f: f["growth"],
+        "{:.4f}",
     ),
     Target("warm", "its time, in float32, over that of `face_recognition`", 0.25, warm_share, "{:.3f}"),
     *(
@@ -249,6 +257,15 @@ def finding_section(figures: Figures) -> Iterable[str]:
     yield from missing(figures)
 
 
+def soak_section(figures: Figures) -> Iterable[str]:
+    """Resident sizes along the way, and what was answered."""
+    sizes = {int(call): mb for call, mb in figures["resident_mb"].items()}
+    shown = [call for call in sorted(sizes) if call in SOAKED or call == max(sizes)]
+    yield table(["after call", "resident size, MB"], [[f"{call:,}", f"{sizes[call]:.1f}"] for call in shown])
+    said = ", ".join(f"{count:,} {outcome}" for outcome, count in figures["answers"].items())
+    yield f"The largest was {max(sizes.values()):.1f} MB. Answers: {said}."
+
+
 def times_ours(theirs: Sequence[float], ours: Sequence[float]) -> str:
     """How many times as long theirs took."""
     found = ratio(theirs, ours)
@@ -285,7 +302,9 @@ Written by `make bench`, which measures the toolkit beside what one could take i
 turns; medians, and ratios of turns with the smallest and the largest. Every figure is in
 [measurements/benchmarks.json](measurements/benchmarks.json). The photos are composed of ORL's faces by
 `scripts/bench_photos.py`: 800 x 600 pixels, JPEG, one person each. `scripts/bench.py --only cold warm`
-measures some parts again and keeps the others."""
+measures some parts again and keeps the others. `dlib-bin` is the wheel; `dlib-compiled` is built from source
+on this machine, which has no BLAS for it where a line below says `blas False`. What was aimed at is compared
+with the quicker one."""
 
 SECTIONS = {
     "cold": Section(
@@ -324,5 +343,11 @@ SECTIONS = {
         "One thread each, decoded before. Portraits: one face in 800 x 600. Groups: six in 1600 x 1200, of "
         "60 to 200 pixels.",
         finding_section,
+    ),
+    "soak": Section(
+        "Memory over many answers",
+        "One process, one `Identifier`, pictures of 60 to 1,200 pixels drawn at random, some without a "
+        "face, some broken.",
+        soak_section,
     ),
 }

@@ -106,7 +106,7 @@ def measure(scratch: str, runs: int, faults: str, seed: int) -> dict[str, Any]:
     kills = [
         (operation, expected, trouble)
         for operation, expected in plans
-        for trouble in kills_of(expected, draw, runs // len(plans))
+        for trouble in kills_of(expected, draw, -(-runs // len(plans)))
     ]
     failing = [
         (operation, expected, trouble) for operation, expected in plans for trouble in faults_of(expected)

@@ -117,6 +117,21 @@ def test_parts_that_were_not_measured_are_not_on_the_page():
     assert "## The first answer" not in page and "TensorFlow" not in page
 
 
+@pytest.mark.parametrize(("growth", "verdict"), [(0.06, "**no**"), (0.01, "yes")])
+def test_memory_over_many_answers(growth: float, verdict: str):
+    sizes = {"1000": 100.0, "3000": 120.0, "10000": 100.0 * (1 + growth)}
+    soaked = {
+        "resident_mb": sizes,
+        "growth": growth,
+        "calls": 10000,
+        "answers": {"named": 9000, "unknown": 1000},
+    }
+    page = bench_page.page({"soak": soaked | WHERE})
+    assert rows_of(page, "what 10,000 answers add")[0][1:] == ["≤ 0.05", f"{growth:.4f}", verdict]
+    assert rows_of(page, "10,000 |") == [["10,000", f"{100 * (1 + growth):.1f}"]]
+    assert "The largest was 120.0 MB. Answers: 9,000 named, 1,000 unknown." in page
+
+
 def test_figures_are_kept_a_part_a_line(tmp_path: Path):
     bench.keep(tmp_path / "kept.json", {"finding": {"a": 1}, "cold": {"b": 2}})
     lines = (tmp_path / "kept.json").read_text().splitlines()
