@@ -82,6 +82,24 @@ def shares(figures: Figures, command: str) -> dict[str, float]:
     return {**found, "other": 1 - sum(found.values())}
 
 
+def searched(index: str, what: str) -> Callable[[Figures], float | None]:
+    """Give a figure of an index at the largest size, None if it was not measured."""
+
+    def measure(figures: Figures) -> float | None:
+        largest = max(row["templates"] for row in figures["rows"])
+        found = [row[what] for row in figures["rows"] if (row["templates"], row["index"]) == (largest, index)]
+        return found[0] if found else None
+
+    return measure
+
+
+def passes(figures: Figures) -> float | None:
+    """How often all vectors could be read in the time of one query."""
+    largest = max(row["templates"] for row in figures["rows"])
+    query = searched("exact", "one")(figures)
+    return None if query is None else query / min(figures["one_pass_ms"][str(largest)].values())
+
+
 TARGETS = (
     Target(
         "cold",
@@ -118,6 +136,26 @@ TARGETS = (
         15,
         lambda f: statistics.median(f["ms"]["ours, int8"]["all"]),
         "{:.1f}",
+    ),
+    Target("search", "exact search, the most templates: open, s", 5, searched("exact", "open")),
+    Target("search", "its largest resident size, MB", 1500, searched("exact", "peak"), "{:.0f}"),
+    Target("search", "one query over one pass over the memory", 3, passes),
+    Target("search", "64 queries together, ms each", 6, searched("exact", "together")),
+    Target("search", "`--index approximate`: one query, ms", 1, searched("approximate", "one")),
+    Target(
+        "search",
+        "its recall of the 10 nearest",
+        0.99,
+        searched("approximate", "recall"),
+        "{:.3f}",
+        least=True,
+    ),
+    Target(
+        "training",
+        "images/s of `embed train` over those of a bare `model.fit`",
+        0.95,
+        lambda f: ratio(f["images/s"]["embed train"], f["images/s"]["bare fit"]).median,
+        least=True,
     ),
     Target(
         "soak",

@@ -150,6 +150,7 @@ def filled(path: Path, toy: ToyExtractor, people: int) -> None:
 def test_no_fit_per_query(tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch):
     filled(tmp_path / "gallery.db", toy, 400)
     monkeypatch.setattr(exact, "FEW", 1000)
+    monkeypatch.setattr(exact, "ALONE", 0)
     fitted = Counted(NearestNeighbors.fit)
     monkeypatch.setattr(NearestNeighbors, "fit", lambda *given: fitted(*given))
     (photo,) = paths_of(tmp_path / "people", 1)["p00"][:1]
@@ -259,11 +260,12 @@ def test_a_search_makes_as_many_calls_in_a_large_gallery(tmp_path: Path, toy: To
     assert 50 < counts[1] < 1.1 * counts[0]
 
 
-@pytest.mark.parametrize("few", [100, 10_000])
+@pytest.mark.parametrize(("few", "alone"), [(100, 0), (100, 1), (10_000, 0)])
 def test_a_search_prepares_and_copies_no_templates(
-    tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch, few: int
+    tmp_path: Path, toy: ToyExtractor, monkeypatch: pytest.MonkeyPatch, few: int, alone: int
 ):
     monkeypatch.setattr(exact, "FEW", few)
+    monkeypatch.setattr(exact, "ALONE", alone)
     filled(tmp_path / "gallery.db", toy, 2000)
     query = np.eye(1, toy.dim, dtype=np.float32)
     with Gallery.open(tmp_path / "gallery.db", toy) as gallery:

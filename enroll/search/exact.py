@@ -3,9 +3,10 @@
 Its brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to double and
 multiplies them as matrices, so it copies nothing and rounds far below what float32 could tell apart.
 
-Few templates are compared by products in float32 instead, with a bound on what that rounds:
-importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, and its threads wait
-for each other where the cores are busy (docs/decisions/013). `ranking` computes the distances of what is
+Few templates, and few queries, are compared by products in float32 instead, with a bound on what that rounds:
+importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, its threads wait for
+each other where the cores are busy, and one query among many takes it several passes over the memory
+(docs/decisions/013). `ranking` computes the distances of what is
 found anew in any case, and asks for more where rounding could matter, so the answers are the same.
 """
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
 ROUNDING = 1e-5
 FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
+ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens all that it passes
 _PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
 
 
@@ -61,8 +63,8 @@ class ExactFinder:
         if self.templates <= count:
             every = self.pool.everything()
             return [Found(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
-        if self.templates <= FEW:
-            step = _PRODUCTS // self.templates
+        if self.templates <= FEW or len(queries) <= ALONE:
+            step = max(1, _PRODUCTS // self.templates)
             starts = range(0, len(queries), step)
             return [found for start in starts for found in self._few(queries[start : start + step], count)]
         self._start = self._start or _fitted(self.pool.start.vectors)

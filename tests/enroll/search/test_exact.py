@@ -26,11 +26,17 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", autouse=True, params=[0, exact.FEW], ids=["scikit-learn", "few"])
+@pytest.fixture(
+    scope="module",
+    autouse=True,
+    params=[(0, 0), (exact.FEW, 0), (0, exact.ALONE)],
+    ids=["scikit-learn", "few", "few at a time"],
+)
 def few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Test both ways on the same small galleries."""
+    """Test both ways on the same small galleries, and one way for few queries, the other for many."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "FEW", request.param)
+        patch.setattr(exact, "FEW", request.param[0])
+        patch.setattr(exact, "ALONE", request.param[1])
         yield
 
 

@@ -31,6 +31,7 @@ def test_adding_costs_the_same_whatever_is_there() -> None:
 
 def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "FEW", 0)
+    monkeypatch.setattr(exact, "ALONE", 0)
     everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
     for array in (everyone.ids, everyone.identities, everyone.vectors):
         array.setflags(write=False)
