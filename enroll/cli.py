@@ -48,6 +48,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
+    context_settings={"max_content_width": 110},
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
 )
 app.callback()(before_any_command)

@@ -61,8 +61,8 @@ def run(folder: Path, *words: str) -> set[str]:
 @pytest.mark.parametrize(
     ("words", "absent"),
     [
-        (["--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert"}),
-        (["identify", "--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert"}),
+        (["--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert", "rich"}),
+        (["identify", "--help"], HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert", "rich"}),
         (["identify", "people/p00/0.png"], HEAVY),
         (["identify", "people/p00/0.png", "people/p01/1.png", "--json"], HEAVY),
         (["enroll", "people"], HEAVY),
