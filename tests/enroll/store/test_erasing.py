@@ -30,8 +30,10 @@ def text(size: int) -> str:
 
 
 def picture(path_size: int) -> NewTemplate:
-    vector = np.frombuffer(secrets.token_bytes(DIM), np.uint8).astype(np.float32) - 127.3
-    return NewTemplate(text(path_size), secrets.token_bytes(32), vector / np.linalg.norm(vector))
+    # Not of bytes: of 256 values, two neighbours are the same in some other vector by chance.
+    vector = np.random.default_rng(secrets.randbits(128)).normal(size=DIM)
+    unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+    return NewTemplate(text(path_size), secrets.token_bytes(32), unit)
 
 
 def bytes_of(*things: str | NewTemplate | Terms) -> Iterator[bytes]:
