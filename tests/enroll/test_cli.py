@@ -17,7 +17,7 @@ import embedder.cli
 from embedder.cli import TerminalProgress
 from embedder.errors import FolderError
 from enroll import cli
-from tests.conftest import pattern
+from tests.conftest import pattern, save_people
 
 runner = CliRunner()
 
@@ -269,6 +269,18 @@ def test_bar_tells_its_pace_once_there_is_one(
         assert ("photos/s" in shown) == (not settled)
 
 
+@pytest.fixture(scope="module")
+def enrolled(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model and a gallery, for commands that change nothing."""
+    folder = tmp_path_factory.mktemp("enrolled")
+    shutil.copytree(model, folder / "embed-model")
+    save_people(folder / "people", 2, 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        run("enroll", "people")
+    return folder
+
+
 FAR = "x" * 300  # no name of a file: asking for it fails like a folder that may not be entered
 
 
@@ -296,14 +308,13 @@ FAR = "x" * 300  # no name of a file: asking for it fails like a folder that may
     ids=lambda value: " ".join(value).replace(FAR, "FAR") if isinstance(value, list) else str(value),
 )
 def test_places_that_cannot_be_looked_at_are_named(
-    there: Path,
+    enrolled: Path,
     arguments: list[str],
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    run("enroll", "people")
-    capsys.readouterr()
+    monkeypatch.chdir(enrolled)
     monkeypatch.setattr(sys, "argv", ["embed", *arguments])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -315,11 +326,14 @@ def test_places_that_cannot_be_looked_at_are_named(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("command", [["--help"], ["info"], ["gallery", "list"]])
-def test_output_that_cannot_be_written_is_an_error(there: Path, command: list[str]):
-    run("enroll", "people")
+def test_output_that_cannot_be_written_is_an_error(enrolled: Path, command: list[str]):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "enroll.cli", *command], stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "enroll.cli", *command],
+            cwd=enrolled,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     assert (done.returncode, done.stderr) == (2, "embed: No space left on device\n")
 
