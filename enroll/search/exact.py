@@ -91,12 +91,14 @@ class ExactFinder:
         """
         parts = [part.vectors for part in self.pool.parts]
         self._squares += [np.vecdot(part, part) for part in parts[len(self._squares) :]]
-        distances = np.hstack(
-            [
-                own - 2 * np.vecdot(queries[:, None], part)
-                for own, part in zip(self._squares, parts, strict=True)
-            ]
-        )
+        distances = np.empty((len(queries), self.templates), np.float32)
+        start = 0
+        for own, part in zip(self._squares, parts, strict=True):  # in place: new memory costs as much
+            some = distances[:, start : start + len(part)]
+            np.vecdot(queries[:, None], part, out=some)
+            some *= -2
+            some += own
+            start += len(part)
         distances += np.vecdot(queries, queries)[:, None]
         rows = np.argpartition(distances, count - 1, axis=1)[:, :count]
         # A sum of n products is off by at most n half roundings of the product of the lengths, 1, in whatever
