@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SOMEONE_UNKNOWN = 5
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
 
-DetectorName = Annotated[str | None, typer.Option(help="blazeface or mtcnn.", show_default="the model's")]
+DetectorName = Annotated[str | None, typer.Option(help="blazeface.", show_default="the model's")]
 
 app = typer.Typer(
     add_completion=False,
