@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import embedder.cli
 from embedder.cli import TerminalProgress
-from embedder.errors import FolderError
+from embedder.errors import FolderError, UsageError
 from enroll import cli
 from tests.conftest import pattern, save_people
 
@@ -110,6 +110,21 @@ def test_exit_codes_of_identify(there: Path):
     run("identify", "stranger.png", "--threshold", "0.001", "--fail-on-unknown", code=5)
     run("identify", "probe é.png", "--threshold", "2", "--fail-on-unknown")
     run("identify", "stranger.png", "none.jpg", "--threshold", "0.001", "--fail-on-unknown", code=3)
+
+
+@pytest.mark.parametrize("command", ["identify", "enroll"])
+def test_a_font_is_looked_for_only_when_something_is_drawn(
+    there: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    run("enroll", "people")
+    monkeypatch.setenv("EMBED_FONT", "none.ttf")
+    arguments, draw = {
+        "identify": (["identify", "probe é.png", "--threshold", "2"], ["--annotate", "drawn"]),
+        "enroll": (["enroll", "people"], ["--preview", "drawn.png"]),
+    }[command]
+    run(*arguments)
+    with pytest.raises(UsageError, match="EMBED_FONT: expected a font file"):
+        run(*arguments, *draw)
 
 
 def test_threshold_of_the_model_is_used(there: Path):
