@@ -128,9 +128,9 @@ class Fonts:
             raise UsageError(f"{VARIABLE}: expected a font with outlines and a Unicode table, got {path}")
 
     def _has(self, face: Face, letter: str) -> bool:
+        picture = self._picture(face, letter)
         if letter.isspace():
-            return True
-        picture = self._picture(face, letter)  # None also of letters that a font lists and has nothing for
+            return picture is None
         return picture is not None and picture != self._picture(face, _IN_NO_FONT)
 
     def _picture(self, face: Face, letter: str) -> bytes | None:

@@ -184,6 +184,7 @@ def test_advice_names_the_letters_and_the_ways_out() -> None:
         ("a\ue000b", "a U+E000 b"),
         ("e\u0301", "é"),
         ("a\u200bb\ufe0f", "ab"),
+        ("a\u034fb", "ab"),
         ("  a   b  ", "a b"),
     ],
 )
@@ -426,6 +427,18 @@ def test_a_font_has_the_letters_that_its_table_says(letter: str) -> None:
     assert [letter for letter in letters if own._has(face, letter)] == [
         letter for letter in letters if ord(letter) in table
     ]
+
+
+def test_a_font_without_a_space_draws_single_words(tmp_path: Path) -> None:
+    from fontTools.ttLib import TTFont
+
+    source = TTFont(path_of("ש"))
+    for table in source["cmap"].tables:
+        table.cmap.pop(ord(" "), None)
+    source.save(tmp_path / "NotoSans.ttf")
+    own = Fonts(None, [tmp_path])
+    assert own.choose("של") == Face(tmp_path / "NotoSans.ttf")
+    assert own.choose("ש ל") is None  # it would draw a box
 
 
 def collection(*fonts: bytes) -> bytes:
