@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_GRID = 2.0**30  # steps in a pixel: places in pictures of 65,536 pixels a side still take 53 bits at most
+
+
 @dataclass(frozen=True)
 class Similarity:
     """A turn, a scale and a shift of the plane: z ↦ turn · z + shift, a point being z = x + iy.
@@ -55,6 +58,18 @@ class Similarity:
         """Give the transform that undoes this one."""
         return Similarity(1 / self.turn, -self.shift / self.turn)
 
+    def rounded(self) -> Similarity:
+        """Round turn and shift to multiples of 2⁻³⁰.
+
+        Processors differ in the last bit of what led to them, and of sums and products of them. After this,
+        both have no last bit to lose: where a pixel lies is the same number on every machine.
+        """
+        turn, shift = (
+            complex(round(number.real * _GRID) / _GRID, round(number.imag * _GRID) / _GRID)
+            for number in (self.turn, self.shift)
+        )
+        return Similarity(turn, shift)
+
     def __call__(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Transform (..., 2) points."""
         moved = points @ (1, 1j) * self.turn + self.shift
@@ -73,34 +88,36 @@ def cut(
     looks at a few pixels only and would alias.
 
     Args:
-        image: (height, width, 3) uint8 RGB.
+        image: (height, width, 3) uint8 RGB, or (height, width) uint8.
         to_square: from the picture's coordinates to the square's.
         size: side of the square in pixels.
         resample: how to sample between pixels.
 
     Returns:
-        (size, size, 3) uint8.
+        (size, size, 3) or (size, size) uint8.
     """
-    back = to_square.inverse()
+    back = to_square.inverse().rounded()
     corners = back(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
-    margin = 3 * back.scale  # sampling looks beyond the border
-    left, top = (math.floor(low - margin) for low in corners.min(axis=0))
-    right, bottom = (math.ceil(high + margin) for high in corners.max(axis=0))
     factor = max(1, int(back.scale))
-    left, top = max(left, 0), max(top, 0)
-    pixels = image[top : max(bottom, 0), left : max(right, 0)]
+    margin = 3 * factor  # sampling looks beyond the border, at two pixels of what was averaged
+    left, top = (max(math.floor(low) - margin, 0) for low in corners.min(axis=0))
+    right, bottom = (max(math.ceil(high) + margin, 0) for high in corners.max(axis=0))
+    pixels = image[top:bottom, left:right]
     if not pixels.size:  # it lies wholly outside
-        return np.zeros((size, size, 3), np.uint8)
+        return np.zeros((size, size, *image.shape[2:]), np.uint8)
     region = Image.fromarray(pixels)
     if factor > 1:
         region = region.reduce(factor)
-    a, b = back.turn / factor, (back.shift - complex(left, top)) / factor
+    sampled = Similarity(back.turn / factor, (back.shift - complex(left, top)) / factor).rounded()
+    a, b = sampled.turn, sampled.shift
     coefficients = (a.real, -a.imag, b.real, a.imag, a.real, b.imag)
     return np.asarray(region.transform((size, size), Image.Transform.AFFINE, coefficients, resample))
 
 
 def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[np.bool_]:
-    """Say which pixels of a square that is cut from a picture lie in the picture.
+    """Say which pixels of a square that is cut from a picture show the picture.
+
+    `cut` alone decides it: this asks it about a white picture.
 
     Args:
         shape: height and width of the picture.
@@ -110,9 +127,5 @@ def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[
     Returns:
         (size, size) bool.
     """
-    corners = to_square.inverse()(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
-    if (corners >= 0).all() and (corners <= shape[1::-1]).all():  # the usual case, and a fast one
-        return np.ones((size, size), bool)
-    y, x = np.mgrid[0:size, 0:size] + 0.5
-    places = to_square.inverse()(np.stack([x, y], axis=-1))
-    return np.asarray(((places >= 0) & (places < shape[1::-1])).all(axis=-1))
+    white = np.broadcast_to(np.uint8(255), shape[:2])  # takes no memory
+    return cut(white, to_square, size) > 0

@@ -11,6 +11,7 @@ import numpy as np
 
 from embedder.config import DetectorConfig
 from embedder.faces.align import Similarity, cut
+from embedder.faces.detection import part_within
 from embedder.faces.quality import JUDGED, Quality, measure
 from embedder.images import resize_to_square
 from embedder.parallel import threads_here
@@ -74,18 +75,16 @@ class FaceCrops:
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the aligned faces, the largest first; equally large ones from left to right."""
         detector = self._detector()
-        height, width = image.shape[:2]
         target = detector.canonical * self._size
         crops = []
         for face in detector.find(image):
+            if (part := part_within(face.box, image.shape)) is None:
+                continue
             to_chip = Similarity.fit(face.points, target)
             chip = cut(image, to_chip, self._size)
             quality = measure(image, face, Similarity.fit(face.points, detector.canonical * JUDGED))
-            left, top = max(0, math.floor(face.box[0])), max(0, math.floor(face.box[1]))
-            right = min(width, math.ceil(face.box[0] + face.box[2]))
-            bottom = min(height, math.ceil(face.box[1] + face.box[3]))
-            if left < right and top < bottom:
-                crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
+            (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
+            crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)
 
     def _detector(self) -> Detector:

@@ -30,6 +30,21 @@ class Detection:
     score: float
 
 
+def part_within(
+    box: tuple[float, float, float, float], shape: tuple[int, ...]
+) -> tuple[float, float, float, float] | None:
+    """Give the part of a box that lies in a picture: left, top, right and bottom, or None.
+
+    Args:
+        box: x, y, width and height.
+        shape: height and width of the picture.
+    """
+    x, y, width, height = box
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(x + width, float(shape[1])), min(y + height, float(shape[0]))
+    return (left, top, right, bottom) if left < right and top < bottom else None
+
+
 class Detector(Protocol):
     """Finds faces.
 

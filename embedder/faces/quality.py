@@ -10,6 +10,7 @@ import numpy as np
 
 from embedder.config import QualityLimits
 from embedder.faces.align import Similarity, cut, inside
+from embedder.faces.detection import part_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,10 +99,10 @@ def problem(quality: Quality, limits: QualityLimits) -> str | None:
 
 
 def _visible(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> float:
-    x, y, width, height = box
-    across = min(x + width, shape[1]) - max(x, 0)
-    down = min(y + height, shape[0]) - max(y, 0)
-    return max(0.0, across / width) * max(0.0, down / height)
+    if (seen := part_within(box, shape)) is None:
+        return 0.0
+    left, top, right, bottom = seen
+    return (right - left) / box[2] * ((bottom - top) / box[3])
 
 
 def _yaw(points: NDArray[np.float64]) -> float:

@@ -174,6 +174,10 @@ def _padding(size: int) -> int:
     return max(2, round(size / 4))
 
 
+def _edge(size: int) -> int:
+    return max(1, size // 14)
+
+
 def _plate_size(lines: list[Line]) -> tuple[int, int]:
     padding = 2 * _padding(lines[0].size)
     return max(line.width for line in lines) + padding, sum(line.height for line in lines) + padding
@@ -181,7 +185,7 @@ def _plate_size(lines: list[Line]) -> tuple[int, int]:
 
 def _draw_plate(photo: Image.Image, lines: list[Line], style: _Style, left: int, top: int) -> None:
     width, height = _plate_size(lines)
-    padding, edge = _padding(lines[0].size), max(1, lines[0].size // 14)
+    padding, edge = _padding(lines[0].size), _edge(lines[0].size)
     corners = (left, top, left + width - 1, top + height - 1)
     ImageDraw.Draw(photo).rectangle(corners, style.colour, style.edge, edge)
     for line in lines:
@@ -192,7 +196,7 @@ def _draw_plate(photo: Image.Image, lines: list[Line], style: _Style, left: int,
 def _draw_box(photo: Image.Image, box: NDArray[np.float64], style: _Style, size: int) -> None:
     draw = ImageDraw.Draw(photo)
     left, top, right, bottom = (round(value) for value in box.tolist())
-    line, edge = max(2, round(min(size / 8, (right - left) / 20))), max(1, size // 14)
+    line, edge = max(2, round(min(size / 8, (right - left) / 20))), _edge(size)
     right, bottom = max(left + 1, right) - 1, max(top + 1, bottom) - 1
     draw.rectangle((left, top, right, bottom), outline=style.edge, width=line + 2 * edge)
     inner = (left + edge, top + edge, max(left + edge, right - edge), max(top + edge, bottom - edge))

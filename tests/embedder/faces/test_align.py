@@ -212,3 +212,67 @@ def test_inside_agrees_with_what_is_cut():
     seen = inside(picture.shape, to_square, 64)
     assert 0.1 < seen.mean() < 0.9
     np.testing.assert_array_equal(chip, seen)
+
+
+# Transforms that put rows and columns of a square exactly on the border of the picture, or exactly on a step
+# of what is averaged: the next float may lie on the other side of it.
+ON_THE_BORDER = [
+    (1, 0.5),
+    (1, 7.5 + 3.5j),
+    (2, -31 + 1j),
+    (1 / 2, 0),
+    (1 / 3, 4.5j),
+    (1j, 39.5),
+    (0.6 + 0.8j, 0.5),
+    (1.3512, 8.5 - 2j),
+    (0.4 * np.exp(-2j), 20 + 20j),
+]
+
+
+def neighbours(number: complex) -> list[complex]:
+    """The number and those next to it, as other processors round the sums that lead to it."""
+    around = [number.real, number.imag]
+    moved = [[np.nextafter(part, toward) for part in around] for toward in (-np.inf, np.inf)]
+    low, high = (complex(real, imag) for real, imag in moved)
+    return [number, low, high, complex(low.real, high.imag), complex(high.real, low.imag)]
+
+
+@pytest.mark.parametrize(("turn", "shift"), ON_THE_BORDER)
+def test_the_last_bit_of_a_transform_changes_nothing(turn, shift):
+    picture = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
+    expected = Similarity(complex(turn), complex(shift))
+    chip, seen = cut(picture, expected, 32), inside(picture.shape, expected, 32)
+    assert seen.mean() > 0
+    for moved_turn in neighbours(complex(turn)):
+        for moved_shift in neighbours(complex(shift)):
+            moved = Similarity(moved_turn, moved_shift)
+            np.testing.assert_array_equal(cut(picture, moved, 32), chip)
+            np.testing.assert_array_equal(inside(picture.shape, moved, 32), seen)
+
+
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
+@pytest.mark.parametrize(("turn", "shift"), ON_THE_BORDER)
+@pytest.mark.parametrize("shape", [(40, 60), (39, 61), (31, 1)])
+def test_what_is_inside_is_what_is_not_black(shape, turn, shift, resample):
+    white = np.full((*shape, 3), 255, np.uint8)
+    to_square = Similarity(complex(turn), complex(shift))
+    shown = cut(white, to_square, 32, resample)
+    np.testing.assert_array_equal(shown > 0, inside(shape, to_square, 32)[:, :, None].repeat(3, 2))
+    assert set(np.unique(shown)) <= {0, 255}  # averaging and sampling white gives white
+
+
+@pytest.mark.parametrize("turn", [1, 1.5, 7.3, 5j, 4 * np.exp(0.6j), np.exp(-0.3j)])
+def test_cut_samples_the_picture_beyond_the_square(turn):
+    """What the square needs of the picture is taken from the picture, not from its own border."""
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    to_square = Similarity(complex(turn), 16 + 16j - turn * (35 + 25j))
+    back = to_square.inverse()
+    a, b = back.turn, back.shift
+    whole = Image.fromarray(picture).transform(
+        (32, 32),
+        Image.Transform.AFFINE,
+        (a.real, -a.imag, b.real, a.imag, a.real, b.imag),
+        Image.Resampling.BICUBIC,
+    )
+    difference = np.asarray(whole).astype(int) - cut(picture, to_square, 32)
+    assert abs(difference).max() <= 1  # the sums that are rounded to whole numbers are not the same
