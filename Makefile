@@ -1,17 +1,21 @@
 # make demo      install, then train, enroll and identify on real faces (ORL)
 # make test      install, then lint, types and the fast tests
 # make test-slow the tests that take minutes
+# make test-portable  the fast tests without AVX-512, without AVX2, with 1 and 4 threads, the oldest and the newest
+#                versions of what is installed; one of them: make test-portable ENVIRONMENTS=no-avx512
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
 # make fuzz      damage galleries, models and photos, a few hundred thousand times
 # make bench     beside face_recognition, faiss and others: docs/benchmarks.md
 # make figures   the figures of the README, measured again
 
-PYTHON ?= python3.11
+# The first Python that pyproject.toml allows, or the one that is named: make PYTHON=/path/to/python3.12.
+# A folder .venv that is there keeps its Python: `make clean` first.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint crash fuzz bench figures clean
+.PHONY: demo test test-slow test-portable lint crash fuzz bench figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
@@ -21,6 +25,9 @@ test: lint
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
+
+test-portable: $(INSTALLED)
+	$(BIN)/python scripts/test_portable.py $(ENVIRONMENTS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -58,7 +65,8 @@ figures: $(INSTALLED)
 
 # The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		python=$$(sh scripts/find_python.sh $(if $(PYTHON),"$(PYTHON)")) && "$$python" -m venv --clear $(VENV); }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 

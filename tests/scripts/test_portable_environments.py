@@ -1,0 +1,102 @@
+"""The environments of `make test-portable`; the suite itself is not run in them here."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import test_portable as script
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+
+SEEN = """
+import json, numpy, threadpoolctl
+info = numpy.show_config(mode="dicts")["SIMD Extensions"]
+(blas,) = [pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"]
+print(json.dumps([info.get("found", []), blas["architecture"], blas["num_threads"]]))
+"""
+
+
+def seen(variables: dict[str, str]) -> tuple[list[str], str, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", SEEN], env=os.environ | variables, capture_output=True, text=True, check=True
+    )
+    found, architecture, threads = json.loads(done.stdout)
+    return found, architecture, threads
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="hides instructions of x86-64")
+def test_instructions_are_hidden():
+    known = script.environments()
+    found, architecture, _ = seen(known["no-avx512"].variables)
+    assert not [name for name in found if "AVX512" in name or name == "X86_V4"]
+    assert architecture == "Haswell"
+    found, architecture, _ = seen(known["no-avx2"].variables)
+    assert found == []
+    assert architecture == "Nehalem"
+
+
+def test_threads_are_set():
+    known = script.environments()
+    assert seen(known["one-thread"].variables)[2] == 1
+    assert seen(known["four-threads"].variables)[2] == min(4, os.cpu_count() or 1)  # OpenBLAS takes no more
+
+
+def test_every_lower_bound_is_a_constraint():
+    entries = script.lowest(PROJECT)
+    assert f"keras=={dict(entry.split('>=') for entry in PROJECT['dependencies'])['keras']}" in entries
+    extras = [entry for extra in PROJECT["optional-dependencies"].values() for entry in extra]
+    own = [entry for entry in extras if entry.startswith(PROJECT["name"])]
+    assert len(entries) == len(PROJECT["dependencies"]) + len(extras) - len(own)
+    assert not [entry for entry in entries if ";" in entry or ">" in entry]
+
+
+def test_each_python_that_is_allowed_is_tried():
+    known = script.environments()
+    assert known["oldest"].python == "python3.11"
+    assert [each.python for each in known.values() if each.versions == "newest"] == [
+        "python3.11",
+        "python3.12",
+        "python3.13",
+    ]
+
+
+def test_a_python_that_is_not_here_is_skipped():
+    absent = script.Environment(versions="newest", python="python3.99")
+    assert script.run(absent, []) == {"skipped": "no python3.99 here"}
+
+
+def test_tests_are_run_and_counted(tmp_path: Path):
+    (tmp_path / "test_it.py").write_text(
+        "import os, pytest\n"
+        "def test_good(): assert os.environ['SAID'] == 'this'\n"
+        "def test_bad(): assert False\n"
+        "@pytest.fixture\n"
+        "def broken(): raise ValueError\n"
+        "def test_broken(broken): pass\n"
+    )
+    chosen = script.Environment({"SAID": "this"})
+    result = script.run(chosen, ["-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)])
+    assert result["code"] == 1
+    assert result["counts"] == {"failed": 1, "passed": 1, "error": 1}
+    assert [name.rpartition("::")[2] for name in result["failed"]] == ["test_bad", "test_broken"]
+    assert "output" not in result
+
+
+def test_what_pytest_says_is_shown_if_it_cannot_run():
+    result = script.run(script.Environment(), ["--no-such-option"])
+    assert result["code"] == 4
+    assert "--no-such-option" in result["output"]
+
+
+def test_an_unknown_name_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["test_portable.py", "no-such"])
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "expected names of no-avx512" in capsys.readouterr().err
