@@ -37,6 +37,11 @@ def trials_needed(share: float, confidence: float = CONFIDENCE) -> int:
     return int(np.ceil(np.log1p(-confidence) / np.log1p(-share)))
 
 
+def trials_of_one(share: float) -> int:
+    """Give how many trials there must be for one of them to be that share: 1 / share, upward."""
+    return int(np.ceil(1 / share - 1e-9))  # 1 / (1 / 49) is more than 49
+
+
 def identity_weights(people: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw people with replacement: (replicates, people) float64, how often each one is drawn."""
     return rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.float64)

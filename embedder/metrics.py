@@ -84,10 +84,19 @@ def threshold_at_fpir(non_mated: NDArray[np.floating], fpir: float) -> float:
     """
     if not len(non_mated):
         raise ValueError("expected at least one non-mated search, received none")
-    allowed = int(np.floor(fpir * len(non_mated) + 1e-9))
-    if allowed >= len(non_mated):
-        return float("inf")
-    return float(np.nextafter(np.float64(np.partition(non_mated, allowed)[allowed]), -np.inf))
+    limit = first_refused(non_mated, fpir)
+    return limit if np.isinf(limit) else float(np.nextafter(limit, -np.inf))
+
+
+def first_refused(non_mated: NDArray[np.floating], fpir: float) -> float:
+    """Give the smallest distance of a non-mated search that must not be named, or infinity if all may be.
+
+    Args:
+        non_mated: (searches,) distance of the nearest template of each non-mated search.
+        fpir: share of the searches that may be named, 0 to 1.
+    """
+    allowed = int(np.floor(fpir * len(non_mated) + 1e-9))  # in floating point 0.29 * 100 is less than 29
+    return float(np.partition(non_mated, allowed)[allowed]) if allowed < len(non_mated) else float("inf")
 
 
 def nearest_own_and_other(

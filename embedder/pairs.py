@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder.intervals import trials_of_one
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -327,7 +329,7 @@ def pairs_needed(fmr: float) -> int:
     """
     if not 0 < fmr <= 1:
         raise ValueError(f"fmr: expected a share above 0 and at most 1, got {fmr}")
-    return int(np.ceil(1 / fmr - 1e-9))
+    return trials_of_one(fmr)
 
 
 def _draw(

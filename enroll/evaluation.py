@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import UsageError
-from embedder.intervals import identity_weights
-from embedder.metrics import squared_distances
+from embedder.intervals import identity_weights, trials_of_one
+from embedder.metrics import first_refused, squared_distances
 from enroll.confidence import (
     FARTHEST,
     Reliability,
@@ -67,9 +67,7 @@ class Split:
 
     def limit(self, fpir: float) -> float:
         """Distance of the first stranger that must not pass; a search passes when it is nearer."""
-        order = np.sort(self.other_distance)
-        allowed = int(np.floor(fpir * len(order) + 1e-9))
-        return float(order[allowed]) if allowed < len(order) else float("inf")
+        return first_refused(self.other_distance, fpir)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +96,7 @@ class Evaluation:
 
     def supports(self, fpir: float) -> bool:
         """Say whether there are searches enough for one of them to pass at this FPIR."""
-        return self.non_mated_searches >= _searches_needed(fpir)
+        return self.non_mated_searches >= trials_of_one(fpir)
 
     def rank(self, k: int) -> Figure:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
@@ -118,7 +116,7 @@ class Evaluation:
     def tpir(self, fpir: float) -> Figure:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
         if not self.supports(fpir):
-            return not_supported(_searches_needed(fpir), "non-mated searches a split")
+            return not_supported(trials_of_one(fpir), "non-mated searches a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -248,10 +246,6 @@ def _search(folder: EmbeddedFolder, probes: NDArray[np.int64], gallery: NDArray[
         distance[rows], nearest[rows] = np.sqrt(squared[np.arange(len(rows)), first]), gallery[first]
         second[rows] = np.sqrt(np.partition(by_person, 1, axis=1)[:, 1]) if len(people) > 1 else FARTHEST
     return _Found(rank, distance, second, nearest)
-
-
-def _searches_needed(fpir: float) -> int:
-    return int(np.ceil(1 / fpir - 1e-9))
 
 
 def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedder.intervals import trials_of_one
 from embedder.metrics import (
     Searches,
+    first_refused,
     gallery_searches,
     leave_one_out,
     squared_distances,
@@ -102,3 +104,18 @@ def test_gallery_searches_by_hand():
     np.testing.assert_array_equal(searches.correct, labels[nearest] == labels[probes])
     np.testing.assert_allclose(searches.mated, [d[p, n] for p, n in zip(probes, nearest, strict=True)])
     np.testing.assert_allclose(searches.non_mated, d[16:][:, gallery].min(1))
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 1000])
+def test_a_share_of_whole_searches_allows_that_many(count: int):
+    """Shares such as 0.29 of 100 are not whole numbers in floating point."""
+    distances = np.random.default_rng(0).permutation(np.arange(count) + 1.0)
+    for allowed in range(count + 1):
+        limit = first_refused(distances, allowed / count)
+        assert limit == (allowed + 1 if allowed < count else np.inf)
+        assert (distances <= threshold_at_fpir(distances, allowed / count)).sum() == allowed
+
+
+def test_trials_of_one_undoes_a_share():
+    assert [trials_of_one(1 / count) for count in range(1, 2000)] == list(range(1, 2000))
+    assert trials_of_one(0.3) == 4
