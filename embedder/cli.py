@@ -32,6 +32,14 @@ MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to l
 Preview = Annotated[
     Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
 ]
+OwnTrunk = Annotated[
+    str | None,
+    typer.Option(
+        "--trunk",
+        help="FILE.py:FUNCTION, for a model trained with it: no code is taken from a model folder.",
+        show_default=False,
+    ),
+]
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
@@ -143,11 +151,12 @@ def export(
     to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
     model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
 ) -> None:
     """Write the network from face to vector for other programs: phones, browsers, other languages."""
     from embedder.training.exporting import export as run
 
-    manifest = run(model, to, form)
+    manifest = run(model, to, form, trunk)
     size, dim = manifest.input_size, manifest.dim
     print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 
@@ -158,11 +167,12 @@ def quantize(
     ],
     weights: Annotated[str, typer.Option(help=f"One of {', '.join(WEIGHTS)}.", show_default=False)],
     model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
 ) -> None:
     """Write a smaller model with rounded weights: float16 is half the size, int8 a quarter and faster."""
     from embedder.training.quantizing import quantize as run
 
-    made = run(model, to, weights)
+    made = run(model, to, weights, trunk)
     old, new = (shlex.quote(printable(str(folder))) for folder in (model, to))
     before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
     print(f"Wrote {printable(str(to))}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")

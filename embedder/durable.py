@@ -9,17 +9,24 @@ import shutil
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, private: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.
+
+    Args:
+        path: the file.
+        data: its content.
+        private: let nobody but its owner read it, whoever could before.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
     """
     temporary = path.parent / f".embed-{secrets.token_hex(8)}"
     try:
-        with temporary.open("xb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copymode(path, temporary)
+        mode = 0o600 if private else 0o666  # less the umask
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            if not private:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copymode(path, temporary)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, fields
@@ -14,6 +15,7 @@ import typer
 
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
+from embedder.plugins import is_function
 
 Command = Callable[..., None]
 
@@ -75,7 +77,8 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
         given: fields that were set otherwise.
 
     Raises:
-        UsageError: the file cannot be read, has a key that is no option, or a value of another kind.
+        UsageError: the file cannot be read, has a key that is no option, a value of another kind, or names
+            code (FILE.py:FUNCTION) that is not among `given`: a file can come from elsewhere.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -92,6 +95,12 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
             name = key.replace("-", "_")
             if name not in hints:
                 raise UsageError(f"--config: {path}: expected names of options of embed train, got {key!r}")
+            if is_function(value) and name not in given:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"--config: {path}: {key}: expected no code, since a file can come from elsewhere, got "
+                    f"{value!r}; if it is yours, give it on the command line: {option} {shlex.quote(value)}"
+                )
             values[name] = _checked(path, key, value, hints[name])
     return TrainConfig(**values | dict(given))
 

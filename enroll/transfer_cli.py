@@ -53,7 +53,7 @@ def export_gallery(
             sys.stdout.buffer.writelines(to_lines(content))
             sys.stdout.buffer.flush()
         else:
-            write_whole(path, b"".join(to_lines(content)))
+            write_whole(path, b"".join(to_lines(content)), private=True)
     except OSError as error:
         raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
     print(f"exported {sizes(content)}", file=sys.stderr if path is None else sys.stdout)

@@ -15,7 +15,7 @@ from embedder.durable import write_whole
 from embedder.errors import MissingPackageError, UsageError
 from embedder.extractor import Extractor
 from embedder.quiet import quiet
-from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized
+from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ _OPSET = 17  # of ONNX; every runtime since 2022 has it
 _TRIED = 4  # random pictures that are compared
 
 
-def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
+def export(model: str | Path, to: str | Path, kind: str, trunk: str | None = None) -> Manifest:
     """Write the whole way from chip to vector, mirror picture and unit length included, as one network.
 
     Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
@@ -34,6 +34,7 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
         model: the model folder.
         to: the file, replaced if it is there, or for `saved-model` a new folder.
         kind: one of `FORMATS`.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
 
     Raises:
         ModelError: the folder is no model, or what was converted gives other vectors.
@@ -46,9 +47,10 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
         raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
     manifest = load_manifest(model)
     refuse_quantized(model, manifest)
+    name = trunk_to_build(model, manifest, trunk)
     _check_target(Path(to), kind, Path(model))
     extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
-    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights")))
+    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights"), name))
     size = manifest.input_size
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
     check_rebuilt(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
