@@ -189,6 +189,18 @@ def load_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
+def check_model(folder: str | Path) -> Manifest:
+    """Read a model folder and check every byte of it, also of what is only read to train on or to convert.
+
+    Raises:
+        ModelError: the folder is no model, or something in it was changed.
+    """
+    manifest = load_manifest(folder)
+    for part in _PARTS:
+        read_part(folder, manifest, part)
+    return manifest
+
+
 def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
     """Read `extractor` or `weights` and check it against the manifest.
 

@@ -351,11 +351,11 @@ def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) 
 
 @app.command()
 def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Say what the model and the gallery are."""
-    from embedder.bundle import load_manifest
+    """Say what the model and the gallery are, and check every byte of the model."""
+    from embedder.bundle import check_model
     from enroll.store import gallery_exists, open_store, without_password
 
-    manifest = load_manifest(model)
+    manifest = check_model(model)
     print(f"model {printable(str(model))}")
     print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
     mirror = ", averaged with the mirror picture" if manifest.mirror else ""
