@@ -19,6 +19,7 @@ from embedder.config.machines import Machines
 from embedder.errors import ModelError
 from embedder.options import fields_of, read_config, with_options
 from embedder.progress import Advance, Progress
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from embedder.bundle import Manifest
@@ -136,7 +137,7 @@ def data(
     from embedder.datasets import write_dataset
 
     people, photos = write_dataset(name, folder, TerminalProgress())
-    print(f"Wrote {photos} photos of {people} people to {printable(str(folder))}")
+    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {printable(str(folder))}")
 
 
 def export(
@@ -193,9 +194,10 @@ def describe_training(manifest: Manifest) -> list[str]:
         lines.append("No threshold, since no one was held out; identify needs --threshold")
     else:
         lines.append(
-            f"First threshold {threshold.distance:.3f}: an estimate, from {threshold.searches} photos of "
-            f"{threshold.people} people it had not met, meant to name {100 * threshold.target_fpir:g} % of "
-            f"strangers in a gallery of {threshold.gallery_identities} people"
+            f"First threshold {threshold.distance:.3f}: an estimate, from "
+            f"{count(threshold.searches, 'photo')} of {count(threshold.people, 'person')} it had not met, "
+            f"meant to name {100 * threshold.target_fpir:g} % of strangers in a gallery of "
+            f"{count(threshold.gallery_identities, 'person')}"
             + (", found before its weights were rounded" if manifest.weights_as != FLOAT32 else "")
         )
     return lines
@@ -214,7 +216,8 @@ def _in_words(training: dict[str, Any]) -> list[str]:
     fpir = training["config"]["target_fpir"]
     shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
     figures = (
-        f"On {training['held_out_people']} people it has not met ({frozen['searches']} photos{shown}), "
+        f"On {count(training['held_out_people'], 'person')} it has not met "
+        f"({count(frozen['searches'], 'photo')}{shown}), "
         f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
         f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )
@@ -233,12 +236,12 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
 def show_crowded(crowded: Mapping[Path, int]) -> None:
     """List on standard error which photos show more than the person they are of."""
     if crowded:
-        many = "photo shows" if len(crowded) == 1 else "photos show"
         print(
-            f"{len(crowded)} {many} several faces; the largest, most central one was used:", file=sys.stderr
+            f"{count(len(crowded), 'photo')} with several faces; the largest, most central one was used:",
+            file=sys.stderr,
         )
         for path, faces in crowded.items():
-            print(f"  {printable(str(path))}: {faces} faces", file=sys.stderr)
+            print(f"  {printable(str(path))}: {count(faces, 'face')}", file=sys.stderr)
 
 
 def show_missing_letters(names: Iterable[str]) -> None:

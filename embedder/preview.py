@@ -14,6 +14,7 @@ from embedder.faces.crops import in_short
 from embedder.folders import Rejected, normal_name
 from embedder.lettering import Colour, set_line, shorten, wrap, write
 from embedder.tiles import PER_LINE, SIDE, Row, Selection, Tile
+from embedder.wording import count
 
 __all__ = ["Tile", "check_preview", "contact_sheet", "refused_tiles", "save_preview"]
 
@@ -127,7 +128,7 @@ def _draw_row(row: Row) -> Image.Image:
 def _heading(row: Row) -> list[tuple[str, int, Colour, int]]:
     """Give the lines beside the photos: text, size, colour and step to the next line."""
     hidden = row.photos - len(row.tiles)
-    facts = [f"{row.photos:,} photo{'s' if row.photos != 1 else ''}"]
+    facts = [count(row.photos, "photo", ",")]
     facts += [f"{row.problems:,} with a problem"] if row.problems else []
     facts += [f"{hidden:,} not shown"] if hidden else []
     return [

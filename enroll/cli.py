@@ -29,8 +29,9 @@ from embedder.cli import (
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import UsageError
+from embedder.wording import count
 from enroll.ending_cli import end_well
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, gallery_app
 from enroll.key_cli import before_any_command, key_commands
 from enroll.life_cli import life_commands
 from enroll.people_cli import Consent, ConsentDate, Expires, given_terms, people_commands
@@ -373,7 +374,7 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     with open_store(gallery) as store:
         people = store.identities()
         bound = store.model()
-    print(f"  {len(people)} people, {count(sum(photos for _, photos in people), 'photo')}")
+    print(f"  {count(len(people), 'person')}, {count(sum(photos for _, photos in people), 'photo')}")
     if bound is not None:
         own = bound[0] == manifest.fingerprint
         print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")

@@ -18,6 +18,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.intervals import identity_weights
 from embedder.metrics import squared_distances
+from embedder.wording import count
 from enroll.confidence import (
     FARTHEST,
     Reliability,
@@ -103,7 +104,7 @@ class Evaluation:
     def rank(self, k: int) -> Figure:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
         if k > len(self.splits[0].known):
-            return not_supported(k, "enrolled people")
+            return not_supported(count(k, "enrolled person"))
         return self._figure(lambda weights: self.rank_replicates(k, weights))
 
     def rank_replicates(self, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,7 +119,7 @@ class Evaluation:
     def tpir(self, fpir: float) -> Figure:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
         if not self.supports(fpir):
-            return not_supported(_searches_needed(fpir), "non-mated searches a split")
+            return not_supported(f"{count(_searches_needed(fpir), 'non-mated search')} a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -180,7 +181,7 @@ def evaluate(folder: EmbeddedFolder, config: EvaluationConfig) -> Evaluation:
     if people < 3 or len(candidates) < 2:
         raise UsageError(
             "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "
-            f"photo of theirs is searched for, and the rest are strangers; got {people} people, "
+            f"photo of theirs is searched for, and the rest are strangers; got {count(people, 'person')}, "
             f"{len(candidates)} of them with 2 photos"
         )
     if not folder.enrollable.any():
@@ -199,9 +200,9 @@ def _split(
     drawn, rest = [], []
     for identity in known:
         rows = rng.permutation(np.flatnonzero(folder.labels == identity))
-        count = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
-        drawn.append(rows[:count])
-        rest.append(rows[count:])
+        some = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
+        drawn.append(rows[:some])
+        rest.append(rows[some:])
     chosen, mated = np.concatenate(drawn), np.concatenate(rest)
     non_mated = np.flatnonzero(~np.isin(folder.labels, known))
     gallery = chosen[folder.enrollable[chosen]]  # sorted by identity, as `known` is

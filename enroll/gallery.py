@@ -15,6 +15,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.folders import name_problem, normal_name
 from embedder.images import read_image_file
+from embedder.wording import count
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
@@ -171,9 +172,9 @@ class Gallery:
         if gone and not self._told:
             self._told = True
             _log.warning(
-                "%s: %d who expired are not named any more; `embed gallery purge` erases them",
+                "%s: %s who expired: not named any more; `embed gallery purge` erases them",
                 self._store.location,
-                len(gone),
+                count(len(gone), "person"),
             )
         return gone
 

@@ -11,7 +11,8 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
+from embedder.wording import count
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile
 
 if TYPE_CHECKING:
     from enroll.exchange.content import Content
@@ -123,7 +124,7 @@ def merge_gallery(
                 "above"
             )
         added = merge(store, content, plan)
-    print(f"merged {number_of_people(len(plan.people))}, {count(added, 'new photo')}")
+    print(f"merged {count(len(plan.people), 'person')}, {count(added, 'new photo')}")
 
 
 def _show_plan(plan: Plan, same_name: SameName) -> None:
@@ -151,9 +152,4 @@ def _show_plan(plan: Plan, same_name: SameName) -> None:
 def sizes(content: Content) -> str:
     """Say how much is in a gallery."""
     strangers = f", {count(len(content.strangers), 'photo')} of strangers" if content.strangers else ""
-    return f"{number_of_people(len(content.people))}, {count(content.templates, 'photo')}{strangers}"
-
-
-def number_of_people(number: int) -> str:
-    """Give a number of people in words."""
-    return "1 person" if number == 1 else f"{number} people"
+    return f"{count(len(content.people), 'person')}, {count(content.templates, 'photo')}{strangers}"

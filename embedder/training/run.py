@@ -31,6 +31,7 @@ from embedder.training.record import CURVES, table, write_record
 from embedder.training.saving import save_model, versions
 from embedder.training.shares import Totals, agree, check_sharing, hand_round, listing, share_of, unite
 from embedder.trunks import Trunk, find_trunk
+from embedder.wording import count
 
 if TYPE_CHECKING:
     import keras
@@ -251,10 +252,11 @@ def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
 
 
 def _in_words(totals: Totals) -> str:
-    people, photos, held_out = totals.people, totals.photos, totals.held_out
+    people, held_out = totals.people, totals.held_out
+    read = f"{count(people, 'person')}, {count(totals.photos, 'photo')}"
     if held_out == people:
-        return f"{people} people, {photos} photos; the trunk is kept as it is"
+        return f"{read}; the trunk is kept as it is"
     return (
-        f"{people} people, {photos} photos: learning from {people - held_out}, "
+        f"{read}: learning from {people - held_out}, "
         f"{held_out} held out to see whether it helps people it has not met"
     )

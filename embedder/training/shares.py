@@ -17,6 +17,7 @@ from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split
+from embedder.wording import count
 
 # Heads whose weights per person `distributed._BY_CLASS` knows.
 _BY_CLASS = ("softmax", "center", "center-embedding")
@@ -108,8 +109,8 @@ def share_of(folder: LabelledFolder, peers: Peers) -> LabelledFolder:
         counts[sample.identity] = counts.get(sample.identity, 0) + 1
     if len(counts) < peers.count:
         raise UsageError(
-            f"--processes: expected at most one per person, got {peers.count} for {len(counts)} people in "
-            f"{folder.root}"
+            f"--processes: expected at most one per person, got {peers.count} for "
+            f"{count(len(counts), 'person')} in {folder.root}"
         )
     load = [0] * peers.count
     owner: dict[str, int] = {}

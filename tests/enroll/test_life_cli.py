@@ -310,7 +310,7 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facts["poor_photos"][0]["command"] == "embed gallery drop p01 people/p01/1.png"
     assert facts["files_gone"] == 1
     text = run("doctor", "--photos")[0]
-    assert "Poor photos: 1" in text and "1 photos were not looked at" in text
+    assert "Poor photos: 1" in text and "Not looked at, as the file is gone or has changed: 1 photo\n" in text
     monkeypatch.setattr(Extractor, "load", lambda *_: ToyExtractor("other"))
     with pytest.raises(ForeignModelError):
         run("doctor", "--photos")

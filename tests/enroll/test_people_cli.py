@@ -74,7 +74,7 @@ def test_whoever_expired_is_not_named_and_is_purged(there: Path) -> None:
     run("gallery", "terms", "ada", "--expires", YESTERDAY)
     out = run("identify", photo, "--json", "--threshold", "2", "--explain")
     assert "ada" not in re.sub(r'"photo": "[^"]*"', "", out.splitlines()[-1])
-    assert "1 who expired are not named any more; `embed gallery purge` erases them" in out
+    assert "1 person who expired: not named any more; `embed gallery purge` erases them" in out
     assert run("gallery", "purge") == "purged ada\n"
     assert run("gallery", "purge") == "no one has expired\n"
     assert run("gallery", "list") == "Zoë K (2 photos)\n"

@@ -195,8 +195,8 @@ def test_facts(whole: tuple[str, Page]):
 def test_sentences(whole: tuple[str, Page]):
     text = whole[1].text
     assert (
-        "In each of 4 random divisions of 20 people, 10 were enrolled with 3 photos each; their other 30 "
-        "photos were searched for, and so were all 60 photos of the other 10 people, who are strangers."
+        "In each of 4 random divisions of 20 people, enrolled: 10 people with 3 photos each. Searched for: "
+        "their other 30 photos, and all 60 photos of 10 strangers."
     ) in text
     first, tpir = HARD.rank(1), HARD.tpir(FPIR)
     assert first.value and first.low and first.high and tpir.value and tpir.low and tpir.high
@@ -214,7 +214,9 @@ def test_sentences_of_few_photos():
     folder = made_folder(5, 3)
     evaluation = made_evaluation(folder, splits=1, enrolled=1)
     page = report(evaluation, fpir=0.01)
-    assert "Of 5 people, 2 were enrolled with 1 photo each; their other 4 photos were" in page.text
+    assert (
+        "Of 5 people, enrolled: 2 people with 1 photo each. Searched for: their other 4 photos," in page.text
+    )
     assert "needs 100 non-mated searches a split." in page.text
 
 
