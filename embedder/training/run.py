@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedder.bundle import Manifest
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig, TrainConfig
 from embedder.config.machines import Machines
 from embedder.durable import make_folder
 from embedder.errors import UsageError
@@ -95,17 +95,17 @@ def train(
         KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
     """
     progress, machines = progress or Progress(), machines or Machines()
-    config, trunk_facts = _resolve(config or TrainConfig())
-    check_sharing(config, machines)
-    if resume and not config.epochs:
+    filled, trunk_facts = _resolve(config or TrainConfig())
+    check_sharing(filled, machines)
+    if resume and not filled.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
     with _together(machines, progress.say) as peers:
-        labelled = _own_part(scan_folder(folder), config, resume, machines, peers)
-        photos = unite(_read(labelled, config, trunk_facts, keep_chips, progress), peers)
+        labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
+        photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
             save_preview(preview, photos.tiles(Path(folder)))
             progress.say(f"Wrote {preview}")
-        split = _split(photos, config, folder)
+        split = _split(photos, filled, folder)
         totals = Totals.of(photos, split, peers)
         progress.say(_in_words(totals))
 
@@ -115,18 +115,18 @@ def train(
         extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
         from embedder.training.learning import Learner
 
-        crew, build = _crew(config, trunk_facts, machines, peers)
-        learner = Learner(crew, build, photos, totals, config, trunk_facts.pretrained, progress)
+        crew, build = _crew(filled, trunk_facts, machines, peers)
+        learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress)
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
-            facts = {**asdict(config), **shared, "photos": photos.digest, **versions(backend)}
+            facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
                 outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                manifest = save_model(place, trunk, threshold, photos, totals, config, outcome, peers)
+                manifest = save_model(place, trunk, threshold, photos, totals, filled, outcome, peers)
                 if peers.is_first:
-                    _write_record(place, config, outcome, progress)
+                    _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:
                     for checkpoint in checkpoints:
                         checkpoint.drop()
@@ -150,25 +150,18 @@ def _together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]
         yield peers
 
 
-def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
+def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
-    return replace(
-        config.filled(trunk.schedule),
-        input_size=config.input_size or trunk.input_size,
-        crop=config.crop or trunk.crop,
-    ), trunk
+    return config.filled(trunk.schedule, trunk.input_size, trunk.crop), trunk
 
 
 def _read(
-    folder: LabelledFolder, config: TrainConfig, trunk: Trunk, keep_chips: bool, progress: Progress
+    folder: LabelledFolder, config: FilledConfig, trunk: Trunk, keep_chips: bool, progress: Progress
 ) -> Photos:
-    assert config.input_size is not None
-    assert config.crop is not None
-
     def cropping(crop: str) -> tuple[Cropper, ChipCache | None]:
-        wanted = crop, config.input_size or 0, config.finding
+        wanted = crop, config.input_size, config.finding
         return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
 
     cropper, cache = cropping(config.crop)
@@ -180,12 +173,12 @@ def _read(
 
 
 def _own_part(
-    folder: LabelledFolder, config: TrainConfig, resume: bool, machines: Machines, peers: Peers
+    folder: LabelledFolder, config: FilledConfig, resume: bool, machines: Machines, peers: Peers
 ) -> LabelledFolder:
     """Give the people that this process reads, once all agree on what the run is."""
     if peers.count == 1:
         return folder
-    options = {name: value for name, value in asdict(config).items() if name != "trunk_weights"}  # a path
+    options = {name: value for name, value in config.to_dict().items() if name != "trunk_weights"}  # a path
     run = {"resume": resume, "parallel": machines.sharing, "list of people and photos": listing(folder)}
     agree(peers, {**options, **run, **versions("jax")})
     return share_of(folder, peers)
@@ -220,7 +213,7 @@ def _checkpoints(
 
 
 def _crew(
-    config: TrainConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
+    config: FilledConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
 ) -> tuple[Crew, Callable[[], keras.Model]]:
     """Build the trunk, and where it lies on several devices another one that measures, on one."""
     import keras
@@ -239,13 +232,13 @@ def _crew(
     return crew, build
 
 
-def _write_record(model: Path, config: TrainConfig, outcome: Outcome, progress: Progress) -> None:
+def _write_record(model: Path, config: FilledConfig, outcome: Outcome, progress: Progress) -> None:
     rows = table(outcome.history, outcome.scores)
     if not write_record(model, config, rows, config.target_fpir) and rows:
         progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
 
 
-def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
+def _split(photos: Photos, config: FilledConfig, folder: str | Path) -> Split:
     if config.epochs == 0:  # nothing is learned, so everyone is unseen
         return Split(np.empty(0, np.intp), np.arange(len(photos.labels)))
     return split_identities(photos.labels, config.hold_out, config.seed, folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedder.bundle import Manifest, Threshold, save_bundle
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.extractor import Extractor
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos
@@ -27,7 +27,7 @@ def save_model(
     threshold: Threshold | None,
     photos: Photos,
     totals: Totals,
-    config: TrainConfig,
+    config: FilledConfig,
     outcome: Outcome,
     peers: Peers,
 ) -> Manifest | None:
@@ -59,8 +59,8 @@ def save_model(
     manifest = Manifest(
         trunk=config.trunk,
         head=config.head if outcome.kept_epoch else "none",
-        input_size=config.input_size or 0,
-        crop=config.crop or "whole",
+        input_size=config.input_size,
+        crop=config.crop,
         detector=config.detector,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
@@ -88,7 +88,7 @@ def versions(backend: str) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
+def _compiled(trunk: Any, config: FilledConfig, weights: bytes) -> bytes:
     """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
     import keras
 
@@ -98,11 +98,11 @@ def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
         return compile_trunk(trunk)
     from embedder.training.compile_apart import compile_apart
 
-    return compile_apart(config.trunk, config.input_size or 0, config.trunk_weights, weights)
+    return compile_apart(config.trunk, config.input_size, config.trunk_weights, weights)
 
 
 def _record(
-    photos: Photos, totals: Totals, config: TrainConfig, outcome: Outcome, peers: Peers
+    photos: Photos, totals: Totals, config: FilledConfig, outcome: Outcome, peers: Peers
 ) -> dict[str, Any]:
     import keras
 
@@ -112,7 +112,7 @@ def _record(
         "photos": totals.photos,
         "held_out_people": totals.held_out if config.epochs else 0,
         "photos_digest": photos.digest,
-        "config": asdict(config),
+        "config": config.to_dict(),
         "backend": backend,
         "processes": peers.count,
         "versions": versions(backend),

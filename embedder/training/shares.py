@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.config.machines import Machines
 from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected
@@ -45,7 +45,7 @@ class Totals:
         return cls(*map(sum, zip(*parts, strict=True)))
 
 
-def check_sharing(config: TrainConfig, machines: Machines) -> None:
+def check_sharing(config: FilledConfig, machines: Machines) -> None:
     """Refuse heads whose weights per person would not be shared.
 
     Raises:
