@@ -127,7 +127,7 @@ def fit_trunk(
         with this_process_alone(), weights_of(crew.eye, now()):
             return held_out.score(crew.eye)
 
-    keep = KeepBest(now, measure, is_better) if len(held_out) else None
+    keep = KeepBest(trunk, measure, is_better, weights=now) if len(held_out) else None
     state = State(head, keep)
     if resume:
         state.restore(checkpoints)

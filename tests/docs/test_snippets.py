@@ -79,12 +79,23 @@ def test_python_of_the_pages_runs(code: str, monkeypatch: pytest.MonkeyPatch):
     """All but the training itself: whether its options can be used is asked of the run."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(run, "train", lambda folder, model, config: run._resolve(config))
-    exec(code, {"keras": keras, "trunk": small_trunk(), "images": np.zeros((8, 32, 32, 3), "float32")})
+    exec(code, a_model_of_ones_own())
 
 
-def small_trunk() -> keras.Model:
-    image = keras.Input((32, 32, 3))
-    return keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)))
+def a_model_of_ones_own() -> dict[str, Any]:
+    """What the pages take for granted."""
+    image = keras.Input((8, 8, 3))
+    trunk = keras.Model(image, keras.layers.Dense(4)(keras.layers.GlobalAveragePooling2D()(image)))
+    model = keras.Sequential([trunk, keras.layers.Dense(2)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return {
+        "trunk": trunk,
+        "model": model,
+        "measure": lambda: float(np.abs(trunk.get_weights()[0]).sum()),
+        "factor": keras.Variable(0.0),
+        "images": np.ones((4, 8, 8, 3), "float32"),
+        "labels": np.array([0, 1, 0, 1]),
+    }
 
 
 def given_names() -> dict[str, Any]:
