@@ -27,6 +27,7 @@ from enroll.confidence import (
     reliability,
 )
 from enroll.figures import Figure, figure, not_supported
+from enroll.once import computed_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from enroll.embedded import EmbeddedFolder
 
 FPIRS = (0.001, 0.01, 0.05, 0.1)
+_POINTS = 25  # of the curve, at most
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 
@@ -87,6 +89,7 @@ class Evaluation:
     config: EvaluationConfig
     splits: tuple[Split, ...]
 
+    @computed_once
     def weights(self) -> NDArray[np.float64]:
         """Give how often each identity is drawn in each bootstrap replicate, (replicates, identities)."""
         rng = np.random.default_rng([self.config.seed, 1])
@@ -101,6 +104,7 @@ class Evaluation:
         """Say whether there are searches enough for one of them to pass at this FPIR."""
         return self.non_mated_searches >= _searches_needed(fpir)
 
+    @computed_once
     def rank(self, k: int) -> Figure:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
         if k > len(self.splits[0].known):
@@ -116,6 +120,7 @@ class Evaluation:
             ]
         )
 
+    @computed_once
     def tpir(self, fpir: float) -> Figure:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
         if not self.supports(fpir):
@@ -128,10 +133,14 @@ class Evaluation:
             [_weighted_tpir(split, self.folder.labels, weights, fpir) for split in self.splits]
         )
 
-    def curve(self, fpirs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """FNIR at each FPIR, mean over the splits."""
-        return np.array([1 - self.tpir_replicates(fpir, self._once)[0] for fpir in fpirs])
+    @computed_once
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """FPIRs from one non-mated search to all, in steps of one, and FNIR at each, mean over the splits."""
+        searches = self.non_mated_searches
+        fpirs = np.unique(np.rint(np.geomspace(1, searches, _POINTS))) / searches
+        return fpirs, np.array([1 - self.tpir_replicates(fpir, self._once)[0] for fpir in fpirs])
 
+    @computed_once
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _RANKS = (1, 5)
-_POINTS = 25  # of the curve, at most
 _WORST = 5  # people and photos that are named
 
 
@@ -66,12 +65,11 @@ def measured(evaluation: Evaluation) -> Outcome:
             f"{count(counts['unread'], 'file')} not read; all but the last count as searches"
         ),
     ]
-    searches = evaluation.non_mated_searches
-    fpirs = np.unique(np.geomspace(1, searches, _POINTS).round()) / searches
+    fpirs, fnirs = evaluation.curve()
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
         "counts": counts,
-        "curve": {"fpir": fpirs.tolist(), "fnir": evaluation.curve(fpirs).tolist()},
+        "curve": {"fpir": fpirs.tolist(), "fnir": fnirs.tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},
     }
     if (trust := evaluation.reliability()) is not None:

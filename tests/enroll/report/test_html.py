@@ -8,12 +8,15 @@ from base64 import b64decode
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import enroll.evaluation
+import enroll.mistakes
 from embedder.errors import MissingPackageError, UsageError
 from embedder.folders import Rejected, scan_folder
 from enroll.confusions import confusions
@@ -420,3 +423,25 @@ def test_cannot_be_written(tmp_path: Path, toy: ToyExtractor):
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
         save_report(tmp_path / "report.html", HARD, measured(HARD), toy)  # type: ignore[arg-type]
+
+
+def test_the_report_computes_nothing_again_that_the_text_has(
+    toy: ToyExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Bootstrap, confidence, mistakes and duplicates are most of the time that an evaluation takes."""
+    evaluation = made_evaluation(made_folder(8, 4), splits=2)
+    done: list[str] = []
+
+    def counted(module: ModuleType, name: str) -> None:
+        work = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: done.append(name) or work(*given))
+
+    for name in ("identity_weights", "leave_one_out_searches", "figure"):
+        counted(enroll.evaluation, name)
+    for name in ("probable_twins", "PhotoMistakes"):
+        counted(enroll.mistakes, name)
+    outcome = measured(evaluation)
+    text = done.copy()
+    save_report(tmp_path / "report.html", evaluation, outcome, toy)  # type: ignore[arg-type]
+    assert len(set(text)) == 5
+    assert done == text
