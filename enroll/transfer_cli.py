@@ -39,19 +39,20 @@ def export_gallery(
     """Write all that a gallery holds into one file, in an open format."""
     from embedder.outputs import Inputs, check_output, write_output
     from enroll.exchange.content import read_content
-    from enroll.exchange.format import to_lines
-    from enroll.store import gallery_files, open_store
+    from enroll.exchange.parsing import to_importable
+    from enroll.store import gallery_files, open_store, without_password
 
     path, inputs = None if file == _STREAM else Path(file), Inputs(galleries=gallery_files(gallery))
     if path is not None:
         check_output(path, inputs, force)
     with open_store(gallery) as store:
         content, changed = read_content(store)
+    data = to_importable(content, without_password(gallery))
     if path is not None:
-        write_output(path, b"".join(to_lines(content)), inputs, force)
+        write_output(path, data, inputs, force)
     else:
         try:
-            sys.stdout.buffer.writelines(to_lines(content))
+            sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
