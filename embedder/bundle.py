@@ -20,6 +20,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ _KINDS: dict[Any, Any] = {
     "Threshold | None": (dict, type(None)),
 }
 _PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
+_PART_NAME = re.compile(r"(extractor|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _remove_others(folder: Path, manifest: Manifest) -> None:
     wanted = {part_name(part, getattr(manifest, part)) for part in _PARTS}
     with contextlib.suppress(OSError):
         for old in [path for part, suffix in _PARTS.items() for path in folder.glob(f"{part}-*{suffix}")]:
-            if old.name not in wanted:
+            if is_part_name(old.name) and old.name not in wanted:
                 with contextlib.suppress(OSError):  # in use on Windows; the next save tries again
                     old.unlink()
 
@@ -220,6 +222,11 @@ def part_name(part: str, digest: str) -> str:
     return f"{part}-{digest[:16]}{_PARTS[part]}"
 
 
+def is_part_name(name: str) -> bool:
+    """Say whether a file is named as a part of some model."""
+    return _PART_NAME.fullmatch(name) is not None
+
+
 def _read(path: Path, limit: int) -> bytes:
     try:
         if not path.is_file():
@@ -248,6 +255,8 @@ def _parse(content: dict[str, Any]) -> Manifest:
         raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
     if not 1 <= content["dim"] <= 65536:
         raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
+    if content["detector"] == "mtcnn":
+        raise ValueError("detector: MTCNN was removed; train the model again, with --detector blazeface")
     for name, known in (("crop", CROPS), ("detector", DETECTORS), ("weights_as", WEIGHTS)):
         if name in kinds and content[name] not in known:
             raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")

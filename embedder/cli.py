@@ -33,6 +33,7 @@ MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to l
 Preview = Annotated[
     Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
@@ -106,14 +107,21 @@ def train(
     cache: Annotated[
         bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
     ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
     **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""
+    from embedder.outputs import Inputs
+    from embedder.preview import check_preview
     from embedder.training.run import train as run
 
     options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
+    if preview is not None:
+        check_preview(preview, Inputs([folder, *([config] if config else [])]), force)
     bars = TerminalProgress()
-    result = run(folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines))
+    result = run(
+        folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
+    )
     if result.manifest is None:
         print("Process 0 saved the model")
     else:
@@ -132,11 +140,12 @@ def train(
 def data(
     name: Annotated[str, typer.Argument(help="orl, lfw or olivetti.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace other files of the same names.")] = False,
 ) -> None:
     """Write a public data set as a labelled folder."""
     from embedder.datasets import write_dataset
 
-    people, photos = write_dataset(name, folder, TerminalProgress())
+    people, photos = write_dataset(name, folder, TerminalProgress(), force)
     print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {printable(str(folder))}")
 
 
@@ -144,11 +153,12 @@ def export(
     to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
     model: Model = DEFAULT_MODEL,
+    force: Force = False,
 ) -> None:
     """Write the network from face to vector for other programs: phones, browsers, other languages."""
     from embedder.training.exporting import export as run
 
-    manifest = run(model, to, form)
+    manifest = run(model, to, form, force)
     size, dim = manifest.input_size, manifest.dim
     print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 

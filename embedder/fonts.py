@@ -1,12 +1,13 @@
 """Which fonts this machine has, and which of them draws a name.
 
-Pillow draws a letter that a font lacks as an empty box and tells no one. So a font's own table of letters is
-asked first; and fonts are looked for only when the one built into Pillow lacks a letter.
+Pillow draws a letter that a font lacks as an empty box and tells no one. So each letter is drawn once and
+compared with one that no font has; fonts are looked for only when the one built into Pillow lacks a letter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import os
 import re
@@ -17,15 +18,10 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PIL import ImageFont
+from PIL import Image, ImageFont
 
 from embedder.errors import UsageError
-from embedder.sfnt import read_letters
-
-if TYPE_CHECKING:
-    from embedder.sfnt import Letters
 
 VARIABLE = "EMBED_FONT"
 PACKAGES = ("manimgx_fonts", "noto_cjk_sans_jp_regular")  # the extra `fonts`
@@ -47,6 +43,9 @@ _GOOD = (
 _NOT_REGULAR = re.compile(
     "bold|black|heavy|semi|light|thin|medium|condensed|italic|oblique|mono|serif|math|display|[-]ui"
 )
+_IN_NO_FONT = "\uffff"  # Unicode keeps it free of letters for ever
+_PROBE_SIZE = 32  # pixels; at 16, box and letter might be drawn alike
+_MOST_FACES = 64  # of a collection
 _REGULAR = 400  # on the axis of weight, of fonts that have one
 
 
@@ -75,8 +74,8 @@ class Fonts:
         assert isinstance(built_in, ImageFont.FreeTypeFont)  # the other kind is for Pillow without FreeType
         self._built_in = built_in.font_bytes
         self.plain = Face(None)
-        self._letters: dict[Face, Letters] = {self.plain: read_letters(BytesIO(self._built_in))[0]}
-        self._draws: dict[tuple[Face, str], bool] = {}
+        self._known = [self.plain]
+        self._pictures: dict[tuple[Face, str], bytes | None] = {}
         if given is not None:
             self._read_given(given)
         self._files = _files(tuple(folders))
@@ -102,42 +101,56 @@ class Fonts:
         )
 
     def _faces(self) -> Iterator[Face]:
-        yield from tuple(self._letters)
+        yield from tuple(self._known)
         for path in self._files:
-            with contextlib.suppress(OSError, ValueError):  # broken, or gone since
+            with contextlib.suppress(OSError):  # broken, or gone since
                 yield from self._read(path)
 
     def _read(self, path: Path) -> list[Face]:
-        with path.open("rb") as file:
-            found = {Face(path, index): letters for index, letters in read_letters(file).items()}
-        self._letters |= found
-        return list(found)
+        faces = [Face(path)]
+        self._probe(faces[0])
+        with contextlib.suppress(OSError):  # after the last font of a collection
+            while len(faces) < _MOST_FACES:
+                self._probe(Face(path, len(faces)))
+                faces.append(Face(path, len(faces)))
+        self._known += faces
+        return faces
 
     def _read_given(self, path: Path) -> None:
         try:
             faces = self._read(path)
-            for face in faces:
-                self.font(face, 16)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        except OSError as error:
             raise UsageError(
-                f"{VARIABLE}: expected a font file (.ttf, .otf, .ttc), got {path}: {reason}"
+                f"{VARIABLE}: expected a font file (.ttf, .otf, .ttc), got {path}: {error.strerror or error}"
             ) from error
-        if not faces:
+        letters = [letter for letter in map(chr, range(0x21, 0xD800)) if not letter.isspace()]
+        if not any(self._has(face, letter) for face in faces for letter in letters):  # mostly the first is
             raise UsageError(f"{VARIABLE}: expected a font with outlines and a Unicode table, got {path}")
 
     def _has(self, face: Face, letter: str) -> bool:
-        if letter not in self._letters[face]:
-            return False
+        picture = self._picture(face, letter)
         if letter.isspace():
-            return True
+            return picture is None
+        return picture is not None and picture != self._picture(face, _IN_NO_FONT)
+
+    def _picture(self, face: Face, letter: str) -> bytes | None:
+        """Draw one glyph; None if there is nothing to see."""
         key = face, letter
-        if key not in self._draws:
-            try:  # some fonts list letters for which they have nothing to show
-                self._draws[key] = self.font(face, 32).getmask(letter).getbbox() is not None
-            except OSError:
-                self._draws[key] = False
-        return self._draws[key]
+        if key not in self._pictures:
+            try:
+                mask = self._probe(face).getmask(letter)
+                self._pictures[key] = (
+                    hashlib.sha256(repr(mask.size).encode() + bytes(mask)).digest()
+                    if mask.getbbox()
+                    else None
+                )
+            except (OSError, ValueError, MemoryError, Image.DecompressionBombError):
+                self._pictures[key] = None
+        return self._pictures[key]
+
+    def _probe(self, face: Face) -> ImageFont.FreeTypeFont:
+        """Open a font for `_picture`: without Raqm, which adds a circle to a mark that stands alone."""
+        return _open(face, self._built_in, _PROBE_SIZE, ImageFont.Layout.BASIC)
 
 
 def installed_fonts() -> Fonts:
@@ -185,10 +198,12 @@ def _preference(path: Path) -> tuple[int, bool, int, str]:
 
 
 @lru_cache(maxsize=256)
-def _open(face: Face, built_in: bytes, size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.truetype(face.path or BytesIO(built_in), size, face.index)
+def _open(
+    face: Face, built_in: bytes, size: int, engine: ImageFont.Layout | None = None
+) -> ImageFont.FreeTypeFont:
+    font = ImageFont.truetype(face.path or BytesIO(built_in), size, face.index, layout_engine=engine)
     with contextlib.suppress(OSError, NotImplementedError):  # most fonts have no axes
-        places = {axis["name"]: axis["default"] or 0 for axis in font.get_variation_axes()}
-        if places.get(b"Weight", _REGULAR) < _REGULAR:  # Noto Sans CJK is thin unless told otherwise
-            font.set_variation_by_axes(list((places | {b"Weight": _REGULAR}).values()))
+        axes = [(axis.get("name"), axis.get("default") or 0) for axis in font.get_variation_axes()]
+        if any(name == b"Weight" and place < _REGULAR for name, place in axes):  # Noto Sans CJK is thin
+            font.set_variation_by_axes([_REGULAR if name == b"Weight" else place for name, place in axes])
     return font

@@ -130,9 +130,8 @@ def missing_letters(texts: Iterable[str]) -> str:
     Raises:
         UsageError: `EMBED_FONT` names no font.
     """
-    fonts = installed_fonts()
     letters = dict.fromkeys(letter for text in texts for letter in clean(text))
-    return "".join(letter for letter in letters if not _is_drawn(fonts, letter))
+    return "".join(letter for letter in letters if not _is_drawn(installed_fonts(), letter))
 
 
 def missing_advice(letters: str) -> str:

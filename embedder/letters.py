@@ -9,7 +9,7 @@ _TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the text after them run
 _ZWJ = "\u200d"  # makes one emoji of two
 _SKIN = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"  # colours the emoji before it
 _VIRAMA = 9  # combining class of the sign that joins two Indian consonants
-_VARIATION = ("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR")
+_HIDDEN = ("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR", "COMBINING GRAPHEME JOINER")
 
 
 def clean(text: str) -> str:
@@ -32,7 +32,8 @@ def code_point(letter: str) -> str:
 
 def is_hidden(letter: str) -> bool:
     """Tell whether a character only joins, parts or varies its neighbours."""
-    return unicodedata.category(letter) == "Cf" or unicodedata.name(letter, "").startswith(_VARIATION)
+    name = unicodedata.name(letter, "")
+    return unicodedata.category(letter) == "Cf" or name.startswith(_HIDDEN)
 
 
 def clusters(text: str) -> list[str]:

@@ -24,6 +24,7 @@ from enroll.promise import Calibration
 from enroll.search.following import Following
 from enroll.search.ranking import nearest_people, nearest_templates
 from enroll.store import NewTemplate, Store, Terms, check_model, open_store
+from enroll.store.limits import check, terms_problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,9 +123,11 @@ class Gallery:
             Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: a name cannot be stored, or two are the same; nothing was enrolled.
+            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
             GalleryError: the file cannot be written.
         """
+        if terms is not None:
+            check(terms_problem(terms))
         checked: dict[str, Sequence[str | Path]] = {}
         for name, photos in people.items():
             stored = checked_name(name)

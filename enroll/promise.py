@@ -55,7 +55,7 @@ class Calibration:
                 str(content["fingerprint"]),
                 str(content["date"]),
             )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise GalleryError(
                 f"{path}: broken: its calibration cannot be read ({error}); run `embed calibrate`"
             ) from error

@@ -1,6 +1,6 @@
-"""Finding and aligning faces, measured: detectors, alignment against dlib's own, mirror averaging.
+"""Finding and aligning faces, measured: the detector, alignment against dlib's own, mirror averaging.
 
-1. Detectors, both side by side: the 400 photos of ORL, composed photos of 12 people in 4000 x 3000 with faces
+1. The detector: the 400 photos of ORL, composed photos of 12 people in 4000 x 3000 with faces
    from 60 to 400 pixels, photos of 800 x 600 with one face of 107 to 230 pixels, turned by up to 30 degrees.
    One thread, medians.
    The 400 photos turned by each quarter, with --any-rotation.

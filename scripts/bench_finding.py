@@ -1,4 +1,4 @@
-"""Finding faces: BlazeFace, MTCNN and dlib's HOG on the same composed photos, in turns.
+"""Finding faces: BlazeFace and dlib's HOG on the same composed photos, in turns.
 
 Photos of 800 x 600 with one face of 107 to 230 pixels, and of 1600 x 1200 with six faces of 60 to 200, all
 tilted by up to 15 degrees (`group_photos.py`). HOG is `face_recognition.face_locations` at its default, one
@@ -31,7 +31,6 @@ from PIL import Image
 
 from embedder import load_image
 from embedder.config import DETECTORS, DetectorConfig
-from embedder.errors import MissingPackageError
 from embedder.faces.detection import Detection, Detector
 from embedder.faces.detectors import load_detector
 
@@ -50,7 +49,9 @@ def main() -> None:
     heads = orl_heads().reshape(-1, 112, 92)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        finders: dict[str, Find] = {name: partial(_ours, find) for name, find in detectors().items()}
+        finders: dict[str, Find] = {
+            name: partial(_ours, load_detector(DetectorConfig(name))) for name in DETECTORS
+        }
         rivals, notes = start_rivals(stack)
         finders |= {f"HOG, {build}": partial(_theirs, rival) for build, rival in rivals.items()}
         for kind, how in (("portraits", PORTRAIT), ("groups", GROUP)):
@@ -63,17 +64,6 @@ def main() -> None:
 
     facts = {"script": "bench_finding", **surroundings(), "seed": SEED, **vars(options)}
     print(json.dumps({**facts, "rivals": notes, "rows": rows}))
-
-
-def detectors() -> dict[str, Detector]:
-    """Load ours; one whose package is missing is named and left out."""
-    found = {}
-    for name in DETECTORS:
-        try:
-            found[name] = load_detector(DetectorConfig(name))
-        except MissingPackageError as error:
-            print(error, flush=True)
-    return found
 
 
 def compare(finders: dict[str, Find], made: Any) -> dict[str, dict[str, Any]]:

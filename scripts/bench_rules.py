@@ -40,8 +40,6 @@ from embedder.intervals import identity_weights, interval
 from embedder.training.run import train
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
-from enroll.rules.evm import ExtremeValueMachine
-from enroll.rules.gallery_aware import GalleryAware
 from enroll.rules.margin import Margin
 from enroll.rules.mean import Mean, NearestAndMean
 from enroll.rules.nearest import KNearest, Nearest
@@ -81,13 +79,6 @@ RULES: dict[str, list[Rule]] = {
         ]
         for form in ("z", "t", "s")
     },
-    "evm": [ExtremeValueMachine(tail) for tail in (25, 5, 10, 50, 100)],
-    "gallery-aware": [
-        GalleryAware(unknown, temperature, background=background)
-        for background in (False, True)
-        for temperature in (1, 3, 10, 30)
-        for unknown in (0.5, 0.99)
-    ],
 }
 
 
@@ -95,7 +86,7 @@ def parameters(rule: Rule) -> str:
     """The parameters of a rule, for tables."""
     values = ((field.name, getattr(rule, field.name)) for field in fields(rule))  # type: ignore[arg-type]
     shown = ((name, type(value).__name__.lower() if name == "base" else value) for name, value in values)
-    return ", ".join(f"{name} {value}" for name, value in shown if name != "concentration")
+    return ", ".join(f"{name} {value}" for name, value in shown)
 
 
 # Every setting under its own name; the first of each rule is the rule as it comes.

@@ -8,7 +8,7 @@ from embedder.config.checks import check_ranges
 from embedder.errors import UsageError
 
 CROPS = ("face", "whole")
-DETECTORS = ("blazeface", "mtcnn")
+DETECTORS = ("blazeface",)
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class DetectorConfig:
     """How faces are looked for.
 
     Attributes:
-        name: `blazeface`, or `mtcnn`, whose weights are in a package of their own.
+        name: `blazeface`.
         min_face: pixels across the smallest face looked for. In photos below 64 pixels it may be smaller.
         any_rotation: look also for faces that lie on their side or on their head.
         proposal: BlazeFace: score of the coarse look from which a place is looked at closely.
@@ -38,7 +38,7 @@ class DetectorConfig:
             UsageError: a value is out of its range.
         """
         if self.name not in DETECTORS:
-            raise UsageError(f"--detector: expected one of {', '.join(DETECTORS)}, got {self.name!r}")
+            raise UsageError(f"--detector: expected {' or '.join(DETECTORS)}, got {self.name!r}")
         check_ranges(
             self, min_face=(10, 10_000), proposal=(0.01, 0.99), score=(0.01, 0.99), overlap=(0.0, 1.0)
         )

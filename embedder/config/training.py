@@ -117,7 +117,7 @@ class TrainConfig:
     )
     mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
 
-    detector: str = _faces(DetectorConfig.name, "blazeface or mtcnn.")
+    detector: str = _faces(DetectorConfig.name, "blazeface.")
     any_rotation: bool = _faces(
         DetectorConfig.any_rotation, "Find also faces that lie on their side or head."
     )

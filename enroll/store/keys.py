@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedder.errors import UsageError
+from embedder.outputs import check_output
 
 KEY_VARIABLE = "EMBED_GALLERY_KEY"
 FILE_VARIABLE = "EMBED_GALLERY_KEY_FILE"
@@ -71,6 +72,7 @@ def write_new_key(path: str | Path) -> None:
     Raises:
         UsageError: there is such a file already, or it cannot be written.
     """
+    check_output(path, advice="a key that is overwritten is lost; name another file")
     text = base64.b64encode(secrets.token_bytes(_BYTES)) + b"\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

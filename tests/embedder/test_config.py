@@ -130,10 +130,10 @@ def test_crop(crop: str) -> None:
         TrainConfig(crop=crop)
 
 
-@pytest.mark.parametrize("detector", ["", "BlazeFace", "mtcnn ", "haar"])
+@pytest.mark.parametrize("detector", ["", "BlazeFace", "blazeface ", "mtcnn", "haar"])
 def test_detector(detector: str) -> None:
-    assert TrainConfig(detector="mtcnn").finding.name == "mtcnn"
-    message = f"--detector: expected one of blazeface, mtcnn, got '{detector}'"
+    assert TrainConfig(detector="blazeface").finding.name == "blazeface"
+    message = f"--detector: expected blazeface, got '{detector}'"
     with pytest.raises(UsageError, match=message):
         TrainConfig(detector=detector)
     with pytest.raises(UsageError, match=message):
@@ -142,8 +142,8 @@ def test_detector(detector: str) -> None:
 
 def test_options_of_training_say_how_faces_are_found() -> None:
     assert TrainConfig().finding == DetectorConfig()
-    config = TrainConfig(detector="mtcnn", min_face=30, any_rotation=True)
-    assert config.finding == DetectorConfig("mtcnn", min_face=30, any_rotation=True)
+    config = TrainConfig(min_face=30, any_rotation=True)
+    assert config.finding == DetectorConfig(min_face=30, any_rotation=True)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import unicodedata
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from embedder.errors import UsageError
 from embedder.fonts import Face, Fonts, installed_fonts
 from embedder.lettering import Line, missing_advice, missing_letters, set_line, shorten, wrap, write
 from embedder.letters import clusters, in_drawing_order
-from tests.embedder.test_sfnt import cmap, font, groups
 
 needs_raqm = pytest.mark.skipif(not features.check("raqm"), reason="this Pillow found no FriBiDi")
 
@@ -184,6 +184,7 @@ def test_advice_names_the_letters_and_the_ways_out() -> None:
         ("a\ue000b", "a U+E000 b"),
         ("e\u0301", "é"),
         ("a\u200bb\ufe0f", "ab"),
+        ("a\u034fb", "ab"),
         ("  a   b  ", "a b"),
     ],
 )
@@ -345,7 +346,7 @@ def test_a_given_file_that_is_no_font_is_refused(
     elif kind == "header":
         path.write_bytes(without_header(path_of("ש")))
     elif kind == "no outlines":
-        path.write_bytes(font({b"cmap": cmap({(3, 10): groups((65, 66, 1))})}))
+        path.write_bytes(path_of("ש").read_bytes().replace(b"glyf", b"none", 1))
     monkeypatch.setenv(fonts.VARIABLE, str(path))
     with pytest.raises(UsageError, match=r"EMBED_FONT: expected a font.*font\.ttf"):
         set_line("Ada", 20)
@@ -406,9 +407,82 @@ def test_a_font_that_freetype_refuses_is_passed_over(tmp_path: Path) -> None:
     assert face == Face(tmp_path / "other.ttf")
 
 
-def test_a_font_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "NotoSans.ttf").write_bytes(path_of("ש").read_bytes()[:12000])
+@pytest.mark.parametrize("size", [0, 4, 100, 1000, 2000, 6000, 9000])
+def test_a_font_that_was_cut_off_within_its_outlines_is_passed_over(tmp_path: Path, size: int) -> None:
+    (tmp_path / "NotoSans.ttf").write_bytes(path_of("ש").read_bytes()[:size])
     assert Fonts(None, [tmp_path]).choose("ש") is None
+
+
+@pytest.mark.parametrize("letter", [" ", "ë", "ش", "ש", "李", "ก"])
+def test_a_font_has_the_letters_that_its_table_says(letter: str) -> None:
+    from fontTools.ttLib import TTFont
+
+    own = installed_fonts()
+    face = own.choose(letter)
+    assert face is not None
+    path = own.font(face, 32).path
+    table = TTFont(path, fontNumber=face.index).getBestCmap()
+    codes = [*range(0x21, 0x700), *range(0x900, 0x980), *range(0xE00, 0xE80), *range(0x4E00, 0x4E80)]
+    letters = [letter for letter in map(chr, codes) if unicodedata.category(letter)[0] in "LN"]
+    assert [letter for letter in letters if own._has(face, letter)] == [
+        letter for letter in letters if ord(letter) in table
+    ]
+
+
+def test_a_font_without_a_space_draws_single_words(tmp_path: Path) -> None:
+    from fontTools.ttLib import TTFont
+
+    source = TTFont(path_of("ש"))
+    for table in source["cmap"].tables:
+        table.cmap.pop(ord(" "), None)
+    source.save(tmp_path / "NotoSans.ttf")
+    own = Fonts(None, [tmp_path])
+    assert own.choose("של") == Face(tmp_path / "NotoSans.ttf")
+    assert own.choose("ש ל") is None  # it would draw a box
+
+
+def collection(*fonts: bytes) -> bytes:
+    """A .ttc file; what stands before each font moves its tables on."""
+    place = 12 + 4 * len(fonts)
+    head, body = b"ttcf" + struct.pack(">LL", 0x10000, len(fonts)), b""
+    for data in fonts:
+        head += struct.pack(">L", place + len(body))
+        moved = bytearray(data)
+        for entry in range(12, 12 + 16 * struct.unpack_from(">H", data, 4)[0], 16):
+            (offset,) = struct.unpack_from(">L", data, entry + 8)
+            struct.pack_into(">L", moved, entry + 8, offset + place + len(body))
+        body += bytes(moved)
+    return head + body
+
+
+def test_every_font_of_a_collection_is_looked_into(tmp_path: Path) -> None:
+    sources = [path_of(letter).read_bytes() for letter in "שก"]
+    path = tmp_path / "two.ttc"
+    path.write_bytes(collection(*sources))
+    own = Fonts(None, [tmp_path])
+    assert [own.choose(letter) for letter in "שก李"] == [Face(path, 0), Face(path, 1), None]
+
+
+@settings(deadline=2000, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(min_size=1, max_size=60), st.integers(0, 12_000))
+def test_whatever_is_in_a_font_file_it_is_used_or_passed_over(
+    tmp_path: Path, noise: bytes, place: int
+) -> None:
+    whole = path_of("ש").read_bytes()
+    for data in (noise, whole[:place] + noise + whole[place + len(noise) :]):
+        (tmp_path / "NotoSans.ttf").write_bytes(data)
+        fonts._open.cache_clear()
+        own = Fonts(None, [tmp_path])
+        face = own.choose("שלום")
+        assert face in (None, Face(tmp_path / "NotoSans.ttf"))
+        lettering._set_line(own, "שלום", 24)
+
+
+def test_fonts_are_not_looked_for_when_there_is_nothing_to_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(fonts.VARIABLE, "missing.ttf")
+    assert missing_letters([]) == missing_letters([""]) == ""
+    with pytest.raises(UsageError, match="EMBED_FONT"):
+        missing_letters(["a"])
 
 
 @pytest.mark.parametrize(("default", "set_to"), [(100, [400, 75]), (400, None)])
@@ -424,7 +498,7 @@ def test_a_font_that_is_thin_unless_told_otherwise_is_told(
         def set_variation_by_axes(self, values: list[int]) -> None:
             self.weights = values
 
-    monkeypatch.setattr(ImageFont, "truetype", lambda *place: Variable())
+    monkeypatch.setattr(ImageFont, "truetype", lambda *place, **engine: Variable())
     opened = fonts._open.__wrapped__(Face(Path("NotoSansCJK-VF.ttc")), b"", 20)
     assert opened.weights == set_to
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import embedder.cli
 from embedder.cli import TerminalProgress
-from embedder.errors import FolderError
+from embedder.errors import FolderError, UsageError
 from enroll import cli
 from tests.conftest import pattern, save_people
 
@@ -112,6 +112,21 @@ def test_exit_codes_of_identify(there: Path):
     run("identify", "stranger.png", "none.jpg", "--threshold", "0.001", "--fail-on-unknown", code=3)
 
 
+@pytest.mark.parametrize("command", ["identify", "enroll"])
+def test_a_font_is_looked_for_only_when_something_is_drawn(
+    there: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    run("enroll", "people")
+    monkeypatch.setenv("EMBED_FONT", "none.ttf")
+    arguments, draw = {
+        "identify": (["identify", "probe é.png", "--threshold", "2"], ["--annotate", "drawn"]),
+        "enroll": (["enroll", "people"], ["--preview", "drawn.png"]),
+    }[command]
+    run(*arguments)
+    with pytest.raises(UsageError, match="EMBED_FONT: expected a font file"):
+        run(*arguments, *draw)
+
+
 def test_threshold_of_the_model_is_used(there: Path):
     from embedder.bundle import load_manifest
 
@@ -175,7 +190,7 @@ def test_info(there: Path):
         (["train", "none"], 2, "none: expected a folder"),
         (["train", "people", "--crop", "whole"], 2, "at least 4 people"),
         (["train", "people"], 2, "photo 0.png: no face found; --min-face looks for smaller ones"),
-        (["train", "people", "--detector", "haar"], 2, "--detector: expected one of blazeface, mtcnn"),
+        (["train", "people", "--detector", "haar"], 2, "--detector: expected blazeface, got 'haar'"),
         (["identify", "probe é.png", "--min-face", "9"], 2, "--min-face: expected a number from 10 to 10000"),
         (["train", "people", "--trunk", "x"], 2, "--trunk: expected"),
         (["data", "mnist", "out"], 2, "expected one of orl, lfw, olivetti"),

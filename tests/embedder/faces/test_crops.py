@@ -11,7 +11,7 @@ import pytest
 from embedder import cli
 from embedder.config import DetectorConfig
 from embedder.errors import UsageError
-from embedder.faces import detectors, mtcnn, search
+from embedder.faces import detectors, search
 from embedder.faces.align import Similarity, cut
 from embedder.faces.crops import (
     NO_FACE,
@@ -298,7 +298,10 @@ def test_load_cropper_takes_the_picture_or_the_faces(heads, crop, kind):
     ("given", "loaded"),
     [
         ({}, (DetectorConfig(), 1)),
-        ({"config": DetectorConfig("mtcnn", 30, True), "threads": 2}, (DetectorConfig("mtcnn", 30, True), 2)),
+        (
+            {"config": DetectorConfig("blazeface", 30, True), "threads": 2},
+            (DetectorConfig("blazeface", 30, True), 2),
+        ),
     ],
     ids=["by default", "as asked"],
 )
@@ -311,7 +314,7 @@ def test_load_cropper_finds_faces_as_it_is_asked_to(monkeypatch, given, loaded):
 
 @pytest.mark.parametrize(
     ("name", "module", "kind"),
-    [("blazeface", search, "BlazeFaceDetector"), ("mtcnn", mtcnn, "MtcnnDetector")],
+    [("blazeface", search, "BlazeFaceDetector")],
 )
 def test_load_detector_loads_the_one_that_is_named_as_it_is_asked_to(monkeypatch, name, module, kind):
     monkeypatch.setattr(module, kind, lambda *how: (kind, *how))
@@ -323,5 +326,5 @@ def test_load_detector_loads_the_one_that_is_named_as_it_is_asked_to(monkeypatch
 
 
 def test_an_unknown_detector_is_refused_by_its_name():
-    with pytest.raises(UsageError, match="--detector: expected one of blazeface, mtcnn, got 'haar'"):
+    with pytest.raises(UsageError, match="--detector: expected blazeface, got 'haar'"):
         FaceCrops(SIZE, DetectorConfig("haar"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import DetectorConfig
+from embedder.config import DETECTORS, DetectorConfig
 from embedder.faces import search
 from embedder.faces.detectors import load_detector
 from embedder.faces.search import BlazeFaceDetector
@@ -204,11 +204,9 @@ def test_canonical_points_are_where_the_trunk_expects_them(detector, heads):
 
 @pytest.mark.parametrize("rotation", [False, True])
 def test_detectors_by_name(rotation):
-    from embedder.faces.mtcnn import MtcnnDetector
-
-    made = [load_detector(DetectorConfig(name, any_rotation=rotation)) for name in ("blazeface", "mtcnn")]
-    assert [isinstance(one, AnyRotation) for one in made] == [rotation, rotation]
+    made = [load_detector(DetectorConfig(name, any_rotation=rotation)) for name in DETECTORS]
+    assert [isinstance(one, AnyRotation) for one in made] == [rotation]
     inner = [one._detector if isinstance(one, AnyRotation) else one for one in made]
-    assert [type(one) for one in inner] == [BlazeFaceDetector, MtcnnDetector]
+    assert [type(one) for one in inner] == [BlazeFaceDetector]
     for one, other in zip(made, inner, strict=True):
         np.testing.assert_array_equal(one.canonical, other.canonical)

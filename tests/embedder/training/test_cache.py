@@ -48,7 +48,6 @@ def test_knows_that_there_was_no_face(tmp_path: Path):
         *(
             {"finding": replace(FINDING, **{name: value})}
             for name, value in [
-                ("name", "mtcnn"),
                 ("min_face", 61),
                 ("any_rotation", True),
                 ("score", 0.5),
@@ -88,6 +87,9 @@ def test_the_code_parts_the_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_whole_pictures_do_not_depend_on_how_faces_are_found():
-    recipes = [chip_recipe("whole", 16, finding) for finding in (FINDING, DetectorConfig("mtcnn", 20, True))]
+    recipes = [
+        chip_recipe("whole", 16, finding)
+        for finding in (FINDING, DetectorConfig(min_face=20, any_rotation=True))
+    ]
     assert recipes[0] == recipes[1]
     assert json.loads(json.dumps(recipes[0])) == recipes[0]

@@ -404,7 +404,7 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
     assert any(row[0] == "p00/broken.png" for row in page.rows if row)
     for photo in people.glob("*/*.png"):
         photo.unlink()
-    save_report(path, evaluation, measured(evaluation), toy)  # type: ignore[arg-type]
+    save_report(path, evaluation, measured(evaluation), toy, force=True)  # type: ignore[arg-type]
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("img") == [] and "no picture" in page.text
 
@@ -421,7 +421,7 @@ def test_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("no_plots")
 def test_cannot_be_written(tmp_path: Path, toy: ToyExtractor):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="expected a file, got a folder"):
         save_report(tmp_path / "report.html", HARD, measured(HARD), toy)  # type: ignore[arg-type]
 
 

@@ -1,12 +1,10 @@
-"""Every rule written down once more, in plain Python from its definition; scipy where it has it."""
+"""Every rule written down once more, in plain Python from its definition."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, pstdev
-
-from scipy import integrate, stats
 
 Vector = Sequence[float]
 People = dict[int, list[Vector]]
@@ -67,47 +65,3 @@ def t_norm(query: Vector, people: People, strangers: list[Vector], top: int | No
 def s_norm(query: Vector, people: People, strangers: list[Vector], top: int | None) -> Scores:
     z, t = z_norm(query, people, strangers, top), t_norm(query, people, strangers, top)
     return {person: (z[person] + t[person]) / 2 for person in people}
-
-
-def evm(query: Vector, people: People, strangers: list[Vector], tail: int) -> Scores:
-    """ln(-ln P) of the probability of inclusion P = exp(-(d / scale)^shape), without computing P."""
-    scores = {}
-    for person, own in people.items():
-        others = [row for other, rows in people.items() if other != person for row in rows] + strangers
-        inclusion = []
-        for row in own:
-            halves = sorted(math.dist(row, other) / 2 for other in others)[:tail]
-            shape, _, scale = stats.weibull_min.fit(halves, floc=0)
-            inclusion.append(shape * math.log(math.dist(query, row) / scale))
-        scores[person] = min(inclusion)
-    return scores
-
-
-def banerjee(length: float, dim: int) -> float:
-    return length * (dim - length * length) / (1 - length * length)
-
-
-def gallery_aware(
-    query: Vector, people: People, kappa: float, unknown: float, background: list[Vector] | None = None
-) -> Scores:
-    """By densities over that of the uniform distribution, their constant from an integral."""
-    dim = len(query)
-
-    def over_uniform(cosine: float, kappa: float) -> float:
-        weigh = integrate.quad(lambda t: (1 - t * t) ** ((dim - 3) / 2), -1, 1)[0]
-        total = integrate.quad(lambda t: math.exp(kappa * t) * (1 - t * t) ** ((dim - 3) / 2), -1, 1)[0]
-        return math.exp(kappa * cosine) * weigh / total
-
-    likely = {
-        person: (1 - unknown)
-        / len(people)
-        * over_uniform(sum(a * b for a, b in zip(query, mean_direction(own), strict=True)), kappa)
-        for person, own in people.items()
-    }
-    stranger = unknown
-    if background:
-        middle = [fmean(column) for column in zip(*background, strict=True)]
-        cosine = sum(a * b for a, b in zip(query, middle, strict=True)) / math.hypot(*middle)
-        stranger *= over_uniform(cosine, banerjee(math.hypot(*middle), dim))
-    everything = sum(likely.values()) + stranger
-    return {person: math.log((everything - own) / own) for person, own in likely.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +11,6 @@ from enroll.decision import Candidate
 from enroll.rules import RULES, find_rule
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
-from enroll.rules.evm import ExtremeValueMachine
-from enroll.rules.gallery_aware import GalleryAware
 from enroll.rules.margin import Margin
 from enroll.rules.mean import Mean
 from enroll.rules.normalization import Normalized
@@ -28,8 +27,6 @@ SOME = [
     Margin(base=Mean()),
     Cohort(2, 1.0, Mean()),
     Normalized("s", 3),
-    ExtremeValueMachine(4),
-    GalleryAware(background=True),
 ]
 rules = pytest.mark.parametrize("rule", SOME, ids=str)
 cohorts = pytest.mark.parametrize("with_cohort", [False, True], ids=["alone", "cohort"])
@@ -128,8 +125,6 @@ def test_what_it_learned_does_not_change_afterwards(rule: Rule) -> None:
 
 @rules
 def test_one_template_each(rule: Rule) -> None:
-    if isinstance(rule, GalleryAware):
-        rule = replace(rule, concentration=50.0)
     single = made(80, people=4, each=1)
     found = rule.fit(single.vectors, single.labels, single.cohort).scores(single.queries)
     assert found.shape == (len(single.queries), 4)
@@ -197,3 +192,19 @@ def test_impostors_at_one_distance_are_no_division_by_zero(form: str) -> None:
     found = Normalized(form).fit(axes[:2], np.array([0, 1]), axes[2:]).scores(axes)  # type: ignore[arg-type]
     assert np.isfinite(found).all()
     assert found[:2].argmin(1).tolist() == [0, 1]
+
+
+def test_rules_load_no_scipy() -> None:
+    code = (
+        "import sys; from enroll.rules import RULES, find_rule; "
+        "[find_rule(name) for name in RULES]; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"scipy", "sklearn", "tensorflow", "keras"} & set(done.stdout.split())
+    light = subprocess.run(
+        [sys.executable, "-c", "import sys, enroll.rules; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "numpy" not in light.stdout.split()

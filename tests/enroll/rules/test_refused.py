@@ -11,8 +11,6 @@ import pytest
 from enroll.rules import RULES, find_rule
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
-from enroll.rules.evm import ExtremeValueMachine
-from enroll.rules.gallery_aware import GalleryAware
 from enroll.rules.margin import Margin
 from enroll.rules.mean import NearestAndMean
 from enroll.rules.nearest import KNearest
@@ -77,8 +75,6 @@ def test_queries_refused(name: str, queries: Any, message: str) -> None:
         (Normalized("t"), 2, 3, 0, "t-norm: needs at least 2 impostors.*received 1"),
         (Normalized("t"), 4, 3, 1, "received 1"),
         (Normalized("s"), 2, 3, 0, "s-norm: needs at least 2"),
-        (ExtremeValueMachine(), 1, 3, 1, "templates of other people, received 1: enroll"),
-        (GalleryAware(), 4, 1, 9, "nobody has two different templates.*enroll a second photo"),
     ],
     ids=str,
 )
@@ -94,7 +90,7 @@ def test_an_empty_cohort_is_none() -> None:
     assert (with_empty == Normalized("s").fit(G.vectors, G.labels).scores(G.queries)).all()
 
 
-@pytest.mark.parametrize("name", ["mean", "nearest+mean", "gallery-aware"])
+@pytest.mark.parametrize("name", ["mean", "nearest+mean"])
 def test_opposite_templates_have_no_mean(name: str) -> None:
     vectors = np.concatenate([G.vectors[:1], -G.vectors[:1], G.vectors[1:3]])
     with pytest.raises(ValueError, match=r"person 8 cancel out.*look at the photos"):
@@ -113,11 +109,6 @@ def test_opposite_templates_have_no_mean(name: str) -> None:
         (lambda: Cohort(weight=float("nan")), "weight at least 0"),
         (lambda: Normalized("x"), "z, t or s, got 'x'"),  # type: ignore[arg-type]
         (lambda: Normalized("z", 1), "top is at least 2, got 1"),
-        (lambda: ExtremeValueMachine(1), "tail is at least 2"),
-        (lambda: GalleryAware(0.0), "between 0 and 1"),
-        (lambda: GalleryAware(1.0), "between 0 and 1"),
-        (lambda: GalleryAware(temperature=0.0), "above 0"),
-        (lambda: GalleryAware(concentration=-1.0), "above 0"),
         (lambda: find_rule("nearset"), "expected a rule of nearest, k-nearest.*got 'nearset'"),
     ],
 )
