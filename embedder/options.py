@@ -7,9 +7,12 @@ import json
 import shlex
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, fields
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -33,7 +36,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
     entries: dict[str, inspect.Parameter] = {}
     for kind in kinds:
         hints = get_type_hints(kind)  # once: it reads all fields of the class anew
-        entries |= {entry.name: _parameter(entry, hints[entry.name]) for entry in fields(kind)}
+        entries |= {entry.name: _parameter(entry, _plain(hints[entry.name])) for entry in fields(kind)}
 
     def decorate(command: Command) -> Command:
         def run(context: typer.Context, **values: Any) -> None:
@@ -101,8 +104,15 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
                     f"--config: {path}: {key}: expected no code, since a file can come from elsewhere, got "
                     f"{value!r}; if it is yours, give it on the command line: {option} {shlex.quote(value)}"
                 )
-            values[name] = _checked(path, key, value, hints[name])
+            values[name] = _checked(path, key, value, _plain(hints[name]))
     return TrainConfig(**values | dict(given))
+
+
+def _plain(hint: Any) -> Any:
+    """Leave out of a type what only Python can give: a function."""
+    if not isinstance(hint, UnionType):
+        return hint
+    return reduce(or_, (kind for kind in get_args(hint) if get_origin(kind) is not Callable))
 
 
 def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
@@ -119,7 +129,7 @@ def to_toml(config: TrainConfig) -> str:
     """Write a configuration as `read_config` reads it; fields that are None are left out."""
     lines = [
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-        for name, value in asdict(config).items()
+        for name, value in config.to_dict().items()
         if value is not None
     ]
     return "".join(lines)

@@ -95,6 +95,7 @@ def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None 
             f"--weights {weights}: not written, since the vectors of {manifest.trunk} turn too far: cosine "
             f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
         )
+    _check_free(Path(to))  # again: it took a while
     save_bundle(Path(to), small, made, tensors)
     return Quantized(small, len(network), len(made), cosine)
 

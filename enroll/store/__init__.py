@@ -39,6 +39,7 @@ __all__ = [
     "Terms",
     "check_model",
     "gallery_exists",
+    "gallery_files",
     "open_store",
     "without_password",
 ]
@@ -74,6 +75,18 @@ def open_store(
     from enroll.store.sqlite import SqliteStore
 
     return SqliteStore(location, create, key, plain_too)
+
+
+def gallery_files(location: str | Path) -> list[Path]:
+    """Give the file a gallery is in, whether it is there or not; of one on a server, none.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    if not is_milvus(location):
+        return [Path(location)]
+    address = parse_address(str(location))
+    return [Path(address.uri)] if address.lite else []
 
 
 def gallery_exists(location: str | Path) -> bool:

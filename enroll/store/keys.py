@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from embedder.errors import UsageError
+from embedder.outputs import check_output
 from enroll.store.hiding import without_key
 
 KEY_VARIABLE = "EMBED_GALLERY_KEY"
@@ -86,6 +87,7 @@ def write_new_key(path: str | Path) -> None:
     Raises:
         UsageError: there is such a file already, or it cannot be written.
     """
+    check_output(path, advice="a key that is overwritten is lost; name another file")
     text = base64.b64encode(secrets.token_bytes(_BYTES)) + b"\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
