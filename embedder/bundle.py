@@ -20,6 +20,7 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ _KINDS: dict[Any, Any] = {
     "Threshold | None": (dict, type(None)),
 }
 _PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
+_PART_NAME = re.compile(r"(extractor|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _remove_others(folder: Path, manifest: Manifest) -> None:
     wanted = {part_name(part, getattr(manifest, part)) for part in _PARTS}
     with contextlib.suppress(OSError):
         for old in [path for part, suffix in _PARTS.items() for path in folder.glob(f"{part}-*{suffix}")]:
-            if old.name not in wanted:
+            if is_part_name(old.name) and old.name not in wanted:
                 with contextlib.suppress(OSError):  # in use on Windows; the next save tries again
                     old.unlink()
 
@@ -189,6 +191,18 @@ def load_manifest(folder: str | Path) -> Manifest:
     return manifest
 
 
+def check_model(folder: str | Path) -> Manifest:
+    """Read a model folder and check every byte of it, also of what is only read to train on or to convert.
+
+    Raises:
+        ModelError: the folder is no model, or something in it was changed.
+    """
+    manifest = load_manifest(folder)
+    for part in _PARTS:
+        read_part(folder, manifest, part)
+    return manifest
+
+
 def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
     """Read `extractor` or `weights` and check it against the manifest.
 
@@ -206,6 +220,11 @@ def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
 def part_name(part: str, digest: str) -> str:
     """Name of the file that holds `extractor` or `weights`."""
     return f"{part}-{digest[:16]}{_PARTS[part]}"
+
+
+def is_part_name(name: str) -> bool:
+    """Say whether a file is named as a part of some model."""
+    return _PART_NAME.fullmatch(name) is not None
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from embedder.config.machines import Machines
 from embedder.errors import ModelError
 from embedder.options import fields_of, read_config, with_options
 from embedder.progress import Advance, Progress
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from embedder.bundle import Manifest
@@ -32,6 +33,15 @@ MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to l
 Preview = Annotated[
     Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
 ]
+OwnTrunk = Annotated[
+    str | None,
+    typer.Option(
+        "--trunk",
+        help="FILE.py:FUNCTION, for a model trained with it: no code is taken from a model folder.",
+        show_default=False,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
 DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
@@ -105,14 +115,21 @@ def train(
     cache: Annotated[
         bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
     ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
     **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""
+    from embedder.outputs import Inputs
+    from embedder.preview import check_preview
     from embedder.training.run import train as run
 
     options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
+    if preview is not None:
+        check_preview(preview, Inputs([folder, *([config] if config else [])]), force)
     bars = TerminalProgress()
-    result = run(folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines))
+    result = run(
+        folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
+    )
     if result.manifest is None:
         print("Process 0 saved the model")
     else:
@@ -131,23 +148,26 @@ def train(
 def data(
     name: Annotated[str, typer.Argument(help="orl, lfw or olivetti.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace other files of the same names.")] = False,
 ) -> None:
     """Write a public data set as a labelled folder."""
     from embedder.datasets import write_dataset
 
-    people, photos = write_dataset(name, folder, TerminalProgress())
-    print(f"Wrote {photos} photos of {people} people to {printable(str(folder))}")
+    people, photos = write_dataset(name, folder, TerminalProgress(), force)
+    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {printable(str(folder))}")
 
 
 def export(
     to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
     model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
+    force: Force = False,
 ) -> None:
     """Write the network from face to vector for other programs: phones, browsers, other languages."""
     from embedder.training.exporting import export as run
 
-    manifest = run(model, to, form)
+    manifest = run(model, to, form, force, trunk)
     size, dim = manifest.input_size, manifest.dim
     print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 
@@ -158,11 +178,12 @@ def quantize(
     ],
     weights: Annotated[str, typer.Option(help=f"One of {', '.join(WEIGHTS)}.", show_default=False)],
     model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
 ) -> None:
     """Write a smaller model with rounded weights: float16 is half the size, int8 a quarter and faster."""
     from embedder.training.quantizing import quantize as run
 
-    made = run(model, to, weights)
+    made = run(model, to, weights, trunk)
     old, new = (shlex.quote(printable(str(folder))) for folder in (model, to))
     before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
     print(f"Wrote {printable(str(to))}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
@@ -193,9 +214,10 @@ def describe_training(manifest: Manifest) -> list[str]:
         lines.append("No threshold, since no one was held out; identify needs --threshold")
     else:
         lines.append(
-            f"First threshold {threshold.distance:.3f}: an estimate, from {threshold.searches} photos of "
-            f"{threshold.people} people it had not met, meant to name {100 * threshold.target_fpir:g} % of "
-            f"strangers in a gallery of {threshold.gallery_identities} people"
+            f"First threshold {threshold.distance:.3f}: an estimate, from "
+            f"{count(threshold.searches, 'photo')} of {count(threshold.people, 'person')} it had not met, "
+            f"meant to name {100 * threshold.target_fpir:g} % of strangers in a gallery of "
+            f"{count(threshold.gallery_identities, 'person')}"
             + (", found before its weights were rounded" if manifest.weights_as != FLOAT32 else "")
         )
     return lines
@@ -214,7 +236,8 @@ def _in_words(training: dict[str, Any]) -> list[str]:
     fpir = training["config"]["target_fpir"]
     shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
     figures = (
-        f"On {training['held_out_people']} people it has not met ({frozen['searches']} photos{shown}), "
+        f"On {count(training['held_out_people'], 'person')} it has not met "
+        f"({count(frozen['searches'], 'photo')}{shown}), "
         f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
         f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )
@@ -233,12 +256,12 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
 def show_crowded(crowded: Mapping[Path, int]) -> None:
     """List on standard error which photos show more than the person they are of."""
     if crowded:
-        many = "photo shows" if len(crowded) == 1 else "photos show"
         print(
-            f"{len(crowded)} {many} several faces; the largest, most central one was used:", file=sys.stderr
+            f"{count(len(crowded), 'photo')} with several faces; the largest, most central one was used:",
+            file=sys.stderr,
         )
         for path, faces in crowded.items():
-            print(f"  {printable(str(path))}: {faces} faces", file=sys.stderr)
+            print(f"  {printable(str(path))}: {count(faces, 'face')}", file=sys.stderr)
 
 
 def show_missing_letters(names: Iterable[str]) -> None:

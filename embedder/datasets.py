@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import MissingPackageError, UsageError
+from embedder.outputs import check_output
 from embedder.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,35 +21,61 @@ if TYPE_CHECKING:
 ORL_PEOPLE, ORL_PHOTOS = 40, 10
 
 
-def write_dataset(name: str, folder: Path, progress: Progress | None = None) -> tuple[int, int]:
+def write_dataset(
+    name: str, folder: Path, progress: Progress | None = None, force: bool = False
+) -> tuple[int, int]:
     """Write a data set as FOLDER/<identity>/<photos>.
 
     Args:
         name: `orl`, `lfw` or `olivetti`.
-        folder: made if missing; photos that are there already are replaced.
+        folder: made if missing; a photo that is there already, to the last byte, stays as it is.
         progress: hears of each photo.
+        force: replace other files that have the name of a photo.
 
     Returns:
         How many people and photos were written.
 
     Raises:
-        UsageError: no such data set, or the folder cannot be written.
+        UsageError: no such data set, the folder cannot be written, or a file that has the name of a photo is
+            something else and `force` is not given: then nothing is written.
         MissingPackageError: the package that carries it is missing, or it could not be fetched.
     """
     if name not in _READERS:
         raise UsageError(f"data: expected one of {', '.join(_READERS)}, got {name!r}")
-    photos = list(_READERS[name]())
+    photos = [
+        (identity, file_name, content if isinstance(content, bytes) else _png(content))
+        for identity, file_name, content in _READERS[name]()
+    ]
     people = {identity for identity, _, _ in photos}
     try:
         with (progress or Progress()).bar(f"Writing {name}", len(photos)) as advance:
-            for identity, file_name, content in photos:
-                path = folder / identity / file_name
+            fresh = [
+                (path, content)
+                for identity, file_name, content in photos
+                if not _is_there(path := folder / identity / file_name, content, force)
+            ]
+            advance(len(photos) - len(fresh))
+            for path, content in fresh:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content if isinstance(content, bytes) else _png(content))
+                path.unlink(missing_ok=True)  # what a link of this name leads to stays
+                with path.open("xb") as file:
+                    file.write(content)
                 advance()
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error}") from error
     return len(people), len(photos)
+
+
+def _is_there(path: Path, content: bytes, force: bool) -> bool:
+    """Say whether a photo is there already.
+
+    Raises:
+        UsageError: something else is, and may not be replaced.
+    """
+    if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
+        return True
+    check_output(path, force=force)
+    return False
 
 
 def _orl() -> Iterator[Photo]:

@@ -72,7 +72,7 @@ class Extractor:
     def load(
         cls, folder: str | Path, threads: int | None = None, finding: DetectorConfig | None = None
     ) -> Extractor:
-        """Read a model folder, checking every byte of it.
+        """Read a model folder, checking what is used of it: the manifest and the network.
 
         Args:
             folder: as written by `embed train`.
@@ -80,10 +80,9 @@ class Extractor:
             finding: how faces are found; None: as in training.
 
         Raises:
-            ModelError: the folder is no model, or something in it was changed.
+            ModelError: the folder is no model, or the manifest or the network was changed.
         """
         manifest = load_manifest(folder)
-        read_part(folder, manifest, "weights")
         return cls(manifest, read_part(folder, manifest, "extractor"), threads, finding)
 
     @property

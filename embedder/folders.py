@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedder.errors import FolderError
+from embedder.wording import count
 
 # Characters that turn the direction of the text after them.
 _TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
@@ -81,9 +82,10 @@ def scan_folder(root: str | Path) -> LabelledFolder:
             samples += (entry for entry in found if isinstance(entry, Sample))
             rejected += (entry for entry in found if isinstance(entry, Rejected))
     if not samples:
+        first = f", first {rejected[0].path.name!r}" if rejected else ""
         raise FolderError(
             f"{root}: no photos found; expected {root}/<person>/<photos>, "
-            f"got {len(rejected)} other entries{f', first {rejected[0].path.name!r}' if rejected else ''}"
+            f"got {count(len(rejected), 'other entry')}{first}"
         )
     return LabelledFolder(root, tuple(samples), tuple(rejected))
 

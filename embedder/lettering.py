@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from embedder.fonts import VARIABLE, Face, Fonts, installed_fonts
 from embedder.letters import clean, clusters, code_point, in_drawing_order, is_hidden, runs_left
+from embedder.wording import count
 
 Colour = tuple[int, int, int]
 
@@ -135,7 +136,7 @@ def missing_letters(texts: Iterable[str]) -> str:
 
 def missing_advice(letters: str) -> str:
     """Say in a sentence what `missing_letters` found, and what to do about it."""
-    shown = letters if len(letters) <= 10 else f"{letters[:10]} and {len(letters) - 10} more letters"
+    shown = letters if len(letters) <= 10 else f"{letters[:10]} and {count(len(letters) - 10, 'more letter')}"
     return (
         f"no font on this machine has {shown}, drawn as code points instead; install one such as Noto Sans "
         f"CJK, or pip install 'embedder-enroll[fonts]', or name a font file in {VARIABLE}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from embedder.errors import ModelError
 from embedder.quiet import quiet
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class Network:
             raise _cannot_run(error) from error
         if features.shape != (len(chips), self._dim):
             raise ModelError(
-                f"the extractor gave {features.shape} for {len(chips)} pictures, expected "
+                f"the extractor gave {features.shape} for {count(len(chips), 'picture')}, expected "
                 f"{(len(chips), self._dim)}; train again or copy the folder afresh"
             )
         return features

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, fields
+from dataclasses import Field, fields
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
+from embedder.plugins import is_function
 
 Command = Callable[..., None]
 
@@ -31,7 +36,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
     entries: dict[str, inspect.Parameter] = {}
     for kind in kinds:
         hints = get_type_hints(kind)  # once: it reads all fields of the class anew
-        entries |= {entry.name: _parameter(entry, hints[entry.name]) for entry in fields(kind)}
+        entries |= {entry.name: _parameter(entry, _plain(hints[entry.name])) for entry in fields(kind)}
 
     def decorate(command: Command) -> Command:
         def run(context: typer.Context, **values: Any) -> None:
@@ -75,7 +80,8 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
         given: fields that were set otherwise.
 
     Raises:
-        UsageError: the file cannot be read, has a key that is no option, or a value of another kind.
+        UsageError: the file cannot be read, has a key that is no option, a value of another kind, or names
+            code (FILE.py:FUNCTION) that is not among `given`: a file can come from elsewhere.
     """
     values: dict[str, Any] = {}
     if path is not None:
@@ -92,8 +98,21 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
             name = key.replace("-", "_")
             if name not in hints:
                 raise UsageError(f"--config: {path}: expected names of options of embed train, got {key!r}")
-            values[name] = _checked(path, key, value, hints[name])
+            if is_function(value) and name not in given:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(
+                    f"--config: {path}: {key}: expected no code, since a file can come from elsewhere, got "
+                    f"{value!r}; if it is yours, give it on the command line: {option} {shlex.quote(value)}"
+                )
+            values[name] = _checked(path, key, value, _plain(hints[name]))
     return TrainConfig(**values | dict(given))
+
+
+def _plain(hint: Any) -> Any:
+    """Leave out of a type what only Python can give: a function."""
+    if not isinstance(hint, UnionType):
+        return hint
+    return reduce(or_, (kind for kind in get_args(hint) if get_origin(kind) is not Callable))
 
 
 def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
@@ -110,7 +129,7 @@ def to_toml(config: TrainConfig) -> str:
     """Write a configuration as `read_config` reads it; fields that are None are left out."""
     lines = [
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
-        for name, value in asdict(config).items()
+        for name, value in config.to_dict().items()
         if value is not None
     ]
     return "".join(lines)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.intervals import trials_of_one
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +112,9 @@ class Comparisons:
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             first = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
-            raise ValueError(f"vectors: expected finite numbers, got others in {len(bad)} rows: {first}")
+            raise ValueError(
+                f"vectors: expected finite numbers, got others in {count(len(bad), 'row')}: {first}"
+            )
         _, label, photos = np.unique(labels, return_inverse=True, return_counts=True)
         order = np.argsort(label, kind="stable")
         vectors, label = vectors[order], label[order]
@@ -167,7 +170,7 @@ class Comparisons:
             (len(self.mated), self.mated_total, "mated"),
             (len(self.non_mated), self.non_mated_total, "non-mated"),
         ]
-        some = [f"{n:,} of {total:,} {kind} pairs" for n, total, kind in kinds if n < total]
+        some = [f"{n:,} of {count(total, f'{kind} pair', ',')}" for n, total, kind in kinds if n < total]
         return f"drawn at random: {', '.join(some)}" if some else None
 
     def at_fmr(self, fmr: float) -> AtFmr:

@@ -19,8 +19,9 @@ def is_function(text: object) -> bool:
 def load_function(text: str, option: str) -> Callable[..., Any]:
     """Run a file and take a function from it.
 
-    The file is the user's own program: it may do whatever Python may. So this is for what a user types,
-    never for what stands in a model folder.
+    The file is the user's own program: it may do whatever Python may. So this is for what a user types or
+    gives from Python, never for what stands in a file: `options.read_config` refuses a train.toml that names
+    one, and `training.rebuilding` a manifest that does, until the user names it, too.
 
     Args:
         text: FILE.py:FUNCTION.

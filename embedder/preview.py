@@ -8,12 +8,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from embedder.durable import write_whole
 from embedder.errors import UsageError
 from embedder.faces.crops import in_short
 from embedder.folders import Rejected, normal_name
 from embedder.lettering import Colour, set_line, shorten, wrap, write
+from embedder.outputs import REPLACE, Inputs, check_output, write_output
 from embedder.tiles import PER_LINE, SIDE, Row, Selection, Tile
+from embedder.wording import count
 
 __all__ = ["Tile", "check_preview", "contact_sheet", "refused_tiles", "save_preview"]
 
@@ -59,33 +60,40 @@ def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
     return sheet
 
 
-def check_preview(path: str | Path) -> None:
+def check_preview(
+    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
+) -> None:
     """Refuse a place for a contact sheet before the work that it would show.
 
     Raises:
-        UsageError: the name does not end in .png, or its folder does not exist.
+        UsageError: the name does not end in .png, its folder does not exist, or the file must not be
+            replaced; see `outputs.check_output` for that and for the arguments.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: a preview is a PNG file; expected a name that ends in .png")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
+    check_output(path, inputs, force, advice)
 
 
-def save_preview(path: str | Path, tiles: Iterable[Tile]) -> None:
-    """Write a contact sheet as a PNG file; one that is there already is replaced.
+def save_preview(
+    path: str | Path,
+    tiles: Iterable[Tile],
+    inputs: Inputs | None = None,
+    force: bool = False,
+    advice: str = REPLACE,
+) -> None:
+    """Write a contact sheet as a PNG file; arguments as of `outputs.write_output`.
 
     Raises:
         UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written, or
             `EMBED_FONT` names no font.
     """
-    check_preview(path)
+    check_preview(path, inputs, force, advice)
     buffer = BytesIO()
     contact_sheet(tiles).save(buffer, "PNG")
-    try:
-        write_whole(Path(path), buffer.getvalue())
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error}") from error
+    write_output(path, buffer.getvalue(), inputs, force, advice)
 
 
 def refused_tiles(rejected: Iterable[Rejected], root: Path) -> list[Tile]:
@@ -127,7 +135,7 @@ def _draw_row(row: Row) -> Image.Image:
 def _heading(row: Row) -> list[tuple[str, int, Colour, int]]:
     """Give the lines beside the photos: text, size, colour and step to the next line."""
     hidden = row.photos - len(row.tiles)
-    facts = [f"{row.photos:,} photo{'s' if row.photos != 1 else ''}"]
+    facts = [count(row.photos, "photo", ",")]
     facts += [f"{row.problems:,} with a problem"] if row.problems else []
     facts += [f"{hidden:,} not shown"] if hidden else []
     return [

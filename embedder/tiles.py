@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from embedder.images import resize_to_square
+from embedder.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +123,7 @@ class Selection:
             row.problems for row in rows
         )
         return (
-            f"not shown: {people:,} more {'person' if people == 1 else 'people'} with {photos:,} photos, "
+            f"not shown: {count(people, 'more person', ',')} with {count(photos, 'photo', ',')}, "
             f"{problems:,} of them with a problem"
         )
 

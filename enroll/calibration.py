@@ -24,6 +24,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.intervals import CONFIDENCE, trials_needed, upper_bound
 from embedder.metrics import squared_distances, threshold_at_fpir
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +97,9 @@ def calibrate(
         owners = np.concatenate([owners, others + len(people)])
     if len(np.unique(owners)) < _LEAST_PEOPLE or len(people) < 2:
         raise UsageError(
-            f"calibrating needs at least {_LEAST_PEOPLE} people, 2 of them enrolled; got {len(people)} "
-            f"enrolled and {len(np.unique(owners)) - len(people)} strangers: enroll more, or give --strangers"
+            f"calibrating needs at least {count(_LEAST_PEOPLE, 'person')}, 2 of them enrolled; got "
+            f"{len(people)} enrolled and {count(len(np.unique(owners)) - len(people), 'stranger')}: enroll "
+            "more, or give --strangers"
         )
     if not np.isfinite(probes).all():
         raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")

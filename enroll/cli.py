@@ -18,7 +18,6 @@ from embedder.cli import (
     Preview,
     TerminalProgress,
     data,
-    describe_training,
     export,
     printable,
     quantize,
@@ -29,8 +28,10 @@ from embedder.cli import (
 )
 from embedder.config import DetectorConfig, EvaluationConfig, IdentifyConfig
 from embedder.errors import UsageError
+from embedder.wording import count
 from enroll.ending_cli import end_well
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count, gallery_app
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, gallery_app
+from enroll.info_cli import info
 from enroll.key_cli import before_any_command, key_commands
 from enroll.life_cli import life_commands
 from enroll.people_cli import Consent, ConsentDate, Expires, given_terms, people_commands
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
 
 SOMEONE_UNKNOWN = 5
+_BOTH_WAYS = "name another file, or --force replaces it, and takes faces that are too poor, too"
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
 
 DetectorName = Annotated[str | None, typer.Option(help="blazeface.", show_default="the model's")]
@@ -71,7 +73,12 @@ def enroll(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Enroll also faces that are too poor.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enroll also faces that are too poor, and replace a preview that is there."
+        ),
+    ] = False,
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
@@ -89,10 +96,15 @@ def enroll(
         return
     photos = photos or []
     from embedder.folders import Rejected, scan_folder
+    from embedder.outputs import Inputs
     from embedder.preview import Tile, check_preview, refused_tiles, save_preview
     from embedder.quiet import aloud
     from enroll.gallery import Gallery, checked_name
+    from enroll.store import gallery_files
 
+    inputs = Inputs([*photos, model], gallery_files(gallery))
+    if preview is not None:
+        check_preview(preview, inputs, force, _BOTH_WAYS)
     scanned: list[Rejected] = []
     rejected: list[Rejected] = []
     crowded: dict[Path, int] = {}
@@ -113,8 +125,6 @@ def enroll(
         )
 
     extractor = _load(model, detector, any_rotation, min_face)
-    if preview is not None:
-        check_preview(preview)
     bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
     with Gallery.open(gallery, extractor) as opened, bar as advance:
         for result in opened.enroll_many(people, force, terms, preview is not None, advance):
@@ -128,7 +138,8 @@ def enroll(
                     who = printable(result.identity)
                     print(f"enrolled {who} ({count(result.added, 'photo')}{known})", flush=True)
     if preview is not None:
-        save_preview(preview, tiles + refused_tiles(scanned, photos[0]))
+        shown = tiles + refused_tiles(scanned, photos[0])
+        save_preview(preview, shown, inputs, force, _BOTH_WAYS)
         show_missing_letters(people)
         print(f"Wrote {printable(str(preview))}", file=sys.stderr)
     show_crowded(crowded)
@@ -183,6 +194,7 @@ def identify(
         Path | None,
         typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace copies that are there.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say per face what speaks for and against the answer.")
     ] = False,
@@ -192,18 +204,24 @@ def identify(
 ) -> None:
     """Say who is in a photo: a name, or unknown and why."""
     from embedder.folders import pictures_at
+    from embedder.outputs import Inputs
     from embedder.quiet import aloud
     from enroll.gallery import Gallery
     from enroll.identify import Identifier
     from enroll.report import text
-    from enroll.report.annotate import save_annotated
+    from enroll.report.annotate import annotated_name, check_annotated, save_annotated
     from enroll.report.json_lines import to_json
     from enroll.samples import enrolled_chip
+    from enroll.store import gallery_files
 
     photos = [photo for place in photos for photo in pictures_at(place)]
+    inputs = Inputs([*photos, model], gallery_files(gallery))
+    if annotate is not None:
+        check_annotated(annotate, photos, inputs, force)
     extractor = _load(model, detector, any_rotation, min_face)
     unread = unknown = 0
     drawn: set[str] = set()
+    copied: set[str] = set()  # a photo that is given twice has one copy
     with Gallery.open(gallery, extractor, create=False, index=index) as opened:
         config = IdentifyConfig(
             margin=margin,
@@ -222,7 +240,10 @@ def identify(
                         print(line, flush=True)
                 if annotate is not None and answer.picture is not None:
                     own = chip_of if explain else None
-                    save_annotated(annotate, answer.photo, answer.picture, answer, own)
+                    name = annotated_name(answer.photo)
+                    again = force or name in copied
+                    save_annotated(annotate, answer.photo, answer.picture, answer, own, inputs, again)
+                    copied.add(name)
                     drawn.update(face.decision.identity or "" for face in answer.faces)
                 unread += answer.error is not None
                 unknown += any(face.decision.identity is None for face in answer.faces)
@@ -296,13 +317,19 @@ def evaluate_folder(
     report: Annotated[
         Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Enroll also faces that are too poor.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enroll also faces that are too poor, and replace a report that is there."
+        ),
+    ] = False,
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
 ) -> None:
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder.folders import scan_folder
+    from embedder.outputs import Inputs
     from enroll.embedded import embed_folder
     from enroll.evaluation import evaluate
     from enroll.report.evaluation import compared, measured, pairs_measured
@@ -310,12 +337,13 @@ def evaluate_folder(
     config = EvaluationConfig(splits, known, enrolled, seed)
     if (compare is not None) + (pairs is not None) + (report is not None) > 1:
         raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
+    models = compare or (model,)
+    inputs = Inputs([folder, *models, *([pairs] if pairs else [])])
     if report is not None:
         from enroll.report.html import check_report
 
-        check_report(report)
+        check_report(report, inputs, force, _BOTH_WAYS)
     progress = TerminalProgress()
-    models = compare or (model,)
     extractors = [_load(path, detector, any_rotation, min_face) for path in models]
     if pairs is not None:
         from enroll.lfw import verify_pairs
@@ -334,7 +362,7 @@ def evaluate_folder(
     if report is not None:
         from enroll.report.html import save_report
 
-        save_report(report, evaluations[0], outcome, extractors[0])
+        save_report(report, evaluations[0], outcome, extractors[0], inputs, force, _BOTH_WAYS)
         print(f"Wrote {printable(str(report))}", file=sys.stderr)
     show_rejected(outcome.rejected)
     if outcome.rejected:
@@ -349,41 +377,12 @@ def _load(model: Path, detector: str | None, any_rotation: bool, min_face: int) 
     return Extractor.load(model, finding=DetectorConfig(name, min_face, any_rotation))
 
 
-@app.command()
-def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Say what the model and the gallery are."""
-    from embedder.bundle import load_manifest
-    from enroll.store import gallery_exists, open_store, without_password
-
-    manifest = load_manifest(model)
-    print(f"model {printable(str(model))}")
-    print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
-    mirror = ", averaged with the mirror picture" if manifest.mirror else ""
-    print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
-    origin = manifest.training.get("quantized_from")
-    quantized = f", rounded from model {printable(str(origin)[:12])}" if origin else ""
-    print(f"  weights stored as {manifest.weights_as}{quantized}")
-    print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
-    for line in describe_training(manifest):
-        print(f"  {line}")
-    print(f"gallery {printable(without_password(gallery))}")
-    if not gallery_exists(gallery):
-        print("  not there yet; `embed enroll` makes it")
-        return
-    with open_store(gallery) as store:
-        people = store.identities()
-        bound = store.model()
-    print(f"  {len(people)} people, {count(sum(photos for _, photos in people), 'photo')}")
-    if bound is not None:
-        own = bound[0] == manifest.fingerprint
-        print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")
-
-
 def main() -> None:
     """Run the command line."""
     end_well(app)
 
 
+app.command()(info)
 app.command()(data)
 app.command()(export)
 app.command()(quantize)

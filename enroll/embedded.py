@@ -12,6 +12,7 @@ from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.pairs import Comparisons
 from embedder.progress import Progress
+from embedder.wording import count
 from enroll.samples import PhotoSample, embed_photos
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def embed_folder(
             else:
                 kept.append((sample, outcome))
     if not kept:
-        raise UsageError(f"{folder.root}: no photo could be read, of {len(unread)} files")
+        raise UsageError(f"{folder.root}: no photo could be read, of {count(len(unread), 'file')}")
     found = np.array([entry.vector is not None for _, entry in kept])
     vectors = np.zeros((len(kept), extractor.dim), np.float32)
     if found.any():

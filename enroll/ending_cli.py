@@ -22,12 +22,16 @@ def end_well(command: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except EmbedError as error:
-        print(f"embed: {printable(str(error))}", file=sys.stderr)
+        from enroll.store.hiding import hidden
+
+        print(f"embed: {printable(hidden(str(error)))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that may not be entered, a full disk below standard output
         with suppress(OSError):  # or what is left is written when Python ends, and fails again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
+            from enroll.store.hiding import hidden
+
             where = f"{error.filename}: " if error.filename else ""
-            print(f"embed: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr)
+            print(f"embed: {printable(hidden(f'{where}{error.strerror or error}'))}", file=sys.stderr)
         sys.exit(UsageError.exit_code)

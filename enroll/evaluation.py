@@ -18,6 +18,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.intervals import identity_weights, trials_of_one
 from embedder.metrics import first_refused, squared_distances
+from embedder.wording import count
 from enroll.confidence import (
     FARTHEST,
     Reliability,
@@ -26,6 +27,7 @@ from enroll.confidence import (
     reliability,
 )
 from enroll.figures import Figure, figure, not_supported
+from enroll.once import computed_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from enroll.embedded import EmbeddedFolder
 
 FPIRS = (0.001, 0.01, 0.05, 0.1)
+_POINTS = 25  # of the curve, at most
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 
@@ -84,6 +87,7 @@ class Evaluation:
     config: EvaluationConfig
     splits: tuple[Split, ...]
 
+    @computed_once
     def weights(self) -> NDArray[np.float64]:
         """Give how often each identity is drawn in each bootstrap replicate, (replicates, identities)."""
         rng = np.random.default_rng([self.config.seed, 1])
@@ -98,10 +102,11 @@ class Evaluation:
         """Say whether there are searches enough for one of them to pass at this FPIR."""
         return self.non_mated_searches >= trials_of_one(fpir)
 
+    @computed_once
     def rank(self, k: int) -> Figure:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
         if k > len(self.splits[0].known):
-            return not_supported(k, "enrolled people")
+            return not_supported(count(k, "enrolled person"))
         return self._figure(lambda weights: self.rank_replicates(k, weights))
 
     def rank_replicates(self, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,10 +118,11 @@ class Evaluation:
             ]
         )
 
+    @computed_once
     def tpir(self, fpir: float) -> Figure:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
         if not self.supports(fpir):
-            return not_supported(trials_of_one(fpir), "non-mated searches a split")
+            return not_supported(f"{count(trials_of_one(fpir), 'non-mated search')} a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,10 +131,14 @@ class Evaluation:
             [_weighted_tpir(split, self.folder.labels, weights, fpir) for split in self.splits]
         )
 
-    def curve(self, fpirs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """FNIR at each FPIR, mean over the splits."""
-        return np.array([1 - self.tpir_replicates(fpir, self._once)[0] for fpir in fpirs])
+    @computed_once
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """FPIRs from one non-mated search to all, in steps of one, and FNIR at each, mean over the splits."""
+        searches = self.non_mated_searches
+        fpirs = np.unique(np.rint(np.geomspace(1, searches, _POINTS))) / searches
+        return fpirs, np.array([1 - self.tpir_replicates(fpir, self._once)[0] for fpir in fpirs])
 
+    @computed_once
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
@@ -178,7 +188,7 @@ def evaluate(folder: EmbeddedFolder, config: EvaluationConfig) -> Evaluation:
     if people < 3 or len(candidates) < 2:
         raise UsageError(
             "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "
-            f"photo of theirs is searched for, and the rest are strangers; got {people} people, "
+            f"photo of theirs is searched for, and the rest are strangers; got {count(people, 'person')}, "
             f"{len(candidates)} of them with 2 photos"
         )
     if not folder.enrollable.any():
@@ -197,9 +207,9 @@ def _split(
     drawn, rest = [], []
     for identity in known:
         rows = rng.permutation(np.flatnonzero(folder.labels == identity))
-        count = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
-        drawn.append(rows[:count])
-        rest.append(rows[count:])
+        some = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
+        drawn.append(rows[:some])
+        rest.append(rows[some:])
     chosen, mated = np.concatenate(drawn), np.concatenate(rest)
     non_mated = np.flatnonzero(~np.isin(folder.labels, known))
     gallery = chosen[folder.enrollable[chosen]]  # sorted by identity, as `known` is

@@ -59,6 +59,6 @@ def difference(value: float, replicates: NDArray[np.float64]) -> Figure:
     return Figure(float(value), low, high)
 
 
-def not_supported(number: int, things: str) -> Figure:
-    """Give a figure that needs so many things of a kind."""
-    return Figure(None, needed=f"{number} {things}")
+def not_supported(needed: str) -> Figure:
+    """Give a figure that needs more, such as "1000 non-mated searches a split"."""
+    return Figure(None, needed=needed)

@@ -15,6 +15,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.folders import name_problem, normal_name
 from embedder.images import read_image_file
+from embedder.wording import count
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
@@ -23,6 +24,7 @@ from enroll.promise import Calibration
 from enroll.search.following import Following
 from enroll.search.ranking import nearest_people, nearest_templates
 from enroll.store import NewTemplate, Store, Terms, check_model, open_store
+from enroll.store.limits import check, terms_problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,9 +123,11 @@ class Gallery:
             Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: a name cannot be stored, or two are the same; nothing was enrolled.
+            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
             GalleryError: the file cannot be written.
         """
+        if terms is not None:
+            check(terms_problem(terms))
         checked: dict[str, Sequence[str | Path]] = {}
         for name, photos in people.items():
             stored = checked_name(name)
@@ -171,9 +175,9 @@ class Gallery:
         if gone and not self._told:
             self._told = True
             _log.warning(
-                "%s: %d who expired are not named any more; `embed gallery purge` erases them",
+                "%s: %s who expired: not named any more; `embed gallery purge` erases them",
                 self._store.location,
-                len(gone),
+                count(len(gone), "person"),
             )
         return gone
 

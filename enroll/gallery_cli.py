@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from embedder.cli import printable
+from embedder.wording import count
 
 DEFAULT_GALLERY = "gallery.db"
 
@@ -60,8 +61,3 @@ def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         old, new = checked_name(old), checked_name(new)
         store.rename(old, new)
     print(f"renamed {printable(old)} to {printable(new)}")
-
-
-def count(number: int, thing: str) -> str:
-    """Give a number of things in words."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -10,7 +10,8 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
+from embedder.wording import count
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile
 from enroll.notices_cli import show_notices
 
 key_commands = typer.Typer()

@@ -18,6 +18,7 @@ from embedder.faces.crops import NO_FACE
 from embedder.folders import Rejected, normal_name, scan_folder
 from embedder.pairs import AtFmr, Comparisons
 from embedder.progress import Progress
+from embedder.wording import count
 from enroll.samples import embed_photos
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
     folds, size = sizes if len(sizes) == 2 else (1, sizes[0])
     if len(lines) - 1 != folds * 2 * size:
         raise UsageError(
-            f"{pairs_file}: expected {folds * 2 * size:,} pairs, {size:,} matched and as many mismatched in "
-            f"{folds:,} folds, got {len(lines) - 1:,}"
+            f"{pairs_file}: expected {count(folds * 2 * size, 'pair', ',')}, {size:,} matched and as many "
+            f"mismatched in {count(folds, 'fold', ',')}, got {len(lines) - 1:,}"
         )
     pairs = [
         _pair(f"{pairs_file}, line {number}", number, fields, matched=index % (2 * size) < size)
@@ -258,8 +259,8 @@ def _find(folder: Path, pairs_file: str | Path, pairs: Sequence[PhotoPair]) -> d
             listed.append(f"{photo[0]}/{_stem(photo)} (line {line}{f': {reason}' if reason else ''})")
         more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
         raise UsageError(
-            f"{pairs_file}: expected {len(missing) + len(found):,} photos in {folder}, {len(missing):,} of "
-            f"them are missing: {', '.join(listed)}{more}"
+            f"{pairs_file}: expected {count(len(missing) + len(found), 'photo', ',')} in {folder}, "
+            f"{len(missing):,} of them missing: {', '.join(listed)}{more}"
         )
     return found
 

@@ -10,8 +10,9 @@ import typer
 
 from embedder.cli import DEFAULT_MODEL, UNUSABLE_IMAGES, Model, TerminalProgress, printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
-from enroll.transfer_cli import number_of_people, sizes
+from embedder.wording import count
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile
+from enroll.transfer_cli import sizes
 
 life_commands = typer.Typer()
 
@@ -32,7 +33,7 @@ def verify(
         people, strangers = store.identities(), len(store.strangers().ids)
         total = sum(templates for _, templates in people)
         print(
-            f"{printable(store.location)}: OK; {number_of_people(len(people))}, {count(total, 'photo')}, "
+            f"{printable(store.location)}: OK; {count(len(people), 'person')}, {count(total, 'photo')}, "
             f"{strangers} of strangers: every checksum and every vector was read and is right"
         )
         if not photos:

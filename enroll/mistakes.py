@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enroll.doctor.examine import probable_twins
+from enroll.once import computed_once
 from enroll.store import Templates
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PhotoMistakes:
     distance: float
 
 
+@computed_once
 def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes], list[PhotoMistakes]]:
     """Count mistakes at each split's threshold for an FPIR, the worst first; who made none is left out."""
     labels = evaluation.folder.labels
@@ -99,6 +101,7 @@ def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes],
     return by_person, by_photo
 
 
+@computed_once
 def probable_duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, float]]:
     """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.twins`.
 

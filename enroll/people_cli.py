@@ -10,7 +10,8 @@ import typer
 
 from embedder.cli import printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
+from embedder.wording import count
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile
 
 if TYPE_CHECKING:
     from enroll.store import Person, StoredTemplate, Terms
@@ -34,10 +35,13 @@ Expires = Annotated[
 def given_terms(consent: str | None, consent_date: datetime | None, expires: datetime | None) -> Terms | None:
     """Give the terms of the three options, None if none is given."""
     from enroll.store import Terms
+    from enroll.store.limits import terms_problem
 
     if consent is not None and not consent.strip():
         raise UsageError("--consent: expected where it is kept, got nothing")
     terms = Terms(consent, _day(consent_date), _day(expires))
+    if problem := terms_problem(terms):
+        raise UsageError(f"--{problem}")
     return None if terms == Terms() else terms
 
 

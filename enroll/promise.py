@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import GalleryError
+from embedder.wording import count
 from enroll.calibration import Promise
 from enroll.confidence import Curve
 
@@ -54,7 +55,7 @@ class Calibration:
                 str(content["fingerprint"]),
                 str(content["date"]),
             )
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise GalleryError(
                 f"{path}: broken: its calibration cannot be read ({error}); run `embed calibrate`"
             ) from error
@@ -64,11 +65,11 @@ class Calibration:
         people, templates = self.promise.identities, self.promise.templates
         notes = []
         if changed.added > _GROWTH * people:
-            notes.append(f"{changed.added} people more than the {people} it was made for")
+            notes.append(f"{count(changed.added, 'person')} more than the {people} it was made for")
         if changed.removed:
-            notes.append(f"{changed.removed} of its {people} people gone")
+            notes.append(f"{changed.removed} of its {count(people, 'person')} gone")
         if not notes and changed.templates > (1 + _GROWTH) * templates:
-            notes.append(f"{changed.templates} photos instead of {templates}")
+            notes.append(f"{count(changed.templates, 'photo')} instead of {templates}")
         return f"{', '.join(notes)}; run `embed calibrate` again" if notes else None
 
 
@@ -97,7 +98,7 @@ class Basis:
             return f"{start}, as given: no promise about strangers stands behind it"
         if self.source == "model" and self.estimate is not None:
             return (
-                f"{start}: a first estimate from {self.estimate.people} people, meant to name "
+                f"{start}: a first estimate from {count(self.estimate.people, 'person')}, meant to name "
                 f"{100 * self.estimate.target_fpir:g} % of strangers in a gallery of "
                 f"{self.estimate.gallery_identities}; `embed calibrate` makes it a promise for this gallery"
             )
@@ -126,11 +127,11 @@ def describe(calibration: Calibration) -> str:
     """Say what was promised, and what counting alone would promise."""
     promise = calibration.promise
     return (
-        f"names at most {100 * promise.target_fpir:g} % of strangers in this gallery of {promise.identities} "
-        f"people, {100 * promise.confidence:g} % sure, by a model of the distances (calibrated "
-        f"{calibration.date[:10]}); counted: {promise.named} of {promise.searches} searches for "
-        f"{promise.strangers} strangers named someone, which alone promises at most "
-        f"{100 * promise.counted_bound:.2g} %"
+        f"names at most {100 * promise.target_fpir:g} % of strangers in this gallery of "
+        f"{count(promise.identities, 'person')}, {100 * promise.confidence:g} % sure, by a model of the "
+        f"distances (calibrated {calibration.date[:10]}); counted: {promise.named} of "
+        f"{count(promise.searches, 'search')} for {count(promise.strangers, 'stranger')} named someone, "
+        f"which alone promises at most {100 * promise.counted_bound:.2g} %"
     )
 
 

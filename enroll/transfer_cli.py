@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedder.cli import printable
+from embedder.cli import Force, printable
 from embedder.errors import UsageError
-from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile, count
+from embedder.wording import count
+from enroll.gallery_cli import DEFAULT_GALLERY, GalleryFile
 
 if TYPE_CHECKING:
     from enroll.exchange.content import Content
@@ -34,28 +35,28 @@ class SameName(StrEnum):
 def export_gallery(
     file: Annotated[str, typer.Argument(help="File to write, - for standard output.", show_default=False)],
     gallery: GalleryFile = DEFAULT_GALLERY,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write all that a gallery holds into one file, in an open format."""
-    from embedder.durable import write_whole
+    from embedder.outputs import Inputs, check_output, write_output
     from enroll.exchange.content import read_content
-    from enroll.exchange.format import to_lines
-    from enroll.store import open_store
+    from enroll.exchange.parsing import to_importable
+    from enroll.store import gallery_files, open_store, without_password
 
-    path = None if file == _STREAM else Path(file)
-    if path is not None and path.exists() and not (force and path.is_file()):
-        how = "; --force replaces a file" if path.is_file() else ", and no file; name another one"
-        raise UsageError(f"{file}: is already there{how}")
+    path, inputs = None if file == _STREAM else Path(file), Inputs(galleries=gallery_files(gallery))
+    if path is not None:
+        check_output(path, inputs, force)
     with open_store(gallery) as store:
         content, changed = read_content(store)
-    try:
-        if path is None:
-            sys.stdout.buffer.writelines(to_lines(content))
+    data = to_importable(content, without_password(gallery))
+    if path is not None:
+        write_output(path, data, inputs, force, private=True)
+    else:
+        try:
+            sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        else:
-            write_whole(path, b"".join(to_lines(content)))
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
     print(f"exported {sizes(content)}", file=sys.stderr if path is None else sys.stdout)
     if changed is not None:
         print("The calibration is of before people came or went, so it was left out", file=sys.stderr)
@@ -123,7 +124,7 @@ def merge_gallery(
                 "above"
             )
         added = merge(store, content, plan)
-    print(f"merged {number_of_people(len(plan.people))}, {count(added, 'new photo')}")
+    print(f"merged {count(len(plan.people), 'person')}, {count(added, 'new photo')}")
 
 
 def _show_plan(plan: Plan, same_name: SameName) -> None:
@@ -151,9 +152,4 @@ def _show_plan(plan: Plan, same_name: SameName) -> None:
 def sizes(content: Content) -> str:
     """Say how much is in a gallery."""
     strangers = f", {count(len(content.strangers), 'photo')} of strangers" if content.strangers else ""
-    return f"{number_of_people(len(content.people))}, {count(content.templates, 'photo')}{strangers}"
-
-
-def number_of_people(number: int) -> str:
-    """Give a number of people in words."""
-    return "1 person" if number == 1 else f"{number} people"
+    return f"{count(len(content.people), 'person')}, {count(content.templates, 'photo')}{strangers}"

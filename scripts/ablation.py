@@ -19,7 +19,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def main() -> None:
 def vectors_of(photos: str, config: TrainConfig, cache: Path, scratch: Path) -> dict[str, Any]:
     """Train, unless it was done before, and embed the people it has not met."""
     path = cache / f"{photos} {config.head if config.epochs != 0 else 'frozen'} {config.seed}.npz"
-    options = json.dumps(asdict(config))
+    options = json.dumps(config.to_dict())
     if path.exists():
         with np.load(path) as stored:
             if str(stored["options"]) == options:

@@ -3,7 +3,7 @@
 from embedder.config.answers import EvaluationConfig, IdentifyConfig
 from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, QualityLimits
 from embedder.config.images import ImageLimits
-from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, Schedule, TrainConfig
+from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
 __all__ = [
     "CROPS",
@@ -13,6 +13,7 @@ __all__ = [
     "FROM_SCRATCH",
     "DetectorConfig",
     "EvaluationConfig",
+    "FilledConfig",
     "IdentifyConfig",
     "ImageLimits",
     "QualityLimits",

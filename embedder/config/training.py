@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,8 @@ from embedder.config.checks import check_options
 from embedder.config.faces import CROPS, DetectorConfig
 from embedder.config.steps import parse_steps
 from embedder.errors import UsageError
+
+LossFunction = Callable[[Any, Any], Any]  # (one-hot (batch, classes), probabilities) -> a number a sample
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ _check = partial(option, panel="Checks")
 class TrainConfig:
     """One training run; with the folder and the versions it determines the weights.
 
-    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`. Fields
-    of `Schedule` are None until `filled` has asked the trunk.
+    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`. What
+    is None is left to the trunk, see `filled`, or to the head. From Python `loss` can also be a function.
     """
 
     trunk: str = _model(
@@ -120,18 +123,18 @@ class TrainConfig:
     )
     min_face: int = _faces(DetectorConfig.min_face, "Pixels across the smallest face to look for.")
 
-    head: str = _loss(
+    head: str | None = _loss(
         None,
         "softmax, center, center-embedding, arcface, cosface, subcenter-arcface, triplet, triplet-cosine, "
         "quadruplet, contrastive or FILE.py:FUNCTION.",
         unset=_OWN,
     )
-    loss: str = _loss(
+    loss: str | LossFunction = _loss(  # noqa: RUF009 - it makes a field
         "crossentropy",
         "Of a head that classifies: crossentropy, softened, f-beta, a loss of keras.losses or "
         "FILE.py:FUNCTION.",
     )
-    center_weight: float = _loss(
+    center_weight: float | None = _loss(
         None,
         "λ; the loss is the classification loss + λ · mean squared distance to the own center.",
         within=(0.0, 1e6),
@@ -181,14 +184,14 @@ class TrainConfig:
         within=(0.0, 100.0),
     )
 
-    rehearsal: float = _keep(
+    rehearsal: float | None = _keep(
         None,
         "μ, weight of keeping the features that clean photos had before training, and of drawing those of "
         "poor views to them.",
         within=(0.0, 1e6),
         unset=_OWN,
     )
-    poor_views: int = _keep(
+    poor_views: int | None = _keep(
         None,
         "With rehearsal: side, in pixels, of the poorest views of the photos; 0 leaves the resolution alone.",
         within=(0, 1024),
@@ -199,19 +202,19 @@ class TrainConfig:
         "With rehearsal: how far brightness, contrast and colour of poor views stray; 1 is far.",
         within=(0.0, 1.0),
     )
-    freeze: float = _keep(
+    freeze: float | None = _keep(
         None,
         "Share of the trunk's layers, from the picture on, that keep their weights.",
         within=(0.0, 1.0),
         unset=_OWN,
     )
-    blend: float = _keep(
+    blend: float | None = _keep(
         None,
         "Share of the trained weights in those that are saved: less forgets less and gains less.",
         within=(0.0, 1.0),
         unset=_OWN,
     )
-    refit: bool = _keep(
+    refit: bool | None = _keep(
         None,
         "Once the held-out people have shown that training helps, train again, on them too.",
         unset=_OWN,
@@ -222,14 +225,14 @@ class TrainConfig:
         within=(0.0, 1.0),
     )
 
-    epochs: int = _pace(
+    epochs: int | None = _pace(
         None,
         "Passes over the photos; 0 keeps the trunk as it is.",
         within=(0, 10**6),
         unset=_OWN,
     )
-    learning_rate: float = _pace(None, "Adam's learning rate.", within=(1e-12, 10.0), unset=_OWN)
-    schedule: str = _pace(
+    learning_rate: float | None = _pace(None, "Adam's learning rate.", within=(1e-12, 10.0), unset=_OWN)
+    schedule: str | None = _pace(
         None,
         "Of the learning rate after the warm-up: constant, cosine or steps.",
         among=SCHEDULES,
@@ -249,7 +252,7 @@ class TrainConfig:
         unset="never",
     )
 
-    batch_size: int = _batch(None, "Photos per step.", within=(2, 10**6), unset=_OWN)
+    batch_size: int | None = _batch(None, "Photos per step.", within=(2, 10**6), unset=_OWN)
     accumulate: int = _batch(1, "Batches whose gradients make one step.", within=(1, 10**6))
     sampling: str | None = _batch(
         None,
@@ -292,11 +295,22 @@ class TrainConfig:
             )
         self.finding  # noqa: B018 - checks the options it is made of
 
-    def filled(self, own: Schedule) -> TrainConfig:
-        """Give the same options with what was left to the trunk."""
-        return replace(
-            self, **{name: value for name, value in asdict(own).items() if getattr(self, name) is None}
-        )
+    def filled(self, own: Schedule, input_size: int, crop: str) -> FilledConfig:
+        """Give the same options with what was left to the trunk.
+
+        Args:
+            own: what the trunk would choose.
+            input_size: side of the square it sees, in pixels, unless chosen otherwise.
+            crop: which part of a picture it is made for, unless chosen otherwise.
+        """
+        asked = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        left = {**asdict(own), "input_size": input_size, "crop": crop}
+        return FilledConfig(**asked | {name: value for name, value in left.items() if asked[name] is None})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the options as JSON values; a function from Python by its name."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: _named(value) if callable(value) else value for name, value in values.items()}
 
     @property
     def rates(self) -> list[tuple[int, float]]:
@@ -307,3 +321,26 @@ class TrainConfig:
     def finding(self) -> DetectorConfig:
         """How faces are looked for."""
         return DetectorConfig(self.detector, self.min_face, self.any_rotation)
+
+
+class FilledConfig(TrainConfig):
+    """Options of a run with what the trunk has of its own: none of these is None."""
+
+    input_size: int
+    crop: str
+    head: str
+    center_weight: float
+    rehearsal: float
+    poor_views: int
+    freeze: float
+    blend: float
+    refit: bool
+    epochs: int
+    learning_rate: float
+    schedule: str
+    batch_size: int
+
+
+def _named(function: LossFunction) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"function {function.__module__}.{name}"

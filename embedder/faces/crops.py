@@ -15,6 +15,7 @@ from embedder.faces.detection import part_within
 from embedder.faces.quality import JUDGED, Quality, measure
 from embedder.images import resize_to_square
 from embedder.parallel import threads_here
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,7 @@ def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
 
 def crowd_note(faces: int) -> str | None:
     """Say that a photo of one person shows others too, and what was done about it."""
-    return f"{faces} faces; the largest, most central one is used" if faces > 1 else None
+    return f"{count(faces, 'face')}; the largest, most central one is used" if faces > 1 else None
 
 
 def in_short(reason: str | None) -> str | None:

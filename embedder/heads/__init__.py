@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from embedder.config import TrainConfig
+    from embedder.config import FilledConfig
 
 HEADS = {
     "softmax": "embedder.heads.softmax",
@@ -81,7 +81,7 @@ class Head:
     parts: Mapping[str, keras.Model] = field(default_factory=dict)
 
 
-def build_head(config: TrainConfig, stem: Stem, classes: int) -> Head:
+def build_head(config: FilledConfig, stem: Stem, classes: int) -> Head:
     """Put a head on features; `embedder.heads.combinations` says which options go with which head.
 
     Args:

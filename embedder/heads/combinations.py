@@ -85,7 +85,7 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
             raise _refusal(option, config, f"only --loss {loss} has it", f"--loss {loss}")
     if "ramp" in given and config.head not in _CENTER and config.loss != "softened":
         raise _refusal("ramp", config, "there is no λ and no ε to raise", "--head center or --loss softened")
-    if config.head in _MARGIN and _named(config.loss) and _plain(config.loss) not in _STEEP:
+    if config.head in _MARGIN and _of_keras(config.loss) and _plain(str(config.loss)) not in _STEEP:
         reason = f"its gradient vanishes at the scale of {config.head}, where answers start out wrong"
         raise _refusal("loss", config, reason, "--loss crossentropy or --head softmax")
 
@@ -93,11 +93,11 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
 def _refusal(option: str, config: TrainConfig, reason: str, instead: str) -> UsageError:
     name = option.replace("_", "-")
     return UsageError(
-        f"--{name}: got {getattr(config, option)}, but {reason}; leave --{name} out, or use {instead}"
+        f"--{name}: got {config.to_dict()[option]}, but {reason}; leave --{name} out, or use {instead}"
     )
 
 
-def _named(loss: object) -> bool:
+def _of_keras(loss: object) -> bool:
     return isinstance(loss, str) and not is_function(loss)
 
 

@@ -46,6 +46,6 @@ def find_loss(config: TrainConfig) -> Loss:
     Raises:
         UsageError: there is no such loss, or it cannot stand in for the classification term.
     """
-    home = LOSSES.get(config.loss, "embedder.losses.by_name")
+    home = LOSSES.get(str(config.loss), "embedder.losses.by_name")
     loss: Loss = importlib.import_module(home).build(config)
     return loss

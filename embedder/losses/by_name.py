@@ -37,11 +37,11 @@ def build(config: TrainConfig) -> Loss:
     Raises:
         UsageError: there is no such loss, or it cannot stand in for the classification term.
     """
-    if callable(config.loss) or is_function(config.loss):
-        own = config.loss if callable(config.loss) else load_function(config.loss, "--loss")
-        name, ways = _name_of(own), [ClasswiseLoss(own)]
-    else:
+    if isinstance(config.loss, str) and not is_function(config.loss):
         name, ways = _of_keras(config.loss)
+    else:
+        own = load_function(config.loss, "--loss") if isinstance(config.loss, str) else config.loss
+        name, ways = _name_of(own), [ClasswiseLoss(own)]
     faults = []
     for function in ways:
         fault = find_fault(function)

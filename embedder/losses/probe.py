@@ -24,7 +24,7 @@ def find_fault(loss: keras.losses.Loss) -> str | None:
         each = loss.call(ops.convert_to_tensor(labels), ops.convert_to_tensor(right))
         shape = tuple(each.shape)
         if shape not in ((BATCH,), ()):
-            return f"expected a number a sample or one in all, got of {BATCH} samples the shape {shape}"
+            return f"expected a number a sample or one in all, got of a batch of {BATCH} the shape {shape}"
         good, bad = (float(loss(labels, logits)) for logits in (right, np.roll(right, 1, axis=1)))
         if not np.isfinite([good, bad]).all():
             return f"expected numbers, got {good} where answers are right and {bad} where they are wrong"

@@ -98,9 +98,10 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
     """Keeps the weights of the best epoch by anything computed outside the graph.
 
     Args:
-        weights: gives those that are kept.
+        trunk: whose weights are kept.
         measure: called before training and after each epoch.
         better: (now, all earlier epochs, the best of them) -> whether now is better.
+        weights: gives the weights to keep where they are not those that the trunk has.
 
     Attributes:
         scores: what was measured, by epoch; 0 is before training.
@@ -110,19 +111,25 @@ class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
 
     def __init__(
         self,
-        weights: Callable[[], Sequence[NDArray[Any]]],
+        trunk: keras.Model,
         measure: Callable[[], T],
         better: Callable[[T, Sequence[T], T], bool],
+        weights: Callable[[], Sequence[NDArray[Any]]] | None = None,
     ) -> None:
         super().__init__()
-        self._weights, self._measure, self._better = weights, measure, better
+        self._weights, self._measure, self._better = weights or trunk.get_weights, measure, better
         self.scores: list[T] = []
         self.best_epoch = 0
-        self.weights = list(weights())
+        self.weights = list(self._weights())
 
     def measure_first(self) -> None:
         """Measure the trunk as it is before training."""
         self.scores = [self._measure()]
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Measure it now, unless that was done or the run goes on from a checkpoint."""
+        if not self.scores:
+            self.measure_first()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Measure, and keep the weights if they are the best so far."""

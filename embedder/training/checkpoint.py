@@ -63,7 +63,7 @@ class Checkpoints:
             "progress": json.dumps(checkpoint.progress),
             "digest": _digest(tensors),
         }
-        write_whole(self._path, save(tensors, metadata=facts))
+        write_whole(self._path, save(tensors, metadata=facts), private=True)
 
     def load(self) -> Checkpoint:
         """Read the checkpoint, if it is of the same run.

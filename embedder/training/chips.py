@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import UsageError
+from embedder.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ class ChipFile:
     def _full(self, found: str) -> UsageError:
         height, width, _ = self._shape
         return UsageError(
-            f"{self._folder}: expected room for {self._most} pictures of {height} x {width} pixels, "
+            f"{self._folder}: expected room for {count(self._most, 'picture')} of {height} x {width} pixels, "
             f"{self.nbytes(self._most) / 1e9:.2f} GB, but: {found}; make room there, or set TMPDIR to a "
             "folder on another disk"
         )

@@ -16,6 +16,7 @@ from embedder.errors import UsageError
 from embedder.quiet import quiet
 from embedder.training.batches import Batches
 from embedder.training.peers import Peers, meet
+from embedder.wording import count
 
 # Weights with a row or a column for each class: of the classifiers, and of the centers.
 _BY_CLASS = {
@@ -194,8 +195,9 @@ class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]
         devices = len(keras.distribution.list_devices())
         if sizes * peers.count % devices:
             raise UsageError(
-                f"--batch-size: expected batches that {devices} devices can share evenly, got "
-                f"{sizes * peers.count} photos; change it, or add photos if there are fewer than it asks for"
+                f"--batch-size: expected batches that {count(devices, 'device')} can share evenly, got "
+                f"{count(sizes * peers.count, 'photo')}; change it, or add photos if there are fewer than it "
+                "asks for"
             )
 
     def __len__(self) -> int:

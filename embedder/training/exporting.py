@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +12,11 @@ import numpy as np
 
 from embedder.bundle import Manifest, load_manifest, read_part
 from embedder.config.exports import FORMATS
-from embedder.durable import write_whole
 from embedder.errors import MissingPackageError, UsageError
 from embedder.extractor import Extractor
+from embedder.outputs import Inputs, check_output, is_side_file, write_output
 from embedder.quiet import quiet
-from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized
+from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,9 @@ _OPSET = 17  # of ONNX; every runtime since 2022 has it
 _TRIED = 4  # random pictures that are compared
 
 
-def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
+def export(
+    model: str | Path, to: str | Path, kind: str, force: bool = False, trunk: str | None = None
+) -> Manifest:
     """Write the whole way from chip to vector, mirror picture and unit length included, as one network.
 
     Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
@@ -32,8 +35,10 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
 
     Args:
         model: the model folder.
-        to: the file, replaced if it is there, or for `saved-model` a new folder.
+        to: the file, or for `saved-model` a new folder.
         kind: one of `FORMATS`.
+        force: replace a file that exists; see `outputs.check_output` for those that are never replaced.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
 
     Raises:
         ModelError: the folder is no model, or what was converted gives other vectors.
@@ -46,32 +51,32 @@ def export(model: str | Path, to: str | Path, kind: str) -> Manifest:
         raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
     manifest = load_manifest(model)
     refuse_quantized(model, manifest)
-    _check_target(Path(to), kind, Path(model))
+    name = trunk_to_build(model, manifest, trunk)
+    inputs = Inputs([model])
+    _check_target(Path(to), kind, inputs, force)
     extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
-    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights")))
+    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights"), name))
     size = manifest.input_size
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
     check_rebuilt(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
-    try:
-        if kind == "saved-model":
+    if kind == "saved-model":
+        try:
             _saved_model(network, Path(to))
-        else:
-            write_whole(Path(to), (_onnx if kind == "onnx" else _litert)(network, manifest))
-    except OSError as error:
-        raise UsageError(f"{to}: cannot be written: {error.strerror or error}") from error
+        except OSError as error:
+            raise UsageError(f"{to}: cannot be written: {error.strerror or error}") from error
+    else:
+        write_output(to, (_onnx if kind == "onnx" else _litert)(network, manifest), inputs, force)
     return manifest
 
 
-def _check_target(to: Path, kind: str, model: Path) -> None:
-    """Refuse at once what would be refused, or spoil the model, once all is computed."""
+def _check_target(to: Path, kind: str, inputs: Inputs, force: bool) -> None:
+    """Refuse at once what would be refused once all is computed."""
     if not to.parent.is_dir():
         raise UsageError(f"{to}: cannot be written: there is no folder {to.parent}; make it first")
-    if kind == "saved-model" and to.exists():
-        raise UsageError(f"{to}: expected a folder that is not there yet")
-    if to.is_dir():
-        raise UsageError(f"{to}: expected a file, got a folder")
-    if to.exists() and to.resolve().parent == model.resolve():
-        raise UsageError(f"{to}: is a part of the model; name another file")
+    if kind != "saved-model":
+        check_output(to, inputs, force)
+    elif os.path.lexists(to) or is_side_file(to):
+        raise UsageError(f"{to}: expected a folder that is not there yet, and no file of a gallery")
 
 
 def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.heads import build_head
 from embedder.progress import Progress
 from embedder.training.batches import Batches
@@ -69,7 +69,7 @@ def fit_trunk(
     crew: Crew,
     photos: Photos,
     split: Split,
-    config: TrainConfig,
+    config: FilledConfig,
     pretrained: bool,
     checkpoints: Checkpoints,
     resume: bool,
@@ -127,7 +127,7 @@ def fit_trunk(
         with this_process_alone(), weights_of(crew.eye, now()):
             return held_out.score(crew.eye)
 
-    keep = KeepBest(now, measure, is_better) if len(held_out) else None
+    keep = KeepBest(trunk, measure, is_better, weights=now) if len(held_out) else None
     state = State(head, keep)
     if resume:
         state.restore(checkpoints)
@@ -189,7 +189,7 @@ def fit_trunk(
     return Outcome([], last, last, False, state.history, interrupted)
 
 
-def _sampler(material: Material, config: TrainConfig, crew: Crew, progress: Progress) -> Sampler:
+def _sampler(material: Material, config: FilledConfig, crew: Crew, progress: Progress) -> Sampler:
     """Draw this process's part of each batch."""
     sampling = config.sampling or default_sampling(config.head)
     if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from embedder.bundle import Threshold
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.progress import Progress
 from embedder.training.checkpoint import Checkpoints
 from embedder.training.distributed import Crew, distribution
@@ -41,7 +41,7 @@ class Learner:
     build: Callable[[], keras.Model]
     photos: Photos
     totals: Totals
-    config: TrainConfig
+    config: FilledConfig
     pretrained: bool
     progress: Progress
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.errors import DivergedError, ModelError
 from embedder.training.callbacks import ADVICE
 from embedder.training.chips import ChipFile, Chips
@@ -38,7 +38,7 @@ class Material:
 
 
 def prepare(
-    trunk: keras.Model, photos: Photos, split: Split, config: TrainConfig, pretrained: bool
+    trunk: keras.Model, photos: Photos, split: Split, config: FilledConfig, pretrained: bool
 ) -> Material:
     """Take what is to be learned from, and what the trunk makes of it before training.
 
@@ -86,7 +86,9 @@ class HeldOut:
         peers: other processes, which have photos of others; all score together. None: there are none.
     """
 
-    def __init__(self, photos: Photos, split: Split, config: TrainConfig, peers: Peers | None = None) -> None:
+    def __init__(
+        self, photos: Photos, split: Split, config: FilledConfig, peers: Peers | None = None
+    ) -> None:
         self._peers = peers or Peers()
         self._config = config
         labels, _ = numbered(photos.labels[split.held_out], len(photos.identities), self._peers)
@@ -117,7 +119,7 @@ class HeldOut:
         return Score(**self._peers.first_json(asdict(mean)))  # they must not differ in a last digit
 
 
-def _poor_copies(chips: Chips, config: TrainConfig) -> Chips:
+def _poor_copies(chips: Chips, config: FilledConfig) -> Chips:
     """The same copies at every epoch and in every run of a seed."""
     rng = np.random.default_rng([config.seed, 4])
     file = ChipFile(chips.shape[1], len(chips))

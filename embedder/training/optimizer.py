@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.training.schedules import find_pace
 
 
@@ -34,7 +34,7 @@ class DepthAdam(keras.optimizers.Adam):  # type: ignore[misc]
         super().update_step(gradient, variable, learning_rate * factor)
 
 
-def build_optimizer(config: TrainConfig, trunk: keras.Model, batches: int) -> keras.optimizers.Optimizer:
+def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> keras.optimizers.Optimizer:
     """Make the optimizer.
 
     Args:

@@ -20,7 +20,7 @@ from embedder.config.exports import WEIGHTS
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
 from embedder.images import resize_to_square
-from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized
+from embedder.training.rebuilding import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ class Quantized:
     cosine: float
 
 
-def quantize(model: str | Path, to: str | Path, weights: str) -> Quantized:
+def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None = None) -> Quantized:
     """Write a model folder with rounded weights; its vectors, and so its fingerprint, are others.
 
     Its raw tensors are stored with their kernels in half precision. The first threshold is kept: distances
@@ -57,6 +57,7 @@ def quantize(model: str | Path, to: str | Path, weights: str) -> Quantized:
         model: a model folder in float32.
         to: the new one; not there yet, or empty.
         weights: one of `WEIGHTS`.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
 
     Raises:
         ModelError: `model` is no model, or what is rebuilt from it gives other vectors.
@@ -67,19 +68,20 @@ def quantize(model: str | Path, to: str | Path, weights: str) -> Quantized:
         raise UsageError(f"--weights: expected {' or '.join(WEIGHTS)}, got {weights!r}")
     manifest = load_manifest(model)
     refuse_quantized(model, manifest)
+    name = trunk_to_build(model, manifest, trunk)
     _check_free(Path(to))
     network = read_part(model, manifest, "extractor")
-    trunk = rebuild_trunk(manifest, read_part(model, manifest, "weights"))
+    built = rebuild_trunk(manifest, read_part(model, manifest, "weights"), name)
     tried = _pictures(manifest.input_size)
     before = Extractor(manifest, network).embed(tried)
-    _check_same(trunk, manifest, tried, before)
+    _check_same(built, manifest, tried, before)
 
     from safetensors.numpy import save
 
     from embedder.training.compile import compile_trunk
 
-    made = compile_trunk(trunk, weights)
-    tensors = save({f"{i:04d}": _halved(tensor) for i, tensor in enumerate(trunk.get_weights())})
+    made = compile_trunk(built, weights)
+    tensors = save({f"{i:04d}": _halved(tensor) for i, tensor in enumerate(built.get_weights())})
     small = replace(
         manifest,
         extractor=hashlib.sha256(made).hexdigest(),
@@ -93,6 +95,7 @@ def quantize(model: str | Path, to: str | Path, weights: str) -> Quantized:
             f"--weights {weights}: not written, since the vectors of {manifest.trunk} turn too far: cosine "
             f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
         )
+    _check_free(Path(to))  # again: it took a while
     save_bundle(Path(to), small, made, tensors)
     return Quantized(small, len(network), len(made), cosine)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from embedder.bundle import FLOAT32, Manifest
 from embedder.config.machines import Machines
 from embedder.errors import ModelError, UsageError
+from embedder.plugins import is_function
 from embedder.training.backend import load_backend
 from embedder.trunks import find_trunk
 
@@ -32,12 +34,39 @@ def refuse_quantized(model: object, manifest: Manifest) -> None:
         )
 
 
-def rebuild_trunk(manifest: Manifest, weights: bytes) -> keras.Model:
+def trunk_to_build(model: object, manifest: Manifest, given: str | None) -> str:
+    """Say which trunk to build a model with; code is taken from the user, never from a model folder.
+
+    Args:
+        model: the model folder, for errors.
+        manifest: its manifest.
+        given: FILE.py:FUNCTION as the user named it; the file may have moved since training.
+
+    Raises:
+        UsageError: the model has a trunk of someone's own and none was given, or the other way round.
+    """
+    if is_function(manifest.trunk):
+        if given is None:
+            raise UsageError(
+                f"--model: {model} has a trunk from a file of Python, {manifest.trunk!r}, and code is not "
+                "taken from a model folder, which can come from elsewhere; if the file is yours, add "
+                f"--trunk {shlex.quote(manifest.trunk)}"
+            )
+        if not is_function(given):
+            raise UsageError(f"--trunk: expected FILE.py:FUNCTION, got {given!r}")
+        return given
+    if given not in (None, manifest.trunk):
+        raise UsageError(f"--trunk: expected {manifest.trunk}, the trunk of {model}, got {given!r}")
+    return manifest.trunk
+
+
+def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
     """Build the trunk of a model on TensorFlow, whose converters need it, and give it its weights.
 
     Args:
         manifest: of a model that is not quantized.
         weights: its raw tensors.
+        name: of the trunk, from `trunk_to_build`.
 
     Raises:
         ModelError: they are not the trunk's.
@@ -46,14 +75,14 @@ def rebuild_trunk(manifest: Manifest, weights: bytes) -> keras.Model:
     load_backend(Machines(backend="tensorflow"))
     from safetensors.numpy import load
 
-    trunk = find_trunk(manifest.trunk).build(
+    trunk = find_trunk(name).build(
         manifest.input_size, manifest.training.get("config", {}).get("trunk_weights")
     )
     tensors = load(weights)
     try:
         trunk.set_weights([tensors[name] for name in sorted(tensors)])
     except ValueError as error:
-        raise ModelError(f"the weights do not fit the trunk {manifest.trunk}: {error}") from error
+        raise ModelError(f"the weights do not fit the trunk {name}: {error}") from error
     return trunk
 
 

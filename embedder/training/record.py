@@ -53,7 +53,6 @@ def write_record(folder: Path, config: TrainConfig, rows: Sequence[Mapping[str, 
     """
     write_whole(folder / CONFIG, to_toml(config).encode())
     write_table(folder, rows)
-    write_table(folder, rows)
     if len(rows) < 2 or (picture := _draw(rows, fpir)) is None:
         (folder / CURVES).unlink(missing_ok=True)  # that of another run
         return False

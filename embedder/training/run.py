@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedder.bundle import Manifest
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig, TrainConfig
 from embedder.config.machines import Machines
 from embedder.durable import make_folder
 from embedder.errors import UsageError
 from embedder.faces.crops import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.heads.combinations import check_combination
-from embedder.preview import save_preview
+from embedder.outputs import Inputs
+from embedder.preview import check_preview, save_preview
 from embedder.progress import Progress
 from embedder.training.backend import load_backend
 from embedder.training.cache import ChipCache, chip_recipe
@@ -28,9 +29,10 @@ from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.record import CURVES, table, write_record
-from embedder.training.saving import save_model, versions
+from embedder.training.saving import check_model_folder, save_model, versions
 from embedder.training.shares import Totals, agree, check_sharing, hand_round, listing, share_of, unite
 from embedder.trunks import Trunk, find_trunk
+from embedder.wording import count
 
 if TYPE_CHECKING:
     import keras
@@ -66,6 +68,7 @@ def train(
     tensorboard: str | Path | None = None,
     keep_chips: bool = True,
     machines: Machines | None = None,
+    force: bool = False,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
 
@@ -74,7 +77,8 @@ def train(
 
     Args:
         folder: FOLDER/<identity>/<photos>.
-        model: where the model goes; one that is there is replaced when the new one is complete.
+        model: where the model goes: a new or empty folder, or a model's; one that is there is replaced when
+            the new one is complete.
         config: the run; the defaults suit a small folder of faces.
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
@@ -84,27 +88,30 @@ def train(
         keep_chips: use the cache of chips that earlier runs made, and add to it.
         machines: devices and processes that share the work (docs/scale.md); None is this process on one
             device. Process 0 writes all that is written.
+        force: replace a preview that exists.
 
     Raises:
         FolderError: the folder lacks people or photos.
-        UsageError: an option cannot be used, there is nothing to resume, the model cannot be written, or
-            processes do not come together.
+        UsageError: an option cannot be used, there is nothing to resume, the model, preview or logs cannot be
+            written or would replace something else, or processes do not come together.
         MissingPackageError: the trunk's weights are not there, or JAX is not.
         DivergedError: the losses left the numbers.
         KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
     """
     progress, machines = progress or Progress(), machines or Machines()
-    config, trunk_facts = _resolve(config or TrainConfig())
-    check_sharing(config, machines)
-    if resume and not config.epochs:
+    filled, trunk_facts = _resolve(config or TrainConfig())
+    check_sharing(filled, machines)
+    if resume and not filled.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
+    inputs = Inputs([folder, *([filled.trunk_weights] if filled.trunk_weights else [])])
+    _check_places(Path(model), preview, tensorboard, inputs, force)
     with _together(machines, progress.say) as peers:
-        labelled = _own_part(scan_folder(folder), config, resume, machines, peers)
-        photos = unite(_read(labelled, config, trunk_facts, keep_chips, progress), peers)
+        labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
+        photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
-            save_preview(preview, photos.tiles(Path(folder)))
+            save_preview(preview, photos.tiles(Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
-        split = _split(photos, config, folder)
+        split = _split(photos, filled, folder)
         totals = Totals.of(photos, split, peers)
         progress.say(_in_words(totals))
 
@@ -114,18 +121,18 @@ def train(
         extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
         from embedder.training.learning import Learner
 
-        crew, build = _crew(config, trunk_facts, machines, peers)
-        learner = Learner(crew, build, photos, totals, config, trunk_facts.pretrained, progress)
+        crew, build = _crew(filled, trunk_facts, machines, peers)
+        learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress)
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
-            facts = {**asdict(config), **shared, "photos": photos.digest, **versions(backend)}
+            facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
                 outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                manifest = save_model(place, trunk, threshold, photos, totals, config, outcome, peers)
+                manifest = save_model(place, trunk, threshold, photos, totals, filled, outcome, peers)
                 if peers.is_first:
-                    _write_record(place, config, outcome, progress)
+                    _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:
                     for checkpoint in checkpoints:
                         checkpoint.drop()
@@ -149,25 +156,29 @@ def _together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]
         yield peers
 
 
-def _resolve(config: TrainConfig) -> tuple[TrainConfig, Trunk]:
+def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
-    return replace(
-        config.filled(trunk.schedule),
-        input_size=config.input_size or trunk.input_size,
-        crop=config.crop or trunk.crop,
-    ), trunk
+    return config.filled(trunk.schedule, trunk.input_size, trunk.crop), trunk
+
+
+def _check_places(
+    model: Path, preview: str | Path | None, logs: str | Path | None, inputs: Inputs, force: bool
+) -> None:
+    """Refuse places that hold, or would replace, something else."""
+    check_model_folder(model)
+    if preview is not None:
+        check_preview(preview, inputs, force)
+    if logs is not None and (inputs.holds(Path(logs)) or (Path(logs).exists() and not Path(logs).is_dir())):
+        raise UsageError(f"--tensorboard: {logs}: expected a folder apart from the photos; name another one")
 
 
 def _read(
-    folder: LabelledFolder, config: TrainConfig, trunk: Trunk, keep_chips: bool, progress: Progress
+    folder: LabelledFolder, config: FilledConfig, trunk: Trunk, keep_chips: bool, progress: Progress
 ) -> Photos:
-    assert config.input_size is not None
-    assert config.crop is not None
-
     def cropping(crop: str) -> tuple[Cropper, ChipCache | None]:
-        wanted = crop, config.input_size or 0, config.finding
+        wanted = crop, config.input_size, config.finding
         return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
 
     cropper, cache = cropping(config.crop)
@@ -179,12 +190,12 @@ def _read(
 
 
 def _own_part(
-    folder: LabelledFolder, config: TrainConfig, resume: bool, machines: Machines, peers: Peers
+    folder: LabelledFolder, config: FilledConfig, resume: bool, machines: Machines, peers: Peers
 ) -> LabelledFolder:
     """Give the people that this process reads, once all agree on what the run is."""
     if peers.count == 1:
         return folder
-    options = {name: value for name, value in asdict(config).items() if name != "trunk_weights"}  # a path
+    options = {name: value for name, value in config.to_dict().items() if name != "trunk_weights"}  # a path
     run = {"resume": resume, "parallel": machines.sharing, "list of people and photos": listing(folder)}
     agree(peers, {**options, **run, **versions("jax")})
     return share_of(folder, peers)
@@ -219,7 +230,7 @@ def _checkpoints(
 
 
 def _crew(
-    config: TrainConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
+    config: FilledConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
 ) -> tuple[Crew, Callable[[], keras.Model]]:
     """Build the trunk, and where it lies on several devices another one that measures, on one."""
     import keras
@@ -238,23 +249,24 @@ def _crew(
     return crew, build
 
 
-def _write_record(model: Path, config: TrainConfig, outcome: Outcome, progress: Progress) -> None:
+def _write_record(model: Path, config: FilledConfig, outcome: Outcome, progress: Progress) -> None:
     rows = table(outcome.history, outcome.scores)
     if not write_record(model, config, rows, config.target_fpir) and rows:
         progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
 
 
-def _split(photos: Photos, config: TrainConfig, folder: str | Path) -> Split:
+def _split(photos: Photos, config: FilledConfig, folder: str | Path) -> Split:
     if config.epochs == 0:  # nothing is learned, so everyone is unseen
         return Split(np.empty(0, np.intp), np.arange(len(photos.labels)))
     return split_identities(photos.labels, config.hold_out, config.seed, folder)
 
 
 def _in_words(totals: Totals) -> str:
-    people, photos, held_out = totals.people, totals.photos, totals.held_out
+    people, held_out = totals.people, totals.held_out
+    read = f"{count(people, 'person')}, {count(totals.photos, 'photo')}"
     if held_out == people:
-        return f"{people} people, {photos} photos; the trunk is kept as it is"
+        return f"{read}; the trunk is kept as it is"
     return (
-        f"{people} people, {photos} photos: learning from {people - held_out}, "
+        f"{read}: learning from {people - held_out}, "
         f"{held_out} held out to see whether it helps people it has not met"
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import UsageError
+from embedder.wording import count
 
 Rows = NDArray[np.intp]
 
@@ -34,8 +35,8 @@ def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | N
     if not few:
         return None
     return (
-        f"{few} of {len(counts)} people have fewer than {photos_per_person} photos; they are shown again in "
-        "the same batch, mirrored and shifted anew"
+        f"{few} of {count(len(counts), 'person')} with fewer than {count(photos_per_person, 'photo')}; these "
+        "are shown again in the same batch, mirrored and shifted anew"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,15 +11,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.bundle import Manifest, Threshold, save_bundle
-from embedder.config import TrainConfig
+from embedder.bundle import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
+from embedder.config import FilledConfig
+from embedder.errors import UsageError
 from embedder.extractor import Extractor
+from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos
+from embedder.training.record import CONFIG, CURVES, TABLE
 from embedder.training.shares import Totals
 
 if TYPE_CHECKING:
     from embedder.training.fit import Outcome
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse to train into a folder that is something else's.
+
+    Raises:
+        UsageError: it is a file, or a folder that is neither empty nor a model's, also one that was begun.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()] if os.path.lexists(folder) else []
+    except OSError as error:
+        raise UsageError(f"--model: {folder} cannot be written: {error.strerror}") from error
+    parts = any(name.startswith(("extractor", "weights")) for name in names)
+    if FILE in names or (MANIFEST in names and parts) or all(map(_is_ours, names)):
+        return
+    raise UsageError(
+        f"--model: {folder}: expected a new or empty folder, or a model's, got one with other files; "
+        "name another folder"
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return (
+        name.startswith(".")  # what was being written when a run was killed, and what systems leave behind
+        or name in (MANIFEST, FILE, REFIT_FILE, CONFIG, TABLE, CURVES)
+        or is_part_name(name)
+    )
 
 
 def save_model(
@@ -27,7 +58,7 @@ def save_model(
     threshold: Threshold | None,
     photos: Photos,
     totals: Totals,
-    config: TrainConfig,
+    config: FilledConfig,
     outcome: Outcome,
     peers: Peers,
 ) -> Manifest | None:
@@ -59,8 +90,8 @@ def save_model(
     manifest = Manifest(
         trunk=config.trunk,
         head=config.head if outcome.kept_epoch else "none",
-        input_size=config.input_size or 0,
-        crop=config.crop or "whole",
+        input_size=config.input_size,
+        crop=config.crop,
         detector=config.detector,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
@@ -88,7 +119,7 @@ def versions(backend: str) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
+def _compiled(trunk: Any, config: FilledConfig, weights: bytes) -> bytes:
     """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
     import keras
 
@@ -98,11 +129,11 @@ def _compiled(trunk: Any, config: TrainConfig, weights: bytes) -> bytes:
         return compile_trunk(trunk)
     from embedder.training.compile_apart import compile_apart
 
-    return compile_apart(config.trunk, config.input_size or 0, config.trunk_weights, weights)
+    return compile_apart(config.trunk, config.input_size, config.trunk_weights, weights)
 
 
 def _record(
-    photos: Photos, totals: Totals, config: TrainConfig, outcome: Outcome, peers: Peers
+    photos: Photos, totals: Totals, config: FilledConfig, outcome: Outcome, peers: Peers
 ) -> dict[str, Any]:
     import keras
 
@@ -112,7 +143,7 @@ def _record(
         "photos": totals.photos,
         "held_out_people": totals.held_out if config.epochs else 0,
         "photos_digest": photos.digest,
-        "config": asdict(config),
+        "config": config.to_dict(),
         "backend": backend,
         "processes": peers.count,
         "versions": versions(backend),

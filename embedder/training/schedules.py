@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 
 
 @keras.saving.register_keras_serializable(package="embedder")
@@ -52,15 +52,13 @@ class Pace(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
         }
 
 
-def find_pace(config: TrainConfig, batches: int) -> Pace:
+def find_pace(config: FilledConfig, batches: int) -> Pace:
     """Make the schedule of a run.
 
     Args:
         config: resolved: learning rate and epochs are numbers.
         batches: per epoch.
     """
-    assert config.learning_rate is not None
-    assert config.epochs is not None
     return Pace(
         config.learning_rate,
         config.warmup,

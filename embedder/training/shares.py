@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.config.machines import Machines
 from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected
 from embedder.training.peers import Peers
 from embedder.training.photos import Photos, Split
+from embedder.wording import count
 
 # Heads whose weights per person `distributed._BY_CLASS` knows.
 _BY_CLASS = ("softmax", "center", "center-embedding")
@@ -44,7 +45,7 @@ class Totals:
         return cls(*map(sum, zip(*parts, strict=True)))
 
 
-def check_sharing(config: TrainConfig, machines: Machines) -> None:
+def check_sharing(config: FilledConfig, machines: Machines) -> None:
     """Refuse heads whose weights per person would not be shared.
 
     Raises:
@@ -108,8 +109,8 @@ def share_of(folder: LabelledFolder, peers: Peers) -> LabelledFolder:
         counts[sample.identity] = counts.get(sample.identity, 0) + 1
     if len(counts) < peers.count:
         raise UsageError(
-            f"--processes: expected at most one per person, got {peers.count} for {len(counts)} people in "
-            f"{folder.root}"
+            f"--processes: expected at most one per person, got {peers.count} for "
+            f"{count(len(counts), 'person')} in {folder.root}"
         )
     load = [0] * peers.count
     owner: dict[str, int] = {}

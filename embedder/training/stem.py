@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import keras
 
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig
 from embedder.heads import Stem
 from embedder.layers.penalty import ActivityPenalty
 from embedder.layers.rehearsal import Rehearsal
 
 
-def build_stem(config: TrainConfig, trunk: keras.Model) -> Stem:
+def build_stem(config: FilledConfig, trunk: keras.Model) -> Stem:
     """Put the inputs of training on a trunk.
 
     The penalty is taken of the trunk's own features. Noise (Gaussian, of a fixed standard deviation) is added

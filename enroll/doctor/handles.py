@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embedder.errors import UsageError
+from embedder.wording import count
 from enroll.store import StoredTemplate
 
 _SHORTEST = 8  # hexadecimal digits
@@ -37,4 +38,4 @@ def chosen(name: str, stored: Sequence[StoredTemplate], text: str) -> StoredTemp
             f"{', …' if len(stored) > 3 else ''}"
         )
     digests = ", ".join(entry.digest.hex()[:_SHOWN] for entry in found)
-    raise UsageError(f"{name}: has {len(found)} photos {text!r}; expected one of {digests}")
+    raise UsageError(f"{name}: has {count(len(found), 'photo')} {text!r}; expected one of {digests}")

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from embedder.wording import count
 from enroll.doctor.examine import ENOUGH_PHOTOS
 from enroll.doctor.findings import Finding, Section
 from enroll.doctor.handles import handle_of
@@ -64,17 +65,17 @@ class Words:
     def lines(self) -> Iterator[str]:
         """Give a text; what was looked for and not found is said, too."""
         found = self._examined
-        yield f"{len(self._names)} people, {len(found.crowd.labels)} photos"
+        yield f"{count(len(self._names), 'person')}, {count(len(found.crowd.labels), 'photo')}"
         for section in self._sections():
             yield from section.lines()
         if self._poor is None:
             yield "Poor photos: not looked for; --photos does, where their files are still there"
         elif self._poor.gone:
-            yield f"{self._poor.gone} photos were not looked at: their files are gone or have changed"
+            yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
         if found.growth:
             yield from _growing(found.growth)
             seen = int(found.judged.kept.sum())
-            yield f"  counted: {found.near} of {seen} photos come within it of someone else"
+            yield f"  counted, within it of someone else: {found.near} of {count(seen, 'photo')}"
         yield from found.notes
 
     def _sections(self) -> Iterator[Section]:
@@ -95,8 +96,8 @@ class Words:
         yield Section("same_person", "Names that are probably one person twice", tuple(twice))
         confused = (
             Finding(
-                f"{names[pair.first]} and {names[pair.second]}: {pair.photos} photos, the nearest two "
-                f"{pair.distance:.3f} apart",
+                f"{names[pair.first]} and {names[pair.second]}: {count(pair.photos, 'photo')}, the nearest "
+                f"two {pair.distance:.3f} apart",
                 {
                     "names": [names[pair.first], names[pair.second]],
                     "photos": pair.photos,
@@ -109,10 +110,10 @@ class Words:
             within = f"People who are easily confused, within {found.growth.threshold:.3f}"
             yield Section("confused", within, tuple(confused))
         few = (
-            Finding(f"{names[label]}: {count}", {"person": names[label], "photos": count})
-            for label, count in found.few
+            Finding(f"{names[label]}: {photos}", {"person": names[label], "photos": photos})
+            for label, photos in found.few
         )
-        yield Section("few_photos", f"People with fewer than {ENOUGH_PHOTOS} photos", tuple(few))
+        yield Section("few_photos", f"People with fewer than {count(ENOUGH_PHOTOS, 'photo')}", tuple(few))
         if self._poor:
             poor = (
                 Finding(
@@ -156,7 +157,7 @@ def _growing(growth: Growth) -> Iterator[str]:
     origin = "the gallery's own" if growth.calibrated else "about what `embed calibrate` would give"
     yield f"Strangers who are named, at most, at the threshold {growth.threshold:.3f} ({origin}):"
     for people, fpir in zip(growth.people, growth.fpir, strict=True):
-        yield f"  among {people} people: {_percent(fpir)}"
+        yield f"  among {count(people, 'person')}: {_percent(fpir)}"
     if growth.warning:
         yield f"  in doubt: {growth.warning}"
 

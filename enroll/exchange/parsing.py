@@ -12,17 +12,22 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from embedder.errors import GalleryError
-from embedder.folders import name_problem, normal_name
 from enroll.exchange.content import Content, Enrolled
-from enroll.exchange.format import TERMS, VERSION
+from enroll.exchange.format import TERMS, VERSION, to_lines
 from enroll.promise import Calibration
 from enroll.store import NewTemplate, Terms
 from enroll.store.contract import are_unit
+from enroll.store.limits import (
+    CALIBRATION,
+    model_problem,
+    photo_problem,
+    stored_name_problem,
+    terms_problem,
+    text_problem,
+)
+from enroll.store.rows import DIGEST
 
-_LONGEST_LINE = 1 << 20  # bytes; ours have a vector and a path
-_LONGEST_VECTOR = 1 << 16  # numbers
-_LONGEST_TEXT = 1000  # characters of a fingerprint or a reference to a consent
-_DIGEST = 32  # bytes
+_LONGEST_LINE = 1 << 20  # bytes; the longest vector and path have three quarters of it
 
 _HEADER = frozenset({"embed-gallery", "model"})
 _PERSON = frozenset({"person", *TERMS})
@@ -63,6 +68,30 @@ def from_lines(lines: Iterable[bytes], path: object) -> Content:
         ) from error
 
 
+def to_importable(content: Content, location: str) -> bytes:
+    """Write a gallery as a file, and read it back: nothing is exported that could not be imported.
+
+    Args:
+        content: of the gallery.
+        location: of the gallery, for errors.
+
+    Raises:
+        GalleryError: what cannot be imported; a gallery of an earlier version may hold longer texts.
+    """
+    lines, reader = [], _Reader()
+    try:
+        for line in to_lines(content):
+            reader.take(line)
+            lines.append(line)
+        reader.content()
+    except (ValueError, RecursionError, GalleryError) as error:
+        raise GalleryError(
+            f"{location}: not exported, since it could not be imported again: {error}; change that in the "
+            "gallery first"
+        ) from error
+    return b"".join(lines)
+
+
 class _Reader:
     """What was read so far. Its methods raise ValueError for what is wrong with a line."""
 
@@ -97,7 +126,8 @@ class _Reader:
             self._strangers.append((_name(record["stranger"]), self._template(record)))
         elif kind == _CALIBRATION and self._calibration is None:
             self._current = None
-            self._calibration = _text(record["calibration"], "calibration", _LONGEST_LINE)
+            self._calibration = record["calibration"]
+            _check(text_problem(self._calibration, "calibration", CALIBRATION))
         elif kind == _END:
             self._end(record)
         else:
@@ -136,35 +166,32 @@ class _Reader:
         if model is not None:
             if not isinstance(model, dict) or set(model) != {"fingerprint", "dim"}:
                 _refuse("model: expected null, or fingerprint and dim")
-            dim = model["dim"]
-            if type(dim) is not int or not 0 < dim <= _LONGEST_VECTOR:
-                _refuse(f"dim: expected a number from 1 to {_LONGEST_VECTOR}, got {str(dim)[:20]}")
-            self._model = _text(model["fingerprint"], "fingerprint"), dim
+            _check(model_problem(model["fingerprint"], model["dim"]))
+            self._model = model["fingerprint"], model["dim"]
         self._begun = True
 
     def _person(self, record: dict[str, Any]) -> None:
         name = _name(record["person"])
         if name in self._people:
             _refuse(f"{name!r} twice")
-        consent = record["consent"]
-        terms = Terms(
-            None if consent is None else _text(consent, "consent"),
-            _date(record["consent_date"], "consent_date"),
-            _date(record["expires"], "expires"),
-        )
+        days = {what: _date(record[what], what) for what in ("consent_date", "expires")}
+        terms = Terms(record["consent"], **days)
+        if problem := terms_problem(terms):
+            _refuse(f"{name}: {problem}")
         self._people[name], self._current = (terms, []), name
 
     def _template(self, record: dict[str, Any]) -> NewTemplate:
         if self._model is None:
             _refuse("a photo, but the header names no model")
-        photo = _text(record["photo"], "photo", _LONGEST_LINE)
+        photo = record["photo"]
+        _check(photo_problem(photo))
         digest = bytes.fromhex(_text(record["digest"], "digest"))
-        if len(digest) != _DIGEST or digest.hex() != record["digest"]:
-            _refuse(f"digest: expected {2 * _DIGEST} hexadecimal digits, got {record['digest'][:80]!r}")
+        if len(digest) != DIGEST or digest.hex() != record["digest"]:
+            _refuse(f"digest: expected {2 * DIGEST} hexadecimal digits, got {record['digest'][:80]!r}")
         if digest in self._digests:
             _refuse(f"the photo {photo[:200]!r} twice")
         self._digests.add(digest)
-        data = base64.b64decode(_text(record["vector"], "vector", _LONGEST_LINE), validate=True)
+        data = base64.b64decode(_text(record["vector"], "vector"), validate=True)
         if len(data) != 4 * self._model[1]:
             _refuse(f"vector: expected {self._model[1]} numbers of 4 bytes, got {len(data)} bytes")
         vector = np.frombuffer(data, "<f4").astype(np.float32)
@@ -195,19 +222,19 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _text(value: Any, what: str, longest: int = _LONGEST_TEXT) -> str:
-    if not isinstance(value, str) or len(value) > longest:
-        _refuse(f"{what}: expected text of at most {longest} characters")
-    value.encode()  # half a surrogate pair cannot be stored; UnicodeEncodeError is a ValueError
-    return value
+def _check(problem: str | None) -> None:
+    if problem:
+        _refuse(problem)
+
+
+def _text(value: Any, what: str) -> str:
+    _check(text_problem(value, what, _LONGEST_LINE))
+    return str(value)
 
 
 def _name(value: Any) -> str:
-    name = _text(value, "name")
-    problem = name_problem(name) or (None if normal_name(name) == name else "it is not in Unicode form NFC")
-    if problem:
-        _refuse(f"the name {name!r}: {problem}")
-    return name
+    _check(stored_name_problem(value))
+    return str(value)
 
 
 def _date(value: Any, what: str) -> date | None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from embedder.durable import write_whole
 from embedder.errors import UsageError
 from embedder.lettering import Line, set_line, shorten, wrap, write
+from embedder.outputs import Inputs, check_output, write_output
 from enroll.report.near import with_near_photos
 from enroll.report.placing import place_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from embedder.lettering import Colour
@@ -33,6 +35,7 @@ _SMALL_PHOTO = (
 )
 _PER_FACE = 90  # pixels, the root of the area that each face has around it if labels are to fit in
 _LARGEST = 4000  # pixels to which a side is enlarged
+_ENDINGS = ("jpg", "png")
 _MANY_PIXELS = 2_000_000  # a photo as PNG has 10 times the bytes of a JPEG; a small picture loses by JPEG
 
 
@@ -99,6 +102,8 @@ def save_annotated(
     image: NDArray[np.uint8],
     answer: Answer,
     chip_of: ChipOf | None = None,
+    inputs: Inputs | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a photo with its answer drawn in.
 
@@ -113,12 +118,15 @@ def save_annotated(
         image: (height, width, 3) uint8, its pixels.
         answer: what was found in it.
         chip_of: draw the nearest enrolled photos below, too; see `near.with_near_photos`.
+        inputs: what is never replaced, besides the photo; see `outputs.check_output`.
+        force: replace a file that exists.
 
     Returns:
         The path of the file.
 
     Raises:
-        UsageError: the folder cannot be written, or `EMBED_FONT` names no font.
+        UsageError: the file exists and `force` is not given, it is an input, the folder cannot be
+            written, or `EMBED_FONT` names no font.
     """
     picture = annotate(image, answer)
     if chip_of is not None:
@@ -128,16 +136,31 @@ def save_annotated(
         picture.save(buffer, "JPEG", quality=90, subsampling=0)  # halved colours would blur the labels
     else:
         picture.save(buffer, "PNG")
-    path = Path(folder) / f"{_name(Path(photo))}.{'jpg' if large else 'png'}"
+    path = Path(folder) / f"{annotated_name(photo)}.{'jpg' if large else 'png'}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue())
     except OSError as error:
         raise UsageError(f"{folder}: cannot be written: {error}") from error
+    write_output(path, buffer.getvalue(), inputs or Inputs([photo]), force)
     return path
 
 
-def _name(photo: Path) -> str:
+def check_annotated(folder: Path, photos: Iterable[Path], inputs: Inputs, force: bool) -> None:
+    """Refuse a folder for annotated photos before they are answered; arguments as of `save_annotated`.
+
+    Raises:
+        UsageError: it is no folder, or holds a file that must not be replaced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: cannot be written: expected a folder, got a file")
+    for photo in photos:
+        for ending in _ENDINGS:
+            check_output(folder / f"{annotated_name(photo)}.{ending}", inputs, force)
+
+
+def annotated_name(photo: str | Path) -> str:
+    """Name the annotated copy of a photo, without ending."""
+    photo = Path(photo)
     place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:8]
     stem = photo.stem
     while len(os.fsencode(stem)) > 200:  # a file name has at most 255 bytes

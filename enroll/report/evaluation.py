@@ -10,6 +10,7 @@ import numpy as np
 
 from embedder.folders import Rejected
 from embedder.pairs import pairs_needed
+from embedder.wording import count
 from enroll.evaluation import FPIRS
 from enroll.figures import Figure, difference, figure, not_supported
 from enroll.mistakes import mistakes, probable_duplicates
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _RANKS = (1, 5)
-_POINTS = 25  # of the curve, at most
 _WORST = 5  # people and photos that are named
 
 
@@ -54,22 +54,22 @@ def measured(evaluation: Evaluation) -> Outcome:
     width = max(map(len, figures))
     lines = [
         (
-            f"{counts['people']} people, {counts['photos']} photos; {evaluation.config.splits} splits: "
-            f"{counts['known']} people known, {counts['people'] - counts['known']} strangers"
+            f"{count(counts['people'], 'person')}, {count(counts['photos'], 'photo')}; "
+            f"{count(evaluation.config.splits, 'split')}: {count(counts['known'], 'person')} known, "
+            f"{count(counts['people'] - counts['known'], 'stranger')}"
         ),
         *(f"  {name:<{width}}  {value}" for name, value in figures.items()),
         "in parentheses 95 % intervals, by drawing the people anew",
         (
-            f"{counts['no_face']} photos without a face, {counts['too_poor']} too poor to enroll, "
-            f"{counts['unread']} files not read; all but the last count as searches"
+            f"{count(counts['no_face'], 'photo')} without a face, {counts['too_poor']} too poor to enroll, "
+            f"{count(counts['unread'], 'file')} not read; all but the last count as searches"
         ),
     ]
-    searches = evaluation.non_mated_searches
-    fpirs = np.unique(np.geomspace(1, searches, _POINTS).round()) / searches
+    fpirs, fnirs = evaluation.curve()
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
         "counts": counts,
-        "curve": {"fpir": fpirs.tolist(), "fnir": evaluation.curve(fpirs).tolist()},
+        "curve": {"fpir": fpirs.tolist(), "fnir": fnirs.tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},
     }
     if (trust := evaluation.reliability()) is not None:
@@ -98,12 +98,12 @@ def measured(evaluation: Evaluation) -> Outcome:
     if people:
         lines.append(f"most often wrong at FPIR {100 * fpir:g} %:")
         lines += [
-            f"  {entry.identity}: missed in {entry.missed} of {entry.searches} searches, "
-            f"{entry.attracted} others taken for them"
+            f"  {entry.identity}: missed in {entry.missed} of {count(entry.searches, 'search')}, "
+            f"{count(entry.attracted, 'other')} taken for them"
             for entry in people[:_WORST]
         ]
         lines += [
-            f"  {entry['photo']}: wrong in {entry['wrong']} of {entry['searches']} searches"
+            f"  {entry['photo']}: wrong in {entry['wrong']} of {count(entry['searches'], 'search')}"
             + (f", like {entry['nearest']}" if entry["named"] else "")
             for entry in facts["photos"][:_WORST]
         ]
@@ -128,7 +128,7 @@ def all_figures(evaluation: Evaluation) -> dict[str, Figure]:
         at = comparisons.at_fmr(fmr)
         name = f"TAR at FMR {100 * fmr:g} %"
         if at.tar is None:
-            figures[name] = not_supported(pairs_needed(fmr), "pairs of two people")
+            figures[name] = not_supported(f"{count(pairs_needed(fmr), 'pair')} of two people")
         else:
             figures[name] = figure(at.tar, replicates.tar[:, index], people)
     figures["equal error rate"] = figure(comparisons.eer(), replicates.eer, people)
@@ -141,9 +141,12 @@ def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Out
     weights, once = first.weights(), np.ones((1, people))
     figures: dict[str, Figure] = {}
     lines = [
-        f"{people} people, {len(first.folder.paths)} photos; {first.config.splits} splits, the same for both"
+        (
+            f"{count(people, 'person')}, {count(len(first.folder.paths), 'photo')}; "
+            f"{count(first.config.splits, 'split')}, the same for both"
+        ),
+        f"second minus first: {names[1]} minus {names[0]}",
     ]
-    lines.append(f"second minus first: {names[1]} minus {names[0]}")
     facts: dict[str, Any] = {"models": list(names), "protocol": asdict(first.config), "figures": {}}
     kinds: dict[str, tuple[str, float]] = {
         f"rank-{k}": ("rank_replicates", k) for k in _RANKS if k <= len(first.splits[0].known)
@@ -198,8 +201,8 @@ def pairs_measured(verification: Verification) -> Outcome:
     """Say how a model does on the pairs of the LFW protocol."""
     lines = [
         (
-            f"{verification.people} people, {verification.photos} photos, {verification.folds} folds; "
-            f"{len(verification.failed)} photos failed"
+            f"{count(verification.people, 'person')}, {count(verification.photos, 'photo')}, "
+            f"{count(verification.folds, 'fold')}; {count(len(verification.failed), 'photo')} failed"
         ),
     ]
     for name, figures in (
@@ -211,7 +214,11 @@ def pairs_measured(verification: Verification) -> Outcome:
             lines.append(f"  accuracy {figures.accuracy:.4f} ± {figures.standard_error:.4f} (standard error)")
         lines += [
             f"  TAR at FMR {100 * at.fmr:g} %: "
-            + (f"{at.tar:.4f}" if at.tar is not None else f"not supported; needs {at.needed} pairs of two")
+            + (
+                f"{at.tar:.4f}"
+                if at.tar is not None
+                else f"not supported; needs {count(at.needed, 'pair')} of two"
+            )
             for at in figures.tar
         ]
         if figures.eer is not None:

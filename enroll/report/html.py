@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.durable import write_whole
 from embedder.errors import ImageError, UsageError
 from embedder.images import load_image
+from embedder.outputs import REPLACE, Inputs, check_output, write_output
 from enroll.report.canvas import check_matplotlib
 from enroll.report.evaluation import Outcome, strictest
 from enroll.report.page import document, join, named, table, tag
@@ -32,21 +32,33 @@ if TYPE_CHECKING:
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "matplotlib")
 
 
-def check_report(path: str | Path) -> None:
+def check_report(
+    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
+) -> None:
     """Refuse a place for a report, or a machine that cannot draw one, before the work.
 
     Raises:
-        UsageError: the folder does not exist.
+        UsageError: the folder does not exist, or the file must not be replaced; see `outputs.check_output`
+            for that and for the arguments.
         MissingPackageError: matplotlib is not installed.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
+    check_output(path, inputs, force, advice)
     check_matplotlib()
 
 
-def save_report(path: str | Path, evaluation: Evaluation, outcome: Outcome, extractor: Extractor) -> None:
-    """Write the report; a file that is there already is replaced.
+def save_report(
+    path: str | Path,
+    evaluation: Evaluation,
+    outcome: Outcome,
+    extractor: Extractor,
+    inputs: Inputs | None = None,
+    force: bool = False,
+    advice: str = REPLACE,
+) -> None:
+    """Write the report.
 
     Mistakes are those at the smallest FPIR that the searches support, as in the text.
 
@@ -55,12 +67,16 @@ def save_report(path: str | Path, evaluation: Evaluation, outcome: Outcome, extr
         evaluation: the searches.
         outcome: their figures.
         extractor: the model; it cuts the faces from the photos once more, for the pictures.
+        inputs: what is never replaced, as by `outputs.check_output`; None are the photos of the evaluation.
+        force: replace a file that exists.
+        advice: what to do about a file that exists.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file exists and `force` is not given, it is an input, or it cannot be written.
         MissingPackageError: matplotlib is not installed.
     """
-    check_report(path)
+    inputs = inputs or Inputs(evaluation.folder.paths)
+    check_report(path, inputs, force, advice)
     manifest = extractor.manifest
     facts = {
         "model": f"{manifest.trunk}, head {manifest.head}, crop {manifest.crop}",
@@ -77,10 +93,7 @@ def save_report(path: str | Path, evaluation: Evaluation, outcome: Outcome, extr
         threshold=manifest.threshold.distance if manifest.threshold else None,
         chip=lambda row: _chip(evaluation.folder, row, extractor),
     )
-    try:
-        write_whole(Path(path), text.encode("utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error}") from error
+    write_output(path, text.encode("utf-8"), inputs, force, advice)
 
 
 def to_html(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.faces.crops import in_short
+from embedder.wording import count
 from enroll.confusions import Confusion, confusions
 from enroll.mistakes import mistakes, probable_duplicates
 from enroll.report.page import Html, join, named, picture, table, tag
@@ -117,9 +118,11 @@ def confused(evaluation: Evaluation, fpir: float, chip: Chip | None) -> Html:
     if not every:
         return tag("p", f"No one, at each split's threshold for FPIR {percent(fpir)}.")
     shown = every[:PAIRS]
-    count = f"{len(every):,} pairs" if len(every) > 1 else "1 pair"
     most = f"; the {PAIRS} most frequent are shown" if len(every) > PAIRS else ""
-    text = f"{count} of people{most}. Left the photo that was searched for, right its nearest template."
+    text = (
+        f"{count(len(every), 'pair', ',')} of people{most}. Left the photo that was searched for, right its "
+        "nearest template."
+    )
     show = _shower(evaluation.folder)
     pairs = [_pair(evaluation.folder, entry, chip, show) for entry in shown]
     return join([tag("p", text, class_="soft"), tag("div", *pairs, class_="pairs")])
@@ -144,7 +147,7 @@ def root_of(folder: EmbeddedFolder) -> Path:
 def _pair(folder: EmbeddedFolder, entry: Confusion, chip: Chip | None, show: Callable[[Path], str]) -> Html:
     probe, template = show(folder.paths[entry.probe]), show(folder.paths[entry.template])
     both = [_picture(chip, entry.probe, probe), _picture(chip, entry.template, template)] if chip else []
-    times = f"{entry.times:,} of {entry.searches:,} searches, distance {entry.distance:.3f}"
+    times = f"{entry.times:,} of {count(entry.searches, 'search', ',')}, distance {entry.distance:.3f}"
     return tag(
         "div",
         *([tag("div", *both)] if both else []),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder.wording import count
 from enroll.report import plots, points
 from enroll.report.page import Html, tag
 from enroll.sizes import fpir_by_size
@@ -58,7 +59,7 @@ def _distances(evaluation: Evaluation, fpir: float, threshold: float | None, lim
         "other two. Each row has a height of its own."
     )
     if found.without:
-        text += f" Not drawn: {found.without:,} searches without a face."
+        text += f" Not drawn: {count(found.without, 'search', ',')} without a face."
     return _plot("How near the nearest template is", plots.histograms(found, lines), text)
 
 

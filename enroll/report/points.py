@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from enroll.evaluation import Evaluation
 
-_POINTS = 25  # of a DET curve
 _RANKS = 10
 _BINS = 50
 
@@ -71,10 +70,8 @@ class Distances:
 
 def det(evaluation: Evaluation) -> Line:
     """FNIR at FPIRs from one non-mated search to all of them, in steps of one search."""
-    searches = evaluation.non_mated_searches
-    fpirs = np.unique(np.rint(np.geomspace(1, searches, _POINTS))) / searches
+    fpirs, values = evaluation.curve()
     weights, people = evaluation.weights(), len(evaluation.folder.identities)
-    values = evaluation.curve(fpirs)
     figures = [
         figure(value, 1 - evaluation.tpir_replicates(fpir, weights), people)
         for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder.wording import count
 from enroll.report.page import Html, join, table, tag
 from enroll.report.plots import percent
 
@@ -28,21 +29,23 @@ def protocol(evaluation: Evaluation) -> str:
     folder, splits = evaluation.folder, evaluation.splits
     known, people = len(splits[0].known), len(folder.identities)
     each = [
-        count for split in splits for count in np.unique(folder.labels[split.enrolled], return_counts=True)[1]
+        photos
+        for split in splits
+        for photos in np.unique(folder.labels[split.enrolled], return_counts=True)[1].tolist()
     ]
     mated, non_mated = (len(split.mated) for split in splits), (len(split.non_mated) for split in splits)
-    photos = f"{_range(each)} photo{'' if max(each) == 1 else 's'}"
-    times = f"In each of {len(splits):,} random divisions of" if len(splits) > 1 else "Of"
+    times = f"In each of {count(len(splits), 'random division', ',')} of" if len(splits) > 1 else "Of"
     return (
-        f"{times} {people:,} people, {known:,} were enrolled with {photos} each; their other "
-        f"{_range(mated)} photos were searched for, and so were all {_range(non_mated)} photos of the other "
-        f"{people - known:,} people, who are strangers."
+        f"{times} {count(people, 'person', ',')}, enrolled: {count(known, 'person', ',')} with "
+        f"{_photos(each)} each. Searched for: their other {_photos(mated)}, and all {_photos(non_mated)} of "
+        f"{count(people - known, 'stranger', ',')}."
     )
 
 
-def _range(values: Iterable[int]) -> str:
-    every = sorted(values)
-    return f"{every[0]:,}" if every[0] == every[-1] else f"{every[0]:,} to {every[-1]:,}"
+def _photos(numbers: Iterable[int]) -> str:
+    every = sorted(numbers)
+    most = count(every[-1], "photo", ",")
+    return most if every[0] == every[-1] else f"{every[0]:,} to {most}"
 
 
 def result(evaluation: Evaluation, fpir: float) -> str:
@@ -100,11 +103,13 @@ def drawn(evaluation: Evaluation) -> list[tuple[str, str]]:
     """List what it takes to repeat it."""
     config = evaluation.config
     enrolled = (
-        "half of a person's photos" if config.enrolled is None else f"{config.enrolled} photos a person"
+        "half of a person's photos"
+        if config.enrolled is None
+        else f"{count(config.enrolled, 'photo')} a person"
     )
     return [
         ("splits", f"{config.splits:,}"),
         ("enrolled", f"{percent(config.known)} of the people, {enrolled}"),
-        ("intervals", f"{config.replicates:,} bootstrap replicates over people"),
+        ("intervals", f"{count(config.replicates, 'bootstrap replicate', ',')} over people"),
         ("seed", f"{config.seed}"),
     ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder.wording import count
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -78,7 +80,7 @@ def unit_rows(vectors: NDArray[np.floating], name: str) -> NDArray[np.float64]:
     off = np.flatnonzero(~(np.abs(np.sqrt((rows**2).sum(axis=1)) - 1) <= UNIT))
     if len(off):
         raise ValueError(
-            f"{name}: row {off[0]} is not a finite vector of length 1 ({len(off)} such rows); "
+            f"{name}: row {off[0]} is not a finite vector of length 1 ({count(len(off), 'such row')}); "
             "leave it out, or divide it by its norm"
         )
     return rows

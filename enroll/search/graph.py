@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.wording import count
+
 LINKS = 16
 _MOST_LEVELS = 32  # a template in 16³² has so many
 
@@ -47,7 +49,7 @@ class Graph:
         if not len(self) or self.levels.min() < 1 or self.levels.max() > _MOST_LEVELS:
             raise ValueError(f"expected nodes of 1 to {_MOST_LEVELS} levels")
         if len(self.links) != self.offsets()[-1]:
-            raise ValueError(f"expected {self.offsets()[-1]} links, got {len(self.links)}")
+            raise ValueError(f"expected {count(int(self.offsets()[-1]), 'link')}, got {len(self.links)}")
         if self.links.min() < -1 or self.links.max() >= len(self):
             raise ValueError("a link leads to a node that is not there")
         if not 0 <= self.entry < len(self) or self.levels[self.entry] != self.levels.max():

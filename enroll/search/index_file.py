@@ -54,7 +54,7 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
     about = np.array([_FORMAT, graph.entry, graph.dropped])
     made_of = _digest(parts, len(graph))
     content = save({"levels": graph.levels, "links": graph.links, "about": about, "templates": made_of})
-    write_whole(path, hashlib.sha256(content).digest() + content)
+    write_whole(path, hashlib.sha256(content).digest() + content, private=True)
 
 
 def load_index(path: Path, templates: Templates) -> Graph:

@@ -23,8 +23,9 @@ from enroll.store.contract import (
     Terms,
     check_model,
 )
+from enroll.store.hiding import looks_like_address, without_password
 from enroll.store.keys import Key, key_from_environment
-from enroll.store.milvus_address import is_milvus, parse_address, without_password
+from enroll.store.milvus_address import is_milvus, parse_address
 
 __all__ = [
     "Event",
@@ -38,6 +39,7 @@ __all__ = [
     "Terms",
     "check_model",
     "gallery_exists",
+    "gallery_files",
     "open_store",
     "without_password",
 ]
@@ -69,9 +71,22 @@ def open_store(
         from enroll.store.milvus import MilvusStore
 
         return MilvusStore(parse_address(str(location)), create)
+    _check_file(location)
     from enroll.store.sqlite import SqliteStore
 
     return SqliteStore(location, create, key, plain_too)
+
+
+def gallery_files(location: str | Path) -> list[Path]:
+    """Give the file a gallery is in, whether it is there or not; of one on a server, none.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    if not is_milvus(location):
+        return [Path(location)]
+    address = parse_address(str(location))
+    return [Path(address.uri)] if address.lite else []
 
 
 def gallery_exists(location: str | Path) -> bool:
@@ -80,7 +95,17 @@ def gallery_exists(location: str | Path) -> bool:
         from enroll.store.milvus import exists
 
         return exists(parse_address(str(location)))
+    _check_file(location)
     try:
         return Path(location).exists()
     except OSError as error:  # a folder that may not be entered, a name that is too long
         raise GalleryError(f"{location}: cannot be opened as a gallery: {error.strerror}") from error
+
+
+def _check_file(location: str | Path) -> None:
+    """Refuse a mistyped address: no file is made of it, and a password in it is not shown."""
+    if looks_like_address(location):
+        raise UsageError(
+            f"--gallery {without_password(location)}: expected a file, milvus://HOST:PORT/NAME, "
+            "milvus+tls://HOST:PORT/NAME or milvus:FILE.db"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ _LONGEST = 1 << 26  # bytes of one value; the longest of ours are the people of 
 
 _IN_MEMORY = ":memory:"
 
+_PRIVATE = 0o600  # SQLite gives a journal the mode of its file
+
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
@@ -37,6 +40,7 @@ class Connection:
         self.path = path or Path(_IN_MEMORY)
         if path:
             check_journal(path)
+            _make_private(path)
         try:
             # Absolute, since SQLite takes a file of that name, or of none, for something else.
             place = path.absolute() if path else _IN_MEMORY
@@ -68,6 +72,7 @@ class Connection:
     def attach(self, path: Path, schema: str) -> None:
         """Let one transaction span another file, too."""
         check_journal(path)
+        _make_private(path)
         self.run(f"ATTACH ? AS {schema}", (str(path.absolute()),))
         self._keep_safe(schema)
 
@@ -178,3 +183,16 @@ class Connection:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own words may be broken too
             raise GalleryError(f"{self.path}: the gallery cannot be used: {error}") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make a file that is missing so that only its owner can read it, whatever the umask.
+
+    One that is there keeps its mode: a group may share it.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be opened as a gallery: {error.strerror}") from error

@@ -202,6 +202,7 @@ class Store(Protocol):
 
         Raises:
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
+            UsageError: a field holds what `limits` refuses.
             ValueError: no templates, a vector of another length or not of unit length, or no model yet.
         """
 
@@ -216,6 +217,7 @@ class Store(Protocol):
 
         Raises:
             PhotoConflictError: a photo is enrolled under another name, or given under two; nothing was added.
+            UsageError: as `add`.
             ValueError: as `add`.
         """
 
@@ -230,6 +232,7 @@ class Store(Protocol):
 
         Raises:
             UnknownIdentityError: no such name.
+            UsageError: a field holds what `limits` refuses.
         """
 
     def stored(self, name: str) -> list[StoredTemplate]:
@@ -277,7 +280,7 @@ class Store(Protocol):
 
         Raises:
             UnknownIdentityError: no such name.
-            UsageError: the new name is taken.
+            UsageError: the new name is taken, or cannot be stored.
         """
 
     def templates(self, after: int = 0) -> Templates:

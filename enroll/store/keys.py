@@ -7,18 +7,24 @@ latter for one command. It is 32 random bytes in base64, on one line.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from embedder.errors import UsageError
+from embedder.outputs import check_output
+from enroll.store.hiding import without_key
 
 KEY_VARIABLE = "EMBED_GALLERY_KEY"
 FILE_VARIABLE = "EMBED_GALLERY_KEY_FILE"
 _BYTES = 32
 _LONGEST_FILE = 1000  # bytes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,9 @@ def key_from_environment() -> Key | None:
     """
     text, path = os.environ.get(KEY_VARIABLE), os.environ.get(FILE_VARIABLE)
     if text and path:
-        raise UsageError(f"expected one key, got both {KEY_VARIABLE} and {path} ({FILE_VARIABLE} or --key)")
+        raise UsageError(
+            f"expected one key, got both {KEY_VARIABLE} and {without_key(path)} ({FILE_VARIABLE} or --key)"
+        )
     if path:
         return read_key(path)
     return _decoded(text, KEY_VARIABLE) if text else None
@@ -54,15 +62,23 @@ def read_key(path: str | Path) -> Key:
     Raises:
         UsageError: it cannot be read or holds no key.
     """
-    path = Path(path)
+    path, shown = Path(path), without_key(path)
     try:
         if not path.is_file():
-            raise UsageError(f"{path}: no key here; `embed gallery new-key {path}` makes one")
+            raise UsageError(f"--key {shown}: no key here; `embed gallery new-key FILE` makes one")
         with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
             text = file.read(_LONGEST_FILE).decode("ascii", "replace")
     except OSError as error:
-        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error
-    return _decoded(text, str(path))
+        raise UsageError(f"--key {shown}: the key cannot be read: {error.strerror}") from error
+    if os.name != "nt" and mode & 0o077:
+        _warn_once(shown)
+    return _decoded(text, shown)
+
+
+@cache
+def _warn_once(shown: str) -> None:
+    _log.warning("%s: others can read this key, or write it; `chmod 600` on the file ends that", shown)
 
 
 def write_new_key(path: str | Path) -> None:
@@ -71,6 +87,7 @@ def write_new_key(path: str | Path) -> None:
     Raises:
         UsageError: there is such a file already, or it cannot be written.
     """
+    check_output(path, advice="a key that is overwritten is lost; name another file")
     text = base64.b64encode(secrets.token_bytes(_BYTES)) + b"\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -84,9 +101,11 @@ def write_new_key(path: str | Path) -> None:
                 Path(path).unlink()
             raise
     except FileExistsError as error:
-        raise UsageError(f"{path}: is already there; a key that is overwritten is lost") from error
+        raise UsageError(
+            f"{without_key(path)}: is already there; a key that is overwritten is lost"
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path}: the key cannot be written: {error.strerror}") from error
+        raise UsageError(f"{without_key(path)}: the key cannot be written: {error.strerror}") from error
 
 
 def _decoded(text: str, origin: str) -> Key:

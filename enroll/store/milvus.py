@@ -36,6 +36,15 @@ from enroll.store.contract import (
     check_model,
     conflict_reason,
 )
+from enroll.store.limits import (
+    CALIBRATION,
+    check,
+    check_people,
+    model_problem,
+    stored_name_problem,
+    terms_problem,
+    text_problem,
+)
 from enroll.store.milvus_connection import MilvusConnection
 from enroll.store.milvus_enrolling import Enroller, grouped
 from enroll.store.milvus_erasing import Eraser
@@ -129,6 +138,7 @@ class MilvusStore:
 
     def bind(self, fingerprint: str, dim: int) -> None:
         """Tie a new gallery to a model, or check that it is tied to this one."""
+        check(model_problem(fingerprint, dim))
         if self.model() is None:
             self._templates.bind(fingerprint, dim)
         check_model(self, fingerprint, dim)
@@ -153,6 +163,7 @@ class MilvusStore:
 
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
         """Add templates of several people; all or none if they are few enough to count at once."""
+        check_people(people)
         self._tidy()
         groups = [*grouped(people)]
         if len(groups) > 1:
@@ -209,6 +220,7 @@ class MilvusStore:
 
     def set_terms(self, name: str, terms: Terms) -> None:
         """Replace on what terms a person is in the gallery."""
+        check(terms_problem(terms))
         self._tidy()
         op, found = new_op(), self._called(name)
         self._ledger.write(
@@ -222,6 +234,7 @@ class MilvusStore:
 
     def rename(self, old: str, new: str) -> None:
         """Give an identity another name."""
+        check(stored_name_problem(new))
         self._tidy()
         found = self._called(old)
         if old == new:
@@ -323,6 +336,7 @@ class MilvusStore:
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
         """Add photos of people who are known not to be enrolled; gives how many are new."""
+        check_people(NewPerson(name, [template]) for name, template in people)
         self._tidy()
         at = self._connection.now()
         rows = self._templates.with_digests([photo.digest for _, photo in people], at, "")
@@ -346,6 +360,7 @@ class MilvusStore:
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
         """Keep a calibration of the gallery as it is."""
+        check(text_problem(content, "calibration", CALIBRATION))
         people = [one for one in self._ledger.people(self._connection.now()).values() if not one.stranger]
         names, photos = {one.name for one in people}, sum(one.templates for one in people)
         if (len(names), photos) != (identities, templates):

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from embedder.errors import UsageError
+from enroll.store.hiding import LITE, without_password
 
 TOKEN = "EMBED_MILVUS_TOKEN"  # environment: USER:PASSWORD, or a key
 INDEXES = ("flat", "hnsw", "ivf_flat", "diskann")
@@ -59,14 +60,6 @@ def is_milvus(location: str | Path) -> bool:
     return str(location).startswith(("milvus:", "milvus+tls:"))
 
 
-def without_password(location: str | Path) -> str:
-    """Give an address as it may be printed, whether it can be used or not: without its options, too."""
-    shown = str(location)
-    return (
-        re.sub(r"^(milvus[^/]*//)(.*@)?([^?]*).*", r"\1\3", shown, flags=re.S) if is_milvus(shown) else shown
-    )
-
-
 def parse_address(location: str) -> MilvusAddress:
     """Read an address.
 
@@ -76,21 +69,21 @@ def parse_address(location: str) -> MilvusAddress:
     shown = without_password(location)
     scheme, _, rest = location.partition(":")
     if not rest.startswith("//"):
-        if scheme != "milvus" or not rest.endswith(".db"):
+        if not LITE.fullmatch(location):
             raise UsageError(f"--gallery {shown}: {_FORM}")
         return MilvusAddress(str(Path(rest).absolute()), "gallery", shown)
     try:
         parts = urlsplit(location)
         host, port = parts.hostname, parts.port or _PORT
-    except ValueError as error:
-        raise UsageError(f"--gallery {shown}: {_FORM}; {error}") from error
+    except ValueError:  # its words repeat a part of what may be the password
+        raise UsageError(f"--gallery {shown}: {_FORM}, with a number from 1 to 65535 for PORT") from None
     name = unquote(parts.path).removeprefix("/")
     if not host:
         raise UsageError(f"--gallery {shown}: {_FORM}")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"--gallery {shown}: expected a name of at most 200 letters a-z, digits and _ after the server, "
-            f"since Milvus allows no others, got {name!r}"
+            "since Milvus allows no others"
         )
     token = os.environ.get(TOKEN, "")
     if parts.username is not None:
@@ -110,6 +103,6 @@ def _options(query: str, shown: str) -> dict[str, Any]:
         else:
             raise UsageError(
                 f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..16 or replicas=1..16 "
-                f"after the ?, got {key!r}"
+                f"after the ?{f', got {key!r}' if value and '@' not in query else ''}"
             )
     return options

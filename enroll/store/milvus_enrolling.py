@@ -81,7 +81,6 @@ class Enroller:
         """Refuse what can be refused before anything is sent.
 
         Raises:
-            GalleryError: a digest is none.
             PhotoConflictError: a photo is given under two names.
             ValueError: as `Store.add`.
         """
@@ -90,10 +89,6 @@ class Enroller:
         owners: dict[bytes, str] = {}
         for one in people:
             for template in one.templates:
-                if len(template.digest) != 32:
-                    raise GalleryError(
-                        f"{template.photo}: expected a digest of 32 bytes, got {template.digest!r}"
-                    )
                 owner = owners.setdefault(template.digest, one.name)
                 if owner != one.name:
                     raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)

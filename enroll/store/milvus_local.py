@@ -65,6 +65,7 @@ def serve(path: Path, shown: str) -> tuple[str, threading.Lock]:
             try:
                 if not path.parent.is_dir():
                     raise GalleryError(f"{shown}: the folder {path.parent} does not exist; make it first")
+                path.mkdir(mode=0o700, exist_ok=True)  # whatever the umask
                 server, database, port = start_server_in_thread(str(path))
                 _served[path] = _Served(server, database, port, threading.Lock(), users=0)
             except (MilvusLiteError, OSError, ValueError) as error:

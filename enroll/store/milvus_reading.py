@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import GalleryError
+from embedder.wording import count
 from enroll.store.contract import StoredTemplate, Templates, are_unit
 from enroll.store.milvus_templates import STRANGERS, counts
 
@@ -67,7 +68,7 @@ class Reader:
         for one in people:
             if one.stranger == (part == STRANGERS) and found[one.id] != one.templates:
                 raise self._broken(
-                    f"{one.name!r} should have {one.templates} templates and has {found[one.id]}"
+                    f"{one.name!r} should have {count(one.templates, 'template')} and has {found[one.id]}"
                 )
 
     def _rows(self, part: str, condition: str, fields: list[str]) -> tuple[list[Row], list[str], list[Known]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from embedder.errors import GalleryError
+from embedder.outputs import is_side_file
 from enroll.store.connection import Connection
 from enroll.store.encrypting import encrypt
 from enroll.store.keyring import open_keyring
@@ -62,6 +63,8 @@ def _check_place(path: Path, create: bool) -> None:
     if path.is_file() and (size := path.stat().st_size) < _HEADER and (size or not create):
         advice = "restore a copy" if size else "the first `embed enroll` into it makes it one"
         raise GalleryError(f"{path}: expected a gallery, got a file of {size} bytes; {advice}")
+    if not path.exists() and is_side_file(path):
+        raise GalleryError(f"{path}: belongs to the gallery beside it; name another file")
     if not path.parent.is_dir():
         raise GalleryError(f"{path}: the folder {path.parent} does not exist; make it first")
 

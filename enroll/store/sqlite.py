@@ -37,6 +37,16 @@ from enroll.store.contract import (
 )
 from enroll.store.encrypting import encrypt
 from enroll.store.keys import Key
+from enroll.store.limits import (
+    CALIBRATION,
+    check,
+    check_people,
+    check_templates,
+    model_problem,
+    stored_name_problem,
+    terms_problem,
+    text_problem,
+)
 from enroll.store.opening import open_gallery
 from enroll.store.reading import Reader, Somebody
 from enroll.store.sweeping import sweep_if_due
@@ -163,6 +173,7 @@ class SqliteStore:
 
     def bind(self, fingerprint: str, dim: int) -> None:
         """Tie a new gallery to a model, or check that it is tied to this one."""
+        check(model_problem(fingerprint, dim))
         if self.model() is None:
             with self._writing():
                 if self._reader.model() is None:
@@ -174,6 +185,8 @@ class SqliteStore:
         self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
     ) -> bool:
         """Put the templates of another model in the place of all that are there; see `Store.remake`."""
+        check(model_problem(*model))
+        check_templates(template for _, template in templates)
         if templates:
             check_vectors([template for _, template in templates], model[1])
         with self._erasing():
@@ -196,6 +209,7 @@ class SqliteStore:
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
         """Add templates of several people, all or none."""
         dim = (self.model() or ("", 0))[1]
+        check_people(people)
         for one in people:
             check_vectors(one.templates, dim)
         with self._rewriting():
@@ -219,6 +233,7 @@ class SqliteStore:
 
     def set_terms(self, name: str, terms: Terms) -> None:
         """Replace on what terms a person is in the gallery."""
+        check(terms_problem(terms))
         with self._rewriting():
             someone = self._enrolled(name)
             if terms != someone.terms:
@@ -259,6 +274,7 @@ class SqliteStore:
 
     def rename(self, old: str, new: str) -> None:
         """Give an identity another name."""
+        check(stored_name_problem(new))
         with self._rewriting():
             someone, other = self._enrolled(old), self._reader.named([new]).get(new)
             if other and other.enrolled and other.id != someone.id:
@@ -288,6 +304,7 @@ class SqliteStore:
         """
         if not people:
             return 0
+        check_people(NewPerson(name, [template]) for name, template in people)
         check_vectors([template for _, template in people], (self.model() or ("", 0))[1])
         with self._writing():
             self._check_bound()
@@ -314,6 +331,7 @@ class SqliteStore:
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
         """Keep a calibration of the gallery as it is."""
+        check(text_problem(content, "calibration", CALIBRATION))
         with self._writing():
             people, photos = self._reader.enrolled()
             if (len(people), photos) != (identities, templates):

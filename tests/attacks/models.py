@@ -21,6 +21,9 @@ from embedder.bundle import MANIFEST, load_manifest, part_name, read_part, save_
 from embedder.cli import describe_training
 from embedder.errors import ModelError
 from embedder.extractor import Extractor
+from embedder.options import read_config
+from embedder.training.exporting import export
+from embedder.training.quantizing import quantize
 from tests.attacks.outcomes import REFUSED, Attack, Payload, outcome
 
 SIZE, DIM = Thumbnail.manifest.input_size, Thumbnail.manifest.dim
@@ -144,6 +147,18 @@ def linked_part(folder: Path) -> str:
     return "read"
 
 
+def code(use: Callable[[Path, Path, str], object], folder: Path) -> str:
+    """A file of Python in a model folder that its manifest and its train.toml name."""
+    model = bundle(folder)
+    own = model / "e.py"
+    own.write_text(f"import pathlib\npathlib.Path({str(folder / 'mark')!r}).touch()\nf = None\n")
+    (model / MANIFEST).write_bytes(forged(trunk=f"{own}:f")(folder))
+    (model / "train.toml").write_text(f"trunk = {json.dumps(f'{own}:f')}\n")
+    ended = outcome(lambda: use(model, folder / "made", f"{own}:f"))
+    assert not (folder / "mark").exists(), "code was run"
+    return ended
+
+
 def climbing_part(folder: Path) -> str:
     """A digest that would lead out of the folder."""
     name = part_name("weights", "../../secret")
@@ -218,6 +233,20 @@ _NETWORKS: dict[str, Callable[[], bytes]] = {
     "a convolution without weights": lambda: network(code=CONV),
     "a tensor in a buffer that does not exist": lambda: network(buffer=4_000_000_000),
 }
+_USES: dict[str, Callable[[Path, Path, str], object]] = {
+    "quantize": lambda model, to, _: quantize(model, to, "int8"),
+    "export": lambda model, to, _: export(model, to, "litert"),
+    "a train.toml's trunk": lambda model, *_: read_config(model / "train.toml", {}),
+    "a train.toml's head": lambda model, _, own: read_config(_toml(model, "head", own), {}),
+    "a train.toml's loss": lambda model, _, own: read_config(_toml(model, "loss", own), {}),
+}
+
+
+def _toml(model: Path, option: str, own: str) -> Path:
+    (model / "train.toml").write_text(f"{option} = {json.dumps(own)}\n")
+    return model / "train.toml"
+
+
 ATTACKS: dict[str, tuple[Attack, str]] = {
     **{name: (partial(manifest, content), REFUSED) for name, content in _MANIFESTS.items()},
     **{name: (partial(runs, make), REFUSED) for name, make in _NETWORKS.items()},
@@ -226,6 +255,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "weights of another model": (changed_part, REFUSED),
     "weights that are a link to a secret": (linked_part, REFUSED),
     "a digest that leads out of the folder": (climbing_part, REFUSED),
+    **{f"code for {name}": (partial(code, use), REFUSED) for name, use in _USES.items()},
     "a record of training that lies": (lying_record, REFUSED),
     "tensors in one place": (partial(weights, tensors(_OVERLAP, bytes(16))), REFUSED),
     "a tensor of 4 terabytes": (partial(weights, tensors(_HUGE)), REFUSED),

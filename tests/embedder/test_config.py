@@ -163,10 +163,10 @@ def test_each_option_of_training_is_explained() -> None:
 def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
     assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "blazeface")
-    assert TrainConfig().filled(FROM_SCRATCH).head == "center"
-    assert TrainConfig(head="softmax", blend=0.5).filled(FACES) == TrainConfig(
-        head="softmax", blend=0.5, **{n: getattr(FACES, n) for n in OWN - {"head", "blend"}}
-    )
+    assert TrainConfig().filled(FROM_SCRATCH, 64, "whole").head == "center"
+    asked = TrainConfig(head="softmax", blend=0.5, crop="whole")
+    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150}
+    assert asked.filled(FACES, 150, "face").to_dict() == asked.to_dict() | left
     assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01
     assert TrainConfig().mirror
@@ -175,6 +175,6 @@ def test_the_defaults_that_the_design_promises() -> None:
 
 def test_defaults_lie_in_the_ranges_that_hold_for_options() -> None:
     for schedule in (FACES, FINE_TUNING, FROM_SCRATCH):
-        TrainConfig().filled(schedule)
+        TrainConfig().filled(schedule, 64, "whole")
     assert FINE_TUNING.learning_rate < FROM_SCRATCH.learning_rate  # a pretrained trunk is moved carefully
     assert IdentifyConfig().candidates > 1

@@ -94,7 +94,8 @@ def test_again_into_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for value in (0.25, 0.75):
         images = np.full((400, 64, 64), value, np.float32)
         monkeypatch.setattr(sklearn.datasets, "fetch_olivetti_faces", fake_olivetti(images))
-        assert write_dataset("olivetti", tmp_path) == (40, 400)
+        for _ in range(2):  # the same photos again change nothing
+            assert write_dataset("olivetti", tmp_path, force=value == 0.75) == (40, 400)
     assert len(list((tmp_path / "s01").iterdir())) == 10
     assert (load_image(tmp_path / "s01" / "0001.png") == round(0.75 * 255)).all()
 

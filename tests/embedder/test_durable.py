@@ -49,7 +49,7 @@ def test_a_reader_of_the_old_file_keeps_it(tmp_path: Path) -> None:
     assert path.read_bytes() == b"new content"
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.open", "pathlib.Path.replace"])
+@pytest.mark.parametrize("call", ["os.fsync", "os.open", "pathlib.Path.replace"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("old", [b"old", None])
 def test_whatever_fails_the_old_content_stays(

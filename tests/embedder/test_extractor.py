@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -106,6 +107,20 @@ def test_vector_without_direction_is_refused(value: float):
 def test_what_is_no_rgb_picture_is_refused(model: Path, picture: np.ndarray):
     with pytest.raises(ValueError, match=r"images\[1\]: expected \(height, width, 3\) uint8"):
         Extractor.load(model).embed([PICTURES[0], picture])
+
+
+def test_only_what_is_used_is_read(model: Path, tmp_path: Path):
+    """The weights, to train on from, are as large as the network, and of no use to what embeds."""
+    shutil.copytree(model, tmp_path / "m")
+    (weights,) = (tmp_path / "m").glob("weights-*")
+    (network,) = (tmp_path / "m").glob("extractor-*")
+    weights.write_bytes(b"other weights")
+    np.testing.assert_array_equal(
+        Extractor.load(tmp_path / "m").embed(PICTURES[:2]), Extractor.load(model).embed(PICTURES[:2])
+    )
+    network.write_bytes(network.read_bytes() + b"\0")
+    with pytest.raises(ModelError, match=r"extractor-.*changed since it was written"):
+        Extractor.load(tmp_path / "m")
 
 
 @pytest.mark.parametrize("network", [b"", b"\0\0\0\0TFL3", b"\0\0\0\0TFL3" + b"\7" * 200, b"not a network"])

@@ -292,7 +292,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match=r"people/<person>/<photos>, got 0 other entries$"):
         scan_folder(root)
     touch(root, "photo.png")
-    with pytest.raises(FolderError, match=r"got 1 other entries, first 'photo.png'$"):
+    with pytest.raises(FolderError, match=r"got 1 other entry, first 'photo.png'$"):
         scan_folder(root)
     with pytest.raises(FolderError, match="Not a directory"):
         scan_folder(root / "photo.png")

@@ -122,3 +122,12 @@ def test_toml_leaves_out_what_is_not_set():
     assert len(lines) == sum(value is not None for value in asdict(TrainConfig()).values())
     assert 'loss = "crossentropy"' in lines
     assert "mirror = true" in lines
+
+
+@pytest.mark.parametrize("option", ["trunk", "head", "loss", "trunk_weights"])
+def test_code_that_a_file_names_is_given_again_on_the_command_line(option: str, tmp_path: Path):
+    path = write(tmp_path, f'{option} = "of mine.py:f"\n')
+    flag = f"--{option.replace('_', '-')}"
+    with pytest.raises(UsageError, match=rf"on the command line: {flag} 'of mine\.py:f'$"):
+        read_config(path, {})
+    assert getattr(read_config(path, {option: "of mine.py:f"}), option) == "of mine.py:f"

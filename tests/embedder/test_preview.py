@@ -135,14 +135,17 @@ def test_any_name_and_caption(name: str) -> None:
 # --- the file
 
 
-def test_a_preview_is_a_png_and_replaces_the_old_one(tmp_path: Path) -> None:
+def test_a_preview_is_a_png_and_replaces_the_old_one_if_it_may(tmp_path: Path) -> None:
     path = tmp_path / "Vorschau 李.PNG"
     path.write_bytes(b"old")
-    save_preview(path, iter([Tile("ada", chip(9))]))
+    with pytest.raises(UsageError, match="already there"):
+        save_preview(path, [])
+    assert path.read_bytes() == b"old"
+    save_preview(path, iter([Tile("ada", chip(9))]), force=True)
     with Image.open(path) as image:
         assert image.format == "PNG"
         np.testing.assert_array_equal(np.asarray(image), pixels(Tile("ada", chip(9))))
-    save_preview(str(path), [])
+    save_preview(str(path), [], force=True)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
@@ -165,10 +168,10 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, replace: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preview, "write_whole", full)
+    monkeypatch.setattr("embedder.outputs.write_whole", full)
     with pytest.raises(UsageError, match=r"a\.png: cannot be written: .*No space"):
         save_preview(tmp_path / "a.png", [])
 

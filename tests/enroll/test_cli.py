@@ -159,6 +159,15 @@ def test_gallery_commands(there: Path):
     assert "Zo\\xeb K" in out  # a terminal without the letter shows its number, not a traceback
 
 
+@pytest.mark.parametrize("part", ["weights", "extractor"])
+def test_info_checks_every_byte_of_the_model(there: Path, part: str):
+    shutil.copytree(there / "embed-model", there / "damaged")
+    (path,) = (there / "damaged").glob(f"{part}-*")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    _, err = embed("info", "--model", "damaged", code=4)
+    assert f"{path.name}: changed since it was written" in err
+
+
 def test_info(there: Path):
     out = run("info")
     assert "trunk small-cnn, head center" in out

@@ -167,7 +167,7 @@ def test_confidence_is_as_often_right_as_it_says() -> None:
 
 @pytest.mark.parametrize(
     ("people", "photos", "words"),
-    [(1, 5, "got 1 people, 1 of them"), (2, 5, "got 2 people"), (8, 1, "got 8 people, 0 of them")],
+    [(1, 5, "got 1 person, 1 of them"), (2, 5, "got 2 people"), (8, 1, "got 8 people, 0 of them")],
 )
 def test_too_little_to_evaluate(people: int, photos: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):

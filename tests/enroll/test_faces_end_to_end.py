@@ -348,7 +348,7 @@ def test_of_a_photo_with_several_faces_the_main_one_is_enrolled_and_that_is_said
     said = embed("enroll", "--name", "eve", "two.jpg", "--gallery", "own.db")
     assert said.stdout == "enrolled eve (1 photo)\n"
     assert said.stderr.splitlines() == [
-        "1 photo shows several faces; the largest, most central one was used:",
+        "1 photo with several faces; the largest, most central one was used:",
         "  two.jpg: 2 faces",
     ]
     faces = faces_of("two.jpg", "--gallery", "own.db")
@@ -360,7 +360,7 @@ def test_of_a_photo_with_several_faces_the_main_one_is_enrolled_and_that_is_said
 def test_training_says_which_photos_show_several_faces_and_which_none(trained):
     said = trained.stderr.splitlines()
     assert "8 people, 25 photos; the trunk is kept as it is" in said
-    crowded = said.index("1 photo shows several faces; the largest, most central one was used:")
+    crowded = said.index("1 photo with several faces; the largest, most central one was used:")
     assert said[crowded + 1] == f"  {trained.photos}/s01/two.jpg: 2 faces"
     rejected = said.index("2 not used:")
     assert said[rejected + 1].startswith(f"  {trained.photos}/s03/00 wall.png: no face found; --min-face")

@@ -223,7 +223,7 @@ def test_missing_photos_are_listed(four: Folder, shades: Shades):
     (four.root / "d" / "d_0001.png").unlink()
     with pytest.raises(
         UsageError,
-        match=r"pairs\.txt: expected 9 photos in .*lfw, 2 of them are missing: "
+        match=r"pairs\.txt: expected 9 photos in .*lfw, 2 of them missing: "
         r"b/b_0002 \(line 3\), d/d_0001 \(line 8: an empty folder; [^,]*\)$",
     ):
         verify_pairs(four.root, four.file, shades)
@@ -464,7 +464,7 @@ def broken(line: int, text: str) -> str:
         (broken(1, "\u0662"), "line 1: expected"),
         (broken(1, "9" * 5000), "line 1: expected"),
         ("\n" + broken(1, "x"), "line 2: expected"),
-        (broken(1, "3"), r"expected 6 pairs, 3 matched and as many mismatched in 1 folds, got 4$"),
+        (broken(1, "3"), r"expected 6 pairs, 3 matched and as many mismatched in 1 fold, got 4$"),
         (broken(1, "10 300"), r"expected 6,000 pairs, 300 matched .* 10 folds, got 4$"),
         (broken(3, ""), "got 3$"),
         (broken(2, "a\t1\tb\t2"), r"line 2: expected 'name n1 n2', .* got 'a 1 b 2'"),
@@ -508,5 +508,5 @@ def test_names_do_not_lead_out_of_the_folder(folder: Folder, shades: Shades, tmp
     Image.new("RGB", (8, 8)).save(outside / "x_0001.png")
     for name in ("../secret/x", str(outside / "x"), "../secret", ".."):
         file = folder.write("1", "a 1 2", f"a 1 {name} 1")
-        with pytest.raises(UsageError, match="1 of them are missing"):
+        with pytest.raises(UsageError, match="1 of them missing"):
             verify_pairs(folder.root, file, shades)

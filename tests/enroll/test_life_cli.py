@@ -76,12 +76,12 @@ def test_export_and_import_through_a_pipe(there: Path):
 
 def test_an_export_is_not_written_over(there: Path):
     Path("file").write_text("mine")
-    with pytest.raises(UsageError, match="file: is already there; --force replaces a file"):
+    with pytest.raises(UsageError, match="file: is already there; name another file, or --force replaces it"):
         run("export", "file")
     assert Path("file").read_text() == "mine"
     run("export", "file", "--force")
     Path("folder").mkdir()
-    with pytest.raises(UsageError, match="folder: is already there, and no file"):
+    with pytest.raises(UsageError, match="folder: expected a file, got a folder"):
         run("export", "folder", "--force")
     with pytest.raises(UsageError, match="nowhere/file: cannot be written: No such file"):
         run("export", "nowhere/file")
@@ -310,7 +310,7 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facts["poor_photos"][0]["command"] == "embed gallery drop p01 people/p01/1.png"
     assert facts["files_gone"] == 1
     text = run("doctor", "--photos")[0]
-    assert "Poor photos: 1" in text and "1 photos were not looked at" in text
+    assert "Poor photos: 1" in text and "Not looked at, as the file is gone or has changed: 1 photo\n" in text
     monkeypatch.setattr(Extractor, "load", lambda *_: ToyExtractor("other"))
     with pytest.raises(ForeignModelError):
         run("doctor", "--photos")

@@ -84,7 +84,7 @@ def test_growth_puts_the_promise_in_doubt(gallery: Gallery, photos: Path, toy: T
     gallery.calibrate(0.05)
     gallery.enroll("p08", [photos / "p08" / "0.png"])  # 1 of 8 is more than a tenth
     _, warning = gallery.calibration()
-    assert warning == "1 people more than the 8 it was made for; run `embed calibrate` again"
+    assert warning == "1 person more than the 8 it was made for; run `embed calibrate` again"
     basis = Identifier(toy, gallery).basis
     assert (basis.source, basis.warning) == ("gallery", warning)
     gallery.calibrate(0.05)

@@ -30,7 +30,7 @@ def trunk() -> keras.Model:
 def test_best_epoch_is_kept_by_any_number():
     numbers = iter([9.9, 0.5, 0.9, 0.9, 0.2])
     model = trunk()
-    keep = KeepBest(model.get_weights, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
     keep.measure_first()
     for epoch in range(4):
         model.set_weights([np.full((2, 1), epoch + 1.0), np.zeros(1)])
@@ -40,11 +40,28 @@ def test_best_epoch_is_kept_by_any_number():
     assert keep.scores == [9.9, 0.5, 0.9, 0.9, 0.2]
 
 
+def test_best_epoch_of_a_fit_of_ones_own():
+    numbers = iter([0.9, 0.1, 0.8, 0.3])  # before training, then of three epochs
+    model, seen = trunk(), []
+    model.compile("sgd", "mse")
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    see = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()))
+    model.fit(np.ones((4, 2)), np.ones(4), epochs=3, callbacks=[keep, see], verbose=0)
+    assert (keep.scores, keep.best_epoch) == ([0.9, 0.1, 0.8, 0.3], 2)
+    for kept, then in zip(keep.weights, seen[1], strict=True):
+        np.testing.assert_array_equal(kept, then)
+
+
+def test_other_weights_than_the_trunks_can_be_kept():
+    keep = KeepBest(trunk(), lambda: 1, lambda *_: True, weights=lambda: [np.full(3, 7.0)])
+    keep.measure_first()
+    keep.on_epoch_end(0)
+    assert [weight.tolist() for weight in keep.weights] == [[7.0] * 3]
+
+
 def test_rule_sees_all_trained_epochs():
     seen = []
-    keep = KeepBest(
-        trunk().get_weights, iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False
-    )
+    keep = KeepBest(trunk(), iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False)
     keep.measure_first()
     for epoch in range(3):
         keep.on_epoch_end(epoch)
@@ -117,7 +134,7 @@ def test_parameter_rises_by_epoch_and_is_logged():
 def test_stops_after_epochs_that_were_no_better():
     numbers = iter([0, 1, 3, 2, 2, 9])
     model = trunk()
-    keep = KeepBest(model.get_weights, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
     keep.measure_first()
     stop = StopEarly(keep, 2)
     stop.set_model(model)

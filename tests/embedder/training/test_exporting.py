@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from embedder.config.exports import FORMATS
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.training import exporting
 from embedder.training.exporting import export
+from embedder.training.quantizing import quantize
 from embedder.training.run import train
 from enroll.cli import app
 from tests.conftest import SMALL
@@ -134,6 +136,20 @@ def test_what_cannot_be_done_is_refused(
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=r"embedder-enroll\[export\]"):
         export(models[True], tmp_path / "m", "onnx")
+
+
+@pytest.mark.parametrize(
+    "convert", [lambda model, to: export(model, to, "litert"), lambda model, to: quantize(model, to, "int8")]
+)
+def test_damaged_weights_are_refused_where_they_are_read(
+    convert: Callable[[Path, Path], object], models: dict[bool, Path], tmp_path: Path
+):
+    model = shutil.copytree(models[True], tmp_path / "model")
+    (weights,) = model.glob("weights-*")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(ModelError, match=r"weights-.*changed since it was written"):
+        convert(model, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
 
 
 def test_weights_that_are_not_the_extractors_are_refused(

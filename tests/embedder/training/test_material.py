@@ -16,8 +16,8 @@ from embedder.training.photos import Photos, Split
 from embedder.training.stem import build_stem
 from embedder.training.views import Augmented, Rehearsed, poor_views
 
-CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH)
-REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH)
+CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole")
+REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH, 32, "whole")
 
 
 @pytest.fixture(scope="module")

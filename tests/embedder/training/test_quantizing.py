@@ -213,3 +213,31 @@ def test_the_face_trunk(orl: Path, tmp_path: Path):
         quantize(tmp_path / "model", tmp_path / weights, weights)
         after = Extractor.load(tmp_path / weights)
         assert (before.embed(chips) * after.embed(chips)).sum(axis=1).min() >= least
+
+
+def test_a_trunk_of_ones_own_is_named_again(small_people: Path, tmp_path: Path):
+    source = tmp_path / "mine é.py"
+    source.write_text(
+        "import keras\ndef mine(size):\n    image = keras.Input((size, size, 3))\n"
+        "    x = keras.layers.AveragePooling2D(8)(keras.layers.Rescaling(1 / 255)(image))\n"
+        "    return keras.Model(image, keras.layers.Dense(8)(keras.layers.Flatten()(x)))\n",
+        encoding="utf-8",
+    )
+    own = f"{source}:mine"
+    train(small_people, tmp_path / "m", replace(SMALL, trunk=own, epochs=0))
+    source = source.rename(tmp_path / "moved.py")
+    with pytest.raises(UsageError, match=r"not taken from a model folder.* add --trunk '.*mine é\.py:mine'$"):
+        quantize(tmp_path / "m", tmp_path / "small", "float16")
+    with pytest.raises(UsageError, match=r"--trunk: expected FILE\.py:FUNCTION, got 'small-cnn'"):
+        quantize(tmp_path / "m", tmp_path / "small", "float16", "small-cnn")
+    for command, *more in (["quantize", "--weights", "float16"], ["export", "--format", "litert"]):
+        to = str(tmp_path / command)
+        told = [command, to, *more, "--model", str(tmp_path / "m"), "--trunk", f"{source}:mine"]
+        result = CliRunner().invoke(app, told)
+        assert result.exit_code == 0, result.output
+        assert Path(to).exists()
+
+
+def test_another_trunk_than_the_models_is_refused(model: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match=r"--trunk: expected .*, the trunk of .*, got 'e\.py:f'"):
+        quantize(model, tmp_path / "small", "int8", "e.py:f")

@@ -9,6 +9,7 @@ import pytest
 from embedder.config import TrainConfig
 from embedder.images import load_image
 from embedder.options import read_config
+from embedder.training import record
 from embedder.training.held_out import Score
 from embedder.training.record import table, write_record
 
@@ -40,6 +41,13 @@ def test_files_of_a_run(tmp_path: Path):
     # A run of no epochs has nothing to draw, and leaves no picture of another run.
     assert not write_record(tmp_path, config, [], 0.01)
     assert not (tmp_path / "training.png").exists()
+
+
+def test_each_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written: list[str] = []
+    monkeypatch.setattr(record, "write_whole", lambda path, content: written.append(path.name))
+    write_record(tmp_path, TrainConfig(), table(HISTORY, SCORES), 0.01)
+    assert written == ["train.toml", "training.csv", "training.png"]
 
 
 def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -157,7 +157,7 @@ def test_few_photos_are_said():
     assert say_few_photos(labels, 1) is None
     line = say_few_photos(labels, 4)
     assert line is not None
-    assert line.startswith("2 of 4 people have fewer than 4 photos; they are shown again in the same batch")
+    assert line.startswith("2 of 4 people with fewer than 4 photos; these are shown again in the same batch")
 
 
 def test_default_sampling_of_every_head():

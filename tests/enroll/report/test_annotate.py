@@ -285,7 +285,10 @@ def test_photos_of_one_name_from_two_folders_are_two_files(
     assert all(path.name.startswith("1-") for path in paths)
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path / "a")
-    again = {save_annotated(out, name, photo(800, 600), ONE) for name in ("1.jpg", "../a/1.jpg")}
+    names = ("1.jpg", "../a/1.jpg")
+    with pytest.raises(UsageError, match="already there"):
+        save_annotated(out, names[0], photo(800, 600), ONE)
+    again = {save_annotated(out, name, photo(800, 600), ONE, force=True) for name in names}
     assert again == {paths[0]}
     assert len(list(out.iterdir())) == 3
 
@@ -320,7 +323,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     taken = save_annotated(tmp_path, "a.jpg", photo(800, 600), ONE)
     taken.unlink()
     taken.mkdir()
-    with pytest.raises(UsageError, match="cannot be written"):
-        save_annotated(tmp_path, "a.jpg", photo(800, 600), ONE)
+    with pytest.raises(UsageError, match="expected a file, got a folder"):
+        save_annotated(tmp_path, "a.jpg", photo(800, 600), ONE, force=True)
     shutil.rmtree(taken)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

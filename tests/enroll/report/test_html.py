@@ -8,12 +8,15 @@ from base64 import b64decode
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import enroll.evaluation
+import enroll.mistakes
 from embedder.errors import MissingPackageError, UsageError
 from embedder.folders import Rejected, scan_folder
 from enroll.confusions import confusions
@@ -195,8 +198,8 @@ def test_facts(whole: tuple[str, Page]):
 def test_sentences(whole: tuple[str, Page]):
     text = whole[1].text
     assert (
-        "In each of 4 random divisions of 20 people, 10 were enrolled with 3 photos each; their other 30 "
-        "photos were searched for, and so were all 60 photos of the other 10 people, who are strangers."
+        "In each of 4 random divisions of 20 people, enrolled: 10 people with 3 photos each. Searched for: "
+        "their other 30 photos, and all 60 photos of 10 strangers."
     ) in text
     first, tpir = HARD.rank(1), HARD.tpir(FPIR)
     assert first.value and first.low and first.high and tpir.value and tpir.low and tpir.high
@@ -214,7 +217,9 @@ def test_sentences_of_few_photos():
     folder = made_folder(5, 3)
     evaluation = made_evaluation(folder, splits=1, enrolled=1)
     page = report(evaluation, fpir=0.01)
-    assert "Of 5 people, 2 were enrolled with 1 photo each; their other 4 photos were" in page.text
+    assert (
+        "Of 5 people, enrolled: 2 people with 1 photo each. Searched for: their other 4 photos," in page.text
+    )
     assert "needs 100 non-mated searches a split." in page.text
 
 
@@ -399,7 +404,7 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
     assert any(row[0] == "p00/broken.png" for row in page.rows if row)
     for photo in people.glob("*/*.png"):
         photo.unlink()
-    save_report(path, evaluation, measured(evaluation), toy)  # type: ignore[arg-type]
+    save_report(path, evaluation, measured(evaluation), toy, force=True)  # type: ignore[arg-type]
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("img") == [] and "no picture" in page.text
 
@@ -416,5 +421,27 @@ def test_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.usefixtures("no_plots")
 def test_cannot_be_written(tmp_path: Path, toy: ToyExtractor):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="expected a file, got a folder"):
         save_report(tmp_path / "report.html", HARD, measured(HARD), toy)  # type: ignore[arg-type]
+
+
+def test_the_report_computes_nothing_again_that_the_text_has(
+    toy: ToyExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Bootstrap, confidence, mistakes and duplicates are most of the time that an evaluation takes."""
+    evaluation = made_evaluation(made_folder(8, 4), splits=2)
+    done: list[str] = []
+
+    def counted(module: ModuleType, name: str) -> None:
+        work = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: done.append(name) or work(*given))
+
+    for name in ("identity_weights", "leave_one_out_searches", "figure"):
+        counted(enroll.evaluation, name)
+    for name in ("probable_twins", "PhotoMistakes"):
+        counted(enroll.mistakes, name)
+    outcome = measured(evaluation)
+    text = done.copy()
+    save_report(tmp_path / "report.html", evaluation, outcome, toy)  # type: ignore[arg-type]
+    assert len(set(text)) == 5
+    assert done == text

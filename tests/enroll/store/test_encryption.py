@@ -249,7 +249,7 @@ def test_new_key_is_for_its_owner_alone_and_never_overwritten(tmp_path: Path) ->
     assert len(key.secret) == 32
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert key.secret.hex() not in repr(key)
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="is the key of a gallery; one that is replaced is lost"):
         write_new_key(file)
     assert read_key(file) == key
 

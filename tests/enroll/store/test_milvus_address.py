@@ -65,7 +65,9 @@ def test_no_address(location: str, problem: str) -> None:
         parse_address(location)
 
 
-@pytest.mark.parametrize("location", ["gallery.db", "./milvus:x.db", "milvus", "C:milvus"])
+@pytest.mark.parametrize(
+    "location", ["gallery.db", "./milvus:x.db", "milvus", "C:milvus", "me@home.db", "C:/me@h/g.db"]
+)
 def test_files_are_none(location: str) -> None:
     assert not is_milvus(location)
     assert without_password(location) == location
@@ -87,6 +89,27 @@ def test_token_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "milvus://ada:secret@127.0.0.1:1/no name",
         "milvus://ada:secret@127.0.0.1:port/people",
         "milvus://127.0.0.1:1/people?token=secret",
+        "milvus://127.0.0.1:1/people?token=x@secret",
+        "milvus://127.0.0.1:1/people?secret",
+        "milvus://127.0.0.1:1/people#secret",
+        "milvus://ada:x?secret@127.0.0.1:1/people",
+        "milvus://ada:12/secret@127.0.0.1:1/people",
+        "milvus://secret@127.0.0.1:1/people",
+        "milvus://ada:sec%40ret-secret@127.0.0.1:1/people",
+        "milvus://ada:secret/people",
+        "milvus://ada:1:secret/people",
+        "milvus:///ada:secret@127.0.0.1:1/people",
+        "milvus:/ada:secret@127.0.0.1:1/people",
+        "milvus:/ada:secret@127.0.0.1:1/people.db",
+        "milvus:ada:secret@127.0.0.1:1/people",
+        "milvus//ada:secret@127.0.0.1:1/people",
+        "MILVUS://ada:secret@127.0.0.1:1/people",
+        "Milvus:/ada:secret@127.0.0.1:1/people",
+        "milvus+ssl://ada:secret@127.0.0.1:1/people",
+        "http://ada:secret@127.0.0.1:1/people",
+        "https:/ada:secret@127.0.0.1:1/people",
+        " milvus://ada:secret@127.0.0.1:1/people",
+        "ada:secret@127.0.0.1:1/people",
     ],
 )
 def test_password_is_never_shown(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,8 +121,9 @@ def test_password_is_never_shown(location: str, monkeypatch: pytest.MonkeyPatch)
         assert "secret" not in str(error)
     else:
         assert "secret" not in f"{address} {address.shown}"
-        with pytest.raises(errors.GalleryError) as caught:
-            gallery_exists(location)
+    for opening in (gallery_exists, open_store):
+        with pytest.raises(errors.EmbedError) as caught:
+            opening(location)
         assert "secret" not in str(caught.value)
 
 
