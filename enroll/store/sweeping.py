@@ -1,7 +1,8 @@
 """Takes away the places of erased rows, and writes the file anew.
 
-It costs as much as the gallery is large, so it is done when an eighth of the rows are blank. It takes several
-steps; `gallery.sweep` is above 0 while they are not all done, and whoever opens the gallery next does them.
+It costs as much as the gallery is large, so it is done when more than an eighth of the rows are blank. It
+takes several steps; `gallery.sweep` is above 0 while they are not all done, and whoever opens the gallery
+next does them.
 """
 
 from __future__ import annotations
@@ -46,5 +47,5 @@ def finish_sweep(connection: Connection, encrypted: bool) -> None:
 
 def _is_due(connection: Connection) -> bool:
     query = "SELECT sum(blanks), sum(count) FROM total WHERE part IN (?, ?)"
-    blanks, count = connection.row(query, _TABLES)
-    return bool(blanks > _BLANK_SHARE * count)
+    blanks, rest = connection.row(query, _TABLES)
+    return bool(blanks > _BLANK_SHARE * (blanks + rest))

@@ -51,6 +51,14 @@ def test_threshold_counts_by_hand():
     assert threshold_at_fpir(np.array([0.5, 0.5, 0.5]), 0.5) < 0.5  # ties pass together or not at all
 
 
+def test_rounding_takes_no_search_away_from_a_share():
+    values = np.arange(1000.0)
+    for searches in (10, 100, 1000):
+        for passing in range(searches):  # 0.29 * 100 is 28.999999999999996
+            threshold = threshold_at_fpir(values[:searches], passing / searches)
+            assert (values[:searches] <= threshold).sum() == passing
+
+
 def test_threshold_without_searches_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         threshold_at_fpir(np.array([]), 0.1)

@@ -220,6 +220,31 @@ def test_no_one_who_expired_is_anyones_neighbour(gallery: Gallery, people: Path,
     assert len(gallery.nearest_photos(probe, 99)[0]) == 15
 
 
+def test_expired_people_are_warned_about_once(
+    gallery: Gallery, people: Path, toy: ToyExtractor, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = Terms(expires=date.today() - timedelta(days=1))
+    probe = toy.embed([np.asarray(Image.open(people / "p00" / "0.png"))])
+    gallery.enroll("p00", [people / "p00" / "0.png"])
+    gallery.nearest_people(probe, 1)
+    gallery.nearest_photos(probe, 1)
+    assert caplog.messages == []
+    for name in ("p01", "p02"):
+        gallery.enroll(name, [people / name / "0.png"], terms=over)
+    assert caplog.messages == []  # no one has searched since
+    for _ in range(2):
+        gallery.nearest_people(probe, 1)
+        gallery.nearest_photos(probe, 1)
+    (warning,) = caplog.messages
+    assert warning == (
+        f"{gallery._store.location}: 2 people who expired: not named any more; "
+        "`embed gallery purge` erases them"
+    )
+    with Gallery.open(gallery._store.location, toy) as again:
+        again.nearest_photos(probe, 1)
+    assert caplog.messages == [warning, warning]
+
+
 def test_terms_are_kept_with_photos_that_are_there_already(gallery: Gallery, people: Path) -> None:
     photos = sorted((people / "p00").iterdir())
     gallery.enroll("ada", photos)

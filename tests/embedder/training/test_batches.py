@@ -91,6 +91,16 @@ def test_augmentation_only_mirrors_and_shifts():
     assert 0 < mirrored < len(CHIPS)
 
 
+@pytest.mark.parametrize("size", [50, 60])  # 5 % of them, rounded up: 3 pixels
+def test_augmentation_shifts_by_every_step_either_way(size: int):
+    chips = np.zeros((2000, size, size, 3), np.uint8)
+    chips[:, 20 : size - 20, 20 : size - 20] = 255
+    out = augment(chips, np.random.default_rng(3)).any(axis=3)
+    for axis in (1, 2):
+        first = out.any(axis=axis).argmax(axis=1)
+        assert set((first - 20).tolist()) == {-3, -2, -1, 0, 1, 2, 3}
+
+
 def shifted(chip: np.ndarray, dy: int, dx: int) -> np.ndarray:
     padded = np.pad(chip, ((2, 2), (2, 2), (0, 0)), mode="edge")
     return padded[2 + dy : 22 + dy, 2 + dx : 22 + dx]

@@ -233,7 +233,8 @@ def test_digest_follows_content_and_names(people: Path):
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "held_out"), [(20, 0.2, 4), (4, 0.2, 2), (10, 0.5, 5), (10, 0.9, 8), (3, 0.0, 0)]
+    ("count", "share", "held_out"),
+    [(20, 0.2, 4), (22, 0.2, 4), (23, 0.2, 5), (4, 0.2, 2), (10, 0.5, 5), (10, 0.9, 8), (3, 0.0, 0)],
 )
 def test_people_are_on_one_side_only(count: int, share: float, held_out: int):
     labels = np.repeat(np.arange(count, dtype=np.int32), 3)

@@ -257,3 +257,21 @@ def test_removing_a_few_of_many_does_not_write_the_whole_file(tmp_path: Path) ->
         store.remove("many")
         assert "VACUUM" in ran
         assert store._connection.size() < 200_000
+
+
+def test_the_file_is_written_anew_when_more_than_an_eighth_of_the_rows_are_blank(tmp_path: Path) -> None:
+    with SqliteStore(tmp_path / "gallery.db", create=True) as store:
+        store.bind(MODEL, DIM)
+        store.add("many", [picture(20) for _ in range(107)])  # 108 rows, one for the person's data
+        for number in range(10):
+            store.add(f"p{number}", [picture(20)])  # 2 rows each: 128 in all
+        ran: list[str] = []
+        run = store._connection.run
+        store._connection.run = lambda *a: ran.append(a[0]) or run(*a)  # type: ignore[method-assign]
+        swept = []
+        for number in range(10):
+            store.remove(f"p{number}")
+            swept.append("VACUUM" in ran)
+            ran.clear()
+        # Of 128 rows 16 are an eighth: the eighth removal makes it 16, the ninth 18.
+        assert swept == [False] * 8 + [True, False]
