@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from embedder.intervals import trials_of_one
 from embedder.metrics import (
     Searches,
+    blocks_of_rows,
     first_refused,
     gallery_searches,
     leave_one_out,
@@ -31,7 +33,8 @@ def test_squared_distances():
     a, b = unit_rows(3), unit_rows(5, seed=1)
     expected = [[sum((float(x) - float(y)) ** 2 for x, y in zip(p, q, strict=True)) for q in b] for p in a]
     np.testing.assert_allclose(squared_distances(a, b), expected, atol=1e-12)
-    assert (squared_distances(a, a) >= 0).all()
+    many = unit_rows(300, 128)
+    assert (squared_distances(many, many) >= 0).all()  # rounding alone would make some of them negative
 
 
 @given(distances, st.floats(0, 1))
@@ -51,14 +54,6 @@ def test_threshold_counts_by_hand():
     assert threshold_at_fpir(np.array([0.5, 0.5, 0.5]), 0.5) < 0.5  # ties pass together or not at all
 
 
-def test_rounding_takes_no_search_away_from_a_share():
-    values = np.arange(1000.0)
-    for searches in (10, 100, 1000):
-        for passing in range(searches):  # 0.29 * 100 is 28.999999999999996
-            threshold = threshold_at_fpir(values[:searches], passing / searches)
-            assert (values[:searches] <= threshold).sum() == passing
-
-
 def test_threshold_without_searches_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         threshold_at_fpir(np.array([]), 0.1)
@@ -73,6 +68,41 @@ def test_figures_of_searches():
     assert searches.rank1 == 0.75
     assert searches.tpir(0.0) == 0.5  # below 0.5: two right, one wrong that is near enough does not count
     assert searches.tpir(0.75) == 0.75
+
+
+def test_a_search_at_the_threshold_itself_passes():
+    threshold = threshold_at_fpir(np.array([0.5]), 0.0)
+    searches = Searches(np.array([True, True]), np.array([threshold, 0.5]), np.array([0.5]))
+    assert searches.tpir(0.0) == 0.5
+
+
+def test_equally_near_people_count_against_the_right_one():
+    vectors = np.repeat(unit_rows(1), 3, axis=0)
+    assert leave_one_out(vectors, np.array([0, 0, 1])).correct.tolist() == [False, False]
+
+
+def test_no_rows_have_no_blocks():
+    assert list(blocks_of_rows(0)) == []
+
+
+@pytest.mark.parametrize("count", [1, 7, 3000, 2**21, 2**23])
+def test_blocks_cover_all_rows_and_stay_small(count: int):
+    blocks = list(blocks_of_rows(count)) if count < 10_000 else list(islice(blocks_of_rows(count), 3))
+    assert [block.start for block in blocks] == [0, *(block.stop for block in blocks[:-1])]
+    assert count >= 10_000 or blocks[-1].stop == count
+    largest = max(block.stop - block.start for block in blocks)
+    assert largest == 1 or largest * count <= 2**22  # 32 MB in double precision
+    assert largest == count or (largest + 1) * count > 2**22  # and no smaller than that allows
+
+
+def test_leave_one_out_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch):
+    vectors, labels = unit_rows(23), np.arange(23) % 4
+    whole = leave_one_out(vectors, labels)
+    monkeypatch.setattr("embedder.metrics._BLOCK", 23 * 5)
+    parts = leave_one_out(vectors, labels)
+    np.testing.assert_array_equal(parts.correct, whole.correct)
+    np.testing.assert_allclose(parts.mated, whole.mated)
+    np.testing.assert_allclose(parts.non_mated, whole.non_mated)
 
 
 def test_figures_without_mated_searches_are_not_numbers():
@@ -98,8 +128,8 @@ def test_leave_one_out_by_hand():
 
 
 def test_gallery_searches_by_hand():
-    vectors, labels = unit_rows(20), np.repeat(np.arange(5), 4)
-    known, strangers = np.array([0, 1, 2]), np.array([4])
+    vectors, labels = unit_rows(60), np.repeat(np.arange(15), 4)
+    known, strangers = np.array([0, 1, 2, 3, 5, 8, 9, 10]), np.array([4, 12])
     searches = gallery_searches(vectors, labels, known, strangers, 3, np.random.default_rng(0))
     rng = np.random.default_rng(0)
     gallery, probes = [], []
@@ -109,9 +139,13 @@ def test_gallery_searches_by_hand():
         probes += rows[3:].tolist()
     d = np.sqrt(squared_distances(vectors, vectors))
     nearest = [min(gallery, key=lambda row, p=probe: d[p, row]) for probe in probes]
-    np.testing.assert_array_equal(searches.correct, labels[nearest] == labels[probes])
+    expected = [int(labels[n]) == int(labels[p]) for n, p in zip(nearest, probes, strict=True)]
+    assert searches.correct.tolist() == expected
+    assert {True, False} == set(expected)
+    assert {np.sign(labels[n] - labels[p]) for n, p in zip(nearest, probes, strict=True)} == {-1, 0, 1}
     np.testing.assert_allclose(searches.mated, [d[p, n] for p, n in zip(probes, nearest, strict=True)])
-    np.testing.assert_allclose(searches.non_mated, d[16:][:, gallery].min(1))
+    of_strangers = np.isin(labels, strangers)
+    np.testing.assert_allclose(searches.non_mated, d[of_strangers][:, gallery].min(1))
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 1000])

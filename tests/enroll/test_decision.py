@@ -46,6 +46,13 @@ def test_decision_tells_what_it_rests_on() -> None:
     assert decide([], 0.3).distance is None
 
 
+def test_the_second_person_is_the_next_candidate() -> None:
+    assert decide([ADA, BOB, CLEO], 0.5).second == 0.5
+    assert decide([ADA, CLEO], 0.5).second == 0.9
+    assert decide([ADA], 0.5).second is None
+    assert decide([], 0.5).second is None
+
+
 def test_decision_keeps_its_own_candidates() -> None:
     candidates = [ADA]
     decision = decide(candidates, 0.5)
