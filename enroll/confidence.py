@@ -88,7 +88,7 @@ def leave_one_out_searches(vectors: NDArray[np.float32], labels: NDArray[np.int6
     nearest = np.sqrt(np.minimum.reduceat(squared, starts, axis=1))
     own = people[None] == labels[:, None]
     strangers = np.sort(np.where(own, np.inf, nearest), axis=1)[:, :2]
-    if strangers.shape[1] < 2 or len(people) < 3:
+    if len(people) < 3:
         strangers = np.column_stack([strangers[:, 0], np.full(len(strangers), FARTHEST)])
     there = np.isfinite(nearest[own])
     first_two = np.sort(nearest[there], axis=1)[:, :2]
