@@ -16,6 +16,7 @@ import pytest
 
 from enroll.store import NewTemplate, Store, Terms
 from enroll.store.connection import Connection
+from enroll.store.limits import CONSENT
 from enroll.store.sqlite import SqliteStore
 from tests.enroll.store.engines import KEY
 from tests.enroll.store.traces import traces
@@ -71,11 +72,17 @@ class Life:
     def _size(self) -> int:
         return self.random.choice([8, 40, 200, self.random.randint(8, self.longest)])
 
+    def _new_name(self) -> str:
+        return text(min(self._size(), 200))  # the longest that is kept
+
+    def _consent(self) -> str:
+        return text(min(self._size(), CONSENT))
+
     def _pictures(self) -> list[NewTemplate]:
         return [picture(self._size()) for _ in range(self.random.randint(1, 5))]
 
     def come(self) -> None:
-        name, terms, pictures = text(self._size()), Terms(text(self._size())), self._pictures()
+        name, terms, pictures = self._new_name(), Terms(self._consent()), self._pictures()
         self.store.add(name, pictures, terms)
         self.there[name] = (terms, pictures)
 
@@ -85,13 +92,13 @@ class Life:
         self.there[name][1].extend(pictures)
 
     def rename(self) -> None:
-        old, new = self._name(), text(self._size())
+        old, new = self._name(), self._new_name()
         self.store.rename(old, new)
         self.there[new] = self.there.pop(old)
         self.gone += bytes_of(old)
 
     def terms(self) -> None:
-        name, terms = self._name(), Terms(text(self._size()), expires=self.random.choice([None, OVER]))
+        name, terms = self._name(), Terms(self._consent(), expires=self.random.choice([None, OVER]))
         self.store.set_terms(name, terms)
         self.gone += bytes_of(self.there[name][0])
         self.there[name] = (terms, self.there[name][1])
