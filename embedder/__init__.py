@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from embedder._internal import lazy_names
 
 if TYPE_CHECKING:
     from embedder.errors import EmbedError
@@ -11,13 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbedError", "Extractor", "load_image"]
 
-_HOME = {"EmbedError": "errors", "Extractor": "extractor", "load_image": "images"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that `embed --help` loads none of them."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'embedder' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"embedder.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, {"EmbedError": "errors", "Extractor": "extractor", "load_image": "images"})

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from embedder._internal.runtime import no_warnings, quiet
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
-from embedder.quiet import no_warnings, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,16 @@
-"""Figures of an open-set search, in numpy alone.
+"""Distances, error rates of identification and their confidence bounds, in numpy alone.
+
+Figures of an open-set search, in numpy alone.
 
 Words are those of ISO/IEC 19795-1: a *mated* search looks for someone enrolled, a *non-mated* search for
 someone who is not; FPIR is the share of non-mated searches that return anyone, TPIR the share of mated
 searches that return the right identity within the threshold.
+
+How sure a share is: exact bounds of counts, and resampling of people.
+
+Photos of one person resemble each other, so ten photos of one person say less than ten of ten people. Where
+photos are counted, intervals come from resampling the people, with all their photos (the subset bootstrap of
+Bolle, Ratha and Pankanti 2004).
 """
 
 from __future__ import annotations
@@ -12,12 +20,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+
 _BLOCK = 2**22  # distances at a time, 32 MB
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -166,3 +179,71 @@ def gallery_searches(
         np.sqrt(mated.min(1)),
         np.sqrt(squared_distances(vectors[others], vectors[gallery]).min(1)),
     )
+
+
+def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float:
+    """Give the share that is exceeded with a chance of `1 - confidence`, by Clopper and Pearson 1934.
+
+    Of no hits it is about 3 / trials, the rule of three.
+
+    Args:
+        hits: how often it happened, 0 to `trials`.
+        trials: independent trials.
+        confidence: one-sided.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if hits >= trials else float(beta.ppf(confidence, hits + 1, trials - hits))
+
+
+def trials_needed(share: float, confidence: float = CONFIDENCE) -> int:
+    """Give how many trials without a hit bound a share: ln(1 - confidence) / ln(1 - share), upward."""
+    return int(np.ceil(np.log1p(-confidence) / np.log1p(-share)))
+
+
+def trials_of_one(share: float) -> int:
+    """Give how many trials there must be for one of them to be that share: 1 / share, upward."""
+    return int(np.ceil(1 / share - 1e-9))  # 1 / (1 / 49) is more than 49
+
+
+def identity_weights(people: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw people with replacement: (replicates, people) float64, how often each one is drawn."""
+    return rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.float64)
+
+
+def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Give the percentile interval of a figure's bootstrap values; those that are NaN count for nothing."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def unit_vectors(features: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
+    """Scale features to unit length, averaging each picture with its mirror picture.
+
+    Args:
+        features: (n, dim), or (2n, dim) if `mirrored`: all pictures, then all mirror pictures.
+        mirrored: whether the second half belongs to mirror pictures.
+
+    Returns:
+        (n, dim) float32, rows of unit length.
+
+    Raises:
+        ModelError: a row is zero or not finite.
+    """
+    vectors = _unit(features)
+    if mirrored:
+        left, right = np.split(vectors, 2)
+        vectors = _unit(left + right)
+    return vectors
+
+
+def _unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise ModelError("the network gave a vector without a direction (zero or not finite); train it again")
+    vectors: NDArray[np.float32] = features / lengths
+    return vectors

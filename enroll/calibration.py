@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.intervals import CONFIDENCE, trials_needed, upper_bound
-from embedder.metrics import squared_distances, threshold_at_fpir
-from embedder.wording import count
+from embedder.metrics import CONFIDENCE, squared_distances, threshold_at_fpir, trials_needed, upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

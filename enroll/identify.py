@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.config import IdentifyConfig
+from embedder._internal.runtime import in_order
 from embedder.errors import ImageError, UsageError
-from embedder.faces.crops import principal
+from embedder.faces.crop import principal
 from embedder.images import load_image
-from embedder.parallel import in_order
+from enroll.config import IdentifyConfig
 from enroll.decision import Candidate, Decision, decide, one_face_each
-from enroll.promise import Basis
-from enroll.samples import part_size
+from enroll.embedding import part_size
+from enroll.gallery.threshold import Basis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
-    from embedder.faces.crops import Box, Crop
+    from embedder.faces.crop import Box, Crop
     from embedder.faces.quality import Quality
-    from enroll.gallery import Gallery, NearPhoto
+    from enroll.gallery.gallery import Gallery, NearPhoto
 
 
 @dataclass(frozen=True, eq=False)

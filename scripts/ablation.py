@@ -28,8 +28,7 @@ from bench_main_job import ENROLLED, KNOWN, embed_people, options_of, prepare, r
 
 from embedder import Extractor
 from embedder.config import TrainConfig
-from embedder.intervals import identity_weights, interval
-from embedder.metrics import gallery_searches
+from embedder.metrics import gallery_searches, identity_weights, interval
 from embedder.training.run import train
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]

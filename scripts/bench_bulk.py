@@ -35,11 +35,10 @@ from bench_rivals import BENCH, rival_commands
 from measured_run import Cost, run_measured
 
 from embedder import Extractor
-from embedder.bundle import load_manifest, read_part
 from embedder.config import DetectorConfig
-from embedder.faces.crops import principal
-from embedder.faces.detectors import load_detector
+from embedder.faces.crop import load_detector, principal
 from embedder.images import decode_image, read_image_file
+from embedder.model_folder import load_manifest, read_part
 
 PER_PERSON = 10
 SOME_UNUSABLE = 3  # exit code: the rest was done

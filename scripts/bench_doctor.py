@@ -8,7 +8,7 @@ random. 5 % of the photos are given to another person, both drawn by the seed. C
 - false alarms: right photos that it lists, and those it lists in the gallery without wrong ones;
 - double names: the same with the photos of 4 people divided between two names; pairs found, and others.
 
-What the doctor takes for granted (`enroll/doctor/mistaken.py`, `twins.py`) was chosen on people drawn from a
+What the doctor takes for granted (`enroll/doctor/labels.py`) was chosen on people drawn from a
 model of ORL (`synthetic_people.py`), not on these galleries.
 
 With `--people` it also says how long it takes to examine a gallery of so many people drawn from that model, 5
@@ -35,7 +35,8 @@ from prove_calibration import embed_orl
 from synthetic_people import Population
 
 from enroll.doctor.examine import Examination, examine
-from enroll.store import NewTemplate, open_store
+from enroll.store import open_store
+from enroll.templates import NewTemplate
 
 Array = np.ndarray[Any, Any]
 WRONG = 0.05

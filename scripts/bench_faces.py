@@ -32,13 +32,12 @@ from group_photos import Truth, compose
 from measure_quality import smaller
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part
 from embedder.config import DETECTORS, DetectorConfig, TrainConfig
-from embedder.datasets import write_dataset
+from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
-from embedder.faces.detectors import load_detector
-from embedder.folders import scan_folder
+from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import gallery_searches
+from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
 
 Picture = np.ndarray[Any, np.dtype[np.uint8]]

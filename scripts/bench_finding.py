@@ -31,8 +31,8 @@ from PIL import Image
 
 from embedder import load_image
 from embedder.config import DETECTORS, DetectorConfig
+from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection, Detector
-from embedder.faces.detectors import load_detector
 
 SEED = 2000
 GROUP: dict[str, Any] = {"size": (1600, 1200), "people": 6, "widths": (60.0, 200.0)}

@@ -35,14 +35,12 @@ from typing import Any
 import numpy as np
 
 from enroll.decision import decide
-from enroll.search.approximate import ApproximateFinder
-from enroll.search.contract import Index
+from enroll.gallery.gallery import Following
+from enroll.search.approximate import ApproximateFinder, index_path, save_index
+from enroll.search.base import Index, nearest_people, nearest_templates
 from enroll.search.exact import ExactFinder
-from enroll.search.following import Following
-from enroll.search.index_file import index_path, save_index
-from enroll.search.ranking import nearest_people, nearest_templates
-from enroll.store import NewTemplate, Templates
-from enroll.store.sqlite import SqliteStore
+from enroll.store.sqlite.store import SqliteStore
+from enroll.templates import NewTemplate, Templates
 
 Array = np.ndarray[Any, Any]
 PHOTOS, PROBES = 5, 200  # photos of each enrolled person; new photos of enrolled people, and of strangers

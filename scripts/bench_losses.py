@@ -20,9 +20,8 @@ from typing import Any
 from bench_main_job import surroundings
 from frontier import SMALL, Bench, prepare
 
+from embedder._internal.runtime import Progress, import_keras
 from embedder.config import TrainConfig
-from embedder.progress import Progress
-from embedder.quiet import import_keras
 from embedder.training.run import train
 
 LOSSES: dict[str, dict[str, Any]] = {

@@ -26,9 +26,8 @@ from PIL import Image
 
 from embedder import Extractor, load_image
 from embedder.config import TrainConfig
-from embedder.datasets import write_dataset
-from embedder.faces.crops import principal
-from embedder.folders import scan_folder
+from embedder.faces.crop import principal
+from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import Searches, gallery_searches
 from embedder.training.run import train
 

@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 from bench_main_job import surroundings
 
+from enroll.search.base import nearest_people
 from enroll.search.exact import ExactFinder
-from enroll.search.ranking import nearest_people
-from enroll.store import NewPerson, NewTemplate, open_store
-from enroll.store.milvus import MilvusStore
-from enroll.store.milvus_connection import AwayError
+from enroll.store import NewPerson, open_store
+from enroll.store.milvus.connection import AwayError
+from enroll.store.milvus.store import MilvusStore
+from enroll.templates import NewTemplate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.enroll.store.milvus_server import MilvusServer

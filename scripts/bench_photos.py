@@ -27,7 +27,7 @@ from measured_run import run_measured
 from PIL import Image
 
 from embedder import load_image
-from embedder.datasets import ORL_PEOPLE, write_dataset
+from embedder.folders import ORL_PEOPLE, write_dataset
 
 Heads = np.ndarray[Any, np.dtype[np.uint8]]
 EMBED = [str(Path(sys.executable).with_name("embed"))]  # the command, as it is installed

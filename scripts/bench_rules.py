@@ -33,10 +33,10 @@ from bench_main_job import prepare, surroundings
 from measure_quality import smaller
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part
 from embedder.config import DetectorConfig, TrainConfig
 from embedder.folders import scan_folder
-from embedder.intervals import identity_weights, interval
+from embedder.metrics import identity_weights, interval
+from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
-from enroll.store import Key, NewPerson, NewTemplate
-from enroll.store.sqlite import SqliteStore
+from enroll.store import Key, NewPerson
+from enroll.store.sqlite.store import SqliteStore
+from enroll.templates import NewTemplate
 
 DIM = 128
 PHOTOS = 2
@@ -108,7 +109,7 @@ def measure(what: str, path: Path, encrypted: bool) -> dict[str, Any]:
             times = [timed(store.verify)]
         else:
             store._connection.run("UPDATE gallery SET sweep = sweep + 1")
-            from enroll.store.sweeping import finish_sweep
+            from enroll.store.sqlite.maintenance import finish_sweep
 
             times = [timed(lambda: finish_sweep(store._connection, encrypted))]
         return {f"{what} s": round(statistics.median(times), 4)}

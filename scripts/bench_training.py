@@ -22,13 +22,11 @@ from typing import Any
 
 from bench_main_job import surroundings
 
+from embedder._internal.runtime import Advance, Progress, import_keras
 from embedder.config import FACES, DetectorConfig, TrainConfig
-from embedder.datasets import write_dataset
-from embedder.faces.crops import load_cropper
-from embedder.folders import scan_folder
-from embedder.progress import Advance, Progress
-from embedder.quiet import import_keras
-from embedder.training.photos import Photos, read_photos
+from embedder.faces.crop import load_cropper
+from embedder.folders import scan_folder, write_dataset
+from embedder.training.data.photos import Photos, read_photos
 from embedder.training.run import train
 
 PEOPLE = 32  # of 10 photos: 10 batches of 32 an epoch
@@ -98,7 +96,7 @@ def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
     import numpy as np
 
     from embedder.heads import build_head
-    from embedder.training.stem import build_stem
+    from embedder.heads.stem import build_stem
     from embedder.trunks import find_trunk
 
     images = photos.chips.take(np.arange(len(photos.labels))).astype(np.float32)

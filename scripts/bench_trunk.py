@@ -38,18 +38,14 @@ from conditions import SIZE, aligned_chips, small_chips
 from machine_limit import blas, instructions, matrix_product, multiply_adds
 
 from embedder import Extractor, load_image
-from embedder.bundle import Manifest, load_manifest, read_part
+from embedder._internal.runtime import Progress, quiet, usable_cores
 from embedder.config import TrainConfig
-from embedder.config.exports import WEIGHTS
-from embedder.datasets import write_dataset
-from embedder.folders import scan_folder
+from embedder.export.formats import rebuild_trunk
+from embedder.export.quantize import quantize
+from embedder.folders import scan_folder, write_dataset
 from embedder.images import resize_to_square
 from embedder.metrics import gallery_searches, squared_distances
-from embedder.parallel import usable_cores
-from embedder.progress import Progress
-from embedder.quiet import quiet
-from embedder.training.quantizing import quantize
-from embedder.training.rebuilding import rebuild_trunk
+from embedder.model_folder import WEIGHTS, Manifest, load_manifest, read_part
 from embedder.training.run import train
 
 DOCS = Path(__file__).parents[1] / "docs"

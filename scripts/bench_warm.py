@@ -28,11 +28,12 @@ from bench_rivals import start_rivals
 
 from embedder import Extractor
 from embedder.config import DetectorConfig
-from embedder.faces.detectors import load_detector
+from embedder.faces.crop import load_detector
 from embedder.images import decode_image, read_image_file
 from enroll import Gallery, Identifier
-from enroll.store import NewPerson, NewTemplate
-from enroll.store.sqlite import SqliteStore
+from enroll.store import NewPerson
+from enroll.store.sqlite.store import SqliteStore
+from enroll.templates import NewTemplate
 
 PER_PERSON = 20  # photos, the first of which is enrolled
 OWN = 10  # random templates a person has

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from embedder import load_image
 from embedder.config import DetectorConfig
-from embedder.faces.crops import load_cropper, principal
+from embedder.faces.crop import load_cropper, principal
 from embedder.images import resize_to_square
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

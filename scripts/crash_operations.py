@@ -18,13 +18,14 @@ import numpy as np
 from power_cut import Snapshot
 
 import enroll.cli
-from embedder.bundle import MANIFEST, Manifest, load_manifest, read_part, save_bundle
 from embedder.errors import EmbedError
 from embedder.extractor import Extractor
-from embedder.faces.crops import Crop
+from embedder.faces.crop import Crop
 from embedder.images import resize_to_square
-from enroll.store import NewTemplate, open_store
+from embedder.model_folder import MANIFEST, Manifest, load_manifest, read_part, save_bundle
+from enroll.store import open_store
 from enroll.store.keys import KEY_VARIABLE
+from enroll.templates import NewTemplate
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 NOTHING = "nothing"  # the state of a folder without anyone or without a model

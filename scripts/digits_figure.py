@@ -23,8 +23,8 @@ import numpy as np
 from bench_main_job import surroundings
 from PIL import Image
 
+from embedder._internal.runtime import import_keras
 from embedder.config import FROM_SCRATCH, TrainConfig
-from embedder.quiet import import_keras
 
 Features = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int32]]
@@ -104,7 +104,7 @@ def train_both(digits: Digits, epochs: int, seed: int) -> dict[str, Trained]:
     import keras
 
     from embedder.heads import build_head
-    from embedder.training.stem import build_stem
+    from embedder.heads.stem import build_stem
 
     keras.utils.set_random_seed(seed)
     trunk = network()

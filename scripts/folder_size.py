@@ -20,9 +20,8 @@ import numpy as np
 from bench_main_job import surroundings
 from frontier import SMALL, Bench, prepare
 
+from embedder._internal.runtime import Progress, import_keras
 from embedder.config import TrainConfig
-from embedder.progress import Progress
-from embedder.quiet import import_keras
 from embedder.training.run import train
 
 SIZES = ((4, 10), (8, 10), (14, 10), (20, 3), (20, 10))  # people, photos of each

@@ -29,13 +29,11 @@ from conditions import CONDITIONS, SIZE, aligned_chips, shrunk, small_chips, und
 from PIL import Image
 
 from embedder import Extractor, load_image
-from embedder.bundle import Manifest, load_manifest, read_part
+from embedder._internal.runtime import Progress, import_keras
 from embedder.config import TrainConfig
-from embedder.datasets import write_dataset
-from embedder.folders import scan_folder
+from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import gallery_searches
-from embedder.progress import Progress
-from embedder.quiet import import_keras
+from embedder.model_folder import Manifest, load_manifest, read_part
 from embedder.training.run import train
 
 SPLITS = 20
@@ -159,14 +157,14 @@ class Bench:
 
     def measure(self, model: Path, share: float) -> dict[str, float]:
         """TPIR at FPIR 1 % by condition, with a share of the trained weights of a model."""
-        from embedder.training.features import blended
+        from embedder.training.heldout import blended
 
         stored = safetensors.numpy.load(read_part(model, load_manifest(model), "weights"))
         self._trunk.set_weights(blended(self._before, [stored[name] for name in sorted(stored)], share))
         return self._tpirs()
 
     def _tpirs(self) -> dict[str, float]:
-        from embedder.training.compile import compile_trunk
+        from embedder.export.litert import compile_trunk
 
         compiled = compile_trunk(self._trunk)
         digest = hashlib.sha256(compiled).hexdigest()

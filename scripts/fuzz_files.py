@@ -33,12 +33,12 @@ from crash_operations import Thumbnail
 from mutations import mutate, try_all
 from safetensors.numpy import save
 
-from embedder.bundle import load_manifest, read_part, save_bundle
 from embedder.errors import EmbedError
-from enroll.exchange.content import read_content
-from enroll.exchange.format import to_lines
-from enroll.exchange.parsing import from_lines, read_lines
-from enroll.store import Key, NewTemplate, Store, Terms, open_store
+from embedder.model_folder import load_manifest, read_part, save_bundle
+from enroll.gallery.jsonl import from_lines, read_lines, to_lines
+from enroll.gallery.transfer import read_content
+from enroll.store import Key, Store, Terms, open_store
+from enroll.templates import NewTemplate
 
 DIM = 8
 KEY = Key(bytes(32), "this script")

@@ -25,8 +25,7 @@ from PIL import Image, ImageFilter
 
 from embedder import Extractor, load_image
 from embedder.config import DetectorConfig, TrainConfig
-from embedder.datasets import write_dataset
-from embedder.folders import scan_folder
+from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import leave_one_out, threshold_at_fpir
 from embedder.training.run import train
 

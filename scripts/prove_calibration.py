@@ -35,17 +35,17 @@ from PIL import Image
 from synthetic_people import Population, compare
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part
-from embedder.config import EvaluationConfig, TrainConfig
-from embedder.datasets import write_dataset
-from embedder.folders import scan_folder
+from embedder.config import TrainConfig
+from embedder.extractor import Network
+from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import threshold_at_fpir
-from embedder.network import Network
-from embedder.pairs import Comparisons
+from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
 from enroll.calibration import calibrate, person_distances
-from enroll.embedded import EmbeddedFolder
-from enroll.evaluation import evaluate
+from enroll.config import EvaluationConfig
+from enroll.embedding import EmbeddedFolder
+from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.verification import Comparisons
 
 Array = np.ndarray[Any, Any]
 TARGET = 0.01

@@ -22,8 +22,8 @@ import numpy as np
 from bench_main_job import surroundings
 from PIL import Image
 
+from embedder._internal.runtime import Advance, Progress
 from embedder.config import TrainConfig
-from embedder.progress import Advance, Progress
 from embedder.training.run import train
 
 SIDE = 48  # pixels of a generated photo

@@ -16,12 +16,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedder.bundle import Manifest, Threshold, load_manifest, read_part
+from embedder._internal.runtime import import_keras
 from embedder.config import TrainConfig
-from embedder.datasets import write_dataset
-from embedder.faces.crops import Crop
+from embedder.faces.crop import Crop
+from embedder.folders import write_dataset
 from embedder.images import load_image, resize_to_square
-from embedder.quiet import import_keras
+from embedder.model_folder import Manifest, Threshold, load_manifest, read_part
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 
@@ -92,6 +92,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def fresh_keras() -> Iterator[None]:
+    """Forget the networks of a test; kept, they make each following training slower."""
+    yield
+    import keras
+
+    keras.utils.clear_session()
 
 
 @pytest.fixture

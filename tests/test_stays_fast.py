@@ -17,13 +17,15 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 import embedder
-import enroll.samples
+import enroll.embedding
 from embedder import images
-from embedder.config import IdentifyConfig
 from enroll import Gallery, Identifier, identify
-from enroll.search import exact, following
-from enroll.store import NewPerson, NewTemplate
-from enroll.store.sqlite import SqliteStore
+from enroll.config import IdentifyConfig
+from enroll.gallery import gallery as gallery_module
+from enroll.search import exact
+from enroll.store import NewPerson
+from enroll.store.sqlite.store import SqliteStore
+from enroll.templates import NewTemplate
 from tests.conftest import ToyExtractor, save_people
 
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
@@ -91,7 +93,7 @@ class Counted:
 def decoding(monkeypatch: pytest.MonkeyPatch) -> Counted:
     counted = Counted(images.decode_image)
     monkeypatch.setattr(images, "decode_image", counted)  # as `load_image` calls it
-    monkeypatch.setattr(enroll.samples, "decode_image", counted)
+    monkeypatch.setattr(enroll.embedding, "decode_image", counted)
     return counted
 
 
@@ -298,7 +300,7 @@ def test_scikit_learn_is_loaded_beside_the_first_photo_if_it_will_be_needed(
         done.set()
 
     monkeypatch.setattr(exact, "FEW", few)
-    monkeypatch.setattr(following, "import_module", load)
+    monkeypatch.setattr(gallery_module, "import_module", load)
     with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
         Identifier(toy, gallery)
         assert done.wait(timeout=10 if few < 60 else 0.2) == (few < 60)

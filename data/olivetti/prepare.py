@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from embedder.datasets import write_dataset
+from embedder.folders import write_dataset
 
 if __name__ == "__main__":
     people, photos = write_dataset("olivetti", Path(sys.argv[1]))

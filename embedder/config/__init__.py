@@ -1,8 +1,6 @@
 """The only home of what a user may choose, each default with its reason."""
 
-from embedder.config.answers import EvaluationConfig, IdentifyConfig
-from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, QualityLimits
-from embedder.config.images import ImageLimits
+from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, ImageLimits, QualityLimits
 from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
 __all__ = [
@@ -12,9 +10,7 @@ __all__ = [
     "FINE_TUNING",
     "FROM_SCRATCH",
     "DetectorConfig",
-    "EvaluationConfig",
     "FilledConfig",
-    "IdentifyConfig",
     "ImageLimits",
     "QualityLimits",
     "Schedule",

@@ -1,10 +1,15 @@
-"""How faces are looked for, and which are too poor."""
+"""How faces are found, which are too poor, and how large pictures may be.
+
+How faces are looked for, and which are too poor.
+
+What a picture may be.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embedder.config.checks import check_ranges
+from embedder.config.fields import check_ranges
 from embedder.errors import UsageError
 
 CROPS = ("face", "whole")
@@ -54,3 +59,11 @@ class QualityLimits:
     dark: float = 0.035  # brightness
     bright: float = 0.82
     yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What is refused before a single pixel is decoded."""
+
+    max_bytes: int = 25 * 2**20  # above any JPEG of a phone, below what would fill a laptop
+    max_pixels: int = 50_000_000  # 150 MB as RGB: a laptop holds several at once

@@ -1,18 +1,41 @@
-"""What `embed train` may be asked for: one field an option, with its default, its range and its help."""
+"""Every option of training, with its default, its range and the reason.
+
+Learning rates by epoch, as one option.
+
+What `embed train` may be asked for: one field an option, with its default, its range and its help.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
-from embedder.config.checks import check_options
 from embedder.config.faces import CROPS, DetectorConfig
-from embedder.config.steps import parse_steps
+from embedder.config.fields import check_options, option
 from embedder.errors import UsageError
 
 LossFunction = Callable[[Any, Any], Any]  # (one-hot (batch, classes), probabilities) -> a number a sample
+
+
+def parse_steps(text: str) -> list[tuple[int, float]]:
+    """Read "50:1e-3,80:1e-4" as [(50, .001), (80, .0001)]: the rate after so many epochs.
+
+    Raises:
+        UsageError: it reads otherwise, or epochs do not rise.
+    """
+    pairs = []
+    try:
+        for part in filter(None, text.split(",")):
+            epoch, _, rate = part.partition(":")
+            pairs.append((int(epoch), float(rate)))
+    except ValueError as error:
+        raise UsageError(f'--steps: expected epoch:rate pairs as "50:1e-3,80:1e-4", got {text!r}') from error
+    epochs = [epoch for epoch, _ in pairs]
+    if epochs != sorted(set(epochs)) or any(epoch < 1 or not 0 < rate <= 10 for epoch, rate in pairs):
+        raise UsageError(f"--steps: expected rising epochs from 1 and rates up to 10, got {text!r}")
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,8 @@ class Schedule:
 
 # A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
 FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
+
+
 # The one for faces learns poor photos without forgetting good ones: docs/decisions/009.
 FACES = Schedule(
     head="triplet-cosine",
@@ -46,45 +71,45 @@ FACES = Schedule(
     blend=0.75,
     refit=True,
 )
+
+
 # From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
 FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
 
+
 MINING = ("all", "semi-hard", "batch-hard")
+
+
 PRECISIONS = ("auto", "float32", "mixed")
+
+
 SAMPLINGS = ("shuffled", "balanced", "people")
+
+
 SCHEDULES = ("constant", "cosine", "steps")
 
 
-def option(
-    default: Any,
-    help: str,  # noqa: A002 - what typer calls it
-    *,
-    within: tuple[float, float] | None = None,
-    among: tuple[str, ...] | None = None,
-    unset: str = "",
-    panel: str = "",
-) -> Any:
-    """Make a field that the command line and a TOML file can set.
-
-    Args:
-        default: of the field.
-        help: one line on what it does.
-        within: lowest and highest number.
-        among: the words it may be.
-        unset: what None stands for.
-        panel: of the help it stands in.
-    """
-    facts = {"help": help, "within": within, "among": among, "unset": unset, "panel": panel}
-    return field(default=default, metadata=facts)
-
-
 _OWN = "the trunk's own"
+
+
 _model = partial(option, panel="The model")
+
+
 _faces = partial(option, panel="Finding faces")
+
+
 _loss = partial(option, panel="What is learned")
+
+
 _keep = partial(option, panel="What is kept")
+
+
 _pace = partial(option, panel="How fast, how long")
+
+
 _batch = partial(option, panel="Batches")
+
+
 _check = partial(option, panel="Checks")
 
 

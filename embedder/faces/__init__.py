@@ -1,1 +1,1 @@
-"""Finds faces in photos, aligns them to the chip that the trunk expects, and judges their quality."""
+"""Find faces in photos, align them to the crop that the trunk expects, and judge their quality."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedder._internal.runtime import quiet
 from embedder.errors import MissingPackageError
-from embedder.quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from embedder._internal.plugins import is_function, load_function
 from embedder.errors import UsageError
-from embedder.plugins import is_function, load_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ class Head:
 
 
 def build_head(config: FilledConfig, stem: Stem, classes: int) -> Head:
-    """Put a head on features; `embedder.heads.combinations` says which options go with which head.
+    """Put a head on features; `embedder.training.validation` says which options go with which head.
 
     Args:
         config: which head, and its options. `FILE.py:FUNCTION` is a function of the user's own that is called

@@ -22,11 +22,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from embedder._internal.plugins import is_function, load_function
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 from embedder.losses import LOSSES, Loss
 from embedder.losses.probe import find_fault
-from embedder.plugins import is_function, load_function
 
 _TAKEN = {"center", "penalty", "rehearsal", "softmax"}  # these lines of the log say something else
 

@@ -1,21 +1,32 @@
-"""The state of an unfinished run: one safetensors file, replaced whole after each epoch."""
+"""The state of an unfinished run, and how `--resume` goes on from it.
+
+The state of an unfinished run: one safetensors file, replaced whole after each epoch.
+
+What the next epoch of a run depends on, and its way to a checkpoint and back.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from embedder.durable import write_whole
+from embedder._internal.files import write_whole
 from embedder.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from embedder.callbacks import KeepBest
+    from embedder.heads import Head
+    from embedder.training.heldout import Score
+
 
 FILE = "checkpoint.safetensors"
 REFIT_FILE = "checkpoint-refit.safetensors"
@@ -104,3 +115,58 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape} ".encode())
         digest.update(tensors[name].tobytes())
     return digest.hexdigest()
+
+
+@dataclass
+class State:
+    """A run between two epochs.
+
+    Attributes:
+        head: the training model with its optimizer.
+        keep: the best trunk so far, None if no one was held out.
+        history: the log of each epoch that is done.
+    """
+
+    head: Head
+    keep: KeepBest[Score] | None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self, checkpoints: Checkpoints) -> None:
+        """Leave a checkpoint."""
+        import keras
+
+        tensors = {
+            f"{group}.{i}": keras.ops.convert_to_numpy(variable)
+            for group, variables in self._variables().items()
+            for i, variable in enumerate(variables)
+        }
+        if self.keep:
+            tensors |= {f"best.{i}": weight for i, weight in enumerate(self.keep.weights)}
+        progress = {
+            "history": self.history,
+            "best_epoch": self.keep.best_epoch if self.keep else 0,
+            "scores": [asdict(entry) for entry in self.keep.scores] if self.keep else [],
+        }
+        checkpoints.save(Checkpoint(progress, tensors))
+
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Go back to the checkpoint.
+
+        Raises:
+            UsageError: there is none, or it is of another run.
+            ModelError: it is broken.
+        """
+        checkpoint = checkpoints.load()
+        for group, variables in self._variables().items():
+            for i, variable in enumerate(variables):
+                variable.assign(checkpoint.tensors[f"{group}.{i}"])
+        self.history[:] = checkpoint.progress["history"]
+        if self.keep:
+            from embedder.training.heldout import Score
+
+            self.keep.scores = [Score(**entry) for entry in checkpoint.progress["scores"]]
+            self.keep.best_epoch = checkpoint.progress["best_epoch"]
+            self.keep.weights = [checkpoint.tensors[f"best.{i}"] for i in range(len(self.keep.weights))]
+
+    def _variables(self) -> dict[str, list[Any]]:
+        return {"model": self.head.model.variables, "optimizer": self.head.model.optimizer.variables}

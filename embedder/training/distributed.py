@@ -11,12 +11,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.config.machines import Machines
+from embedder._internal.runtime import quiet
+from embedder._internal.wording import count
+from embedder.config.devices import Machines
 from embedder.errors import UsageError
-from embedder.quiet import quiet
-from embedder.training.batches import Batches
-from embedder.training.peers import Peers, meet
-from embedder.wording import count
+from embedder.training.data.batches import Batches
+from embedder.training.processes import Peers, meet
 
 # Weights with a row or a column for each class: of the classifiers, and of the centers.
 _BY_CLASS = {

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 
 import keras
 
-from embedder.config import FilledConfig
-from embedder.heads import build_head
-from embedder.progress import Progress
-from embedder.training.batches import Batches
-from embedder.training.callbacks import (
+from embedder._internal.runtime import Progress
+from embedder.callbacks import (
     AfterEpoch,
     KeepBest,
     MoveParameter,
@@ -22,7 +19,14 @@ from embedder.training.callbacks import (
     plain_logs,
     ramp,
 )
-from embedder.training.checkpoint import Checkpoints
+from embedder.config import FilledConfig
+from embedder.heads import build_head
+from embedder.heads.stem import build_stem
+from embedder.optimizers import build_optimizer, freeze
+from embedder.training.checkpoint import Checkpoints, State
+from embedder.training.data.augmentation import Material, prepare
+from embedder.training.data.batches import Batches, Sampler, default_sampling, say_few_photos
+from embedder.training.data.photos import Photos, Split
 from embedder.training.distributed import (
     Crew,
     SharedBatches,
@@ -30,15 +34,8 @@ from embedder.training.distributed import (
     padded_means,
     this_process_alone,
 )
-from embedder.training.features import Weights, blended, weights_of
-from embedder.training.held_out import Score, is_better
-from embedder.training.material import HeldOut, Material, prepare
-from embedder.training.optimizer import build_optimizer, freeze
-from embedder.training.photos import Photos, Split
-from embedder.training.sampling import Sampler, default_sampling, say_few_photos
+from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
 from embedder.training.shares import numbered, own_seed
-from embedder.training.state import State
-from embedder.training.stem import build_stem
 
 
 @dataclass

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from embedder.bundle import Threshold
+from embedder._internal.runtime import Progress
+from embedder.backend import in_float32, precision
 from embedder.config import FilledConfig
-from embedder.progress import Progress
+from embedder.model_folder import Threshold
 from embedder.training.checkpoint import Checkpoints
+from embedder.training.data.photos import Photos, Split
 from embedder.training.distributed import Crew, distribution
-from embedder.training.features import embed_chips
 from embedder.training.fit import Outcome, fit_trunk
-from embedder.training.held_out import first_threshold
-from embedder.training.photos import Photos, Split
-from embedder.training.precision import in_float32, precision
+from embedder.training.heldout import first_threshold
 from embedder.training.shares import Totals, numbered
+from embedder.trunks import embed_chips
 
 _NO_ONE = np.empty(0, np.intp)
 

@@ -12,27 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.bundle import Manifest
+from embedder._internal.files import make_folder
+from embedder._internal.outputs import Inputs
+from embedder._internal.runtime import Progress
+from embedder._internal.wording import count
+from embedder.backend import load_backend
 from embedder.config import FilledConfig, TrainConfig
-from embedder.config.machines import Machines
-from embedder.durable import make_folder
+from embedder.config.devices import Machines
+from embedder.contact_sheet import check_preview, save_preview
 from embedder.errors import UsageError
-from embedder.faces.crops import Cropper, load_cropper
+from embedder.faces.crop import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
-from embedder.heads.combinations import check_combination
-from embedder.outputs import Inputs
-from embedder.preview import check_preview, save_preview
-from embedder.progress import Progress
-from embedder.training.backend import load_backend
-from embedder.training.cache import ChipCache, chip_recipe
+from embedder.model_folder import Manifest
+from embedder.training.artifacts import CURVES, check_model_folder, save_model, table, versions, write_record
 from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
-from embedder.training.peers import Peers
-from embedder.training.photos import Photos, Split, read_photos, split_identities, with_clean_chips
-from embedder.training.record import CURVES, table, write_record
-from embedder.training.saving import check_model_folder, save_model, versions
-from embedder.training.shares import Totals, agree, check_sharing, hand_round, listing, share_of, unite
+from embedder.training.data.crop_store import ChipCache, chip_recipe
+from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
+from embedder.training.processes import Peers
+from embedder.training.shares import Totals, agree, hand_round, listing, share_of, unite
+from embedder.training.validation import check_combination, check_sharing
 from embedder.trunks import Trunk, find_trunk
-from embedder.wording import count
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +115,7 @@ def train(
         progress.say(_in_words(totals))
 
         backend = load_backend(machines)
-        from embedder.training.callbacks import tensorboard_log
+        from embedder.callbacks import tensorboard_log
 
         extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
         from embedder.training.learning import Learner
@@ -235,8 +234,8 @@ def _crew(
     """Build the trunk, and where it lies on several devices another one that measures, on one."""
     import keras
 
+    from embedder.backend import precision
     from embedder.training.distributed import Crew, distribution
-    from embedder.training.precision import precision
 
     build = partial(trunk_facts.build, config.input_size, config.trunk_weights)
     with precision(config.precision):

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.config import FilledConfig
-from embedder.config.machines import Machines
+from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.folders import LabelledFolder, Rejected
-from embedder.training.peers import Peers
-from embedder.training.photos import Photos, Split
-from embedder.wording import count
+from embedder.training.data.photos import Photos, Split
+from embedder.training.processes import Peers
 
 # Heads whose weights per person `distributed._BY_CLASS` knows.
 _BY_CLASS = ("softmax", "center", "center-embedding")
@@ -43,26 +41,6 @@ class Totals:
         held_out = len(np.unique(photos.labels[split.held_out]))
         parts = peers.gather_json([len(photos.identities), len(photos.labels), held_out])
         return cls(*map(sum, zip(*parts, strict=True)))
-
-
-def check_sharing(config: FilledConfig, machines: Machines) -> None:
-    """Refuse heads whose weights per person would not be shared.
-
-    Raises:
-        UsageError: with the reason.
-    """
-    if machines.sharing != "classes":
-        return
-    if config.head not in _BY_CLASS:
-        raise UsageError(
-            f"--parallel: classes are shared with --head {', '.join(_BY_CLASS)} alone, got --head "
-            f"{config.head}; use --parallel data"
-        )
-    if config.head == "center-embedding" and config.loss != "crossentropy":
-        raise UsageError(
-            "--parallel: classes are shared with --head center-embedding only by --loss crossentropy, got "
-            f"--loss {config.loss}; use --head center or --parallel data"
-        )
 
 
 def listing(folder: LabelledFolder) -> str:

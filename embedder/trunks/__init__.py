@@ -10,12 +10,32 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder._internal.plugins import is_function, load_function
 from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
 from embedder.errors import UsageError
-from embedder.plugins import is_function, load_function
+from embedder.metrics import unit_vectors
 
 if TYPE_CHECKING:
     import keras
+
+
+def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
+    if not len(chips):  # Keras takes that for an error
+        return np.empty((0, trunk.output_shape[-1]), np.float32)
+    features: NDArray[np.float32] = trunk.predict(chips.astype(np.float32), batch_size=32, verbose=0)
+    return features.astype(np.float32, copy=False)  # float16 under mixed precision
+
+
+def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
+    """Unit vectors (n, dim) of chips, as the extractor will give them."""
+    features = features_of(trunk, chips)
+    if mirror:
+        features = np.concatenate([features, features_of(trunk, chips[:, :, ::-1])])
+    return unit_vectors(features, mirror)
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,8 @@ _TRUNKS = {
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
+
+
 IMAGENET = "imagenet:"
 
 

@@ -1,4 +1,15 @@
-"""A gallery to everything that may be wrong with it."""
+"""Find everything that may be wrong in a gallery, from its templates alone.
+
+People who come near enough to each other to be named for each other.
+
+The FPIR to expect at one threshold as a gallery grows.
+
+A calibration bounds the FPIR f of a gallery of N people by independent people (`enroll.calibration`), each of
+whom a stranger comes near enough to with one probability p: f = 1 - (1 - p)^N. So at M people, and the same
+threshold, it is at most 1 - (1 - f)^(M / N), as sure as the calibration is.
+
+A gallery to everything that may be wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +20,139 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import UsageError
-from enroll.doctor.confused import Confused, find_confused
-from enroll.doctor.crowd import Crowd, nearest_others
-from enroll.doctor.growth import Growth, expect
-from enroll.doctor.likeness import learn, typical_distances
-from enroll.doctor.mistaken import Judged, find_mistaken
-from enroll.doctor.twins import Twins, find_twins
-from enroll.promise import Calibration
+from enroll.calibration import calibrate
+from enroll.doctor.evidence import Crowd, learn, nearest_others, typical_distances
+from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
+from enroll.gallery.threshold import Calibration
 
 if TYPE_CHECKING:
-    from embedder.progress import Progress
-    from enroll.search.contract import Finder
-    from enroll.store import Store, Templates
+    from numpy.typing import NDArray
+
+    from embedder._internal.runtime import Progress
+    from enroll.doctor.evidence import Crowd, Nearest
+    from enroll.doctor.labels import Twins
+    from enroll.search.base import Finder
+    from enroll.store import Store
+    from enroll.templates import Templates
+
+
+_TARGET = 0.01  # FPIR to calibrate for if the gallery is not calibrated
+_MOST_PEOPLE = 500  # drawn at random for that; more add little but time
+_TIMES = (1, 2, 5, 10, 100)  # as many people as now
 
 ENOUGH_PHOTOS = 3  # of two that differ no one can say which is wrong
 _NOT_JUDGED = (
     "too few people with several photos to learn how photos of one person differ, or the model tells no one "
     "apart: photos and double names are not judged"
 )
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Two people of whom a photo of one would be named as the other, if that one alone were enrolled.
+
+    Attributes:
+        first, second: indices of the people, the lower one first.
+        photos: of both, how many come within the threshold of the other.
+        distance: of the two photos nearest to each other.
+    """
+
+    first: int
+    second: int
+    photos: int
+    distance: float
+
+
+def find_confused(
+    crowd: Crowd,
+    nearest: Nearest,
+    threshold: float,
+    kept: NDArray[np.bool_],
+    twins: Sequence[Twins] = (),
+) -> tuple[list[Confused], int]:
+    """List pairs within a threshold, those with most photos first, then the nearest.
+
+    Args:
+        crowd: the templates.
+        nearest: of other people to each.
+        threshold: largest distance at which a name is given.
+        kept: (n,) photos that are not suspected of showing someone else.
+        twins: names of one person; they are no confusion.
+
+    Returns:
+        The pairs, and how many photos come within the threshold of any other person.
+    """
+    people = len(crowd.names)
+    near = (nearest.rows >= 0) & (nearest.distances <= threshold) & kept[:, None]
+    near &= kept[nearest.rows]
+    rows, places = np.nonzero(near)
+    whose, others = crowd.labels[rows], crowd.labels[nearest.rows[rows, places]]
+    pairs = np.minimum(whose, others) * people + np.maximum(whose, others)
+    apart = ~np.isin(pairs, [pair.first * people + pair.second for pair in twins])
+    rows, pairs, distances = rows[apart], pairs[apart], nearest.distances[rows, places][apart]
+    codes, index = np.unique(pairs, return_inverse=True)
+    closest = np.full(len(codes), np.inf)
+    np.minimum.at(closest, index, distances)
+    photos = np.bincount(np.unique(index * len(kept) + rows) // len(kept), minlength=len(codes))
+    found = [
+        Confused(code // people, code % people, count, distance)
+        for code, count, distance in zip(codes.tolist(), photos.tolist(), closest.tolist(), strict=True)
+    ]
+    found.sort(key=lambda pair: (-pair.photos, pair.distance, pair.first, pair.second))
+    return found, len(np.unique(rows))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a threshold promises for galleries of several sizes.
+
+    Attributes:
+        threshold: largest distance at which a name is given.
+        calibrated: it is the gallery's own; else the one that calibrating for FPIR 1 % would give, about.
+        warning: why the calibration is in doubt, or None.
+        people: sizes, rising; the first is the gallery's own.
+        fpir: at most, for each size.
+    """
+
+    threshold: float
+    calibrated: bool
+    warning: str | None
+    people: tuple[int, ...]
+    fpir: tuple[float, ...]
+
+
+def expect(
+    crowd: Crowd, kept: NDArray[np.bool_], calibration: Calibration | None, warning: str | None
+) -> Growth:
+    """Say what FPIR to expect.
+
+    Args:
+        crowd: the templates.
+        kept: (n,) photos that are not suspected of showing someone else.
+        calibration: the gallery's own, if it has one.
+        warning: why that is in doubt.
+
+    Raises:
+        UsageError: there is none, and too few people to make one.
+    """
+    now = len(crowd.names)
+    if calibration is not None:
+        promise = calibration.promise
+        threshold, target, size = promise.distance, promise.target_fpir, promise.identities
+    else:
+        drawn = np.random.default_rng(0).permutation(now)[:_MOST_PEOPLE]
+        rows = np.flatnonzero(kept & np.isin(crowd.labels, drawn))
+        size = len(np.unique(crowd.labels[rows]))
+        target = fpir_at(_TARGET, now, max(size, 1))
+        threshold = calibrate(crowd.vectors[rows], crowd.labels[rows], target).distance
+    people = tuple(times * now for times in _TIMES)
+    fpir = tuple(fpir_at(target, size, count) for count in people)
+    return Growth(threshold, calibration is not None, warning, people, fpir)
+
+
+def fpir_at(fpir: float, people: int, others: int) -> float:
+    """Give the FPIR in a gallery of `others` people at the threshold that gives `fpir` in one of `people`."""
+    return float(-np.expm1(others / people * np.log1p(-fpir)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,10 +1,18 @@
-"""The photo with its answer drawn in: a box around each face and a label with the name."""
+"""A photo with boxes and names, and the nearest enrolled photos beside it.
+
+Where labels go: at their own face, inside of the picture, off other faces and other labels.
+
+The enrolled photos nearest to each face of a photo, as a sheet below it.
+
+The photo with its answer drawn in: a box around each face and a label with the name.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,21 +21,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from embedder._internal.outputs import Inputs, check_output, write_output
+from embedder._internal.text import Line, set_line, shorten, wrap, write
+from embedder.contact_sheet import SIDE, Tile, contact_sheet
 from embedder.errors import UsageError
-from embedder.lettering import Line, set_line, shorten, wrap, write
-from embedder.outputs import Inputs, check_output, write_output
-from enroll.report.near import with_near_photos
-from enroll.report.placing import place_labels
+from embedder.images import resize_to_square
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from embedder.lettering import Colour
+    from embedder._internal.text import Colour
     from enroll.decision import Decision
     from enroll.identify import Answer
-    from enroll.report.near import ChipOf
+
+    ChipOf = Callable[[str], NDArray[np.uint8] | None]
+
+
+# Costs of a label that lies on something: another label, another face, its own face.
+_ON_LABEL, _ON_FACE, _ON_OWN = 20.0, 5.0, 2.0
+_CLOSE = 6  # pixels from another face at which a label would seem to be that one's
+_SWEEPS = 3  # in the first each label sees those before it, then all; a fourth changed nothing
+
+_PAPER = (255, 255, 255)
 
 SMALLEST_LETTERS = 14  # pixels; Latin can be read at 10, Chinese cannot
 _SMALL_PHOTO = (
@@ -37,6 +54,112 @@ _PER_FACE = 90  # pixels, the root of the area that each face has around it if l
 _LARGEST = 4000  # pixels to which a side is enlarged
 _ENDINGS = ("jpg", "png")
 _MANY_PIXELS = 2_000_000  # a photo as PNG has 10 times the bytes of a JPEG; a small picture loses by JPEG
+
+
+def place_labels(
+    boxes: NDArray[np.float64], forms: Sequence[Sequence[tuple[int, int]]], frame: tuple[int, int]
+) -> list[tuple[int, int, int]]:
+    """Choose a form and a place for each face's label.
+
+    Args:
+        boxes: (n, 4) float64, left, top, right and bottom of each face, in pixels.
+        forms: for each face, the widths and heights its label may have, the best first.
+        frame: width and height of the picture.
+
+    Returns:
+        For each face the index of the form, and the left and top of the label.
+    """
+    offered = [_places(box, sizes, frame) for box, sizes in zip(boxes, forms, strict=True)]
+    wider = np.array([-_CLOSE, -_CLOSE, _CLOSE, _CLOSE])
+    costs = [
+        _ON_FACE * _covered(places, np.delete(boxes, index, 0) + wider)
+        + _ON_OWN * _covered(places, boxes[index : index + 1])
+        for index, places in enumerate(offered)
+    ]
+    labels = np.zeros((len(boxes), 4))
+    chosen = [0] * len(boxes)
+    for _ in range(_SWEEPS):
+        for index, places in enumerate(offered):
+            labels[index] = 0
+            cost = costs[index] + _ON_LABEL * _covered(places, labels)
+            chosen[index] = int(cost.argmin())  # the first in the order of places, of equal ones
+            labels[index] = places[chosen[index]]
+    each = [len(places) // len(sizes) for places, sizes in zip(offered, forms, strict=True)]
+    return [
+        (best // per_form, int(label[0]), int(label[1]))
+        for best, per_form, label in zip(chosen, each, labels, strict=True)
+    ]
+
+
+def _places(
+    box: NDArray[np.float64], sizes: Sequence[tuple[int, int]], frame: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Give the places for each size after another, (sizes * 13, 4) float64: left, top, right, bottom."""
+    left, top, right, bottom = box
+    found = []
+    for width, height in sizes:
+        middle, end = (left + right - width) / 2, right - width
+        corners = np.array(
+            [
+                *((left, top - height), (middle, top - height), (end, top - height)),
+                *((left, bottom), (middle, bottom), (end, bottom)),
+                *((left, bottom - height), (middle, bottom - height), (end, bottom - height)),
+                *((right, top), (left - width, top)),
+                *((right, bottom - height), (left - width, bottom - height)),
+            ]
+        )
+        room = np.maximum(0, np.array(frame) - (width, height))
+        corners = np.clip(corners.round(), 0, room)
+        found.append(np.hstack([corners, corners + np.array([width, height])]))
+    return np.vstack(found)
+
+
+def _covered(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give how much of each place lies on others, as shares of the smaller of the two, (n,) float64.
+
+    A wide label that hides a small face is as bad as one that lies wholly on a large face.
+    """
+    low = np.maximum(places[:, None, :2], others[None, :, :2])
+    high = np.minimum(places[:, None, 2:], others[None, :, 2:])
+    shared = np.maximum(0, high - low).prod(axis=2)
+    areas, other_areas = (
+        (rectangles[:, 2:] - rectangles[:, :2]).prod(axis=1) for rectangles in (places, others)
+    )
+    smaller = np.maximum(1, np.minimum(areas[:, None], other_areas[None, :]))  # faces may be empty
+    return np.asarray((shared / smaller).sum(axis=1))
+
+
+def with_near_photos(
+    picture: Image.Image, image: NDArray[np.uint8], answer: Answer, chip_of: ChipOf
+) -> Image.Image:
+    """Put a sheet below an annotated photo: a row per face, first itself, then the nearest enrolled photos.
+
+    Args:
+        picture: the annotated photo.
+        image: (height, width, 3) uint8, the photo itself.
+        answer: with neighbours.
+        chip_of: gives the chip of an enrolled photo by its path, or None if it is gone.
+
+    Returns:
+        An RGB picture as wide as the wider of both; the same one if there are no neighbours.
+    """
+    if not any(face.neighbours for face in answer.faces):
+        return picture
+    sheet = contact_sheet(_tiles(image, answer, chip_of))
+    both = Image.new("RGB", (max(picture.width, sheet.width), picture.height + sheet.height), _PAPER)
+    both.paste(picture, (0, 0))
+    both.paste(sheet, (0, picture.height))
+    return both
+
+
+def _tiles(image: NDArray[np.uint8], answer: Answer, chip_of: ChipOf) -> Iterator[Tile]:
+    for number, face in enumerate(answer.faces, 1):
+        name = face.decision.identity if face.decision.identity is not None else "unknown"
+        heading = f"{number}: {name}"
+        x, y, width, height = face.box or (0, 0, image.shape[1], image.shape[0])
+        yield Tile(heading, resize_to_square(image[y : y + height, x : x + width], SIDE), "this face")
+        for near in face.neighbours:
+            yield Tile(heading, chip_of(near.path), f"{near.distance:.2f} {near.identity}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +175,11 @@ class _Style:
 
 
 _KNOWN = _Style(colour=(0, 96, 165), edge=(255, 255, 255), text=(255, 255, 255))
+
+
 _UNKNOWN = _Style(colour=(240, 160, 0), edge=(0, 0, 0), text=(0, 0, 0))
+
+
 _NOTE = _Style(colour=(40, 40, 40), edge=(255, 255, 255), text=(255, 255, 255))
 
 

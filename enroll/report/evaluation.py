@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedder._internal.wording import count
 from embedder.folders import Rejected
-from embedder.pairs import pairs_needed
-from embedder.wording import count
-from enroll.evaluation import FPIRS
-from enroll.figures import Figure, difference, figure, not_supported
-from enroll.mistakes import mistakes, probable_duplicates
+from enroll.evaluation.analysis import mistakes, probable_duplicates
+from enroll.evaluation.protocol import FPIRS, Figure, difference, figure, not_supported
+from enroll.evaluation.verification import pairs_needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enroll.evaluation import Evaluation
-    from enroll.lfw import Verification
+    from enroll.evaluation.lfw import Verification
+    from enroll.evaluation.protocol import Evaluation
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _RANKS = (1, 5)

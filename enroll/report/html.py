@@ -8,25 +8,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
 from embedder.errors import ImageError, UsageError
 from embedder.images import load_image
-from embedder.outputs import REPLACE, Inputs, check_output, write_output
-from enroll.report.canvas import check_matplotlib
+from enroll.embedding import take_sample
 from enroll.report.evaluation import Outcome, strictest
 from enroll.report.page import document, join, named, table, tag
 from enroll.report.people import confused, duplicates, failures, root_of, wrong_most
+from enroll.report.plots import check_matplotlib
 from enroll.report.plotted import plotted
 from enroll.report.summary import drawn, figure_table, protocol, result
-from enroll.samples import take_sample
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
-    from enroll.embedded import EmbeddedFolder
-    from enroll.evaluation import Evaluation
-    from enroll.figures import Figure
+    from enroll.embedding import EmbeddedFolder
+    from enroll.evaluation.protocol import Evaluation, Figure
     from enroll.report.people import Chip
 
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "matplotlib")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from embedder.letters import clean
+from embedder._internal.text import clean
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.faces.crops import in_short
-from embedder.wording import count
-from enroll.confusions import Confusion, confusions
-from enroll.mistakes import mistakes, probable_duplicates
+from embedder._internal.wording import count
+from embedder.faces.crop import in_short
+from enroll.evaluation.analysis import Confusion, confusions, mistakes, probable_duplicates
 from enroll.report.page import Html, join, named, picture, table, tag
 from enroll.report.plots import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.embedded import EmbeddedFolder
-    from enroll.evaluation import Evaluation
+    from enroll.embedding import EmbeddedFolder
+    from enroll.evaluation.protocol import Evaluation
 
 Chip = Callable[[int], "NDArray[np.uint8] | None"]
 

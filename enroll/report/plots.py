@@ -1,4 +1,10 @@
-"""The plots of the report as SVG.
+"""The plots of an evaluation: their numbers, and SVG.
+
+The numbers that the plots of the report draw.
+
+From what is drawn with matplotlib to SVG inside HTML: no screen, no settings of the user, no names.
+
+The plots of the report as SVG.
 
 The colours are those that colour-blind people tell apart (Okabe and Ito 2008), and nothing is told by colour
 alone. Letters become outlines: the plots look the same on every machine.
@@ -6,22 +12,210 @@ alone. Letters become outlines: the plots look the same on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from enroll.report.canvas import to_svg
-from enroll.report.points import Line
+from embedder._internal.runtime import no_warnings
+from embedder.errors import MissingPackageError
+from enroll.evaluation.protocol import Figure, figure
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from enroll.confidence import Reliability
-    from enroll.report.points import Distances
-    from enroll.sizes import BySize
+    from enroll.evaluation.analysis import BySize
+    from enroll.evaluation.protocol import Evaluation
+
+
+_RANKS = 10
+_BINS = 50
+
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#595959",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "xtick.color": "#595959",
+    "xtick.labelcolor": "black",
+    "ytick.color": "#595959",
+    "ytick.labelcolor": "black",
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.7,
+    "svg.hashsalt": "embed",  # of the names of clips and marks, else random
+}
 
 _BLUE, _ORANGE, _VERMILLION, _GREY = "#0072b2", "#e69f00", "#d55e00", "#595959"
 _WIDE, _SMALL = (5.4, 3.7), (2.6, 2.7)  # inches
 _FARTHER = 10  # times the gallery that was measured
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A figure at several places.
+
+    Attributes:
+        x: (n,) rising.
+        y: (n,)
+        low, high: (n,) 95 % interval.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, x: NDArray[np.generic], figures: list[Figure]) -> Line:
+        """Take figures that all have a value; those without an interval have none in the plot either."""
+        rows = [
+            (entry.value, *((entry.value, entry.value) if entry.low is None else (entry.low, entry.high)))
+            for entry in figures
+        ]
+        y, low, high = np.array(rows, np.float64).reshape(-1, 3).T
+        return cls(x.astype(np.float64), y, low, high)
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """Distances of the nearest template in the searches of all splits.
+
+    Attributes:
+        right: of mated searches, the nearest template is of the right person.
+        wrong: of mated searches, it is of another.
+        non_mated: of non-mated searches.
+        mated: how many mated searches there were, also those that found nothing.
+        without: searches that found nothing, since there was no face; they are in none of the first three.
+    """
+
+    right: NDArray[np.float64]
+    wrong: NDArray[np.float64]
+    non_mated: NDArray[np.float64]
+    mated: int
+    without: int
+
+    def edges(self) -> NDArray[np.float64]:
+        """Give the borders of bins that hold all of them."""
+        every = np.concatenate([self.right, self.wrong, self.non_mated])
+        return np.linspace(0, every.max() * (1 + 1e-9) if len(every) and every.max() else 1, _BINS + 1)
+
+
+def det_curve(evaluation: Evaluation) -> Line:
+    """FNIR at FPIRs from one non-mated search to all of them, in steps of one search."""
+    fpirs, values = evaluation.curve()
+    weights, people = evaluation.weights(), len(evaluation.folder.identities)
+    figures = [
+        figure(value, 1 - evaluation.tpir_replicates(fpir, weights), people)
+        for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)
+    ]
+    line = Line.of(fpirs, figures)
+    # FNIR falls with FPIR: what bounds it at one FPIR bounds it at larger ones, also where no search failed
+    # and the interval is that of so many people.
+    return replace(line, high=np.fmin.accumulate(line.high))
+
+
+def cmc_curve(evaluation: Evaluation) -> Line:
+    """Rank-k for the first ranks."""
+    ranks = np.arange(1, min(_RANKS, len(evaluation.splits[0].known)) + 1)
+    weights, people = evaluation.weights(), len(evaluation.folder.identities)
+    once = np.ones((1, people))
+    figures = [
+        figure(evaluation.rank_replicates(k, once)[0], evaluation.rank_replicates(k, weights), people)
+        for k in ranks.tolist()
+    ]
+    line = Line.of(ranks, figures)
+    return replace(line, low=np.fmax.accumulate(line.low))  # it rises with k, as in `det`
+
+
+def distances(evaluation: Evaluation) -> Distances:
+    """Gather the nearest distances of all splits."""
+    mated = np.concatenate([split.distance for split in evaluation.splits])
+    rank = np.concatenate([split.rank for split in evaluation.splits])
+    others = np.concatenate([split.other_distance for split in evaluation.splits])
+    there = np.isfinite(mated)
+    return Distances(
+        right=mated[there & (rank == 1)],
+        wrong=mated[there & (rank != 1)],
+        non_mated=others[np.isfinite(others)],
+        mated=len(mated),
+        without=int((~there).sum() + (~np.isfinite(others)).sum()),
+    )
+
+
+def median_limit(evaluation: Evaluation, fpir: float) -> float:
+    """Give the median of the splits' thresholds for an FPIR."""
+    return float(np.median([split.limit(fpir) for split in evaluation.splits]))
+
+
+def check_matplotlib() -> None:
+    """Say early that plots cannot be drawn.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each cache of fonts it builds
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingPackageError(
+            "the plots of a report need matplotlib, which is not installed; "
+            "pip install 'embedder-enroll[report]'"
+        ) from error
+
+
+def to_svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str:
+    """Draw a picture.
+
+    Args:
+        name: begins its ids, so that several pictures can be in one page.
+        size: width and height in inches.
+        draw: is given a matplotlib `Figure`.
+
+    Returns:
+        An `<svg>` element for HTML, the same bytes for the same picture.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    check_matplotlib()
+    with no_warnings():
+        import matplotlib
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+
+        default = matplotlib.rcParamsDefault
+        style = {key: default[key] for key in default if not key.startswith("backend")} | _STYLE
+        with matplotlib.rc_context(style):
+            figure = Figure(figsize=size, layout="constrained")
+            canvas = FigureCanvasSVG(figure)
+            draw(figure)
+            text = StringIO()
+            canvas.print_svg(text, metadata={"Date": None})
+    return _for_html(text.getvalue(), name)
+
+
+def _for_html(svg: str, name: str) -> str:
+    """Leave out what only a file of its own needs, and the ids that nothing refers to."""
+    svg = svg[svg.index("<svg") :]
+    for unwanted in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->"):
+        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
+    view = re.search(r'viewBox="[^"]*"', svg)
+    assert view
+    start = f'<svg {view[0]} style="stroke-linejoin: round; stroke-linecap: butt" aria-hidden="true">'
+    svg = start + svg[svg.index(">") + 1 :].replace("xlink:href", "href")
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return re.sub(r"\s*\n\s*", "\n", svg).strip()
 
 
 def percent(share: float) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.wording import count
-from enroll.report import plots, points
+from embedder._internal.wording import count
+from enroll.evaluation.analysis import fpir_by_size
+from enroll.report import plots
+from enroll.report import plots as plots_module
 from enroll.report.page import Html, tag
-from enroll.sizes import fpir_by_size
 
 if TYPE_CHECKING:
-    from enroll.evaluation import Evaluation
+    from enroll.evaluation.protocol import Evaluation
 
 
 def plotted(evaluation: Evaluation, fpir: float, threshold: float | None) -> Html:
@@ -26,7 +27,7 @@ def plotted(evaluation: Evaluation, fpir: float, threshold: float | None) -> Htm
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    limit = points.median_limit(evaluation, fpir)
+    limit = plots_module.median_limit(evaluation, fpir)
     large = [_det(evaluation, fpir), _distances(evaluation, fpir, threshold, limit)]
     fixed = limit if threshold is None else float(np.nextafter(threshold, np.inf))  # a match at the threshold
     if np.isfinite(fixed):
@@ -46,11 +47,13 @@ def _det(evaluation: Evaluation, fpir: float) -> Html:
         "Along the line the threshold grows: more strangers are given a name (to the right) and fewer known "
         "people are missed (down). The lower on the left, the better."
     )
-    return _plot("Strangers named, known people missed", plots.det(points.det(evaluation), fpir), text)
+    return _plot(
+        "Strangers named, known people missed", plots.det(plots_module.det_curve(evaluation), fpir), text
+    )
 
 
 def _distances(evaluation: Evaluation, fpir: float, threshold: float | None, limit: float) -> Html:
-    found = points.distances(evaluation)
+    found = plots_module.distances(evaluation)
     lines = {f"for FPIR {plots.percent(fpir)}: {limit:.3f}": limit}
     if threshold is not None:
         lines = {f"the model's: {threshold:.3f}": threshold, **lines}
@@ -76,7 +79,7 @@ def _cmc(evaluation: Evaluation) -> Html:
     text = (
         "How often the right person is among the k nearest, whatever the distance: for a person who chooses."
     )
-    return _plot("Short lists", plots.cmc(points.cmc(evaluation)), text)
+    return _plot("Short lists", plots.cmc(plots_module.cmc_curve(evaluation)), text)
 
 
 def _plot(title: str, svg: str, caption: str) -> Html:

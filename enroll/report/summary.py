@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.wording import count
+from embedder._internal.wording import count
 from enroll.report.page import Html, join, table, tag
 from enroll.report.plots import percent
 
 if TYPE_CHECKING:
-    from enroll.evaluation import Evaluation
-    from enroll.figures import Figure
+    from enroll.evaluation.protocol import Evaluation, Figure
 
 _WORDS = {
     "mated search": "a photo of someone who is enrolled is searched for; non-mated: of a stranger.",

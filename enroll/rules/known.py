@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.wording import count
+from embedder._internal.wording import count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

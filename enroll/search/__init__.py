@@ -1,10 +1,8 @@
 """Vectors to the templates nearest to them.
 
 ```
-gallery ─┬─ following    keeps a finder in step with its store
-         │   ├── exact         scikit-learn's brute force over a pool
-         │   ├── approximate   faiss; its links are a graph, kept in an index_file
-         │   └── or the engine's own, of enroll.store
-         └─ ranking      answers of what a contract.Finder found: exact distances, a total order
+base            what an index is, and its results in an exact, total order
+├── exact         brute force: numpy for few, scikit-learn for many
+└── approximate   an HNSW graph of faiss, for millions of templates
 ```
 """

@@ -1,4 +1,16 @@
-"""Approximate nearest neighbours by an HNSW graph of faiss; what it finds is ranked by exact distances.
+"""Approximate search by an HNSW graph of faiss: the index, its links, its cache file.
+
+The links of an HNSW graph (Malkov and Yashunin 2016) without their vectors, checked before they are used.
+
+Node i is the template with the i-th lowest id. A node of level l has 2·LINKS links to others in layer 0 and
+LINKS in each layer up to l - 1, one after the other; a free place is -1, behind the links of its layer.
+
+The graph of an approximate index, kept beside its gallery: a cache, and no vector is in it.
+
+SHA-256 of the rest, then safetensors: `levels` and `links` of the graph; `about`, (3,): format, entry and
+dropped; `templates`: SHA-256 of the ids and vectors it was made of. Whatever does not fit is not read.
+
+Approximate nearest neighbours by an HNSW graph of faiss; what it finds is ranked by exact distances.
 
 faiss keeps the vectors in half precision: they only choose what is looked at, and need no training. Its graph
 is taken out and put back as `Graph`, which has no vectors: so it can be kept in a file, and nodes taken out.
@@ -6,20 +18,34 @@ is taken out and put back as `Graph`, which has no vectors: so it can be kept in
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from embedder._internal.files import write_whole
+from embedder._internal.wording import count
 from embedder.errors import MissingPackageError
-from enroll.search.contract import Found
+from enroll.search.base import Found
 from enroll.search.exact import ROUNDING, ExactFinder
-from enroll.search.graph import LINKS, Graph
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from enroll.templates import Templates
 
-    from enroll.store.contract import Templates
+
+LINKS = 16
+_MOST_LEVELS = 32  # a template in 16³² has so many
+
+_FORMAT = 1
+_DIGEST = 32
+_BYTES_A_NODE = 4 * (1 + 3 * LINKS)  # 2.07 · LINKS links are usual; a file with more than 3 is none of ours
+_HEADER = 4096
+_KINDS = {"levels": np.int32, "links": np.int32, "about": np.int64, "templates": np.uint8}
 
 _BUILD_BREADTH = 100  # candidates while a node is linked
 _SEARCH_BREADTH = 256  # candidates while searching; docs/decisions/011-approximate-search.md
@@ -29,6 +55,150 @@ _MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph i
 _LONG = 50_000  # templates that take so long to index that it is said
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Who is linked to whom.
+
+    Attributes:
+        levels: (n,) int32, layers each node is in, at least 1.
+        links: (sum of all nodes' places,) int32, nodes, or -1 for none.
+        entry: the node at which searches begin, one in the uppermost layer.
+        dropped: nodes that were taken out since the graph was built.
+    """
+
+    levels: NDArray[np.int32]
+    links: NDArray[np.int32]
+    entry: int
+    dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each node's places begin, (n + 1,)."""
+        return np.concatenate([[0], np.cumsum((self.levels.astype(np.int64) + 1) * LINKS)])
+
+    def check(self) -> None:
+        """See that following the links leads nowhere else, so that a search stays within its memory.
+
+        Raises:
+            ValueError: what is wrong.
+        """
+        if not len(self) or self.levels.min() < 1 or self.levels.max() > _MOST_LEVELS:
+            raise ValueError(f"expected nodes of 1 to {_MOST_LEVELS} levels")
+        if len(self.links) != self.offsets()[-1]:
+            raise ValueError(f"expected {count(int(self.offsets()[-1]), 'link')}, got {len(self.links)}")
+        if self.links.min() < -1 or self.links.max() >= len(self):
+            raise ValueError("a link leads to a node that is not there")
+        if not 0 <= self.entry < len(self) or self.levels[self.entry] != self.levels.max():
+            raise ValueError(f"searches cannot begin at node {self.entry}")
+        for layer in range(1, int(self.levels.max())):
+            linked = self.links[self._places(layer)]
+            if (self.levels[linked[linked >= 0]] <= layer).any():
+                raise ValueError(f"a link of layer {layer} leads to a node that is not in it")
+
+    def without(self, gone: NDArray[np.bool_]) -> Graph:
+        """Take out nodes; the others keep their order, and the links among themselves."""
+        number = np.where(gone, -1, np.cumsum(~gone) - 1).astype(np.int32)
+        links = np.append(number, np.int32(-1))[self.links]  # -1 stays -1
+        hit = np.zeros(len(self), bool)
+        hit[np.searchsorted(self.offsets(), np.flatnonzero(links != self.links), "right") - 1] = True
+        for layer in range(int(self.levels.max())):
+            places = self._places(layer, hit)
+            rows = links[places]
+            links[places] = np.take_along_axis(rows, np.argsort(rows < 0, axis=1, kind="stable"), axis=1)
+        kept = np.repeat(~gone, np.diff(self.offsets()))
+        levels = self.levels[~gone]
+        entry = int(levels.argmax()) if len(levels) else -1
+        return Graph(levels, links[kept], entry, self.dropped + int(gone.sum()))
+
+    def _places(self, layer: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Places of the links of all nodes in a layer, (nodes, 2·LINKS or LINKS)."""
+        inside = self.levels > layer if among is None else (self.levels > layer) & among
+        first, width = (0, 2 * LINKS) if layer == 0 else ((layer + 1) * LINKS, LINKS)
+        return self.offsets()[:-1][inside][:, None] + np.arange(first, first + width)
+
+
+def index_path(gallery: str | Path) -> Path:
+    """Name the index file of a gallery's file."""
+    gallery = Path(gallery)
+    return gallery.with_name(f"{gallery.name}.index")
+
+
+def forget_index(gallery: str | Path) -> None:
+    """Erase the index file of a gallery, if there is one: who resembled whom is theirs, too.
+
+    Raises:
+        OSError: it cannot be erased.
+    """
+    index_path(gallery).unlink(missing_ok=True)
+
+
+def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
+    """Write the graph of the first templates of these, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    from safetensors.numpy import save
+
+    about = np.array([_FORMAT, graph.entry, graph.dropped])
+    made_of = _digest(parts, len(graph))
+    content = save({"levels": graph.levels, "links": graph.links, "about": about, "templates": made_of})
+    write_whole(path, hashlib.sha256(content).digest() + content, private=True)
+
+
+def load_index(path: Path, templates: Templates) -> Graph:
+    """Read the graph of the first of these templates.
+
+    Raises:
+        OSError: it is not there or cannot be read.
+        ValueError: it is broken, or of other templates.
+    """
+    most = _HEADER + _BYTES_A_NODE * len(templates.ids)
+    if not path.is_file() or path.stat().st_size > most:
+        raise ValueError(f"expected a file of at most {most} bytes")
+    with path.open("rb") as file:
+        digest, content = file.read(_DIGEST), file.read(most)
+    if hashlib.sha256(content).digest() != digest:
+        raise ValueError("its checksum is another")
+    graph, made_of = _unpacked(content)
+    if len(graph) > len(templates.ids) or not np.array_equal(made_of, _digest([templates], len(graph))):
+        raise ValueError("it is of other templates")
+    graph.check()
+    return graph
+
+
+def _unpacked(content: bytes) -> tuple[Graph, NDArray[np.uint8]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        parts = load(content)
+    except SafetensorError as error:
+        raise ValueError(f"it is no safetensors file: {error}") from error
+    if {name: (part.dtype, part.ndim) for name, part in parts.items()} != {
+        name: (np.dtype(kind), 1) for name, kind in _KINDS.items()
+    }:
+        raise ValueError(f"expected {', '.join(_KINDS)}")
+    if len(parts["about"]) != 3 or parts["about"][0] != _FORMAT:
+        raise ValueError(f"expected format {_FORMAT}")
+    _, entry, dropped = parts["about"].tolist()
+    return Graph(parts["levels"], parts["links"], entry, dropped), parts["templates"]
+
+
+def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
+    """SHA-256 of the ids and vectors of the first templates."""
+    sha = hashlib.sha256()
+    for column in ("ids", "vectors"):
+        rest = count
+        for part in parts:
+            rows = np.ascontiguousarray(getattr(part, column)[:rest])
+            sha.update(rows.data)
+            rest -= len(rows)
+    return np.frombuffer(sha.digest(), np.uint8)
 
 
 class ApproximateFinder(ExactFinder):

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.search.contract import Found
-from enroll.search.pool import Pool
+from enroll.search.base import Found
+from enroll.templates import Pool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.neighbors import NearestNeighbors
 
-    from enroll.store.contract import Templates
+    from enroll.templates import Templates
 
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
 ROUNDING = 1e-5

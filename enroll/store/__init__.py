@@ -12,20 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from embedder.errors import GalleryError, UsageError
-from enroll.store.contract import (
-    Event,
-    NewPerson,
-    NewTemplate,
-    Person,
-    Store,
-    StoredTemplate,
-    Templates,
-    Terms,
-    check_model,
-)
-from enroll.store.hiding import looks_like_address, without_password
+from enroll.store.base import Event, NewPerson, Person, Store, Terms, check_model
 from enroll.store.keys import Key, key_from_environment
-from enroll.store.milvus_address import is_milvus, parse_address
+from enroll.store.milvus.address import is_milvus, parse_address
+from enroll.store.redaction import looks_like_address, without_password
+from enroll.templates import NewTemplate, StoredTemplate, Templates
 
 __all__ = [
     "Event",
@@ -68,11 +59,11 @@ def open_store(
                 f"{without_password(location)}: a key ({key.origin}) is of no use here, Milvus does not "
                 "encrypt what it stores; use no key, and encrypt the disks"
             )
-        from enroll.store.milvus import MilvusStore
+        from enroll.store.milvus.store import MilvusStore
 
         return MilvusStore(parse_address(str(location)), create)
     _check_file(location)
-    from enroll.store.sqlite import SqliteStore
+    from enroll.store.sqlite.store import SqliteStore
 
     return SqliteStore(location, create, key, plain_too)
 
@@ -92,7 +83,7 @@ def gallery_files(location: str | Path) -> list[Path]:
 def gallery_exists(location: str | Path) -> bool:
     """Say whether there is a gallery, broken or not; see `open_store` for errors."""
     if is_milvus(location):
-        from enroll.store.milvus import exists
+        from enroll.store.milvus.store import exists
 
         return exists(parse_address(str(location)))
     _check_file(location)

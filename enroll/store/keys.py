@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from embedder._internal.outputs import check_output
 from embedder.errors import UsageError
-from embedder.outputs import check_output
-from enroll.store.hiding import without_key
+from enroll.store.redaction import without_key
 
 KEY_VARIABLE = "EMBED_GALLERY_KEY"
 FILE_VARIABLE = "EMBED_GALLERY_KEY_FILE"

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from embedder.errors import UsageError
 from embedder.folders import name_problem, normal_name
-from enroll.store.rows import DIGEST
+from enroll.store.base import Terms
 
 if TYPE_CHECKING:
-    from enroll.store.contract import NewPerson, NewTemplate, Terms
+    from enroll.store.base import NewPerson, Terms
+    from enroll.templates import NewTemplate
+
+
+DIGEST = 32  # bytes of SHA-256
 
 CONSENT = 1000  # characters of a reference to a consent
 PHOTO = 65_535  # bytes of a path in UTF-8, as Milvus keeps; Linux has paths of 4,096

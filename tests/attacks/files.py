@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from embedder.bundle import MANIFEST, load_manifest
+from embedder.config.toml import read_config
 from embedder.errors import ImageError
 from embedder.folders import scan_folder
 from embedder.images import load_image
-from embedder.options import read_config
+from embedder.model_folder import MANIFEST, load_manifest
+from enroll.cli.transfer import import_gallery
 from enroll.store import open_store
 from enroll.store.keys import read_key
-from enroll.transfer_cli import import_gallery
 from tests.attacks.outcomes import REFUSED, Attack, outcome
 
 

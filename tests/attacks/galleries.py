@@ -17,10 +17,10 @@ import numpy as np
 from fuzz_files import DIM, PAGE, load_gallery, make_gallery
 
 from embedder.errors import EmbedError
-from enroll.promise import Calibration
+from enroll.gallery.threshold import Calibration
 from enroll.store import check_model, open_store
-from enroll.store.migrations import APPLICATION_ID, STEPS
-from enroll.store.rows import checksum, pack_template
+from enroll.store.sqlite.rows import checksum, pack_template
+from enroll.store.sqlite.schema import APPLICATION_ID, STEPS
 from tests.attacks.outcomes import HARMLESS, REFUSED, Attack, Payload, outcome
 
 _NAME = "gallery.db"

@@ -17,13 +17,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as lite
 from crash_operations import Thumbnail
 
-from embedder.bundle import MANIFEST, load_manifest, part_name, read_part, save_bundle
-from embedder.cli import describe_training
+from embedder.config.toml import read_config
 from embedder.errors import ModelError
+from embedder.export.formats import export
+from embedder.export.quantize import quantize
 from embedder.extractor import Extractor
-from embedder.options import read_config
-from embedder.training.exporting import export
-from embedder.training.quantizing import quantize
+from embedder.model_folder import MANIFEST, load_manifest, part_name, read_part, save_bundle
+from enroll.cli.train import describe_training
 from tests.attacks.outcomes import REFUSED, Attack, Payload, outcome
 
 SIZE, DIM = Thumbnail.manifest.input_size, Thumbnail.manifest.dim

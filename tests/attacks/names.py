@@ -16,20 +16,22 @@ from unittest.mock import patch
 import numpy as np
 from fuzz_files import make_gallery
 
-from embedder.cli import printable, show_rejected
 from embedder.config import TrainConfig
+from embedder.config.toml import read_config
 from embedder.errors import UsageError
 from embedder.folders import Rejected, name_problem, scan_folder
-from embedder.options import read_config
-from embedder.training.record import TABLE, write_table
+from embedder.training.artifacts import TABLE, write_table
 from enroll import cli
+from enroll.cli.terminal import printable, show_rejected
 from enroll.decision import Candidate, Decision
-from enroll.gallery import checked_name, printable_path
+from enroll.gallery.gallery import checked_name, printable_path
+from enroll.gallery.threshold import Basis
 from enroll.identify import Answer, FaceAnswer
-from enroll.promise import Basis
-from enroll.report.json_lines import to_json
+from enroll.report.answers import to_json
 from enroll.report.page import document, named
-from enroll.store import NewTemplate, open_store, sqlite
+from enroll.store import open_store
+from enroll.store.sqlite import store as store_module
+from enroll.templates import NewTemplate
 from tests.attacks.outcomes import HARMLESS, REFUSED, Attack, outcome
 
 _ESCAPES = {
@@ -104,7 +106,7 @@ def stored_name(name: str, folder: Path) -> str:
     place = folder / "gallery"
     make_gallery(place)
     path = place / "gallery.db"
-    with open_store(path) as store, patch.object(sqlite, "stored_name_problem", lambda _: None):
+    with open_store(path) as store, patch.object(store_module, "stored_name_problem", lambda _: None):
         try:  # as a program that knows no limits
             store.rename("Ada", name)
         except (UsageError, ValueError):

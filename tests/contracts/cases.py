@@ -14,7 +14,7 @@ import numpy as np
 
 from embedder.config import TrainConfig
 from embedder.heads import Head, build_head
-from embedder.training.stem import build_stem
+from embedder.heads.stem import build_stem
 from tests.contracts import oracles
 
 CLASSES, DIM, BATCH = 3, 5, 8

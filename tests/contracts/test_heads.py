@@ -20,13 +20,13 @@ from embedder.heads.center import DenseWithCenterLoss, moved_centers
 from embedder.heads.center_embedding import CenterDistance
 from embedder.heads.cosface import CosFace
 from embedder.heads.softmax import LossMean, nearest_mean_classifier
+from embedder.heads.stem import build_stem
 from embedder.layers.numbers import HoldNumbers
 from embedder.layers.penalty import ActivityPenalty
 from embedder.layers.split import SplitHalves
 from embedder.losses.by_name import ClasswiseLoss
 from embedder.losses.f_beta import SoftFBeta
 from embedder.losses.softened import SoftenedCrossentropy
-from embedder.training.stem import build_stem
 from tests.contracts import cases, oracles
 from tests.contracts.cases import (
     BATCH,

@@ -21,9 +21,9 @@ from embedder.heads.contrastive import ContrastiveLoss, contrastive_loss
 from embedder.heads.memory import NOBODY, Memory
 from embedder.heads.mining import mine
 from embedder.heads.quadruplet import QuadrupletLoss
+from embedder.heads.stem import build_stem
 from embedder.heads.triplet import TripletLoss
 from embedder.heads.triplet_cosine import CosineTripletLoss
-from embedder.training.stem import build_stem
 from tests.contracts.metric_oracle import MARGINS, gradient, oracle
 
 DIM, BATCH, REMEMBERED = 3, 9, 4
@@ -118,7 +118,7 @@ def test_loss_and_gradient_are_those_of_the_oracle(name: str, mining: str, memor
 @pytest.mark.slow
 def test_jax_gives_the_same_losses_and_fits_the_heads():
     code = (
-        "from embedder.quiet import import_keras; import_keras(); import json; "
+        "from embedder._internal.runtime import import_keras; import_keras(); import json; "
         "from tests.contracts.test_metric_heads import LAYERS, jax_fit, jax_losses; "
         "print(json.dumps([jax_losses(), [jax_fit(name) for name in LAYERS]]))"
     )

@@ -24,7 +24,7 @@ import crash_operations
 from crash_gallery import Expected
 from crash_operations import Operation
 
-from embedder import durable
+from embedder._internal import files
 
 
 @contextmanager
@@ -73,7 +73,7 @@ CONTROLS: dict[str, tuple[str, Callable[[], Any]]] = {
     "no sync of the model's files": ("save a model", lambda: patch.object(os, "fsync", lambda number: None)),
     "no sync of the model's folder": (
         "save the first model",
-        lambda: patch.object(durable, "_sync_folder", lambda folder: None),
+        lambda: patch.object(files, "_sync_folder", lambda folder: None),
     ),
 }
 

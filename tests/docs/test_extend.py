@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest
 from embedder.errors import UsageError
+from embedder.model_folder import load_manifest
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 from tests.conftest import SMALL

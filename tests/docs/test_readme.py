@@ -12,6 +12,7 @@ from PIL import Image
 
 from embedder import errors
 from enroll import cli
+from enroll.cli import identify
 from tests.conftest import pattern
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ def test_exit_codes_are_those_of_the_errors():
         for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, errors.EmbedError)
     }
-    assert codes | {0, cli.SOMEONE_UNKNOWN, 130} == table
+    assert codes | {0, identify.SOMEONE_UNKNOWN, 130} == table
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ import typer
 
 import embedder
 import enroll
-from embedder import options
-from embedder.config import TrainConfig
-from embedder.config.machines import Machines
+from embedder.config import TrainConfig, toml
+from embedder.config.devices import Machines
 from embedder.training import run
-from embedder.training.shares import check_sharing
+from embedder.training.validation import check_sharing
+from enroll.cli import options
 from tests.conftest import SMALL
 
 ROOT = Path(embedder.__file__).parents[1]
@@ -144,9 +144,9 @@ def test_python_names_of_the_table_of_losses_exist():
 def test_a_loss_may_be_a_function(small_people: Path, tmp_path: Path):
     from dataclasses import replace
 
-    from embedder.bundle import load_manifest
     from embedder.errors import UsageError
     from embedder.losses import find_loss
+    from embedder.model_folder import load_manifest
 
     config = replace(SMALL, loss=squared, epochs=1, keep_trained=True)
     run.train(small_people, tmp_path / "m", config)
@@ -154,7 +154,7 @@ def test_a_loss_may_be_a_function(small_people: Path, tmp_path: Path):
     assert training["history"][0]["squared_loss"] > 0
     assert training["config"]["loss"] == "function tests.docs.test_snippets.squared"
     # The file cannot bring the function back, and another loss must not take its place unsaid.
-    again = options.read_config(tmp_path / "m" / "train.toml", {})
+    again = toml.read_config(tmp_path / "m" / "train.toml", {})
     with pytest.raises(UsageError, match=r"got 'function tests\.docs\.test_snippets\.squared'"):
         find_loss(again)
 

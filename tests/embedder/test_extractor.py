@@ -12,10 +12,10 @@ import pytest
 from ai_edge_litert import interpreter
 
 from embedder import Extractor
-from embedder.bundle import load_manifest, read_part
 from embedder.errors import ModelError
-from embedder.extractor import unit_vectors
 from embedder.images import resize_to_square
+from embedder.metrics import unit_vectors
+from embedder.model_folder import load_manifest, read_part
 from tests.conftest import pattern
 
 PICTURES = [pattern(i, j, 24 + 4 * i) for i in range(5) for j in range(9)]  # 45: more than one batch
@@ -137,7 +137,7 @@ def test_network_of_another_shape_is_refused(model: Path, change: dict[str, int]
 
 
 def test_keras_and_litert_agree(model: Path, trained_trunk):
-    from embedder.training.features import embed_chips
+    from embedder.trunks import embed_chips
 
     extractor = Extractor.load(model)
     chips = np.stack([resize_to_square(picture, 32) for picture in PICTURES])

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder.intervals import trials_of_one
 from embedder.metrics import (
     Searches,
     blocks_of_rows,
@@ -19,6 +18,7 @@ from embedder.metrics import (
     leave_one_out,
     squared_distances,
     threshold_at_fpir,
+    trials_of_one,
 )
 
 distances = st.lists(st.floats(0, 2), min_size=1, max_size=40)

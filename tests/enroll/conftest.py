@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enroll.store.sqlite import SqliteStore
+from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.templates import open_store
 
 

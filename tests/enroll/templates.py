@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enroll.store import NewTemplate
-from enroll.store.sqlite import SqliteStore
+from enroll.store.sqlite.store import SqliteStore
+from enroll.templates import NewTemplate
 
 DIM = 16
 MODEL = "f" * 64

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from embedder.errors import UsageError
-from embedder.intervals import upper_bound
+from embedder.metrics import upper_bound
 from enroll.calibration import LogSums, calibrate, counted_threshold, modelled_threshold, person_distances
 
 

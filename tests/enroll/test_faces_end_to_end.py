@@ -17,14 +17,14 @@ from PIL import ExifTags, Image, ImageEnhance, ImageFilter
 from typer.testing import CliRunner
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part, save_bundle
+from embedder.contact_sheet import SIDE
 from embedder.errors import ForeignModelError, UsageError
-from embedder.faces.crops import principal
+from embedder.faces.crop import principal
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
-from embedder.tiles import SIDE
+from embedder.model_folder import load_manifest, read_part, save_bundle
 from enroll import Gallery, Identifier, cli
-from enroll.report.json_lines import to_json
+from enroll.report.answers import to_json
 from scripts.group_photos import Truth, compose
 
 KNOWN = {"ada": 21, "Bo Ek": 22, "Zoë": 23, "Дан": 24}  # name -> person of ORL

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import IdentifyConfig
+from embedder._internal.runtime import workers
 from embedder.errors import ImageError, UsageError
-from embedder.parallel import workers
+from enroll.config import IdentifyConfig
 from enroll.decision import Candidate
-from enroll.gallery import Gallery
+from enroll.gallery.gallery import Gallery
 from enroll.identify import Answer, Identifier
-from enroll.report.json_lines import to_json
+from enroll.report.answers import to_json
 from tests.conftest import ToyExtractor, pattern, save_people
 
 

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from embedder.config import IdentifyConfig
+from enroll.config import IdentifyConfig
 from enroll.decision import Decision, decide
-from enroll.gallery import Gallery
+from enroll.gallery.gallery import Gallery
 from enroll.identify import Answer, Identifier
-from enroll.report.json_lines import to_json
+from enroll.report.answers import to_json
+from enroll.search.base import nearest_people
 from enroll.search.exact import ExactFinder
-from enroll.search.ranking import nearest_people
-from enroll.store import Templates
+from enroll.templates import Templates
 from tests.conftest import ToyExtractor, save_people
 
 

@@ -20,8 +20,8 @@ from measured_run import run_measured
 from turns import ratio
 
 from embedder.config import DetectorConfig
+from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
-from embedder.faces.detectors import load_detector
 from embedder.images import load_image
 
 BARE = [sys.executable, "-I", "-S", "-c"]

@@ -6,9 +6,9 @@ from PIL import Image
 
 from embedder.config import DETECTORS, DetectorConfig
 from embedder.faces import search
-from embedder.faces.detectors import load_detector
+from embedder.faces.crop import load_detector
+from embedder.faces.detection import AnyRotation
 from embedder.faces.search import BlazeFaceDetector
-from embedder.faces.turned import AnyRotation
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import face_of, middle, placed, rgb
 

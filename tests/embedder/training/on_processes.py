@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from embedder._internal.runtime import Progress
+from embedder.backend import load_backend
 from embedder.config import TrainConfig
-from embedder.config.machines import Machines
-from embedder.faces.crops import load_cropper
+from embedder.config.devices import Machines
+from embedder.faces.crop import load_cropper
 from embedder.folders import scan_folder
-from embedder.progress import Progress
-from embedder.training.backend import load_backend
-from embedder.training.peers import Peers
-from embedder.training.photos import read_photos
+from embedder.training.data.photos import read_photos
+from embedder.training.processes import Peers
 from embedder.training.shares import own_seed, share_of
 
 coordinator, processes, process, kind, folder, out = sys.argv[1:]
@@ -50,12 +50,14 @@ load_backend(machines)
 import keras  # noqa: E402
 
 from embedder.heads import build_head  # noqa: E402
+from embedder.heads.stem import build_stem  # noqa: E402
+from embedder.optimizers import build_optimizer  # noqa: E402
 from embedder.training import distributed  # noqa: E402
-from embedder.training.batches import Batches  # noqa: E402
-from embedder.training.optimizer import build_optimizer  # noqa: E402
-from embedder.training.sampling import Sampler  # noqa: E402
-from embedder.training.stem import build_stem  # noqa: E402
-from embedder.training.views import Augmented  # noqa: E402
+from embedder.training.data.augmentation import Augmented  # noqa: E402
+from embedder.training.data.batches import (  # noqa: E402
+    Batches,
+    Sampler,
+)
 from embedder.trunks import find_trunk  # noqa: E402
 
 

@@ -8,14 +8,13 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from embedder import cli
-from embedder.progress import Advance
-from enroll.cli import main
+from embedder._internal.runtime import Advance
+from enroll.cli import main, terminal
 
 EPOCH, _, ERROR = os.environ.get("STOP", "0 ValueError").partition(" ")
 
 
-class Stops(cli.TerminalProgress):
+class Stops(terminal.TerminalProgress):
     @contextlib.contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         def advance(*_: Any) -> None:
@@ -25,5 +24,5 @@ class Stops(cli.TerminalProgress):
         yield advance
 
 
-cli.TerminalProgress = Stops  # type: ignore[misc]
+terminal.TerminalProgress = Stops  # type: ignore[misc]
 main()

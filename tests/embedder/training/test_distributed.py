@@ -19,28 +19,20 @@ import pytest
 import safetensors.numpy
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part
+from embedder._internal.runtime import Progress
+from embedder.backend import load_backend
 from embedder.config import TrainConfig
-from embedder.config.machines import Machines
+from embedder.config.devices import Machines
 from embedder.errors import UsageError
-from embedder.faces.crops import load_cropper
+from embedder.faces.crop import load_cropper
 from embedder.folders import scan_folder
-from embedder.progress import Progress
-from embedder.training.backend import load_backend
-from embedder.training.chips import Chips
-from embedder.training.peers import Peers, meet
-from embedder.training.photos import Split, read_photos
+from embedder.model_folder import load_manifest, read_part
+from embedder.training.data.crop_store import Chips
+from embedder.training.data.photos import Split, read_photos
+from embedder.training.processes import Peers, meet
 from embedder.training.run import train
-from embedder.training.shares import (
-    Totals,
-    agree,
-    check_sharing,
-    hand_round,
-    listing,
-    numbered,
-    share_of,
-    unite,
-)
+from embedder.training.shares import Totals, agree, hand_round, listing, numbered, share_of, unite
+from embedder.training.validation import check_sharing
 from tests.conftest import save_people
 
 PROGRAM = Path(__file__).with_name("on_processes.py")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from embedder.cli import describe_training
 from embedder.errors import DivergedError
-from embedder.training import checkpoint, material
-from embedder.training.held_out import Score
+from embedder.training import checkpoint, heldout
+from embedder.training.heldout import Score
 from embedder.training.run import train
+from enroll.cli.train import describe_training
 from tests.conftest import SMALL
 from tests.embedder.training.test_run import Hook, KilledError, raiser, same
 
@@ -38,7 +38,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def say(*values: float) -> None:
         left = list(values)
         monkeypatch.setattr(
-            material, "score", lambda *_: Score(left.pop(0) if len(left) > 1 else left[0], 1.0, 1.0, 8)
+            heldout, "score", lambda *_: Score(left.pop(0) if len(left) > 1 else left[0], 1.0, 1.0, 8)
         )
 
     return say

@@ -21,14 +21,14 @@ import pytest
 import safetensors.numpy
 
 from embedder import Extractor, load_image
-from embedder.bundle import load_manifest, read_part
+from embedder._internal.runtime import Advance, Progress
+from embedder.callbacks import tensorboard_log
 from embedder.config import TrainConfig
+from embedder.config.toml import read_config
 from embedder.errors import DivergedError, FolderError, MissingPackageError, UsageError
-from embedder.options import read_config
-from embedder.progress import Advance, Progress
-from embedder.training import checkpoint, fit, material, run
-from embedder.training.callbacks import tensorboard_log
-from embedder.training.held_out import Score
+from embedder.model_folder import load_manifest, read_part
+from embedder.training import checkpoint, fit, heldout, run
+from embedder.training.heldout import Score
 from embedder.training.run import train
 from tests.conftest import SMALL, save_people
 
@@ -206,7 +206,7 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     falling = iter([0.9, 0.8, 0.7, 0.6] * 2)
-    monkeypatch.setattr(material, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
+    monkeypatch.setattr(heldout, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
     kept = train(small_people, tmp_path / "kept", SMALL).manifest
     trained = train(small_people, tmp_path / "trained", TRAINED).manifest
     train(small_people, tmp_path / "frozen", replace(SMALL, epochs=0))
@@ -226,7 +226,7 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
 def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, numbers in (("three", [0.0, 0.2, 1.0, 0.2]), ("two", [0.0, 0.2, 1.0])):
         scores = iter(numbers)
-        monkeypatch.setattr(material, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
+        monkeypatch.setattr(heldout, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
         manifest = train(small_people, tmp_path / name, replace(SMALL, epochs=len(numbers) - 1)).manifest
         assert manifest.training["kept_epoch"] == 2
     assert same(tmp_path / "three", tmp_path / "two")
@@ -272,7 +272,7 @@ def test_ctrl_c_while_the_first_checkpoint_is_written_is_only_a_stop(
         train(small_people, tmp_path / "m", replace(TRAINED, hold_out=hold_out))
 
 
-@pytest.mark.parametrize("place", ["embedder.training.checkpoint", "embedder.bundle"])
+@pytest.mark.parametrize("place", ["embedder.training.checkpoint", "embedder.model_folder"])
 def test_full_disk_is_named(place: str, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -450,7 +450,7 @@ def test_what_a_run_stores_is_accepted_again(trunk: str, head: str | None):
 def test_stops_when_epochs_bring_nothing(small_people: Path, tmp_path: Path, uncompiled: object):
     scores = iter([Score(0.5, 0.5, 0.1, 9), Score(0.9, 0.9, 0.9, 9), *[Score(0.5, 0.5, 0.1, 9)] * 9])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(material, "score", lambda *_: next(scores))
+        patch.setattr(heldout, "score", lambda *_: next(scores))
         train(small_people, tmp_path / "m", replace(TRAINED, epochs=9, patience=2))
     epochs = [line.split(",")[0] for line in (tmp_path / "m" / "training.csv").read_text().splitlines()]
     assert epochs == ["epoch", "0", "1", "2", "3"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from enroll.doctor.crowd import Crowd
+from enroll.doctor.evidence import Crowd, Evidence, learn
 from enroll.doctor.examine import examine
-from enroll.doctor.likeness import Evidence, learn
-from enroll.store import Store, Templates
+from enroll.store import Store
+from enroll.templates import Templates
 
 DIM = 32
 

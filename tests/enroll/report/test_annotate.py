@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedder import fonts
+from embedder._internal import fonts
+from embedder._internal.text import Line
 from embedder.errors import UsageError
-from embedder.lettering import Line
 from enroll.decision import Candidate, Decision, decide
 from enroll.identify import Answer, FaceAnswer
 from enroll.report import annotate as module

@@ -15,21 +15,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import enroll.evaluation
-import enroll.mistakes
+import enroll.evaluation.analysis
+import enroll.evaluation.protocol
 from embedder.errors import MissingPackageError, UsageError
 from embedder.folders import Rejected, scan_folder
-from enroll.confusions import confusions
-from enroll.embedded import embed_folder
-from enroll.evaluation import Evaluation
-from enroll.figures import Figure
-from enroll.mistakes import mistakes, probable_duplicates
-from enroll.report import canvas, html, people
+from enroll.embedding import embed_folder
+from enroll.evaluation.analysis import confusions, mistakes, probable_duplicates
+from enroll.evaluation.protocol import Evaluation, Figure
+from enroll.report import html, people, plots
 from enroll.report.evaluation import measured, strictest
 from enroll.report.html import check_report, save_report, to_html
 from enroll.report.page import Html, named, picture, table, tag
 from tests.conftest import ToyExtractor
-from tests.enroll.evaluations import ROOT, made_evaluation, made_folder
+from tests.enroll.evaluation.evaluations import ROOT, made_evaluation, made_folder
 
 VOID = {"meta", "img", "br"}
 FPIR = 0.1
@@ -356,7 +354,7 @@ def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch):
     def missing() -> None:
         raise MissingPackageError("matplotlib")
 
-    monkeypatch.setattr(canvas, "check_matplotlib", missing)
+    monkeypatch.setattr(plots, "check_matplotlib", missing)
     with pytest.raises(MissingPackageError):
         report()
 
@@ -437,9 +435,9 @@ def test_the_report_computes_nothing_again_that_the_text_has(
         monkeypatch.setattr(module, name, lambda *given: done.append(name) or work(*given))
 
     for name in ("identity_weights", "leave_one_out_searches", "figure"):
-        counted(enroll.evaluation, name)
+        counted(enroll.evaluation.protocol, name)
     for name in ("probable_twins", "PhotoMistakes"):
-        counted(enroll.mistakes, name)
+        counted(enroll.evaluation.analysis, name)
     outcome = measured(evaluation)
     text = done.copy()
     save_report(tmp_path / "report.html", evaluation, outcome, toy)  # type: ignore[arg-type]

@@ -17,14 +17,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Drawing
 
 from embedder.errors import MissingPackageError
-from embedder.intervals import interval
+from embedder.metrics import interval
 from enroll.confidence import Reliability
-from enroll.figures import Figure
-from enroll.report import plots, points
-from enroll.report.canvas import check_matplotlib
-from enroll.report.points import Distances, Line
-from enroll.sizes import BySize, fpir_by_size
-from tests.enroll.evaluations import made_evaluation, made_folder
+from enroll.evaluation.analysis import BySize, fpir_by_size
+from enroll.evaluation.protocol import Figure
+from enroll.report import plots
+from enroll.report import plots as plots_module
+from enroll.report.plots import Distances, Line, check_matplotlib
+from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 HARD = made_evaluation(made_folder(noise=0.7, no_face=(4, 50)))
 EASY = made_evaluation(made_folder(noise=0.01))
@@ -46,7 +46,7 @@ def curves(axes: Any) -> dict[str, np.ndarray]:
 
 
 def test_det_points():
-    line = points.det(HARD)
+    line = plots_module.det_curve(HARD)
     searches = HARD.non_mated_searches
     assert line.x[0] == 1 / searches and line.x[-1] == 1
     assert (np.diff(line.x) > 0).all()
@@ -65,14 +65,14 @@ def test_det_points():
 def test_det_bound_never_rises():
     """Where all searches succeed the interval is that of so many people, wider than that of a few misses."""
     evaluation = made_evaluation(made_folder(noise=0.15))
-    line = points.det(evaluation)
+    line = plots_module.det_curve(evaluation)
     alone = [1 - (evaluation.tpir(fpir).low or 0) for fpir in line.x]
     assert (np.diff(alone) > 0).any()
     assert (np.diff(line.high) <= 0).all() and line.high[0] == alone[0]
 
 
 def test_det_is_drawn():
-    line = points.det(HARD)
+    line = plots_module.det_curve(HARD)
     figure = drawing()
     plots.draw_det(figure, line, 0.1)
     axes = figure.axes[0]
@@ -110,7 +110,7 @@ def test_no_zero_on_the_axis_without_one():
 
 
 def test_distances_are_all_searches():
-    found = points.distances(HARD)
+    found = plots_module.distances(HARD)
     mated = sum(len(split.mated) for split in HARD.splits)
     others = sum(len(split.non_mated) for split in HARD.splits)
     assert found.without > 0
@@ -145,7 +145,7 @@ def test_histograms_are_drawn():
 
 
 def test_sizes_are_drawn():
-    sizes = fpir_by_size(HARD, points.median_limit(HARD, 0.1))
+    sizes = fpir_by_size(HARD, plots_module.median_limit(HARD, 0.1))
     figure = drawing()
     plots.draw_by_size(figure, sizes, 0.1)
     axes = figure.axes[0]
@@ -188,7 +188,7 @@ def test_calibration_is_drawn():
 
 
 def test_cmc_is_drawn():
-    line = points.cmc(HARD)
+    line = plots_module.cmc_curve(HARD)
     assert line.x.tolist() == [1, 2, 3, 4, 5, 6]
     for k, y in zip(line.x, line.y, strict=True):
         assert y == HARD.rank(int(k)).value
@@ -201,16 +201,16 @@ def test_cmc_is_drawn():
 
 
 def test_at_most_ten_ranks():
-    assert points.cmc(made_evaluation(made_folder(30, 2))).x.tolist() == list(range(1, 11))
+    assert plots_module.cmc_curve(made_evaluation(made_folder(30, 2))).x.tolist() == list(range(1, 11))
 
 
 def all_plots(evaluation: Any) -> dict[str, str]:
     return {
-        "det": plots.det(points.det(evaluation), 0.1),
-        "distances": plots.histograms(points.distances(evaluation), {"model": 0.4}),
-        "sizes": plots.by_size(fpir_by_size(evaluation, points.median_limit(evaluation, 0.1)), 0.1),
+        "det": plots.det(plots_module.det_curve(evaluation), 0.1),
+        "distances": plots.histograms(plots_module.distances(evaluation), {"model": 0.4}),
+        "sizes": plots.by_size(fpir_by_size(evaluation, plots_module.median_limit(evaluation, 0.1)), 0.1),
         "calibration": plots.calibration(RELIABILITY),
-        "cmc": plots.cmc(points.cmc(evaluation)),
+        "cmc": plots.cmc(plots_module.cmc_curve(evaluation)),
     }
 
 
@@ -240,7 +240,7 @@ def test_same_bytes_whatever_the_user_has_set(tmp_path: Path):
     code = (
         "import sys; from tests.enroll.report import test_plots as t\n"
         "from enroll.report import plots\n"
-        "sys.stdout.write(plots.calibration(t.RELIABILITY) + plots.cmc(t.points.cmc(t.HARD)))\n"
+        "sys.stdout.write(plots.calibration(t.RELIABILITY) + plots.cmc(plots.cmc_curve(t.HARD)))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     found = []
@@ -256,7 +256,7 @@ def test_same_bytes_whatever_the_user_has_set(tmp_path: Path):
         )
         assert done.stderr == ""
         found.append(done.stdout)
-    here = plots.calibration(RELIABILITY) + plots.cmc(points.cmc(HARD))
+    here = plots.calibration(RELIABILITY) + plots.cmc(plots_module.cmc_curve(HARD))
     assert found == [here, here]
 
 

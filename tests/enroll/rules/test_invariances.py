@@ -14,9 +14,9 @@ from enroll.rules.cohort import Cohort
 from enroll.rules.margin import Margin
 from enroll.rules.mean import Mean
 from enroll.rules.normalization import Normalized
+from enroll.search.base import nearest_people
 from enroll.search.exact import ExactFinder
-from enroll.search.ranking import nearest_people
-from enroll.store import Templates
+from enroll.templates import Templates
 from tests.enroll.rules.made import DIM, made, random_rows, unit
 
 # Every rule as it comes, and the settings that take another way.

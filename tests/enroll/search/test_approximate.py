@@ -9,11 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from enroll.decision import decide
-from enroll.search.approximate import ApproximateFinder
+from enroll.search.approximate import ApproximateFinder, Graph
+from enroll.search.base import nearest_people, nearest_templates
 from enroll.search.exact import ExactFinder
-from enroll.search.graph import Graph
-from enroll.search.ranking import nearest_people, nearest_templates
-from enroll.store import Templates
+from enroll.templates import Templates
 from tests.enroll.search.vectors import oracle, part, random_rows, templates, unit
 
 PEOPLE, PHOTOS, DIM = 800, 5, 32

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
 from enroll.search import exact
+from enroll.search.base import Neighbour, nearest_people, nearest_templates
 from enroll.search.exact import ROUNDING, ExactFinder
-from enroll.search.ranking import Neighbour, nearest_people, nearest_templates
-from enroll.store import Templates
+from enroll.templates import Templates
 from tests.enroll.search.vectors import oracle, part, random_rows, ranked, templates, unit
 
 

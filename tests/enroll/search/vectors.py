@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enroll.decision import Candidate
-from enroll.store import Templates
+from enroll.templates import Templates
 
 
 def unit(rows: object) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from enroll.store import Key, Store, open_store
-from enroll.store.sqlite import SqliteStore
+from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.store.milvus_server import shared_server
 
 Engine = Callable[[], Store]

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from enroll.store import open_store
-from enroll.store.milvus import MilvusStore
+from enroll.store.milvus.store import MilvusStore
 from tests.enroll.store.milvus_server import shared_server
 from tests.enroll.templates import DIM, MODEL
 

@@ -12,8 +12,8 @@ import pytest
 
 from embedder.errors import GalleryError
 from enroll.store import Person, Terms
-from enroll.store.contract import Changed
-from enroll.store.sqlite import SqliteStore
+from enroll.store.base import Changed
+from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.store.engines import KEY
 from tests.enroll.templates import DIM, MODEL, template
 

@@ -15,9 +15,9 @@ import pytest
 
 from embedder.errors import GalleryError
 from enroll.store import Key
-from enroll.store import connection as connection_module
-from enroll.store.connection import Connection
-from enroll.store.sqlite import SqliteStore
+from enroll.store.sqlite import connection as connection_module
+from enroll.store.sqlite.connection import Connection
+from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.store.engines import KEY
 from tests.enroll.templates import DIM, MODEL, template
 

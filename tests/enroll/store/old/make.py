@@ -14,7 +14,8 @@ import numpy as np
 sys.path.insert(0, str(Path.cwd()))
 
 from enroll import migrations  # type: ignore[attr-defined]
-from enroll.store import NewTemplate, Store  # type: ignore[attr-defined]
+from enroll.store import Store
+from enroll.templates import NewTemplate  # type: ignore[attr-defined]
 
 DIM = 16
 MODEL = "f" * 64

@@ -1,0 +1,257 @@
+"""Atomic writes that survive a power cut; a bounded cache folder.
+
+Files and folders that are there whole or not at all, also after a power cut.
+
+A bounded folder of what can be made again, by key; private, shared by processes, safe to delete.
+
+Nothing depends on it: an entry that is damaged or foreign is as good as none, and where nothing can be
+written the work goes on without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_MAGIC = b"embedder cache 1"
+_HEAD = len(_MAGIC) + hashlib.sha256().digest_size
+_FOLDER, _ENTRY = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{62}")
+_UNFINISHED, _HOUR = re.compile(r"\.[0-9a-f]{16}"), 3600
+_BLOCK = 4096  # bytes: what even the smallest file takes on a disk
+
+
+def write_whole(path: Path, data: bytes, replace: bool = True, private: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.
+
+    Args:
+        path: of the file.
+        data: its content.
+        replace: whether a file that exists, also since a moment ago, is replaced.
+        private: let nobody but its owner read it, whoever could before.
+
+    Raises:
+        FileExistsError: there is one, and it is not to be replaced.
+        OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
+    """
+    temporary = path.parent / f".embed-{secrets.token_hex(8)}"
+    try:
+        mode = 0o600 if private else 0o666  # less the umask
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            if not private:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copymode(path, temporary)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.replace(path)
+        else:
+            _move_new(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _move_new(temporary: Path, path: Path) -> None:
+    """Give a file its name, if no other one has it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with path.open("xb"):
+            temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those it lies in, if they are missing; they too are there after a power cut.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        _sync_folder(made.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows has no way to sync a folder, and needs none
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """Give the folder for what can be made again: `EMBED_CACHE`, or the system's place for a user's caches.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    if own := os.environ.get("EMBED_CACHE"):
+        return Path(own)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "embedder"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "embedder"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # by its specification, a relative one is ignored
+    return (base if base.is_absolute() else Path.home() / ".cache") / "embedder"
+
+
+class DiskCache:
+    """Bytes by key, one file each, for any number of threads and processes.
+
+    Args:
+        name: of the folder that it makes in `folder`, and the only thing there that it touches.
+        note: what its README says.
+        limit: bytes it may take after `prune`; before, for a time, twice as much.
+        folder: see `cache_folder`, which is used if this is None.
+
+    Attributes:
+        trouble: why nothing more is kept, one sentence, or None.
+    """
+
+    def __init__(self, name: str, note: str, limit: int, folder: str | Path | None = None) -> None:
+        self._note, self._limit, self._used = note, limit, 0
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self.trouble: str | None = None
+        try:
+            folder = Path(folder or cache_folder()).absolute() / name
+            self._make(folder)
+            self._folder = folder
+        except (OSError, RuntimeError) as error:
+            self._give_up(folder, error)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Give what was kept under a key; None if it is not there, or is not what was kept."""
+        if self._folder is None:
+            return None
+        path = self._path(self._folder, key)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        body = data[_HEAD:]
+        if data != _sealed(key, body):
+            return None
+        self._use(data)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: file systems often do not note when a file was read
+        return body
+
+    def put(self, key: bytes, body: bytes) -> None:
+        """Keep something, unless that would push out what this run itself has used."""
+        data = _sealed(key, body)
+        if self._folder is None or self.trouble or not self._use(data):
+            return
+        path = self._path(self._folder, key)
+        try:
+            try:
+                _write(path, data)
+            except FileNotFoundError:  # the first in its folder, or everything was deleted just now
+                self._make(self._folder)
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                _write(path, data)
+        except (FileNotFoundError, FileExistsError):
+            pass  # and again, between two steps
+        except OSError as error:
+            if not path.exists():  # on Windows a file that is being read cannot be replaced
+                self._give_up(self._folder, error)
+
+    def prune(self) -> None:
+        """Delete what has not been used for longest, until the limit is kept."""
+        entries = sorted(_entries(self._folder)) if self._folder else []
+        excess = sum(size for _, size, _ in entries) - self._limit
+        for _, size, path in entries:
+            if excess <= 0:
+                break
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+            excess -= size
+
+    def _path(self, folder: Path, key: bytes) -> Path:
+        name = hashlib.sha256(key).hexdigest()
+        return folder / name[:2] / name[2:]
+
+    def _use(self, data: bytes) -> bool:
+        with self._lock:
+            fits = self._used + _on_disk(len(data)) <= self._limit
+            self._used += _on_disk(len(data)) if fits else 0
+        return fits
+
+    def _make(self, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "getuid"):
+            if folder.stat().st_uid != os.getuid():  # who could put there what they like
+                raise PermissionError(errno.EPERM, "the folder belongs to someone else", str(folder))
+            folder.chmod(0o700)
+        readme = folder / "README.txt"
+        if not readme.exists():
+            readme.write_text(self._note, encoding="utf-8")
+
+    def _give_up(self, folder: str | Path | None, error: Exception) -> None:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        self.trouble = (
+            f"{folder or 'the cache'}: nothing is kept for the next run: {reason}; make it writable, or set "
+            "EMBED_CACHE to another folder"
+        )
+
+
+def _sealed(key: bytes, body: bytes) -> bytes:
+    """Put before a body what tells that it is whole, ours and of its key."""
+    return _MAGIC + hashlib.sha256(key + body).digest() + body
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write so that others see all of it or nothing; what a power cut damages, `get` notices."""
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(data)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _entries(root: Path) -> Iterator[tuple[float, int, str]]:
+    """Give time of last use, bytes and path of each entry; delete what was left unfinished."""
+    for folder in _scan(root, _FOLDER):
+        for entry in _scan(folder.path, _UNFINISHED):
+            with contextlib.suppress(OSError):
+                if entry.stat().st_mtime < time.time() - _HOUR:  # else someone may be writing it
+                    Path(entry.path).unlink()
+        for entry in _scan(folder.path, _ENTRY):
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                yield status.st_mtime, _on_disk(status.st_size), entry.path
+
+
+def _scan(folder: str | Path, names: re.Pattern[str]) -> list[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry for entry in entries if names.fullmatch(entry.name)]
+    return []
+
+
+def _on_disk(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK

@@ -1,0 +1,217 @@
+"""What may be written where: one rule for every file that a command or a function writes.
+
+A file that exists is replaced only with `force`. What is read by the same call, and what cannot be made
+again (a gallery, its side files, a key, a part of a model), is never replaced. A path counts as the file it
+leads to, whatever it is called: links, other spellings and hard links are compared by device and inode.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+from embedder._internal.files import write_whole
+from embedder.errors import UsageError
+
+REPLACE = "name another file, or --force replaces it"
+
+
+# Files that belong to a database: SQLite's own, and those that `enroll` keeps beside a gallery.
+_JOURNALS = ("-journal", "-wal", "-shm")
+
+
+_SIDES = (*_JOURNALS, ".keys", *(f".keys{end}" for end in _JOURNALS), ".index")
+
+
+_SQLITE = b"SQLite format 3\0"
+
+
+_KEY_BYTES, _LONGEST_KEY = 32, 64  # of a gallery's key, and of its file: base64 in one line
+
+
+_MODEL = "manifest.json"
+
+
+FileId = tuple[int, int]  # device and inode
+
+
+class Inputs:
+    """Files that a call reads, so that it writes over none of them.
+
+    Args:
+        paths: files and folders; of a folder all files in it count, also through links. What is missing is
+            kept free, too: a gallery that is about to be made.
+        galleries: files of galleries; their side files count.
+    """
+
+    def __init__(self, paths: Iterable[str | Path] = (), galleries: Iterable[str | Path] = ()) -> None:
+        databases = [Path(gallery) for gallery in galleries]
+        sides = [path.with_name(path.name + side) for path in databases for side in _SIDES]
+        self._paths = [*map(Path, paths), *databases, *sides]
+
+    def holds(self, path: Path) -> bool:
+        """Say whether a path leads to one of them."""
+        found = _status(path)
+        if found is not None:
+            return _id(found) in self._ids
+        name, folder = path.name.casefold(), _status(path.parent)
+        return folder is not None and (name, _id(folder)) in self._missing
+
+    @cached_property
+    def _ids(self) -> frozenset[FileId]:
+        return frozenset(_ids(self._paths))
+
+    @cached_property
+    def _missing(self) -> frozenset[tuple[str, FileId]]:
+        return frozenset(
+            (path.name.casefold(), _id(folder))
+            for path in self._paths
+            if _status(path) is None and (folder := _status(path.parent)) is not None
+        )
+
+
+def check_output(
+    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
+) -> None:
+    """Refuse a place for a file before the work that it is for.
+
+    Args:
+        path: of the file.
+        inputs: what the same call reads.
+        force: whether a file that exists may be replaced.
+        advice: what to do about a file that exists.
+
+    Raises:
+        UsageError: the file exists and `force` is not given, or it is an input, a gallery, a side file of
+            one, a key, a part of a model, or no file.
+    """
+    path = Path(path)
+    try:
+        problem = _problem(path, inputs)
+    except (OSError, RuntimeError, ValueError) as error:  # a link in a circle, a name no file can have
+        raise UsageError(f"{path}: cannot be written: {error}") from error
+    if problem:
+        raise UsageError(f"{path}: {problem}; name another file")
+    if os.path.lexists(path) and not force:
+        raise _exists(path, advice)
+
+
+def write_output(
+    path: str | Path,
+    data: bytes,
+    inputs: Inputs | None = None,
+    force: bool = False,
+    advice: str = REPLACE,
+    private: bool = False,
+) -> None:
+    """Write a file by the rule of `check_output`, whole or not at all.
+
+    A file that came to exist since it was checked is not replaced either. A private one can be read by its
+    owner alone.
+
+    Raises:
+        UsageError: as `check_output`, or the file cannot be written.
+    """
+    path = Path(path)
+    check_output(path, inputs, force, advice)
+    try:
+        write_whole(path, data, replace=force, private=private)
+    except FileExistsError as error:
+        raise _exists(path, advice) from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def is_side_file(path: Path) -> bool:
+    """Say whether a name is that of a file which belongs to a database beside it."""
+    return any(
+        path.name.endswith(side) and _is_sqlite(path.with_name(path.name.removesuffix(side)))
+        for side in _SIDES
+        if path.name != side
+    )
+
+
+def _problem(path: Path, inputs: Inputs | None) -> str | None:
+    """Say why no file may ever be written here."""
+    if path.is_dir():
+        return "expected a file, got a folder"
+    if path.exists() and not path.is_file():
+        return "expected a file, got a pipe or a device"
+    place = path.resolve()
+    if _is_sqlite(place) or is_side_file(path) or is_side_file(place):
+        return "is a gallery or one of its files, which are never replaced"
+    if _is_key(place):
+        return "is the key of a gallery; one that is replaced is lost"
+    if _is_part_of_model(place):
+        return "is a part of the model"
+    if inputs is not None and inputs.holds(path):
+        return "is an input of this command"
+    return None
+
+
+def _exists(path: Path, advice: str) -> UsageError:
+    return UsageError(f"{path}: is already there; {advice}")
+
+
+def _is_sqlite(path: Path) -> bool:
+    return _begins(path, len(_SQLITE)) == _SQLITE
+
+
+def _is_key(path: Path) -> bool:
+    try:
+        return len(base64.b64decode(_begins(path, _LONGEST_KEY).strip(), validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
+
+
+def _is_part_of_model(place: Path) -> bool:
+    """Say whether a file that exists is one that a model is made of."""
+    return (
+        place.is_file()
+        and (place.parent / _MODEL).is_file()
+        and (place.name == _MODEL or place.name.startswith(("extractor", "weights")))
+    )
+
+
+def _begins(path: Path, size: int) -> bytes:
+    """Give the first bytes of a file; of one that is missing or cannot be read, none."""
+    found = _status(path)
+    if found is None or not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _id(status: os.stat_result) -> FileId:
+    return status.st_dev, status.st_ino
+
+
+def _ids(paths: Iterable[Path]) -> Iterator[FileId]:
+    """Give the identities of files, and of all files below folders; a link in a circle ends."""
+    waiting, seen = list(paths), set[FileId]()
+    while waiting:
+        path = waiting.pop()
+        found = _status(path)
+        if found is None or _id(found) in seen:
+            continue
+        seen.add(_id(found))
+        yield _id(found)
+        if stat.S_ISDIR(found.st_mode):
+            try:
+                waiting += path.iterdir()
+            except OSError:
+                continue

@@ -1,0 +1,271 @@
+"""Draw names in pictures: shorten, wrap, in the order and with the fonts that their letters need.
+
+What Unicode says about the letters of a text: which belong together, which act, which way they run.
+
+Text in pictures, in any script.
+
+A text that one font has all letters of is drawn in it, since letters change with their neighbours in many
+scripts; any other is drawn word by word, each in a font that has it. A letter that no font has is drawn as
+its code point, such as U+674E, never as an empty box; `missing_letters` tells which those are.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import groupby
+
+from PIL import Image, ImageDraw, ImageFont
+
+from embedder._internal.fonts import VARIABLE, Face, Fonts, installed_fonts
+from embedder._internal.wording import count
+
+_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the text after them runs another way
+_ZWJ = "\u200d"  # makes one emoji of two
+_SKIN = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"  # colours the emoji before it
+_VIRAMA = 9  # combining class of the sign that joins two Indian consonants
+_HIDDEN = ("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR", "COMBINING GRAPHEME JOINER")
+
+Colour = tuple[int, int, int]
+
+_WORDS = re.compile(r" |[^ ]+")
+_ELLIPSIS = "…"
+_ASCENT, _DESCENT = 0.8, 0.3  # of the size: everyday letters, so that most lines are equally high
+_HIGHEST, _LOWEST = 2.0, 1.0  # stacked marks beyond are cut off
+
+
+def clean(text: str) -> str:
+    """Spell out characters that do something to a text instead of standing in it.
+
+    Returns:
+        The text in the form NFC; white space of any kind is a space, and control characters, changes of
+        direction, halves of surrogate pairs and characters of private use are code points.
+    """
+    return "".join(
+        " " if letter.isspace() else code_point(letter) if _acts(letter) else letter
+        for letter in unicodedata.normalize("NFC", text)
+    )
+
+
+def code_point(letter: str) -> str:
+    """Spell a character out, such as U+674E, with a space on both sides."""
+    return f" U+{ord(letter):04X} "
+
+
+def is_hidden(letter: str) -> bool:
+    """Tell whether a character only joins, parts or varies its neighbours."""
+    name = unicodedata.name(letter, "")
+    return unicodedata.category(letter) == "Cf" or name.startswith(_HIDDEN)
+
+
+def clusters(text: str) -> list[str]:
+    """Cut a text where it may be cut: letters keep their marks, and what is joined stays joined."""
+    found: list[str] = []
+    for letter in unicodedata.normalize("NFC", text):
+        belongs = unicodedata.category(letter)[0] == "M" or is_hidden(letter) or letter in _SKIN
+        before = found[-1][-1] if found else ""
+        if before and (belongs or before == _ZWJ or unicodedata.combining(before) == _VIRAMA):
+            found[-1] += letter
+        else:
+            found.append(letter)
+    return found
+
+
+def runs_left(text: str) -> bool:
+    """Tell whether a text begins at the right: by its first letter that has a direction."""
+    ways = (unicodedata.bidirectional(letter) for letter in text)
+    return next((way for way in ways if way in ("L", "R", "AL")), "L") != "L"
+
+
+def in_drawing_order(text: str) -> str:
+    """Put letters that run to the left in the order in which they stand from left to right.
+
+    For a Pillow that found no FriBiDi and draws letters as they come; numbers and words that run to the
+    right keep their order. Letters are not joined by this.
+    """
+    letters = clusters("".join(letter for letter in text if not is_hidden(letter)))
+    all_left = runs_left(text)
+    if all_left:
+        letters.reverse()
+    stretches = ((left, list(group)) for left, group in groupby(letters, key=runs_left))
+    return "".join(
+        letter for left, group in stretches for letter in (group if left == all_left else reversed(group))
+    )
+
+
+def _acts(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Co", "Cs") or letter in _TURNS
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text set in one line.
+
+    Attributes:
+        parts: from left to right: letters in one font, and their left edge in pixels.
+        size: of the letters, in pixels.
+        width: in pixels.
+        ascent: pixels above the base line.
+        descent: pixels below it.
+    """
+
+    parts: tuple[tuple[str, Face, float], ...]
+    size: int
+    width: int
+    ascent: int
+    descent: int
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.ascent + self.descent
+
+
+def set_line(text: str, size: int) -> Line:
+    """Choose fonts for a text and measure it.
+
+    Args:
+        text: any; line breaks and tabs become spaces, other control characters are drawn as code points.
+        size: of the letters, in pixels.
+
+    Raises:
+        UsageError: `EMBED_FONT` names no font.
+    """
+    return _set_line(installed_fonts(), text, size)
+
+
+def write(image: Image.Image, line: Line, left: int, top: int, colour: Colour) -> None:
+    """Draw a line of text; nothing is drawn outside of its width and height.
+
+    Args:
+        image: RGB, changed in place.
+        line: from `set_line`.
+        left: of its place in the picture, in pixels.
+        top: of it.
+        colour: of the letters.
+    """
+    fonts = installed_fonts()
+    mask = Image.new("L", (max(1, line.width), line.height))
+    draw = ImageDraw.Draw(mask)
+    for text, face, x in line.parts:
+        draw.text((x, line.ascent), text, 255, fonts.font(face, line.size), anchor="ls")
+    image.paste(colour, (left, top), mask)
+
+
+def shorten(text: str, size: int, width: int) -> str:
+    """Leave out letters in the middle until a text fits.
+
+    Args:
+        text: any.
+        size: of the letters, in pixels.
+        width: in pixels.
+
+    Returns:
+        The text, or its beginning and end around an ellipsis, or at least that.
+    """
+    if set_line(text, size).width <= width:
+        return text
+    letters = clusters(text)
+    fits = _most_that_fit(len(letters) - 1, size, width, partial(_without_middle, letters))
+    return _without_middle(letters, fits)
+
+
+def wrap(text: str, size: int, width: int, lines: int) -> list[str]:
+    """Break a text into lines that fit, at spaces where there are any.
+
+    Args:
+        text: any.
+        size: of the letters, in pixels.
+        width: in pixels.
+        lines: at most; the last is shortened if the text needs more.
+    """
+    broken: list[str] = []
+    rest = clusters(" ".join(text.split()))
+    while rest and len(broken) < lines - 1:
+        count = max(1, _most_that_fit(len(rest), size, width, partial(_beginning, rest)))
+        if count < len(rest):
+            count = max((index for index in range(1, count) if rest[index] == " "), default=count)
+        broken.append("".join(rest[:count]))
+        rest = clusters("".join(rest[count:]).strip())
+    if rest:
+        broken.append(shorten("".join(rest), size, width))
+    return broken
+
+
+def missing_letters(texts: Iterable[str]) -> str:
+    """Give the letters in some texts that no font on this machine has, each once, in their order.
+
+    Raises:
+        UsageError: `EMBED_FONT` names no font.
+    """
+    letters = dict.fromkeys(letter for text in texts for letter in clean(text))
+    return "".join(letter for letter in letters if not _is_drawn(installed_fonts(), letter))
+
+
+def missing_advice(letters: str) -> str:
+    """Say in a sentence what `missing_letters` found, and what to do about it."""
+    shown = letters if len(letters) <= 10 else f"{letters[:10]} and {count(len(letters) - 10, 'more letter')}"
+    return (
+        f"no font on this machine has {shown}, drawn as code points instead; install one such as Noto Sans "
+        f"CJK, or pip install 'embedder-enroll[fonts]', or name a font file in {VARIABLE}"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _set_line(fonts: Fonts, text: str, size: int) -> Line:
+    drawn = (letter if _is_drawn(fonts, letter) else code_point(letter) for letter in clean(text))
+    spelled = " ".join("".join(drawn).split())
+    pieces = [
+        ("".join(piece for piece, _ in group), face)
+        for face, group in groupby(_pieces(fonts, spelled), key=lambda piece: piece[1])
+    ]
+    if runs_left(spelled):
+        pieces.reverse()
+    parts: list[tuple[str, Face, float]] = []
+    x, right, top, bottom = 0.0, 0.0, -_ASCENT * size, _DESCENT * size
+    for piece, face in pieces:
+        font = fonts.font(face, size)
+        shown = piece if font.layout_engine == ImageFont.Layout.RAQM else in_drawing_order(piece)
+        box = font.getbbox(shown, anchor="ls")
+        x = x if parts else max(0, -box[0])  # a letter may begin to the left of its place
+        parts.append((shown, face, x))
+        right, top, bottom = max(right, x + box[2]), min(top, box[1]), max(bottom, box[3])
+        x += font.getlength(shown)
+    ascent, descent = min(-top, _HIGHEST * size), min(bottom, _LOWEST * size)
+    return Line(tuple(parts), size, math.ceil(max(x, right)), math.ceil(ascent), math.ceil(descent))
+
+
+def _pieces(fonts: Fonts, text: str) -> Iterator[tuple[str, Face]]:
+    """Cut a text as little as need be for each piece to have a font: not at all, by words, by letters."""
+    if face := fonts.choose(letter for letter in text if not is_hidden(letter)):
+        yield text, face
+        return
+    for cut in (_WORDS.findall, clusters, list):
+        if len(pieces := cut(text)) > 1:
+            for piece in pieces:
+                yield from _pieces(fonts, piece)
+            return
+
+
+def _is_drawn(fonts: Fonts, letter: str) -> bool:
+    return is_hidden(letter) or fonts.choose([letter]) is not None
+
+
+def _beginning(letters: Sequence[str], kept: int) -> str:
+    return "".join(letters[:kept])
+
+
+def _without_middle(letters: Sequence[str], kept: int) -> str:
+    end = kept // 2
+    return "".join((*letters[: kept - end], _ELLIPSIS, *letters[len(letters) - end :]))
+
+
+def _most_that_fit(most: int, size: int, width: int, text: Callable[[int], str]) -> int:
+    """Find how many letters fit: the largest count up to `most` with a text of at most this width."""
+    counts = range(1, most + 1)
+    return bisect_left(counts, True, key=lambda count: set_line(text(count), size).width > width)

@@ -1,0 +1,101 @@
+"""Which back end Keras loads, and float32 or mixed precision.
+
+Which back end Keras computes with; to be settled before anything imports keras.
+
+How many bits training computes with.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from embedder._internal.runtime import import_keras
+from embedder.config.devices import BACKENDS, Machines
+from embedder.errors import MissingPackageError, UsageError
+
+if TYPE_CHECKING:
+    import keras
+from contextlib import contextmanager
+
+FLOAT32, MIXED = "float32", "mixed_float16"
+
+
+def load_backend(machines: Machines) -> str:
+    """Import Keras with the back end that a run asks for.
+
+    Returns:
+        Its name.
+
+    Raises:
+        MissingPackageError: JAX is not installed.
+        UsageError: this process has already imported Keras with another one, or KERAS_BACKEND names one
+            that training does not work on.
+    """
+    alone = machines.sharing == "no"
+    set_before = os.environ.get("KERAS_BACKEND")
+    wanted = machines.backend or (set_before or "tensorflow" if alone else "jax")
+    if wanted not in BACKENDS:
+        raise UsageError(
+            f"KERAS_BACKEND: expected {' or '.join(BACKENDS)}, got {wanted!r}; unset it or use --backend"
+        )
+    if wanted == "jax" and not importlib.util.find_spec("jax"):
+        raise MissingPackageError(
+            "--backend: expected the package jax, which is not installed; "
+            "pip install 'embedder-enroll[distributed]', and for GPUs pip install 'jax[cuda13]'"
+        )
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = wanted
+    import_keras()
+    import keras
+
+    if (loaded := keras.backend.backend()) != wanted:
+        raise UsageError(
+            f"--backend: expected {wanted}, and this process has already loaded Keras with {loaded}. A "
+            "process has one back end: start another, or set KERAS_BACKEND before keras is imported"
+        )
+    return wanted
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Let what is built in this block compute as asked; weights are float32 in any case.
+
+    Mixed precision (Micikevicius et al. 2018) computes layers in float16 and scales the loss so that small
+    gradients do not vanish; heads stay in float32.
+
+    Args:
+        name: `float32`, `mixed`, or `auto`: mixed on a GPU. On a CPU float16 is emulated and slower.
+    """
+    import keras
+
+    mixed = name == "mixed" or (name == "auto" and _has_gpu())
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(MIXED if mixed else FLOAT32)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _has_gpu() -> bool:
+    import keras
+
+    return any(device.startswith("gpu") for device in keras.distribution.list_devices())
+
+
+def in_float32(trunk: keras.Model, build: Callable[[], keras.Model]) -> keras.Model:
+    """Give a trunk that computes in float32 with the weights of this one.
+
+    Args:
+        trunk: trained.
+        build: makes the same network anew.
+    """
+    if trunk.compute_dtype == FLOAT32 and trunk.output.dtype == FLOAT32:
+        return trunk
+    plain = build()
+    plain.set_weights(trunk.get_weights())
+    return plain

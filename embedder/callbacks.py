@@ -1,0 +1,243 @@
+"""What happens between batches and between epochs of a run."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder._internal.runtime import Progress
+from embedder.errors import DivergedError, MissingPackageError
+
+T = TypeVar("T")
+
+
+_PART = "_loss"
+
+
+_ADDED = ("center_loss", "rehearsal_loss", "penalty_loss")  # to what the head is about
+
+
+ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller --center-weight"
+
+
+_DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
+
+
+class ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells `Progress` of every batch: total, softmax loss, center loss and accuracy apart."""
+
+    def __init__(self, progress: Progress, epochs: int, batches: int) -> None:
+        super().__init__()
+        self._progress, self._epochs, self._batches = progress, epochs, batches
+        self._open = ExitStack()
+        self._advance: Any = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Open a bar for the epoch."""
+        self._open = ExitStack()
+        label = f"Epoch {epoch + 1}/{self._epochs}"
+        self._advance = self._open.enter_context(self._progress.bar(label, self._batches))
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Advance it."""
+        self._advance(1, describe(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar, also after an interruption."""
+        self._open.close()
+
+
+class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run whose loss is no longer a number, or whose center loss runs away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first: float | None = None
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Look at the losses.
+
+        Raises:
+            DivergedError: with what to change.
+        """
+        logs = logs or {}
+        for name, value in plain_logs(logs).items():
+            if not math.isfinite(value):
+                what = name.replace("_", " ")
+                raise DivergedError(
+                    f"training diverged: the {what} is {value} after batch {batch + 1}; {ADVICE}"
+                )
+        center = logs.get("center_loss")
+        if center is None:
+            return
+        if self._first is None:
+            self._first = max(center, 1.0)
+        if center > _DIVERGED * self._first:
+            raise DivergedError(
+                f"training diverged: the center loss rose from {self._first:.3g} to {center:.3g}; {ADVICE}"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Look at the weights: the last batch of an epoch may have ruined them after its loss was taken.
+
+        Raises:
+            DivergedError: with what to change.
+        """
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            raise DivergedError(
+                f"training diverged: weights are not finite after epoch {epoch + 1}; {ADVICE}"
+            )
+
+
+class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
+    """Keeps the weights of the best epoch by anything computed outside the graph.
+
+    Args:
+        trunk: whose weights are kept.
+        measure: called before training and after each epoch.
+        better: (now, all earlier epochs, the best of them) -> whether now is better.
+        weights: gives the weights to keep where they are not those that the trunk has.
+
+    Attributes:
+        scores: what was measured, by epoch; 0 is before training.
+        best_epoch: the epoch whose weights are kept, from 1; 0 until there is one.
+        weights: of that epoch.
+    """
+
+    def __init__(
+        self,
+        trunk: keras.Model,
+        measure: Callable[[], T],
+        better: Callable[[T, Sequence[T], T], bool],
+        weights: Callable[[], Sequence[NDArray[Any]]] | None = None,
+    ) -> None:
+        super().__init__()
+        self._weights, self._measure, self._better = weights or trunk.get_weights, measure, better
+        self.scores: list[T] = []
+        self.best_epoch = 0
+        self.weights = list(self._weights())
+
+    def measure_first(self) -> None:
+        """Measure the trunk as it is before training."""
+        self.scores = [self._measure()]
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Measure it now, unless that was done or the run goes on from a checkpoint."""
+        if not self.scores:
+            self.measure_first()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Measure, and keep the weights if they are the best so far."""
+        now, earlier = self._measure(), self.scores[1:]
+        if not earlier or self._better(now, earlier, self.scores[self.best_epoch]):
+            weights = list(self._weights())
+            self.best_epoch, self.weights = epoch + 1, weights  # together, should Ctrl-C come now
+        self.scores.append(now)
+
+
+class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls a function with the number of the epoch that ended, from 1, and its log."""
+
+    def __init__(self, act: Callable[[int, dict[str, float]], None]) -> None:
+        super().__init__()
+        self._act = act
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Call it."""
+        self._act(epoch + 1, {name: float(value) for name, value in (logs or {}).items()})
+
+
+class MoveParameter(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets a number of the loss at the beginning of each epoch, as λ of center loss or ε of softening.
+
+    Args:
+        name: under which the log shows it.
+        variable: what is set; the graph reads it, so nothing is compiled anew.
+        value: epoch, from 0 -> value.
+    """
+
+    def __init__(self, name: str, variable: keras.Variable, value: Callable[[int], float]) -> None:
+        super().__init__()
+        self._name, self._variable, self._value = name, variable, value
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Set it."""
+        self._variable.assign(self._value(epoch))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Log it."""
+        if logs is not None:
+            logs[self._name] = float(self._value(epoch))
+
+
+def ramp(target: float, epochs: int) -> Callable[[int], float]:
+    """Rise from 0 by equal steps: epoch, from 0 -> value; `target` from epoch `epochs` on."""
+    return lambda epoch: target * min(1.0, epoch / epochs) if epochs else target
+
+
+class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run after `patience` epochs that were no better than the best one.
+
+    Args:
+        keep: knows which epoch is the best; it must come before this callback.
+        patience: epochs.
+    """
+
+    def __init__(self, keep: KeepBest[Any], patience: int) -> None:
+        super().__init__()
+        self._keep, self._patience = keep, patience
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Stop if it has been long enough."""
+        if epoch + 1 - self._keep.best_epoch >= self._patience:
+            self.model.stop_training = True
+
+
+def tensorboard_log(folder: str | Path) -> keras.callbacks.Callback:
+    """Make the callback of Keras that writes what TensorBoard shows.
+
+    Raises:
+        MissingPackageError: TensorBoard is not installed.
+    """
+    if not importlib.util.find_spec("tensorboard"):
+        raise MissingPackageError(
+            "--tensorboard: expected the package tensorboard, which is not installed; "
+            "pip install 'embedder-enroll[tensorboard]'"
+        )
+    return keras.callbacks.TensorBoard(folder, write_graph=False)
+
+
+def plain_logs(logs: Mapping[str, float]) -> dict[str, float]:
+    """Give the log under the same names for every head, the total first, then its parts.
+
+    A model with several outputs puts their names before `accuracy`.
+    """
+    parts = sorted((name for name in logs if name.endswith(_PART)), key=lambda name: name in _ADDED)
+    plain = {name: float(logs[name]) for name in ["loss", *parts] if name in logs}
+    rest = {
+        "accuracy" if name.endswith("_accuracy") else name: float(value)
+        for name, value in logs.items()
+        if name not in plain
+    }
+    return {**plain, **rest}
+
+
+def describe(logs: Mapping[str, float]) -> str:
+    """Put a log into a line: `loss 1.27  softmax 1.08  center 0.37  accuracy 0.91`."""
+    return "  ".join(f"{_label(name)} {value:.3f}" for name, value in plain_logs(logs).items())
+
+
+def _label(name: str) -> str:
+    return name.removesuffix(_PART).replace("_", " ")

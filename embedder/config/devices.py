@@ -1,0 +1,91 @@
+"""What a training run computes with: it decides how long the run takes, not what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from embedder.config.fields import check_options, option
+from embedder.errors import UsageError
+
+BACKENDS = ("tensorflow", "jax")
+
+
+PARALLEL = ("no", "data", "classes")
+
+
+_machine = partial(option, panel="Machines")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Which devices of which machines train, and how they share the work; see docs/scale.md."""
+
+    backend: str | None = _machine(
+        None,
+        "What Keras computes with: tensorflow or jax.",
+        among=BACKENDS,
+        unset="KERAS_BACKEND, else tensorflow; jax with --parallel",
+    )
+    parallel: str = _machine(
+        "no",
+        "data: all GPUs share each batch; classes: they also share classifier and centers, for millions of "
+        "people. Needs JAX.",
+        among=PARALLEL,
+    )
+    coordinator: str | None = _machine(
+        None, "HOST:PORT of process 0, for training on several machines.", unset="one process"
+    )
+    processes: int = _machine(1, "How many processes train together.", within=(1, 10_000))
+    process: int = _machine(0, "Which of them this is, from 0.", within=(0, 9_999))
+    wait: float = _machine(
+        300.0,  # machines of a cluster rarely start in the same minute
+        "Seconds that processes wait for each other at the start.",
+        within=(1.0, 86_400.0),
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can use.
+
+        Raises:
+            UsageError: a value is out of its range, or the options contradict each other.
+        """
+        check_options(self)
+        if self.process >= self.processes:
+            raise UsageError(
+                f"--process: expected 0 to {self.processes - 1} with --processes {self.processes}, "
+                f"got {self.process}"
+            )
+        if self.processes > 1 and self.coordinator is None:
+            raise UsageError(
+                f"--processes: {self.processes} of them need --coordinator HOST:PORT, where process 0 runs"
+            )
+        if self.coordinator is not None:
+            self.address  # noqa: B018 - checks it
+        if self.backend == "tensorflow" and (self.parallel != "no" or self.processes > 1):
+            raise UsageError(
+                "--backend: expected jax for training on several devices, got tensorflow: Keras 3 cannot "
+                "train on several machines with TensorFlow; leave --backend out or use --backend jax"
+            )
+        if self.parallel == "classes" and self.processes > 1:
+            raise UsageError(
+                "--parallel: classes are shared among the devices of one process, got --processes "
+                f"{self.processes}; use --parallel data, or one machine with more GPUs"
+            )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of process 0.
+
+        Raises:
+            UsageError: it is not written HOST:PORT.
+        """
+        host, _, port = (self.coordinator or "").rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 2**16:
+            raise UsageError(f"--coordinator: expected HOST:PORT, got {self.coordinator!r}")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def sharing(self) -> str:
+        """What is shared, among `PARALLEL`; several processes share data at least."""
+        return "data" if self.parallel == "no" and self.processes > 1 else self.parallel

@@ -1,0 +1,319 @@
+"""PNG sheet of face crops, person by person, with what is wrong.
+
+Which of any number of photos a contact sheet shows, in bounded memory.
+
+A contact sheet: the faces that will be used, person by person, and what is wrong with which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw
+
+from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
+from embedder._internal.text import Colour, set_line, shorten, wrap, write
+from embedder._internal.wording import count
+from embedder.errors import UsageError
+from embedder.faces.crop import in_short
+from embedder.folders import Rejected, normal_name
+from embedder.images import resize_to_square
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+SIDE = 100  # pixels of a chip on the sheet
+PER_LINE = 10
+MAX_LINES = 100  # 13,000 pixels and more: a longer sheet is too much to look through, and for many viewers
+# Chips of 30 kB: a line of photos with a problem and a line of others, for as many people with a problem as a
+# sheet has lines, for as many others, and for the one whose photos are coming.
+MAX_KEPT = 2 * PER_LINE * (2 * MAX_LINES + 1)
+
+_GAP = 10  # pixels around everything
+_NAMES = 190  # wide: the column with the names
+_LETTERS, _SMALL = 18, 14  # pixels: of names, and of captions
+_LINE = 18  # pixels from caption line to caption line
+_BORDER = 4  # around a chip with a problem
+_REASON_LINES = 3
+
+_PAPER, _INK, _GREY, _RULE = (255, 255, 255), (0, 0, 0), (95, 95, 95), (215, 215, 215)
+_WARNING, _EMPTY = (240, 160, 0), (235, 235, 235)
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One photo on a contact sheet.
+
+    Attributes:
+        identity: whose photo.
+        chip: (side, side, 3) uint8, or None: the photo cannot be used.
+        caption: such as the file's name.
+        problem: what is wrong in a few words, or None.
+    """
+
+    identity: str
+    chip: NDArray[np.uint8] | None
+    caption: str = ""
+    problem: str | None = None
+
+
+@dataclass
+class Person:
+    """The photos of one person: those that are kept, and how many there were."""
+
+    identity: str
+    keeps: bool
+    photos: int = 0
+    problems: int = 0
+    good: list[tuple[int, Tile]] = field(default_factory=list)
+    bad: list[tuple[int, Tile]] = field(default_factory=list)
+
+    def lines(self) -> int:
+        """Count the lines that all kept tiles fill."""
+        return math.ceil((len(self.good) + len(self.bad)) / PER_LINE)
+
+    def first(self, lines: int) -> Row:
+        """Give what fits in some lines, in its order; photos with a problem before others if not all fit."""
+        kept = sorted((self.bad + self.good)[: lines * PER_LINE], key=lambda entry: entry[0])
+        return Row(self.identity, tuple(tile for _, tile in kept), self.photos, self.problems)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a sheet shows of a person, and how many photos, and photos with a problem, there are in all."""
+
+    identity: str
+    tiles: tuple[Tile, ...]
+    photos: int
+    problems: int
+
+
+class Selection:
+    """Takes tiles one by one and keeps those that a sheet may show."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._people: dict[str, Person] = {}
+        self._each = MAX_LINES * PER_LINE  # photos kept of a person, and as many with a problem
+        self._kept = 0
+        self._last: Person | None = None
+        self._troubled = 0
+
+    def add(self, tile: Tile) -> None:
+        """Count a tile, and keep it, small, if it may be shown."""
+        person = self._people.get(tile.identity)
+        if person is None:
+            person = Person(tile.identity, keeps=len(self._people) < MAX_LINES)
+            self._people[tile.identity] = person
+        if person is not self._last:
+            self._let_go()
+            self._last = person
+        if tile.problem is not None and not person.problems:
+            person.keeps = person.keeps or self._troubled < MAX_LINES
+            self._troubled += 1
+        person.photos += 1
+        person.problems += tile.problem is not None
+        kept = person.good if tile.problem is None else person.bad
+        if len(kept) < self._each:
+            chip = None if tile.chip is None else resize_to_square(tile.chip, SIDE).copy()
+            kept.append((person.photos, replace(tile, chip=chip)))
+            self._kept += 1
+            if self._kept > MAX_KEPT:
+                self._keep_fewer()
+
+    def rows(self) -> list[Row]:
+        """Choose the rows of the sheet; people with a problem come first if not all people fit."""
+        people = list(self._people.values())
+        if len(people) > MAX_LINES:
+            people = sorted((person for person in people if person.keeps), key=lambda each: not each.problems)
+            people = people[:MAX_LINES]
+        most = MAX_LINES
+        while sum(min(most, person.lines()) for person in people) > MAX_LINES:
+            most -= 1
+        return [person.first(most) for person in people]
+
+    def not_shown(self, rows: list[Row]) -> str:
+        """Say how many people are not among the rows, or nothing."""
+        people = len(self._people) - len(rows)
+        if not people:
+            return ""
+        photos = sum(person.photos for person in self._people.values()) - sum(row.photos for row in rows)
+        problems = sum(person.problems for person in self._people.values()) - sum(
+            row.problems for row in rows
+        )
+        return (
+            f"not shown: {count(people, 'more person', ',')} with {count(photos, 'photo', ',')}, "
+            f"{problems:,} of them with a problem"
+        )
+
+    def _let_go(self) -> None:
+        """Drop what was kept of the last person in case a problem came."""
+        if self._last is not None and not self._last.keeps:
+            self._kept -= len(self._last.good) + len(self._last.bad)
+            self._last.good.clear()
+            self._last.bad.clear()
+
+    def _keep_fewer(self) -> None:
+        self._each = max(PER_LINE, self._each // 2)
+        for person in self._people.values():
+            del person.good[self._each :], person.bad[self._each :]
+        self._kept = sum(len(person.good) + len(person.bad) for person in self._people.values())
+
+
+def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
+    """Draw a contact sheet: a row for each person, of as many lines as the photos need.
+
+    A sheet has at most 100 lines of 10 photos: with more people or photos, those with a problem are shown
+    first, and the sheet says how many it does not show. Of any number of tiles a few thousand are kept, and
+    those small, so a generator can give them.
+
+    Args:
+        tiles: in any order; people appear in the order of their first tile.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        UsageError: `EMBED_FONT` names no font.
+    """
+    selection = Selection()
+    for tile in tiles:
+        selection.add(tile)
+    rows = selection.rows()
+    drawn = [_draw_row(row) for row in rows]
+    if note := selection.not_shown(rows) if rows else "no photos":
+        drawn.append(_draw_note(note))
+    sheet = Image.new("RGB", (drawn[0].width, sum(strip.height for strip in drawn)), _PAPER)
+    top = 0
+    for strip in drawn:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def check_preview(
+    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
+) -> None:
+    """Refuse a place for a contact sheet before the work that it would show.
+
+    Raises:
+        UsageError: the name does not end in .png, its folder does not exist, or the file must not be
+            replaced; see `outputs.check_output` for that and for the arguments.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: a preview is a PNG file; expected a name that ends in .png")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
+    check_output(path, inputs, force, advice)
+
+
+def save_preview(
+    path: str | Path,
+    tiles: Iterable[Tile],
+    inputs: Inputs | None = None,
+    force: bool = False,
+    advice: str = REPLACE,
+) -> None:
+    """Write a contact sheet as a PNG file; arguments as of `outputs.write_output`.
+
+    Raises:
+        UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written, or
+            `EMBED_FONT` names no font.
+    """
+    check_preview(path, inputs, force, advice)
+    buffer = BytesIO()
+    contact_sheet(tiles).save(buffer, "PNG")
+    write_output(path, buffer.getvalue(), inputs, force, advice)
+
+
+def refused_tiles(rejected: Iterable[Rejected], root: Path) -> list[Tile]:
+    """Give the tiles of what could not be used of a labelled folder, each with the person it lies with.
+
+    Args:
+        rejected: entries of the folder.
+        root: the folder; what lies directly in it stands under its own name.
+    """
+    return [
+        Tile(
+            normal_name((entry.path if entry.path.parent == root else entry.path.parent).name),
+            None,
+            entry.path.name,
+            in_short(entry.reason),
+        )
+        for entry in rejected
+    ]
+
+
+def _draw_row(row: Row) -> Image.Image:
+    lines = [row.tiles[start : start + PER_LINE] for start in range(0, len(row.tiles), PER_LINE)]
+    captions = [[_captions(tile) for tile in line] for line in lines]
+    heights = [SIDE + _GAP + _LINE * max(map(len, texts)) for texts in captions]
+    heading = _heading(row)
+    strip = _blank(2 * _GAP + sum(heights))  # the heading is at most as high as one line of photos
+    top = _GAP
+    for text, size, colour, step in heading:
+        write(strip, set_line(text, size), _GAP, top, colour)
+        top += step
+    top = _GAP
+    for line, texts, height in zip(lines, captions, heights, strict=True):
+        for column, (tile, caption) in enumerate(zip(line, texts, strict=True)):
+            _draw_tile(strip, tile, caption, _NAMES + _GAP + column * (SIDE + _GAP), top)
+        top += height
+    return strip
+
+
+def _heading(row: Row) -> list[tuple[str, int, Colour, int]]:
+    """Give the lines beside the photos: text, size, colour and step to the next line."""
+    hidden = row.photos - len(row.tiles)
+    facts = [count(row.photos, "photo", ",")]
+    facts += [f"{row.problems:,} with a problem"] if row.problems else []
+    facts += [f"{hidden:,} not shown"] if hidden else []
+    return [
+        *((text, _LETTERS, _INK, 24) for text in wrap(row.identity, _LETTERS, _NAMES - _GAP, 3)),
+        *((text, _SMALL, _GREY, _LINE) for text in facts),
+    ]
+
+
+def _draw_tile(
+    strip: Image.Image, tile: Tile, captions: list[tuple[str, Colour]], left: int, top: int
+) -> None:
+    draw = ImageDraw.Draw(strip)
+    corners = (left, top, left + SIDE - 1, top + SIDE - 1)
+    if tile.chip is None:
+        draw.rectangle(corners, _EMPTY)
+        draw.line(corners, _RULE, 2)
+        draw.line((left, top + SIDE - 1, left + SIDE - 1, top), _RULE, 2)
+    else:
+        strip.paste(Image.fromarray(tile.chip), (left, top))
+    if tile.problem is not None:
+        draw.rectangle(corners, outline=_WARNING, width=_BORDER)
+        draw.rectangle((left, top, left + 20, top + 22), _WARNING)
+        draw.line((left + 10, top + 5, left + 10, top + 13), _INK, 3)  # an exclamation mark
+        draw.rectangle((left + 9, top + 16, left + 11, top + 18), _INK)
+    for index, (text, colour) in enumerate(captions):
+        write(strip, set_line(text, _SMALL), left, top + SIDE + 4 + index * _LINE, colour)
+
+
+def _captions(tile: Tile) -> list[tuple[str, Colour]]:
+    reason = wrap(tile.problem or "", _SMALL, SIDE, _REASON_LINES)
+    return [(shorten(tile.caption, _SMALL, SIDE), _GREY), *((line, _INK) for line in reason)]
+
+
+def _draw_note(text: str) -> Image.Image:
+    strip = _blank(2 * _GAP + 24)
+    write(strip, set_line(text, _LETTERS), _GAP, _GAP, _INK)
+    return strip
+
+
+def _blank(height: int) -> Image.Image:
+    strip = Image.new("RGB", (_NAMES + PER_LINE * (SIDE + _GAP) + _GAP, height), _PAPER)
+    ImageDraw.Draw(strip).line((0, 0, strip.width, 0), _RULE)
+    return strip

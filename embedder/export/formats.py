@@ -1,0 +1,225 @@
+"""Model folder to ONNX, LiteRT or SavedModel, and back to a Keras network.
+
+A model folder back to a Keras network, from its raw tensors.
+
+A model folder to one file for other programs: ONNX, LiteRT or a SavedModel of TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.outputs import Inputs, check_output, is_side_file, write_output
+from embedder._internal.plugins import is_function
+from embedder._internal.runtime import quiet
+from embedder.backend import load_backend
+from embedder.config.devices import Machines
+from embedder.errors import MissingPackageError, ModelError, UsageError
+from embedder.extractor import Extractor
+from embedder.model_folder import FLOAT32, FORMATS, Manifest, load_manifest, read_part
+from embedder.trunks import find_trunk
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+
+AGREEMENT = 1e-4  # largest difference from the extractor in any number of a unit vector
+
+_OPSET = 17  # of ONNX; every runtime since 2022 has it
+_TRIED = 4  # random pictures that are compared
+
+
+def refuse_quantized(model: object, manifest: Manifest) -> None:
+    """Refuse what cannot be rebuilt: rounded weights do not give back what was rounded.
+
+    Raises:
+        UsageError: the model is quantized.
+    """
+    if manifest.weights_as != FLOAT32:
+        raise UsageError(
+            f"--model: {model} is quantized, its weights are stored as {manifest.weights_as}; give the "
+            f"{FLOAT32} model that it was made from"
+        )
+
+
+def trunk_to_build(model: object, manifest: Manifest, given: str | None) -> str:
+    """Say which trunk to build a model with; code is taken from the user, never from a model folder.
+
+    Args:
+        model: the model folder, for errors.
+        manifest: its manifest.
+        given: FILE.py:FUNCTION as the user named it; the file may have moved since training.
+
+    Raises:
+        UsageError: the model has a trunk of someone's own and none was given, or the other way round.
+    """
+    if is_function(manifest.trunk):
+        if given is None:
+            raise UsageError(
+                f"--model: {model} has a trunk from a file of Python, {manifest.trunk!r}, and code is not "
+                "taken from a model folder, which can come from elsewhere; if the file is yours, add "
+                f"--trunk {shlex.quote(manifest.trunk)}"
+            )
+        if not is_function(given):
+            raise UsageError(f"--trunk: expected FILE.py:FUNCTION, got {given!r}")
+        return given
+    if given not in (None, manifest.trunk):
+        raise UsageError(f"--trunk: expected {manifest.trunk}, the trunk of {model}, got {given!r}")
+    return manifest.trunk
+
+
+def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
+    """Build the trunk of a model on TensorFlow, whose converters need it, and give it its weights.
+
+    Args:
+        manifest: of a model that is not quantized.
+        weights: its raw tensors.
+        name: of the trunk, from `trunk_to_build`.
+
+    Raises:
+        ModelError: they are not the trunk's.
+        UsageError: the trunk cannot be built, or this process has loaded Keras with another back end.
+    """
+    load_backend(Machines(backend="tensorflow"))
+    from safetensors.numpy import load
+
+    trunk = find_trunk(name).build(
+        manifest.input_size, manifest.training.get("config", {}).get("trunk_weights")
+    )
+    tensors = load(weights)
+    try:
+        trunk.set_weights([tensors[name] for name in sorted(tensors)])
+    except ValueError as error:
+        raise ModelError(f"the weights do not fit the trunk {name}: {error}") from error
+    return trunk
+
+
+def check_rebuilt(rebuilt: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
+    """Refuse a rebuilt network that does not compute what the extractor does.
+
+    Args:
+        rebuilt: (n, dim) unit vectors of some pictures.
+        vectors: the same by the extractor.
+
+    Raises:
+        ModelError: two differ by more than `AGREEMENT`.
+    """
+    difference = float(np.abs(rebuilt - vectors).max())
+    if not difference <= AGREEMENT:
+        raise ModelError(
+            f"the network built from the weights differs from the extractor by {difference:.2g} (rounding is "
+            f"at most {AGREEMENT:g}); the trunk's code is another than in training"
+        )
+
+
+def export(
+    model: str | Path, to: str | Path, kind: str, force: bool = False, trunk: str | None = None
+) -> Manifest:
+    """Write the whole way from chip to vector, mirror picture and unit length included, as one network.
+
+    Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
+    rows. Before it is written it is run and compared with the extractor.
+
+    Args:
+        model: the model folder.
+        to: the file, or for `saved-model` a new folder.
+        kind: one of `FORMATS`.
+        force: replace a file that exists; see `outputs.check_output` for those that are never replaced.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
+
+    Raises:
+        ModelError: the folder is no model, or what was converted gives other vectors.
+        MissingPackageError: the packages of the format are not installed.
+        UsageError: an unknown format, a quantized model, or `to` cannot be written.
+    """
+    if kind not in FORMATS:
+        raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")
+    if kind == "onnx" and not importlib.util.find_spec("tf2onnx"):
+        raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
+    manifest = load_manifest(model)
+    refuse_quantized(model, manifest)
+    name = trunk_to_build(model, manifest, trunk)
+    inputs = Inputs([model])
+    _check_target(Path(to), kind, inputs, force)
+    extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
+    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights"), name))
+    size = manifest.input_size
+    tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
+    check_rebuilt(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
+    if kind == "saved-model":
+        try:
+            _saved_model(network, Path(to))
+        except OSError as error:
+            raise UsageError(f"{to}: cannot be written: {error.strerror or error}") from error
+    else:
+        write_output(to, (_onnx if kind == "onnx" else _litert)(network, manifest), inputs, force)
+    return manifest
+
+
+def _check_target(to: Path, kind: str, inputs: Inputs, force: bool) -> None:
+    """Refuse at once what would be refused once all is computed."""
+    if not to.parent.is_dir():
+        raise UsageError(f"{to}: cannot be written: there is no folder {to.parent}; make it first")
+    if kind != "saved-model":
+        check_output(to, inputs, force)
+    elif os.path.lexists(to) or is_side_file(to):
+        raise UsageError(f"{to}: expected a folder that is not there yet, and no file of a gallery")
+
+
+def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:
+    import keras
+
+    unit = keras.layers.UnitNormalization(axis=-1)
+    chips = keras.Input((manifest.input_size, manifest.input_size, 3), name="chips")
+    vectors = unit(trunk(chips))
+    if manifest.mirror:
+        vectors = unit(vectors + unit(trunk(chips[:, :, ::-1])))
+    return keras.Model(chips, keras.layers.Identity(name="vectors")(vectors))
+
+
+def _litert(network: keras.Model, _: Manifest) -> bytes:
+    from embedder.export.litert import compile_trunk
+
+    return compile_trunk(network)
+
+
+def _onnx(network: keras.Model, manifest: Manifest) -> bytes:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    size = manifest.input_size
+    signature = (tf.TensorSpec((None, size, size, 3), tf.float32, name="chips"),)
+
+    def run(chips: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"vectors": network(chips, training=False)}
+
+    with quiet():
+        made, _ = tf2onnx.convert.from_function(
+            tf.function(run, input_signature=signature), input_signature=signature, opset=_OPSET
+        )
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    facts = {
+        "fingerprint": manifest.fingerprint,
+        "crop": manifest.crop,
+        "input": "RGB, 0 to 255",
+        "output": "unit vectors; compare by euclidean distance",
+    }
+    onnx.helper.set_model_props(made, facts)
+    onnx.checker.check_model(made)
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def _saved_model(network: keras.Model, to: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=to.absolute().parent) as folder, quiet():
+        network.export(f"{folder}/model", format="tf_saved_model", verbose=False)
+        Path(folder, "model").rename(to)

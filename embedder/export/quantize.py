@@ -1,0 +1,132 @@
+"""A model folder to a smaller one whose network computes with rounded weights.
+
+- float16 halves the network; LiteRT widens it again when it loads it, so it runs no faster.
+- int8 quarters it: one scale a filter, and each picture's activations are rounded to 8 bits by their own
+  range as they come, so no photos are needed to find ranges, and what else is in a batch changes nothing.
+  Ranges fixed beforehand, from photos, were tried: not faster, and less exact (docs/trunk.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder.errors import UsageError
+from embedder.export.formats import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
+from embedder.extractor import Extractor
+from embedder.images import resize_to_square
+from embedder.model_folder import WEIGHTS, Manifest, load_manifest, read_part, save_bundle
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+
+ALIKE = 0.99  # least cosine of the two vectors of a picture; the face trunk in int8 has .9996
+
+
+_GRAINS = (4, 16, 64)  # pixels across the random pictures that are compared, coarse to fine
+
+
+_TRIED = 4  # of each
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What was written.
+
+    Attributes:
+        manifest: of the new model.
+        bytes_before, bytes_after: size of the network that is run.
+        cosine: least cosine between the vectors of a random picture before and after.
+    """
+
+    manifest: Manifest
+    bytes_before: int
+    bytes_after: int
+    cosine: float
+
+
+def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None = None) -> Quantized:
+    """Write a model folder with rounded weights; its vectors, and so its fingerprint, are others.
+
+    Its raw tensors are stored with their kernels in half precision. The first threshold is kept: distances
+    move by less than it is sure to (docs/trunk.md). Before it is written it is run and compared.
+
+    Args:
+        model: a model folder in float32.
+        to: the new one; not there yet, or empty.
+        weights: one of `WEIGHTS`.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
+
+    Raises:
+        ModelError: `model` is no model, or what is rebuilt from it gives other vectors.
+        UsageError: unknown `weights`, a model that is quantized already, `to` cannot be written, or the
+            rounding turns vectors too far.
+    """
+    if weights not in WEIGHTS:
+        raise UsageError(f"--weights: expected {' or '.join(WEIGHTS)}, got {weights!r}")
+    manifest = load_manifest(model)
+    refuse_quantized(model, manifest)
+    name = trunk_to_build(model, manifest, trunk)
+    _check_free(Path(to))
+    network = read_part(model, manifest, "extractor")
+    built = rebuild_trunk(manifest, read_part(model, manifest, "weights"), name)
+    tried = _pictures(manifest.input_size)
+    before = Extractor(manifest, network).embed(tried)
+    _check_same(built, manifest, tried, before)
+
+    from safetensors.numpy import save
+
+    from embedder.export.litert import compile_trunk
+
+    made = compile_trunk(built, weights)
+    tensors = save({f"{i:04d}": _halved(tensor) for i, tensor in enumerate(built.get_weights())})
+    small = replace(
+        manifest,
+        extractor=hashlib.sha256(made).hexdigest(),
+        weights=hashlib.sha256(tensors).hexdigest(),
+        training={**manifest.training, "quantized_from": manifest.fingerprint},
+        weights_as=weights,
+    )
+    cosine = float((Extractor(small, made).embed(tried) * before).sum(axis=1).min())
+    if not cosine >= ALIKE:
+        raise UsageError(
+            f"--weights {weights}: not written, since the vectors of {manifest.trunk} turn too far: cosine "
+            f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
+        )
+    _check_free(Path(to))  # again: it took a while
+    save_bundle(Path(to), small, made, tensors)
+    return Quantized(small, len(network), len(made), cosine)
+
+
+def _check_free(to: Path) -> None:
+    try:
+        free = not to.exists() or (to.is_dir() and not any(to.iterdir()))
+    except OSError as error:
+        raise UsageError(f"{to}: cannot be read: {error.strerror}") from error
+    if not free:
+        raise UsageError(f"{to}: expected a folder that is not there yet, or an empty one")
+
+
+def _check_same(
+    trunk: keras.Model, manifest: Manifest, tried: list[NDArray[np.uint8]], vectors: NDArray[np.float32]
+) -> None:
+    from embedder.trunks import embed_chips
+
+    check_rebuilt(embed_chips(trunk, np.stack(tried), manifest.mirror), vectors)
+
+
+def _pictures(size: int) -> list[NDArray[np.uint8]]:
+    rng = np.random.default_rng(0)
+    grains = [grain for grain in _GRAINS for _ in range(_TRIED)]
+    return [resize_to_square(rng.integers(0, 256, (grain, grain, 3), np.uint8), size) for grain in grains]
+
+
+def _halved(tensor: NDArray[Any]) -> NDArray[Any]:
+    """Kernels in half precision; biases and statistics are small, and may be beyond its range."""
+    return np.ascontiguousarray(tensor, np.float16 if tensor.ndim > 1 else None)

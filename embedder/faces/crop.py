@@ -1,0 +1,157 @@
+"""Photo to crops: find faces, align each, or take the whole picture; which face is the main one.
+
+The list of detectors: names to files.
+
+Photos to samples: the whole picture, or every face in it, found and aligned.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from embedder._internal.runtime import threads_here
+from embedder._internal.wording import count
+from embedder.config import DetectorConfig
+from embedder.faces.align import Similarity, cut
+from embedder.faces.detection import AnyRotation, part_within
+from embedder.faces.quality import JUDGED, Quality, measure
+from embedder.images import resize_to_square
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from embedder.faces.detection import Detector
+
+
+Box = tuple[int, int, int, int]
+NO_FACE = "no face found; --min-face looks for smaller ones, --any-rotation for turned ones"
+
+
+def load_detector(config: DetectorConfig, threads: int = 1) -> Detector:
+    """Load the detector that a configuration names."""
+    from embedder.faces.search import BlazeFaceDetector
+
+    detector: Detector = BlazeFaceDetector(config, threads)
+    return AnyRotation(detector, config.overlap) if config.any_rotation else detector
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """The part of a picture that is one sample.
+
+    Attributes:
+        chip: (size, size, 3) uint8 RGB, what the network sees.
+        box: x, y, width and height of the face in pixels of the upright photo, within its border; None when
+            the whole picture is the sample, and so are the next two.
+        points: (4, 2) float64 x and y of eyes, nose tip and mouth centre, left to right as seen.
+        quality: how well the face can be recognized.
+    """
+
+    chip: NDArray[np.uint8]
+    box: Box | None = None
+    points: NDArray[np.float64] | None = None
+    quality: Quality | None = None
+
+
+class Cropper(Protocol):
+    """Gives the samples of a picture."""
+
+    def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        """Give the samples of a (height, width, 3) uint8 RGB picture, the largest first."""
+
+
+class WholePicture:
+    """Every picture is one sample."""
+
+    def __init__(self, size: int) -> None:
+        """Make chips of `size` pixels."""
+        self._size = size
+
+    def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        """Give the picture, fitted into a square."""
+        return [Crop(resize_to_square(image, self._size))]
+
+
+class FaceCrops:
+    """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
+
+    def __init__(self, size: int, config: DetectorConfig, threads: int | None = 1) -> None:
+        """Make chips of `size` pixels; `crops` raises what `load_detector` does."""
+        self._size, self._config, self._threads = size, config, threads
+        self._own = threading.local()
+
+    def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
+        """Give the aligned faces, the largest first; equally large ones from left to right."""
+        detector = self._detector()
+        target = detector.canonical * self._size
+        crops = []
+        for face in detector.find(image):
+            if (part := part_within(face.box, image.shape)) is None:
+                continue
+            to_chip = Similarity.fit(face.points, target)
+            chip = cut(image, to_chip, self._size)
+            quality = measure(image, face, Similarity.fit(face.points, detector.canonical * JUDGED))
+            (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
+            crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
+        return sorted(crops, key=_largest_first)
+
+    def _detector(self) -> Detector:
+        if not hasattr(self._own, "detector"):
+            self._own.detector = load_detector(self._config, self._threads or threads_here())
+        detector: Detector = self._own.detector
+        return detector
+
+
+def load_cropper(
+    crop: str, size: int, config: DetectorConfig | None = None, threads: int | None = 1
+) -> Cropper:
+    """Give what turns pictures into samples.
+
+    Args:
+        crop: `face` or `whole`.
+        size: side of a chip in pixels.
+        config: how faces are found.
+        threads: of the detector's largest network; None: one a core, or one where work is side by side.
+    """
+    return WholePicture(size) if crop == "whole" else FaceCrops(size, config or DetectorConfig(), threads)
+
+
+def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
+    """Choose whom a photo shows: the largest face, one at the border counting half of one in the middle.
+
+    Args:
+        crops: of one photo, at least one.
+        shape: height and width of the photo.
+    """
+
+    def weight(crop: Crop) -> float:
+        if crop.box is None:
+            return 0.0
+        x, y, width, height = crop.box
+        off = math.hypot(x + width / 2 - shape[1] / 2, y + height / 2 - shape[0] / 2)
+        return max(width, height) * (1 - off / math.hypot(*shape[:2]))
+
+    return max(crops, key=weight)
+
+
+def crowd_note(faces: int) -> str | None:
+    """Say that a photo of one person shows others too, and what was done about it."""
+    return f"{count(faces, 'face')}; the largest, most central one is used" if faces > 1 else None
+
+
+def in_short(reason: str | None) -> str | None:
+    """Give what is wrong with a photo without the advice that follows it, for a caption."""
+    return reason and reason.partition(";")[0]
+
+
+def _largest_first(crop: Crop) -> tuple[float, ...]:
+    assert crop.box is not None
+    x, y, width, height = crop.box
+    return (-width * height, x, y)

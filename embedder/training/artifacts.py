@@ -1,0 +1,259 @@
+"""What a run leaves: model folder, training.csv, training.png, train.toml.
+
+What a run leaves beside its model for people: `training.csv`, `training.png`, `train.toml`.
+
+A trained trunk to a model folder: weights, compiled extractor, first threshold, record of the run.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder._internal.files import write_whole
+from embedder.config import FilledConfig, TrainConfig
+from embedder.config.toml import to_toml
+from embedder.errors import UsageError
+from embedder.extractor import Extractor
+from embedder.model_folder import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
+from embedder.training.checkpoint import FILE, REFIT_FILE
+from embedder.training.data.photos import Photos
+from embedder.training.processes import Peers
+from embedder.training.shares import Totals
+
+if TYPE_CHECKING:
+    from embedder.training.fit import Outcome
+    from embedder.training.heldout import Score
+
+
+CONFIG, TABLE, CURVES = "train.toml", "training.csv", "training.png"
+_SCORE = ("tpir", "rank1", "separation")
+
+
+def table(history: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> list[dict[str, float]]:
+    """Join the log of each epoch with the score of the held-out people after it.
+
+    Args:
+        history: logs by epoch, from 1.
+        scores: by epoch, from 0, the trunk before training; empty if no one was held out.
+
+    Returns:
+        One row an epoch; `epoch` first, and epoch 0 only if there are scores.
+    """
+    rows = [{"epoch": 0.0}] if scores else []
+    rows += [{"epoch": float(epoch), **log} for epoch, log in enumerate(history, 1)]
+    for row, score in zip(rows, scores, strict=False):
+        row |= {name: getattr(score, name) for name in _SCORE}
+    return rows
+
+
+def write_record(folder: Path, config: TrainConfig, rows: Sequence[Mapping[str, float]], fpir: float) -> bool:
+    """Write the three files.
+
+    Args:
+        folder: the model folder.
+        config: resolved; `embed train --config train.toml` makes the same run.
+        rows: see `table`.
+        fpir: at which TPIR was measured.
+
+    Returns:
+        Whether the curves were drawn; without matplotlib, or epochs, they are not.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    write_whole(folder / CONFIG, to_toml(config).encode())
+    write_table(folder, rows)
+    if len(rows) < 2 or (picture := _draw(rows, fpir)) is None:
+        (folder / CURVES).unlink(missing_ok=True)  # that of another run
+        return False
+    write_whole(folder / CURVES, picture)
+    return True
+
+
+def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write the log as CSV, a column a number; what an epoch lacks is left empty.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
+    write_whole(folder / TABLE, text.getvalue().encode())
+
+
+def _draw(rows: Sequence[Mapping[str, float]], fpir: float) -> bytes | None:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    losses = [name for name in rows[-1] if name == "loss" or name.endswith("_loss")]
+    shares = {"accuracy": "accuracy, training", "tpir": f"TPIR at FPIR {fpir:g}, held out"} | {
+        "rank1": "rank-1, held out"
+    }
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in losses:
+        _line(left, rows, name, name.replace("_", " "))
+    left.set(title="Losses", xlabel="epoch", yscale="log")
+    for name, label in shares.items():
+        _line(right, rows, name, label)
+    right.set(title="Shares", xlabel="epoch", ylim=(0, 1.02))
+    for axes in (left, right):
+        if axes.lines:
+            axes.legend(frameon=False)
+        axes.grid(alpha=0.25)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    return picture.getvalue()
+
+
+def _line(axes: Any, rows: Sequence[Mapping[str, float]], name: str, label: str) -> None:
+    points = [(row["epoch"], row[name]) for row in rows if name in row]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 40 else None)
+
+
+def check_model_folder(folder: Path) -> None:
+    """Refuse to train into a folder that is something else's.
+
+    Raises:
+        UsageError: it is a file, or a folder that is neither empty nor a model's, also one that was begun.
+    """
+    try:
+        names = [path.name for path in folder.iterdir()] if os.path.lexists(folder) else []
+    except OSError as error:
+        raise UsageError(f"--model: {folder} cannot be written: {error.strerror}") from error
+    parts = any(name.startswith(("extractor", "weights")) for name in names)
+    if FILE in names or (MANIFEST in names and parts) or all(map(_is_ours, names)):
+        return
+    raise UsageError(
+        f"--model: {folder}: expected a new or empty folder, or a model's, got one with other files; "
+        "name another folder"
+    )
+
+
+def _is_ours(name: str) -> bool:
+    return (
+        name.startswith(".")  # what was being written when a run was killed, and what systems leave behind
+        or name in (MANIFEST, FILE, REFIT_FILE, CONFIG, TABLE, CURVES)
+        or is_part_name(name)
+    )
+
+
+def save_model(
+    model: Path,
+    trunk: Any,
+    threshold: Threshold | None,
+    photos: Photos,
+    totals: Totals,
+    config: FilledConfig,
+    outcome: Outcome,
+    peers: Peers,
+) -> Manifest | None:
+    """Write a model folder; process 0 writes.
+
+    Args:
+        model: the folder.
+        trunk: computes in float32, on this process alone.
+        threshold: the first one.
+        photos: of this process.
+        totals: what all processes have.
+        config: resolved.
+        outcome: of training.
+        peers: all processes.
+
+    Returns:
+        The manifest of what was saved; None from processes above 0.
+
+    Raises:
+        EmbedError: the compiled network does not compute what was trained.
+    """
+    from safetensors.numpy import save
+
+    from embedder.export.litert import check_agreement
+    from embedder.trunks import embed_chips
+
+    weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
+    extractor = peers.first(_compiled(trunk, config, weights) if peers.is_first else b"")
+    manifest = Manifest(
+        trunk=config.trunk,
+        head=config.head if outcome.kept_epoch else "none",
+        input_size=config.input_size,
+        crop=config.crop,
+        detector=config.detector,
+        mirror=config.mirror,
+        dim=int(trunk.output_shape[-1]),
+        extractor=hashlib.sha256(extractor).hexdigest(),
+        weights=hashlib.sha256(weights).hexdigest(),
+        threshold=threshold,
+        training=_record(photos, totals, config, outcome, peers),
+    )
+    compiled = Extractor(manifest, extractor)
+    some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
+    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
+    if not peers.is_first:
+        return None
+    save_bundle(model, manifest, extractor, weights)
+    return manifest
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Give the versions that a run depends on.
+
+    Args:
+        backend: what Keras computes with.
+    """
+    names = ["keras", "tensorflow", "numpy", "pillow", *(["jax"] if backend == "jax" else [])]
+    return {name: version(name) for name in names}
+
+
+def _compiled(trunk: Any, config: FilledConfig, weights: bytes) -> bytes:
+    """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        from embedder.export.litert import compile_trunk
+
+        return compile_trunk(trunk)
+    from embedder.export.litert import compile_apart
+
+    return compile_apart(config.trunk, config.input_size, config.trunk_weights, weights)
+
+
+def _record(
+    photos: Photos, totals: Totals, config: FilledConfig, outcome: Outcome, peers: Peers
+) -> dict[str, Any]:
+    import keras
+
+    backend = keras.backend.backend()
+    return {
+        "people": totals.people,
+        "photos": totals.photos,
+        "held_out_people": totals.held_out if config.epochs else 0,
+        "photos_digest": photos.digest,
+        "config": config.to_dict(),
+        "backend": backend,
+        "processes": peers.count,
+        "versions": versions(backend),
+        "best_epoch": outcome.best_epoch,
+        "kept_epoch": outcome.kept_epoch,
+        "helped": outcome.helped,
+        "refitted": outcome.refitted,
+        "history": outcome.history,
+        "scores": [asdict(entry) for entry in outcome.scores],
+    }

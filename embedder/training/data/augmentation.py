@@ -1,0 +1,241 @@
+"""Views of a crop: mirrored, shifted, degraded; the inputs of the training model.
+
+What a trunk is shown of a photo: the same face, each time a little otherwise.
+
+What a head learns from, and the people that it is measured on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedder.config import FilledConfig
+from embedder.images import resize_to_square
+from embedder.training.data.photos import Photos, Split
+from embedder.trunks import features_of
+
+Pixels = NDArray[np.uint8]
+
+SHIFT = 0.05  # of the side: what a hand-held camera or a loose crop moves a face by
+POOR_SHIFT = 0.08  # a face that was found in a poor photo, or not at all, sits worse
+POOR_SCALE = 0.16
+LARGEST = 3  # times the smallest side that is drawn
+AS_IS = 0.15  # share of poor views that keep their resolution
+SQUEEZED = 0.5  # share of them that are stretched to a square, as some cameras and programs do
+_FILTERS = (
+    Image.Resampling.BOX,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BICUBIC,
+    Image.Resampling.LANCZOS,
+)
+
+
+class Pictures(Protocol):
+    """Pictures that are read when they are needed."""
+
+    def take(self, rows: NDArray[np.intp], /) -> Pixels:
+        """Read those of some rows, which may repeat, (k, size, size, 3) uint8."""
+
+
+class Views(Protocol):
+    """Makes the inputs of a training model from photos."""
+
+    def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator, /) -> dict[str, NDArray[np.float32]]:
+        """Give the inputs by name, the rows of each in the order of the photos."""
+
+
+@dataclass(frozen=True, eq=False)
+class Augmented:
+    """One view a photo, mirrored or not and shifted.
+
+    Attributes:
+        chips: n pictures.
+    """
+
+    chips: Pictures
+
+    def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+        """Give {"image"}."""
+        return {"image": augment(self.chips.take(rows), rng).astype(np.float32)}
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsed:
+    """Two views a photo: a poor one to learn from, and a clean one whose features are to stay as they were.
+
+    Attributes:
+        chips: n pictures, to make poor views of.
+        clean: the same n as the trunk likes them best.
+        before: (2, n, dim), features of the clean pictures before training, and of their mirror pictures.
+        smallest: side, in pixels, of the poorest view; 0 leaves the resolution alone.
+        photometric: how far light and colour of poor views stray, from 0 to 1.
+    """
+
+    chips: Pictures
+    clean: Pictures
+    before: NDArray[np.float32]
+    smallest: int
+    photometric: float = 0.0
+
+    def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+        """Give {"image", "target", "clean", "before"}: see `layers.rehearsal.Rehearsal`."""
+        mirrored = (rng.random(len(rows)) < 0.5).astype(np.intp)
+        clean = self.clean.take(rows)
+        kept = [chip[:, ::-1] if mirror else chip for chip, mirror in zip(clean, mirrored, strict=True)]
+        poor = poor_views(self.chips.take(rows), self.smallest, rng)
+        if self.photometric:
+            poor = relit(poor, self.photometric, rng)
+        return {
+            "image": poor.astype(np.float32),
+            "target": self.before[:, rows].mean(axis=0),
+            "clean": np.stack(kept).astype(np.float32),
+            "before": self.before[mirrored, rows],
+        }
+
+
+def augment(chips: Pixels, rng: np.random.Generator) -> Pixels:
+    """Mirror half of the pictures and shift each by up to `SHIFT` of its side, repeating the border.
+
+    Args:
+        chips: (n, size, size, 3) uint8.
+        rng: draws.
+
+    Returns:
+        A new array of the same shape.
+    """
+    count, size = chips.shape[:2]
+    most = math.ceil(SHIFT * size)
+    mirrored = rng.random(size=(count,)) < 0.5
+    shifts = rng.integers(-most, most + 1, (count, 2))
+    bordered = np.pad(chips, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    out = np.empty_like(chips)
+    for i, (row, column) in enumerate(shifts + most):
+        shifted = bordered[i, row : row + size, column : column + size]
+        out[i] = shifted[:, ::-1] if mirrored[i] else shifted
+    return out
+
+
+def poor_views(chips: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
+    """Show pictures as a poor camera or a loose crop would: moved, scaled, squeezed, of few pixels, mirrored.
+
+    Args:
+        chips: (n, size, size, 3) uint8.
+        smallest: side of the poorest one in pixels, from which up to `LARGEST` times as many are drawn evenly
+            by ratio; 0 leaves the resolution alone.
+        rng: draws.
+
+    Returns:
+        A new array of the same shape.
+    """
+    return np.stack([_poor_view(chip, smallest, rng) for chip in chips])
+
+
+def _poor_view(chip: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
+    size = len(chip)
+    picture = without_bars(chip)
+    height, width = picture.shape[:2]
+    margin = round((POOR_SHIFT + POOR_SCALE) * max(height, width))
+    bordered = Image.fromarray(np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
+    scale = 1 + rng.uniform(-POOR_SCALE, POOR_SCALE)
+    down, right = rng.uniform(-POOR_SHIFT, POOR_SHIFT, 2) * (height, width)
+    top, left = (margin + move + (1 - scale) * side / 2 for move, side in ((down, height), (right, width)))
+    box = (left, top, left + scale * width, top + scale * height)
+    side = float(max(height, width))
+    if smallest and rng.random() >= AS_IS:
+        side = smallest * LARGEST ** rng.random()
+    proportions = np.ones(2) if rng.random() < SQUEEZED else np.array([width, height]) / max(height, width)
+    across, along = np.maximum(1, np.rint(side * proportions).astype(int)).tolist()
+    small = bordered.resize((across, along), _FILTERS[rng.integers(len(_FILTERS))], box=box)
+    view = resize_to_square(np.asarray(small), size)
+    return view[:, ::-1] if rng.random() < 0.5 else view
+
+
+def relit(chips: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+    """Show pictures in other light: exposure, contrast and colour, each drawn for each picture.
+
+    Args:
+        chips: (n, size, size, 3) uint8.
+        strength: 1 lets light vary by two stops either way, contrast by a factor of 3, colours by half.
+        rng: draws.
+
+    Returns:
+        A new array of the same shape.
+    """
+    spread = strength * rng.uniform(-1, 1, (5, len(chips), 1, 1, 1))
+    gains = 2.0 ** (2 * spread[0]) * np.concatenate(list(1 + spread[1:4] / 2), axis=-1)
+    means = chips.mean(axis=(1, 2, 3), keepdims=True)
+    changed = means + 3.0 ** spread[4] * (chips - means)
+    lit: Pixels = (changed * gains).clip(0, 255).astype(np.uint8)
+    return lit
+
+
+def without_bars(chip: Pixels) -> Pixels:
+    """Cut off the black that fills a picture up to a square, on either side or above and below."""
+    filled = chip.max(axis=2) > 0
+    rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+    if not len(rows):
+        return chip
+    return chip[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """The photos that are learned from.
+
+    Attributes:
+        views: makes the inputs of the training model.
+        labels: (n,) int32, numbers of the people from 0.
+        people: how many.
+        means: (people, dim), mean features of each before training; None if those mean nothing yet.
+    """
+
+    views: Views
+    labels: NDArray[np.int32]
+    people: int
+    means: NDArray[np.float32] | None
+
+
+def prepare(
+    trunk: keras.Model, photos: Photos, split: Split, config: FilledConfig, pretrained: bool
+) -> Material:
+    """Take what is to be learned from, and what the trunk makes of it before training.
+
+    Args:
+        trunk: as it is before training.
+        photos: all photos.
+        split: which of them to learn from.
+        config: filled.
+        pretrained: whether the trunk's features mean something already.
+    """
+    people, classes = np.unique(photos.labels[split.train], return_inverse=True)
+    labels = classes.astype(np.int32)
+    chips, clean = photos.chips.select(split.train), photos.clean.select(split.train)
+    views: Views = Augmented(chips)
+    means = None
+    if config.rehearsal:
+        before = np.stack(
+            [
+                clean.map(lambda block: features_of(trunk, block)),
+                clean.map(lambda block: features_of(trunk, block[:, :, ::-1])),
+            ]
+        )
+        views = Rehearsed(chips, clean, before, config.poor_views, config.photometric)
+        means = class_means(before.mean(axis=0), labels)
+    elif pretrained:
+        means = class_means(chips.map(lambda block: features_of(trunk, block)), labels)
+    return Material(views, labels, len(people), means)
+
+
+def class_means(features: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Mean features (classes, dim) of each class, from (n, dim) and labels (n,) from 0."""
+    totals = np.zeros((labels.max() + 1, features.shape[1]), np.float64)
+    np.add.at(totals, labels, features)
+    means: NDArray[np.float32] = (totals / np.bincount(labels)[:, None]).astype(np.float32)
+    return means

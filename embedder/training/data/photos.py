@@ -1,0 +1,275 @@
+"""Read every photo once: crop it, check it, and split the people.
+
+Photos to the chips that are trained on.
+
+The photos of a training run: read once, checked, and split by identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.runtime import in_order
+from embedder.contact_sheet import Tile, refused_tiles
+from embedder.errors import FolderError, ImageError
+from embedder.faces.crop import NO_FACE, Cropper, crowd_note, in_short, principal
+from embedder.folders import LabelledFolder, Rejected, Sample
+from embedder.images import decode_image, read_image_file
+from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from embedder._internal.runtime import Progress
+    from embedder.training.data.crop_store import ChipCache
+
+
+@dataclass(frozen=True, eq=False)
+class Chip:
+    """The sample that a photo gives.
+
+    Attributes:
+        pixels: (size, size, 3) uint8 RGB.
+        faces: how many the photo shows.
+        digest: SHA-256 of its file.
+    """
+
+    pixels: NDArray[np.uint8]
+    faces: int
+    digest: bytes
+
+
+def read_chips(
+    samples: Iterable[Sample], cropper: Cropper, cache: ChipCache | None = None
+) -> Generator[Chip | Rejected]:
+    """Read photos in threads, a few ahead of who takes the chips; each gives one entry, in their order.
+
+    Args:
+        samples: the photos.
+        cropper: makes the chips.
+        cache: of chips that `cropper` makes; photos in it are read but not decoded.
+    """
+    return in_order(partial(_read, cropper=cropper, cache=cache), samples)
+
+
+def _read(sample: Sample, cropper: Cropper, cache: ChipCache | None) -> Chip | Rejected:
+    try:
+        data = read_image_file(sample.path)
+        digest = hashlib.sha256(data).digest()
+        aligned = cache.get(digest) if cache else None
+        if aligned is None:
+            aligned = _align(decode_image(data, sample.path), cropper)
+            if cache:
+                cache.put(digest, aligned)
+    except ImageError as error:
+        return Rejected(sample.path, error.reason)
+    if aligned.chip is None:
+        return Rejected(sample.path, f"{NO_FACE}; --crop whole takes pictures of other things")
+    return Chip(aligned.chip, aligned.faces, digest)
+
+
+def _align(image: NDArray[np.uint8], cropper: Cropper) -> Aligned:
+    crops = cropper.crops(image)
+    return Aligned(principal(crops, image.shape).chip if crops else None, len(crops))
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos that can be trained on.
+
+    Attributes:
+        chips: n pictures on disk, RGB.
+        clean: the same n as a trunk for faces likes them best, found and aligned; `chips` where that is all
+            the same, and the entry of `chips` where no face was found.
+        labels: (n,) int32, index into `identities`.
+        identities: names, sorted.
+        paths: where each photo is.
+        rejected: what could not be used, and why.
+        crowded: photos that show more than one face, and how many.
+        digest: SHA-256 of all photos and names, for resuming and for the record.
+    """
+
+    chips: Chips
+    clean: Chips
+    labels: NDArray[np.int32]
+    identities: tuple[str, ...]
+    paths: tuple[Path, ...]
+    rejected: tuple[Rejected, ...]
+    crowded: dict[Path, int]
+    digest: str
+
+    def tiles(self, root: Path) -> Iterator[Tile]:
+        """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
+        entries: list[tuple[str, str, int | Tile]] = [
+            (self.identities[label], path.name, row)
+            for row, (label, path) in enumerate(zip(self.labels, self.paths, strict=True))
+        ]
+        entries += [(tile.identity, tile.caption, tile) for tile in refused_tiles(self.rejected, root)]
+        for identity, caption, entry in sorted(entries, key=lambda entry: entry[:2]):
+            if isinstance(entry, Tile):
+                yield entry
+            else:
+                note = crowd_note(self.crowded.get(self.paths[entry], 1))
+                yield Tile(identity, self.chips.take([entry])[0], caption, in_short(note))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A photo whose chip is in the file, without it."""
+
+    sample: Sample
+    row: int
+    faces: int
+    digest: bytes
+
+
+def read_photos(
+    folder: LabelledFolder, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+) -> Photos:
+    """Read every photo of a folder, so that nothing can break in the middle of an epoch.
+
+    Memory does not grow with the photos: chips go to disk one by one. People with fewer than two usable
+    photos are rejected: there is no second photo to be near to.
+
+    Args:
+        folder: what to read.
+        cropper: makes the chips; all are of one size.
+        progress: hears of each photo.
+        cache: of chips that `cropper` makes; photos in it are read but not decoded.
+
+    Raises:
+        FolderError: fewer than two people have two usable photos.
+        UsageError: there is no room for the chips.
+    """
+    rejected = list(folder.rejected)
+    read: list[_Read] = []
+    file: ChipFile | None = None
+    chips = read_chips(folder.samples, cropper, cache)
+    try:
+        with progress.bar("Reading photos", len(folder.samples)) as advance, closing(chips):
+            for sample, chip in zip(folder.samples, chips, strict=True):
+                advance()
+                if isinstance(chip, Rejected):
+                    rejected.append(chip)
+                    continue
+                if file is None:
+                    file = ChipFile(len(chip.pixels), len(folder.samples))
+                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest))
+    finally:
+        if cache:
+            cache.prune()
+    if cache and cache.trouble:
+        progress.say(cache.trouble)
+
+    usable = _with_two_photos(read, folder, rejected)
+    assert file is not None
+    identities = tuple(sorted({entry.sample.identity for entry in usable}))
+    index = {identity: number for number, identity in enumerate(identities)}
+    whole = hashlib.sha256()
+    for entry in usable:
+        name = entry.sample.identity
+        whole.update(f"{len(name)} {name}".encode() + entry.digest)
+    chips_used = file.chips([entry.row for entry in usable])
+    return Photos(
+        chips=chips_used,
+        clean=chips_used,
+        labels=np.array([index[entry.sample.identity] for entry in usable], np.int32),
+        identities=identities,
+        paths=tuple(entry.sample.path for entry in usable),
+        rejected=tuple(rejected),
+        crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
+        digest=whole.hexdigest(),
+    )
+
+
+def with_clean_chips(
+    photos: Photos, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+) -> Photos:
+    """Give the same photos with their faces found and aligned as `clean`.
+
+    Args:
+        photos: whole pictures.
+        cropper: finds faces, at the size of the chips.
+        progress: hears of each photo.
+        cache: of chips that `cropper` makes.
+    """
+    samples = [
+        Sample(path, photos.identities[label])
+        for label, path in zip(photos.labels, photos.paths, strict=True)
+    ]
+    file = ChipFile(photos.chips.shape[1], len(samples))
+    chips = read_chips(samples, cropper, cache)
+    try:
+        with progress.bar("Looking for faces", len(samples)) as advance, closing(chips):
+            for row, chip in enumerate(chips):
+                file.append(photos.chips.take([row])[0] if isinstance(chip, Rejected) else chip.pixels)
+                advance()
+    finally:
+        if cache:
+            cache.prune()
+    return replace(photos, clean=file.chips())
+
+
+def _with_two_photos(read: list[_Read], folder: LabelledFolder, rejected: list[Rejected]) -> list[_Read]:
+    count = Counter(entry.sample.identity for entry in read)
+    usable = [entry for entry in read if count[entry.sample.identity] >= 2]
+    rejected += [
+        Rejected(
+            entry.sample.path,
+            f"the only usable photo of {entry.sample.identity!r}; training needs two or more",
+        )
+        for entry in read
+        if count[entry.sample.identity] < 2
+    ]
+    people = len({entry.sample.identity for entry in usable})
+    if people < 2:
+        raise FolderError(
+            f"{folder.root}: training needs at least 2 people with 2 usable photos each, found {people} "
+            f"(people: {len(folder.identities)}, photos: {len(folder.samples)}, unusable: {len(rejected)}"
+            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). To recognize one "
+            "person, make a model of the pretrained trunk from any folder with --epochs 0 and enroll them"
+        )
+    return usable
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the photos to learn from and rows of people held out; no one is in both."""
+
+    train: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+
+
+def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: object) -> Split:
+    """Hold some people out of training.
+
+    Args:
+        labels: (n,) identity of each photo.
+        share: of the people to hold out; at least two are, and two are not, unless it is 0.
+        seed: draws them.
+        root: the folder, for the error.
+
+    Raises:
+        FolderError: there are too few people to keep two on each side.
+    """
+    people = np.unique(labels)
+    count = min(max(2, round(share * len(people))), len(people) - 2) if share else 0
+    if share and count < 2:
+        raise FolderError(
+            f"{root}: training needs at least 4 people with 2 usable photos each, two to learn from and two "
+            f"held out to see whether it helps; found {len(people)}. Add people, or use --hold-out 0 to "
+            "train unchecked, or --epochs 0 to keep the pretrained trunk as it is"
+        )
+    drawn = np.random.default_rng([seed, 1]).permutation(people)[:count]
+    held_out = np.isin(labels, drawn)
+    return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))

@@ -1,0 +1,219 @@
+"""People kept out of training: scores, the best epoch, the first threshold, interpolated weights.
+
+How well features tell held-out people apart; computed outside the training graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.config import FilledConfig
+from embedder.errors import DivergedError, ModelError
+from embedder.metrics import Searches, blocks_of_rows, nearest_own_and_other, squared_distances
+from embedder.model_folder import Threshold
+from embedder.training.data.augmentation import poor_views
+from embedder.training.data.crop_store import ChipFile, Chips
+from embedder.training.data.photos import Photos, Split
+from embedder.training.processes import Peers
+from embedder.training.shares import numbered
+from embedder.trunks import embed_chips
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import keras
+
+
+_NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
+
+
+@dataclass(frozen=True)
+class Score:
+    """Open-set figures of held-out people.
+
+    Attributes:
+        tpir: share of mated searches answered rightly at the target FPIR.
+        rank1: share of mated searches whose nearest template is the right person's.
+        separation: mean over photos of ln(distance to the nearest other person / distance to the nearest
+            own photo); it goes on telling models apart where the shares are all 1.
+        searches: mated searches behind the shares.
+    """
+
+    tpir: float
+    rank1: float
+    separation: float
+    searches: int
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """TPIR and rank-1, what a user feels."""
+        return self.tpir, self.rank1
+
+
+def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float) -> Score:
+    """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
+    nearest = nearest_own_and_other(vectors, labels)
+    searches = Searches.of_nearest(*nearest)
+    own, other = (np.log(np.maximum(distances, _NO_DISTANCE)) for distances in nearest)
+    separation = float((other - own).mean())
+    return Score(searches.tpir(target_fpir), searches.rank1, separation, len(searches.correct))
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Give the mean of scores of the same people; as many searches as one of them has stand behind it."""
+    tpir, rank1, separation = (
+        sum(getattr(entry, name) for entry in scores) / len(scores)
+        for name in ("tpir", "rank1", "separation")
+    )
+    return Score(tpir, rank1, separation, scores[0].searches)
+
+
+def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
+    """Say whether an epoch is better than the best one before it.
+
+    With a few dozen searches TPIR jumps by chance from epoch to epoch. So an epoch qualifies if its TPIR is
+    at most one standard error below the highest so far (the rule of Breiman et al. 1984 for pruning trees),
+    and among those the separation decides; see docs/decisions/004.
+
+    Args:
+        now: the score of this epoch.
+        earlier: the scores of all epochs before it.
+        best: the one of them that was best.
+    """
+    highest = max(entry.tpir for entry in [*earlier, now])
+    share = (highest * now.searches + 1) / (now.searches + 2)  # no share is certain (Laplace)
+    bar = highest - math.sqrt(share * (1 - share) / now.searches) - 1e-9
+    if best.tpir < bar:
+        return True
+    return now.tpir >= bar and now.separation > best.separation
+
+
+def first_threshold(
+    vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float, gallery: int
+) -> Threshold | None:
+    """Estimate the distance at which a share `target_fpir` of strangers is named in a gallery of some size.
+
+    The held-out people are few, so their searches alone say nothing about one stranger in a hundred in a
+    gallery of twenty. Instead the distances from each photo to each other person's nearest photo are taken
+    as log-normal with distribution function F, and the gallery's people as independent:
+    FPIR(t) = 1 - (1 - F(t))^gallery. See docs/decisions/003.
+
+    Args:
+        vectors: (n, dim) unit rows, of people who were not learned from.
+        labels: (n,) identity of each.
+        target_fpir: share of strangers that may be named.
+        gallery: people in the gallery it is meant for.
+
+    Returns:
+        None if there are fewer than two people.
+    """
+    people, inverse = np.unique(labels, return_inverse=True)
+    if len(people) < 2:
+        return None
+    by_person = np.argsort(inverse, kind="stable")
+    vectors, inverse = vectors[by_person], inverse[by_person]
+    first = np.searchsorted(inverse, np.arange(len(people)))
+    total = squares = 0.0
+    for rows in blocks_of_rows(len(labels)):
+        nearest = np.minimum.reduceat(squared_distances(vectors[rows], vectors), first, axis=1)
+        strangers = np.arange(len(people)) != inverse[rows, None]
+        logarithms = np.log(np.maximum(np.sqrt(nearest[strangers]), _NO_DISTANCE))
+        total, squares = total + logarithms.sum(), squares + (logarithms**2).sum()
+    mean = total / (len(labels) * (len(people) - 1))
+    deviation = math.sqrt(max(0.0, squares / (len(labels) * (len(people) - 1)) - mean**2))
+    quantile = NormalDist().inv_cdf(1 - (1 - target_fpir) ** (1 / gallery))
+    distance = math.exp(mean + quantile * deviation)
+    return Threshold(
+        distance=min(distance, 2.0),
+        target_fpir=target_fpir,
+        gallery_identities=gallery,
+        searches=len(labels),
+        people=len(people),
+    )
+
+
+Weights = Sequence[NDArray[np.float32]]
+
+
+def blended(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:
+    """Give weights on the line between two sets of them (Wortsman et al. 2022, WiSE-FT).
+
+    Args:
+        before: of a trunk.
+        after: of the same trunk, trained further.
+        share: of the trained ones.
+    """
+    return [a + np.float32(share) * (b - a) for a, b in zip(before, after, strict=True)]
+
+
+@contextmanager
+def weights_of(trunk: keras.Model, weights: Weights) -> Iterator[None]:
+    """Lend a trunk other weights."""
+    own = trunk.get_weights()
+    trunk.set_weights(weights)
+    try:
+        yield
+    finally:
+        trunk.set_weights(own)
+
+
+class HeldOut:
+    """People who are not learned from: as their photos are, and in rehearsal as poor views of them too.
+
+    Args:
+        photos: of this process.
+        split: which people are held out.
+        config: filled.
+        peers: other processes, which have photos of others; all score together. None: there are none.
+    """
+
+    def __init__(
+        self, photos: Photos, split: Split, config: FilledConfig, peers: Peers | None = None
+    ) -> None:
+        self._peers = peers or Peers()
+        self._config = config
+        labels, _ = numbered(photos.labels[split.held_out], len(photos.identities), self._peers)
+        self._labels = self._peers.gather_rows(labels)
+        self._sets = [photos.chips.select(split.held_out)]
+        if len(self) and config.rehearsal:
+            self._sets.append(_poor_copies(self._sets[0], config))
+
+    def __len__(self) -> int:
+        """Photos of all processes."""
+        return len(self._labels)
+
+    def score(self, trunk: keras.Model) -> Score:
+        """Score a trunk; the mean over both kinds of photos.
+
+        Raises:
+            DivergedError: its features are no numbers.
+        """
+        config = self._config
+        try:
+            vectors = [
+                self._peers.gather_rows(chips.map(lambda block: embed_chips(trunk, block, config.mirror)))
+                for chips in self._sets
+            ]
+        except ModelError as error:
+            from embedder.callbacks import ADVICE
+
+            raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
+        mean = mean_score([score(some, self._labels, config.target_fpir) for some in vectors])
+        return Score(**self._peers.first_json(asdict(mean)))  # they must not differ in a last digit
+
+
+def _poor_copies(chips: Chips, config: FilledConfig) -> Chips:
+    """The same copies at every epoch and in every run of a seed."""
+    rng = np.random.default_rng([config.seed, 4])
+    file = ChipFile(chips.shape[1], len(chips))
+    for row in range(len(chips)):
+        file.append(poor_views(chips.take([row]), config.poor_views, rng)[0])
+    return file.chips()

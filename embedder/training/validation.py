@@ -1,0 +1,132 @@
+"""Options that contradict each other, refused before any work.
+
+Which options make sense together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from embedder._internal.plugins import is_function
+from embedder.config import FilledConfig
+from embedder.config.devices import Machines
+from embedder.config.training import Schedule
+from embedder.errors import UsageError
+from embedder.training.shares import _BY_CLASS
+
+if TYPE_CHECKING:
+    from embedder.config import TrainConfig
+
+
+_MARGIN = ("arcface", "cosface", "subcenter-arcface")
+_CENTER = ("center", "center-embedding")
+_CLASSES = ("softmax", *_CENTER, *_MARGIN)
+_PAIRS = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
+
+# Each option of a head: the heads that use it, and what others lack.
+_USED_BY = {
+    "loss": (_CLASSES, "there are no classes to tell apart"),
+    "center_weight": (_CENTER, "there are no centers"),
+    "center_rate": (_CENTER, "there are no centers"),
+    "margin": ((*_MARGIN, *_PAIRS), "there is no margin"),
+    "scale": (_MARGIN, "there are no cosines to scale"),
+    "sub_centers": (("subcenter-arcface",), "there are no sub-centers"),
+    "mining": (_PAIRS, "there are no pairs or triplets"),
+    "query_projection": (("triplet-cosine",), "there are no queries"),
+    "activity_penalty": (
+        ("softmax", *_CENTER),
+        "the length of a feature has no meaning, so that features would shrink to nothing",
+    ),
+    "memory": (_PAIRS, "photos are not compared with each other"),
+}
+# Each option of a loss: the loss that uses it.
+_OF_LOSS = {"softening": "softened", "beta": "f-beta"}
+# Losses whose gradient does not vanish where an answer is quite wrong. Others are bounded or cut off, and a
+# margin puts each answer where their gradient is 0, right from the start.
+_STEEP = (
+    "crossentropy",
+    "softened",
+    "categoricalcrossentropy",
+    "sparsecategoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+)
+
+
+def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
+    """Refuse options that the head or the loss would ignore, and those that would do harm together.
+
+    An option counts as given if it is neither the default nor what the trunk would choose. What a head of the
+    user's own does with its options is its own affair.
+
+    Args:
+        config: as it was asked for, before a trunk filled in what it has of its own.
+
+    Args:
+        config: what was asked for, or what an earlier run stored.
+        own: what the trunk would choose.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    from embedder.heads import HEADS
+
+    if not config.head:  # None, as in a configuration that no trunk has filled
+        config = replace(config, head=Schedule.head)
+    if is_function(config.head):
+        return
+    if config.head not in HEADS:
+        raise UsageError(f"--head: expected {', '.join(HEADS)} or FILE.py:FUNCTION, got {config.head!r}")
+    given = {
+        entry.name
+        for entry in fields(config)
+        if getattr(config, entry.name) not in (entry.default, getattr(own, entry.name, entry.default))
+    }
+    for option, (heads, lack) in _USED_BY.items():
+        if option in given and config.head not in heads:
+            raise _refusal(
+                option, config, f"with --head {config.head} {lack}", f"--head {' or '.join(heads)}"
+            )
+    for option, loss in _OF_LOSS.items():
+        if option in given and config.loss != loss:
+            raise _refusal(option, config, f"only --loss {loss} has it", f"--loss {loss}")
+    if "ramp" in given and config.head not in _CENTER and config.loss != "softened":
+        raise _refusal("ramp", config, "there is no λ and no ε to raise", "--head center or --loss softened")
+    if config.head in _MARGIN and _of_keras(config.loss) and _plain(str(config.loss)) not in _STEEP:
+        reason = f"its gradient vanishes at the scale of {config.head}, where answers start out wrong"
+        raise _refusal("loss", config, reason, "--loss crossentropy or --head softmax")
+
+
+def _refusal(option: str, config: TrainConfig, reason: str, instead: str) -> UsageError:
+    name = option.replace("_", "-")
+    return UsageError(
+        f"--{name}: got {config.to_dict()[option]}, but {reason}; leave --{name} out, or use {instead}"
+    )
+
+
+def _of_keras(loss: object) -> bool:
+    return isinstance(loss, str) and not is_function(loss)
+
+
+def _plain(loss: str) -> str:
+    return loss.replace("_", "").replace("-", "").lower()
+
+
+def check_sharing(config: FilledConfig, machines: Machines) -> None:
+    """Refuse heads whose weights per person would not be shared.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    if machines.sharing != "classes":
+        return
+    if config.head not in _BY_CLASS:
+        raise UsageError(
+            f"--parallel: classes are shared with --head {', '.join(_BY_CLASS)} alone, got --head "
+            f"{config.head}; use --parallel data"
+        )
+    if config.head == "center-embedding" and config.loss != "crossentropy":
+        raise UsageError(
+            "--parallel: classes are shared with --head center-embedding only by --loss crossentropy, got "
+            f"--loss {config.loss}; use --head center or --parallel data"
+        )

@@ -1,0 +1,120 @@
+"""The `embed` command: its sub-commands, how each ends, and the exit codes.
+
+How every command ends: errors as one line on standard error, and an exit code.
+
+The `embed` command: all commands of both packages, their output and their exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedder.errors import EmbedError, UsageError
+from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
+from enroll.cli.terminal import printable, show_notices
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
+    context_settings={"max_content_width": 110},
+    help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
+)
+
+
+def end_well(command: Callable[[], object]) -> None:
+    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except EmbedError as error:
+        from enroll.store.redaction import hidden
+
+        print(f"embed: {printable(hidden(str(error)))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a folder that may not be entered, a full disk below standard output
+        with suppress(OSError):  # or what is left is written when Python ends, and fails again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            from enroll.store.redaction import hidden
+
+            where = f"{error.filename}: " if error.filename else ""
+            print(f"embed: {printable(hidden(f'{where}{error.strerror or error}'))}", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
+
+
+def before_any_command(
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the key of an encrypted gallery; else EMBED_GALLERY_KEY_FILE, EMBED_GALLERY_KEY.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train a face-style embedding, enroll people, identify them: a name, or unknown."""
+    show_notices()
+    if key is not None:
+        from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE
+
+        os.environ[FILE_VARIABLE] = str(key)
+        os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
+
+
+gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
+app.add_typer(gallery_app, name="gallery")
+app.callback()(before_any_command)
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train.train,
+    "enroll": enroll.enroll,
+    "identify": identify.identify,
+    "calibrate": evaluate.calibrate_gallery,
+    "evaluate": evaluate.evaluate_folder,
+    "info": train.info,
+    "data": train.data,
+    "export": train.export,
+    "quantize": train.quantize,
+}
+_GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
+    "list": gallery.list_people,
+    "remove": gallery.remove,
+    "remove-strangers": gallery.remove_strangers,
+    "rename": gallery.rename,
+    "show": gallery.show,
+    "terms": gallery.change_terms,
+    "purge": gallery.purge,
+    "log": gallery.log,
+    "new-key": gallery.new_key,
+    "encrypt": gallery.encrypt,
+    "forget-keyless": gallery.forget_keyless,
+    "export": transfer.export_gallery,
+    "import": transfer.import_gallery,
+    "merge": transfer.merge_gallery,
+    "verify": doctor.verify,
+    "re-embed": transfer.re_embed,
+    "doctor": doctor.doctor,
+    "drop": gallery.drop,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+for _name, _command in _GALLERY_COMMANDS.items():
+    gallery_app.command(_name)(_command)
+
+
+def main() -> None:
+    """Run the command line."""
+    end_well(app)

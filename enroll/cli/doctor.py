@@ -1,0 +1,78 @@
+"""`embed gallery verify`, `doctor`, `drop` and `re-embed`: the life of a gallery."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from embedder._internal.wording import count
+from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, GalleryFile, Model
+from enroll.cli.terminal import TerminalProgress, printable
+
+
+def verify(
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    photos: Annotated[
+        bool, typer.Option("--photos", help="Check also that the photos' files are still the same.")
+    ] = False,
+) -> None:
+    """Read and check everything that a gallery holds."""
+    from enroll.gallery.photos import MISSING, PhotoFiles
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        store.verify()
+        people, strangers = store.identities(), len(store.strangers().ids)
+        total = sum(templates for _, templates in people)
+        print(
+            f"{printable(store.location)}: OK; {count(len(people), 'person')}, {count(total, 'photo')}, "
+            f"{strangers} of strangers: every checksum and every vector was read and is right"
+        )
+        if not photos:
+            return
+        files, missing, changed = PhotoFiles(), 0, []
+        with TerminalProgress().bar("Checking", len(people)) as advance:
+            for name, _ in people:
+                for template in store.stored(name):
+                    outcome = files.read(template)
+                    missing += outcome == MISSING
+                    if isinstance(outcome, str) and outcome != MISSING:
+                        changed.append(f"{name}: {template.photo}: {outcome}")
+                advance()
+    same = total - missing - len(changed)
+    print(f"photos' files: {same} the same, {len(changed)} changed or unreadable, {missing} gone")
+    for line in changed:
+        print(f"  {printable(line)}", file=sys.stderr)
+    if changed:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def doctor(
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    photos: Annotated[
+        bool,
+        typer.Option("--photos", help="Look at the photos, too, for poor ones; takes the gallery's model."),
+    ] = False,
+    model: Model = DEFAULT_MODEL,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
+    from embedder.extractor import Extractor
+    from enroll.doctor.examine import examine
+    from enroll.gallery.photos import find_poor
+    from enroll.report.doctor import Words
+    from enroll.store import check_model, open_store, without_password
+
+    progress = TerminalProgress()
+    with open_store(gallery) as store:
+        poor = None
+        if photos:
+            extractor = Extractor.load(model)
+            check_model(store, extractor.fingerprint, extractor.dim)
+            poor = find_poor(store, extractor, progress)
+        shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)
+        words = Words(store, examine(store, progress), poor, shown)
+    for line in [words.to_json()] if as_json else map(printable, words.lines()):
+        print(line)

@@ -1,0 +1,138 @@
+"""`embed enroll`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedder._internal.wording import count
+from embedder.config import DetectorConfig
+from embedder.errors import UsageError
+from enroll.cli.options import (
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    FORCE_ADVICE,
+    UNUSABLE_IMAGES,
+    AnyRotation,
+    Consent,
+    ConsentDate,
+    DetectorName,
+    Expires,
+    GalleryFile,
+    MinFace,
+    Model,
+    Preview,
+    given_terms,
+    load_extractor,
+)
+from enroll.cli.terminal import TerminalProgress, printable, show_crowded, show_missing_letters, show_rejected
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
+
+
+def enroll(
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    strangers: Annotated[
+        Path | None,
+        typer.Option(
+            help="STRANGERS/<person>/<photos> of people who are not to be named: calibrate counts them.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enroll also faces that are too poor, and replace a preview that is there."
+        ),
+    ] = False,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+    preview: Preview = None,
+    consent: Consent = None,
+    consent_date: ConsentDate = None,
+    expires: Expires = None,
+) -> None:
+    """Put people into the gallery, also people the model has never seen."""
+    terms = given_terms(consent, consent_date, expires)
+    if strangers is not None:
+        if photos or name is not None or terms is not None:
+            raise UsageError("enroll: expected people to enroll or --strangers, got both")
+        _keep_strangers(strangers, gallery, load_extractor(model, detector, any_rotation, min_face))
+        return
+    photos = photos or []
+    from embedder._internal.outputs import Inputs
+    from embedder._internal.runtime import aloud
+    from embedder.contact_sheet import Tile, check_preview, refused_tiles, save_preview
+    from embedder.folders import Rejected, scan_folder
+    from enroll.gallery.gallery import Gallery, checked_name
+    from enroll.store import gallery_files
+
+    inputs = Inputs([*photos, model], gallery_files(gallery))
+    if preview is not None:
+        check_preview(preview, inputs, force, FORCE_ADVICE)
+    scanned: list[Rejected] = []
+    rejected: list[Rejected] = []
+    crowded: dict[Path, int] = {}
+    tiles: list[Tile] = []
+    people: dict[str, list[Path]] = {}
+    if name is not None:
+        people[checked_name(name)] = photos
+    elif len(photos) == 1 and photos[0].is_dir():
+        folder = scan_folder(photos[0])
+        scanned = list(folder.rejected)
+        for sample in folder.samples:
+            people.setdefault(sample.identity, []).append(sample.path)
+    else:
+        missing = "".join(f"; there is no {path}" for path in photos if not path.exists())
+        raise UsageError(
+            "enroll: expected a folder of people, or --name with photos, got "
+            f"{', '.join(map(str, photos))}{missing}"
+        )
+
+    extractor = load_extractor(model, detector, any_rotation, min_face)
+    bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
+    with Gallery.open(gallery, extractor) as opened, bar as advance:
+        for result in opened.enroll_many(people, force, terms, preview is not None, advance):
+            rejected += result.rejected
+            crowded |= result.crowded
+            if preview is not None:
+                tiles += result.tiles()
+            if result.added or result.already:
+                known = f", {result.already} already there" if result.already else ""
+                with aloud():
+                    who = printable(result.identity)
+                    print(f"enrolled {who} ({count(result.added, 'photo')}{known})", flush=True)
+    if preview is not None:
+        shown = tiles + refused_tiles(scanned, photos[0])
+        save_preview(preview, shown, inputs, force, FORCE_ADVICE)
+        show_missing_letters(people)
+        print(f"Wrote {printable(str(preview))}", file=sys.stderr)
+    show_crowded(crowded)
+    show_rejected(scanned + rejected)
+    if scanned or rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
+    from embedder.folders import scan_folder
+    from enroll.embedding import embed_folder
+    from enroll.gallery.gallery import Gallery
+
+    with Gallery.open(gallery, extractor) as opened:
+        embedded = embed_folder(scan_folder(folder), extractor, force=True, progress=TerminalProgress())
+        added = opened.keep_strangers(embedded)
+    print(f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them")
+    rejected = embedded.not_found()
+    show_rejected(rejected)
+    if rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)

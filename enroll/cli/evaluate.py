@@ -1,0 +1,134 @@
+"""`embed evaluate` and `embed calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedder.config import DetectorConfig
+from embedder.errors import UsageError
+from enroll.cli.options import (
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    FORCE_ADVICE,
+    UNUSABLE_IMAGES,
+    AnyRotation,
+    DetectorName,
+    GalleryFile,
+    MinFace,
+    Model,
+    load_extractor,
+)
+from enroll.cli.terminal import TerminalProgress, printable, show_rejected
+from enroll.config import EvaluationConfig
+
+
+def calibrate_gallery(
+    fpir: Annotated[float, typer.Option(help="Share of strangers that may be named.")] = 0.01,
+    strangers: Annotated[
+        Path | None,
+        typer.Option(help="STRANGERS/<person>/<photos> of people who are not enrolled.", show_default=False),
+    ] = None,
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+) -> None:
+    """Find the threshold that names at most so many strangers in this gallery, and keep it."""
+    from embedder.folders import scan_folder
+    from enroll.embedding import embed_folder
+    from enroll.gallery.gallery import Gallery
+    from enroll.gallery.threshold import describe
+
+    if not 0 < fpir < 1:
+        raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
+    extractor = load_extractor(model, detector, any_rotation, min_face)
+    with Gallery.open(gallery, extractor, create=False) as opened:
+        others = (
+            embed_folder(scan_folder(strangers), extractor, force=True, progress=TerminalProgress())
+            if strangers
+            else None
+        )
+        calibration = opened.calibrate(fpir, others)
+    print(f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}")
+    rejected = others.not_found() if others else []
+    show_rejected(rejected)
+    if rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def evaluate_folder(
+    folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two model folders, on the same splits.", show_default=False),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="pairs.txt of the LFW protocol, for a folder that follows it.", show_default=False),
+    ] = None,
+    splits: Annotated[int, typer.Option(help="Random divisions of the people.")] = EvaluationConfig.splits,
+    known: Annotated[float, typer.Option(help="Share of the people to enroll.")] = EvaluationConfig.known,
+    enrolled: Annotated[
+        int | None, typer.Option(help="Photos to enroll per person.", show_default="half of them")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the splits and the intervals.")] = EvaluationConfig.seed,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Enroll also faces that are too poor, and replace a report that is there."
+        ),
+    ] = False,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+) -> None:
+    """Measure on your own photos how often people are named, and strangers too."""
+    from embedder._internal.outputs import Inputs
+    from embedder.folders import scan_folder
+    from enroll.embedding import embed_folder
+    from enroll.evaluation.protocol import evaluate
+    from enroll.report.evaluation import compared, measured, pairs_measured
+
+    config = EvaluationConfig(splits, known, enrolled, seed)
+    if (compare is not None) + (pairs is not None) + (report is not None) > 1:
+        raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
+    models = compare or (model,)
+    inputs = Inputs([folder, *models, *([pairs] if pairs else [])])
+    if report is not None:
+        from enroll.report.html import check_report
+
+        check_report(report, inputs, force, FORCE_ADVICE)
+    progress = TerminalProgress()
+    extractors = [load_extractor(path, detector, any_rotation, min_face) for path in models]
+    if pairs is not None:
+        from enroll.evaluation.lfw import verify_pairs
+
+        outcome = pairs_measured(verify_pairs(folder, pairs, extractors[0], progress))
+    else:
+        scanned = scan_folder(folder)
+        embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
+        evaluations = [evaluate(photos, config) for photos in embedded]
+        if compare is not None:
+            outcome = compared(evaluations[0], evaluations[1], [str(path) for path in compare])
+        else:
+            outcome = measured(evaluations[0])
+    for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
+        print(line)
+    if report is not None:
+        from enroll.report.html import save_report
+
+        save_report(report, evaluations[0], outcome, extractors[0], inputs, force, FORCE_ADVICE)
+        print(f"Wrote {printable(str(report))}", file=sys.stderr)
+    show_rejected(outcome.rejected)
+    if outcome.rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)

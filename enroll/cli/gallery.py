@@ -1,0 +1,236 @@
+"""`embed gallery`: list, show, rename, remove, terms, purge, log, keys.
+
+`embed gallery`: what can be done with a gallery without its model.
+
+`embed gallery show, terms, purge, log`: what is stored about people, and for how long.
+
+`embed --key`, and the commands of `embed gallery` that make and use the key of an encrypted gallery.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from embedder._internal.wording import count
+from embedder.errors import UsageError
+from enroll.cli.options import (
+    DEFAULT_GALLERY,
+    Consent,
+    ConsentDate,
+    Expires,
+    GalleryFile,
+    given_terms,
+)
+from enroll.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from enroll.store import Person, Terms
+    from enroll.templates import StoredTemplate
+
+
+def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """List the people and how many photos each has."""
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        for name, photos in store.identities():
+            print(f"{printable(name)} ({count(photos, 'photo')})")
+
+
+def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase a person and all their templates."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        name = checked_name(name)
+        photos = store.remove(name)
+    print(f"removed {printable(name)} ({count(photos, 'photo')})")
+
+
+def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase the photos that `embed enroll --strangers` kept."""
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        photos = store.remove_strangers()
+    print(f"removed {count(photos, 'photo')} of strangers")
+
+
+def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Give a person another name."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        old, new = checked_name(old), checked_name(new)
+        store.rename(old, new)
+    print(f"renamed {printable(old)} to {printable(new)}")
+
+
+def show(
+    name: str,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, with the vectors.")] = False,
+) -> None:
+    """Show all that is stored about a person."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.store import open_store
+
+    name = checked_name(name)
+    with open_store(gallery) as store:
+        templates = store.stored(name)
+        person = next(entry for entry in store.people() if entry.name == name)
+    if as_json:
+        print(json.dumps(_as_json(person, templates), ensure_ascii=False))
+        return
+    print(f"{printable(name)} ({count(len(templates), 'photo')})")
+    for word, value in _in_words(person.terms):
+        print(f"  {word}: {printable(value)}")
+    for template in templates:
+        print(f"  photo {template.id}: {printable(template.photo)}, SHA-256 {template.digest.hex()}")
+    print("  and a vector of each photo: --json shows them")
+
+
+def _as_json(person: Person, templates: list[StoredTemplate]) -> dict[str, object]:
+    words = dict(_in_words(person.terms))
+    return {
+        "name": person.name,
+        "consent": words.get("consent"),
+        "consent_date": words.get("consent date"),
+        "expires": words.get("expires"),
+        "photos": [
+            {
+                "id": template.id,
+                "photo": template.photo,
+                "sha256": template.digest.hex(),
+                "vector": [float(number) for number in template.vector],
+            }
+            for template in templates
+        ],
+    }
+
+
+def _in_words(terms: Terms) -> list[tuple[str, str]]:
+    given = (("consent", terms.consent), ("consent date", terms.consent_date), ("expires", terms.expires))
+    return [(word, str(value)) for word, value in given if value is not None]
+
+
+def change_terms(
+    name: str,
+    consent: Consent = None,
+    consent_date: ConsentDate = None,
+    expires: Expires = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget those there are first.")] = False,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Say on what terms a person is in the gallery; what is not given stays as it is."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.store import Terms, open_store
+
+    given = given_terms(consent, consent_date, expires)
+    if given is None and not clear:
+        raise UsageError("terms: expected --consent, --consent-date, --expires or --clear, got none of them")
+    given, name = given or Terms(), checked_name(name)
+    with open_store(gallery) as store:
+        there = next((person.terms for person in store.people() if person.name == name), Terms())
+        if clear:
+            there = Terms()
+        terms = Terms(
+            given.consent or there.consent,
+            given.consent_date or there.consent_date,
+            given.expires or there.expires,
+        )
+        store.set_terms(name, terms)
+    words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
+    print(printable(f"{name}: {words}"))
+
+
+def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase everyone whose last day is over."""
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        names = store.purge(date.today())
+    for name in names:
+        print(f"purged {printable(name)}")
+    if not names:
+        print("no one has expired")
+
+
+def log(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """List what was done, when and to whom; people are numbers, since names may be erased."""
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        for event in store.events():
+            whom = "" if event.subject is None else f", person {event.subject}"
+            photos = f", {count(event.count, 'photo')}" if event.count else ""
+            print(f"{event.at} {event.action}{whom}{photos}")
+
+
+def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)]) -> None:
+    """Make a key for encrypted galleries. Whoever loses it loses them: keep a copy elsewhere."""
+    from enroll.store.keys import write_new_key
+
+    write_new_key(file)
+    print(f"wrote a new key to {printable(str(file))}; keep a copy where the gallery is not")
+
+
+def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Encrypt a plain gallery with the key that `embed --key FILE` or the environment gives."""
+    from enroll.store import open_store
+    from enroll.store.keys import key_from_environment
+    from enroll.store.milvus.address import is_milvus
+    from enroll.store.sqlite.encryption import keys_path
+    from enroll.store.sqlite.store import SqliteStore
+
+    key = key_from_environment()
+    if key is None:
+        raise UsageError("encrypt: expected a key, got none; `embed --key FILE gallery encrypt`")
+    if is_milvus(gallery):
+        open_store(gallery, key=key)  # says why not
+    with SqliteStore(gallery) as store:
+        store.encrypt(key)
+    keys = printable(str(keys_path(Path(gallery))))
+    print(f"encrypted {printable(gallery)}; the keys of its people are in {keys}: back up the two apart")
+
+
+def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Erase the people of an encrypted backup who were erased since it was made, so that it can be used."""
+    from enroll.store import open_store
+    from enroll.store.sqlite.store import SqliteStore
+
+    with open_store(gallery) as store:
+        if not isinstance(store, SqliteStore):
+            raise UsageError(
+                f"forget-keyless: expected an encrypted gallery, got {printable(store.location)}"
+            )
+        people = store.forget_keyless()
+    print(f"erased {count(people, 'person')} whose key was gone")
+
+
+def drop(
+    name: str,
+    photo: Annotated[
+        str, typer.Argument(help="Its path as it was enrolled, or the beginning of its SHA-256.")
+    ],
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Erase one photo of a person; without another one, the person too."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.gallery.photos import chosen
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        name = checked_name(name)
+        stored = store.stored(name)
+        template = chosen(name, stored, photo)
+        store.drop([template.id])
+    gone = "; no photo is left, so the person was removed" if len(stored) == 1 else ""
+    print(f"dropped {printable(template.photo)} of {printable(name)}{gone}")

@@ -1,0 +1,125 @@
+"""`embed identify`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embedder.config import DetectorConfig
+from enroll.cli.options import (
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    UNUSABLE_IMAGES,
+    AnyRotation,
+    DetectorName,
+    GalleryFile,
+    MinFace,
+    Model,
+    load_extractor,
+)
+from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters
+from enroll.config import IdentifyConfig
+
+SOMEONE_UNKNOWN = 5
+
+
+_EXPLAINED = 5  # enrolled photos listed per face by --explain
+
+
+def identify(
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos to answer, or folders of them.", show_default=False)
+    ],
+    model: Model = DEFAULT_MODEL,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="How much farther the second person must be; else: ambiguous.")
+    ] = IdentifyConfig.margin,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, one per line.")] = False,
+    fail_on_unknown: Annotated[
+        bool, typer.Option("--fail-on-unknown", help=f"Exit with {SOMEONE_UNKNOWN} if someone is unknown.")
+    ] = False,
+    all_faces: Annotated[
+        bool,
+        typer.Option("--all-faces/--one-face", help="Answer every face, or the largest, most central one."),
+    ] = True,
+    detector: DetectorName = None,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace copies that are there.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say per face what speaks for and against the answer.")
+    ] = False,
+    index: Annotated[
+        str, typer.Option(help="How people are found: exact, or approximate for millions of photos.")
+    ] = "exact",
+) -> None:
+    """Say who is in a photo: a name, or unknown and why."""
+    from embedder._internal.outputs import Inputs
+    from embedder._internal.runtime import aloud
+    from embedder.folders import pictures_at
+    from enroll.embedding import enrolled_chip
+    from enroll.gallery.gallery import Gallery
+    from enroll.identify import Identifier
+    from enroll.report import answers
+    from enroll.report.annotate import annotated_name, check_annotated, save_annotated
+    from enroll.report.answers import to_json
+    from enroll.store import gallery_files
+
+    photos = [photo for place in photos for photo in pictures_at(place)]
+    inputs = Inputs([*photos, model], gallery_files(gallery))
+    if annotate is not None:
+        check_annotated(annotate, photos, inputs, force)
+    extractor = load_extractor(model, detector, any_rotation, min_face)
+    unread = unknown = 0
+    drawn: set[str] = set()
+    copied: set[str] = set()  # a photo that is given twice has one copy
+    with Gallery.open(gallery, extractor, create=False, index=index) as opened:
+        config = IdentifyConfig(
+            margin=margin,
+            all_faces=all_faces,
+            neighbours=_EXPLAINED if explain else 0,
+            keep_pictures=annotate is not None,
+        )
+        identifier = Identifier(extractor, opened, threshold, config)
+        basis = identifier.basis
+        chip_of = partial(enrolled_chip, extractor)
+        with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
+            for answer in identifier.identify_many(photos):
+                lines = answers.explain(answer, basis) if explain else answers.to_lines(answer)
+                with aloud():
+                    for line in [to_json(answer, basis)] if as_json else map(printable, lines):
+                        print(line, flush=True)
+                if annotate is not None and answer.picture is not None:
+                    own = chip_of if explain else None
+                    name = annotated_name(answer.photo)
+                    again = force or name in copied
+                    save_annotated(annotate, answer.photo, answer.picture, answer, own, inputs, again)
+                    copied.add(name)
+                    drawn.update(face.decision.identity or "" for face in answer.faces)
+                unread += answer.error is not None
+                unknown += any(face.decision.identity is None for face in answer.faces)
+                advance()
+    show_missing_letters(drawn)
+    if not as_json and not explain:
+        print(printable(basis.in_words()), file=sys.stderr)
+    if basis.warning:
+        print(f"The promise is in doubt: {basis.warning}", file=sys.stderr)
+    if unread:
+        raise typer.Exit(UNUSABLE_IMAGES)
+    if unknown and fail_on_unknown:
+        raise typer.Exit(SOMEONE_UNKNOWN)

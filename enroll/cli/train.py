@@ -1,0 +1,212 @@
+"""`embed train`, `data`, `export`, `quantize` and `info`.
+
+`embed train` and `embed data`, and how all commands speak: progress, lists of rejected files, errors.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedder._internal.wording import count
+from embedder.config import TrainConfig
+from embedder.config.devices import Machines
+from embedder.config.toml import read_config
+from embedder.errors import ModelError
+from embedder.model_folder import FORMATS, WEIGHTS
+from enroll.cli.options import (
+    DEFAULT_GALLERY,
+    DEFAULT_MODEL,
+    INTERRUPTED,
+    UNUSABLE_IMAGES,
+    Force,
+    GalleryFile,
+    Model,
+    OwnTrunk,
+    Preview,
+    fields_of,
+    with_options,
+)
+from enroll.cli.terminal import TerminalProgress, printable, show_crowded, show_rejected
+
+if TYPE_CHECKING:
+    from embedder.model_folder import Manifest
+
+
+@with_options(TrainConfig, Machines)
+def train(
+    folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of options, as train.toml in a model folder.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run.")] = False,
+    preview: Preview = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for logs that TensorBoard shows.", show_default=False)
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
+    **given: Any,
+) -> None:
+    """Train on a labelled folder and write a model folder."""
+    from embedder._internal.outputs import Inputs
+    from embedder.contact_sheet import check_preview
+    from embedder.training.run import train as run
+
+    options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
+    if preview is not None:
+        check_preview(preview, Inputs([folder, *([config] if config else [])]), force)
+    bars = TerminalProgress()
+    result = run(
+        folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
+    )
+    if result.manifest is None:
+        print("Process 0 saved the model")
+    else:
+        for line in describe_training(result.manifest):
+            print(line)
+        print(f"Saved {printable(str(model))}")
+    show_crowded(result.crowded)
+    show_rejected(result.rejected)
+    if result.interrupted:
+        print("Stopped before the last epoch; --resume goes on from here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+    if result.rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="orl, lfw or olivetti.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace other files of the same names.")] = False,
+) -> None:
+    """Write a public data set as a labelled folder."""
+    from embedder.folders import write_dataset
+
+    people, photos = write_dataset(name, folder, TerminalProgress(), force)
+    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {printable(str(folder))}")
+
+
+def export(
+    to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
+    model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
+    force: Force = False,
+) -> None:
+    """Write the network from face to vector for other programs: phones, browsers, other languages."""
+    from embedder.export.formats import export as run
+
+    manifest = run(model, to, form, force, trunk)
+    size, dim = manifest.input_size, manifest.dim
+    print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
+
+
+def quantize(
+    to: Annotated[
+        Path, typer.Argument(metavar="NEW_MODEL", help="The model folder to write.", show_default=False)
+    ],
+    weights: Annotated[str, typer.Option(help=f"One of {', '.join(WEIGHTS)}.", show_default=False)],
+    model: Model = DEFAULT_MODEL,
+    trunk: OwnTrunk = None,
+) -> None:
+    """Write a smaller model with rounded weights: float16 is half the size, int8 a quarter and faster."""
+    from embedder.export.quantize import quantize as run
+
+    made = run(model, to, weights, trunk)
+    old, new = (shlex.quote(printable(str(folder))) for folder in (model, to))
+    before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
+    print(f"Wrote {printable(str(to))}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
+    print(f"Vectors turn a little: cosine {made.cosine:.4f} or more on random pictures. On your photos:")
+    print(f"  embed evaluate FOLDER --compare {old} {new}")
+    print("A gallery is of one model. For this one, make yours anew and find its threshold:")
+    print(f"  embed gallery re-embed --model {new}")
+    print(f"  embed calibrate --model {new}")
+
+
+def describe_training(manifest: Manifest) -> list[str]:
+    """Say whether training helped, in plain words, and what the first threshold rests on.
+
+    Raises:
+        ModelError: the manifest's record of training is not one of ours.
+    """
+    from embedder.model_folder import FLOAT32
+
+    lines = []
+    try:
+        if manifest.training["scores"]:
+            lines += _in_words(manifest.training)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"the manifest's record of training lacks or garbles {error}; train again"
+        ) from error
+    if (threshold := manifest.threshold) is None:
+        lines.append("No threshold, since no one was held out; identify needs --threshold")
+    else:
+        lines.append(
+            f"First threshold {threshold.distance:.3f}: an estimate, from "
+            f"{count(threshold.searches, 'photo')} of {count(threshold.people, 'person')} it had not met, "
+            f"meant to name {100 * threshold.target_fpir:g} % of strangers in a gallery of "
+            f"{count(threshold.gallery_identities, 'person')}"
+            + (", found before its weights were rounded" if manifest.weights_as != FLOAT32 else "")
+        )
+    return lines
+
+
+def _in_words(training: dict[str, Any]) -> list[str]:
+    frozen, trained = training["scores"][0], training["scores"][training["best_epoch"]]
+    kept = training["kept_epoch"]
+    verdict = (
+        f"Training helped; kept epoch {kept}"
+        if training["helped"]
+        else f"Training did not help; epoch {kept} is kept because of --keep-trained"
+        if kept
+        else "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
+    )
+    fpir = training["config"]["target_fpir"]
+    shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
+    figures = (
+        f"On {count(training['held_out_people'], 'person')} it has not met "
+        f"({count(frozen['searches'], 'photo')}{shown}), "
+        f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
+        f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
+    )
+    again = ["Kept is a second training, on everyone"] if training.get("refitted") else []
+    return [figures, verdict, *again]
+
+
+def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+    """Say what the model and the gallery are, and check every byte of the model."""
+    from embedder.model_folder import check_model
+    from enroll.store import gallery_exists, open_store, without_password
+
+    manifest = check_model(model)
+    print(f"model {printable(str(model))}")
+    print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
+    mirror = ", averaged with the mirror picture" if manifest.mirror else ""
+    print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
+    origin = manifest.training.get("quantized_from")
+    quantized = f", rounded from model {printable(str(origin)[:12])}" if origin else ""
+    print(f"  weights stored as {manifest.weights_as}{quantized}")
+    print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
+    for line in describe_training(manifest):
+        print(f"  {line}")
+    print(f"gallery {printable(without_password(gallery))}")
+    if not gallery_exists(gallery):
+        print("  not there yet; `embed enroll` makes it")
+        return
+    with open_store(gallery) as store:
+        people = store.identities()
+        bound = store.model()
+    print(f"  {count(len(people), 'person')}, {count(sum(photos for _, photos in people), 'photo')}")
+    if bound is not None:
+        own = bound[0] == manifest.fingerprint
+        print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")

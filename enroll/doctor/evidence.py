@@ -1,0 +1,234 @@
+"""Nearest photos of others, and what a distance says about whose photo it is.
+
+Templates by person, and which templates of other people are nearest to each.
+
+How near a photo is to a person, and how much that speaks for being theirs.
+
+A photo's typical distance to a person is the root mean square of the distances to the nearer three quarters
+of their other photos, so that a wrong photo or two among these do not count. Within a person it has one
+distribution and between people another; the logarithm of each is taken as normal, with median and scaled
+median deviation from the gallery itself (robust against the very mistakes that are looked for). The ratio of
+both densities says how much likelier a distance is if the photo is that person's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.runtime import Progress
+from embedder.metrics import squared_distances
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.search.base import Finder
+    from enroll.templates import Templates
+
+
+_NEAR = 16  # templates of others looked at for each: enough that a photo's true person is among them
+_MOST_MEMBERS = 64  # so many photos stand for a person who has more
+_MOST_QUERIES = 1024  # at once
+_NUMBERS_AT_ONCE = 16_000_000  # of vectors that a search gives: 64 MB
+
+_NEARER = 0.75  # share of a person's photos that counts
+_NO_DISTANCE = 1e-3  # two copies of one picture; the logarithm would be infinite
+_LEAST = 5  # distances that make a distribution
+_LEAST_SPREAD = 0.02  # of logarithms; a gallery of near copies knows nothing of how photos differ
+_SCALE = 1.4826  # makes the median deviation of a normal distribution its standard deviation
+_DRAWN = 5000  # photos compared with people at random, for the distribution between people
+
+
+@dataclass(frozen=True, eq=False)
+class Crowd:
+    """The templates of a gallery by person.
+
+    Attributes:
+        names: of the people, sorted.
+        labels: (n,) int64, index into `names`.
+        ids: (n,) int64 of the templates, rising.
+        vectors: (n, dim) float32 unit rows.
+    """
+
+    names: tuple[str, ...]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, templates: Templates) -> Crowd:
+        """Sort templates by person."""
+        names, labels = np.unique(templates.identities, return_inverse=True)
+        return cls(tuple(map(str, names)), labels.astype(np.int64), templates.ids, templates.vectors)
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Number of templates of each person, (people,)."""
+        return np.bincount(self.labels, minlength=len(self.names))
+
+    def members(self, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+        """Give the rows that stand for each person: those kept, or of many so many, drawn at random.
+
+        Args:
+            kept: (n,) which rows may.
+        """
+        rows = np.random.default_rng(0).permutation(len(kept))
+        rows = rows[kept[rows]]
+        rows = rows[np.argsort(self.labels[rows], kind="stable")]
+        ends = np.searchsorted(self.labels[rows], np.arange(1, len(self.names)))
+        return [part[:_MOST_MEMBERS] for part in np.split(rows, ends)]
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The nearest templates of other people, nearest first.
+
+    Attributes:
+        rows: (n, k) of the templates, -1 where there are no more.
+        distances: (n, k), infinite there.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
+
+    def pairs(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give each template with each person whose templates are among them: rows and people, (m,) each.
+
+        Args:
+            labels: (n,) whose the templates are.
+        """
+        there = self.rows >= 0
+        people = int(labels.max(initial=0)) + 1
+        codes = np.unique(np.nonzero(there)[0] * people + labels[self.rows[there]])
+        return codes // people, codes % people
+
+
+def nearest_others(crowd: Crowd, finder: Finder, progress: Progress | None = None) -> Nearest:
+    """Search for every template among those of other people, a few at a time.
+
+    Args:
+        crowd: the templates.
+        finder: searches the same templates; others that it finds, enrolled meanwhile, are passed over.
+        progress: hears of each template.
+    """
+    count, dim = crowd.vectors.shape
+    rows = np.full((count, _NEAR), -1)
+    distances = np.full((count, _NEAR), np.inf)
+    # A search finds a person's own photos first, so it asks for so many more; who has most comes first.
+    sizes = crowd.sizes()[crowd.labels]
+    order = np.argsort(-sizes, kind="stable")
+    start = 0
+    with (progress or Progress()).bar("Comparing", count) as advance:
+        while start < count:
+            wanted = int(sizes[order[start]]) + _NEAR
+            step = int(np.clip(_NUMBERS_AT_ONCE // (wanted * dim), 1, _MOST_QUERIES))
+            asked = order[start : start + step]
+            for row, found in zip(asked, finder.nearest(crowd.vectors[asked], wanted), strict=True):
+                place = np.minimum(np.searchsorted(crowd.ids, found.ids), count - 1)
+                others = (crowd.ids[place] == found.ids) & (crowd.labels[place] != crowd.labels[row])
+                away = found.vectors[others].astype(np.float64) - crowd.vectors[row]
+                distance = np.sqrt((away**2).sum(axis=1))
+                first = np.lexsort((place[others], distance))[:_NEAR]
+                rows[row, : len(first)] = place[others][first]
+                distances[row, : len(first)] = distance[first]
+            start += step
+            advance(len(asked))
+    return Nearest(rows, distances)
+
+
+def typical_distances(
+    crowd: Crowd,
+    members: list[NDArray[np.intp]],
+    rows: NDArray[np.int64],
+    people: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Give the typical distance of photos to people, (m,); NaN where there is no other photo of theirs.
+
+    Args:
+        crowd: the templates.
+        members: rows that stand for each person.
+        rows: (m,) of the photos.
+        people: (m,) whom each is compared with.
+    """
+    result = np.full(len(rows), np.nan)
+    order = np.argsort(people, kind="stable")
+    starts = np.flatnonzero(np.diff(people[order], prepend=-1))
+    for asked in np.split(order, starts[1:]) if len(order) else []:
+        own = members[people[asked[0]]]
+        if not len(own):
+            continue
+        squared = squared_distances(crowd.vectors[rows[asked]], crowd.vectors[own])
+        squared[rows[asked][:, None] == own[None]] = np.inf
+        squared.sort(axis=1)
+        others = np.isfinite(squared).sum(axis=1)
+        counted = np.arange(len(own)) < np.ceil(_NEARER * others)[:, None]
+        total = np.where(counted, squared, 0.0).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            result[asked] = np.sqrt(total / counted.sum(axis=1))
+    return result
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a typical distance says.
+
+    Attributes:
+        same, same_spread: middle and spread of its logarithm within a person.
+        other, other_spread: between a photo and a person it does not show.
+    """
+
+    same: float
+    same_spread: float
+    other: float
+    other_spread: float
+
+    @classmethod
+    def learn(cls, same: NDArray[np.float64], other: NDArray[np.float64]) -> Evidence | None:
+        """Learn from typical distances, NaN left out; None if they are too few or tell no one apart."""
+        logs = [np.log(np.maximum(part[np.isfinite(part)], _NO_DISTANCE)) for part in (same, other)]
+        if min(map(len, logs)) < _LEAST:
+            return None
+        (same_middle, same_spread), (other_middle, other_spread) = map(_middle_and_spread, logs)
+        if same_middle >= other_middle:
+            return None
+        return cls(same_middle, same_spread, other_middle, other_spread)
+
+    def __call__(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give ln of the ratio of the densities, (m,): above 0 speaks for the person; 0 where NaN.
+
+        Of two normal densities with unlike spreads the ratio turns around far out, where there are no data;
+        from there on it stays as it is.
+        """
+        logs = np.log(np.maximum(np.nan_to_num(distances, nan=1.0), _NO_DISTANCE))
+        a, b = self.same_spread**-2, self.other_spread**-2
+        if a != b:
+            turn = (self.same * a - self.other * b) / (a - b)
+            logs = np.maximum(logs, turn) if turn < self.same else np.minimum(logs, turn)
+        ratio = ((logs - self.other) ** 2 * b - (logs - self.same) ** 2 * a) / 2 + np.log(a / b) / 2
+        return np.where(np.isfinite(distances), ratio, 0.0)
+
+
+def learn(crowd: Crowd, members: list[NDArray[np.intp]], kept: NDArray[np.bool_]) -> Evidence | None:
+    """Learn from a gallery: photos against their own person, and against people at random.
+
+    Args:
+        crowd: the templates.
+        members: rows that stand for each person.
+        kept: (n,) rows that are believed.
+    """
+    if len(crowd.names) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    own = rng.permutation(np.flatnonzero(kept))[:_DRAWN]
+    rows = rng.choice(own, _DRAWN)
+    strange = (crowd.labels[rows] + rng.integers(1, len(crowd.names), _DRAWN)) % len(crowd.names)
+    return Evidence.learn(
+        typical_distances(crowd, members, own, crowd.labels[own]),
+        typical_distances(crowd, members, rows, strange),
+    )
+
+
+def _middle_and_spread(logs: NDArray[np.float64]) -> tuple[float, float]:
+    middle = float(np.median(logs))
+    return middle, max(_SCALE * float(np.median(np.abs(logs - middle))), _LEAST_SPREAD)

@@ -1,0 +1,204 @@
+"""Photos under the wrong name; one person under two names.
+
+The same person under two names.
+
+Photos that do not look like their person: Bayes' rule over whom a photo may show.
+
+Before looking, a photo shows the person it is given to with probability 19/20; else, nine times out of ten,
+any other person of the gallery alike, or no one in it. The evidence of the distances is added
+(`likeness.Evidence`), and a photo is suspected when it is more probably wrong than right. Then the worst
+photo of each person no longer stands for them, unless it is their last, and all are judged again, so that
+wrong photos do not hide each other, nor put right ones under suspicion.
+
+If half of a person's photos or more are unlike the others, and like no one else, no one can say which are
+wrong: the person is divided, and these photos are not suspected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.doctor.evidence import Evidence, learn, typical_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from enroll.doctor.evidence import Crowd, Evidence
+
+
+_TWICE = 0.05  # share of people assumed to be enrolled under a second name, before looking
+
+_WRONG = 0.05  # share of photos assumed to show someone else, before looking
+_NO_ONE_HERE = 0.1  # share of these that show no one of the gallery
+_ROUNDS = 5  # so many wrong photos of one person may hide each other
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two names whose photos are as near to each other as those of one person.
+
+    Attributes:
+        first, second: indices of the people, the lower one first.
+        distance: from the middle photo of one to the other person, the larger of both directions.
+        probability: that they are one person.
+    """
+
+    first: int
+    second: int
+    distance: float
+    probability: float
+
+
+def find_twins(
+    crowd: Crowd,
+    rows: NDArray[np.int64],
+    people: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    evidence: Evidence,
+) -> list[Twins]:
+    """Find pairs of people who are more probably one than two, the most probable first.
+
+    Every name is taken to have a second one with probability 1/20, any other name alike.
+
+    Args:
+        crowd: the templates.
+        rows: (m,) photos.
+        people: (m,) other people who are near them; all others are far away.
+        distances: (m,) typical distances of both.
+        evidence: what a distance says.
+    """
+    count = len(crowd.names)
+    codes = crowd.labels[rows] * count + people  # a photo's person, and another who is near it
+    order = np.lexsort((distances, codes))
+    pairs, starts, listed = np.unique(codes[order], return_index=True, return_counts=True)
+    place = (crowd.sizes()[pairs // count] - 1) // 2  # of the middle one among all photos of the first
+    near = listed > place
+    middle = distances[order][starts[near] + place[near]]
+    there = dict(zip(pairs[near].tolist(), middle.tolist(), strict=True))
+    doubt = np.log(max(count - 1, 1) / _TWICE)
+    found = []
+    for code, distance in there.items():
+        first, second = divmod(code, count)
+        back = there.get(second * count + first)
+        if first < second and back is not None:
+            farther = max(distance, back)
+            surplus = float(evidence(np.array([farther]))[0]) - doubt
+            if surplus > 0:
+                found.append(Twins(first, second, farther, float(1 / (1 + np.exp(-surplus)))))
+    return sorted(found, key=lambda pair: (-pair.probability, pair.distance, pair.first, pair.second))
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A photo that probably does not show its person.
+
+    Attributes:
+        row: of the template.
+        like: index of the person it looks like, or -1: no one here.
+        probability: that it is wrong.
+    """
+
+    row: int
+    like: int
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What came of judging all photos.
+
+    Attributes:
+        suspects: the most probable first.
+        divided: people whose photos are unlike each other without a majority.
+        kept: (n,) the templates that are not suspected.
+    """
+
+    suspects: tuple[Suspect, ...]
+    divided: tuple[int, ...]
+    kept: NDArray[np.bool_]
+
+
+def find_mistaken(
+    crowd: Crowd,
+    rows: NDArray[np.int64],
+    people: NDArray[np.int64],
+    evidence: Evidence,
+    twins: Sequence[Twins] = (),
+) -> Judged:
+    """Judge every photo.
+
+    Args:
+        crowd: the templates.
+        rows: (m,) photos.
+        people: (m,) other people who are near them.
+        evidence: from all photos; it is learnt again without those that are wrong.
+        twins: names of one person; a photo is not wrong for looking like its person's other name.
+    """
+    count = len(crowd.names)
+    same = {(pair.first, pair.second) for pair in twins}
+    codes = [first * count + second for first, second in same | {(b, a) for a, b in same}]
+    apart = ~np.isin(crowd.labels[rows] * count + people, codes)
+    rows, people = rows[apart], people[apart]
+    believed = np.ones(len(crowd.labels), bool)
+    for _ in range(_ROUNDS):
+        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
+        worst = _worst(crowd, wrong, believed)
+        if not len(worst):
+            break
+        believed[worst] = False
+        evidence = learn(crowd, crowd.members(believed), believed) or evidence
+    else:
+        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
+    found = [Suspect(row, int(like[row]), float(wrong[row])) for row in np.flatnonzero(wrong > 0.5).tolist()]
+    found.sort(key=lambda entry: (-entry.probability, entry.row))
+    return Judged(tuple(found), tuple(divided.tolist()), wrong <= 0.5)
+
+
+def _worst(crowd: Crowd, wrong: NDArray[np.float64], believed: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Give the row of the most suspect photo of each person who has any, and another one."""
+    rows = np.flatnonzero(believed)
+    rows = rows[np.lexsort((-wrong[rows], crowd.labels[rows]))]
+    _, first, photos = np.unique(crowd.labels[rows], return_index=True, return_counts=True)
+    return np.asarray(rows[first][(wrong[rows[first]] > 0.5) & (photos > 1)])
+
+
+def _judge(
+    crowd: Crowd,
+    rows: NDArray[np.int64],
+    people: NDArray[np.int64],
+    evidence: Evidence,
+    believed: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.intp]]:
+    """Give each photo's probability to be wrong, whom it is like, and the people without a majority.
+
+    Args:
+        crowd: the templates.
+        rows: (m,) photos.
+        people: (m,) other people who are near them; all others are too far to count.
+        evidence: what a distance says.
+        believed: (n,) photos that stand for their person.
+    """
+    members, everyone, count = crowd.members(believed), np.arange(len(crowd.labels)), len(crowd.names)
+    right = evidence(typical_distances(crowd, members, everyone, crowd.labels)) + np.log(1 - _WRONG)
+    distances = typical_distances(crowd, members, rows, people)
+    others = np.where(np.isfinite(distances), evidence(distances), -np.inf)
+    someone, best = np.full((2, len(right)), -np.inf)
+    np.logaddexp.at(someone, rows, others)
+    np.maximum.at(best, rows, others)
+    someone += np.log(_WRONG * (1 - _NO_ONE_HERE) / max(count - 1, 1))
+    no_one = np.log(_WRONG * _NO_ONE_HERE)
+    odds = np.logaddexp(someone, no_one) - right
+    unclaimed = someone <= np.maximum(right, no_one)
+    alone = np.bincount(crowd.labels[unclaimed & (odds > 0)], minlength=count)
+    left = np.bincount(crowd.labels[unclaimed], minlength=count)
+    divided = np.flatnonzero((alone > 0) & (2 * alone >= left))
+    odds[unclaimed & np.isin(crowd.labels, divided)] = -np.inf
+    like = np.full(len(right), -1)
+    nearest = (others == best[rows]) & ~unclaimed[rows]
+    like[rows[nearest]] = people[nearest]
+    return 1 / (1 + np.exp(-np.clip(odds, -500, 500))), like, divided

@@ -1,0 +1,9 @@
+"""Measure identification and verification.
+
+```
+protocol ─── repeated open-set splits, estimates with intervals
+├── verification   pairs of photos: same person or not
+├── lfw            the pairs of the LFW protocol
+└── analysis       who is confused with whom, worst photos, FPIR by gallery size
+```
+"""

@@ -1,0 +1,324 @@
+"""1:1 verification by the protocol of Labeled Faces in the Wild, on any folder that follows it.
+
+The folder holds `<name>/<name>_0001.jpg`; `pairs.txt` says which photos are compared: some folds, each of N
+pairs of one person and then N pairs of two. The threshold for a fold is the one with the best accuracy on the
+other folds (Huang, Ramesh, Berg, Learned-Miller 2007, view 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedder._internal.runtime import Progress
+from embedder._internal.wording import count
+from embedder.errors import UsageError
+from embedder.faces.crop import NO_FACE
+from embedder.folders import Rejected, normal_name, scan_folder
+from enroll.embedding import embed_photos
+from enroll.evaluation.verification import AtFmr, Comparisons
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+
+    Photo = tuple[str, int]
+
+
+FMRS = (1e-1, 1e-2, 1e-3)
+
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+
+
+_SHOWN = 10  # missing photos that are named
+
+
+@dataclass(frozen=True)
+class PhotoPair:
+    """Two photos to compare, and the line of the file that says so."""
+
+    a: Photo
+    b: Photo
+    line: int
+
+    @property
+    def matched(self) -> bool:
+        """Whether both show one person."""
+        return self.a[0] == self.b[0]
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """Figures of the protocol.
+
+    Attributes:
+        matched: pairs of one person that the figures are of.
+        mismatched: pairs of two people.
+        accuracy: mean over the folds; None with a single fold, for which no threshold can be chosen.
+        standard_error: of that mean: sample standard deviation over the root of the number of folds.
+        fold_accuracy: of each fold that has such pairs.
+        tar: TAR at some FMRs, each None with too few pairs.
+        eer: equal error rate; None without matched or mismatched pairs.
+    """
+
+    matched: int
+    mismatched: int
+    accuracy: float | None
+    standard_error: float | None
+    fold_accuracy: tuple[float, ...]
+    tar: tuple[AtFmr, ...]
+    eer: float | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a model does on the pairs of a protocol.
+
+    Attributes:
+        people: named by the pairs.
+        photos: named by the pairs; each was embedded once.
+        folds: the pairs are divided into.
+        thresholds: distance of each fold, chosen on the others.
+        figures: of all pairs. A pair with a failed photo is wrong whatever the threshold: in the accuracy,
+            and as a matched pair that does not pass in TAR and EER. A mismatched one was not compared, so
+            it has no share in an FMR, which it could only ease.
+        compared: the same without the pairs of failed photos.
+        failed: photos that cannot be read or show no face, and why.
+    """
+
+    people: int
+    photos: int
+    folds: int
+    thresholds: tuple[float, ...]
+    figures: PairFigures
+    compared: PairFigures
+    failed: tuple[Rejected, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON holds it, without infinity or NaN."""
+        failed = [{"photo": str(entry.path), "reason": entry.reason} for entry in self.failed]
+        return asdict(self) | {"failed": failed}
+
+
+def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
+    r"""Read a `pairs.txt`.
+
+    The first line is `FOLDS N`, or `N` for a single fold; of each fold N lines `name n1 n2` follow and then N
+    lines `name1 n1 name2 n2`. Fields are separated by tabs, or, on a line without a tab, by spaces. Blank
+    lines count for nothing.
+
+    Returns:
+        The pairs of each fold.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is something else.
+    """
+    try:
+        text = Path(pairs_file).read_text("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{pairs_file}: expected a list of pairs: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{pairs_file}: expected text in UTF-8: {error}") from error
+    lines = [(number, _fields(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise UsageError(f"{pairs_file}: expected the number of folds and of pairs, got an empty file")
+    header, fields = lines[0]
+    sizes = [_count(field) for field in fields]
+    if len(sizes) not in (1, 2) or not all(sizes):
+        raise UsageError(
+            f"{pairs_file}, line {header}: expected the number of folds and of pairs, such as '10 300', "
+            f"or of pairs alone, got {' '.join(fields)!r}"
+        )
+    folds, size = sizes if len(sizes) == 2 else (1, sizes[0])
+    if len(lines) - 1 != folds * 2 * size:
+        raise UsageError(
+            f"{pairs_file}: expected {count(folds * 2 * size, 'pair', ',')}, {size:,} matched and as many "
+            f"mismatched in {count(folds, 'fold', ',')}, got {len(lines) - 1:,}"
+        )
+    pairs = [
+        _pair(f"{pairs_file}, line {number}", number, fields, matched=index % (2 * size) < size)
+        for index, (number, fields) in enumerate(lines[1:])
+    ]
+    return [pairs[start : start + 2 * size] for start in range(0, len(pairs), 2 * size)]
+
+
+def verify_pairs(
+    folder: str | Path, pairs_file: str | Path, extractor: Extractor, progress: Progress | None = None
+) -> Verification:
+    """Compare the pairs of a protocol.
+
+    Of a photo the largest, most central face is taken, as in enrollment, however poor it is.
+
+    Args:
+        folder: FOLDER/<name>/<name>_0001.jpg, or another kind of picture.
+        pairs_file: see `read_pairs`.
+        extractor: the model.
+        progress: hears of each photo.
+
+    Raises:
+        UsageError: the file has a line that is no pair, or names photos that are not there.
+        FolderError: the folder holds no photos.
+    """
+    folds = read_pairs(pairs_file)
+    paths = _find(Path(folder), pairs_file, [pair for fold in folds for pair in fold])
+    row = {photo: index for index, photo in enumerate(paths)}
+    vectors, failed = _embed(list(paths.values()), extractor, progress or Progress())
+    fold = np.repeat(np.arange(len(folds)), [len(pairs) for pairs in folds])
+    ends = np.array([(row[pair.a], row[pair.b]) for pairs in folds for pair in pairs])
+    matched = np.array([pair.matched for pairs in folds for pair in pairs])
+    distances = np.linalg.norm(vectors[ends[:, 0]] - vectors[ends[:, 1]], axis=1)
+    people = {name: index for index, name in enumerate(sorted({name for name, _ in row}))}
+    owner = np.array([people[name] for name, _ in row])[ends]
+    compared = np.isfinite(distances)
+    # Nothing is learned from a pair that is wrong whatever the threshold, so both figures share thresholds.
+    thresholds = [
+        best_threshold(distances[compared & (fold != own)], matched[compared & (fold != own)])
+        for own in (range(len(folds)) if len(folds) > 1 else ())
+    ]
+    right = None
+    if thresholds:
+        right = compared & ((distances <= np.array(thresholds)[fold]) == matched)
+    every = np.ones(len(fold), bool)
+    figures, without = (_figures(kept, matched, distances, owner, fold, right) for kept in (every, compared))
+    return Verification(
+        len(people), len(paths), len(folds), tuple(thresholds), figures, without, tuple(failed)
+    )
+
+
+def best_threshold(distances: NDArray[np.floating], matched: NDArray[np.bool_]) -> float:
+    """Choose the threshold at which the most pairs are right.
+
+    It lies halfway between two neighbouring distances, of several equally good ones at the smallest; where
+    none or all should pass, at or beyond the end of the range of 0 to 2.
+
+    Args:
+        distances: (pairs,) between unit vectors.
+        matched: (pairs,) bool, whether a pair is of one person.
+    """
+    order = np.argsort(distances, kind="stable")
+    bounds = np.concatenate([[-2.0], distances[order], [4.0]])
+    gained = np.where(matched[order], 1, -1)  # by letting one more pair pass
+    right = np.append(0, np.cumsum(gained)).astype(float)
+    right[bounds[:-1] == bounds[1:]] = -np.inf  # equal distances pass together
+    best = int(right.argmax())
+    return float((bounds[best] + bounds[best + 1]) / 2)
+
+
+def _fields(line: str) -> list[str]:
+    parts = line.strip().split("\t") if "\t" in line.strip() else line.split()
+    return [part.strip() for part in parts]
+
+
+def _count(field: str) -> int:
+    """Give a number of at least 1 and at most nine digits, or 0 for anything else."""
+    return int(field) if field.isascii() and field.isdigit() and len(field) < 10 else 0
+
+
+def _pair(where: str, line: int, fields: Sequence[str], matched: bool) -> PhotoPair:
+    expected = "'name n1 n2', two photos of one person" if matched else "'name1 n1 name2 n2', two people"
+    if len(fields) == (3 if matched else 4):
+        name, a = normal_name(fields[0]), _count(fields[1])
+        other, b = (name if matched else normal_name(fields[2])), _count(fields[-1])
+        pair = PhotoPair((name, a), (other, b), line)
+        if a and b and name and other and pair.a != pair.b and pair.matched == matched:
+            return pair
+    raise UsageError(f"{where}: expected {expected}, got {' '.join(fields)!r}")
+
+
+def _find(folder: Path, pairs_file: str | Path, pairs: Sequence[PhotoPair]) -> dict[Photo, Path]:
+    """Find the file of each photo, in the order in which the pairs name them."""
+    scanned = scan_folder(folder)
+    there: dict[tuple[str, str], list[Path]] = {}
+    for sample in scanned.samples:
+        if sample.path.suffix.lower() in SUFFIXES:
+            there.setdefault((sample.identity, normal_name(sample.path.stem)), []).append(sample.path)
+    found: dict[Photo, Path] = {}
+    missing: dict[Photo, int] = {}
+    for pair in pairs:
+        for photo in (pair.a, pair.b):
+            paths = there.get((photo[0], _stem(photo)), [])
+            if len(paths) > 1:
+                names = " and ".join(path.name for path in paths)
+                raise UsageError(
+                    f"{pairs_file}, line {pair.line}: expected one photo {_stem(photo)}, got {names}"
+                )
+            if paths:
+                found[photo] = paths[0]
+            else:
+                missing.setdefault(photo, pair.line)
+    if missing:
+        refused = {normal_name(entry.path.name): entry.reason for entry in scanned.rejected}
+        refused |= {normal_name(entry.path.stem): entry.reason for entry in scanned.rejected}
+        listed = []
+        for photo, line in list(missing.items())[:_SHOWN]:
+            reason = refused.get(_stem(photo)) or refused.get(photo[0])
+            listed.append(f"{photo[0]}/{_stem(photo)} (line {line}{f': {reason}' if reason else ''})")
+        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
+        raise UsageError(
+            f"{pairs_file}: expected {count(len(missing) + len(found), 'photo', ',')} in {folder}, "
+            f"{len(missing):,} of them missing: {', '.join(listed)}{more}"
+        )
+    return found
+
+
+def _stem(photo: Photo) -> str:
+    return f"{photo[0]}_{photo[1]:04d}"
+
+
+def _embed(
+    paths: Sequence[Path], extractor: Extractor, progress: Progress
+) -> tuple[NDArray[np.float64], list[Rejected]]:
+    """Give a vector for each photo, (n, dim); NaN for those that failed, and why they did."""
+    vectors = np.full((len(paths), extractor.dim), np.nan)
+    failed: list[Rejected] = []
+    with progress.bar("Embedding", len(paths), "photos") as advance:
+        for row, outcome in enumerate(embed_photos(paths, extractor, force=True)):
+            if isinstance(outcome, Rejected):
+                failed.append(outcome)
+            elif outcome.vector is None:
+                failed.append(Rejected(outcome.path, outcome.problem or NO_FACE))
+            else:
+                vectors[row] = outcome.vector
+            advance()
+    return vectors, failed
+
+
+def _figures(
+    kept: NDArray[np.bool_],
+    matched: NDArray[np.bool_],
+    distances: NDArray[np.float64],
+    owner: NDArray[np.integer],
+    fold: NDArray[np.integer],
+    right: NDArray[np.bool_] | None,
+) -> PairFigures:
+    mated, non_mated = kept & matched, kept & ~matched
+    accuracy = (
+        [] if right is None else [float(right[kept & (fold == own)].mean()) for own in np.unique(fold[kept])]
+    )
+    compared = non_mated & np.isfinite(distances)
+    comparisons = Comparisons.of_pairs(
+        np.nan_to_num(distances[mated], nan=np.inf),
+        owner[mated, 0],
+        distances[compared],
+        owner[compared],
+        int(owner.max()) + 1,
+    )
+    eer = comparisons.eer()
+    return PairFigures(
+        int(mated.sum()),
+        int(non_mated.sum()),
+        float(np.mean(accuracy)) if accuracy else None,
+        float(np.std(accuracy, ddof=1) / len(accuracy) ** 0.5) if len(accuracy) > 1 else None,
+        tuple(accuracy),
+        tuple(comparisons.at_fmr(fmr) for fmr in FMRS),
+        None if np.isnan(eer) else eer,
+    )

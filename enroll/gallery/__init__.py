@@ -1,0 +1,11 @@
+"""People of one model in a store.
+
+```
+gallery ─┬─ enrollment   photos of people into the store
+         ├─ threshold    the calibration that a gallery keeps
+         ├─ photos       the files behind the templates
+         └─ transfer     all of a gallery out, in, or into another one
+            ├── jsonl    as an open file format
+            └── reembed  made again from its photos, by another model
+```
+"""

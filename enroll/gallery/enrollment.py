@@ -1,0 +1,252 @@
+"""Photos of people into a store: read and embedded side by side, written some people at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder._internal.runtime import in_order
+from embedder.contact_sheet import Tile
+from embedder.errors import ImageError, PhotoConflictError
+from embedder.faces.crop import NO_FACE, crowd_note, in_short
+from embedder.folders import Rejected
+from embedder.images import read_image_file
+from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
+from enroll.store import NewPerson, Store, Terms
+from enroll.store.base import conflict_reason
+from enroll.templates import NewTemplate
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
+
+
+_WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
+
+
+_MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What enrolling some photos of one person came to; it is on disk.
+
+    Attributes:
+        identity: the name as it is stored.
+        added: photos that became templates.
+        already: photos that were theirs before, or were given twice.
+        rejected: photos that could not be used, and why.
+        samples: what was found in the photos that were looked at; with chips only if they were asked for.
+    """
+
+    identity: str
+    added: int
+    already: int
+    rejected: tuple[Rejected, ...]
+    samples: tuple[PhotoSample, ...] = ()
+
+    @property
+    def crowded(self) -> dict[Path, int]:
+        """Photos that show more than one face, and how many; the largest, most central one is enrolled."""
+        return {
+            sample.path: sample.faces for sample in self.samples if sample.faces > 1 and not sample.problem
+        }
+
+    def tiles(self) -> list[Tile]:
+        """Give what a preview shows: what was enrolled, and every photo that was not, with the reason."""
+        looked_at = {sample.path for sample in self.samples}
+        unseen = [entry for entry in self.rejected if entry.path not in looked_at]
+        return [
+            Tile(
+                self.identity,
+                sample.chip,
+                sample.path.name,
+                in_short(sample.problem or crowd_note(sample.faces)),
+            )
+            for sample in self.samples
+        ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
+
+
+@dataclass(eq=False)
+class _Person:
+    """Someone whose photos are being read; `fresh` is not written yet."""
+
+    name: str
+    paths: Sequence[Path]
+    added: int = 0
+    already: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    samples: list[PhotoSample] = field(default_factory=list)
+    fresh: list[NewTemplate] = field(default_factory=list)
+
+    def outcome(self) -> Enrolled:
+        return Enrolled(self.name, self.added, self.already, tuple(self.rejected), tuple(self.samples))
+
+
+@dataclass(eq=False)
+class _File:
+    """Content that was met in this run: who had it first, and why it was not taken, if so."""
+
+    name: str
+    reason: str | None = None
+
+
+@dataclass(eq=False)
+class _Photo:
+    """A photo on its way.
+
+    Attributes:
+        last: it is the last of its person.
+        data: of the file, while it is to be looked at.
+        first: what became of the same content before, if it was met before.
+        owner: who has it in the store.
+        found: what came of looking, or why it cannot be read.
+    """
+
+    person: _Person
+    path: Path
+    last: bool
+    data: bytes | None = None
+    digest: bytes = b""
+    file: _File | None = None
+    first: _File | None = None
+    owner: str | None = None
+    found: PhotoSample | Rejected | None = None
+
+
+class Enrolling:
+    """One run of enrolling; see `Gallery.enroll_many`."""
+
+    def __init__(
+        self, store: Store, extractor: Extractor, force: bool, terms: Terms | None, keep_chips: bool
+    ) -> None:
+        self._store, self._extractor = store, extractor
+        self._force, self._terms, self._keep_chips = force, terms, keep_chips
+        self._met: dict[bytes, _File] = {}
+
+    def run(self, people: Mapping[str, Sequence[Path]], advance: Callable[[], object]) -> Iterator[Enrolled]:
+        """Enroll people; each is given when they are written."""
+        reading: list[_Person] = []  # begun, and not all written
+        finished = photos = 0
+        for part in in_order(self._look, self._parts(people)):
+            for photo in part:
+                if not reading or reading[-1] is not photo.person:
+                    reading.append(photo.person)
+                self._settle(photo)
+                advance()
+                photos += 1
+                finished += photo.last
+                if (photo.last and photos >= _WRITTEN) or photos >= _MOST_WRITTEN:
+                    yield from self._write(reading, finished)
+                    del reading[:finished]
+                    finished = photos = 0
+        yield from self._write(reading, finished)
+
+    def _parts(self, people: Mapping[str, Sequence[Path]]) -> Iterator[list[_Photo]]:
+        """Read files, a part of them at a time, and say which need not be looked at."""
+        size = part_size(sum(map(len, people.values())))
+        part: list[_Photo] = []
+        for name, paths in people.items():
+            person = _Person(name, paths)
+            for place, path in enumerate(paths, 1):
+                part.append(_Photo(person, Path(path), place == len(paths)))
+                if len(part) == size:
+                    yield self._read(part)
+                    part = []
+        if part:
+            yield self._read(part)
+
+    def _read(self, part: list[_Photo]) -> list[_Photo]:
+        for photo in part:
+            try:
+                photo.data = read_image_file(photo.path)
+                photo.digest = hashlib.sha256(photo.data).digest()
+            except ImageError as error:
+                photo.found = Rejected(photo.path, error.reason)
+        readable = [photo for photo in part if photo.found is None]
+        owners = self._store.owners([photo.digest for photo in readable])
+        for photo, owner in zip(readable, owners, strict=True):
+            photo.owner = owner
+            if owner is None and photo.digest in self._met:
+                photo.first = self._met[photo.digest]
+            elif owner is None:
+                photo.file = self._met[photo.digest] = _File(photo.person.name)
+            if photo.file is None:
+                photo.data = None
+        return part
+
+    def _look(self, part: list[_Photo]) -> list[_Photo]:
+        """Find and embed the faces of a part; in a thread of its own."""
+        new = [photo for photo in part if photo.data is not None]
+        samples = [read_sample(photo.path, self._extractor, self._force, photo.data) for photo in new]
+        for photo, sample in zip(new, embed_samples(samples, self._extractor, self._keep_chips), strict=True):
+            photo.found, photo.data = sample, None
+        return part
+
+    def _settle(self, photo: _Photo) -> None:
+        """Say what becomes of a photo, when those before it are settled."""
+        person = photo.person
+        if isinstance(photo.found, PhotoSample):
+            person.samples.append(replace(photo.found, vector=None))
+        reason, owner = _reason(photo.found), photo.owner
+        if photo.first is not None:
+            reason, owner = photo.first.reason, photo.first.name
+        if photo.file is not None:
+            photo.file.reason = reason
+        if reason is None and owner not in (None, person.name):
+            reason = conflict_reason(owner)
+        if reason is not None:
+            person.rejected.append(Rejected(photo.path, reason))
+        elif owner is not None:
+            person.already += 1
+        else:
+            assert isinstance(photo.found, PhotoSample)
+            assert photo.found.vector is not None
+            person.fresh.append(NewTemplate(printable_path(photo.path), photo.digest, photo.found.vector))
+
+    def _write(self, people: Sequence[_Person], finished: int) -> Iterator[Enrolled]:
+        """Write what is fresh in one transaction, and give those who are finished."""
+        self._add([person for person in people if person.fresh])
+        for person in people[:finished]:
+            if self._terms is not None and person.already and not person.added:
+                self._store.set_terms(person.name, self._terms)
+            yield person.outcome()
+
+    def _add(self, people: list[_Person]) -> None:
+        """Add what is still free; another process may have enrolled some of it under another name."""
+        if people:
+            self._store.bind(self._extractor.fingerprint, self._extractor.dim)
+        while people:
+            try:
+                counts = self._store.add_many(
+                    [NewPerson(person.name, person.fresh, self._terms) for person in people]
+                )
+            except PhotoConflictError as error:
+                for person in people:
+                    taken = [entry for entry in person.fresh if entry.digest == error.digest]
+                    person.rejected += [Rejected(Path(entry.photo), error.reason) for entry in taken]
+                    person.fresh = [entry for entry in person.fresh if entry.digest != error.digest]
+                people = [person for person in people if person.fresh]
+                continue
+            for person, count in zip(people, counts, strict=True):
+                person.added += count
+                person.already += len(person.fresh) - count
+                person.fresh = []
+            return
+
+
+def _reason(found: PhotoSample | Rejected | None) -> str | None:
+    """Say why a photo cannot be enrolled."""
+    if isinstance(found, Rejected):
+        return found.reason
+    if found is None:
+        return None
+    return found.problem or (NO_FACE if found.vector is None else None)
+
+
+def printable_path(path: Path) -> str:
+    """Give a path as text that can be stored, also one that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,379 @@
+"""People and one model; the search index follows the store.
+
+A finder that stays in step with the gallery it searches, whoever changes that.
+
+A gallery: people, their templates, and the one model that made them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.wording import count
+from embedder.errors import UsageError
+from embedder.folders import name_problem, normal_name
+from embedder.images import read_image_file
+from enroll.calibration import calibrate
+from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.decision import Candidate
+from enroll.gallery.enrollment import Enrolled, Enrolling, printable_path
+from enroll.gallery.threshold import Calibration
+from enroll.search.approximate import forget_index, index_path, load_index, save_index
+from enroll.search.base import INDEXES, nearest_people, nearest_templates
+from enroll.store import Store, Terms, open_store
+from enroll.store.base import check_model
+from enroll.store.limits import check, terms_problem
+from enroll.templates import NewTemplate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+    from enroll.embedding import EmbeddedFolder
+    from enroll.search.approximate import Graph
+    from enroll.search.base import Finder, Index
+    from enroll.store.base import Store
+    from enroll.templates import Templates
+
+
+_LACKING = 0.05  # of the nodes of an index file: it is written again once it lacks more
+
+_log = logging.getLogger(__name__)
+
+_TRIES = 3  # to calibrate while others enroll
+
+
+class Following:
+    """Gives what searches a gallery: the engine's own search, or an index of this process."""
+
+    def __init__(self, store: Store, model: tuple[str, int], index: str = "exact") -> None:
+        """Follow a gallery; it is read at the first search.
+
+        Args:
+            store: what to follow.
+            model: fingerprint and vector length that it is to have.
+            index: one of `INDEXES`.
+
+        Raises:
+            UsageError: no such index.
+        """
+        if index not in INDEXES:
+            raise UsageError(f"--index: expected one of {', '.join(INDEXES)}, got {index!r}")
+        self._store, self._model, self._index = store, model, index
+        self._finder: Index | None = None
+        self._generation: int | None = None
+        self._last = 0
+        self._cached = 0  # nodes in the index file
+
+    def prepare(self) -> None:
+        """Begin to load what searching many templates needs, to be there when photos have been read."""
+        from enroll.search.exact import FEW
+
+        if self._index == "exact" and self._store.finder() is None and self._store.changes()[1] > FEW:
+            threading.Thread(target=import_module, args=("sklearn.neighbors",), daemon=True).start()
+
+    def finder(self) -> Finder:
+        """Give what has all templates there are now.
+
+        Raises:
+            GalleryError: the gallery cannot be read, or was made with another model.
+            UsageError: an index was asked for and the engine has its own.
+            MissingPackageError: the index needs a package.
+        """
+        if (own := self._store.finder()) is not None:
+            if self._index != INDEXES[0]:
+                raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
+            return own
+        generation, last = self._store.changes()
+        if self._finder is None or not self._finder.templates or generation != self._generation:
+            self._finder = self._made(self._of_our_model(self._store.templates()))
+            self._keep(generation, anew=self._generation is not None)
+        elif last != self._last:
+            after = max(self._last, self._finder.pool.last)
+            self._finder.extend(self._of_our_model(self._store.templates(after)))
+            self._keep(generation)
+        self._generation, self._last = generation, last
+        return self._finder
+
+    def _of_our_model(self, templates: Templates) -> Templates:
+        """Check, when they have been read: another process may bind the gallery, or make it anew."""
+        check_model(self._store, *self._model)
+        return templates
+
+    def _made(self, templates: Templates) -> Index:
+        if self._index == "exact":
+            from enroll.search.exact import ExactFinder
+
+            return ExactFinder(templates)
+        from enroll.search.approximate import ApproximateFinder
+
+        if isinstance(self._finder, ApproximateFinder):
+            graph = self._finder.graph_of(templates)
+        else:
+            graph = self._loaded(templates)
+        return ApproximateFinder(templates, graph)
+
+    def _loaded(self, templates: Templates) -> Graph | None:
+        if (gallery := self._gallery_file()) is None or not index_path(gallery).exists():
+            return None
+        try:
+            graph = load_index(index_path(gallery), templates)
+        except (OSError, ValueError) as error:
+            _log.warning("%s: not used, the index is made anew: %s", index_path(gallery), error)
+            return None
+        self._cached = len(graph)
+        return graph
+
+    def _keep(self, generation: int, anew: bool = False) -> None:
+        """Write the index file, if there is much that it lacks or an erasing took it."""
+        from enroll.search.approximate import ApproximateFinder
+
+        gallery, finder = self._gallery_file(), self._finder
+        if gallery is None or not isinstance(finder, ApproximateFinder):
+            return
+        lacking = finder.templates - self._cached
+        if not anew and lacking <= _LACKING * self._cached:
+            return
+        try:
+            save_index(index_path(gallery), finder.graph(), finder.pool.parts)
+            self._cached = finder.templates
+            if self._store.changes()[0] != generation:  # someone was erased meanwhile
+                forget_index(gallery)
+        except OSError as error:
+            _log.warning("%s: not written, the index will be made anew: %s", index_path(gallery), error)
+
+    def _gallery_file(self) -> Path | None:
+        """Give the file beside which an index may be kept, None for none."""
+        from enroll.store.sqlite.store import SqliteStore
+
+        if not isinstance(self._store, SqliteStore) or self._store.encrypted:
+            return None
+        return self._store.path
+
+
+@dataclass(frozen=True)
+class NearPhoto:
+    """An enrolled photo near a face: whose it is, how far, and where it came from."""
+
+    identity: str
+    distance: float
+    path: str
+
+
+class Gallery:
+    """People who can be identified. Bound to one model; every change is on disk when a method returns."""
+
+    def __init__(self, store: Store, extractor: Extractor, index: str = "exact") -> None:
+        """Bind a store to a model; see `open`."""
+        check_model(store, extractor.fingerprint, extractor.dim)
+        self._store, self._extractor = store, extractor
+        self._told = False  # that people have expired
+        self._search = Following(store, (extractor.fingerprint, extractor.dim), index)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, extractor: Extractor, create: bool = True, index: str = "exact"
+    ) -> Gallery:
+        """Open a gallery file.
+
+        Args:
+            path: the file.
+            extractor: the model; a new gallery is bound to it, another one's gallery is refused.
+            create: make the file if it is missing.
+            index: how nearest templates are found: exact, or approximate for very many (docs/scale.md).
+
+        Raises:
+            UsageError: no such index.
+            ForeignModelError: the gallery was made with another model.
+            GalleryError: the file is missing, broken or not a gallery.
+        """
+        store = open_store(path, create)
+        try:
+            return cls(store, extractor, index)
+        except BaseException:
+            store.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enroll(
+        self, name: str, photos: Sequence[str | Path], force: bool = False, terms: Terms | None = None
+    ) -> Enrolled:
+        """Add photos of one person, new or known; see `enroll_many`."""
+        for outcome in self.enroll_many({name: photos}, force, terms):
+            return outcome
+        return Enrolled(checked_name(name), 0, 0, ())
+
+    def enroll_many(
+        self,
+        people: Mapping[str, Sequence[str | Path]],
+        force: bool = False,
+        terms: Terms | None = None,
+        keep_chips: bool = False,
+        advance: Callable[[], object] = lambda: None,
+    ) -> Iterator[Enrolled]:
+        """Add photos of people, some hundreds of photos in a transaction.
+
+        Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing
+        and is not looked at, so what was ended in the middle can be done again; one that cannot be read,
+        shows no face or too poor a one, or is enrolled under another name, is rejected and the others go on.
+
+        Args:
+            people: image files by the name of the person, which is stored in Unicode form NFC.
+            force: take faces that are too poor to be recognized well, too.
+            terms: on what terms they are enrolled; they replace those there, None leaves them.
+            keep_chips: give the chips, too, for people to look at; those of many photos take much memory.
+            advance: called after each photo.
+
+        Yields:
+            Each person with photos, in their order, when they are on disk.
+
+        Raises:
+            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
+            GalleryError: the file cannot be written.
+        """
+        if terms is not None:
+            check(terms_problem(terms))
+        checked: dict[str, Sequence[str | Path]] = {}
+        for name, photos in people.items():
+            stored = checked_name(name)
+            if stored in checked:
+                raise UsageError(f"{name!r}: expected each name once, got one that is stored alike")
+            checked[stored] = photos
+        run = Enrolling(self._store, self._extractor, force, terms, keep_chips)
+        return run.run({name: [Path(photo) for photo in photos] for name, photos in checked.items()}, advance)
+
+    def prepare(self) -> None:
+        """Begin to load in the background what searching will need."""
+        self._search.prepare()
+
+    def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
+        """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`.
+
+        Whoever has expired is no one's neighbour.
+        """
+        gone = self._expired()
+        found = nearest_people(self._search.finder(), queries, people + len(gone))
+        return [[one for one in near if one.identity not in gone][:people] for near in found]
+
+    def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
+        """Find the nearest enrolled photos of each unit vector, nearest first; of no one who has expired."""
+        gone, finder = self._expired(), self._search.finder()
+        wanted = count
+        while True:
+            near = nearest_templates(finder, queries, wanted)
+            found = [[entry for entry in entries if entry.identity not in gone][:count] for entries in near]
+            if wanted >= finder.templates or all(len(entries) == count for entries in found):
+                break
+            wanted *= 4
+        return [
+            [
+                NearPhoto(entry.identity, entry.distance, path)
+                for entry, path in zip(
+                    entries, self._store.photos([entry.template for entry in entries]), strict=True
+                )
+            ]
+            for entries in found
+        ]
+
+    def _expired(self) -> set[str]:
+        gone = set(self._store.expired(date.today()))
+        if gone and not self._told:
+            self._told = True
+            _log.warning(
+                "%s: %s who expired: not named any more; `embed gallery purge` erases them",
+                self._store.location,
+                count(len(gone), "person"),
+            )
+        return gone
+
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+        """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
+
+        Args:
+            target_fpir: share of strangers that may be named.
+            strangers: people who are not enrolled, embedded by the same model; those that the gallery keeps
+                count in any case.
+
+        Raises:
+            UsageError: too few people, or the gallery changes all the time.
+        """
+        for _ in range(_TRIES):
+            templates, kept = self._store.templates(), self._store.strangers()
+            _, labels = np.unique(templates.identities.astype(str), return_inverse=True)
+            others, whose = kept.vectors, kept.identities.astype(str)
+            if strangers is not None:
+                names = np.array(strangers.identities)[strangers.labels[strangers.found]]
+                others = np.concatenate([others, strangers.vectors[strangers.found]])
+                whose = np.concatenate([whose, names])
+            promise = calibrate(templates.vectors, labels, target_fpir, others, whose)
+            known = leave_one_out_searches(templates.vectors, labels)
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            if self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
+                return done
+        raise UsageError(f"{self._store.location}: it is changed all the time; calibrate when no one enrolls")
+
+    def keep_strangers(self, strangers: EmbeddedFolder) -> int:
+        """Keep people who are known not to be enrolled, for all calibrations to come.
+
+        They are never an answer. Enrolling someone of the same name ends their being a stranger.
+
+        Args:
+            strangers: embedded by the same model.
+
+        Returns:
+            How many photos are new.
+        """
+        self._store.bind(self._extractor.fingerprint, self._extractor.dim)
+        fresh = []
+        for row in np.flatnonzero(strangers.found):
+            path = strangers.paths[row]
+            digest = hashlib.sha256(read_image_file(path)).digest()
+            name = strangers.identities[strangers.labels[row]]
+            fresh.append((name, NewTemplate(printable_path(path), digest, strangers.vectors[row])))
+        return self._store.add_strangers(fresh)
+
+    def calibration(self) -> tuple[Calibration, str | None] | None:
+        """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
+        kept = self._store.calibration()
+        if kept is None:
+            return None
+        calibration = Calibration.from_text(kept[0], self._store.location)
+        if calibration.fingerprint != self._extractor.fingerprint:
+            return None
+        return calibration, calibration.outdated(kept[1])
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Names with their number of templates, sorted by name."""
+        return self._store.identities()
+
+
+def checked_name(name: str) -> str:
+    """Give the form of a name that is stored.
+
+    Raises:
+        UsageError: it cannot be shown or stored.
+    """
+    name = normal_name(name)
+    if problem := name_problem(name):
+        raise UsageError(f"{name!r}: {problem}")
+    return name

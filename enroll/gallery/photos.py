@@ -1,0 +1,171 @@
+"""The files behind templates: there, unchanged, good enough; which one a command means.
+
+The files that a gallery's photos came from: whether they are there, and still the same.
+
+What a person's photo is called on the command line: by its path, or by the beginning of its SHA-256.
+
+Photos that are too poor to recognize someone by, as far as their files are still there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder._internal.runtime import Progress
+from embedder._internal.wording import count
+from embedder.config import QualityLimits
+from embedder.errors import ImageError, UsageError
+from embedder.faces.crop import NO_FACE, principal
+from embedder.faces.quality import problem
+from embedder.images import decode_image, read_image_file
+from enroll.templates import StoredTemplate
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
+    from enroll.store import Store
+    from enroll.templates import NewTemplate, StoredTemplate
+
+
+MISSING = "no longer where it was enrolled from"
+CHANGED = "not the picture that was enrolled"
+
+_SHORTEST = 8  # hexadecimal digits
+_SHOWN = 16
+
+
+class PhotoFiles:
+    """Finds photos by their digest: where they were, or anywhere in a folder."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Check the folder, if there is one to look in.
+
+        Raises:
+            UsageError: it is no folder.
+        """
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"{folder}: expected a folder of photos")
+        self._folder = folder
+
+    def read(self, template: NewTemplate | StoredTemplate) -> tuple[Path, bytes] | str:
+        """Give a photo's path and bytes, or in one sentence why not."""
+        where = Path(template.photo) if template.photo else None
+        reason = MISSING
+        for place in (where, self._moved.get(template.digest)):
+            if place is None:
+                continue
+            try:
+                data = read_image_file(place)
+            except ImageError as error:
+                if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+                    reason = error.reason
+                continue
+            if _digest(data) == template.digest:
+                return place, data
+            reason = CHANGED
+        return reason
+
+    @cached_property
+    def _moved(self) -> dict[bytes, Path]:
+        found: dict[bytes, Path] = {}
+        for path in _files(self._folder):
+            with suppress(ImageError):  # what is none, or cannot be read
+                found.setdefault(_digest(read_image_file(path)), path)
+        return found
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _files(folder: Path | None) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder) if folder is not None else ():
+        folders.sort()
+        for name in sorted(names):
+            yield Path(place) / name
+
+
+def handle_of(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str:
+    """Give a text that `chosen` finds the template by: its path, if that is one photo's and can be shown."""
+    same = [entry for entry in stored if entry.photo == template.photo]
+    if len(same) == 1 and template.photo and template.photo.isprintable():
+        return template.photo
+    return template.digest.hex()[:_SHOWN]
+
+
+def chosen(name: str, stored: Sequence[StoredTemplate], text: str) -> StoredTemplate:
+    """Find the one photo of a person that a text stands for.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    found = [entry for entry in stored if entry.photo == text]
+    if not found and len(text) >= _SHORTEST:
+        found = [entry for entry in stored if entry.digest.hex().startswith(text.lower())]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"{name}: has no photo {text!r}; expected the path it was enrolled from, or at least {_SHORTEST} "
+            f"digits of its SHA-256: {', '.join(repr(handle_of(stored, entry)) for entry in stored[:3])}"
+            f"{', …' if len(stored) > 3 else ''}"
+        )
+    digests = ", ".join(entry.digest.hex()[:_SHOWN] for entry in found)
+    raise UsageError(f"{name}: has {count(len(found), 'photo')} {text!r}; expected one of {digests}")
+
+
+@dataclass(frozen=True)
+class PoorPhoto:
+    """An enrolled photo that today would be refused without --force, and why."""
+
+    name: str
+    template: StoredTemplate
+    reason: str
+
+
+@dataclass(frozen=True)
+class PoorPhotos:
+    """The poor ones, by person, and how many photos' files are gone or have changed."""
+
+    photos: tuple[PoorPhoto, ...]
+    gone: int
+
+
+def find_poor(store: Store, extractor: Extractor, progress: Progress | None = None) -> PoorPhotos:
+    """Look at the photos again.
+
+    Args:
+        store: the gallery.
+        extractor: finds the faces.
+        progress: hears of each person.
+    """
+    files, poor, gone = PhotoFiles(), [], 0
+    people = store.identities()
+    with (progress or Progress()).bar("Looking", len(people)) as advance:
+        for name, _ in people:
+            for template in store.stored(name):
+                found = files.read(template)
+                if isinstance(found, str):
+                    gone += 1
+                elif reason := _problem(*found, extractor):
+                    poor.append(PoorPhoto(name, template, reason))
+            advance()
+    return PoorPhotos(tuple(poor), gone)
+
+
+def _problem(path: Path, data: bytes, extractor: Extractor) -> str | None:
+    try:
+        image = decode_image(data, path)
+    except ImageError as error:
+        return error.reason
+    crops = extractor.crops(image)
+    if not crops:
+        return NO_FACE
+    quality = principal(crops, image.shape).quality
+    return problem(quality, QualityLimits()) if quality else None

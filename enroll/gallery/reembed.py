@@ -1,0 +1,148 @@
+"""A gallery made again from its photos by another model; names and terms stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder._internal.runtime import Progress, in_order
+from embedder.errors import UsageError
+from embedder.faces.crop import NO_FACE
+from embedder.folders import Rejected
+from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
+from enroll.gallery.enrollment import printable_path
+from enroll.gallery.photos import PhotoFiles
+from enroll.gallery.transfer import Content, Enrolled
+from enroll.store import Store
+from enroll.templates import NewTemplate
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A photo the new model has no vector of.
+
+    Attributes:
+        person: whom it shows.
+        photo: where it was enrolled from.
+        reason: why, in one sentence.
+    """
+
+    person: str
+    photo: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Remade:
+    """A gallery by another model.
+
+    Attributes:
+        content: people who have a photo left, and strangers; no calibration.
+        lost: photos that could not be used, strangers' too.
+        gone: names of the people who have no photo left, sorted.
+    """
+
+    content: Content
+    lost: tuple[Lost, ...]
+    gone: tuple[str, ...]
+
+
+def embed_anew(
+    content: Content, extractor: Extractor, folder: Path | None = None, progress: Progress | None = None
+) -> Remade:
+    """Embed the photos of a gallery by another model.
+
+    A photo counts only if its file is, byte for byte, the one that was enrolled. Poor faces are taken, since
+    they were taken once.
+
+    Args:
+        content: of the gallery.
+        extractor: the other model.
+        folder: where to look for photos that were moved.
+        progress: hears of each photo.
+
+    Raises:
+        UsageError: `folder` is no folder.
+    """
+    photos = PhotoFiles(folder)
+    entries = [(person.name, template) for person in content.people for template in person.templates]
+    everything = [*entries, *content.strangers]
+    outcomes = []
+    with (progress or Progress()).bar("Embedding", len(everything), "photos") as advance:
+        for outcome in _outcomes([template for _, template in everything], photos, extractor):
+            outcomes.append(outcome)
+            advance()
+    lost, again = [], []
+    for (name, template), outcome in zip(everything, outcomes, strict=True):
+        if isinstance(outcome, str):
+            lost.append(Lost(name, template.photo, outcome))
+        again.append((name, outcome))
+    kept: dict[str, list[NewTemplate]] = {person.name: [] for person in content.people}
+    for name, outcome in again[: len(entries)]:
+        if not isinstance(outcome, str):
+            kept[name].append(outcome)
+    people = tuple(
+        Enrolled(person.name, person.terms, tuple(kept[person.name]))
+        for person in content.people
+        if kept[person.name]
+    )
+    strangers = tuple(
+        (name, outcome) for name, outcome in again[len(entries) :] if not isinstance(outcome, str)
+    )
+    return Remade(
+        Content((extractor.fingerprint, extractor.dim), people, strangers),
+        tuple(lost),
+        tuple(name for name, templates in kept.items() if not templates),
+    )
+
+
+def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
+    """Put what was embedded anew in the place of what a gallery holds, in one transaction.
+
+    Args:
+        store: the gallery.
+        content: what `embed_anew` made of it.
+        since: `store.changes()` when that was read.
+
+    Raises:
+        UsageError: someone changed the gallery meanwhile, or it is in Milvus; it is as it was.
+        GalleryError: it cannot be written; it is as it was.
+    """
+    assert content.model is not None
+    templates = [(person.name, template) for person in content.people for template in person.templates]
+    if not store.remake(content.model, [*templates, *content.strangers], since):
+        raise UsageError(f"{store.location}: someone changed it meanwhile; nothing was done, try again")
+
+
+def _outcomes(
+    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor
+) -> Iterator[NewTemplate | str]:
+    """Give each photo's new template, or why there is none."""
+
+    def read(template: NewTemplate) -> PhotoSample | Rejected:
+        found = photos.read(template)
+        if isinstance(found, str):
+            return Rejected(Path(template.photo), found)
+        return read_sample(found[0], extractor, force=True, data=found[1])
+
+    def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
+        samples = embed_samples([read(template) for template in part], extractor)
+        return [_anew(template, sample) for template, sample in zip(part, samples, strict=True)]
+
+    size = part_size(len(templates))
+    parts = (templates[start : start + size] for start in range(0, len(templates), size))
+    for done in in_order(work, parts):
+        yield from done
+
+
+def _anew(template: NewTemplate, sample: PhotoSample | Rejected) -> NewTemplate | str:
+    if isinstance(sample, Rejected):
+        return sample.reason
+    if sample.vector is None:
+        return NO_FACE
+    return NewTemplate(printable_path(sample.path), template.digest, sample.vector)

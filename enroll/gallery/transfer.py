@@ -1,0 +1,251 @@
+"""Read all of a gallery, put all into one, merge two.
+
+What a gallery holds, in memory: read from one store, put into another.
+
+Two galleries of one model into one. Nothing is decided silently: what they disagree on is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from embedder.errors import GalleryError, UsageError
+from enroll.store import NewPerson, Store, Terms, check_model
+from enroll.store.base import Changed
+from enroll.templates import NewTemplate, StoredTemplate
+
+_TRIES = 3  # to read while others enroll
+
+SameName = Literal["refuse", "join", "skip"]
+
+
+@dataclass(frozen=True, eq=False)
+class Enrolled:
+    """A person of a gallery.
+
+    Attributes:
+        name: as it is stored.
+        terms: on which they are in the gallery.
+        templates: at least one.
+    """
+
+    name: str
+    terms: Terms
+    templates: tuple[NewTemplate, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """All that a gallery holds.
+
+    Attributes:
+        model: fingerprint and vector length, None in a gallery that has never held anyone.
+        people: sorted by name.
+        strangers: photos of people who are not to be named, with the person each is of.
+        calibration: of exactly these people and photos, or None.
+    """
+
+    model: tuple[str, int] | None
+    people: tuple[Enrolled, ...]
+    strangers: tuple[tuple[str, NewTemplate], ...] = ()
+    calibration: str | None = None
+
+    @property
+    def templates(self) -> int:
+        """Number of all templates of people."""
+        return sum(len(person.templates) for person in self.people)
+
+
+def read_content(store: Store) -> tuple[Content, Changed | None]:
+    """Read all that a gallery holds, as it was at one moment.
+
+    Returns:
+        The content, and what changed since it was calibrated, if that is why the calibration is left out.
+
+    Raises:
+        GalleryError: something is broken.
+        UsageError: the gallery changes all the time.
+    """
+    for _ in range(_TRIES):
+        before = store.changes()
+        people = tuple(
+            Enrolled(person.name, person.terms, tuple(map(as_new, store.stored(person.name))))
+            for person in store.people()
+        )
+        strangers = tuple((name, as_new(template)) for name, template in store.stored_strangers())
+        kept = store.calibration()
+        if store.changes() == before:
+            break
+    else:
+        raise UsageError(f"{store.location}: it is changed all the time; try again when no one enrolls")
+    content = Content(store.model(), people, strangers)
+    if kept is None:
+        return content, None
+    calibration, changed = kept
+    if changed.added or changed.removed:
+        return content, changed
+    return Content(content.model, people, strangers, calibration), None
+
+
+def put_content(store: Store, content: Content) -> None:
+    """Put content into a gallery that holds nothing else; one that was ended in the middle goes on.
+
+    Raises:
+        UsageError: the gallery holds someone else; nothing was changed.
+        ForeignModelError: it is of another model.
+        GalleryError: it cannot be written.
+    """
+    wanted = {person.name: {entry.digest for entry in person.templates} for person in content.people}
+    strangers = {template.digest for _, template in content.strangers}
+    if any(
+        name not in wanted or not wanted[name].issuperset(entry.digest for entry in store.stored(name))
+        for name, _ in store.identities()
+    ) or not strangers.issuperset(template.digest for _, template in store.stored_strangers()):
+        raise UsageError(
+            f"{store.location}: expected a new gallery, got one with other people or photos; import into a "
+            "new one, and `embed gallery merge` that into this one"
+        )
+    if content.model is None:
+        return
+    with store.together():
+        store.bind(*content.model)
+        add_people(store, content.people, content.strangers)
+        if content.calibration is not None and not store.set_calibration(
+            content.calibration, len(content.people), content.templates
+        ):
+            raise GalleryError(f"{store.location}: changed by another process; try again")
+
+
+def add_people(
+    store: Store, people: Sequence[Enrolled], strangers: Sequence[tuple[str, NewTemplate]] = ()
+) -> int:
+    """Add people and strangers; what is there already changes nothing, so it can be done again.
+
+    Returns:
+        How many photos of people are new.
+    """
+    added = sum(store.add_many([NewPerson(person.name, person.templates, person.terms) for person in people]))
+    if strangers:
+        store.add_strangers(strangers)
+    return added
+
+
+def as_new(template: StoredTemplate) -> NewTemplate:
+    """Give a stored template without its id."""
+    return NewTemplate(template.photo, template.digest, template.vector)
+
+
+@dataclass(frozen=True)
+class SharedName:
+    """A name that both galleries have.
+
+    Attributes:
+        name: of the person, or of two people of one name.
+        here, there: number of photos in each.
+        same: of these, the same photos.
+        terms_differ: joined, the terms of this gallery stay.
+    """
+
+    name: str
+    here: int
+    there: int
+    same: int
+    terms_differ: bool
+
+
+@dataclass(frozen=True)
+class SharedPhoto:
+    """A photo that is one person's here and another's there."""
+
+    photo: str
+    here: str
+    there: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What merging would do.
+
+    Attributes:
+        names: in both, with other photos there; sorted.
+        photos: of a person who is to be added, but someone else's here; they are always refused.
+        people: to be added.
+        skipped: names that are left out.
+    """
+
+    names: tuple[SharedName, ...]
+    photos: tuple[SharedPhoto, ...]
+    people: tuple[Enrolled, ...]
+    skipped: tuple[str, ...]
+
+    def refused(self, same_name: SameName) -> bool:
+        """Say whether there is something only a person can decide."""
+        return bool(self.photos) or (same_name == "refuse" and bool(self.names))
+
+
+def plan_merge(store: Store, other: Content, same_name: SameName = "refuse") -> Plan:
+    """Compare two galleries; nothing is changed.
+
+    A name is in question if the other gallery has photos under it that this one has not. Joined, the person
+    keeps the terms of this gallery, unless it has none.
+
+    Args:
+        store: the gallery to merge into.
+        other: what is to be merged.
+        same_name: what to do with people whose name is in both.
+
+    Raises:
+        ForeignModelError: the other gallery is of another model.
+    """
+    if other.model is not None:
+        check_model(store, *other.model)
+    known = {person.name: person for person in store.people()}
+    owned = iter(store.owners([entry.digest for person in other.people for entry in person.templates]))
+    names, photos, people, skipped = [], [], [], []
+    for person in other.people:
+        here = known.get(person.name)
+        owners = list(islice(owned, len(person.templates)))
+        terms = person.terms
+        if here is not None:
+            same = owners.count(person.name)
+            differ = Terms() not in (here.terms, terms) and here.terms != terms
+            if same < len(person.templates):
+                names.append(SharedName(person.name, here.templates, len(person.templates), same, differ))
+                if same_name == "skip":
+                    skipped.append(person.name)
+                    continue
+            if here.terms != Terms():
+                terms = here.terms
+        people.append(Enrolled(person.name, terms, person.templates))
+        photos += [
+            SharedPhoto(template.photo, owner, person.name)
+            for template, owner in zip(person.templates, owners, strict=True)
+            if owner not in (None, person.name)
+        ]
+    return Plan(tuple(names), tuple(photos), tuple(people), tuple(skipped))
+
+
+def merge(store: Store, other: Content, plan: Plan) -> int:
+    """Do what was planned, strangers too.
+
+    Args:
+        store: the gallery to merge into.
+        other: what the plan was made for.
+        plan: not refused.
+
+    Returns:
+        How many photos are new.
+
+    Raises:
+        ForeignModelError: the galleries are of two models by now.
+        PhotoConflictError: someone enrolled one of the photos under another name meanwhile.
+        GalleryError: the gallery cannot be written.
+    """
+    if other.model is None:
+        return 0
+    with store.together():
+        store.bind(*other.model)
+        return add_people(store, plan.people, other.strangers)

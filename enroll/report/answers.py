@@ -1,0 +1,145 @@
+"""Answers of identify as text, as an explanation, and as JSON.
+
+Answers in a line a person can read.
+
+One JSON object per photo; the field names are stable.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from embedder.config import QualityLimits
+from embedder.faces.quality import Quality, problem
+from enroll.decision import Decision
+from enroll.gallery.threshold import Basis
+from enroll.identify import Answer, FaceAnswer
+
+
+def to_lines(answer: Answer) -> list[str]:
+    """Give one line per face, or one that says why there is none."""
+    if answer.error is not None:
+        return [f"{answer.photo}: not read: {answer.error}"]
+    if not answer.faces:
+        return [f"{answer.photo}: no face found"]
+    places = [""] if len(answer.faces) == 1 else [_place(face) for face in answer.faces]
+    return [
+        f"{answer.photo}: {place}{in_words(face.decision, face.confidence)}"
+        for place, face in zip(places, answer.faces, strict=True)
+    ]
+
+
+def explain(answer: Answer, basis: Basis) -> list[str]:
+    """Give, per face, what speaks for and against the answer; nothing for a photo without faces."""
+    lines = []
+    for face in answer.faces:
+        lines.append(f"{answer.photo}: {_place(face)}{in_words(face.decision, face.confidence)}")
+        lines.append(f"  why: {_reason(face.decision)}")
+        if face.decision.distance is not None and face.decision.second is not None:
+            margin = face.decision.second - face.decision.distance
+            second = face.decision.candidates[1].identity
+            lines.append(f"  margin: the next person, {second}, is {margin:.3f} farther")
+        lines.append(f"  {basis.in_words()}")
+        if face.quality is not None:
+            lines.append(f"  face: {_quality(face.quality)}")
+        lines += [f"  near: {near.distance:.3f}  {near.identity}  {near.path}" for near in face.neighbours]
+    return lines or to_lines(answer)
+
+
+def _reason(decision: Decision) -> str:
+    if decision.distance is None:
+        return "no one is enrolled"
+    nearest = decision.candidates[0].identity
+    near = f"the nearest enrolled photo is {nearest}'s, at {decision.distance:.3f}"
+    return {
+        "match": f"{near}, within the threshold of {decision.threshold:.3f}",
+        "too_far": f"{near}, beyond the threshold of {decision.threshold:.3f}",
+        "ambiguous": f"{near}, but another person is nearly as near",
+        "taken": f"{near}, but another face of the photo is nearer to {nearest}, who is there once",
+    }[decision.reason]
+
+
+def _quality(quality: Quality) -> str:
+    poor = problem(quality, QualityLimits())
+    facts = (
+        f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
+        f"turned aside {quality.yaw:.0f}°, tilted {quality.roll:.0f}°, "
+        f"{100 * quality.visible:.0f} % visible, detector {quality.score:.2f}"
+    )
+    return f"{facts}; {poor}" if poor else facts
+
+
+def _place(face: FaceAnswer) -> str:
+    if face.box is None:
+        return ""
+    x, y, width, height = face.box
+    return f"face at {x},{y} of {width}x{height}: "
+
+
+def in_words(decision: Decision, confidence: float | None = None) -> str:
+    """Say who it is, how near and how probably, and if unknown, why."""
+    if decision.distance is None:
+        return "unknown (the gallery is empty)"
+    if decision.identity is not None:
+        sure = "" if confidence is None else f", {_percent(confidence)} sure"
+        near = f"distance {decision.distance:.3f}, threshold {decision.threshold:.3f}"
+        return f"{decision.identity} ({near}{sure})"
+    nearest = decision.candidates[0]
+    if decision.reason == "taken":
+        return f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, nearer to another face)"
+    if decision.reason == "ambiguous":
+        second = decision.candidates[1]
+        return (
+            f"unknown ({nearest.identity} at {nearest.distance:.3f} and {second.identity} at "
+            f"{second.distance:.3f} are too close to call)"
+        )
+    return (
+        f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, threshold {decision.threshold:.3f})"
+    )
+
+
+def _percent(probability: float) -> str:
+    """Give a probability that is never rounded to certainty."""
+    for digits in range(4):
+        text = f"{100 * probability:.{digits}f}"
+        if float(text) not in (0, 100):
+            return f"{text} %"
+    return "more than 99.999 %" if probability > 0.5 else "less than 0.001 %"
+
+
+def to_json(answer: Answer, basis: Basis | None = None) -> str:
+    """Give the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
+
+    Args:
+        answer: of one photo.
+        basis: what the threshold rests on.
+    """
+    return json.dumps(
+        {
+            "photo": answer.photo,
+            "error": answer.error,
+            "promise": basis.facts() if basis else None,
+            "faces": [
+                {
+                    "box": list(face.box) if face.box else None,
+                    "points": [[round(x, 1), round(y, 1)] for x, y in face.points.tolist()]
+                    if face.points is not None
+                    else None,
+                    "quality": asdict(face.quality) if face.quality else None,
+                    "identity": face.decision.identity,
+                    "reason": face.decision.reason,
+                    "distance": face.decision.distance,
+                    "confidence": face.confidence,
+                    "threshold": face.decision.threshold,
+                    "candidates": [
+                        {"identity": candidate.identity, "distance": candidate.distance}
+                        for candidate in face.decision.candidates
+                    ],
+                    "neighbours": [asdict(photo) for photo in face.neighbours],
+                }
+                for face in answer.faces
+            ],
+        },
+        allow_nan=False,
+    )

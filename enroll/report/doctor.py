@@ -1,0 +1,210 @@
+"""What the doctor found, as text and as JSON, with the command that fixes each.
+
+What was found, each kind once for a text and for JSON.
+
+What the doctor found, as text and as JSON from the same entries, with the commands that mend it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedder._internal.wording import count
+from enroll.doctor.examine import ENOUGH_PHOTOS
+from enroll.gallery.photos import handle_of
+
+if TYPE_CHECKING:
+    from enroll.doctor.examine import Examination, Growth
+    from enroll.gallery.photos import PoorPhotos
+    from enroll.store import Store
+    from enroll.templates import StoredTemplate
+
+
+_LISTED = 20  # entries of each kind in a text; JSON has all
+
+_SURE = 0.999
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found, in words and for JSON; `command` mends it."""
+
+    text: str
+    facts: dict[str, Any]
+    command: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """All findings of one kind: their name in JSON and in a text."""
+
+    key: str
+    title: str
+    findings: tuple[Finding, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Give them as text, or say that there are none."""
+        yield f"{self.title}: {len(self.findings) or 'none'}"
+        for finding in self.findings[:_LISTED]:
+            yield f"  {finding.text}"
+            if finding.command:
+                yield f"      {finding.command}"
+        if len(self.findings) > _LISTED:
+            yield f"  and {len(self.findings) - _LISTED} more; --json lists all"
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Give them for JSON."""
+        return [
+            entry.facts | ({"command": entry.command} if entry.command else {}) for entry in self.findings
+        ]
+
+
+class Words:
+    """An examination in words."""
+
+    def __init__(
+        self,
+        store: Store,
+        examined: Examination,
+        poor: PoorPhotos | None = None,
+        gallery: str | None = None,
+    ) -> None:
+        """Look up the photos that are spoken of.
+
+        Args:
+            store: the gallery.
+            examined: what was found in it.
+            poor: photos that are too poor, None if no one looked.
+            gallery: what commands are to give `--gallery`, None if nothing.
+        """
+        self._examined, self._poor, self._gallery = examined, poor, gallery
+        crowd = examined.crowd
+        self._names = crowd.names
+        spoken_of = {self._names[crowd.labels[suspect.row]] for suspect in examined.judged.suspects}
+        spoken_of |= {entry.name for entry in poor.photos} if poor else set()
+        self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
+
+    def to_json(self) -> str:
+        """Give one JSON object."""
+        found, growth = self._examined, self._examined.growth
+        facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.crowd.labels)}
+        facts |= {section.key: section.facts() for section in self._sections()}
+        facts["files_gone"] = self._poor.gone if self._poor else None
+        facts["growth"] = growth and {
+            "threshold": growth.threshold,
+            "calibrated": growth.calibrated,
+            "warning": growth.warning,
+            "fpir": [list(pair) for pair in zip(growth.people, growth.fpir, strict=True)],
+            "near_another": found.near,
+        }
+        facts["notes"] = list(found.notes)
+        return json.dumps(facts, ensure_ascii=False, allow_nan=False)
+
+    def lines(self) -> Iterator[str]:
+        """Give a text; what was looked for and not found is said, too."""
+        found = self._examined
+        yield f"{count(len(self._names), 'person')}, {count(len(found.crowd.labels), 'photo')}"
+        for section in self._sections():
+            yield from section.lines()
+        if self._poor is None:
+            yield "Poor photos: not looked for; --photos does, where their files are still there"
+        elif self._poor.gone:
+            yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
+        if found.growth:
+            yield from _growing(found.growth)
+            seen = int(found.judged.kept.sum())
+            yield f"  counted, within it of someone else: {found.near} of {count(seen, 'photo')}"
+        yield from found.notes
+
+    def _sections(self) -> Iterator[Section]:
+        found, names = self._examined, self._names
+        yield Section("wrong_photos", "Photos that do not look like their person", tuple(self._wrong()))
+        divided = (
+            Finding(f"{names[label]}: look at the photos", {"person": names[label]})
+            for label in found.judged.divided
+        )
+        yield Section("divided_people", "People whose photos differ, without a majority", tuple(divided))
+        twice = (
+            Finding(
+                f"{names[pair.first]} and {names[pair.second]}, {_percent(pair.probability)} sure",
+                {"names": [names[pair.first], names[pair.second]], "probability": pair.probability},
+            )
+            for pair in found.twins
+        )
+        yield Section("same_person", "Names that are probably one person twice", tuple(twice))
+        confused = (
+            Finding(
+                f"{names[pair.first]} and {names[pair.second]}: {count(pair.photos, 'photo')}, the nearest "
+                f"two {pair.distance:.3f} apart",
+                {
+                    "names": [names[pair.first], names[pair.second]],
+                    "photos": pair.photos,
+                    "distance": pair.distance,
+                },
+            )
+            for pair in found.confused
+        )
+        if found.growth:
+            within = f"People who are easily confused, within {found.growth.threshold:.3f}"
+            yield Section("confused", within, tuple(confused))
+        few = (
+            Finding(f"{names[label]}: {photos}", {"person": names[label], "photos": photos})
+            for label, photos in found.few
+        )
+        yield Section("few_photos", f"People with fewer than {count(ENOUGH_PHOTOS, 'photo')}", tuple(few))
+        if self._poor:
+            poor = (
+                Finding(
+                    f"{entry.name}: {entry.template.photo}: {entry.reason}",
+                    {"person": entry.name, "photo": entry.template.photo, "reason": entry.reason},
+                    self._drop(entry.name, entry.template),
+                )
+                for entry in self._poor.photos
+            )
+            yield Section("poor_photos", "Poor photos", tuple(poor))
+
+    def _wrong(self) -> Iterator[Finding]:
+        crowd = self._examined.crowd
+        for suspect in self._examined.judged.suspects:
+            name, number = self._names[crowd.labels[suspect.row]], int(crowd.ids[suspect.row])
+            like = self._names[suspect.like] if suspect.like >= 0 else None
+            for template in self._stored[name]:
+                if template.id == number:  # it may have been dropped meanwhile
+                    yield Finding(
+                        f"{name}: {template.photo} looks like {like or 'no one here'}, "
+                        f"{_percent(suspect.probability)} sure",
+                        {
+                            "person": name,
+                            "photo": template.photo,
+                            "digest": template.digest.hex(),
+                            "like": like,
+                            "probability": suspect.probability,
+                        },
+                        self._drop(name, template),
+                    )
+
+    def _drop(self, name: str, template: StoredTemplate) -> str:
+        """Give the command that drops a photo."""
+        photo = handle_of(self._stored[name], template)
+        option = ["--gallery", self._gallery] if self._gallery else []
+        end = ["--"] if name.startswith("-") or photo.startswith("-") else []
+        return shlex.join(["embed", "gallery", "drop", *option, *end, name, photo])
+
+
+def _growing(growth: Growth) -> Iterator[str]:
+    origin = "the gallery's own" if growth.calibrated else "about what `embed calibrate` would give"
+    yield f"Strangers who are named, at most, at the threshold {growth.threshold:.3f} ({origin}):"
+    for people, fpir in zip(growth.people, growth.fpir, strict=True):
+        yield f"  among {count(people, 'person')}: {_percent(fpir)}"
+    if growth.warning:
+        yield f"  in doubt: {growth.warning}"
+
+
+def _percent(share: float) -> str:
+    if share > _SURE:
+        return f"more than {100 * _SURE:g} %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

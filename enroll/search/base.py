@@ -1,0 +1,172 @@
+"""What a search index is, and its results in an exact, total order.
+
+What finds templates near a query: a fitted index here, or the engine that keeps them.
+
+What was found, as answers: exact distances in a total order that no batch, order or tie can change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enroll.decision import Candidate
+
+if TYPE_CHECKING:
+    from enroll.templates import Pool, Templates
+
+
+INDEXES = ("exact", "approximate")
+
+_ROWS_AT_ONCE = 65536  # templates in memory in double precision, and found for all queries together
+
+
+@dataclass(frozen=True)
+class Found:
+    """Templates near one query, in any order.
+
+    Attributes:
+        ids: (k,) int64.
+        identities: (k,) object, names.
+        vectors: (k, dim) float32 unit rows: what exact distances are computed from.
+        reach: every template nearer than this is among them; infinite if all templates are. An approximate
+            index may miss some, as often as its recall says.
+    """
+
+    ids: NDArray[np.int64]
+    identities: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+    reach: float
+
+
+class Finder(Protocol):
+    """Finds nearest templates."""
+
+    @property
+    def templates(self) -> int:
+        """How many there are."""
+
+    @property
+    def people(self) -> int:
+        """How many identities they are of."""
+
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        """Find at least the `count` nearest templates of each query, or all if there are fewer.
+
+        Args:
+            queries: (n, dim) float32 unit rows.
+            count: at least 1.
+        """
+
+
+class Index(Finder, Protocol):
+    """A finder of this process, which more templates can be added to."""
+
+    @property
+    def pool(self) -> Pool:
+        """What is searched."""
+
+    def extend(self, more: Templates) -> None:
+        """Add templates with ids above all that are there; costs the same whatever is there, amortized."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A template near a query: whose it is, how far, and its id."""
+
+    identity: str
+    distance: float
+    template: int
+
+
+_Answer = TypeVar("_Answer", Neighbour, Candidate)
+
+
+def nearest_templates(finder: Finder, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
+    """Find the nearest templates of each unit vector, nearest first, in the same total order.
+
+    Args:
+        finder: what is searched.
+        queries: (n, dim) float32 unit rows.
+        count: templates wanted per query.
+    """
+    count = min(count, finder.templates)
+    return _search(finder, queries, count, count, _templates)
+
+
+def nearest_people(finder: Finder, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
+    """Find the nearest identities, each by its nearest template.
+
+    Distances are recomputed in double precision from the vectors themselves and sorted by distance,
+    identity and template id, so that an answer depends on the query and the templates alone.
+
+    Args:
+        finder: what is searched.
+        queries: (n, dim) float32 unit rows.
+        people: identities wanted per query.
+
+    Returns:
+        For each query up to `people` candidates, nearest first.
+    """
+    people = min(people, finder.people)
+    return _search(finder, queries, people, 4 * people, _people)
+
+
+def _search(
+    finder: Finder,
+    queries: NDArray[np.float32],
+    wanted: int,
+    count: int,
+    ranked: Callable[[NDArray[np.float64], Found, int], list[_Answer]],
+) -> list[list[_Answer]]:
+    """Ask for `count` templates, and more where something not found could come before the last answer."""
+    answers: list[list[_Answer]] = [[] for _ in queries]
+    unsure = np.arange(len(queries) if wanted else 0)
+    while len(unsure):
+        count = min(count, finder.templates)
+        again = []
+        step = max(1, _ROWS_AT_ONCE // count)
+        for start in range(0, len(unsure), step):
+            batch = unsure[start : start + step]
+            for row, found in zip(batch, finder.nearest(queries[batch], count), strict=True):
+                answers[row] = ranked(_distances(queries[row], found.vectors), found, wanted)
+                if len(answers[row]) < wanted or answers[row][-1].distance >= found.reach:
+                    again.append(row)
+        if count == finder.templates:
+            break
+        unsure = np.array(again, np.intp)
+        count = 4 * count
+    return answers
+
+
+def _distances(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    distances = np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        away = vectors[start : start + _ROWS_AT_ONCE].astype(np.float64) - query
+        distances[start : start + _ROWS_AT_ONCE] = np.sqrt((away**2).sum(axis=1))
+    return distances
+
+
+def _templates(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Neighbour]:
+    last = np.partition(distances, wanted - 1)[wanted - 1] if len(distances) >= wanted else np.inf
+    rows = np.flatnonzero(distances <= last)
+    order = sorted((float(distances[row]), found.identities[row], int(found.ids[row])) for row in rows)
+    return [Neighbour(identity, distance, template) for distance, identity, template in order[:wanted]]
+
+
+def _people(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Candidate]:
+    nearest: dict[str, float] = {}
+    last = np.inf
+    order = np.argsort(distances)
+    for distance, identity in zip(distances[order].tolist(), found.identities[order], strict=True):
+        if distance > last:
+            break
+        nearest.setdefault(identity, distance)
+        if len(nearest) == wanted:
+            last = distance  # all who are as near are compared by name
+    people = sorted((distance, identity) for identity, distance in nearest.items())
+    return [Candidate(identity, distance) for distance, identity in people[:wanted]]

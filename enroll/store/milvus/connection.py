@@ -1,0 +1,359 @@
+"""Talking to Milvus: quietly, with a limit on every wait, and with errors of ours.
+
+A read is given a moment (`now`), and sees whatever was acknowledged to anyone before it. Milvus lets such a
+read wait for its next time tick; reads that share a moment share that wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedder.errors import GalleryError, MissingPackageError
+from enroll.store.milvus import address as address_module
+
+if TYPE_CHECKING:
+    from enroll.store.milvus.address import MilvusAddress
+
+
+Row = dict[str, Any]
+
+
+LATELY = 1  # the moment of reads that may be some time behind
+
+
+_CONNECT = 5.0  # seconds to be connected
+
+
+_ANSWER = 20.0  # seconds for one answer
+
+
+_LOADED = 120.0  # seconds until a collection can be searched, after a restart of the server
+
+
+_PAGE = 16_384  # rows; Milvus gives no more at once
+
+
+_PAGE_BYTES = 16 << 20  # it gives 100 MB at once, and messages between its parts are smaller
+
+
+_IN = 5_000  # ids in one condition
+
+
+_NOT_LOADED = (101, 503, 504)  # codes of Milvus: a restarted server has yet to load it
+
+
+class AwayError(GalleryError):
+    """The server does not answer."""
+
+
+class MilvusConnection:
+    """A connection, and the few things that galleries ask of one."""
+
+    def __init__(self, address: MilvusAddress) -> None:
+        """Connect.
+
+        Raises:
+            GalleryError: there is no answer, or it refuses us.
+            MissingPackageError: pymilvus is not installed.
+        """
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        try:
+            import grpc
+            import pymilvus
+        except ImportError as error:
+            raise MissingPackageError(
+                f"{address.shown}: needs pymilvus; install it by `pip install 'embedder-enroll[milvus]'`"
+            ) from error
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)  # it logs what it raises
+        self._types = pymilvus.DataType
+        self._milvus_errors = (pymilvus.MilvusException, grpc.RpcError)
+        self.address = address
+        uri = address.uri
+        self._turn: AbstractContextManager[object] = nullcontext()
+        if address.lite:
+            uri, self._turn = address_module.serve(Path(address.uri), address.shown)
+        self._open = True
+        try:
+            self._client = self._asked(pymilvus.MilvusClient, uri, token=address.token, timeout=_CONNECT)
+        except BaseException:
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Hang up; a second time is nothing."""
+        if self._open:
+            with suppress(*self._milvus_errors):
+                self._client.close()
+            self._release()
+
+    def _release(self) -> None:
+        self._open = False
+        if self.address.lite:
+            address_module.release(Path(self.address.uri))
+
+    def now(self) -> int:
+        """Give a moment that lies after everything that was acknowledged until now."""
+        if self.address.lite:  # one process, one order
+            return LATELY
+        return int(self._asked(self._client._get_connection().alloc_timestamp, timeout=_ANSWER))
+
+    def fields(self, collection: str) -> dict[str, int] | None:
+        """Give the fields of a collection, with the length of those that are vectors; None without one."""
+        if not self._asked(self._client.has_collection, collection, timeout=_ANSWER):
+            return None
+        found = self._asked(self._client.describe_collection, collection, timeout=_ANSWER)
+        return {field["name"]: int(field["params"].get("dim", 0)) for field in found["fields"]}
+
+    def create(
+        self,
+        collection: str,
+        fields: Row,
+        vector: tuple[str, int],
+        index: Row,
+        part: str = "",
+        shards: int = 1,
+    ) -> None:
+        """Make a collection with a number for each row; one of the same form may be there already.
+
+        Args:
+            collection: its name.
+            fields: "INT64", or the longest length of a text in bytes, by name.
+            vector: name and length of its vector.
+            index: of the vector.
+            part: name of a second partition.
+            shards: parts that are written side by side.
+
+        Raises:
+            GalleryError: there is one of another form, among others.
+        """
+        schema = self._client.create_schema(auto_id=True)
+        schema.add_field("id", self._types.INT64, is_primary=True)
+        for name, kind in fields.items():
+            if kind == "INT64":
+                schema.add_field(name, self._types.INT64)
+            else:
+                schema.add_field(name, self._types.VARCHAR, max_length=kind)
+        schema.add_field(vector[0], self._types.FLOAT_VECTOR, dim=vector[1])
+        indexes = self._client.prepare_index_params()
+        indexes.add_index(vector[0], **index)
+        ask, client = self._asked, self._client
+        if not self._has_form(collection, {"id", *fields, vector[0]}):
+            try:
+                ask(client.create_collection, collection, schema=schema, num_shards=shards, timeout=_ANSWER)
+            except GalleryError:  # another client was first, perhaps with another form
+                if not self._has_form(collection, {"id", *fields, vector[0]}):
+                    raise
+        if part and not ask(client.has_partition, collection, part, timeout=_ANSWER):
+            ask(client.create_partition, collection, part, timeout=_ANSWER)
+        if not ask(client.list_indexes, collection, timeout=_ANSWER):
+            ask(client.create_index, collection, indexes, timeout=_ANSWER, sync=False)
+        self.load(collection)
+
+    def _has_form(self, collection: str, fields: set[str]) -> bool:
+        found = self.fields(collection)
+        if found is not None and found.keys() != fields:
+            raise GalleryError(
+                f"{self.address.shown}: expected a gallery, got another program's collection {collection}; "
+                "choose another name"
+            )
+        return found is not None
+
+    def load(self, collection: str) -> None:
+        """Have a collection ready to be searched; wait for a server that has just been started."""
+        until = time.monotonic() + _LOADED
+        while True:
+            try:
+                # Asked for as it is, a collection with several replicas would be refused.
+                if self._client.get_load_state(collection, timeout=_ANSWER)["state"].name != "Loaded":
+                    copies = self.address.replicas
+                    self._client.load_collection(collection, timeout=_LOADED, replica_number=copies)
+                self._client.query(collection, filter="id == 0", output_fields=["id"], timeout=_ANSWER)
+            except self._milvus_errors as error:
+                if self._is_away(error) or time.monotonic() > until or self._code(error) not in _NOT_LOADED:
+                    raise self._error(error) from error
+                time.sleep(0.5)
+            else:
+                return
+
+    def index(self, collection: str, vector: str) -> str:
+        """Give the kind of index a vector has, in lower case."""
+        found = self._asked(self._client.describe_index, collection, vector, timeout=_ANSWER)
+        return str(found["index_type"]).lower()
+
+    def insert(self, collection: str, rows: Sequence[Row], part: str = "") -> list[int]:
+        """Add rows, and give their ids."""
+        answer = self._asked(
+            self._client.insert, collection, list(rows), timeout=_ANSWER, partition_name=part, on=collection
+        )
+        return [int(one) for one in answer["ids"]]
+
+    def delete(self, collection: str, ids: Sequence[int]) -> None:
+        """Delete rows; ids that are not there change nothing."""
+        for some in _pieces(ids, _IN):
+            self._asked(self._client.delete, collection, ids=some, timeout=_ANSWER, on=collection)
+
+    def delete_where(self, collection: str, condition: str) -> int:
+        """Delete the rows that fulfil a condition now, and give how many there were."""
+        ids = [row["id"] for row in self.rows(collection, condition, [], self.now())]
+        self.delete(collection, ids)
+        return len(ids)
+
+    def compact(self, collection: str) -> None:
+        """Ask that deleted rows be written over; the server does it in its own time."""
+        with suppress(GalleryError):  # it does so by itself, too, only later
+            self._asked(self._client.compact, collection, timeout=_ANSWER, on=collection)
+
+    def rows(
+        self,
+        collection: str,
+        condition: str,
+        fields: Sequence[str],
+        at: int,
+        part: str = "",
+        width: int = 1024,
+    ) -> Iterator[Row]:
+        """Read all rows that fulfil a condition, by id.
+
+        Args:
+            collection: where.
+            condition: of ours: nothing that people typed is ever part of one.
+            fields: besides the id.
+            at: a moment.
+            part: partition, all by default.
+            width: bytes of a row, about.
+        """
+        size, last = max(1, min(_PAGE, _PAGE_BYTES // width)), 0
+        while True:
+            page = self._asked(
+                self._client.query,
+                collection,
+                filter=f"({condition}) and id > {last}",
+                output_fields=["id", *fields],
+                limit=size,
+                partition_names=[part] if part else None,
+                timeout=_ANSWER,
+                on=collection,
+                **_seen_at(at),
+            )
+            page = sorted(page, key=lambda row: int(row["id"]))
+            yield from page
+            if len(page) < size:
+                return
+            last = page[-1]["id"]
+
+    def rows_in(
+        self,
+        collection: str,
+        field: str,
+        values: Iterable[int | str],
+        fields: Sequence[str],
+        at: int,
+        also: str = "",
+        part: str = "",
+    ) -> list[Row]:
+        """Read the rows whose field is one of these numbers, or of texts of ours, and `also` holds."""
+        more = f" and ({also})" if also else ""
+        return [
+            row
+            for some in _pieces(sorted(set(values)), _IN)
+            for row in self.rows(collection, f"{field} in {_listed(some)}{more}", fields, at, part)
+        ]
+
+    def count(self, collection: str, condition: str, at: int, part: str = "") -> int:
+        """Count rows; some that are written twice count twice."""
+        (answer,) = self._asked(
+            self._client.query,
+            collection,
+            filter=condition,
+            output_fields=["count(*)"],
+            partition_names=[part] if part else None,
+            timeout=_ANSWER,
+            on=collection,
+            **_seen_at(at),
+        )
+        return int(answer["count(*)"])
+
+    def search(
+        self, collection: str, vector: str, queries: Any, limit: int, at: int, part: str, **options: Any
+    ) -> list[list[Row]]:
+        """Find the `limit` nearest rows of each query, their ids alone; all if there are fewer."""
+        answers = self._asked(
+            self._client.search,
+            collection,
+            data=queries,
+            anns_field=vector,
+            limit=limit,
+            partition_names=[part],
+            timeout=_ANSWER,
+            on=collection,
+            **options,
+            **_seen_at(at),
+        )
+        return [list(answer) for answer in answers]
+
+    def _asked(self, ask: Callable[..., Any], *arguments: Any, on: str = "", **options: Any) -> Any:
+        """Ask, once more if the server was started anew and has yet to load the collection."""
+        try:
+            try:
+                with self._turn:
+                    return ask(*arguments, **options)
+            except self._milvus_errors as error:
+                if not on or self._code(error) not in _NOT_LOADED:
+                    raise
+                self.load(on)
+                with self._turn:
+                    return ask(*arguments, **options)
+        except self._milvus_errors as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> GalleryError:
+        shown, told = self.address.shown, _told(error)
+        said = " ".join((str(getattr(error, "message", "")) or str(error)).split())[:300]
+        if "UNAUTHENTICATED" in told or "PERMISSION_DENIED" in told or "privilege" in told:
+            return GalleryError(
+                f"{shown}: the server refuses us; expected milvus://USER:PASSWORD@HOST…, or "
+                "EMBED_MILVUS_TOKEN=USER:PASSWORD in the environment, of someone who may use this gallery"
+            )
+        if self._is_away(error):
+            return AwayError(
+                f"{shown}: the server does not answer; see that Milvus runs there and that the address is "
+                "right, then try again: nothing is half done"
+            )
+        return GalleryError(f"{shown}: the gallery cannot be used: {said}")
+
+    def _is_away(self, error: Exception) -> bool:
+        text = f"{error}"
+        return "UNAVAILABLE" in text or "DEADLINE_EXCEEDED" in text or "Fail connecting" in text
+
+    @staticmethod
+    def _code(error: Exception) -> object:
+        code = getattr(error, "code", None)
+        return None if callable(code) else code
+
+
+def _told(error: BaseException | None) -> str:
+    """Give what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:  # pymilvus names some as their own cause
+        chain.append(error)
+        error = error.__cause__
+    return " ".join(map(str, chain))
+
+
+def _seen_at(at: int) -> Row:
+    return {"consistency_level": "Customized", "guarantee_timestamp": at}
+
+
+def _pieces(values: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
+
+
+def _listed(values: Sequence[int | str]) -> str:
+    return "[" + ", ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values) + "]"

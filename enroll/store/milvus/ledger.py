@@ -1,0 +1,335 @@
+"""Who is enrolled, as facts that are only ever added: so changes are whole without transactions.
+
+Milvus has no transactions, but what one request inserts into one shard is there as a whole or not at all. So
+each change of a gallery is done by one such request, and who is in the gallery follows from the facts:
+
+```
+name, stranger   a person is called so; the latest name counts
+terms            on what terms a person is here; the latest count
+add              templates with this operation's number are the person's, who is a stranger
+drop             these templates are no longer
+gone             the person is erased, whatever else is said
+event            the audit log; "enroll": templates with this operation's number are the person's
+note             a piece of the calibration
+todo             templates may lie about that no fact speaks of: see milvus_tidy
+```
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from enroll.store.base import Event, Terms
+
+if TYPE_CHECKING:
+    from enroll.store.milvus.connection import MilvusConnection, Row
+
+
+LONGEST = 65_535  # bytes of a text in Milvus
+
+
+_PIECE = 60_000  # letters of a note
+
+
+_LISTED = 2_500  # people in one text
+
+
+_VECTOR = ("nothing", 2)  # Milvus has no collection without one
+
+
+_FIELDS: Row = {
+    "kind": 16,
+    "op": "INT64",  # the operation, a random number
+    "person": "INT64",
+    "at": "INT64",  # microseconds, and above all earlier facts of the person
+    "key": "INT64",  # of a name; the last day of terms; the last id of an event; the place of a piece
+    "count": "INT64",
+    "first": "INT64",  # id of an event
+    "text": LONGEST,
+}
+
+
+_ADDED = '(kind == "add" or (kind == "event" and text == "enroll"))'
+
+
+_STATE = f'kind in ["name", "stranger", "terms", "drop", "gone"] or {_ADDED}'
+
+
+_WRITTEN = 10_000  # facts in one request, which Milvus must not cut in two: it does at 5 MB
+
+
+@dataclass
+class Known:
+    """What the facts say of one person.
+
+    Attributes:
+        id: of the person.
+        name: "" if there is none yet.
+        terms: the latest.
+        ops: operations whose templates are theirs, with how many they added, or dropped.
+        dropped: templates that are no longer.
+        stranger: whether they are not enrolled.
+        gone: whether they are erased.
+        latest: when the last fact was written.
+        names: rows of their names.
+        agreed: rows of their terms.
+    """
+
+    id: int
+    name: str = ""
+    terms: Terms = field(default_factory=Terms)
+    ops: dict[int, int] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    stranger: bool = False
+    gone: bool = False
+    latest: int = 0
+    names: list[int] = field(default_factory=list)
+    agreed: list[int] = field(default_factory=list)
+
+    @property
+    def templates(self) -> int:
+        """How many they have."""
+        return sum(self.ops.values())
+
+    @property
+    def here(self) -> bool:
+        """Whether they are in the gallery, enrolled or as strangers."""
+        return bool(self.name) and not self.gone and self.templates > 0
+
+    def has(self, template: Row) -> bool:
+        """Say whether a row of the templates is one of theirs."""
+        return self.here and template["op"] in self.ops and template["id"] not in self.dropped
+
+
+def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) -> Row:
+    """Make one fact.
+
+    Args:
+        kind: see above.
+        op: the operation.
+        person: whom it is about.
+        after: the latest fact of that person; clocks of two machines differ.
+        more: key, count, first, text.
+    """
+    at = max(time.time_ns() // 1000, after + 1)
+    row: Row = {"kind": kind, "op": op, "person": person, "at": at, "text": "", _VECTOR[0]: [0.0, 0.0]}
+    return row | dict.fromkeys(("key", "count", "first"), 0) | more
+
+
+def event(
+    action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = (), after: int = 0
+) -> Row:
+    """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
+    given = sorted(ids) or [0]
+    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=action)
+
+
+def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
+    """Say what a person is called."""
+    return fact("stranger" if stranger else "name", op, person, after, key=key_of(name), text=name)
+
+
+def terms_fact(terms: Terms, op: int, person: int, after: int = 0) -> Row:
+    """Say on what terms a person is here."""
+    days = {part: value and value.isoformat() for part, value in vars(terms).items() if part != "consent"}
+    last = terms.expires.toordinal() if terms.expires else 0
+    return fact("terms", op, person, after, key=last, text=json.dumps({"consent": terms.consent} | days))
+
+
+def key_of(name: str) -> int:
+    """Give a number to find a name by, so that no name is ever part of a condition."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
+
+
+def new_op() -> int:
+    """Give the number of a new operation."""
+    return secrets.randbits(62)
+
+
+def known(rows: Iterable[Row]) -> dict[int, Known]:
+    """Give what facts say, by person."""
+    people: dict[int, Known] = {}
+    for row in sorted(rows, key=lambda row: (row["at"], row["id"])):
+        person = people.setdefault(row["person"], Known(row["person"]))
+        person.latest = row["at"]
+        match row["kind"]:
+            case "name" | "stranger":
+                person.name, person.stranger = row["text"], row["kind"] == "stranger"
+                person.names.append(row["id"])
+            case "terms":
+                person.terms = _terms(row["text"])
+                person.agreed.append(row["id"])
+            case "add" | "event":
+                person.ops[row["op"]] = row["count"]
+            case "drop":
+                dropped = set(json.loads(row["text"]))
+                person.ops[row["op"]] = person.ops.get(row["op"], 0) - len(dropped - person.dropped)
+                person.dropped |= dropped
+            case "gone":
+                person.gone = True
+    return people
+
+
+def _terms(text: str) -> Terms:
+    stored = json.loads(text)
+    days = {part: stored[part] and date.fromisoformat(stored[part]) for part in ("consent_date", "expires")}
+    return Terms(stored["consent"], **days)
+
+
+class Ledger:
+    """The collection of facts beside a gallery's templates."""
+
+    def __init__(self, connection: MilvusConnection, name: str) -> None:
+        """Name it; see `create`."""
+        self.collection = f"{name}_facts"
+        self._connection = connection
+        self._added = self._last = self._late = 0  # as `changes` was told last
+
+    def exists(self) -> bool:
+        """Say whether it is there, as one of ours."""
+        return (self._connection.fields(self.collection) or {}).keys() == {"id", *_FIELDS, _VECTOR[0]}
+
+    def create(self) -> None:
+        """Make it, or finish the making."""
+        index = {"index_type": "FLAT", "metric_type": "L2"}
+        self._connection.create(self.collection, _FIELDS, _VECTOR, index)
+
+    def write(self, facts: Sequence[Row]) -> list[int]:
+        """Add facts, all or none if they are few enough for one request; gives the ids of their rows."""
+        return [
+            row
+            for start in range(0, len(facts), _WRITTEN)
+            for row in self._connection.insert(self.collection, facts[start : start + _WRITTEN])
+        ]
+
+    def people(self, at: int, persons: Iterable[int] | None = None) -> dict[int, Known]:
+        """Give who is in the gallery, enrolled or as strangers, by id: all, or these."""
+        fields = [*_FIELDS]
+        if persons is None:
+            rows = list(self._connection.rows(self.collection, _STATE, fields, at))
+        else:
+            rows = self._connection.rows_in(self.collection, "person", persons, fields, at, _STATE)
+        return {one.id: one for one in known(rows).values() if one.here}
+
+    def named(self, names: Iterable[str], at: int) -> dict[str, list[Known]]:
+        """Give who has these names: several of one name if several clients enrolled it at once."""
+        found: dict[str, list[Known]] = {name: [] for name in names}
+        keys, which = [key_of(name) for name in found], 'kind in ["name", "stranger"]'
+        rows = self._connection.rows_in(self.collection, "key", keys, ["person"], at, which)
+        for one in self.people(at, {row["person"] for row in rows}).values():
+            if one.name in found:
+                found[one.name].append(one)
+        return found
+
+    def expired(self, today: date, at: int) -> list[Known]:
+        """Give the people whose last day is past."""
+        past = f'kind == "terms" and key > 0 and key < {today.toordinal()}'
+        persons = {row["person"] for row in self._connection.rows(self.collection, past, ["person"], at)}
+        return [
+            one
+            for one in self.people(at, persons).values()
+            if not one.stranger and one.terms.expires is not None and one.terms.expires < today
+        ]
+
+    def rows(self, kind: str, at: int, also: str = "person >= 0") -> list[Row]:
+        """Read facts of one kind, oldest first."""
+        rows = self._connection.rows(self.collection, f'kind == "{kind}" and {also}', [*_FIELDS], at)
+        return sorted(rows, key=lambda row: (row["at"], row["id"]))
+
+    def begin(self, op: int, known: Sequence[int]) -> list[int]:
+        """Say that templates may be about to come, of these people and new ones; gives the rows of that."""
+        pieces = [known[start : start + _LISTED] for start in range(0, len(known), _LISTED)] or [[]]
+        return self.write([fact("todo", op, text=f"add {json.dumps(piece)}") for piece in pieces])
+
+    def pending(self, ops: Iterable[int], at: int) -> set[int]:
+        """Give those operations whose templates may be about to come."""
+        which = f'{_ADDED} or (kind == "todo" and text like "add%")'
+        rows = self._connection.rows_in(self.collection, "op", ops, ["op", "kind"], at, which)
+        return {row["op"] for row in rows if row["kind"] == "todo"} - {
+            row["op"] for row in rows if row["kind"] != "todo"
+        }
+
+    def adding_to(self, persons: Iterable[int], at: int) -> set[int]:
+        """Give the operations that may be about to add templates to these people."""
+        todos = [row for row in self.rows("todo", at) if row["text"].startswith("add ")]
+        wanted = set(persons)
+        return {row["op"] for row in todos if wanted & set(json.loads(row["text"].removeprefix("add ")))}
+
+    def by(self, op: int, at: int) -> dict[int, Known]:
+        """Give the people of whom an operation says something."""
+        rows = self._connection.rows(self.collection, f"op == {op} and person > 0", ["person"], at)
+        return self.people(at, {row["person"] for row in rows})
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Delete facts that no longer count."""
+        self._connection.delete(self.collection, ids)
+
+    def forget(self, persons: Sequence[int]) -> None:
+        """Delete what is said of people who are gone, and last that they are; the audit log stays."""
+        rows = self._connection.rows_in(
+            self.collection, "person", persons, ["kind", "text"], self._connection.now(), 'kind != "event"'
+        )
+        last = [row["id"] for row in rows if row["kind"] == "gone" or row["text"] == "erase"]
+        self.delete(sorted({row["id"] for row in rows} - set(last)))
+        self.delete(last)
+
+    def forget_todos(self, ops: Iterable[int]) -> None:
+        """Take back what was to be done after enrolling or dropping."""
+        which = 'kind == "todo" and text != "erase"'
+        rows = self._connection.rows_in(self.collection, "op", ops, [], self._connection.now(), which)
+        self.delete([row["id"] for row in rows])
+
+    def events(self, at: int) -> list[Event]:
+        """Give the audit log, oldest first."""
+        return [
+            Event(
+                datetime.fromtimestamp(row["at"] // 1_000_000, UTC).isoformat(timespec="seconds"),
+                row["text"],
+                row["person"] or None,
+                row["count"],
+            )
+            for row in self._events(at)
+        ]
+
+    def _events(self, at: int) -> list[Row]:
+        rows = {(row["op"], row["person"], row["text"]): row for row in self.rows("event", at)}
+        return [*rows.values()]  # a request that was sent twice left one entry twice
+
+    def changes(self, at: int) -> tuple[int, int]:
+        """Give generation and last id; see `Store.changes`.
+
+        Two proxies of Milvus give ids out side by side. So templates with lower ids may come to count after
+        others did; who has asked in between is told that another generation has begun.
+        """
+        rows = self._events(at)
+        added = [row for row in rows if row["text"] == "enroll"]
+        self._late += sum(row["first"] <= self._last for row in added) > self._added
+        self._added, self._last = len(added), max((row["key"] for row in added), default=0)
+        return len(rows) - len(added) + self._late, self._last
+
+    def keep(self, text: str) -> None:
+        """Keep a long text, of ASCII, instead of the one before."""
+        old = [row["id"] for row in self.rows("note", self._connection.now())]
+        op, pieces = new_op(), [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        self.write(
+            [fact("note", op, key=at, count=len(pieces), text=piece) for at, piece in enumerate(pieces)]
+        )
+        self.delete(old)
+
+    def kept(self, at: int) -> str | None:
+        """Give the text that was kept last, None without one; what was not written to its end is none."""
+        whole: dict[int, dict[int, str]] = {}
+        latest = None
+        for row in self.rows("note", at):
+            pieces = whole.setdefault(row["op"], {})
+            pieces[row["key"]] = row["text"]
+            if len(pieces) == row["count"]:
+                latest = pieces
+        return None if latest is None else "".join(latest[place] for place in sorted(latest))

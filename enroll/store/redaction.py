@@ -1,0 +1,69 @@
+"""Hides passwords and keys in what is shown, also in what someone typed wrongly."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# Milvus's own scheme however it is written, and any other of two letters or more with a slash.
+_ADDRESS = re.compile(r"\s*((?:milvus[+\w]*(?::|//)|[a-z][a-z0-9+.-]+:(?=/))/*)(.*)", re.I | re.S)
+
+
+_BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
+
+
+LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
+
+
+_PORT = re.compile(r"(\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
+
+
+_LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too
+
+
+_KEY = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{40,43}=")
+
+
+_USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
+
+
+def without_password(location: str | Path) -> str:
+    """Give an address as it may be printed: without user, password and options, usable or not."""
+    shown = str(location)
+    found = _ADDRESS.match(shown) or _BARE.match(shown)
+    if found is None or LITE.fullmatch(shown):
+        return shown
+    scheme, rest = found.groups()
+    user, at, place = rest.rpartition("@")
+    if "?" in user or "#" in user:  # a password with one of them, or an option with an @: which, no one knows
+        return f"{scheme}…"
+    place = re.split("[?#]", place if at else rest)[0]
+    return scheme + _PORT.sub(r"\1:…\2", place)
+
+
+def looks_like_address(location: str | Path) -> bool:
+    """Say whether this was meant for an address rather than a file."""
+    return bool(_ADDRESS.match(str(location)) or _BARE.match(str(location)))
+
+
+def without_key(path: str | Path) -> str:
+    """Give the name of a key's file as it may be printed: not if it may be the key itself."""
+    path = Path(path)
+    text = without_password(path)
+    if not _LONG.search(text) or _is_in_a_folder(path):
+        return text
+    return "(what was given is not shown, since it may be the key itself; expected the file it is in)"
+
+
+def hidden(text: str) -> str:
+    """Give an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
+    return _KEY.sub("(a key)", _USER.sub(r"\1", text))
+
+
+def _is_in_a_folder(path: Path) -> bool:
+    """Say whether a file's folder is there, which that of a key with slashes in it is not."""
+    folder = str(path.parent)
+    try:
+        return folder not in (".", path.anchor) and path.parent.is_dir() and not _LONG.search(path.name)
+    except OSError:
+        return False

@@ -1,0 +1,338 @@
+"""Rows in the clear or encrypted; a key per person.
+
+How what is about a person is written: as it is, or encrypted; and how it is found again.
+
+Names and digests are found by a keyed hash (HMAC-SHA256, RFC 2104, its first 16 bytes), since an index may
+keep copies of what was erased. In a plain gallery the key of the hash is in the gallery: whoever guesses a
+name can check it there, as with the name itself. In an encrypted one (`keyring`) it takes the gallery's key.
+
+The keys of an encrypted gallery, in a SQLite file beside it: `gallery.db.keys`.
+
+Each person has a key of their own. It is wrapped by a key derived (HKDF, RFC 5869) from the gallery's key and
+a salt that is in this file alone; so is the key of the hashes that names and digests are found by. Erasing
+someone erases their key: an old backup of the gallery, without this file of then, can never be read again
+where it is about them, not even by whoever has the gallery's key.
+
+Rows are sealed by AES-256-GCM (NIST SP 800-38D) with random nonces; where a row belongs is authenticated.
+"""
+
+from __future__ import annotations
+
+import hmac
+import importlib.util
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from embedder.errors import GalleryError, MissingPackageError
+from enroll.store.keys import Key
+from enroll.store.sqlite.connection import Connection
+from enroll.store.sqlite.rows import checksum, is_sound
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+HANDLE = 16  # bytes
+SALT = 16  # bytes
+
+ID = 16  # bytes
+_SCHEMA = "keys"
+_NONCE = 12  # bytes, as SP 800-38D recommends
+_KEY = 32  # bytes
+_KEPT = 4096  # people whose keys are at hand; templates of a person tend to lie together
+
+_TABLES = {
+    "ring": """(only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL, salt BLOB NOT NULL,
+        test BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT""",
+    # Rows are only appended, and overwritten where they stand: see `layout`.
+    "person": "(id INTEGER PRIMARY KEY, wrapped BLOB, checksum INTEGER) STRICT",
+}
+_EXPECTED = frozenset(("table", name, name, f"CREATE TABLE {name} {made}") for name, made in _TABLES.items())
+
+
+class Sealer(Protocol):
+    """Seals the rows of people, each with a key of that person's own."""
+
+    def handle(self, kind: str, value: bytes) -> bytes:
+        """Give what a name or a digest is found by, `HANDLE` bytes."""
+
+    def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
+        """Write something of a person's, to be read only in that place."""
+
+    def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
+        """Read it again.
+
+        Raises:
+            ValueError: it was written by someone else, for another person or in another place.
+        """
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Read many again; raises as `unseal`."""
+
+    def enter(self, person: int) -> None:
+        """Make a new person's key."""
+
+    def forget(self, person: int) -> None:
+        """Erase a person's key."""
+
+    def last(self) -> int:
+        """The highest id that a person with a key has, 0 if there is none."""
+
+    def keyless(self) -> list[int]:
+        """Ids of the people whose key is gone."""
+
+
+class Plain:
+    """Writes everything as it is."""
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+
+    def handle(self, kind: str, value: bytes) -> bytes:
+        """Give what a name or a digest is found by."""
+        return handle(self._salt, kind, value)
+
+    def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
+        """Give it as it is."""
+        return body
+
+    def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
+        """Give it as it is."""
+        return sealed
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Give all as they are."""
+        return sealed
+
+    def enter(self, person: int) -> None:
+        """Need no key."""
+
+    def forget(self, person: int) -> None:
+        """Have none."""
+
+    def last(self) -> int:
+        """Know of no one."""
+        return 0
+
+    def keyless(self) -> list[int]:
+        """Miss none."""
+        return []
+
+
+def handle(key: bytes, kind: str, value: bytes) -> bytes:
+    """Hash a value of a kind with a key."""
+    return hmac.digest(key, kind.encode() + b"\0" + value, "sha256")[:HANDLE]
+
+
+def keys_path(gallery: Path) -> Path:
+    """Where the keys of a gallery are."""
+    return gallery.with_name(gallery.name + ".keys")
+
+
+class Keyring:
+    """Seals with a key per person; see `sealing.Sealer`."""
+
+    def __init__(self, connection: Connection, key: Key, ring: tuple[bytes, bytes, bytes]) -> None:
+        """Derive what is needed; see `open_keyring`."""
+        self._connection = connection
+        self.id, salt, test = ring
+        self._wrapping, self._lookup = _derived(key, salt)
+        self._keys: dict[int, AESGCM] = {}
+        if not _opens(self._wrapping, test, self.id):
+            raise GalleryError(
+                f"{connection.path}: encrypted with another key than that of {key.origin}; give its own by "
+                "`embed --key FILE`"
+            )
+
+    def handle(self, kind: str, value: bytes) -> bytes:
+        """Give what a name or a digest is found by."""
+        return handle(self._lookup, kind, value)
+
+    def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
+        """Encrypt something of a person's."""
+        return _encrypted(self._key(person), body, f"{table} {row}".encode())
+
+    def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
+        """Decrypt it.
+
+        Raises:
+            ValueError: it was not sealed for that person and place, or changed since.
+        """
+        return _decrypted(self._key(person), sealed, f"{table} {row}".encode())
+
+    def unseal_all(
+        self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
+    ) -> Sequence[bytes]:
+        """Decrypt many."""
+        return [
+            self.unseal(person, table, row, body)
+            for person, row, body in zip(people, rows, sealed, strict=True)
+        ]
+
+    def enter(self, person: int) -> None:
+        """Make a new person's key."""
+        self._keys.pop(person, None)  # of a transaction that was rolled back
+        wrapped = _encrypted(self._wrapping, secrets.token_bytes(_KEY), b"%d" % person)
+        self._connection.run(
+            f"INSERT INTO {_SCHEMA}.person VALUES (?, ?, ?)", (person, wrapped, checksum(person, wrapped))
+        )
+
+    def keyless(self) -> list[int]:
+        """Ids of the people who have no key: they were erased after this copy of the gallery was made."""
+        return [
+            person
+            for (person,) in self._connection.rows(
+                f"""SELECT id FROM main.person WHERE id NOT IN
+                (SELECT id FROM {_SCHEMA}.person WHERE checksum IS NOT NULL)"""
+            )
+        ]
+
+    def forget(self, person: int) -> None:
+        """Erase a person's key."""
+        self._keys.pop(person, None)
+        self._connection.run(
+            f"UPDATE {_SCHEMA}.person SET wrapped = NULL, checksum = NULL WHERE id = ?", (person,)
+        )
+
+    def last(self) -> int:
+        """The highest id that a person with a key has; a backup of the gallery may know of fewer."""
+        return int(self._connection.row(f"SELECT ifnull(max(id), 0) FROM {_SCHEMA}.person")[0])
+
+    def _key(self, person: int) -> AESGCM:
+        if person not in self._keys:
+            path = keys_path(self._connection.path)
+            row = self._connection.row(
+                f"SELECT id, wrapped, checksum FROM {_SCHEMA}.person WHERE id = ?", (person,)
+            )
+            if row is None or row[1] is None:
+                raise ValueError(
+                    f"{path} lacks the key of person {person}: it is older than the gallery, or they were "
+                    "erased since this copy of the gallery was made; in the latter case, "
+                    "`embed gallery forget-keyless` erases them here, too"
+                )
+            if not is_sound(row, bytes):
+                raise ValueError(f"{path}: the key of person {person} was changed")
+            if len(self._keys) >= _KEPT:
+                self._keys.clear()
+            self._keys[person] = _aes(_decrypted(self._wrapping, row[1], b"%d" % person))
+        return self._keys[person]
+
+
+def create_keyring(connection: Connection, key: Key) -> Keyring:
+    """Make the file with the keys of a gallery that is being encrypted, inside a transaction; see `attach`.
+
+    Raises:
+        GalleryError: there is one already.
+    """
+    if connection.rows(f"SELECT name FROM {_SCHEMA}.sqlite_schema"):
+        raise GalleryError(
+            f"{keys_path(connection.path)}: expected no such file, since the gallery is not encrypted; if it "
+            "is of no other gallery, remove it"
+        )
+    for name, made in _TABLES.items():
+        connection.run(f"CREATE TABLE {_SCHEMA}.{name} {made}")
+    own, salt = secrets.token_bytes(ID), secrets.token_bytes(SALT)
+    test = _encrypted(_derived(key, salt)[0], b"", own)
+    row = (1, own, salt, test)
+    connection.run(f"INSERT INTO {_SCHEMA}.ring VALUES (?, ?, ?, ?, ?)", (*row, checksum(*row)))
+    return Keyring(connection, key, (own, salt, test))
+
+
+def open_keyring(connection: Connection, key: Key, expected: bytes) -> Keyring:
+    """Open the file with the keys of a gallery.
+
+    Args:
+        connection: to the gallery.
+        key: the gallery's.
+        expected: id of the file with its keys.
+
+    Raises:
+        GalleryError: the file is lost, broken or another gallery's, or the key is another one.
+    """
+    path = keys_path(connection.path)
+    if not path.is_file() or not path.stat().st_size:
+        raise GalleryError(
+            f"{path}: lost; without it no one can read the gallery {connection.path}: restore a copy of it"
+        )
+    attach_keys(connection)
+    query = f"SELECT type, name, tbl_name, sql FROM {_SCHEMA}.sqlite_schema"
+    if frozenset(connection.rows(query)) != _EXPECTED:
+        raise GalleryError(
+            f"{path}: broken: expected the keys of a gallery, got other tables; restore a copy"
+        )
+    ring = connection.row(f"SELECT only, id, salt, test, checksum FROM {_SCHEMA}.ring")
+    if ring is None or not is_sound(ring, bytes, bytes, bytes):
+        raise GalleryError(f"{path}: broken: what it is of cannot be read; restore a copy")
+    if ring[1] != expected:
+        raise GalleryError(f"{path}: expected the keys of {connection.path}, got those of another gallery")
+    return Keyring(connection, key, ring[1:4])
+
+
+def attach_keys(connection: Connection) -> None:
+    """Let one transaction span the gallery and its keys."""
+    connection.attach(keys_path(connection.path), _SCHEMA)
+
+
+def sweep_keys(connection: Connection) -> None:
+    """Take the places of erased keys away."""
+    connection.run(f"DELETE FROM {_SCHEMA}.person WHERE checksum IS NULL")
+
+
+def vacuum_keys(connection: Connection) -> None:
+    """Write the file anew, without what SQLite left in unused parts of it."""
+    connection.run(f"VACUUM {_SCHEMA}")
+
+
+def detach_keys(connection: Connection) -> None:
+    """Let them go."""
+    connection.detach(_SCHEMA)
+
+
+def _derived(key: Key, salt: bytes) -> tuple[AESGCM, bytes]:
+    """Give the key that wraps people's, and the key of hashes."""
+    _check_package()
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    both = HKDF(SHA256(), 2 * _KEY, salt, b"embed gallery keys 1").derive(key.secret)
+    return _aes(both[:_KEY]), both[_KEY:]
+
+
+def _check_package() -> None:
+    if not importlib.util.find_spec("cryptography"):
+        raise MissingPackageError(
+            "an encrypted gallery needs the package cryptography: pip install 'embedder-enroll[encryption]'"
+        )
+
+
+def _aes(key: bytes) -> AESGCM:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(key)
+
+
+def _encrypted(key: AESGCM, body: bytes, place: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE)
+    return nonce + key.encrypt(nonce, body, place)
+
+
+def _decrypted(key: AESGCM, sealed: bytes, place: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return key.decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
+    except InvalidTag as error:
+        raise ValueError("it cannot be decrypted: it was changed, or is another person's") from error
+
+
+def _opens(key: AESGCM, sealed: bytes, place: bytes) -> bool:
+    try:
+        return _decrypted(key, sealed, place) == b""
+    except ValueError:
+        return False

@@ -1,0 +1,371 @@
+"""The gallery that is one SQLite file: `contract.Store` says what its methods do; one transaction a change.
+
+```
+sqlite ─┬─ opening     ─┬─ migrations  the way of older galleries into the tables of today
+        ├─ reading      ├─ layout      the tables, and why they are so
+        ├─ writing      ├─ rows        what rows hold, and their checksums
+        ├─ adding       ├─ sealing     rows as they are; keyring: encrypted, with a key per person
+        ├─ encrypting   └─ connection  waits for its turn, keeps changes whole
+        ├─ sweeping
+        └─ verifying
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from embedder.errors import GalleryError, UnknownIdentityError, UsageError
+from enroll.search.approximate import forget_index
+from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model
+from enroll.store.keys import Key
+from enroll.store.limits import (
+    CALIBRATION,
+    check,
+    check_people,
+    check_templates,
+    model_problem,
+    stored_name_problem,
+    terms_problem,
+    text_problem,
+)
+from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
+from enroll.store.sqlite.opening import open_gallery, verify
+from enroll.store.sqlite.reader import Reader, Somebody
+from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
+from enroll.templates import NewTemplate, StoredTemplate, Templates, check_vectors
+
+
+class SqliteStore:
+    """A gallery's file: the contract `Store`, one transaction a change."""
+
+    def __init__(
+        self, path: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
+    ) -> None:
+        """Open a gallery.
+
+        Args:
+            path: the file.
+            create: make it if it is missing.
+            key: of an encrypted gallery; one that is made with it is encrypted.
+            plain_too: take a plain gallery though there is a key.
+
+        Raises:
+            GalleryError: it is missing, broken, not a gallery, or encrypted with another key or none.
+        """
+        self.path = Path(path)
+        self.location = str(path)
+        self._connection, sealer, self._keys = open_gallery(self.path, create, key, plain_too)
+        self._reader = Reader(self._connection, sealer)
+        self._writer = Writer(self._connection, sealer, self._reader)
+        self._bound: tuple[str, int] | None = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is about people is encrypted."""
+        return self._keys is not None
+
+    def encrypt(self, key: Key) -> None:
+        """Encrypt the gallery; it is to be opened anew then.
+
+        Raises:
+            GalleryError: it is encrypted, or there is a file with keys already.
+        """
+        if self.encrypted:
+            raise GalleryError(f"{self.path}: expected a plain gallery, got an encrypted one")
+        self._forget_index()
+        encrypt(self._connection, key)
+        sweep_if_due(self._connection, encrypted=False)
+
+    def forget_keyless(self) -> int:
+        """Erase the people of an encrypted gallery whose key is gone.
+
+        Whoever is erased loses their key; a backup of the gallery has their rows, which no one can read.
+
+        Returns:
+            How many people were erased.
+        """
+        with self._erasing():
+            count = self._writer.erase_keyless()
+            if count:
+                self._writer.log(("forget keyless", None, 0))
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> SqliteStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._connection.reading():
+            self._check_same()
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._connection.writing():
+            self._check_same()
+            yield
+
+    @contextmanager
+    def _rewriting(self) -> Iterator[None]:
+        with self._writing():
+            yield
+        if not self._connection.in_transaction:
+            sweep_if_due(self._connection, self.encrypted)
+
+    @contextmanager
+    def _erasing(self) -> Iterator[None]:
+        with self._rewriting():
+            yield
+            self._forget_index()  # before it is committed: also if we are killed then
+        self._forget_index()  # of someone who read just before
+
+    def _forget_index(self) -> None:
+        try:
+            forget_index(self.path)
+        except OSError as error:
+            raise GalleryError(
+                f"{self.path}: its index cannot be erased: {error}; remove that file"
+            ) from error
+
+    def together(self) -> AbstractContextManager[None]:
+        """Make all that is added inside one transaction."""
+        return self._rewriting()
+
+    def _check_bound(self) -> None:
+        """Refuse templates if the gallery was made anew with another model meanwhile."""
+        if self._bound is not None:
+            check_model(self, *self._bound)
+
+    def _check_same(self) -> None:
+        if self._connection.row("SELECT keys FROM gallery") != (self._keys,):
+            raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
+
+    def model(self) -> tuple[str, int] | None:
+        """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
+        with self._reading():
+            return self._reader.model()
+
+    def bind(self, fingerprint: str, dim: int) -> None:
+        """Tie a new gallery to a model, or check that it is tied to this one."""
+        check(model_problem(fingerprint, dim))
+        if self.model() is None:
+            with self._writing():
+                if self._reader.model() is None:
+                    self._writer.bind(fingerprint, dim)
+        check_model(self, fingerprint, dim)
+        self._bound = fingerprint, dim
+
+    def remake(
+        self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
+    ) -> bool:
+        """Put the templates of another model in the place of all that are there; see `Store.remake`."""
+        check(model_problem(*model))
+        check_templates(template for _, template in templates)
+        if templates:
+            check_vectors([template for _, template in templates], model[1])
+        with self._erasing():
+            if self._reader.changes() != since:
+                return False
+            remake(self._reader, self._writer, model, templates)
+        return True
+
+    def owners(self, digests: Sequence[bytes]) -> list[str | None]:
+        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
+        with self._reading():
+            found = self._reader.owners(digests)
+        owners = {digest: one.name for digest, (_, one) in found.items() if one.enrolled}
+        return [owners.get(digest) for digest in digests]
+
+    def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
+        """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
+        return self.add_many([NewPerson(name, templates, terms)])[0]
+
+    def add_many(self, people: Sequence[NewPerson]) -> list[int]:
+        """Add templates of several people, all or none."""
+        dim = (self.model() or ("", 0))[1]
+        check_people(people)
+        for one in people:
+            check_vectors(one.templates, dim)
+        with self._rewriting():
+            self._check_bound()
+            return enroll(self._reader, self._writer, people)
+
+    def identities(self) -> list[tuple[str, int]]:
+        """Names with their number of templates, sorted by name."""
+        return [(person.name, person.templates) for person in self.people()]
+
+    def people(self) -> list[Person]:
+        """Everyone who is enrolled, sorted by name."""
+        with self._reading():
+            counts = self._reader.counts()
+            everyone = [
+                Person(one.name, counts.get(one.id, 0), one.terms)
+                for one in self._reader.everyone()
+                if one.enrolled
+            ]
+        return sorted(everyone, key=lambda person: person.name)
+
+    def set_terms(self, name: str, terms: Terms) -> None:
+        """Replace on what terms a person is in the gallery."""
+        check(terms_problem(terms))
+        with self._rewriting():
+            someone = self._enrolled(name)
+            if terms != someone.terms:
+                self._writer.rewrite(someone, name, terms)
+                self._writer.log(("terms", someone.id, 0))
+
+    def stored(self, name: str) -> list[StoredTemplate]:
+        """All templates of a person, by id."""
+        with self._reading():
+            return self._reader.templates_of(self._enrolled(name).id)
+
+    def drop(self, ids: Sequence[int]) -> int:
+        """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
+        with self._erasing():
+            dropped = self._writer.drop(ids)
+            self._writer.log(*(("drop", person, count) for person, count in dropped.items()))
+        return sum(dropped.values())
+
+    def remove(self, name: str) -> int:
+        """Erase an identity and its templates."""
+        with self._erasing():
+            someone = self._enrolled(name)
+            count = self._writer.erase(someone)
+            self._writer.log(("remove", someone.id, count))
+        return count
+
+    def expired(self, today: date) -> list[str]:
+        """Names of the people who expired before `today`, sorted."""
+        with self._reading():
+            return sorted(one.name for one in self._reader.expired(today.toordinal()))
+
+    def purge(self, today: date) -> list[str]:
+        """Erase the people who expired before `today`; gives their names."""
+        with self._erasing():
+            gone = self._reader.expired(today.toordinal())
+            self._writer.log(*[("purge", one.id, self._writer.erase(one)) for one in gone])
+        return sorted(one.name for one in gone)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give an identity another name."""
+        check(stored_name_problem(new))
+        with self._rewriting():
+            someone, other = self._enrolled(old), self._reader.named([new]).get(new)
+            if other and other.enrolled and other.id != someone.id:
+                raise UsageError(
+                    f"{new!r} is already enrolled; two people are never merged by a rename, remove one first"
+                )
+            if other and not other.enrolled:
+                self._writer.erase(other)
+            self._writer.rewrite(someone, new, someone.terms)
+            self._writer.log(("rename", someone.id, 0))
+
+    def templates(self, after: int = 0) -> Templates:
+        """Read the templates whose id is above `after`."""
+        with self._reading():
+            return self._reader.templates(enrolled=True, after=after)
+
+    def photos(self, ids: Sequence[int]) -> list[str]:
+        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        with self._reading():
+            found = [self._reader.template(int(number)) for number in ids]
+        return ["" if entry is None else entry[1].photo for entry in found]
+
+    def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
+        """Add photos of people who are known not to be enrolled; gives how many are new.
+
+        Photos of templates, and of people with an enrolled name, are not taken.
+        """
+        if not people:
+            return 0
+        check_people(NewPerson(name, [template]) for name, template in people)
+        check_vectors([template for _, template in people], (self.model() or ("", 0))[1])
+        with self._writing():
+            self._check_bound()
+            return keep_strangers(self._reader, self._writer, people)
+
+    def remove_strangers(self) -> int:
+        """Erase all strangers; gives how many photos that were."""
+        with self._erasing():
+            gone = [one for one in self._reader.everyone() if not one.enrolled]
+            count = sum(map(self._writer.erase, gone))
+            if gone:
+                self._writer.log(("remove strangers", None, count))
+        return count
+
+    def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:
+        """All that is kept of strangers, by id, with the names of the people they are of."""
+        with self._reading():
+            return self._reader.templates_of_strangers()
+
+    def strangers(self) -> Templates:
+        """Read all photos of strangers; `identities` are the people they are of."""
+        with self._reading():
+            return self._reader.templates(enrolled=False)
+
+    def set_calibration(self, content: str, identities: int, templates: int) -> bool:
+        """Keep a calibration of the gallery as it is."""
+        check(text_problem(content, "calibration", CALIBRATION))
+        with self._writing():
+            people, photos = self._reader.enrolled()
+            if (len(people), photos) != (identities, templates):
+                return False
+            self._writer.calibrate(content, people.tobytes())
+            self._writer.log(("calibrate", None, templates))
+        return True
+
+    def calibration(self) -> tuple[str, Changed] | None:
+        """Give the calibration and what changed since, or None if there is none."""
+        with self._reading():
+            found = self._reader.calibration()
+            if found is None:
+                return None
+            content, then = found
+            now, photos = self._reader.enrolled()
+        added, removed = np.setdiff1d(now, then), np.setdiff1d(then, now)
+        return content, Changed(len(added), len(removed), photos)
+
+    def finder(self) -> None:
+        """Templates are searched here."""
+
+    def changes(self) -> tuple[int, int]:
+        """Generation and last template id; see `Store.changes`."""
+        with self._reading():
+            return self._reader.changes()
+
+    def events(self) -> list[Event]:
+        """The audit log, oldest first."""
+        with self._reading():
+            return [
+                Event(at, action, who or None, count)
+                for _, at, action, who, count in self._reader.table("event")
+            ]
+
+    def verify(self) -> None:
+        """Read and check everything that is stored."""
+        with self._reading():
+            verify(self._connection, self._reader)
+
+    def _enrolled(self, name: str) -> Somebody:
+        someone = self._reader.named([name]).get(name)
+        if someone is None or not someone.enrolled:
+            raise self._no_such(name)
+        return someone
+
+    def _no_such(self, name: str) -> UnknownIdentityError:
+        near = [entry for entry, _ in self.identities() if entry.casefold() == name.casefold()]
+        hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
+        return UnknownIdentityError(f"{self.path}: no one is called {name!r}{hint}")

@@ -1,0 +1,162 @@
+"""Templates: stored vectors of length 1, whose they are, and an array of them that grows.
+
+The templates that are searched, in memory: those of the start, and those that have come since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_UNIT = 1e-3  # how far from 1 the length of a stored vector may be
+
+_FIRST = 256  # rows
+
+
+@dataclass(frozen=True)
+class NewTemplate:
+    """A template to store.
+
+    Attributes:
+        photo: where the picture came from, for people.
+        digest: SHA-256 of the picture's file, 32 bytes.
+        vector: (dim,) float32, unit length.
+    """
+
+    photo: str
+    digest: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class StoredTemplate:
+    """A template as it is stored: a `NewTemplate` and its id, which is never given again."""
+
+    id: int
+    photo: str
+    digest: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Templates of a gallery, by id.
+
+    Attributes:
+        ids: (n,) int64, rising.
+        identities: (n,) object, names.
+        vectors: (n, dim) float32, unit rows.
+    """
+
+    ids: NDArray[np.int64]
+    identities: NDArray[np.object_]
+    vectors: NDArray[np.float32]
+
+
+def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
+    """Refuse new templates that cannot be stored.
+
+    Raises:
+        ValueError: no templates, or a vector of another length or not of unit length.
+    """
+    shapes = {template.vector.shape for template in templates}
+    if shapes != {(dim,)} or not dim or not are_unit(np.stack([template.vector for template in templates])):
+        found = ", ".join(sorted(map(str, shapes))) or "none"
+        raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {found}")
+
+
+def are_unit(vectors: NDArray[np.float32]) -> bool:
+    """Say whether all rows have unit length; a row with a NaN has not."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return bool(np.all(np.abs(lengths - 1) < _UNIT))
+
+
+class Pool:
+    """Templates by row, in the order of their ids.
+
+    What was there at the start is never copied or looked at again. What comes goes behind it into arrays that
+    double when they are full, so that adding a template moves two rows on average, however many there are.
+
+    Attributes:
+        start: the templates of the start.
+        recent: those that came since.
+        moved: rows of `recent` that were copied so far, for tests of what adding costs.
+    """
+
+    def __init__(self, templates: Templates) -> None:
+        self.start = templates
+        self.recent = _part(templates, slice(0, 0))
+        self.moved = 0
+        self._room = self.recent
+        self._names = set(templates.identities)
+
+    def __len__(self) -> int:
+        return len(self.start.ids) + len(self.recent.ids)
+
+    @property
+    def parts(self) -> tuple[Templates, Templates]:
+        """Those of the start, and those behind them."""
+        return self.start, self.recent
+
+    @property
+    def people(self) -> int:
+        """How many identities there are."""
+        return len(self._names)
+
+    @property
+    def last(self) -> int:
+        """The highest id, 0 if there is none."""
+        last = self.recent if len(self.recent.ids) else self.start
+        return int(last.ids[-1]) if len(last.ids) else 0
+
+    def extend(self, more: Templates) -> None:
+        """Add templates with higher ids."""
+        held, total = len(self.recent.ids), len(self.recent.ids) + len(more.ids)
+        if total > len(self._room.ids):
+            self._room = _room(max(2 * held, total, _FIRST), more)
+            self._write(0, self.recent)
+        self._write(held, more)
+        self.recent = _part(self._room, slice(0, total))
+        self._names.update(more.identities)
+
+    def _write(self, at: int, rows: Templates) -> None:
+        where = slice(at, at + len(rows.ids))
+        self._room.ids[where], self._room.identities[where] = rows.ids, rows.identities
+        self._room.vectors[where] = rows.vectors
+        self.moved += len(rows.ids)
+
+    def take(self, rows: NDArray[np.integer]) -> Templates:
+        """Give some rows, in that order."""
+        if not len(self.recent.ids):
+            return _part(self.start, rows)
+        border = len(self.start.ids)
+        new = rows >= border
+        taken = _room(len(rows), self.start)
+        for part, chosen, shift in ((self.start, ~new, 0), (self.recent, new, border)):
+            places = rows[chosen] - shift
+            taken.ids[chosen], taken.identities[chosen] = part.ids[places], part.identities[places]
+            taken.vectors[chosen] = part.vectors[places]
+        return taken
+
+    def everything(self) -> Templates:
+        """Give all rows; a copy if any came since the start."""
+        if not len(self.recent.ids):
+            return self.start
+        return Templates(
+            np.concatenate([part.ids for part in self.parts]),
+            np.concatenate([part.identities for part in self.parts]),
+            np.concatenate([part.vectors for part in self.parts]),
+        )
+
+
+def _part(templates: Templates, rows: slice | NDArray[np.integer]) -> Templates:
+    return Templates(templates.ids[rows], templates.identities[rows], templates.vectors[rows])
+
+
+def _room(rows: int, like: Templates) -> Templates:
+    return Templates(
+        np.empty(rows, np.int64), np.empty(rows, object), np.empty((rows, like.vectors.shape[1]), np.float32)
+    )

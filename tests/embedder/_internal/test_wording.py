@@ -1,0 +1,57 @@
+"""One of a thing is not called two of it, wherever a number stands before a noun."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import embedder
+from embedder._internal.wording import count, plural
+
+ROOT = Path(embedder.__file__).parents[1]
+MODULES = [path for package in ("embedder", "enroll") for path in sorted((ROOT / package).rglob("*.py"))]
+THINGS = (
+    *("person", "face", "photo", "picture", "file", "entry", "template", "stranger", "search", "pair"),
+    *("split", "fold", "row", "letter", "device", "division", "replicate", "sample", "link", "other"),
+)
+COUNTED = re.compile(rf" (?:(?!of |its )[a-z-]+ )?({'|'.join(map(plural, THINGS))}|persons)\b")
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (0, "photo", "0 photos"),
+        (1, "person", "1 person"),
+        (2, "person", "2 people"),
+        (1, "mated search", "1 mated search"),
+        (2, "mated search", "2 mated searches"),
+        (2, "other entry", "2 other entries"),
+    ],
+)
+def test_a_number_of_things(number: int, noun: str, words: str):
+    assert count(number, noun) == words
+
+
+def test_thousands_can_be_parted():
+    assert count(12_345, "photo", ",") == "12,345 photos"
+
+
+def plurals_after_values(path: Path) -> list[str]:
+    """Where an f-string writes a plural by itself, straight after a value or one word later."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            for value, text in zip(node.values, node.values[1:], strict=False):
+                if isinstance(value, ast.FormattedValue) and isinstance(text, ast.Constant):
+                    words = str(text.value)
+                    if COUNTED.match(words) and "count(" not in ast.unparse(value):
+                        found.append(f"line {node.lineno}: {ast.unparse(value)}{words}")
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_plurals_come_from_one_place(path: Path):
+    assert plurals_after_values(path) == []

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+
+from embedder._internal.runtime import Advance, Progress
+from embedder.callbacks import (
+    KeepBest,
+    MoveParameter,
+    ShowProgress,
+    StopDivergence,
+    StopEarly,
+    describe,
+    plain_logs,
+    ramp,
+)
+from embedder.errors import DivergedError
+
+
+def trunk() -> keras.Model:
+    image = keras.Input((2,))
+    return keras.Model(image, keras.layers.Dense(1, kernel_initializer="zeros")(image))
+
+
+def test_best_epoch_is_kept_by_any_number():
+    numbers = iter([9.9, 0.5, 0.9, 0.9, 0.2])
+    model = trunk()
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep.measure_first()
+    for epoch in range(4):
+        model.set_weights([np.full((2, 1), epoch + 1.0), np.zeros(1)])
+        keep.on_epoch_end(epoch)
+    assert keep.best_epoch == 2  # the number before training does not compete
+    assert keep.weights[0][0, 0] == 2.0
+    assert keep.scores == [9.9, 0.5, 0.9, 0.9, 0.2]
+
+
+def test_best_epoch_of_a_fit_of_ones_own():
+    numbers = iter([0.9, 0.1, 0.8, 0.3])  # before training, then of three epochs
+    model, seen = trunk(), []
+    model.compile("sgd", "mse")
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    see = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()))
+    model.fit(np.ones((4, 2)), np.ones(4), epochs=3, callbacks=[keep, see], verbose=0)
+    assert (keep.scores, keep.best_epoch) == ([0.9, 0.1, 0.8, 0.3], 2)
+    for kept, then in zip(keep.weights, seen[1], strict=True):
+        np.testing.assert_array_equal(kept, then)
+
+
+def test_other_weights_than_the_trunks_can_be_kept():
+    keep = KeepBest(trunk(), lambda: 1, lambda *_: True, weights=lambda: [np.full(3, 7.0)])
+    keep.measure_first()
+    keep.on_epoch_end(0)
+    assert [weight.tolist() for weight in keep.weights] == [[7.0] * 3]
+
+
+def test_rule_sees_all_trained_epochs():
+    seen = []
+    keep = KeepBest(trunk(), iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False)
+    keep.measure_first()
+    for epoch in range(3):
+        keep.on_epoch_end(epoch)
+    assert seen == [(2, [1], 1), (3, [1, 2], 1)]
+
+
+@pytest.mark.parametrize("name", ["loss", "softmax_loss", "center_loss"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_loss_that_is_no_number_stops_with_advice(name: str, value: float):
+    logs = {"loss": 1.0, "softmax_loss": 1.0, "center_loss": 1.0, name: value}
+    with pytest.raises(DivergedError, match=rf"the {name.replace('_', ' ')} is .*--learning-rate"):
+        StopDivergence().on_train_batch_end(4, logs)
+
+
+def test_center_loss_that_runs_away_stops_with_advice():
+    callback = StopDivergence()
+    callback.on_train_batch_end(0, {"loss": 1.0, "center_loss": 2.0})
+    callback.on_train_batch_end(1, {"loss": 1.0, "center_loss": 1999.0})
+    with pytest.raises(DivergedError, match=r"from 2 to 2\.1e\+03.*--center-weight"):
+        callback.on_train_batch_end(2, {"loss": 1.0, "center_loss": 2100.0})
+
+
+LOGS = {
+    "center": {"accuracy": 0.5, "center_loss": 0.25, "loss": 1.5, "softmax_loss": 1.25},
+    "center-embedding": {"center_loss": 0.25, "loss": 1.5, "softmax_accuracy": 0.5, "softmax_loss": 1.25},
+}
+
+
+@pytest.mark.parametrize("head", LOGS)
+def test_every_head_shows_the_parts_apart(head: str):
+    assert describe(LOGS[head]) == "loss 1.500  softmax 1.250  center 0.250  accuracy 0.500"
+    assert plain_logs(LOGS[head]) == LOGS["center"]
+
+
+class Recorder(Progress):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
+        self.events.append(f"open {label} of {total}")
+        yield lambda steps=1, detail="": self.events.append(detail)
+        self.events.append("close")
+
+
+def test_progress_hears_of_every_batch():
+    recorder = Recorder()
+    show = ShowProgress(recorder, epochs=3, batches=2)
+    show.on_epoch_begin(1)
+    show.on_train_batch_end(0, LOGS["center"])
+    show.on_epoch_end(1)
+    show.close()
+    assert recorder.events == ["open Epoch 2/3 of 2", describe(LOGS["center"]), "close"]
+
+
+def test_parameter_rises_by_epoch_and_is_logged():
+    variable = keras.Variable(0.8)
+    move = MoveParameter("center_weight", variable, ramp(0.8, 4))
+    seen = []
+    for epoch in range(6):
+        move.on_epoch_begin(epoch)
+        logs: dict[str, float] = {}
+        move.on_epoch_end(epoch, logs)
+        seen.append(float(variable))
+        assert logs == {"center_weight": pytest.approx(float(variable))}
+    assert seen == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 0.8])
+    assert ramp(0.8, 0)(0) == 0.8
+
+
+def test_stops_after_epochs_that_were_no_better():
+    numbers = iter([0, 1, 3, 2, 2, 9])
+    model = trunk()
+    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep.measure_first()
+    stop = StopEarly(keep, 2)
+    stop.set_model(model)
+    model.stop_training = False
+    stopped = []
+    for epoch in range(4):
+        keep.on_epoch_end(epoch)
+        stop.on_epoch_end(epoch)
+        stopped.append(model.stop_training)
+    assert stopped == [False, False, False, True]

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder.config import DetectorConfig
+from embedder.training.data import crop_store
+from embedder.training.data.crop_store import Aligned, ChipCache, chip_recipe
+
+FINDING = DetectorConfig()
+CHIP = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+DIGEST = b"d" * 32
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras() -> None:
+    """No network is made here that would have to be forgotten, which takes half a second."""
+
+
+def make(folder: Path, crop: str = "face", size: int = 16, finding: DetectorConfig = FINDING) -> ChipCache:
+    return ChipCache(chip_recipe(crop, size, finding), folder)
+
+
+def test_gives_back_the_chip_and_the_number_of_faces(tmp_path: Path):
+    make(tmp_path).put(DIGEST, Aligned(CHIP, 3))
+    known = make(tmp_path).get(DIGEST)
+    assert known.faces == 3
+    assert known.chip.dtype == np.uint8
+    np.testing.assert_array_equal(known.chip, CHIP)
+    assert make(tmp_path).get(b"e" * 32) is None
+
+
+def test_knows_that_there_was_no_face(tmp_path: Path):
+    make(tmp_path).put(DIGEST, Aligned(None, 0))
+    known = make(tmp_path).get(DIGEST)
+    assert (known.chip, known.faces) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"crop": "whole"},
+        {"size": 17},
+        *(
+            {"finding": replace(FINDING, **{name: value})}
+            for name, value in [
+                ("min_face", 61),
+                ("any_rotation", True),
+                ("score", 0.5),
+            ]
+        ),
+    ],
+    ids=str,
+)
+def test_what_decides_the_chip_parts_the_entries(tmp_path: Path, other: dict):
+    make(tmp_path).put(DIGEST, Aligned(CHIP, 1))
+    assert make(tmp_path, **other).get(DIGEST) is None
+
+
+def test_versions_part_the_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make(tmp_path).put(DIGEST, Aligned(CHIP, 1))
+    monkeypatch.setattr(crop_store, "version", lambda name: "0" if name == "pillow" else "1.2.3")
+    assert make(tmp_path).get(DIGEST) is None
+
+
+def test_the_code_parts_the_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    make(tmp_path / "cache").put(DIGEST, Aligned(CHIP, 1))
+    package = tmp_path / "package"
+    monkeypatch.setattr(crop_store, "files", lambda name: package / name.rpartition(".")[2])
+    (package / "embedder").mkdir(parents=True)
+    (package / "embedder" / "images.py").write_text("decode = 1")
+    (package / "faces").mkdir()
+    digests = []
+    for source in ("find = 1", "find = 2"):
+        (package / "faces" / "crops.py").write_text(source)
+        crop_store._code.cache_clear()
+        digests.append(crop_store._code())
+        assert make(tmp_path / "cache").get(DIGEST) is None
+    assert digests[0] != digests[1]
+    monkeypatch.undo()
+    crop_store._code.cache_clear()
+    assert make(tmp_path / "cache").get(DIGEST) is not None
+
+
+def test_whole_pictures_do_not_depend_on_how_faces_are_found():
+    recipes = [
+        chip_recipe("whole", 16, finding)
+        for finding in (FINDING, DetectorConfig(min_face=20, any_rotation=True))
+    ]
+    assert recipes[0] == recipes[1]
+    assert json.loads(json.dumps(recipes[0])) == recipes[0]

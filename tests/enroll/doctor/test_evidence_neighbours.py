@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from enroll.doctor import evidence as module
+from enroll.doctor.evidence import Crowd, nearest_others
+from enroll.search.base import Found
+from enroll.search.exact import ExactFinder
+from enroll.templates import Templates
+from tests.enroll.doctor.people import crowd_of, made_people, templates_of, unit
+
+
+class NoMore:
+    """Finds exactly as many as it is asked for, in no order."""
+
+    def __init__(self, templates: Templates) -> None:
+        self._all = templates
+        self.templates, self.people = len(templates.ids), len(set(templates.identities))
+
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        found = []
+        for query in queries:
+            away = np.linalg.norm(self._all.vectors.astype(float) - query, axis=1)
+            rows = np.sort(np.argsort(away)[:count])
+            found.append(
+                Found(self._all.ids[rows], self._all.identities[rows], self._all.vectors[rows], np.inf)
+            )
+        return found
+
+
+def by_hand(crowd: Crowd, row: int, count: int) -> list[tuple[float, int]]:
+    distances = np.linalg.norm(crowd.vectors.astype(float) - crowd.vectors[row], axis=1)
+    others = [(distances[other], other) for other in np.flatnonzero(crowd.labels != crowd.labels[row])]
+    return sorted(others)[:count]
+
+
+@pytest.mark.parametrize("numbers", [1, 100_000, 16_000_000])
+def test_the_nearest_of_others_are_found(numbers: int, monkeypatch: pytest.MonkeyPatch):
+    """However few vectors may be in memory, and beside someone with most of the photos."""
+    monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", numbers)
+    vectors, labels = made_people(9, 5, noise=0.5)
+    labels[:25] = 0
+    crowd = crowd_of(vectors, labels)
+    nearest = nearest_others(crowd, NoMore(templates_of(crowd)))
+    for row in range(len(labels)):
+        expected = by_hand(crowd, row, 16)
+        assert nearest.rows[row].tolist() == [other for _, other in expected]
+        assert nearest.distances[row] == pytest.approx([distance for distance, _ in expected], abs=1e-6)
+
+
+def test_few_others_leave_places_empty():
+    crowd = crowd_of(*made_people(3, 2))
+    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
+    assert (nearest.rows >= 0).sum(axis=1).tolist() == [4] * 6
+    assert np.isinf(nearest.distances[:, 4:]).all() and (nearest.rows[:, 4:] == -1).all()
+    rows, people = nearest.pairs(crowd.labels)
+    assert sorted(zip(rows, people, strict=True)) == [
+        (row, person) for row in range(6) for person in range(3) if person != row // 2
+    ]
+
+
+def test_who_is_enrolled_meanwhile_is_passed_over():
+    crowd = crowd_of(*made_people(5, 3))
+    there = templates_of(crowd)
+    more = Templates(
+        np.append(there.ids, [100, 101]),
+        np.append(there.identities, ["new", "new"]),
+        np.concatenate([there.vectors, there.vectors[:2]]),
+    )
+    now, then = (nearest_others(crowd, ExactFinder(templates)) for templates in (more, there))
+    assert np.array_equal(now.rows[:, :10], then.rows[:, :10])
+
+
+def test_some_photos_stand_for_a_person_who_has_many():
+    vectors = unit(np.random.default_rng(0).normal(size=(300, 8)))
+    crowd = crowd_of(vectors, np.repeat([0, 1], [290, 10]))
+    kept = np.ones(300, bool)
+    kept[[3, 295]] = False
+    many, few = crowd.members(kept)
+    assert len(set(many)) == 64 and 3 not in many and max(many) < 290
+    assert sorted(few) == [290, 291, 292, 293, 294, 296, 297, 298, 299]
+
+
+def test_a_person_may_have_no_one_left_to_stand_for_them():
+    crowd = crowd_of(*made_people(3, 2))
+    assert [len(rows) for rows in crowd.members(np.array([True] * 4 + [False] * 2))] == [2, 2, 0]
+    assert [len(rows) for rows in crowd.members(np.array([False] * 2 + [True] * 4))] == [0, 2, 2]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from enroll.decision import Candidate
+from enroll.search import exact
+from enroll.search.base import nearest_people
+from enroll.search.exact import ExactFinder
+from enroll.templates import Pool, Templates
+from tests.enroll.search.vectors import part, random_rows, templates
+
+
+def grown(start: int, ones: int) -> Pool:
+    """A pool that began with some templates and got others one by one."""
+    everyone = templates([f"p{row % 7}" for row in range(start + ones)], random_rows(0, start + ones, 4))
+    pool = Pool(part(everyone, slice(0, start)))
+    for row in range(start, start + ones):
+        pool.extend(part(everyone, slice(row, row + 1)))
+    return pool
+
+
+def test_adding_costs_the_same_whatever_is_there() -> None:
+    moved = {start: grown(start, 3000).moved for start in (0, 1_000, 100_000)}
+    assert len(set(moved.values())) == 1
+    assert moved[0] <= 3 * 3000
+
+
+def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "FEW", 0)
+    monkeypatch.setattr(exact, "ALONE", 0)
+    everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
+    for array in (everyone.ids, everyone.identities, everyone.vectors):
+        array.setflags(write=False)
+    index = ExactFinder(part(everyone, slice(0, 40)))
+    index.nearest(everyone.vectors[:1], 5)
+    fitted = index._start
+    assert fitted is not None
+    for row in range(40, 50):
+        index.extend(part(everyone, slice(row, row + 1)))
+        index.nearest(everyone.vectors[:1], 5)
+    assert index._start is fitted
+    assert np.shares_memory(index.pool.start.vectors, everyone.vectors)
+    assert np.shares_memory(index._start._fit_X, everyone.vectors)
+    assert np.shares_memory(index._recent._fit_X, index.pool.recent.vectors)  # fitted without a copy
+
+
+def test_rows_are_in_the_order_of_ids() -> None:
+    pool = grown(300, 700)
+    every = pool.everything()
+    assert every.ids.tolist() == list(range(1, 1001))
+    rows = np.random.default_rng(2).permutation(1000)
+    taken = pool.take(rows)
+    assert taken.ids.tolist() == (rows + 1).tolist()
+    assert taken.identities.tolist() == [f"p{row % 7}" for row in rows]
+    assert np.array_equal(taken.vectors, random_rows(0, 1000, 4)[rows])
+    assert (len(pool), pool.people, pool.last) == (1000, 7, 1000)
+
+
+def test_empty_pool() -> None:
+    pool = Pool(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 4), np.float32)))
+    assert (len(pool), pool.people, pool.last) == (0, 0, 0)
+    pool.extend(templates(["ada"], random_rows(3, 1, 4), first=9))
+    assert (len(pool), pool.people, pool.last) == (1, 1, 9)
+
+
+def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
+    crowd = templates(["crowd"] * 20_000 + ["you"], random_rows(18, 1, 128).repeat(20_001, axis=0))
+    index = ExactFinder(crowd)
+    queries = crowd.vectors[:24]
+    nearest_people(index, queries[:1], 2)
+    tracemalloc.start()
+    try:
+        assert nearest_people(index, queries, 2) == [[Candidate("crowd", 0.0), Candidate("you", 0.0)]] * 24
+        assert tracemalloc.get_traced_memory()[1] < 6 * crowd.vectors.nbytes
+    finally:
+        tracemalloc.stop()

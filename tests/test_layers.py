@@ -1,0 +1,251 @@
+"""Which room may import which, how long a module may be, and what an import loads.
+
+A room is a folder, or a module that lies directly in `embedder/` or `enroll/`. Imports count wherever they
+stand: at the top, inside functions, under `TYPE_CHECKING`.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import embedder
+import enroll
+
+ROOT = Path(embedder.__file__).parents[1]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("embedder", "enroll")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+# Room -> the rooms it may import besides itself. No room may import one that stands below it here.
+LIBRARY = {
+    "errors": "",
+    "_internal": "errors",
+    "config": "errors _internal",
+    "metrics": "errors",
+    "images": "errors _internal config",
+    "folders": "errors _internal",
+    "model_folder": "errors _internal config",
+    "faces": "errors _internal config images",
+    "extractor": "errors _internal config metrics images model_folder faces",
+    "contact_sheet": "errors _internal config images folders faces",
+    "backend": "errors _internal config",
+    "optimizers": "errors config",
+    "callbacks": "errors _internal",
+    "losses": "errors _internal",
+    "layers": "losses",
+    "heads": "errors _internal config losses layers",
+    "trunks": "errors _internal config metrics",
+    "export": "errors _internal config metrics images model_folder extractor backend trunks",
+    "training.data": "errors _internal config images folders faces",
+    "training": "errors _internal config metrics images folders model_folder faces extractor contact_sheet "
+    "backend optimizers callbacks losses layers heads trunks export training.data",
+}
+# The core: arrays in, arrays out. Of `embedder` it knows no more than these.
+CORE = "embedder.errors embedder.metrics embedder._internal.runtime embedder._internal.wording"
+PEOPLE = {
+    "config": "embedder.config",
+    "templates": CORE,
+    "decision": CORE,
+    "confidence": CORE,
+    "calibration": CORE,
+    "rules": f"{CORE} templates",
+    "search": f"{CORE} embedder._internal templates decision",
+    "doctor": f"{CORE} templates calibration search",
+    "evaluation": f"{CORE} embedder.config config templates confidence rules search doctor",
+    "store": f"{CORE} embedder._internal embedder.folders templates search",
+    "store.sqlite": f"{CORE} embedder._internal templates search store",
+    "store.milvus": f"{CORE} embedder._internal templates search store",
+    "embedding": "embedder config templates evaluation",
+    "gallery": "embedder config templates decision confidence calibration search doctor store store.sqlite "
+    "embedding",
+    "identify": "embedder config templates decision confidence calibration search store embedding gallery",
+    "report": "embedder config templates decision confidence calibration search doctor evaluation store "
+    "embedding gallery identify",
+    "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
+    "store.sqlite store.milvus embedding gallery identify report",
+}
+# Today's breaches: (module, what it imports). Only shrinks; empty when the layout is done.
+BREACHES = {
+    ("embedder.losses", "embedder.config"),
+    ("embedder.losses.by_name", "embedder.config"),
+    ("embedder.losses.crossentropy", "embedder.config"),
+    ("embedder.losses.f_beta", "embedder.config"),
+    ("embedder.losses.softened", "embedder.config"),
+    ("embedder.losses.softened", "embedder.layers.numbers"),
+    ("embedder.training.data.augmentation", "embedder.trunks"),
+    ("embedder.training.data.photos", "embedder.contact_sheet"),
+    ("enroll.doctor.examine", "enroll.gallery.threshold"),
+    ("enroll.doctor.examine", "enroll.store"),
+    ("enroll.evaluation.analysis", "enroll.embedding"),
+    ("enroll.evaluation.lfw", "embedder.extractor"),
+    ("enroll.evaluation.lfw", "embedder.faces.crop"),
+    ("enroll.evaluation.lfw", "embedder.folders"),
+    ("enroll.evaluation.lfw", "enroll.embedding"),
+    ("enroll.evaluation.protocol", "enroll.embedding"),
+}
+FRAMEWORKS = {"tensorflow", "keras"}
+# Package -> the only rooms that may import it.
+ONLY_IN = {
+    "typer": {"enroll.cli"},
+    "rich": {"enroll.cli"},
+    "sqlite3": {"enroll.store.sqlite"},
+    "pymilvus": {"enroll.store.milvus"},
+    "milvus_lite": {"enroll.store.milvus"},
+    "faiss": {"enroll.search"},
+    "cryptography": {"enroll.store.sqlite"},
+    "matplotlib": {"enroll.report", "embedder.training"},
+    "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
+    "keras": {
+        f"embedder.{room}"
+        for room in (
+            *("losses", "layers", "heads", "trunks", "export", "training", "training.data"),
+            *("backend", "optimizers", "callbacks", "_internal"),
+        )
+    },
+}
+ONLY_IN["tensorflow"] = ONLY_IN["keras"]
+ROOMS = {f"embedder.{room}": may for room, may in LIBRARY.items()} | {
+    f"enroll.{room}": may for room, may in PEOPLE.items()
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Give the dotted names that a file imports, wherever it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
+
+
+IMPORTS = {name: sorted(set(imports(path))) for name, path in MODULES.items()}
+
+
+def room_of(module: str) -> str:
+    """Give the room a module lies in; the packages' own doors lie in none."""
+    parts = module.split(".")
+    return next((room for n in (3, 2) if (room := ".".join(parts[:n])) in ROOMS), "")
+
+
+def allowed(room: str) -> set[str]:
+    """Give the rooms that a room may import; `embedder` stands for all of its rooms."""
+    package = room.partition(".")[0]
+    names = {
+        name if name.split(".")[0] in ("embedder", "enroll") else f"{package}.{name}"
+        for name in ROOMS[room].split()
+    }
+    return names | {room}
+
+
+def breaches() -> set[tuple[str, str]]:
+    """Give every import that the table does not allow."""
+    found = set()
+    for module, targets in IMPORTS.items():
+        if not (room := room_of(module)):
+            continue
+        may = allowed(room)
+        for target in targets:
+            if target.split(".")[0] not in ("embedder", "enroll"):
+                continue
+            steps = target.split(".")
+            if not may & {".".join(steps[:n]) for n in range(1, len(steps) + 1)} and not (
+                MODULES[module].name == "__init__.py" and room_of(target).startswith(f"{room}.")
+            ):
+                found.add((module, target))
+    return found
+
+
+def test_every_module_has_a_room():
+    assert {module for module in MODULES if not room_of(module)} == {"embedder", "enroll"}
+
+
+def test_rooms_import_only_what_the_table_allows():
+    assert breaches() == BREACHES
+
+
+@pytest.mark.parametrize("table", [LIBRARY, PEOPLE], ids=["embedder", "enroll"])
+def test_the_table_has_an_order(table: dict[str, str]):
+    above: set[str] = set()
+    for room, may in table.items():
+        own = {name for name in may.split() if not name.startswith("embedder")}
+        assert own <= above, room
+        above.add(room)
+
+
+def test_no_circles():
+    edges = {
+        module: [name for name in IMPORTS[module] if name in MODULES and name != module] for module in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for target in edges[module]:
+                visit(target, (*path, module))
+            done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_is_imported_in_its_rooms_only(package: str):
+    rooms = {
+        room_of(module) for module in MODULES if package in {name.split(".")[0] for name in IMPORTS[module]}
+    }
+    assert rooms <= ONLY_IN[package]
+
+
+def test_only_the_command_line_prints():
+    def prints(path: Path) -> bool:
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        return any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
+
+    assert {room_of(module) for module, path in MODULES.items() if prints(path)} <= {"enroll.cli"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_are_short(name: str):
+    assert len(MODULES[name].read_text().splitlines()) <= 400
+
+
+def test_modules_are_short_in_the_middle():
+    lengths = sorted(
+        len(path.read_text().splitlines()) for path in MODULES.values() if path.name != "__init__.py"
+    )
+    assert lengths[len(lengths) // 2] <= 240
+
+
+@pytest.mark.parametrize("package", [embedder, enroll], ids=lambda package: package.__name__)
+def test_public_names_are_there_and_documented(package):
+    for name in package.__all__:
+        assert getattr(package, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import embedder, enroll", {"numpy", "PIL", "sqlite3", "sklearn", "ai_edge_litert", *FRAMEWORKS}),
+        ("import enroll.cli", {"numpy", "PIL", "sqlite3", "sklearn", "ai_edge_litert", *FRAMEWORKS}),
+        ("import enroll.gallery.gallery, enroll.identify", {"sklearn", "ai_edge_litert", *FRAMEWORKS}),
+        ("import embedder.training.run", FRAMEWORKS),
+        ("import embedder.export.formats", FRAMEWORKS),
+    ],
+)
+def test_nothing_heavy_is_loaded_by_an_import(code: str, absent: set[str]):
+    code = f"import sys; {code}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not absent & set(done.stdout.split())
