@@ -182,7 +182,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_work(
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes, replace: bool) -> None:
+    def full(path: Path, data: bytes, **_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("embedder._internal.outputs.write_whole", full)

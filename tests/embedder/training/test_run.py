@@ -267,14 +267,14 @@ def test_weights_ruined_by_the_last_batch_are_never_kept(
 def test_ctrl_c_while_the_first_checkpoint_is_written_is_only_a_stop(
     hold_out: float, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(checkpoint, "write_whole", lambda *_: raiser(KeyboardInterrupt)())
+    monkeypatch.setattr(checkpoint, "write_whole", lambda *_, **__: raiser(KeyboardInterrupt)())
     with pytest.raises(KeyboardInterrupt):
         train(small_people, tmp_path / "m", replace(TRAINED, hold_out=hold_out))
 
 
 @pytest.mark.parametrize("place", ["embedder.training.checkpoint", "embedder.model_folder"])
 def test_full_disk_is_named(place: str, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(f"{place}.write_whole", full)

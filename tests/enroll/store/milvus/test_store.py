@@ -481,7 +481,7 @@ def test_ids_that_come_late_begin_another_generation(gallery: MilvusStore) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ['" or id > 0 or "', "a\\", "{x}", "%", "O'Neil", "Zoë 名\u200d👩", "x" * 5000, "\n", "gone"]
+    "name", ['" or id > 0 or "', "a\\", "{x}", "%", "O'Neil", "Zoë 名\u200d👩", "x" * 199, "a  b", "gone"]
 )
 def test_any_name_and_path(gallery: MilvusStore, name: str) -> None:
     gallery.add("ada", [template("a")])
@@ -550,7 +550,7 @@ def test_broken_gallery_is_told(gallery: MilvusStore) -> None:
 
 def test_digest_and_vector_are_checked_before_anything_is_sent(gallery: MilvusStore) -> None:
     good = template("a")
-    with pytest.raises(errors.GalleryError, match="a digest of 32 bytes"):
+    with pytest.raises(errors.UsageError, match="b: digest: expected 32 bytes"):
         gallery.add("ada", [good, NewTemplate("b", b"short", good.vector)])
     with pytest.raises(errors.PhotoConflictError, match="already enrolled as 'ada'"):
         gallery.add_many([NewPerson("ada", [good]), NewPerson("bob", [good])])
