@@ -1,8 +1,6 @@
-"""PNG sheet of face crops, person by person, with what is wrong.
+"""Write a PNG sheet of the crops that are used, person by person, and what is wrong.
 
-Which of any number of photos a contact sheet shows, in bounded memory.
-
-A contact sheet: the faces that will be used, person by person, and what is wrong with which.
+Memory is bounded: of many photos, the sheet shows a selection, those with problems first.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Model folder to unit vectors on LiteRT, without TensorFlow.
-
-The extractor's network on LiteRT: chips to features, nothing else.
-
-A model folder at work: pictures to vectors on LiteRT, without TensorFlow.
-"""
+"""Run a model folder: images to unit vectors on LiteRT, without TensorFlow."""
 
 from __future__ import annotations
 

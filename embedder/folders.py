@@ -1,11 +1,9 @@
-"""Labelled folders: list one, refuse what cannot be used, write a public data set as one.
+"""List a labelled folder and refuse what cannot be used; write public data sets as one.
 
-A labelled folder, `FOLDER/<identity>/<photos>`: what is in it, and what of it cannot be used.
-
-Every entry ends up in exactly one of two lists, `samples` or `rejected`; only the files that operating
-systems leave behind by themselves (`LITTER`, and names that begin with a dot) are passed over.
-
-Public data sets as labelled folders; `data/` says where each comes from and on which terms.
+A labelled folder is `FOLDER/<identity>/<photos>`. Every entry ends up in exactly one of two lists,
+`samples` or `rejected`; only the files that operating systems leave behind by themselves (`LITTER`, and
+names that begin with a dot) are passed over. `data/` says where each public data set comes from and on
+which terms.
 """
 
 from __future__ import annotations

@@ -1,16 +1,13 @@
-"""Distances, error rates of identification and their confidence bounds, in numpy alone.
+"""Unit vectors, distances, error rates of identification, and how sure they are.
 
-Figures of an open-set search, in numpy alone.
-
-Words are those of ISO/IEC 19795-1: a *mated* search looks for someone enrolled, a *non-mated* search for
-someone who is not; FPIR is the share of non-mated searches that return anyone, TPIR the share of mated
-searches that return the right identity within the threshold.
-
-How sure a share is: exact bounds of counts, and resampling of people.
+The words are those of ISO/IEC 19795-1: a *mated* search looks for someone enrolled, a *non-mated* search
+for someone who is not. FPIR (false positive identification rate) is the share of non-mated searches that
+return anyone, TPIR (true positive identification rate) the share of mated searches that return the right
+identity within the threshold.
 
 Photos of one person resemble each other, so ten photos of one person say less than ten of ten people. Where
-photos are counted, intervals come from resampling the people, with all their photos (the subset bootstrap of
-Bolle, Ratha and Pankanti 2004).
+photos are counted, intervals come from resampling the people, with all their photos (the subset bootstrap
+of Bolle, Ratha and Pankanti 2004).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The model folder: manifest, weights, compiled network; read, check, write.
-
-Forms that a model can be given to other programs in, and be stored in.
-
-The model folder: what it holds, written and read.
+"""Read, check and write the model folder.
 
 ```
 embed-model/

@@ -1,8 +1,6 @@
-"""Photos to one face and one vector each.
+"""Turn photos into one face and one vector each, or the reason why there is none.
 
-Photos to samples: the face that stands for a photo of one person, or why there is none.
-
-A labelled folder as vectors: every photo embedded once, and none forgotten.
+Of a labelled folder every photo is embedded once, and none is forgotten.
 """
 
 from __future__ import annotations

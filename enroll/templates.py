@@ -1,7 +1,4 @@
-"""Templates: stored vectors of length 1, whose they are, and an array of them that grows.
-
-The templates that are searched, in memory: those of the start, and those that have come since.
-"""
+"""Templates: stored vectors of length 1, whose they are, and a growable array of them."""
 
 from __future__ import annotations
 

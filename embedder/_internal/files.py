@@ -1,11 +1,8 @@
-"""Atomic writes that survive a power cut; a bounded cache folder.
+"""Write files that are whole also after a power cut; keep a bounded cache folder.
 
-Files and folders that are there whole or not at all, also after a power cut.
-
-A bounded folder of what can be made again, by key; private, shared by processes, safe to delete.
-
-Nothing depends on it: an entry that is damaged or foreign is as good as none, and where nothing can be
-written the work goes on without.
+A cache folder holds what can be made again, by key: private, shared by processes, safe to delete. An entry
+that is damaged or foreign counts as missing, and where nothing can be written the work goes on without a
+cache.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Threads whose results come in order, a silent TensorFlow, progress of long work.
+"""Run work on items in order, keep TensorFlow silent, report progress of long work.
 
-How long work tells what it does; silent unless someone listens, as the command line does.
-
-Work on many items side by side, in order and with bounded memory.
-
-Keeps TensorFlow's own chatter out of the terminal, and shows it when something fails.
+Progress is silent unless someone listens, as the command line does. What TensorFlow writes by itself is
+held back and shown only when something fails.
 """
 
 from __future__ import annotations

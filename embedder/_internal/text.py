@@ -1,12 +1,9 @@
-"""Draw names in pictures: shorten, wrap, in the order and with the fonts that their letters need.
+"""Draw text of any script in images: choose fonts, shorten, wrap.
 
-What Unicode says about the letters of a text: which belong together, which act, which way they run.
-
-Text in pictures, in any script.
-
-A text that one font has all letters of is drawn in it, since letters change with their neighbours in many
+A text whose letters one font has is drawn in that font, since letters change with their neighbours in many
 scripts; any other is drawn word by word, each in a font that has it. A letter that no font has is drawn as
-its code point, such as U+674E, never as an empty box; `missing_letters` tells which those are.
+its code point, such as U+674E, never as an empty box; `missing_letters` lists those. Which letters belong
+together and which way they run is taken from Unicode.
 """
 
 from __future__ import annotations

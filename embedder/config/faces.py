@@ -1,9 +1,4 @@
-"""How faces are found, which are too poor, and how large pictures may be.
-
-How faces are looked for, and which are too poor.
-
-What a picture may be.
-"""
+"""How faces are found, which are too poor to enroll, and how large images may be."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How a field of the configuration states default, range, choices and help; the checks of them.
-
-Ranges of options.
-"""
+"""State default, range, choices and help of an option, and check its value."""
 
 from __future__ import annotations
 

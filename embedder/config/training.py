@@ -1,9 +1,4 @@
-"""Every option of training, with its default, its range and the reason.
-
-Learning rates by epoch, as one option.
-
-What `embed train` may be asked for: one field an option, with its default, its range and its help.
-"""
+"""Every option of `embed train`, with its default, its range and its help."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Photo to crops: find faces, align each, or take the whole picture; which face is the main one.
-
-The list of detectors: names to files.
-
-Photos to samples: the whole picture, or every face in it, found and aligned.
-"""
+"""Turn a photo into crops: each face, aligned, or the whole image; choose the main face."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""What detectors have in common: faces, overlaps, photos that lie on their side.
-
-What finding faces gives, whichever detector found them.
-
-Faces in photos that lie on their side or on their head, without a word of it in EXIF.
-"""
+"""What all detectors share: a face, overlapping faces, faces on their side or head."""
 
 from __future__ import annotations
 

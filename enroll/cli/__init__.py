@@ -1,8 +1,7 @@
 """The `embed` command: its sub-commands, how each ends, and the exit codes.
 
-How every command ends: errors as one line on standard error, and an exit code.
-
-The `embed` command: all commands of both packages, their output and their exit codes.
+Errors are one line on standard error. The sub-commands are plain functions of the modules beside this one;
+they get their names here, in the order of the help.
 """
 
 from __future__ import annotations

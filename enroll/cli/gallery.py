@@ -1,10 +1,6 @@
-"""`embed gallery`: list, show, rename, remove, terms, purge, log, keys.
+"""`embed gallery`: list, show, rename and remove people, their terms, purge, log, keys.
 
-`embed gallery`: what can be done with a gallery without its model.
-
-`embed gallery show, terms, purge, log`: what is stored about people, and for how long.
-
-`embed --key`, and the commands of `embed gallery` that make and use the key of an encrypted gallery.
+None of these commands needs a model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Options that several commands share, and options made from the fields of a configuration.
-
-Fields of a configuration as options of a command, and as a TOML file.
-"""
+"""Declare the options that commands share; make options from a configuration's fields."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Progress bars, escaped text, lists of rejected photos, warnings.
-
-Shows what the packages have to say while a command runs, on standard error.
-"""
+"""Show progress bars, escaped text, lists of rejected photos and warnings on the terminal."""
 
 from __future__ import annotations
 

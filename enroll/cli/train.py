@@ -1,7 +1,4 @@
-"""`embed train`, `data`, `export`, `quantize` and `info`.
-
-`embed train` and `embed data`, and how all commands speak: progress, lists of rejected files, errors.
-"""
+"""`embed train`, `data`, `export`, `quantize` and `info`."""
 
 from __future__ import annotations
 

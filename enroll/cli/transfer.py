@@ -1,7 +1,4 @@
-"""`embed gallery export`, `import`, `merge` and `re-embed`.
-
-`embed gallery export`, `import` and `merge`: galleries into files and into each other.
-"""
+"""`embed gallery export`, `import`, `merge` and `re-embed`."""
 
 from __future__ import annotations
 

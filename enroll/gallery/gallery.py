@@ -1,9 +1,4 @@
-"""People and one model; the search index follows the store.
-
-A finder that stays in step with the gallery it searches, whoever changes that.
-
-A gallery: people, their templates, and the one model that made them.
-"""
+"""People, their templates and the one model that made them, with a live search index."""
 
 from __future__ import annotations
 
@@ -266,7 +261,7 @@ class Gallery:
         self._search.prepare()
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
-        """Find the nearest identities of each unit vector, nearest first; see `ranking.nearest_people`.
+        """Find the nearest identities of each unit vector, nearest first; see `enroll.search.base.nearest_people`.
 
         Whoever has expired is no one's neighbour.
         """

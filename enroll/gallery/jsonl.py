@@ -1,6 +1,4 @@
-"""The export format of a gallery: write it, read it strictly.
-
-The file that `embed gallery export` writes: JSON Lines, described in docs/gallery.md; `parsing` reads it.
+"""Write and read the export format of a gallery: JSON Lines, see docs/gallery.md.
 
 ```
 {"embed-gallery": 1, "model": {"fingerprint": "…", "dim": 128}}
@@ -11,7 +9,7 @@ The file that `embed gallery export` writes: JSON Lines, described in docs/galle
 {"end": {"people": 1, "templates": 1, "strangers": 1}, "sha256": "…"}       of all bytes above
 ```
 
-Reads the file of `format`. It may come from anywhere, so nothing but exactly such a file is taken.
+A file may come from anywhere, so nothing but exactly such a file is read.
 """
 
 from __future__ import annotations

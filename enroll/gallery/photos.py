@@ -1,10 +1,6 @@
 """The files behind templates: there, unchanged, good enough; which one a command means.
 
-The files that a gallery's photos came from: whether they are there, and still the same.
-
-What a person's photo is called on the command line: by its path, or by the beginning of its SHA-256.
-
-Photos that are too poor to recognize someone by, as far as their files are still there.
+On the command line a photo is called by its path, or by the beginning of its SHA-256.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Read all of a gallery, put all into one, merge two.
+"""Read all that a gallery holds, put it into another store, merge two galleries.
 
-What a gallery holds, in memory: read from one store, put into another.
-
-Two galleries of one model into one. Nothing is decided silently: what they disagree on is listed.
+Merging decides nothing silently: what the two disagree on is listed.
 """
 
 from __future__ import annotations

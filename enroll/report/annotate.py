@@ -1,10 +1,6 @@
-"""A photo with boxes and names, and the nearest enrolled photos beside it.
+"""Draw an answer into a photo: boxes, names, and the nearest enrolled photos below.
 
-Where labels go: at their own face, inside of the picture, off other faces and other labels.
-
-The enrolled photos nearest to each face of a photo, as a sheet below it.
-
-The photo with its answer drawn in: a box around each face and a label with the name.
+Labels stay at their own face, inside the image, off other faces and other labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""Answers of identify as text, as an explanation, and as JSON.
+"""Write answers of identify: a line a person can read, an explanation, or JSON.
 
-Answers in a line a person can read.
-
-One JSON object per photo; the field names are stable.
+The field names of the JSON are stable.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What the doctor found, as text and as JSON, with the command that fixes each.
-
-What was found, each kind once for a text and for JSON.
-
-What the doctor found, as text and as JSON from the same entries, with the commands that mend it.
-"""
+"""Write what the doctor found as text and as JSON, with the command that fixes each."""
 
 from __future__ import annotations
 

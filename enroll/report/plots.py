@@ -1,13 +1,8 @@
-"""The plots of an evaluation: their numbers, and SVG.
+"""The plots of an evaluation: their numbers, and SVG for a page.
 
-The numbers that the plots of the report draw.
-
-From what is drawn with matplotlib to SVG inside HTML: no screen, no settings of the user, no names.
-
-The plots of the report as SVG.
-
-The colours are those that colour-blind people tell apart (Okabe and Ito 2008), and nothing is told by colour
-alone. Letters become outlines: the plots look the same on every machine.
+The colours are those that colour-blind people can distinguish (Okabe and Ito 2008), and nothing is said by
+colour alone. Letters become outlines, and no setting of the user counts: the plots look the same on every
+machine.
 """
 
 from __future__ import annotations

@@ -1,19 +1,17 @@
-"""Approximate search by an HNSW graph of faiss: the index, its links, its cache file.
+"""Find approximate nearest neighbours by an HNSW graph of faiss.
 
-The links of an HNSW graph (Malkov and Yashunin 2016) without their vectors, checked before they are used.
+HNSW is by Malkov and Yashunin (2016).
 
-Node i is the template with the i-th lowest id. A node of level l has 2·LINKS links to others in layer 0 and
-LINKS in each layer up to l - 1, one after the other; a free place is -1, behind the links of its layer.
+faiss keeps the vectors in half precision, which only choose candidates: exact distances rank them. The
+graph's links, without vectors, are kept in a file beside the gallery, a cache that is checked before it is
+used:
 
-The graph of an approximate index, kept beside its gallery: a cache, and no vector is in it.
-
-SHA-256 of the rest, then safetensors: `levels` and `links` of the graph; `about`, (3,): format, entry and
-dropped; `templates`: SHA-256 of the ids and vectors it was made of. Whatever does not fit is not read.
-
-Approximate nearest neighbours by an HNSW graph of faiss; what it finds is ranked by exact distances.
-
-faiss keeps the vectors in half precision: they only choose what is looked at, and need no training. Its graph
-is taken out and put back as `Graph`, which has no vectors: so it can be kept in a file, and nodes taken out.
+- the file: SHA-256 of the rest, then safetensors: `levels` and `links` of the graph; `about`, (3,): format,
+  entry and dropped; `templates`: SHA-256 of the ids and vectors it was made of. Whatever does not fit is
+  not read;
+- node i is the template with the i-th lowest id. A node of level l has 2·LINKS links to others in layer 0
+  and LINKS in each layer up to l - 1, one after the other; a free place is -1, behind the links of its
+  layer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""What a search index is, and its results in an exact, total order.
+"""What a search index is, and its results: exact distances in a total order.
 
-What finds templates near a query: a fitted index here, or the engine that keeps them.
-
-What was found, as answers: exact distances in a total order that no batch, order or tie can change.
+No batch, order or tie changes the order of results.
 """
 
 from __future__ import annotations

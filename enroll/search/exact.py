@@ -1,13 +1,14 @@
-"""Exact nearest neighbours by scikit-learn.
+"""Find exact nearest neighbours: numpy for few templates or queries, else scikit-learn.
 
-Its brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to double and
-multiplies them as matrices, so it copies nothing and rounds far below what float32 could tell apart.
+scikit-learn's brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to
+double and multiplies them as matrices, so it copies nothing and rounds far below what float32 could
+distinguish.
 
-Few templates, and few queries, are compared by products in float32 instead, with a bound on what that rounds:
-importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, its threads wait for
-each other where the cores are busy, and one query among many takes it several passes over the memory
-(docs/decisions/013). `ranking` computes the distances of what is
-found anew in any case, and asks for more where rounding could matter, so the answers are the same.
+Few templates, and few queries, are compared by products in float32 instead, with a bound on what that
+rounds: importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, its threads
+wait for each other where the cores are busy, and one query among many takes it several passes over the
+memory (docs/decisions/013). `enroll.search.base` computes the distances of what is found again in any case,
+and asks for more where rounding could matter, so the answers are the same.
 """
 
 from __future__ import annotations

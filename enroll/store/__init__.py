@@ -1,9 +1,10 @@
-"""Where a gallery's templates live: one contract, one engine a module.
+"""Where a gallery's templates live: one interface, and one folder an engine.
 
 ```
-open_store ─> contract.Store
-              ├── sqlite.SqliteStore   one file on this machine; migrations.py are its tables
-              └── milvus.MilvusStore   milvus://host:port/name, or milvus:FILE.db; milvus_*.py are its parts
+open_store ─> base.Store
+              ├── sqlite   SqliteStore: one file on this machine
+              └── milvus   MilvusStore: milvus://host:port/name, or milvus:FILE.db
+keys, limits, redaction: the key of an encrypted gallery; what fields may hold; addresses without passwords
 ```
 """
 
@@ -42,7 +43,7 @@ def open_store(
     """Open a gallery.
 
     Args:
-        location: a file, or an address as `milvus_address` describes.
+        location: a file, or an address as `enroll.store.milvus.address` describes.
         create: make it if it is missing.
         key: of an encrypted gallery, or to make it encrypted; None takes that of the environment, if any.
         plain_too: take a gallery that is not encrypted though there is a key, which may be of another one.

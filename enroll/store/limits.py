@@ -96,7 +96,7 @@ def check(*problems: str | None) -> None:
 
 
 def check_people(people: Iterable[NewPerson]) -> None:
-    """Refuse people of whom something cannot be stored; vectors are `contract.check_vectors`' concern.
+    """Refuse people of whom something cannot be stored; `enroll.templates.check_vectors` looks at vectors.
 
     Raises:
         UsageError: what, and of whom.

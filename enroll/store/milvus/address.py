@@ -1,6 +1,4 @@
-"""Addresses of galleries in Milvus; Milvus Lite in this process.
-
-Addresses of galleries that Milvus keeps.
+"""Read addresses of galleries in Milvus, and serve Milvus Lite in this process.
 
 ```
 milvus://[USER:PASSWORD@]HOST[:PORT]/NAME[?index=hnsw&shards=2&replicas=1]    a server or a cluster
@@ -8,7 +6,7 @@ milvus+tls://...                                                             the
 milvus:FILE.db                                                               Milvus Lite, here
 ```
 
-Milvus Lite: one file of ours, a folder really, served inside this process to all who open it here.
+The file of Milvus Lite is a folder really; all who open it in this process share one server.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ drop             these templates are no longer
 gone             the person is erased, whatever else is said
 event            the audit log; "enroll": templates with this operation's number are the person's
 note             a piece of the calibration
-todo             templates may lie about that no fact speaks of: see milvus_tidy
+todo             templates may lie about that no fact speaks of: see `enroll.store.milvus.erasing`
 ```
 """
 

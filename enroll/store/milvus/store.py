@@ -1,15 +1,7 @@
-"""A gallery in Milvus: the contract `Store`, for more templates than one machine holds.
+"""A gallery in Milvus, for more templates than one machine holds.
 
-```
-milvus_address ─> milvus_connection ─> milvus_ledger       who is enrolled: facts that are only added
-                  (milvus_local)       milvus_templates    vectors, which count if the ledger says so
-                                       milvus_enrolling,   the order of requests by which
-                                       milvus_erasing      a change is whole
-                                       milvus_finder       search
-                                       milvus_reading      all of it: to read, to check
-```
-
-What is promised, and what is not where several clients write at once: docs/scale.md.
+`enroll.store.base.Store` says what its methods do. What is promised, and what is not where several clients
+write at once: docs/scale.md.
 """
 
 from __future__ import annotations

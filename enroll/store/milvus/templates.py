@@ -1,16 +1,12 @@
-"""Vectors in Milvus: insert, read, search.
+"""Insert, read and search vectors in Milvus.
 
-The collection of a gallery's templates. Whose they are, and whether they count, the ledger says.
+Whose they are, and whether they count, is in `enroll.store.milvus.ledger`. The vector field is named after
+the model: the first client to make the collection decides, and Milvus refuses another model's vectors as
+those of another form. So no gallery ever has templates of two models.
 
-Its vector field is named after the model: the first client to make the collection decides, and Milvus refuses
-another's as one of another form. So no gallery ever has templates of two models.
-
-Reading all templates of a gallery in Milvus, and checking them.
-
-Templates are read between two looks at the ledger, and only those that both speak of are taken. So whoever is
-enrolled or erased meanwhile is there with all templates or with none.
-
-The nearest templates as Milvus finds them; how near they are is computed again, from their vectors.
+Templates are read between two looks at the ledger, and only those that both name are taken. So whoever is
+enrolled or erased meanwhile is there with all templates or with none. Distances of what Milvus finds are
+computed again from the vectors.
 """
 
 from __future__ import annotations

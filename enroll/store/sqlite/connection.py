@@ -1,15 +1,10 @@
-"""A connection that waits for its turn; journals that others planted are refused.
-
-The journal that a crash leaves beside a SQLite file, and the file that it names.
+"""A SQLite connection that waits for its turn, keeps changes whole and trusts nothing.
 
 A change of two files at once is undone by two journals, and each names a third file, which SQLite deletes
-when it is done. So whoever plants a journal beside a gallery would choose a file to be deleted. Ours name a
-file beside the gallery; any other is refused before SQLite sees it.
-
-The end of a journal (pager.c, readSuperJournal): name, its length and the sum of its bytes, 4 bytes each,
-big-endian, and 8 bytes that never differ.
-
-A connection to a SQLite file that waits for its turn, keeps changes whole and trusts nothing it reads.
+when it is done. So whoever plants a journal beside a gallery could choose a file to be deleted. Ours name a
+file beside the gallery; any other is refused before SQLite sees it. The end of a journal (pager.c,
+readSuperJournal): name, its length and the sum of its bytes, 4 bytes each, big-endian, and 8 bytes that
+never differ.
 """
 
 from __future__ import annotations

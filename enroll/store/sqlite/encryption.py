@@ -1,19 +1,17 @@
-"""Rows in the clear or encrypted; a key per person.
-
-How what is about a person is written: as it is, or encrypted; and how it is found again.
+"""Write what is about a person in the clear or encrypted, with a key per person.
 
 Names and digests are found by a keyed hash (HMAC-SHA256, RFC 2104, its first 16 bytes), since an index may
 keep copies of what was erased. In a plain gallery the key of the hash is in the gallery: whoever guesses a
-name can check it there, as with the name itself. In an encrypted one (`keyring`) it takes the gallery's key.
+name can check it there, as with the name itself. In an encrypted one it takes the gallery's key.
 
-The keys of an encrypted gallery, in a SQLite file beside it: `gallery.db.keys`.
+The keys of an encrypted gallery are in a SQLite file beside it, `gallery.db.keys`. Each person has a key of
+their own. It is wrapped by a key derived (HKDF, RFC 5869) from the gallery's key and a salt that is in this
+file alone; so is the key of the hashes. Erasing someone erases their key: an old backup of the gallery,
+without this file of then, can never be read again where it is about them, not even by whoever has the
+gallery's key.
 
-Each person has a key of their own. It is wrapped by a key derived (HKDF, RFC 5869) from the gallery's key and
-a salt that is in this file alone; so is the key of the hashes that names and digests are found by. Erasing
-someone erases their key: an old backup of the gallery, without this file of then, can never be read again
-where it is about them, not even by whoever has the gallery's key.
-
-Rows are sealed by AES-256-GCM (NIST SP 800-38D) with random nonces; where a row belongs is authenticated.
+Rows are encrypted by AES-256-GCM (NIST SP 800-38D) with random nonces; where a row belongs is
+authenticated.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ _KEPT = 4096  # people whose keys are at hand; templates of a person tend to lie
 _TABLES = {
     "ring": """(only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL, salt BLOB NOT NULL,
         test BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT""",
-    # Rows are only appended, and overwritten where they stand: see `layout`.
+    # Rows are only appended, and overwritten where they stand: see `enroll.store.sqlite.schema`.
     "person": "(id INTEGER PRIMARY KEY, wrapped BLOB, checksum INTEGER) STRICT",
 }
 _EXPECTED = frozenset(("table", name, name, f"CREATE TABLE {name} {made}") for name, made in _TABLES.items())
@@ -136,7 +134,7 @@ def keys_path(gallery: Path) -> Path:
 
 
 class Keyring:
-    """Seals with a key per person; see `sealing.Sealer`."""
+    """Seals with a key per person; see `Sealer`."""
 
     def __init__(self, connection: Connection, key: Key, ring: tuple[bytes, bytes, bytes]) -> None:
         """Derive what is needed; see `open_keyring`."""

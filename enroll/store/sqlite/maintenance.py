@@ -1,12 +1,8 @@
-"""Sweep erased rows; encrypt a gallery that was plain.
+"""Sweep away the places of erased rows; encrypt a gallery that was plain.
 
-Takes away the places of erased rows, and writes the file anew.
-
-It costs as much as the gallery is large, so it is done when more than an eighth of the rows are blank. It
-takes several steps; `gallery.sweep` is above 0 while they are not all done, and whoever opens the gallery
-next does them.
-
-Turns a plain gallery into an encrypted one, in one transaction over its file and that of its keys.
+A sweep costs as much as the gallery is large, so it is done when more than an eighth of the rows are blank.
+It takes several steps; `gallery.sweep` is above 0 while they are not all done, and whoever opens the
+gallery next does them. Encrypting is one transaction over the gallery's file and that of its keys.
 """
 
 from __future__ import annotations
@@ -71,7 +67,7 @@ def _is_due(connection: Connection) -> bool:
 def encrypt(connection: Connection, key: Key) -> None:
     """Encrypt what is there; a gallery that is encrypted by now is left as it is.
 
-    What stood in it before stays in unused parts of its pages until it is swept (`sweeping`).
+    What stood in it before stays in unused parts of its pages until it is swept.
 
     Raises:
         GalleryError: there is a file of keys already, the gallery is broken, or it cannot be written.

@@ -1,8 +1,7 @@
 """Open a gallery file safely, refuse what is not ours, check all of it.
 
-Reads and checks all of a gallery: its pages, every row, and that rows belong together.
-
-Opens the file of a gallery; one that is not ours, or not sound as far as can be seen, is not read.
+A file that is not a gallery, or not sound as far as can be seen, is not read. `verify` reads everything:
+pages, rows, and that rows belong together.
 """
 
 from __future__ import annotations

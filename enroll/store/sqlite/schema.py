@@ -1,20 +1,17 @@
-"""The tables of a gallery file and their numbered migrations.
-
-The tables of format 3, the way of a gallery of format 1 or 2 into them, and why they are as they are.
-
-All that is about someone stands in two tables, `template` and `profile`, to which rows are only appended.
-SQLite moves rows about when others go or grow, and may leave copies behind in the unused parts of its pages,
-`secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set its columns to NULL
-where it stands, which overwrites it; a sweep takes such blanks away later (`sweeping`). What an index finds
-is a keyed hash (`sealing`), since the rows of an index do move.
-
-Every row has a checksum. `total` has for each table how many rows there are, blanks apart, the sum of their
-checksums, the last id, how often rows were changed or erased, and how many blanks there are.
-
-The tables of a gallery, as numbered steps that are only ever added to.
+"""The tables of a gallery file, and the numbered migrations that lead to them.
 
 A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction. A
 file whose tables, indices or triggers are not exactly those of its version is not ours and is not read.
+
+All that is about someone stands in two tables, `template` and `profile`, to which rows are only appended.
+SQLite moves rows about when others go or grow, and may leave copies behind in the unused parts of its
+pages, `secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set its columns
+to NULL where it stands, which overwrites it; a sweep takes such blanks away later
+(`enroll.store.sqlite.maintenance`). What an index finds is a keyed hash (`enroll.store.sqlite.encryption`),
+since the rows of an index do move.
+
+Every row has a checksum. `total` has for each table how many rows there are, blanks apart, the sum of their
+checksums, the last id, how often rows were changed or erased, and how many blanks there are.
 """
 
 from __future__ import annotations

@@ -1,14 +1,6 @@
-"""The gallery that is one SQLite file: `contract.Store` says what its methods do; one transaction a change.
+"""The gallery that is one SQLite file; each change is one transaction.
 
-```
-sqlite ─┬─ opening     ─┬─ migrations  the way of older galleries into the tables of today
-        ├─ reading      ├─ layout      the tables, and why they are so
-        ├─ writing      ├─ rows        what rows hold, and their checksums
-        ├─ adding       ├─ sealing     rows as they are; keyring: encrypted, with a key per person
-        ├─ encrypting   └─ connection  waits for its turn, keeps changes whole
-        ├─ sweeping
-        └─ verifying
-```
+`enroll.store.base.Store` says what its methods do.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Append and erase rows; add people.
+"""Append and erase rows, and add people, inside a transaction.
 
-Writes the rows of a gallery, inside a transaction; see `layout` for why they are written so.
-
-Adds people to a gallery, inside a transaction: first what is to be written is found, then it is written.
-
-All people together, since one by one 100,000 would take minutes.
+Why rows are written so is said in `enroll.store.sqlite.schema`. People are added all together, first found,
+then written: one by one 100,000 would take minutes.
 """
 
 from __future__ import annotations
