@@ -261,7 +261,7 @@ class Gallery:
         self._search.prepare()
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
-        """Find the nearest identities of each unit vector, nearest first; see `enroll.search.base.nearest_people`.
+        """Find the nearest identities of each unit vector, nearest first.
 
         Whoever has expired is no one's neighbour.
         """
