@@ -60,10 +60,7 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
     user's own does with its options is its own affair.
 
     Args:
-        config: as it was asked for, before a trunk filled in what it has of its own.
-
-    Args:
-        config: what was asked for, or what an earlier run stored.
+        config: what was asked for, before a trunk filled in its own, or what an earlier run stored.
         own: what the trunk would choose.
 
     Raises:
