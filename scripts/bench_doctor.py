@@ -35,6 +35,7 @@ from prove_calibration import embed_orl
 from synthetic_people import Population
 
 from enroll.doctor.examine import Examination, examine
+from enroll.gallery.doctor import examine_gallery
 from enroll.store import open_store
 from enroll.templates import NewTemplate
 
@@ -54,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         conditions, _ = embed_orl(Path(scratch))
         rows = [
-            measured(name, *content, photos, arguments.seeds, Path(scratch))
+            measured(name, *content, photos, arguments.seeds)
             for name, content in conditions.items()
             for photos in PHOTOS
         ]
@@ -85,9 +86,7 @@ def main() -> None:
     print(json.dumps({**facts, "scale": scale}))
 
 
-def measured(
-    photos: str, vectors: Array, labels: Array, per_person: int, seeds: int, scratch: Path
-) -> dict[str, Any]:
+def measured(photos: str, vectors: Array, labels: Array, per_person: int, seeds: int) -> dict[str, Any]:
     """Count what is found over all seeds."""
     sums = dict.fromkeys(("wrong", "found", "named", "right", "alarms", "clean", "clean_alarms"), 0)
     sums |= dict.fromkeys(("doubles", "doubles_found", "other_pairs"), 0)
@@ -103,7 +102,7 @@ def measured(
         given[drawn] = (true[drawn] + rng.integers(1, people, len(drawn))) % people
         wrong = np.zeros(len(rows), bool)
         wrong[drawn] = True
-        like = suspects(examined(vectors[rows], given, scratch), given)
+        like = suspects(examined(vectors[rows], given), given)
         found = [row for row in like if wrong[row]]
         least = min(least, len(found) / len(drawn))
         sums["wrong"] += len(drawn)
@@ -113,13 +112,13 @@ def measured(
         sums["alarms"] += len(like) - len(found)
 
         sums["clean"] += len(rows)
-        sums["clean_alarms"] += len(examined(vectors[rows], true, scratch).judged.suspects)
+        sums["clean_alarms"] += len(examined(vectors[rows], true).judged.suspects)
 
         divided = true.copy()
         for number, one in enumerate(rng.permutation(people)[:DIVIDED]):
             own = np.flatnonzero(true == one)
             divided[own[: len(own) // 2]] = people + number
-        pairs = doubles(examined(vectors[rows], divided, scratch))
+        pairs = doubles(examined(vectors[rows], divided))
         same = {(int(true[divided == people + number][0]), people + number) for number in range(DIVIDED)}
         sums["doubles"] += DIVIDED
         sums["doubles_found"] += len(pairs & same)
@@ -127,13 +126,10 @@ def measured(
     return {"photos": photos, "per_person": per_person, "least": least, **sums}
 
 
-def examined(vectors: Array, labels: Array, scratch: Path) -> Examination:
-    """Examine a gallery of these people."""
-    gallery = scratch / "gallery.db"
-    gallery.unlink(missing_ok=True)
-    fill(gallery, vectors, labels)
-    with open_store(gallery) as store:
-        return examine(store)
+def examined(vectors: Array, labels: Array) -> Examination:
+    """Examine a gallery of these people, in the order of their labels."""
+    order = np.argsort(labels, kind="stable")
+    return examine(vectors[order], labels[order])
 
 
 def fill(gallery: Path, vectors: Array, labels: Array) -> None:
@@ -156,7 +152,7 @@ def suspects(found: Examination, given: Array) -> dict[int, int]:
         found: what the doctor says of the gallery of these photos.
         given: (n,) label of each.
     """
-    order, names = np.argsort(given, kind="stable"), found.crowd.names  # as they were enrolled
+    order, names = np.argsort(given, kind="stable"), found.crowd.names  # as they were examined
     return {
         int(order[entry.row]): int(names[entry.like]) if entry.like >= 0 else -1
         for entry in found.judged.suspects
@@ -177,7 +173,7 @@ def timed(population: Population, people: int, scratch: str) -> dict[str, Any]:
     before = peak()
     with open_store(gallery) as store:
         start = time.perf_counter()
-        examine(store)
+        examine_gallery(store)
         seconds = time.perf_counter() - start
     return {"templates": len(labels), "seconds": seconds, "mib": peak(), "mib_before": before}
 

@@ -82,8 +82,6 @@ BREACHES = {
     ("embedder.losses.softened", "embedder.layers.numbers"),
     ("embedder.training.data.augmentation", "embedder.trunks"),
     ("embedder.training.data.photos", "embedder.contact_sheet"),
-    ("enroll.doctor.examine", "enroll.gallery.threshold"),
-    ("enroll.doctor.examine", "enroll.store"),
     ("enroll.evaluation.analysis", "enroll.embedding"),
     ("enroll.evaluation.lfw", "embedder.extractor"),
     ("enroll.evaluation.lfw", "embedder.faces.crop"),

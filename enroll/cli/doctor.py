@@ -60,7 +60,7 @@ def doctor(
 ) -> None:
     """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
     from embedder.extractor import Extractor
-    from enroll.doctor.examine import examine
+    from enroll.gallery.doctor import examine_gallery
     from enroll.gallery.photos import find_poor
     from enroll.report.doctor import Words
     from enroll.store import check_model, open_store, without_password
@@ -73,6 +73,6 @@ def doctor(
             check_model(store, extractor.fingerprint, extractor.dim)
             poor = find_poor(store, extractor, progress)
         shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)
-        words = Words(store, examine(store, progress), poor, shown)
+        words = Words(store, examine_gallery(store, progress), poor, shown)
     for line in [words.to_json()] if as_json else map(printable, words.lines()):
         print(line)

@@ -23,17 +23,16 @@ from embedder.errors import UsageError
 from enroll.calibration import calibrate
 from enroll.doctor.evidence import Crowd, learn, nearest_others, typical_distances
 from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
-from enroll.gallery.threshold import Calibration
+from enroll.search.exact import ExactFinder
+from enroll.templates import Templates, are_unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder._internal.runtime import Progress
-    from enroll.doctor.evidence import Crowd, Nearest
-    from enroll.doctor.labels import Twins
+    from enroll.calibration import Promise
+    from enroll.doctor.evidence import Nearest
     from enroll.search.base import Finder
-    from enroll.store import Store
-    from enroll.templates import Templates
 
 
 _TARGET = 0.01  # FPIR to calibrate for if the gallery is not calibrated
@@ -121,9 +120,7 @@ class Growth:
     fpir: tuple[float, ...]
 
 
-def expect(
-    crowd: Crowd, kept: NDArray[np.bool_], calibration: Calibration | None, warning: str | None
-) -> Growth:
+def expect(crowd: Crowd, kept: NDArray[np.bool_], calibration: Promise | None, warning: str | None) -> Growth:
     """Say what FPIR to expect.
 
     Args:
@@ -137,8 +134,7 @@ def expect(
     """
     now = len(crowd.names)
     if calibration is not None:
-        promise = calibration.promise
-        threshold, target, size = promise.distance, promise.target_fpir, promise.identities
+        threshold, target, size = calibration.distance, calibration.target_fpir, calibration.identities
     else:
         drawn = np.random.default_rng(0).permutation(now)[:_MOST_PEOPLE]
         rows = np.flatnonzero(kept & np.isin(crowd.labels, drawn))
@@ -180,23 +176,33 @@ class Examination:
     notes: tuple[str, ...]
 
 
-def examine(store: Store, progress: Progress | None = None) -> Examination:
-    """Examine a gallery.
+def examine(
+    vectors: NDArray[np.float32],
+    labels: NDArray[np.generic],
+    *,
+    ids: NDArray[np.int64] | None = None,
+    calibration: Promise | None = None,
+    warning: str | None = None,
+    finder: Finder | None = None,
+    progress: Progress | None = None,
+) -> Examination:
+    """Examine the templates of a gallery.
 
     Args:
-        store: the gallery.
+        vectors: (n, dim) float32 unit rows.
+        labels: (n,) whose they are: names or numbers.
+        ids: (n,) of the templates, rising; None: their rows.
+        calibration: the gallery's own; None: it is calibrated to say what FPIR to expect.
+        warning: why that calibration is in doubt, for the result.
+        finder: searches the same templates by their ids; None: brute force.
         progress: hears of each template.
 
     Raises:
-        UsageError: no one is enrolled.
-        GalleryError: the gallery is broken.
+        ValueError: no templates, or arrays of other shapes or kinds.
     """
-    templates = store.templates()
-    if not len(templates.ids):
-        raise UsageError(f"{store.location}: no one is enrolled; nothing to examine")
+    templates = _checked(vectors, labels, ids)
     crowd = Crowd.of(templates)
-    finder = store.finder() or _exact(templates)
-    nearest = nearest_others(crowd, finder, progress)
+    nearest = nearest_others(crowd, finder or ExactFinder(templates), progress)
     rows, people = nearest.pairs(crowd.labels)
     notes: list[str] = []
     everyone = np.ones(len(crowd.labels), bool)
@@ -212,7 +218,7 @@ def examine(store: Store, progress: Progress | None = None) -> Examination:
     confused: list[Confused] = []
     growth, near = None, 0
     try:
-        growth = expect(crowd, judged.kept, *_calibration(store))
+        growth = expect(crowd, judged.kept, calibration, warning)
         confused, near = find_confused(crowd, nearest, growth.threshold, judged.kept, twins)
     except UsageError as error:
         notes.append(f"the FPIR to expect is not known, nor who is easily confused: {error}")
@@ -228,23 +234,28 @@ def probable_twins(templates: Templates) -> tuple[Crowd, list[Twins]]:
     evidence = learn(crowd, members, everyone)
     if evidence is None:
         return crowd, []
-    rows, people = nearest_others(crowd, _exact(templates)).pairs(crowd.labels)
+    rows, people = nearest_others(crowd, ExactFinder(templates)).pairs(crowd.labels)
     distances = typical_distances(crowd, members, rows, people)
     return crowd, find_twins(crowd, rows, people, distances, evidence)
 
 
-def _exact(templates: Templates) -> Finder:
-    from enroll.search.exact import ExactFinder
+def _checked(
+    vectors: NDArray[np.float32], labels: NDArray[np.generic], ids: NDArray[np.int64] | None
+) -> Templates:
+    """Give arrays as templates, if they can be.
 
-    return ExactFinder(templates)
-
-
-def _calibration(store: Store) -> tuple[Calibration | None, str | None]:
-    """Give the gallery's calibration and why it is in doubt."""
-    kept, model = store.calibration(), store.model()
-    if kept is None or model is None:
-        return None, None
-    calibration = Calibration.from_text(kept[0], store.location)
-    if calibration.fingerprint != model[0]:
-        return None, None
-    return calibration, calibration.outdated(kept[1])
+    Raises:
+        ValueError: they cannot.
+    """
+    if ids is None:
+        ids = np.arange(len(vectors))
+    if vectors.ndim != 2 or not vectors.size or labels.shape != ids.shape or ids.shape != vectors.shape[:1]:
+        raise ValueError(
+            f"expected (n, dim) vectors, (n,) labels and (n,) ids of at least one template, got "
+            f"{vectors.shape}, {labels.shape} and {ids.shape}"
+        )
+    if not are_unit(vectors):
+        raise ValueError("vectors: expected rows of length 1, got others: divide each by its length")
+    if (np.diff(ids) <= 0).any():
+        raise ValueError("ids: expected rising numbers, got others: sort the templates by them")
+    return Templates(ids, np.asarray(labels, object), vectors)

@@ -22,7 +22,7 @@ from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
 from enroll.gallery.enrollment import Enrolled, Enrolling, printable_path
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import Calibration, read_calibration
 from enroll.search.approximate import forget_index, index_path, load_index, save_index
 from enroll.search.base import INDEXES, nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
@@ -349,13 +349,7 @@ class Gallery:
 
     def calibration(self) -> tuple[Calibration, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
-        kept = self._store.calibration()
-        if kept is None:
-            return None
-        calibration = Calibration.from_text(kept[0], self._store.location)
-        if calibration.fingerprint != self._extractor.fingerprint:
-            return None
-        return calibration, calibration.outdated(kept[1])
+        return read_calibration(self._store, self._extractor.fingerprint)
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""

@@ -14,7 +14,7 @@ from enroll.confidence import Curve
 
 if TYPE_CHECKING:
     from embedder.model_folder import Threshold
-    from enroll.store.base import Changed
+    from enroll.store.base import Changed, Store
 
 
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
@@ -122,6 +122,27 @@ class Basis:
             "date": self.calibration.date if promise and self.calibration else None,
             "warning": self.warning,
         }
+
+
+def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str | None] | None:
+    """Read what a gallery keeps of its calibration, and why it is in doubt by now.
+
+    Args:
+        store: the gallery.
+        fingerprint: of the model.
+
+    Returns:
+        None if there is none for this model.
+
+    Raises:
+        GalleryError: the calibration is broken.
+    """
+    if (kept := store.calibration()) is None:
+        return None
+    calibration = Calibration.from_text(kept[0], store.location)
+    if calibration.fingerprint != fingerprint:
+        return None
+    return calibration, calibration.outdated(kept[1])
 
 
 def describe(calibration: Calibration) -> str:

@@ -12,7 +12,7 @@ def test_wrong_photos_of_orl_are_found(tmp_path: Path):
     from prove_calibration import embed_orl
 
     conditions, _ = embed_orl(tmp_path)
-    row = measured("aligned faces", *conditions["aligned faces"], 10, 3, tmp_path)
+    row = measured("aligned faces", *conditions["aligned faces"], 10, 3)
     assert row["wrong"] == 60
     assert row["found"] >= 0.9 * row["wrong"]
     assert row["alarms"] <= 0.02 * row["right"]

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enroll.doctor.evidence import Crowd, Evidence, learn
-from enroll.doctor.examine import examine
-from enroll.store import Store
+from enroll.doctor.examine import Examination, examine
 from enroll.templates import Templates
 
 DIM = 32
@@ -44,27 +43,6 @@ def evidence_of(crowd: Crowd) -> Evidence:
     return evidence
 
 
-class TemplatesOnly:
-    """A store of which the doctor may only read what it needs."""
-
-    location = "generated"
-
-    def __init__(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        self._templates = templates_of(crowd_of(vectors, labels))
-
-    def templates(self) -> Templates:
-        return self._templates
-
-    def finder(self) -> None:
-        pass
-
-    def model(self) -> tuple[str, int]:
-        return "f" * 64, DIM
-
-    def calibration(self) -> None:
-        pass
-
-
-def examined(vectors: NDArray[np.float32], labels: NDArray[np.int64]):
-    store: Store = TemplatesOnly(vectors, labels)  # type: ignore[assignment]
-    return examine(store)
+def examined(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Examination:
+    crowd = crowd_of(vectors, labels)
+    return examine(crowd.vectors, np.array(crowd.names)[crowd.labels], ids=crowd.ids)

@@ -9,7 +9,6 @@ from embedder.errors import UsageError
 from enroll.calibration import calibrate, person_distances
 from enroll.doctor import examine as module
 from enroll.doctor.examine import expect, fpir_at
-from enroll.gallery.threshold import Calibration
 from tests.enroll.doctor.people import crowd_of, examined, made_people
 
 
@@ -41,10 +40,9 @@ def test_wrong_photos_do_not_count():
 
 def test_the_gallerys_own_calibration_counts_for_the_size_it_was_made_for():
     vectors, labels = made_people(30, 4)
-    promise = replace(calibrate(vectors, labels, 0.02), identities=15)
-    own = Calibration(promise, None, "f" * 64, "2026-01-01")
+    own = replace(calibrate(vectors, labels, 0.02), identities=15)
     found = expect(crowd_of(vectors, labels), np.ones(120, bool), own, "grown")
-    assert (found.calibrated, found.threshold, found.warning) == (True, promise.distance, "grown")
+    assert (found.calibrated, found.threshold, found.warning) == (True, own.distance, "grown")
     assert found.fpir[:2] == pytest.approx((1 - 0.98**2, 1 - 0.98**4))
 
 

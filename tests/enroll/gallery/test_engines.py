@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enroll.doctor.examine import examine
+from enroll.gallery.doctor import examine_gallery
 from enroll.gallery.jsonl import from_lines, to_lines
 from enroll.gallery.transfer import Content, Enrolled, merge, plan_merge, put_content, read_content
 from enroll.store import Terms
@@ -65,7 +65,7 @@ def test_the_life_of_a_gallery(kind: str, tmp_path: Path):
     with ENGINES[kind](tmp_path / "one")() as store:
         put_content(store, content)
         store.verify()
-        found = examine(store)
+        found = examine_gallery(store)
         (suspect,) = found.judged.suspects
         assert store.photos([int(found.crowd.ids[suspect.row])]) == ["8.png"]
         assert found.crowd.names[suspect.like] == "p02"

@@ -1,0 +1,86 @@
+"""What may be handed to the doctor: arrays, a calibration, and what searches them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from enroll.calibration import calibrate
+from enroll.doctor.examine import Examination, examine
+from enroll.search.base import Found
+from enroll.search.exact import ExactFinder
+from tests.enroll.doctor.people import crowd_of, examined, made_people, templates_of
+
+
+def without_names(found: Examination) -> tuple[object, ...]:
+    return (
+        found.twins,
+        found.judged.suspects,
+        found.confused,
+        found.near,
+        found.few,
+        found.growth,
+        found.notes,
+    )
+
+
+def some_wrong() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    vectors, labels = made_people(20, 5, noise=0.3)
+    labels[[3, 40]] = 12, 1
+    return vectors, labels
+
+
+def test_labels_are_names_or_numbers_and_ids_are_rows_unless_they_are_given():
+    vectors, labels = some_wrong()
+    plain, named = examine(vectors, labels), examined(vectors, labels)
+    assert {suspect.row for suspect in plain.judged.suspects} >= {3, 40}
+    assert without_names(plain) == without_names(named)
+    assert plain.crowd.names == tuple(map(str, range(20)))
+    assert plain.crowd.ids.tolist() == list(range(100))
+    assert named.crowd.names[1] == "p01" and named.crowd.ids[1] == 6
+
+
+def test_a_calibration_counts_and_why_it_is_in_doubt_is_said():
+    vectors, labels = some_wrong()
+    promise = calibrate(vectors, labels, 0.2)
+    found = examine(vectors, labels, calibration=promise, warning="grown").growth
+    assert found is not None
+    assert (found.calibrated, found.threshold, found.warning) == (True, promise.distance, "grown")
+
+
+def test_what_searches_is_asked_for_the_templates():
+    class Asked(ExactFinder):
+        asked = 0
+
+        def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+            self.asked += len(queries)
+            return super().nearest(queries, count)
+
+    crowd = crowd_of(*some_wrong())
+    finder = Asked(templates_of(crowd))
+    found = examine(crowd.vectors, crowd.labels, ids=crowd.ids, finder=finder)
+    assert finder.asked == 100
+    assert without_names(found) == without_names(examined(*some_wrong()))
+
+
+def test_what_is_no_gallery_is_refused():
+    vectors, labels = made_people(4, 3)
+    for wrong in (
+        (vectors[:, 0], labels),
+        (vectors, labels[1:]),
+        (vectors, labels[:, None]),
+        (vectors[:0], labels[:0]),
+    ):
+        with pytest.raises(ValueError, match=r"expected \(n, dim\) vectors, .* at least one template, got "):
+            examine(*wrong)
+    with pytest.raises(ValueError, match=r"got \(12, 32\), \(12,\) and \(11,\)"):
+        examine(vectors, labels, ids=np.arange(11))
+    for number in (2.0, np.nan):
+        broken = vectors.copy()
+        broken[3] *= number
+        with pytest.raises(ValueError, match="vectors: expected rows of length 1"):
+            examine(broken, labels)
+    for ids in (np.arange(12)[::-1], np.minimum(np.arange(12), 10)):
+        with pytest.raises(ValueError, match="ids: expected rising numbers"):
+            examine(vectors, labels, ids=ids)
