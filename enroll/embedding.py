@@ -1,12 +1,13 @@
 """Turn photos into one face and one vector each, or the reason why there is none.
 
-Of a labelled folder every photo is embedded once, and none is forgotten.
+Of a labelled folder every photo is embedded once, and none is forgotten; of the pairs of the LFW protocol,
+those that they name.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +20,22 @@ from embedder.config import QualityLimits
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import NO_FACE, principal
 from embedder.faces.quality import problem
-from embedder.folders import LabelledFolder, Rejected, Sample
+from embedder.folders import LabelledFolder, Rejected, Sample, normal_name, scan_folder
 from embedder.images import decode_image, load_image
 from enroll.config import IdentifyConfig
-from enroll.evaluation.verification import Comparisons
+from enroll.evaluation.lfw import FailedPhoto, photo_stem
+from enroll.evaluation.samples import EmbeddedSamples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.evaluation.lfw import Photo
+
+_PICTURES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+_SHOWN = 10  # missing photos that are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,65 +155,26 @@ def enrolled_chip(extractor: Extractor, path: str) -> NDArray[np.uint8] | None:
         return None
 
 
-@dataclass(frozen=True, eq=False)
-class EmbeddedFolder:
-    """Photos of people as vectors.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbeddedFolder(EmbeddedSamples):
+    """Photos of people as vectors, and their files.
 
     Attributes:
-        identities: names, sorted.
-        paths: of the photos that could be decoded.
-        labels: (n,) int64, index into `identities`.
-        vectors: (n, dim) float32 unit rows; a row of zeros where no face was found.
-        found: (n,) bool; a face was found.
-        enrollable: (n,) bool; and it is good enough to enroll.
-        problems: why a photo is not enrollable, by its row.
+        paths: of the photos that could be decoded, by their rows.
         unread: files that are no pictures, with the reason; they are no samples.
     """
 
-    identities: tuple[str, ...]
     paths: tuple[Path, ...]
-    labels: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    found: NDArray[np.bool_]
-    enrollable: NDArray[np.bool_]
-    problems: dict[int, str]
     unread: tuple[Rejected, ...] = ()
+
+    def photo(self, row: int) -> str:
+        """Say which photo a row is, for messages."""
+        return str(self.paths[row])
 
     def not_found(self) -> list[Rejected]:
         """Give the files that gave no vector, with the reason."""
         rows: list[int] = np.flatnonzero(~self.found).tolist()
-        return [*self.unread, *(Rejected(self.paths[row], self.problems[row]) for row in rows)]
-
-    def comparisons(self, seed: int = 0) -> Comparisons:
-        """Compare every two photos; a mated pair with a photo without a face is one that does not pass."""
-        rows = np.flatnonzero(self.found)
-        there = Comparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
-        known = np.unique(self.labels[rows])
-        photos, faces = (
-            np.bincount(labels, minlength=len(self.identities)) for labels in (self.labels, self.labels[rows])
-        )
-        failed = np.repeat(np.arange(len(photos)), photos * (photos - 1) // 2 - faces * (faces - 1) // 2)
-        return Comparisons.of_pairs(
-            np.concatenate([there.mated, np.full(len(failed), np.inf)]),
-            np.concatenate([known[there.mated_identity], failed]),
-            there.non_mated,
-            known[there.non_mated_identities],
-            len(self.identities),
-            (there.mated_total + len(failed), there.non_mated_total),
-        )
-
-    def __post_init__(self) -> None:
-        """Refuse vectors nothing can be compared with.
-
-        Raises:
-            UsageError: a vector of a found face is not finite.
-        """
-        broken = np.flatnonzero(self.found & ~np.isfinite(self.vectors).all(axis=1))
-        if len(broken):
-            raise UsageError(
-                f"{self.paths[broken[0]]}: its vector is not finite, like those of {len(broken) - 1} more; "
-                "the model is broken, train it again"
-            )
+        return [*self.unread, *(Rejected(self.paths[row], self.problems.get(row, NO_FACE)) for row in rows)]
 
 
 def embed_folder(
@@ -250,3 +219,73 @@ def embed_folder(
         problems={row: entry.problem for row, (_, entry) in enumerate(kept) if entry.problem is not None},
         unread=tuple(unread),
     )
+
+
+def embed_pair_photos(
+    root: str | Path,
+    pairs_file: str | Path,
+    extractor: Extractor,
+    progress: Progress | None,
+    photos: Mapping[Photo, int],
+) -> Iterator[NDArray[np.float32] | FailedPhoto]:
+    """Embed the photos that a list of pairs names; of each the largest, most central face, however poor.
+
+    Args:
+        root: FOLDER/<name>/<name>_0001.jpg, or another kind of picture.
+        pairs_file: the list, for messages.
+        extractor: the model.
+        progress: hears of each photo.
+        photos: with the line that names each first.
+
+    Yields:
+        For each photo, in their order, its vector or why there is none.
+
+    Raises:
+        UsageError: photos are not there.
+        FolderError: the folder holds no photos.
+    """
+    paths = _photo_files(Path(root), pairs_file, photos)
+    with (progress or Progress()).bar("Embedding", len(paths), "photos") as advance:
+        for outcome in embed_photos(paths, extractor, force=True):
+            if isinstance(outcome, Rejected):
+                yield FailedPhoto(str(outcome.path), outcome.reason)
+            elif outcome.vector is None:
+                yield FailedPhoto(str(outcome.path), outcome.problem or NO_FACE)
+            else:
+                yield outcome.vector
+            advance()
+
+
+def _photo_files(root: Path, pairs_file: str | Path, photos: Mapping[Photo, int]) -> list[Path]:
+    """Find the file of each photo, in their order."""
+    scanned = scan_folder(root)
+    there: dict[tuple[str, str], list[Path]] = {}
+    for sample in scanned.samples:
+        if sample.path.suffix.lower() in _PICTURES:
+            there.setdefault((sample.identity, normal_name(sample.path.stem)), []).append(sample.path)
+    found: list[Path] = []
+    missing: dict[Photo, int] = {}
+    for photo, line in photos.items():
+        paths = there.get((photo[0], photo_stem(photo)), [])
+        if len(paths) > 1:
+            names = " and ".join(path.name for path in paths)
+            raise UsageError(
+                f"{pairs_file}, line {line}: expected one photo {photo_stem(photo)}, got {names}"
+            )
+        if paths:
+            found += paths
+        else:
+            missing[photo] = line
+    if missing:
+        refused = {normal_name(entry.path.name): entry.reason for entry in scanned.rejected}
+        refused |= {normal_name(entry.path.stem): entry.reason for entry in scanned.rejected}
+        listed = []
+        for photo, line in list(missing.items())[:_SHOWN]:
+            reason = refused.get(photo_stem(photo)) or refused.get(photo[0])
+            listed.append(f"{photo[0]}/{photo_stem(photo)} (line {line}{f': {reason}' if reason else ''})")
+        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
+        raise UsageError(
+            f"{pairs_file}: expected {count(len(photos), 'photo', ',')} in {root}, "
+            f"{len(missing):,} of them missing: {', '.join(listed)}{more}"
+        )
+    return found

@@ -43,8 +43,8 @@ from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
 from enroll.calibration import calibrate, person_distances
 from enroll.config import EvaluationConfig
-from enroll.embedding import EmbeddedFolder
 from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.samples import EmbeddedSamples
 from enroll.evaluation.verification import Comparisons
 
 Array = np.ndarray[Any, Any]
@@ -192,16 +192,14 @@ def summed_up(outcomes: list[dict[str, tuple[float, float]]]) -> dict[str, dict[
 def calibration_error(vectors: Array, labels: Array) -> float | None:
     """Expected calibration error of the confidence over 20 splits of the real people."""
     count = len(labels)
-    folder = EmbeddedFolder(
+    samples = EmbeddedSamples(
         identities=tuple(f"s{label:02d}" for label in np.unique(labels)),
-        paths=tuple(Path(str(row)) for row in range(count)),
         labels=labels.astype(np.int64),
         vectors=vectors,
         found=np.ones(count, bool),
         enrollable=np.ones(count, bool),
-        problems={},
     )
-    measured = evaluate(folder, EvaluationConfig(enrolled=ENROLLED)).reliability()
+    measured = evaluate(samples, EvaluationConfig(enrolled=ENROLLED)).reliability()
     return None if measured is None else round(measured.error, 4)
 
 

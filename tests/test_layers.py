@@ -82,12 +82,6 @@ BREACHES = {
     ("embedder.losses.softened", "embedder.layers.numbers"),
     ("embedder.training.data.augmentation", "embedder.trunks"),
     ("embedder.training.data.photos", "embedder.contact_sheet"),
-    ("enroll.evaluation.analysis", "enroll.embedding"),
-    ("enroll.evaluation.lfw", "embedder.extractor"),
-    ("enroll.evaluation.lfw", "embedder.faces.crop"),
-    ("enroll.evaluation.lfw", "embedder.folders"),
-    ("enroll.evaluation.lfw", "enroll.embedding"),
-    ("enroll.evaluation.protocol", "enroll.embedding"),
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 # Package -> the only rooms that may import it.

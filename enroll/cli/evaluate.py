@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -95,7 +96,7 @@ def evaluate_folder(
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder._internal.outputs import Inputs
     from embedder.folders import scan_folder
-    from enroll.embedding import embed_folder
+    from enroll.embedding import embed_folder, embed_pair_photos
     from enroll.evaluation.protocol import evaluate
     from enroll.report.evaluation import compared, measured, pairs_measured
 
@@ -113,7 +114,8 @@ def evaluate_folder(
     if pairs is not None:
         from enroll.evaluation.lfw import verify_pairs
 
-        outcome = pairs_measured(verify_pairs(folder, pairs, extractors[0], progress))
+        embed = partial(embed_pair_photos, folder, pairs, extractors[0], progress)
+        outcome = pairs_measured(verify_pairs(pairs, embed))
     else:
         scanned = scan_folder(folder)
         embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]

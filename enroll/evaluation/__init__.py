@@ -2,6 +2,7 @@
 
 ```
 protocol ─── repeated open-set splits, estimates with intervals
+├── samples        photos of people as arrays
 ├── verification   pairs of photos: same person or not
 ├── lfw            the pairs of the LFW protocol
 └── analysis       who is confused with whom, worst photos, FPIR by gallery size

@@ -27,8 +27,8 @@ from enroll.templates import Templates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.protocol import Evaluation, Split
+    from enroll.evaluation.samples import EmbeddedSamples
 
 
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
@@ -56,10 +56,10 @@ class Confusion:
     distance: float
 
 
-def confusions(evaluation: Evaluation, fpir: float) -> list[Confusion]:
+def confusions(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> list[Confusion]:
     """List who was taken for whom at each split's threshold for an FPIR, the most frequent first."""
-    folder = evaluation.folder
-    people = len(folder.identities)
+    samples = evaluation.samples
+    people = len(samples.identities)
     searches = np.zeros((len(evaluation.splits), people))
     enrolled = np.zeros((len(evaluation.splits), people))
     probes, templates, distances = [], [], []
@@ -70,13 +70,13 @@ def confusions(evaluation: Evaluation, fpir: float) -> list[Confusion]:
             (split.mated, split.nearest, split.distance),
             (split.non_mated, split.other_nearest, split.other_distance),
         ):
-            searches[number] += np.bincount(folder.labels[rows], minlength=people)
-            wrong = (distance < limit) & (folder.labels[rows] != folder.labels[nearest])
+            searches[number] += np.bincount(samples.labels[rows], minlength=people)
+            wrong = (distance < limit) & (samples.labels[rows] != samples.labels[nearest])
             probes.append(rows[wrong])
             templates.append(nearest[wrong])
             distances.append(distance[wrong])
     probe, template, apart = map(np.concatenate, (probes, templates, distances))
-    pairs = folder.labels[probe] * people + folder.labels[template]
+    pairs = samples.labels[probe] * people + samples.labels[template]
     order = np.lexsort((template, probe, apart, pairs))
     codes, first, times = np.unique(pairs[order], return_index=True, return_counts=True)
     found = []
@@ -84,8 +84,8 @@ def confusions(evaluation: Evaluation, fpir: float) -> list[Confusion]:
         who, whom = divmod(code, people)
         found.append(
             Confusion(
-                identity=folder.identities[who],
-                named=folder.identities[whom],
+                identity=samples.identities[who],
+                named=samples.identities[whom],
                 times=count,
                 searches=int(searches[:, who] @ enrolled[:, whom]),
                 probe=int(probe[start]),
@@ -118,7 +118,7 @@ class PhotoMistakes:
     """What happened to a photo over all splits.
 
     Attributes:
-        row: of the photo in the folder.
+        row: of the photo.
         searches: how often it was searched for.
         wrong: how often it was missed, or its person was named although a stranger.
         named: of these, how often someone else was named.
@@ -135,10 +135,12 @@ class PhotoMistakes:
 
 
 @computed_once
-def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes], list[PhotoMistakes]]:
+def mistakes(
+    evaluation: Evaluation[EmbeddedSamples], fpir: float
+) -> tuple[list[PersonMistakes], list[PhotoMistakes]]:
     """Count mistakes at each split's threshold for an FPIR, the worst first; who made none is left out."""
-    labels = evaluation.folder.labels
-    people, rows = len(evaluation.folder.identities), len(labels)
+    labels = evaluation.samples.labels
+    people, rows = len(evaluation.samples.identities), len(labels)
     searches, missed, attracted = (np.zeros(people, int) for _ in range(3))
     searched, wrong, named = (np.zeros(rows, int) for _ in range(3))
     nearest, distance = np.full(rows, -1), np.full(rows, np.inf)
@@ -162,7 +164,7 @@ def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes],
             nearest[probes[closer]], distance[probes[closer]] = templates[closer], far[closer]
     by_person = [
         PersonMistakes(name, int(searches[i]), int(missed[i]), int(attracted[i]))
-        for i, name in enumerate(evaluation.folder.identities)
+        for i, name in enumerate(evaluation.samples.identities)
         if missed[i] or attracted[i]
     ]
     by_photo = [
@@ -182,15 +184,15 @@ def mistakes(evaluation: Evaluation, fpir: float) -> tuple[list[PersonMistakes],
 
 
 @computed_once
-def probable_duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, float]]:
+def probable_duplicates(samples: EmbeddedSamples) -> list[tuple[str, str, float]]:
     """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.twins`.
 
     Returns:
         Name, name and distance, the most probable pair first.
     """
-    rows = np.flatnonzero(folder.found)
-    names = np.array(folder.identities, object)[folder.labels[rows]]
-    crowd, twins = probable_twins(Templates(rows.astype(np.int64), names, folder.vectors[rows]))
+    rows = np.flatnonzero(samples.found)
+    names = np.array(samples.identities, object)[samples.labels[rows]]
+    crowd, twins = probable_twins(Templates(rows.astype(np.int64), names, samples.vectors[rows]))
     return [(crowd.names[pair.first], crowd.names[pair.second], pair.distance) for pair in twins]
 
 
@@ -215,27 +217,27 @@ class BySize:
         return np.asarray(-np.expm1(people * np.log1p(-self.fmr))) if self.fmr < 1 else np.ones(len(people))
 
 
-def fpir_by_size(evaluation: Evaluation, limit: float) -> BySize:
+def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> BySize:
     """Measure the FPIR of smaller galleries, mean over all of a size and over the splits.
 
     Args:
         evaluation: the splits.
         limit: first distance that does not pass, as `Split.limit` gives it.
     """
-    folder, known = evaluation.folder, len(evaluation.splits[0].known)
+    samples, known = evaluation.samples, len(evaluation.splits[0].known)
     sizes = gallery_sizes(known)
-    weights = np.vstack([np.ones(len(folder.identities)), evaluation.weights()])
+    weights = np.vstack([np.ones(len(samples.identities)), evaluation.weights()])
     total = np.zeros((len(weights), len(sizes)))
     splits = np.zeros((len(weights), 1))
     for split in evaluation.splits:
-        named = _named(_near_people(folder, split, limit), known, sizes)
-        drawn = weights[:, folder.labels[split.non_mated]]
+        named = _named(_near_people(samples, split, limit), known, sizes)
+        drawn = weights[:, samples.labels[split.non_mated]]
         all_drawn = drawn.sum(axis=1, keepdims=True)
         total += drawn @ named / np.maximum(all_drawn, 1)
         splits += all_drawn > 0  # a replicate may have drawn no stranger of a split
     with np.errstate(invalid="ignore"):
         shares = total / splits
-    figures = [figure(column[0], column[1:], len(folder.identities)) for column in shares.T]
+    figures = [figure(column[0], column[1:], len(samples.identities)) for column in shares.T]
     return BySize(limit, sizes, tuple(figures), float(shares[0, 0]))
 
 
@@ -245,19 +247,19 @@ def gallery_sizes(known: int) -> tuple[int, ...]:
     return (*(step for step in steps if step < known), known)
 
 
-def _near_people(folder: EmbeddedFolder, split: Split, limit: float) -> NDArray[np.int64]:
+def _near_people(samples: EmbeddedSamples, split: Split, limit: float) -> NDArray[np.int64]:
     """Count the people that each non-mated search comes near enough to, (non_mated,)."""
     near = np.zeros(len(split.non_mated), np.int64)
-    gallery = split.enrolled[folder.enrollable[split.enrolled]]
+    gallery = split.enrolled[samples.enrollable[split.enrolled]]
     if not len(gallery):
         return near
-    gallery = gallery[np.argsort(folder.labels[gallery], kind="stable")]
-    starts = np.unique(folder.labels[gallery], return_index=True)[1]
-    found = np.flatnonzero(folder.found[split.non_mated])
+    gallery = gallery[np.argsort(samples.labels[gallery], kind="stable")]
+    starts = np.unique(samples.labels[gallery], return_index=True)[1]
+    found = np.flatnonzero(samples.found[split.non_mated])
     step = max(1, _PAIRS_AT_ONCE // len(gallery))
     for start in range(0, len(found), step):
         rows = found[start : start + step]
-        squared = squared_distances(folder.vectors[split.non_mated[rows]], folder.vectors[gallery])
+        squared = squared_distances(samples.vectors[split.non_mated[rows]], samples.vectors[gallery])
         near[rows] = (np.sqrt(np.minimum.reduceat(squared, starts, axis=1)) < limit).sum(axis=1)
     return near
 

@@ -7,39 +7,21 @@ other folds (Huang, Ramesh, Berg, Learned-Miller 2007, view 2).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from embedder._internal.runtime import Progress
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.faces.crop import NO_FACE
-from embedder.folders import Rejected, normal_name, scan_folder
-from enroll.embedding import embed_photos
 from enroll.evaluation.verification import AtFmr, Comparisons
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from embedder.extractor import Extractor
-
-    Photo = tuple[str, int]
-
 
 FMRS = (1e-1, 1e-2, 1e-3)
 
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-)
-
-
-_SHOWN = 10  # missing photos that are named
+Photo = tuple[str, int]  # whose it is, in Unicode form NFC, and its number
 
 
 @dataclass(frozen=True)
@@ -54,6 +36,19 @@ class PhotoPair:
     def matched(self) -> bool:
         """Whether both show one person."""
         return self.a[0] == self.b[0]
+
+
+@dataclass(frozen=True)
+class FailedPhoto:
+    """A photo that gave no vector: what it is called in messages, and why."""
+
+    photo: str
+    reason: str
+
+
+# Gives for each photo, in their order, its (dim,) vector or why there is none; with each photo goes the line
+# that names it first.
+EmbedPhotos = Callable[[Mapping[Photo, int]], Iterable["NDArray[np.float32] | FailedPhoto"]]
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,7 @@ class Verification:
     thresholds: tuple[float, ...]
     figures: PairFigures
     compared: PairFigures
-    failed: tuple[Rejected, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it as JSON holds it, without infinity or NaN."""
-        failed = [{"photo": str(entry.path), "reason": entry.reason} for entry in self.failed]
-        return asdict(self) | {"failed": failed}
+    failed: tuple[FailedPhoto, ...]
 
 
 def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
@@ -151,27 +141,32 @@ def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
     return [pairs[start : start + 2 * size] for start in range(0, len(pairs), 2 * size)]
 
 
-def verify_pairs(
-    folder: str | Path, pairs_file: str | Path, extractor: Extractor, progress: Progress | None = None
-) -> Verification:
+def photo_stem(photo: Photo) -> str:
+    """Give the name of a photo's file without its ending."""
+    return f"{photo[0]}_{photo[1]:04d}"
+
+
+def verify_pairs(pairs_file: str | Path, embed: EmbedPhotos) -> Verification:
     """Compare the pairs of a protocol.
 
-    Of a photo the largest, most central face is taken, as in enrollment, however poor it is.
-
     Args:
-        folder: FOLDER/<name>/<name>_0001.jpg, or another kind of picture.
         pairs_file: see `read_pairs`.
-        extractor: the model.
-        progress: hears of each photo.
+        embed: gives the vectors of the photos that the pairs name.
 
     Raises:
-        UsageError: the file has a line that is no pair, or names photos that are not there.
-        FolderError: the folder holds no photos.
+        UsageError: the file has a line that is no pair.
+        ValueError: `embed` gave another number of vectors.
     """
     folds = read_pairs(pairs_file)
-    paths = _find(Path(folder), pairs_file, [pair for fold in folds for pair in fold])
-    row = {photo: index for index, photo in enumerate(paths)}
-    vectors, failed = _embed(list(paths.values()), extractor, progress or Progress())
+    photos: dict[Photo, int] = {}
+    for pair in (pair for pairs in folds for pair in pairs):
+        photos.setdefault(pair.a, pair.line)
+        photos.setdefault(pair.b, pair.line)
+    row = {photo: index for index, photo in enumerate(photos)}
+    embedded = list(embed(photos))
+    if len(embedded) != len(photos):
+        raise ValueError(f"embed: expected {count(len(photos), 'vector')}, one a photo, got {len(embedded)}")
+    vectors, failed = _stacked(embedded), [entry for entry in embedded if isinstance(entry, FailedPhoto)]
     fold = np.repeat(np.arange(len(folds)), [len(pairs) for pairs in folds])
     ends = np.array([(row[pair.a], row[pair.b]) for pairs in folds for pair in pairs])
     matched = np.array([pair.matched for pairs in folds for pair in pairs])
@@ -190,7 +185,7 @@ def verify_pairs(
     every = np.ones(len(fold), bool)
     figures, without = (_figures(kept, matched, distances, owner, fold, right) for kept in (every, compared))
     return Verification(
-        len(people), len(paths), len(folds), tuple(thresholds), figures, without, tuple(failed)
+        len(people), len(photos), len(folds), tuple(thresholds), figures, without, tuple(failed)
     )
 
 
@@ -226,70 +221,24 @@ def _count(field: str) -> int:
 def _pair(where: str, line: int, fields: Sequence[str], matched: bool) -> PhotoPair:
     expected = "'name n1 n2', two photos of one person" if matched else "'name1 n1 name2 n2', two people"
     if len(fields) == (3 if matched else 4):
-        name, a = normal_name(fields[0]), _count(fields[1])
-        other, b = (name if matched else normal_name(fields[2])), _count(fields[-1])
+        name, a = _normal(fields[0]), _count(fields[1])
+        other, b = (name if matched else _normal(fields[2])), _count(fields[-1])
         pair = PhotoPair((name, a), (other, b), line)
         if a and b and name and other and pair.a != pair.b and pair.matched == matched:
             return pair
     raise UsageError(f"{where}: expected {expected}, got {' '.join(fields)!r}")
 
 
-def _find(folder: Path, pairs_file: str | Path, pairs: Sequence[PhotoPair]) -> dict[Photo, Path]:
-    """Find the file of each photo, in the order in which the pairs name them."""
-    scanned = scan_folder(folder)
-    there: dict[tuple[str, str], list[Path]] = {}
-    for sample in scanned.samples:
-        if sample.path.suffix.lower() in SUFFIXES:
-            there.setdefault((sample.identity, normal_name(sample.path.stem)), []).append(sample.path)
-    found: dict[Photo, Path] = {}
-    missing: dict[Photo, int] = {}
-    for pair in pairs:
-        for photo in (pair.a, pair.b):
-            paths = there.get((photo[0], _stem(photo)), [])
-            if len(paths) > 1:
-                names = " and ".join(path.name for path in paths)
-                raise UsageError(
-                    f"{pairs_file}, line {pair.line}: expected one photo {_stem(photo)}, got {names}"
-                )
-            if paths:
-                found[photo] = paths[0]
-            else:
-                missing.setdefault(photo, pair.line)
-    if missing:
-        refused = {normal_name(entry.path.name): entry.reason for entry in scanned.rejected}
-        refused |= {normal_name(entry.path.stem): entry.reason for entry in scanned.rejected}
-        listed = []
-        for photo, line in list(missing.items())[:_SHOWN]:
-            reason = refused.get(_stem(photo)) or refused.get(photo[0])
-            listed.append(f"{photo[0]}/{_stem(photo)} (line {line}{f': {reason}' if reason else ''})")
-        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
-        raise UsageError(
-            f"{pairs_file}: expected {count(len(missing) + len(found), 'photo', ',')} in {folder}, "
-            f"{len(missing):,} of them missing: {', '.join(listed)}{more}"
-        )
-    return found
+def _normal(name: str) -> str:
+    """Give the form in which names are compared, whatever system wrote the file."""
+    return unicodedata.normalize("NFC", name)
 
 
-def _stem(photo: Photo) -> str:
-    return f"{photo[0]}_{photo[1]:04d}"
-
-
-def _embed(
-    paths: Sequence[Path], extractor: Extractor, progress: Progress
-) -> tuple[NDArray[np.float64], list[Rejected]]:
-    """Give a vector for each photo, (n, dim); NaN for those that failed, and why they did."""
-    vectors = np.full((len(paths), extractor.dim), np.nan)
-    failed: list[Rejected] = []
-    with progress.bar("Embedding", len(paths), "photos") as advance:
-        for row, outcome in enumerate(embed_photos(paths, extractor, force=True)):
-            if isinstance(outcome, Rejected):
-                failed.append(outcome)
-            elif outcome.vector is None:
-                failed.append(Rejected(outcome.path, outcome.problem or NO_FACE))
-            else:
-                vectors[row] = outcome.vector
-            advance()
-    return vectors, failed
+def _stacked(embedded: Sequence[NDArray[np.float32] | FailedPhoto]) -> NDArray[np.float64]:
+    """Give the vectors, (n, dim); NaN for photos that failed."""
+    dim = next((len(entry) for entry in embedded if not isinstance(entry, FailedPhoto)), 1)
+    nothing = np.full(dim, np.nan)
+    return np.array([nothing if isinstance(entry, FailedPhoto) else entry for entry in embedded], np.float64)
 
 
 def _figures(

@@ -15,7 +15,7 @@ identities anew (`intervals.identity_weights`), the same draw for all splits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from embedder.metrics import (
 )
 from enroll.confidence import FARTHEST, Reliability, fit_curve, leave_one_out_searches, reliability
 from enroll.evaluation.once import computed_once
+from enroll.evaluation.samples import EmbeddedSamples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.config import EvaluationConfig
-    from enroll.embedding import EmbeddedFolder
 
 
 FPIRS = (0.001, 0.01, 0.05, 0.1)
 _POINTS = 25  # of the curve, at most
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
+
+Samples = TypeVar("Samples", bound=EmbeddedSamples)
+SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # an evaluation never changes
 
 
 @dataclass(frozen=True)
@@ -131,16 +134,16 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Generic[SomeSamples]):
     """The searches of all splits, and the figures they give.
 
     Attributes:
-        folder: the photos.
+        samples: the photos.
         config: how splits were drawn.
         splits: one entry a split.
     """
 
-    folder: EmbeddedFolder
+    samples: SomeSamples
     config: EvaluationConfig
     splits: tuple[Split, ...]
 
@@ -148,7 +151,7 @@ class Evaluation:
     def weights(self) -> NDArray[np.float64]:
         """Give how often each identity is drawn in each bootstrap replicate, (replicates, identities)."""
         rng = np.random.default_rng([self.config.seed, 1])
-        return identity_weights(len(self.folder.identities), self.config.replicates, rng)
+        return identity_weights(len(self.samples.identities), self.config.replicates, rng)
 
     @property
     def non_mated_searches(self) -> int:
@@ -170,7 +173,7 @@ class Evaluation:
         """Rank-k for each row of weights, (replicates,)."""
         return _mean_over_splits(
             [
-                _weighted_share(weights[:, self.folder.labels[split.mated]], split.rank <= k)
+                _weighted_share(weights[:, self.samples.labels[split.mated]], split.rank <= k)
                 for split in self.splits
             ]
         )
@@ -185,7 +188,7 @@ class Evaluation:
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """TPIR at an FPIR for each row of weights, (replicates,)."""
         return _mean_over_splits(
-            [_weighted_tpir(split, self.folder.labels, weights, fpir) for split in self.splits]
+            [_weighted_tpir(split, self.samples.labels, weights, fpir) for split in self.splits]
         )
 
     @computed_once
@@ -203,10 +206,10 @@ class Evaluation:
         """
         probabilities, right, weights = [], [], []
         for split in self.splits:
-            rows = split.enrolled[self.folder.enrollable[split.enrolled]]
-            if len(np.unique(self.folder.labels[rows])) < 2:
+            rows = split.enrolled[self.samples.enrollable[split.enrolled]]
+            if len(np.unique(self.samples.labels[rows])) < 2:
                 continue
-            curve = fit_curve(leave_one_out_searches(self.folder.vectors[rows], self.folder.labels[rows]))
+            curve = fit_curve(leave_one_out_searches(self.samples.vectors[rows], self.samples.labels[rows]))
             for correct, distance, second in (
                 (split.rank == 1, split.distance, split.second),
                 (np.zeros(len(split.non_mated), bool), split.other_distance, split.other_second),
@@ -223,23 +226,23 @@ class Evaluation:
 
     @property
     def _once(self) -> NDArray[np.float64]:
-        return np.ones((1, len(self.folder.identities)))
+        return np.ones((1, len(self.samples.identities)))
 
     def _figure(self, of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Figure:
-        return figure(of(self._once)[0], of(self.weights()), len(self.folder.identities))
+        return figure(of(self._once)[0], of(self.weights()), len(self.samples.identities))
 
 
-def evaluate(folder: EmbeddedFolder, config: EvaluationConfig) -> Evaluation:
+def evaluate(samples: Samples, config: EvaluationConfig) -> Evaluation[Samples]:
     """Repeat the protocol.
 
     Args:
-        folder: photos of at least four people, two of whom have two photos.
+        samples: photos of at least four people, two of whom have two photos.
         config: splits, shares and seed; the same give the same splits for any model.
 
     Raises:
         UsageError: too few people or photos, or no one can be enrolled.
     """
-    counts = np.bincount(folder.labels, minlength=len(folder.identities))
+    counts = np.bincount(samples.labels, minlength=len(samples.identities))
     candidates = np.flatnonzero(counts >= 2)
     people = len(counts)
     if people < 3 or len(candidates) < 2:
@@ -248,29 +251,30 @@ def evaluate(folder: EmbeddedFolder, config: EvaluationConfig) -> Evaluation:
             f"photo of theirs is searched for, and the rest are strangers; got {count(people, 'person')}, "
             f"{len(candidates)} of them with 2 photos"
         )
-    if not folder.enrollable.any():
-        raise UsageError(f"no photo can be enrolled; the first: {next(iter(folder.problems.values()))}")
+    if not samples.enrollable.any():
+        first = next(iter(samples.problems.values()), None)
+        raise UsageError(f"no photo can be enrolled{f'; the first: {first}' if first else ''}")
     known = min(len(candidates), people - 1, max(1, round(config.known * people)))
     splits = []
     for number in range(config.splits):
         rng = np.random.default_rng([config.seed, 0, number])
-        splits.append(_split(folder, np.sort(rng.permutation(candidates)[:known]), config.enrolled, rng))
-    return Evaluation(folder, config, tuple(splits))
+        splits.append(_split(samples, np.sort(rng.permutation(candidates)[:known]), config.enrolled, rng))
+    return Evaluation(samples, config, tuple(splits))
 
 
 def _split(
-    folder: EmbeddedFolder, known: NDArray[np.int64], enrolled: int | None, rng: np.random.Generator
+    samples: EmbeddedSamples, known: NDArray[np.int64], enrolled: int | None, rng: np.random.Generator
 ) -> Split:
     drawn, rest = [], []
     for identity in known:
-        rows = rng.permutation(np.flatnonzero(folder.labels == identity))
+        rows = rng.permutation(np.flatnonzero(samples.labels == identity))
         some = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
         drawn.append(rows[:some])
         rest.append(rows[some:])
     chosen, mated = np.concatenate(drawn), np.concatenate(rest)
-    non_mated = np.flatnonzero(~np.isin(folder.labels, known))
-    gallery = chosen[folder.enrollable[chosen]]  # sorted by identity, as `known` is
-    of_known, of_strangers = (_search(folder, probes, gallery) for probes in (mated, non_mated))
+    non_mated = np.flatnonzero(~np.isin(samples.labels, known))
+    gallery = chosen[samples.enrollable[chosen]]  # sorted by identity, as `known` is
+    of_known, of_strangers = (_search(samples, probes, gallery) for probes in (mated, non_mated))
     return Split(
         known=known,
         enrolled=chosen,
@@ -294,18 +298,18 @@ class _Found:
     nearest: NDArray[np.int64]
 
 
-def _search(folder: EmbeddedFolder, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> _Found:
+def _search(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> _Found:
     """Search for each probe in the enrolled rows; one without a face finds nothing."""
     rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
     nearest = np.full(len(probes), -1, np.int64)
-    found = np.flatnonzero(folder.found[probes])
-    people, starts = np.unique(folder.labels[gallery], return_index=True)
+    found = np.flatnonzero(samples.found[probes])
+    people, starts = np.unique(samples.labels[gallery], return_index=True)
     step = max(1, _PAIRS_AT_ONCE // max(1, len(gallery)))
     for start in range(0, len(found) if len(gallery) else 0, step):
         rows = found[start : start + step]
-        squared = squared_distances(folder.vectors[probes[rows]], folder.vectors[gallery])
+        squared = squared_distances(samples.vectors[probes[rows]], samples.vectors[gallery])
         by_person = np.minimum.reduceat(squared, starts, axis=1)
-        own = people[None] == folder.labels[probes[rows], None]
+        own = people[None] == samples.labels[probes[rows], None]
         of_own = np.where(own, by_person, np.inf).min(axis=1)
         others = np.where(own, np.inf, by_person)
         rank[rows] = np.where(np.isfinite(of_own), 1 + (others <= of_own[:, None]).sum(axis=1), np.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from enroll.evaluation.verification import pairs_needed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.lfw import Verification
     from enroll.evaluation.protocol import Evaluation
+    from enroll.evaluation.samples import EmbeddedSamples
 
 FMRS = (1e-2, 1e-3, 1e-4)
 _RANKS = (1, 5)
@@ -46,7 +49,7 @@ class Outcome:
         return json.dumps(self.facts, allow_nan=False)
 
 
-def measured(evaluation: Evaluation) -> Outcome:
+def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
     """Say how one model does."""
     figures = all_figures(evaluation)
     counts = _counts(evaluation)
@@ -76,7 +79,7 @@ def measured(evaluation: Evaluation) -> Outcome:
         facts["reliability"] = asdict(trust)
     fpir = strictest(evaluation)
     people, photos = mistakes(evaluation, fpir)
-    folder = evaluation.folder
+    folder = evaluation.samples
     facts["mistakes_at_fpir"] = fpir
     facts["people"] = [asdict(entry) for entry in people]
     facts["photos"] = [
@@ -115,11 +118,11 @@ def measured(evaluation: Evaluation) -> Outcome:
     return Outcome(lines, facts, folder.not_found(), figures)
 
 
-def all_figures(evaluation: Evaluation) -> dict[str, Figure]:
+def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Figure]:
     """Give rank-k, TPIR at FPIR, TAR at FMR and the equal error rate."""
     figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
-    folder = evaluation.folder
+    folder = evaluation.samples
     people = len(folder.identities)
     comparisons = folder.comparisons(evaluation.config.seed)
     replicates = comparisons.replicates(evaluation.weights(), FMRS)
@@ -134,14 +137,16 @@ def all_figures(evaluation: Evaluation) -> dict[str, Figure]:
     return figures
 
 
-def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Outcome:
+def compared(
+    first: Evaluation[EmbeddedFolder], second: Evaluation[EmbeddedFolder], names: Sequence[str]
+) -> Outcome:
     """Say how two models differ on the same searches, second minus first."""
-    people = len(first.folder.identities)
+    people = len(first.samples.identities)
     weights, once = first.weights(), np.ones((1, people))
     figures: dict[str, Figure] = {}
     lines = [
         (
-            f"{count(people, 'person')}, {count(len(first.folder.paths), 'photo')}; "
+            f"{count(people, 'person')}, {count(len(first.samples.paths), 'photo')}; "
             f"{count(first.config.splits, 'split')}, the same for both"
         ),
         f"second minus first: {names[1]} minus {names[0]}",
@@ -162,17 +167,17 @@ def compared(first: Evaluation, second: Evaluation, names: Sequence[str]) -> Out
         lines.append(f"  {name:<{width}}  {values[0]:.3f} → {values[1]:.3f}: {gain:+}{sure}")
         facts["figures"][name] = {"first": values[0], "second": values[1], "difference": asdict(gain)}
     lines.append("* the 95 % interval of the difference, by drawing the people anew, does not hold 0")
-    rejected = {entry.path: entry for each in (second, first) for entry in each.folder.not_found()}
+    rejected = {entry.path: entry for each in (second, first) for entry in each.samples.not_found()}
     return Outcome(lines, facts, list(rejected.values()), figures)
 
 
-def strictest(evaluation: Evaluation) -> float:
+def strictest(evaluation: Evaluation[EmbeddedSamples]) -> float:
     """Give the smallest FPIR that the searches support, or the largest there is."""
     return next((fpir for fpir in FPIRS if evaluation.supports(fpir)), FPIRS[-1])
 
 
-def _counts(evaluation: Evaluation) -> dict[str, int]:
-    folder = evaluation.folder
+def _counts(evaluation: Evaluation[EmbeddedFolder]) -> dict[str, int]:
+    folder = evaluation.samples
     return {
         "people": len(folder.identities),
         "photos": len(folder.paths),
@@ -186,9 +191,9 @@ def _counts(evaluation: Evaluation) -> dict[str, int]:
     }
 
 
-def _failures_to_enroll(evaluation: Evaluation) -> int:
+def _failures_to_enroll(evaluation: Evaluation[EmbeddedSamples]) -> int:
     """Count known people none of whose drawn photos could be enrolled, over all splits."""
-    folder = evaluation.folder
+    folder = evaluation.samples
     failures = 0
     for split in evaluation.splits:
         usable = split.enrolled[folder.enrollable[split.enrolled]]
@@ -222,4 +227,5 @@ def pairs_measured(verification: Verification) -> Outcome:
         ]
         if figures.eer is not None:
             lines.append(f"  equal error rate {figures.eer:.4f}")
-    return Outcome(lines, verification.to_json(), list(verification.failed), {})
+    rejected = [Rejected(Path(entry.photo), entry.reason) for entry in verification.failed]
+    return Outcome(lines, asdict(verification), rejected, {})

@@ -50,7 +50,7 @@ def check_report(
 
 def save_report(
     path: str | Path,
-    evaluation: Evaluation,
+    evaluation: Evaluation[EmbeddedFolder],
     outcome: Outcome,
     extractor: Extractor,
     inputs: Inputs | None = None,
@@ -74,7 +74,7 @@ def save_report(
         UsageError: the file exists and `force` is not given, it is an input, or it cannot be written.
         MissingPackageError: matplotlib is not installed.
     """
-    inputs = inputs or Inputs(evaluation.folder.paths)
+    inputs = inputs or Inputs(evaluation.samples.paths)
     check_report(path, inputs, force, advice)
     manifest = extractor.manifest
     facts = {
@@ -87,16 +87,16 @@ def save_report(
         evaluation,
         outcome.figures,
         facts,
-        title=f"Evaluation of {root_of(evaluation.folder).name}",
+        title=f"Evaluation of {root_of(evaluation.samples).name}",
         fpir=strictest(evaluation),
         threshold=manifest.threshold.distance if manifest.threshold else None,
-        chip=lambda row: _chip(evaluation.folder, row, extractor),
+        chip=lambda row: _chip(evaluation.samples, row, extractor),
     )
     write_output(path, text.encode("utf-8"), inputs, force, advice)
 
 
 def to_html(
-    evaluation: Evaluation,
+    evaluation: Evaluation[EmbeddedFolder],
     figures: Mapping[str, Figure],
     facts: Mapping[str, str],
     *,
@@ -130,13 +130,13 @@ def to_html(
         tag("h2", "Plots"),
         plotted(evaluation, fpir, threshold),
         tag("h2", "Photos that could not be used"),
-        failures(evaluation.folder),
+        failures(evaluation.samples),
         tag("h2", "Who goes wrong most"),
         wrong_most(evaluation, fpir, chip),
         tag("h2", "Who is taken for whom"),
         confused(evaluation, fpir, chip),
         tag("h2", "Probable duplicates"),
-        duplicates(evaluation.folder),
+        duplicates(evaluation.samples),
         tag("h2", "How this was made"),
         table(("", ""), [(name, named(value)) for name, value in [*facts.items(), *drawn(evaluation)]]),
     )

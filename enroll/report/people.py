@@ -74,9 +74,9 @@ def failures(folder: EmbeddedFolder) -> Html:
     return join([summary, *lists])
 
 
-def wrong_most(evaluation: Evaluation, fpir: float, chip: Chip | None) -> Html:
+def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip | None) -> Html:
     """List the people and the photos that go wrong most at each split's threshold for an FPIR."""
-    folder, show = evaluation.folder, _shower(evaluation.folder)
+    folder, show = evaluation.samples, _shower(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
     where = tag("p", f"At each split's threshold for FPIR {percent(fpir)}, over all splits.", class_="soft")
     if not photos:
@@ -111,7 +111,7 @@ def wrong_most(evaluation: Evaluation, fpir: float, chip: Chip | None) -> Html:
     )
 
 
-def confused(evaluation: Evaluation, fpir: float, chip: Chip | None) -> Html:
+def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip | None) -> Html:
     """Show who is taken for whom, by the two photos that look most alike."""
     every = confusions(evaluation, fpir)
     if not every:
@@ -122,8 +122,8 @@ def confused(evaluation: Evaluation, fpir: float, chip: Chip | None) -> Html:
         f"{count(len(every), 'pair', ',')} of people{most}. Left the photo that was searched for, right its "
         "nearest template."
     )
-    show = _shower(evaluation.folder)
-    pairs = [_pair(evaluation.folder, entry, chip, show) for entry in shown]
+    show = _shower(evaluation.samples)
+    pairs = [_pair(evaluation.samples, entry, chip, show) for entry in shown]
     return join([tag("p", text, class_="soft"), tag("div", *pairs, class_="pairs")])
 
 

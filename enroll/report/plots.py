@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from enroll.confidence import Reliability
     from enroll.evaluation.analysis import BySize
     from enroll.evaluation.protocol import Evaluation
+    from enroll.evaluation.samples import EmbeddedSamples
 
 
 _RANKS = 10
@@ -104,10 +105,10 @@ class Distances:
         return np.linspace(0, every.max() * (1 + 1e-9) if len(every) and every.max() else 1, _BINS + 1)
 
 
-def det_curve(evaluation: Evaluation) -> Line:
+def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
     """FNIR at FPIRs from one non-mated search to all of them, in steps of one search."""
     fpirs, values = evaluation.curve()
-    weights, people = evaluation.weights(), len(evaluation.folder.identities)
+    weights, people = evaluation.weights(), len(evaluation.samples.identities)
     figures = [
         figure(value, 1 - evaluation.tpir_replicates(fpir, weights), people)
         for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)
@@ -118,10 +119,10 @@ def det_curve(evaluation: Evaluation) -> Line:
     return replace(line, high=np.fmin.accumulate(line.high))
 
 
-def cmc_curve(evaluation: Evaluation) -> Line:
+def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
     """Rank-k for the first ranks."""
     ranks = np.arange(1, min(_RANKS, len(evaluation.splits[0].known)) + 1)
-    weights, people = evaluation.weights(), len(evaluation.folder.identities)
+    weights, people = evaluation.weights(), len(evaluation.samples.identities)
     once = np.ones((1, people))
     figures = [
         figure(evaluation.rank_replicates(k, once)[0], evaluation.rank_replicates(k, weights), people)
@@ -131,7 +132,7 @@ def cmc_curve(evaluation: Evaluation) -> Line:
     return replace(line, low=np.fmax.accumulate(line.low))  # it rises with k, as in `det`
 
 
-def distances(evaluation: Evaluation) -> Distances:
+def distances(evaluation: Evaluation[EmbeddedSamples]) -> Distances:
     """Gather the nearest distances of all splits."""
     mated = np.concatenate([split.distance for split in evaluation.splits])
     rank = np.concatenate([split.rank for split in evaluation.splits])
@@ -146,7 +147,7 @@ def distances(evaluation: Evaluation) -> Distances:
     )
 
 
-def median_limit(evaluation: Evaluation, fpir: float) -> float:
+def median_limit(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> float:
     """Give the median of the splits' thresholds for an FPIR."""
     return float(np.median([split.limit(fpir) for split in evaluation.splits]))
 

@@ -14,9 +14,10 @@ from enroll.report.page import Html, tag
 
 if TYPE_CHECKING:
     from enroll.evaluation.protocol import Evaluation
+    from enroll.evaluation.samples import EmbeddedSamples
 
 
-def plotted(evaluation: Evaluation, fpir: float, threshold: float | None) -> Html:
+def plotted(evaluation: Evaluation[EmbeddedSamples], fpir: float, threshold: float | None) -> Html:
     """Draw all plots that the searches allow.
 
     Args:
@@ -42,7 +43,7 @@ def plotted(evaluation: Evaluation, fpir: float, threshold: float | None) -> Htm
     return tag("div", *large, tag("div", *small, class_="small"), class_="plots")
 
 
-def _det(evaluation: Evaluation, fpir: float) -> Html:
+def _det(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> Html:
     text = (
         "Along the line the threshold grows: more strangers are given a name (to the right) and fewer known "
         "people are missed (down). The lower on the left, the better."
@@ -52,7 +53,9 @@ def _det(evaluation: Evaluation, fpir: float) -> Html:
     )
 
 
-def _distances(evaluation: Evaluation, fpir: float, threshold: float | None, limit: float) -> Html:
+def _distances(
+    evaluation: Evaluation[EmbeddedSamples], fpir: float, threshold: float | None, limit: float
+) -> Html:
     found = plots_module.distances(evaluation)
     lines = {f"for FPIR {plots.percent(fpir)}: {limit:.3f}": limit}
     if threshold is not None:
@@ -66,7 +69,7 @@ def _distances(evaluation: Evaluation, fpir: float, threshold: float | None, lim
     return _plot("How near the nearest template is", plots.histograms(found, lines), text)
 
 
-def _by_size(evaluation: Evaluation, fpir: float, fixed: float, whose: str) -> Html:
+def _by_size(evaluation: Evaluation[EmbeddedSamples], fpir: float, fixed: float, whose: str) -> Html:
     text = (
         f"With the threshold fixed at {fixed:.3f} ({whose}), strangers are named more often the more people "
         "are enrolled. Dashed: if all comparisons were independent. Above the dotted line, a smaller "
@@ -75,7 +78,7 @@ def _by_size(evaluation: Evaluation, fpir: float, fixed: float, whose: str) -> H
     return _plot("More people, more false names", plots.by_size(fpir_by_size(evaluation, fixed), fpir), text)
 
 
-def _cmc(evaluation: Evaluation) -> Html:
+def _cmc(evaluation: Evaluation[EmbeddedSamples]) -> Html:
     text = (
         "How often the right person is among the k nearest, whatever the distance: for a person who chooses."
     )

@@ -13,6 +13,7 @@ from enroll.report.plots import percent
 
 if TYPE_CHECKING:
     from enroll.evaluation.protocol import Evaluation, Figure
+    from enroll.evaluation.samples import EmbeddedSamples
 
 _WORDS = {
     "mated search": "a photo of someone who is enrolled is searched for; non-mated: of a stranger.",
@@ -23,9 +24,9 @@ _WORDS = {
 }
 
 
-def protocol(evaluation: Evaluation) -> str:
+def protocol(evaluation: Evaluation[EmbeddedSamples]) -> str:
     """Say in a sentence what was done."""
-    folder, splits = evaluation.folder, evaluation.splits
+    folder, splits = evaluation.samples, evaluation.splits
     known, people = len(splits[0].known), len(folder.identities)
     each = [
         photos
@@ -47,7 +48,7 @@ def _photos(numbers: Iterable[int]) -> str:
     return most if every[0] == every[-1] else f"{every[0]:,} to {most}"
 
 
-def result(evaluation: Evaluation, fpir: float) -> str:
+def result(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> str:
     """Say in two sentences what came out."""
     tpir, first = evaluation.tpir(fpir), evaluation.rank(1)
     right = _in_words(first, "95 % interval ")
@@ -98,7 +99,7 @@ def _whisker(figure: Figure) -> str:
     )
 
 
-def drawn(evaluation: Evaluation) -> list[tuple[str, str]]:
+def drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[tuple[str, str]]:
     """List what it takes to repeat it."""
     config = evaluation.config
     enrolled = (

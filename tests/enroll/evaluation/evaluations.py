@@ -50,6 +50,6 @@ def made_folder(
     )
 
 
-def made_evaluation(folder: EmbeddedFolder | None = None, **config: float) -> Evaluation:
+def made_evaluation(folder: EmbeddedFolder | None = None, **config: float) -> Evaluation[EmbeddedFolder]:
     settings = {"splits": 4, "replicates": 40, "seed": 3} | config
     return evaluate(folder or made_folder(), EvaluationConfig(**settings))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 
 def counted(evaluation: Evaluation, fpir: float) -> dict[tuple[str, str], tuple[int, int, int, int, float]]:
-    folder = evaluation.folder
+    folder = evaluation.samples
     times: dict[tuple[int, int], list[tuple[float, int, int]]] = defaultdict(list)
     searches: dict[tuple[int, int], int] = defaultdict(int)
     for split in evaluation.splits:

@@ -16,7 +16,7 @@ from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 def enumerated(evaluation: Evaluation, limit: float, size: int) -> np.ndarray:
     """FPIR of each row of weights by searching in every sub-gallery; the first row weighs all the same."""
-    folder = evaluation.folder
+    folder = evaluation.samples
     rows = [np.ones(len(folder.identities)), *evaluation.weights()]
     shares = np.full((len(rows), len(evaluation.splits)), np.nan)
     for number, split in enumerate(evaluation.splits):

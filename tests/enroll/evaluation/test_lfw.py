@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from embedder._internal.runtime import Progress
 from embedder.errors import FolderError, UsageError
 from embedder.faces.crop import NO_FACE, Crop
 from enroll import embedding
-from enroll.evaluation.lfw import best_threshold, read_pairs, verify_pairs
+from enroll.evaluation.lfw import FailedPhoto, Verification, best_threshold, read_pairs, verify_pairs
 from enroll.evaluation.verification import AtFmr
+from enroll.report.evaluation import pairs_measured
 from tests.conftest import ToyExtractor, pattern
 
 
@@ -46,6 +48,14 @@ class Shades(ToyExtractor):
         self.embedded.append(len(images))
         angles = np.radians([float(image[0, 0, 0]) for image in images])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def verified(
+    root: Path, pairs_file: Path, extractor: ToyExtractor, progress: Progress | None = None
+) -> Verification:
+    """As `embed evaluate --pairs` does."""
+    embed = functools.partial(embedding.embed_pair_photos, root, pairs_file, extractor, progress)
+    return verify_pairs(pairs_file, embed)
 
 
 def apart(a: int, b: int) -> float:
@@ -104,7 +114,7 @@ def four(folder: Folder) -> Folder:
 
 
 def test_figures_by_hand(four: Folder, shades: Shades):
-    result = verify_pairs(four.root, four.file, shades)
+    result = verified(four.root, four.file, shades)
     assert (result.people, result.photos, result.folds, result.failed) == (4, 9, 2, ())
     # Fold 1 is judged by fold 2 (3 and 34 same, 70 and 110 not), fold 2 by fold 1 (4, 10 same, 17, 90 not).
     between = [(apart(0, 34) + apart(0, 70)) / 2, (apart(0, 10) + apart(0, 17)) / 2]
@@ -120,24 +130,24 @@ def test_figures_by_hand(four: Folder, shades: Shades):
 
 
 def test_every_photo_is_embedded_once(four: Folder, shades: Shades):
-    verify_pairs(four.root, four.file, shades)
+    verified(four.root, four.file, shades)
     assert sum(shades.embedded) == 9
 
 
 def test_in_parts_is_the_same(four: Folder, shades: Shades, monkeypatch: pytest.MonkeyPatch):
     four.add("b", 100, 255)
-    whole = verify_pairs(four.root, four.file, shades)
+    whole = verified(four.root, four.file, shades)
     monkeypatch.setattr(embedding, "part_size", lambda photos: 2)
     shades.embedded.clear()
-    assert verify_pairs(four.root, four.file, shades) == whole
+    assert verified(four.root, four.file, shades) == whole
     assert max(shades.embedded) == 2 and sum(shades.embedded) == 8
 
 
 def test_photos_without_a_face_make_their_pairs_wrong(four: Folder, shades: Shades):
     four.add("b", 255, 110)  # in a matched and in a mismatched pair of fold 1
-    result = verify_pairs(four.root, four.file, shades)
+    result = verified(four.root, four.file, shades)
     (failed,) = result.failed
-    assert (failed.path, failed.reason) == (four.root / "b" / "b_0001.png", NO_FACE)
+    assert failed == FailedPhoto(str(four.root / "b" / "b_0001.png"), NO_FACE)
     assert result.photos == 9
     figures, compared = result.figures, result.compared
     assert (figures.matched, figures.mismatched) == (4, 4)
@@ -161,18 +171,18 @@ def test_a_failed_pair_counts_in_tar_and_never_eases_a_threshold(folder: Folder,
     good = [f"p{person:02d} 1 2" for person in range(10)]
     others = [f"p00 1 p{person:02d} 1" for person in range(2, 12)]
     others_near = ["p00 2 p01 1", *others[1:]]  # 9 degrees, the rest at 30 and more
-    plain = verify_pairs(folder.root, folder.write("1 10", *good, *others_near), shades)
+    plain = verified(folder.root, folder.write("1 10", *good, *others_near), shades)
     assert plain.figures.tar[0].tar == 1.0
     assert plain.figures.tar[0].threshold is not None
     # One of ten may pass: the threshold is below the second distance.
     assert apart(0, 29) < plain.figures.tar[0].threshold < apart(0, 30) + 1e-6
-    two_failed = verify_pairs(
+    two_failed = verified(
         folder.root, folder.write("1 10", "p00 1 3", *good[1:], *others_near[:-1], "p00 3 p11 1"), shades
     )
     tar = two_failed.figures.tar[0]
     assert (tar.pairs, tar.needed, tar.tar) == (9, 10, None)  # nine comparisons do not tell
     eleven = [*others_near, "p00 3 p11 1"]
-    one_more = verify_pairs(folder.root, folder.write("1 11", "p00 1 3", *good, *eleven), shades)
+    one_more = verified(folder.root, folder.write("1 11", "p00 1 3", *good, *eleven), shades)
     assert one_more.figures.tar[0].threshold == plain.figures.tar[0].threshold
     assert one_more.figures.tar[0].tar == pytest.approx(10 / 11)
     assert one_more.compared.tar == plain.figures.tar
@@ -180,21 +190,38 @@ def test_a_failed_pair_counts_in_tar_and_never_eases_a_threshold(folder: Folder,
     assert (one_more.compared.matched, one_more.compared.mismatched) == (10, 10)
 
 
+def test_vectors_come_in_the_order_of_the_photos_and_from_anywhere(four: Folder):
+    asked: dict[tuple[str, int], int] = {}
+
+    def embed(photos: Mapping[tuple[str, int], int]) -> Iterator[NDArray[np.float32] | FailedPhoto]:
+        asked.update(photos)
+        for name, number in photos:
+            yield FailedPhoto("none", "lost") if name == "d" else np.float32([ord(name), number / 10])
+
+    result = verify_pairs(four.file, embed)
+    assert list(asked.items())[:4] == [(("a", 1), 2), (("a", 2), 2), (("b", 1), 3), (("b", 2), 3)]
+    assert asked["c", 3] == 5
+    assert (result.people, result.photos, result.failed) == (4, 9, (FailedPhoto("none", "lost"),))
+    assert result.figures.fold_accuracy == (1.0, 0.75)  # c1 and d1 could not be compared
+    with pytest.raises(ValueError, match="expected 9 vectors, one a photo, got 8"):
+        verify_pairs(four.file, lambda photos: list(embed(photos))[1:])
+
+
 def test_no_photo_with_a_face(four: Folder, shades: Shades):
     for path in four.root.glob("*/*"):
         Image.new("RGB", (8, 8), "white").save(path)
-    result = verify_pairs(four.root, four.file, shades)
+    result = verified(four.root, four.file, shades)
     assert len(result.failed) == 9
     assert (result.figures.accuracy, result.figures.standard_error) == (0.0, 0.0)
     assert result.figures.eer is None
     assert (result.compared.accuracy, result.compared.matched, result.compared.mismatched) == (None, 0, 0)
     assert shades.embedded == []
-    json.dumps(result.to_json(), allow_nan=False)
+    pairs_measured(result).to_json()
 
 
 def test_a_fold_without_a_compared_pair(four: Folder, shades: Shades):
     four.add("c", 255, 255, 77)
-    result = verify_pairs(four.root, four.file, shades)
+    result = verified(four.root, four.file, shades)
     assert result.figures.fold_accuracy == (0.75, 0.0)  # at threshold 1, 60 degrees, 17 passes
     assert result.compared.fold_accuracy == (0.75,)
 
@@ -202,20 +229,20 @@ def test_a_fold_without_a_compared_pair(four: Folder, shades: Shades):
 def test_broken_photos_are_failures(four: Folder, shades: Shades):
     path = four.root / "d" / "d_0001.png"
     path.write_bytes(b"not a picture")
-    result = verify_pairs(four.root, four.file, shades)
+    result = verified(four.root, four.file, shades)
     (failed,) = result.failed
-    assert failed.path == path
+    assert failed.photo == str(path)
     assert "not a picture" in failed.reason
     assert result.figures.mismatched == 4
     assert result.compared.mismatched == 3
 
 
 def test_the_principal_face_is_compared(four: Folder, shades: Shades):
-    expected = verify_pairs(four.root, four.file, shades)
+    expected = verified(four.root, four.file, shades)
     photo = np.full((8, 24, 3), 170, np.uint8)
     photo[:, 8:16] = 10
     Image.fromarray(photo).save(four.root / "a" / "a_0001.png")
-    assert verify_pairs(four.root, four.file, shades).figures == expected.figures
+    assert verified(four.root, four.file, shades).figures == expected.figures
 
 
 def test_missing_photos_are_listed(four: Folder, shades: Shades):
@@ -226,7 +253,7 @@ def test_missing_photos_are_listed(four: Folder, shades: Shades):
         match=r"pairs\.txt: expected 9 photos in .*lfw, 2 of them missing: "
         r"b/b_0002 \(line 3\), d/d_0001 \(line 8: an empty folder; [^,]*\)$",
     ):
-        verify_pairs(four.root, four.file, shades)
+        verified(four.root, four.file, shades)
     assert shades.embedded == []
 
 
@@ -236,7 +263,7 @@ def test_many_missing_photos_are_counted(folder: Folder, shades: Shades):
     with pytest.raises(
         UsageError, match=r"expected 25 photos .* 24 of them .*a/a_0011 \(line 11\) and 14 more$"
     ):
-        verify_pairs(folder.root, file, shades)
+        verified(folder.root, file, shades)
 
 
 def test_a_photo_that_may_not_be_read_says_why_it_is_missing(four: Folder, shades: Shades, tmp_path: Path):
@@ -244,35 +271,35 @@ def test_a_photo_that_may_not_be_read_says_why_it_is_missing(four: Folder, shade
     path.rename(tmp_path / "elsewhere.png")
     path.symlink_to(tmp_path / "elsewhere.png")
     with pytest.raises(UsageError, match=r"d/d_0001 \(line 8: is a link to somewhere outside"):
-        verify_pairs(four.root, four.file, shades)
+        verified(four.root, four.file, shades)
 
 
 def test_a_folder_of_nothing_is_refused(folder: Folder, shades: Shades):
     with pytest.raises(FolderError, match="no photos found"):
-        verify_pairs(folder.root, folder.write("1 1", "a 1 2", "a 1 b 1"), shades)
+        verified(folder.root, folder.write("1 1", "a 1 2", "a 1 b 1"), shades)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".bmp", ".tiff", ".webp", ".ppm", ".gif"])
 def test_kinds_of_pictures(folder: Folder, shades: Shades, suffix: str):
     folder.add("a", 20, 24, suffix=suffix)
     folder.add("b", 90, suffix=suffix)
-    result = verify_pairs(folder.root, folder.write("1", "a 1 2", "a 1 b 1"), shades)
+    result = verified(folder.root, folder.write("1", "a 1 2", "a 1 b 1"), shades)
     assert result.figures.eer == 0.0
     assert result.failed == ()
 
 
 def test_other_files_are_passed_over(four: Folder, shades: Shades):
-    expected = verify_pairs(four.root, four.file, shades)
+    expected = verified(four.root, four.file, shades)
     (four.root / "a" / "a_0001.txt").write_text("where it was taken")
     (four.root / "pairs.txt").write_text("2 2")
     four.add("stranger", 1)
-    assert verify_pairs(four.root, four.file, shades) == expected
+    assert verified(four.root, four.file, shades) == expected
 
 
 def test_two_photos_of_one_number_are_refused(four: Folder, shades: Shades):
     four.add("b", 1, suffix=".bmp")
     with pytest.raises(UsageError, match=r"line 3: expected one photo b_0001, got b_0001.bmp and b_0001.png"):
-        verify_pairs(four.root, four.file, shades)
+        verified(four.root, four.file, shades)
 
 
 def test_names_in_another_unicode_form(folder: Folder, shades: Shades):
@@ -280,25 +307,25 @@ def test_names_in_another_unicode_form(folder: Folder, shades: Shades):
     folder.add(taken_apart, 20, 24)
     folder.add("b", 90)
     file = folder.write("2 1", f"{whole} 1 2", f"{whole} 1 b 1", f"{taken_apart} 1 2", f"b 1 {taken_apart} 2")
-    result = verify_pairs(folder.root, file, shades)
+    result = verified(folder.root, file, shades)
     assert (result.people, result.photos) == (2, 3)
 
 
 def test_a_single_fold_has_no_accuracy(folder: Folder, shades: Shades):
     folder.add("a", 20, 24)
     folder.add("b", 90)
-    result = verify_pairs(folder.root, folder.write("1", "a 1 2", "a 1 b 1"), shades)
+    result = verified(folder.root, folder.write("1", "a 1 2", "a 1 b 1"), shades)
     assert (result.folds, result.thresholds) == (1, ())
     figures = result.figures
     assert (figures.accuracy, figures.standard_error, figures.fold_accuracy) == (None, None, ())
     assert figures.eer == 0.0
-    json.dumps(result.to_json(), allow_nan=False)
+    pairs_measured(result).to_json()
 
 
 def test_json(four: Folder, shades: Shades):
     four.add("b", 255, 110)
-    result = verify_pairs(four.root, four.file, shades)
-    fields = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    result = verified(four.root, four.file, shades)
+    fields = json.loads(pairs_measured(result).to_json())
     assert fields["failed"] == [{"photo": str(four.root / "b" / "b_0001.png"), "reason": NO_FACE}]
     assert fields["figures"]["accuracy"] == 0.5
     assert fields["compared"]["tar"][2] == {
@@ -327,7 +354,7 @@ class Heard(Progress):
 def test_progress_hears_of_each_photo(four: Folder, shades: Shades):
     four.add("b", 255, 110)
     heard = Heard()
-    verify_pairs(four.root, four.file, shades, heard)
+    verified(four.root, four.file, shades, heard)
     assert (heard.total, heard.steps) == (9, 9)
 
 
@@ -344,7 +371,7 @@ def test_generated_people_are_told_apart(tmp_path: Path, toy: ToyExtractor):
         left, right = names[2 * fold : 2 * fold + 2]
         lines += [f"{left}\t1\t2", f"{right}\t1\t2", f"{left}\t1\t{right}\t1", f"{left}\t1\t{right}\t2"]
     (tmp_path / "pairs.txt").write_text("\n".join(["10\t2", *lines]))
-    result = verify_pairs(root, tmp_path / "pairs.txt", toy)
+    result = verified(root, tmp_path / "pairs.txt", toy)
     assert (result.people, result.photos, result.folds) == (20, 40, 10)
     figures = result.figures
     assert (figures.matched, figures.mismatched) == (20, 20)
@@ -389,7 +416,7 @@ def test_random_folds_against_plain_loops(folder: Folder, shades: Shades, seed: 
         gaps = [(low + high) / 2 for low, high in itertools.pairwise(bounds)]
         chosen = max(gaps, key=lambda gap: sum((d <= gap) == same for d, same in rest))  # the first such
         expected.append(sum((d <= chosen) == same for d, same in folds[own]) / 8)
-    result = verify_pairs(folder.root, folder.write("5 4", *lines), shades)
+    result = verified(folder.root, folder.write("5 4", *lines), shades)
     assert result.figures.fold_accuracy == tuple(expected)
     assert result.figures.accuracy == pytest.approx(np.mean(expected))
     assert result.figures.standard_error == pytest.approx(np.std(expected, ddof=1) / math.sqrt(5))
@@ -509,4 +536,4 @@ def test_names_do_not_lead_out_of_the_folder(folder: Folder, shades: Shades, tmp
     for name in ("../secret/x", str(outside / "x"), "../secret", ".."):
         file = folder.write("1", "a 1 2", f"a 1 {name} 1")
         with pytest.raises(UsageError, match="1 of them missing"):
-            verify_pairs(folder.root, file, shades)
+            verified(folder.root, file, shades)

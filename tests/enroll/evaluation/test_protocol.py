@@ -18,11 +18,11 @@ def evaluation() -> Evaluation:
 
 
 def once(evaluation: Evaluation) -> np.ndarray:
-    return np.ones((1, len(evaluation.folder.identities)))
+    return np.ones((1, len(evaluation.samples.identities)))
 
 
 def test_splits_are_disjoint_and_leave_no_photo_out(evaluation: Evaluation) -> None:
-    labels = evaluation.folder.labels
+    labels = evaluation.samples.labels
     for split in evaluation.splits:
         assert len(split.known) == 6
         assert not set(labels[split.non_mated]) & set(split.known)
@@ -33,7 +33,7 @@ def test_splits_are_disjoint_and_leave_no_photo_out(evaluation: Evaluation) -> N
 
 
 def test_searches_are_what_plain_loops_give(evaluation: Evaluation) -> None:
-    folder = evaluation.folder
+    folder = evaluation.samples
     for split in evaluation.splits:
         gallery = [row for row in split.enrolled if folder.enrollable[row]]
         for probes, distances, seconds, nearest in (
@@ -55,7 +55,7 @@ def test_searches_are_what_plain_loops_give(evaluation: Evaluation) -> None:
 
 
 def test_rank_counts_people_who_are_nearer(evaluation: Evaluation) -> None:
-    folder = evaluation.folder
+    folder = evaluation.samples
     split = evaluation.splits[0]
     gallery = split.enrolled[folder.enrollable[split.enrolled]]
     for index, probe in enumerate(split.mated):
@@ -70,7 +70,7 @@ def test_rank_counts_people_who_are_nearer(evaluation: Evaluation) -> None:
 
 def slow_tpir(evaluation: Evaluation, fpir: float, weights: np.ndarray) -> float:
     """Every search as often as its person was drawn, one after another."""
-    labels, shares = evaluation.folder.labels, []
+    labels, shares = evaluation.samples.labels, []
     for split in evaluation.splits:
         strangers = sorted(
             distance
@@ -196,7 +196,7 @@ def test_all_photos_the_same() -> None:
 
 def test_mistakes_are_counted(evaluation: Evaluation) -> None:
     people, photos = mistakes(evaluation, 0.1)
-    folder = evaluation.folder
+    folder = evaluation.samples
     missed = attracted = 0
     for split in evaluation.splits:
         limit = split.limit(0.1)

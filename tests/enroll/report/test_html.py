@@ -227,10 +227,10 @@ def test_people_and_photos_that_go_wrong(whole: tuple[str, Page]):
     for entry in of_people[:15]:
         assert [entry.identity, f"{entry.missed} of {entry.searches}", str(entry.attracted)] in rows
     for photo in photos[:15]:
-        near = HARD.folder.paths[photo.nearest].relative_to(ROOT)
+        near = HARD.samples.paths[photo.nearest].relative_to(ROOT)
         shown = [
             "",
-            str(HARD.folder.paths[photo.row].relative_to(ROOT)),
+            str(HARD.samples.paths[photo.row].relative_to(ROOT)),
             f"{photo.wrong} of {photo.searches}",
             str(photo.named),
             f"{near} at {photo.distance:.3f}",
@@ -247,7 +247,7 @@ def test_pictures(whole: tuple[str, Page]):
     images = whole[1].all("img")
     assert len(images) == 15 + 2 * 24
     shown = [
-        str(HARD.folder.paths[row].relative_to(ROOT)) for e in every[:24] for row in (e.probe, e.template)
+        str(HARD.samples.paths[row].relative_to(ROOT)) for e in every[:24] for row in (e.probe, e.template)
     ]
     assert [image["alt"] for image in images[15:]] == shown
     for image, row in zip(images[15:], [row for e in every for row in (e.probe, e.template)], strict=False):

@@ -1,0 +1,77 @@
+"""Photos of people as arrays: what is evaluated, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import UsageError
+from enroll.evaluation.verification import Comparisons
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EmbeddedSamples:
+    """Photos of people as vectors.
+
+    Attributes:
+        identities: names, sorted.
+        labels: (n,) int64, index into `identities`.
+        vectors: (n, dim) float32 unit rows; a row of zeros where no face was found.
+        found: (n,) bool; a face was found.
+        enrollable: (n,) bool; and it is good enough to enroll.
+        problems: why a photo is not enrollable, by its row.
+    """
+
+    identities: tuple[str, ...]
+    labels: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    enrollable: NDArray[np.bool_]
+    problems: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse vectors nothing can be compared with.
+
+        Raises:
+            ValueError: arrays of other shapes.
+            UsageError: a vector of a found face is not finite.
+        """
+        shapes = {mask.shape for mask in (self.labels, self.found, self.enrollable)}
+        if self.vectors.ndim != 2 or shapes != {self.vectors.shape[:1]}:
+            raise ValueError(
+                f"expected (n, dim) vectors and (n,) labels, found and enrollable, got {self.vectors.shape}, "
+                f"{self.labels.shape}, {self.found.shape} and {self.enrollable.shape}"
+            )
+        broken = np.flatnonzero(self.found & ~np.isfinite(self.vectors).all(axis=1))
+        if len(broken):
+            raise UsageError(
+                f"{self.photo(int(broken[0]))}: its vector is not finite, like those of {len(broken) - 1} "
+                "more; the model is broken, train it again"
+            )
+
+    def photo(self, row: int) -> str:
+        """Say which photo a row is, for messages."""
+        return f"photo {row}"
+
+    def comparisons(self, seed: int = 0) -> Comparisons:
+        """Compare every two photos; a mated pair with a photo without a face is one that does not pass."""
+        rows = np.flatnonzero(self.found)
+        there = Comparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
+        known = np.unique(self.labels[rows])
+        photos, faces = (
+            np.bincount(labels, minlength=len(self.identities)) for labels in (self.labels, self.labels[rows])
+        )
+        failed = np.repeat(np.arange(len(photos)), photos * (photos - 1) // 2 - faces * (faces - 1) // 2)
+        return Comparisons.of_pairs(
+            np.concatenate([there.mated, np.full(len(failed), np.inf)]),
+            np.concatenate([known[there.mated_identity], failed]),
+            there.non_mated,
+            known[there.non_mated_identities],
+            len(self.identities),
+            (there.mated_total + len(failed), there.non_mated_total),
+        )
