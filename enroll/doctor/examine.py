@@ -1,14 +1,11 @@
 """Find everything that may be wrong in a gallery, from its templates alone.
 
-People who come near enough to each other to be named for each other.
-
-The FPIR to expect at one threshold as a gallery grows.
+Photos of someone else and one person under two names (`labels`), people who come near enough to each other to
+be named for each other, and the FPIR to expect at one threshold as a gallery grows.
 
 A calibration bounds the FPIR f of a gallery of N people by independent people (`enroll.calibration`), each of
 whom a stranger comes near enough to with one probability p: f = 1 - (1 - p)^N. So at M people, and the same
 threshold, it is at most 1 - (1 - f)^(M / N), as sure as the calibration is.
-
-A gallery to everything that may be wrong with it.
 """
 
 from __future__ import annotations

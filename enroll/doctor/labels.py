@@ -6,7 +6,7 @@ Photos that do not look like their person: Bayes' rule over whom a photo may sho
 
 Before looking, a photo shows the person it is given to with probability 19/20; else, nine times out of ten,
 any other person of the gallery alike, or no one in it. The evidence of the distances is added
-(`likeness.Evidence`), and a photo is suspected when it is more probably wrong than right. Then the worst
+(`evidence.Evidence`), and a photo is suspected when it is more probably wrong than right. Then the worst
 photo of each person no longer stands for them, unless it is their last, and all are judged again, so that
 wrong photos do not hide each other, nor put right ones under suspicion.
 

@@ -185,7 +185,7 @@ def mistakes(
 
 @computed_once
 def probable_duplicates(samples: EmbeddedSamples) -> list[tuple[str, str, float]]:
-    """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.twins`.
+    """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.labels`.
 
     Returns:
         Name, name and distance, the most probable pair first.

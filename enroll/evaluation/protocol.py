@@ -9,7 +9,7 @@ known person's photos some to be enrolled; the rest, and all photos of strangers
 without a face finds no one: a mated search is missed, a non-mated one names nobody. It still counts.
 
 Thresholds are set within a split, figures are means over the splits, intervals come from drawing the
-identities anew (`intervals.identity_weights`), the same draw for all splits.
+identities anew (`metrics.identity_weights`), the same draw for all splits.
 """
 
 from __future__ import annotations
