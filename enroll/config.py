@@ -1,4 +1,4 @@
-"""How photos are answered, and how answers are judged."""
+"""Options of identification and evaluation, each with its default and the reason."""
 
 from __future__ import annotations
 

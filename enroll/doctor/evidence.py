@@ -1,14 +1,10 @@
-"""Nearest photos of others, and what a distance says about whose photo it is.
-
-Templates by person, and which templates of other people are nearest to each.
-
-How near a photo is to a person, and how much that speaks for being theirs.
+"""Find the nearest photos of others, and say what a distance tells about whose photo it is.
 
 A photo's typical distance to a person is the root mean square of the distances to the nearer three quarters
 of their other photos, so that a wrong photo or two among these do not count. Within a person it has one
 distribution and between people another; the logarithm of each is taken as normal, with median and scaled
-median deviation from the gallery itself (robust against the very mistakes that are looked for). The ratio of
-both densities says how much likelier a distance is if the photo is that person's.
+median deviation from the gallery itself (robust against the very mistakes that are looked for). The ratio
+of both densities says how much likelier a distance is if the photo is that person's.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-"""Photos under the wrong name; one person under two names.
+"""Find photos under the wrong name, and one person under two names.
 
-The same person under two names.
-
-Photos that do not look like their person: Bayes' rule over whom a photo may show.
-
-Before looking, a photo shows the person it is given to with probability 19/20; else, nine times out of ten,
-any other person of the gallery alike, or no one in it. The evidence of the distances is added
-(`evidence.Evidence`), and a photo is suspected when it is more probably wrong than right. Then the worst
-photo of each person no longer stands for them, unless it is their last, and all are judged again, so that
-wrong photos do not hide each other, nor put right ones under suspicion.
+Whether a photo shows its person is judged by Bayes' rule. Before looking, it shows the person it is given
+to with probability 19/20; else, nine times out of ten, any other person of the gallery alike, or no one in
+it. The evidence of the distances is added (`enroll.doctor.evidence.Evidence`), and a photo is suspected
+when it is more probably wrong than right. Then the worst photo of each person no longer stands for them,
+unless it is their last, and all are judged again, so that wrong photos do not hide each other, nor put
+right ones under suspicion.
 
 If half of a person's photos or more are unlike the others, and like no one else, no one can say which are
 wrong: the person is divided, and these photos are not suspected.

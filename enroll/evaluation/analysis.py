@@ -1,12 +1,7 @@
-"""Who is confused with whom, worst people and photos, FPIR by the size of the gallery.
+"""Find who is confused with whom, the worst people and photos, and FPIR by gallery size.
 
-Who is taken for whom, and the two photos that look most alike.
-
-Who goes wrong most: the people, the photos, and the pairs of folders that look like one person.
-
-FPIR against the number of enrolled people, at one threshold for all.
-
-Of sub-galleries none is drawn: of n people m of whom a stranger comes near enough to, a random part of k
+FPIR (false positive identification rate) is given against the number of enrolled people, at one threshold
+for all. No sub-gallery is drawn: of n people m of whom a stranger comes near enough to, a random part of k
 people has none of the m with probability C(n - m, k) / C(n, k). That gives the mean over all sub-galleries
 of k people, exactly.
 """

@@ -1,15 +1,12 @@
-"""Open-set evaluation over random splits: figures with their intervals.
+"""Evaluate open-set identification over random splits: figures with their intervals.
 
-A figure, its interval, or what it would take to have one.
+Some people are enrolled, all others are strangers; the words are those of ISO/IEC 19795-1. In each split
+people are drawn at random to be known or strangers, and of each known person's photos some to be enrolled;
+the rest, and all photos of strangers, are searched for. A photo without a face finds no one: a mated search
+is missed, a non-mated one names nobody. It still counts.
 
-The open-set protocol, repeated: some people are enrolled, all others are strangers.
-
-Words as in ISO/IEC 19795-1. In each split people are drawn at random to be known or strangers, and of each
-known person's photos some to be enrolled; the rest, and all photos of strangers, are searched for. A photo
-without a face finds no one: a mated search is missed, a non-mated one names nobody. It still counts.
-
-Thresholds are set within a split, figures are means over the splits, intervals come from drawing the
-identities anew (`metrics.identity_weights`), the same draw for all splits.
+Thresholds are set within a split, figures are means over the splits, and intervals come from drawing the
+identities again (`embedder.metrics.identity_weights`), the same draw for all splits.
 """
 
 from __future__ import annotations
