@@ -43,6 +43,8 @@ from tests.contracts.cases import (
     weights_of,
 )
 
+pytestmark = pytest.mark.usefixtures("fresh_keras")
+
 CENTER_HEADS = ["center", "center-embedding"]
 METRIC_HEADS = {"triplet", "triplet-cosine", "quadruplet", "contrastive"}  # in test_metric_heads
 
@@ -53,13 +55,6 @@ MOVED = [c for c in CASES if c.options["head"] in CENTER_HEADS or c.options.get(
 def quick(some: list[Case], every: list[Case] = CASES) -> list[object]:
     """Every case, those that are not among `some` when there is time."""
     return [case if case in some else pytest.param(case, marks=pytest.mark.slow) for case in every]
-
-
-@pytest.fixture(autouse=True)
-def fresh_keras():
-    """Forget the networks of a test; kept, they make each following one slower."""
-    yield
-    keras.utils.clear_session()
 
 
 def test_every_head_has_a_case():

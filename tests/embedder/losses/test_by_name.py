@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -15,6 +14,7 @@ from embedder.losses import find_loss
 from embedder.losses.by_name import keras_losses
 from tests.contracts import oracles
 
+pytestmark = pytest.mark.usefixtures("fresh_keras")
 LABELS = np.array([0, 2, 1, 1], "int32")
 LOGITS = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 UNFIT = {  # and the reason
@@ -25,12 +25,6 @@ UNFIT = {  # and the reason
 P = np.array([oracles.softmax(row) for row in LOGITS.astype(float)])
 OWN = P[np.arange(4), LABELS]
 ONE_HOT = np.eye(3)[LABELS]
-
-
-@pytest.fixture(autouse=True)
-def fresh_keras():
-    yield
-    keras.utils.clear_session()
 
 
 def value(name: object) -> float:

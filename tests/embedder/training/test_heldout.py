@@ -10,11 +10,6 @@ from embedder import metrics
 from embedder.training.heldout import Score, first_threshold, is_better, score
 
 
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 def faces(people: int, photos: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors around a direction per person."""
     rng = np.random.default_rng(seed)

@@ -12,11 +12,6 @@ CHIPS = np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), dtype=np.uint
 LABELS = np.arange(10, dtype=np.int32)
 
 
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 def batches_of(
     chips: np.ndarray,
     labels: np.ndarray,

@@ -11,12 +11,6 @@ from embedder.errors import UsageError
 from embedder.heads import HEADS
 from embedder.training.data.batches import Sampler, default_sampling, say_few_photos
 
-
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 counts_of_photos = st.lists(st.integers(1, 9), min_size=2, max_size=9)
 
 

@@ -15,11 +15,6 @@ from embedder.training.data.crop_store import ChipFile, Chips
 PICTURES = np.random.default_rng(0).integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
 
 
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 @pytest.fixture(params=["pread", "seek"])
 def any_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "seek":

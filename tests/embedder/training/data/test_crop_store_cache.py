@@ -16,11 +16,6 @@ CHIP = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 DIGEST = b"d" * 32
 
 
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 def make(folder: Path, crop: str = "face", size: int = 16, finding: DetectorConfig = FINDING) -> ChipCache:
     return ChipCache(chip_recipe(crop, size, finding), folder)
 

@@ -24,11 +24,6 @@ from embedder.training.data.photos import read_photos, split_identities
 from tests.conftest import pattern, save_people
 
 
-@pytest.fixture(autouse=True)
-def fresh_keras() -> None:
-    """No network is made here that would have to be forgotten, which takes half a second."""
-
-
 class Listener(Progress):
     """Keeps what is said."""
 
