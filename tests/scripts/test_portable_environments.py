@@ -89,8 +89,8 @@ def test_tests_are_run_and_counted(tmp_path: Path):
     assert "output" not in result
 
 
-def test_what_pytest_says_is_shown_if_it_cannot_run():
-    result = script.run(script.Environment(), ["--no-such-option"])
+def test_what_pytest_says_is_shown_if_it_cannot_run(tmp_path: Path):
+    result = script.run(script.Environment(), ["--no-such-option", "-c", os.devnull, str(tmp_path)])
     assert result["code"] == 4
     assert "--no-such-option" in result["output"]
 

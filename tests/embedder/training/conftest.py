@@ -1,9 +1,23 @@
-"""Forget the networks of each test that trains."""
+"""Forget the networks of each test that trains; save models without what takes a second."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+
+from embedder.training import artifacts
 
 
 @pytest.fixture(autouse=True)
 def _forget_networks(fresh_keras: None) -> None: ...
+
+
+@pytest.fixture
+def quick_saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save models with all but their compiled network, for tests of what was trained."""
+    anything = SimpleNamespace(embed=lambda images: np.zeros((len(images), 1)))
+    monkeypatch.setattr(artifacts, "_compiled", lambda *_: b"not compiled")
+    monkeypatch.setattr(artifacts, "Extractor", lambda *_: anything)
+    monkeypatch.setattr("embedder.export.litert.check_agreement", lambda *_: None)

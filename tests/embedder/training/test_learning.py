@@ -44,6 +44,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return say
 
 
+@pytest.mark.usefixtures("quick_saving")
 def test_ends_with_the_weights_of_a_run_on_everyone(
     scores: Callable[..., None], small_people: Path, tmp_path: Path
 ):
@@ -63,6 +64,7 @@ def test_ends_with_the_weights_of_a_run_on_everyone(
     assert not list((tmp_path / "again").glob("checkpoint*"))
 
 
+@pytest.mark.usefixtures("quick_saving")
 def test_does_not_happen_where_training_did_not_help(
     scores: Callable[..., None], small_people: Path, tmp_path: Path
 ):

@@ -7,6 +7,7 @@ import errno
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,8 +163,10 @@ def test_ctrl_c_keeps_the_last_good_epoch_and_can_go_on(hold_out: float, small_p
     assert same(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(small_people: Path, tmp_path: Path):
-    train(small_people, tmp_path / "model", replace(TRAINED, epochs=1))
+def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(
+    small_people: Path, model: Path, tmp_path: Path
+):
+    shutil.copytree(model, tmp_path / "model")
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     with pytest.raises(KeyboardInterrupt):
         train(
@@ -202,6 +205,7 @@ def test_resume_of_another_run_is_refused(small_people: Path, tmp_path: Path):
         train(other, tmp_path / "m", TRAINED, resume=True)
 
 
+@pytest.mark.usefixtures("quick_saving")
 def test_frozen_weights_are_kept_when_training_does_not_help(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -223,6 +227,7 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
     assert trained.threshold.searches == 8
 
 
+@pytest.mark.usefixtures("quick_saving")
 def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, numbers in (("three", [0.0, 0.2, 1.0, 0.2]), ("two", [0.0, 0.2, 1.0])):
         scores = iter(numbers)
@@ -232,6 +237,7 @@ def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeyp
     assert same(tmp_path / "three", tmp_path / "two")
 
 
+@pytest.mark.usefixtures("quick_saving")
 def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_path: Path):
     manifest = train(small_people, tmp_path / "m", replace(SMALL, hold_out=0.0, epochs=1)).manifest
     assert manifest.threshold is None

@@ -81,10 +81,10 @@ def test_file_that_is_no_weights_is_refused(content: bytes, tmp_path: Path):
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path):
-    other = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(64, 64, 3))
+    other = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(64, 64, 3))
     other.save_weights(tmp_path / "own.weights.h5")
     with pytest.raises(UsageError, match="does not fit"):
-        find_trunk("imagenet:DenseNet121").build(64, str(tmp_path / "own.weights.h5"))
+        find_trunk("imagenet:MobileNetV2").build(64, str(tmp_path / "own.weights.h5"))
 
 
 def test_missing_file_of_weights_is_refused(tmp_path: Path):

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,20 @@ def between() -> str:
     near, far = (json.loads(answer)["faces"][0]["distance"] for answer in answers)
     assert near < far
     return str((near + far) / 2)
+
+
+def main(*arguments: str, code: int = 0) -> tuple[str, str]:
+    """Run `main` in this process; gives standard output and standard error."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(StringIO()) as out,
+        redirect_stderr(StringIO()) as err,
+    ):
+        patch.setattr(sys, "argv", ["embed", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert ended.value.code == code, err.getvalue()
+    return out.getvalue(), err.getvalue()
 
 
 def embed(*arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
@@ -153,7 +169,7 @@ def test_gallery_commands(there: Path):
     assert run("gallery", "rename", "ada", "Ada Lovelace") == "renamed ada to Ada Lovelace\n"
     assert run("gallery", "remove", "Zoë K") == "removed Zoë K (3 photos)\n"
     assert run("gallery", "list") == "Ada Lovelace (3 photos)\n"
-    _, err = embed("gallery", "remove", "ADA LOVELACE", code=2)
+    _, err = main("gallery", "remove", "ADA LOVELACE", code=2)
     assert "did you mean 'Ada Lovelace'?" in err
     out, _ = embed("identify", "people/Zoë K/photo 0.png", "--threshold", "2", PYTHONIOENCODING="ascii")
     assert "Zo\\xeb K" in out  # a terminal without the letter shows its number, not a traceback
@@ -164,7 +180,7 @@ def test_info_checks_every_byte_of_the_model(there: Path, part: str):
     shutil.copytree(there / "embed-model", there / "damaged")
     (path,) = (there / "damaged").glob(f"{part}-*")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    _, err = embed("info", "--model", "damaged", code=4)
+    _, err = main("info", "--model", "damaged", code=4)
     assert f"{path.name}: changed since it was written" in err
 
 
@@ -201,7 +217,7 @@ def test_info(there: Path):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_errors_say_what_to_do(there: Path, arguments: list[str], code: int, message: str):
-    out, err = embed(*arguments, code=code)
+    out, err = main(*arguments, code=code)
     assert message in " ".join(err.split())
     assert "Traceback" not in err
     assert out == ""
@@ -209,7 +225,7 @@ def test_errors_say_what_to_do(there: Path, arguments: list[str], code: int, mes
 
 def test_threshold_out_of_range_is_refused(there: Path):
     run("enroll", "people")
-    _, err = embed("identify", "probe é.png", "--threshold", "3", code=2)
+    _, err = main("identify", "probe é.png", "--threshold", "3", code=2)
     assert "--threshold: expected a distance between unit vectors, 0 to 2, got 3" in err
 
 
@@ -223,7 +239,7 @@ def test_gallery_of_another_model_is_refused(there: Path, tmp_path: Path):
     parts = [read_part("embed-model", manifest, part) for part in ("extractor", "weights")]
     save_bundle(tmp_path / "other", replace(manifest, mirror=not manifest.mirror), *parts)
     for command in (["identify", "probe é.png"], ["enroll", "--name", "x", "probe é.png"]):
-        _, err = embed(*command, "--model", "other", code=4)
+        _, err = main(*command, "--model", "other", code=4)
         assert "made with another model" in err
     assert "made with another model" in run("info", "--model", "other")
 
@@ -236,7 +252,7 @@ def test_garbled_record_of_training_is_refused(there: Path):
     manifest = load_manifest("embed-model")
     garbled = replace(manifest, training={"scores": [1]})
     (there / "embed-model" / "manifest.json").write_bytes(garbled.to_bytes())
-    _, err = embed("info", code=4)
+    _, err = main("info", code=4)
     assert "the manifest's record of training lacks or garbles 'best_epoch'" in err
 
 
@@ -244,7 +260,7 @@ def test_names_cannot_act_on_the_terminal(there: Path):
     nasty = there / "\x1b]0;gone\x07.png"
     shutil.copy(there / "stranger.png", nasty)
     run("enroll", "people")
-    out, _ = embed("identify", nasty.name)
+    out, _ = main("identify", nasty.name)
     assert "\x1b" not in out
     assert "\\x1b]0;gone\\x07.png: " in out
 
@@ -336,14 +352,9 @@ def test_places_that_cannot_be_looked_at_are_named(
     arguments: list[str],
     code: int,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.chdir(enrolled)
-    monkeypatch.setattr(sys, "argv", ["embed", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = "".join(capsys.readouterr())
-    assert ended.value.code == code, said
+    said = "".join(main(*arguments, code=code))
     assert "File name too long" in said
     assert "Traceback" not in said
 
@@ -378,7 +389,7 @@ def test_train_from_the_command_line(there: Path, small_people: Path):
     (small_people / "p00" / "9.png").write_bytes(b"GIF89a")
     try:
         options = ["--trunk", "small-cnn", "--input-size", "32", "--epochs", "2", "--model", "a model"]
-        out, err = embed("train", str(small_people), *options, code=3)
+        out, err = main("train", str(small_people), *options, code=3)
     finally:
         (small_people / "p00" / "9.png").unlink()
     assert "On 2 people it has not met (8 photos), before → after: TPIR at FPIR 0.01 " in out
