@@ -186,9 +186,10 @@ def load_manifest(folder: str | Path) -> Manifest:
                 "again, or update the toolkit"
             )
         manifest = _parse(content)
+        unchanged = manifest.to_bytes() == data  # what JSON cannot hold, as 1e999, cannot be written again
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a manifest of this toolkit: {error}") from error
-    if manifest.to_bytes() != data:
+    if not unchanged:
         raise ModelError(f"{path}: changed since it was written; train again or copy the folder afresh")
     return manifest
 

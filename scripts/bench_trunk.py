@@ -112,7 +112,7 @@ def prepare(scratch: Path, config: TrainConfig) -> tuple[Networks, int, dict[str
         quantize(scratch / "float32", scratch / weights, weights)
     networks = {name: read_network(scratch / name) for name in ("float32", *WEIGHTS)}
     manifest = networks["float32"][0]
-    trunk = rebuild_trunk(manifest, read_part(scratch / "float32", manifest, "weights"))
+    trunk = rebuild_trunk(manifest, read_part(scratch / "float32", manifest, "weights"), manifest.trunk)
     known = aligned_chips([sample.path for sample in scan_folder(scratch / "train").samples])
     networks[FIXED] = manifest, with_fixed_ranges(trunk, known)
 

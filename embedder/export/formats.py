@@ -79,6 +79,8 @@ def trunk_to_build(model: object, manifest: Manifest, given: str | None) -> str:
 def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
     """Build the trunk of a model on TensorFlow, whose converters need it, and give it its weights.
 
+    Its tensors are all that is read: no file of starting weights that a manifest names is opened.
+
     Args:
         manifest: of a model that is not quantized.
         weights: its raw tensors.
@@ -91,9 +93,7 @@ def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
     load_backend(Machines(backend="tensorflow"))
     from safetensors.numpy import load
 
-    trunk = find_trunk(name).build(
-        manifest.input_size, manifest.training.get("config", {}).get("trunk_weights")
-    )
+    trunk = find_trunk(name).build(manifest.input_size, load_weights=False)
     tensors = load(weights)
     try:
         trunk.set_weights([tensors[name] for name in sorted(tensors)])

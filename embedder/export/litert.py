@@ -68,7 +68,7 @@ def check_agreement(trained: NDArray[np.float32], compiled: NDArray[np.float32])
         )
 
 
-def compile_apart(trunk: str, input_size: int, trunk_weights: str | None, weights: bytes) -> bytes:
+def compile_apart(trunk: str, input_size: int, weights: bytes) -> bytes:
     """Build a trunk anew on TensorFlow, give it weights, and convert it.
 
     It takes as long as importing TensorFlow, and works whatever back end this process has.
@@ -76,7 +76,6 @@ def compile_apart(trunk: str, input_size: int, trunk_weights: str | None, weight
     Args:
         trunk: as given to `--trunk`.
         input_size: side of its square input in pixels.
-        trunk_weights: as given to `--trunk-weights`; the trunk may not be built without.
         weights: safetensors, named so that their order is that of `get_weights`.
 
     Returns:
@@ -89,7 +88,7 @@ def compile_apart(trunk: str, input_size: int, trunk_weights: str | None, weight
         given, made = Path(folder, "weights.safetensors"), Path(folder, "extractor.tflite")
         given.write_bytes(weights)
         done = subprocess.run(
-            [sys.executable, "-m", __name__, trunk, str(input_size), trunk_weights or "", given, made],
+            [sys.executable, "-m", __name__, trunk, str(input_size), given, made],
             env={
                 **os.environ,
                 "KERAS_BACKEND": "tensorflow",
@@ -107,7 +106,7 @@ def compile_apart(trunk: str, input_size: int, trunk_weights: str | None, weight
         return made.read_bytes()
 
 
-def _main(trunk: str, input_size: str, trunk_weights: str, given: str, made: str) -> None:
+def _main(trunk: str, input_size: str, given: str, made: str) -> None:
     from safetensors.numpy import load_file
 
     from embedder._internal.runtime import import_keras
@@ -115,7 +114,7 @@ def _main(trunk: str, input_size: str, trunk_weights: str, given: str, made: str
 
     import_keras()
 
-    network = find_trunk(trunk).build(int(input_size), trunk_weights or None)
+    network = find_trunk(trunk).build(int(input_size), load_weights=False)
     tensors = load_file(given)
     network.set_weights([tensors[name] for name in sorted(tensors)])
     Path(made).write_bytes(compile_trunk(network))

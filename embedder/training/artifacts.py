@@ -232,7 +232,7 @@ def _compiled(trunk: Any, config: FilledConfig, weights: bytes) -> bytes:
         return compile_trunk(trunk)
     from embedder.export.litert import compile_apart
 
-    return compile_apart(config.trunk, config.input_size, config.trunk_weights, weights)
+    return compile_apart(config.trunk, config.input_size, weights)
 
 
 def _record(

@@ -58,12 +58,15 @@ class Trunk:
     schedule: Schedule
     crop: str
 
-    def build(self, input_size: int | None = None, weights: str | None = None) -> keras.Model:
+    def build(
+        self, input_size: int | None = None, weights: str | None = None, load_weights: bool = True
+    ) -> keras.Model:
         """Build the network with its starting weights.
 
         Args:
             input_size: side of the square input in pixels; None takes the trunk's own.
             weights: a file with the weights, for trunks that fetch theirs.
+            load_weights: False opens and fetches no file: for a model that brings its own tensors.
 
         Raises:
             UsageError: the trunk cannot be built at this size, or takes no file of weights.
@@ -72,7 +75,9 @@ class Trunk:
         size = input_size or self.input_size
         if is_function(self.module):
             return _users_own(self.module, size, weights)
-        model: keras.Model = importlib.import_module(self.module).build(self.name, size, weights)
+        model: keras.Model = importlib.import_module(self.module).build(
+            self.name, size, weights, load_weights
+        )
         return model
 
 

@@ -35,7 +35,7 @@ _STAGES = (
 _KERNELS = [(7, 32)] + [(3, filters) for filters, blocks in _STAGES for _ in range(2 * blocks)]
 
 
-def build(name: str, input_size: int, weights: str | None = None) -> keras.Model:
+def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128).
 
     Raises:
@@ -49,7 +49,8 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
             f"--input-size: {name} needs at least {SMALLEST} pixels (150 is its own), got {input_size}"
         )
     model = _network(name, input_size)
-    model.set_weights(read_weights(_file_bytes()))
+    if load_weights:
+        model.set_weights(read_weights(_file_bytes()))
     return model
 
 

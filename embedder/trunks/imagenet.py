@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def build(name: str, input_size: int, weights: str | None = None) -> keras.Model:
+def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, features).
 
     Batch normalization keeps ImageNet's statistics: those of a small folder's batches are worse.
@@ -28,6 +28,7 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
         input_size: side of the square input in pixels.
         weights: a file as Keras publishes it (`*_notop.h5`) or saved by `save_weights`; None lets Keras
             fetch it, or take it from its cache.
+        load_weights: False leaves them random.
 
     Raises:
         UsageError: no such network, the size does not suit it, or the file does not fit.
@@ -47,7 +48,7 @@ def build(name: str, input_size: int, weights: str | None = None) -> keras.Model
     try:
         if weights is not None:
             network.load_weights(weights)
-        else:
+        elif load_weights:
             network = constructor(
                 include_top=False, weights="imagenet", input_shape=(input_size, input_size, 3), pooling="avg"
             )

@@ -141,7 +141,7 @@ def describe_training(manifest: Manifest) -> list[str]:
     try:
         if manifest.training["scores"]:
             lines += _in_words(manifest.training)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(
             f"the manifest's record of training lacks or garbles {error}; train again"
         ) from error

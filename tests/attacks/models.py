@@ -107,6 +107,15 @@ def forged(**changes: object) -> Callable[[Path], bytes]:
     return lambda _: canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()})
 
 
+def numbered(number: bytes) -> bytes:
+    """A record of training that JSON reads but that cannot be written again, and a digest that fits."""
+    content = {**json.loads(Thumbnail.manifest.to_bytes()), "training": {"loss": "HERE"}}
+    del content["digest"]
+    body = canonical(content).replace(b'"HERE"', number)
+    whole = canonical({**content, "digest": hashlib.sha256(body).hexdigest()})
+    return whole.replace(b'"HERE"', number)
+
+
 def doubled(_: Path) -> bytes:
     """Each key twice: parsers differ in which one counts."""
     whole = Thumbnail.manifest.to_bytes().decode()
@@ -210,6 +219,8 @@ _MANIFESTS: dict[str, Callable[[Path], bytes]] = {
     ),
     "another format": forged(format=10**6),
     "a field more": forged(run="rm -rf /"),
+    "a record of training with an infinite number": lambda _: numbered(b"1e999"),
+    "a record of training with half a letter": lambda _: numbered(rb'"\ud800"'),
     "a detector from a module of its own": forged(detector="os:system"),
 }
 _NETWORKS: dict[str, Callable[[], bytes]] = {

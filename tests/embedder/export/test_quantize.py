@@ -19,6 +19,7 @@ from embedder.export.quantize import Quantized, quantize
 from embedder.images import load_image
 from embedder.model_folder import MANIFEST, WEIGHTS, load_manifest, read_part
 from embedder.training.run import train
+from embedder.trunks import find_trunk
 from enroll import Gallery
 from enroll.cli import app
 from tests.conftest import SMALL, pattern
@@ -234,6 +235,25 @@ def test_a_trunk_of_ones_own_is_named_again(small_people: Path, tmp_path: Path):
         result = CliRunner().invoke(app, told)
         assert result.exit_code == 0, result.output
         assert Path(to).exists()
+
+
+@pytest.mark.parametrize("trunk", ["small-cnn", "imagenet:MobileNetV2"])
+@pytest.mark.parametrize("config", [{"trunk_weights": "none.h5"}, "none.h5", ["trunk_weights"], None])
+def test_no_file_that_a_manifest_names_is_opened(
+    trunk: str, config: object, model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its own tensors are all that a model is rebuilt from; nothing is fetched either."""
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", None)
+    manifest = replace(load_manifest(model), trunk=trunk, input_size=32, training={"config": config})
+    alike = (
+        keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3))
+        if trunk != "small-cnn"
+        else find_trunk(trunk).build(32)
+    )
+    tensors = [np.full(tensor.shape, i, np.float32) for i, tensor in enumerate(alike.get_weights())]
+    data = safetensors.numpy.save({f"{i:04d}": tensor for i, tensor in enumerate(tensors)})
+    rebuilt = rebuild_trunk(manifest, data, trunk).get_weights()
+    assert all(map(np.array_equal, rebuilt, tensors))
 
 
 def test_another_trunk_than_the_models_is_refused(model: Path, tmp_path: Path):
