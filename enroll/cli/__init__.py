@@ -8,18 +8,55 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from embedder.errors import EmbedError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
-from enroll.cli.terminal import printable, show_notices
+from enroll.cli.terminal import printable, safe, show_notices
+
+_UsageFault = typer.BadParameter.__base__  # of all that click says of a wrong command line
+
+
+class CommandLine(TyperGroup):
+    """The `embed` command. Its usage errors repeat what was typed, but no password and no key."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> typer.Context:
+        """Read the options before the first command's name, and keep all that was typed."""
+        typed = tuple(args)
+        with _nothing_secret(typed):
+            return super().make_context(info_name, args, parent, obj=typed, **extra)  # type: ignore[return-value]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        with _nothing_secret(ctx.obj):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
+    """Change what a usage error says, before click shows it in its own form."""
+    try:
+        yield
+    except _UsageFault as error:
+        from enroll.store.redaction import hidden_as_typed
+
+        if (
+            error.ctx is None or error.message != error.ctx.get_help()
+        ):  # that of a command without arguments has lines
+            error.message = printable(hidden_as_typed(error.message, typed))
+        raise
+
 
 app = typer.Typer(
+    cls=CommandLine,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -40,18 +77,14 @@ def end_well(command: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except EmbedError as error:
-        from enroll.store.redaction import hidden
-
-        print(f"embed: {printable(hidden(str(error)))}", file=sys.stderr)
+        print(f"embed: {safe(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that may not be entered, a full disk below standard output
         with suppress(OSError):  # or what is left is written when Python ends, and fails again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            from enroll.store.redaction import hidden
-
             where = f"{error.filename}: " if error.filename else ""
-            print(f"embed: {printable(hidden(f'{where}{error.strerror or error}'))}", file=sys.stderr)
+            print(f"embed: {safe(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(UsageError.exit_code)
 
 

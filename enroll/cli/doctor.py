@@ -9,7 +9,7 @@ import typer
 
 from embedder._internal.wording import count
 from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, GalleryFile, Model
-from enroll.cli.terminal import TerminalProgress, printable
+from enroll.cli.terminal import TerminalProgress, printable, safe
 
 
 def verify(
@@ -27,7 +27,7 @@ def verify(
         people, strangers = store.identities(), len(store.strangers().ids)
         total = sum(templates for _, templates in people)
         print(
-            f"{printable(store.location)}: OK; {count(len(people), 'person')}, {count(total, 'photo')}, "
+            f"{safe(store.location)}: OK; {count(len(people), 'person')}, {count(total, 'photo')}, "
             f"{strangers} of strangers: every checksum and every vector was read and is right"
         )
         if not photos:

@@ -28,7 +28,14 @@ from enroll.cli.options import (
     given_terms,
     load_extractor,
 )
-from enroll.cli.terminal import TerminalProgress, printable, show_crowded, show_missing_letters, show_rejected
+from enroll.cli.terminal import (
+    TerminalProgress,
+    printable,
+    safe,
+    show_crowded,
+    show_missing_letters,
+    show_rejected,
+)
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
@@ -116,7 +123,7 @@ def enroll(
         shown = tiles + refused_tiles(scanned, photos[0])
         save_preview(preview, shown, inputs, force, FORCE_ADVICE)
         show_missing_letters(people)
-        print(f"Wrote {printable(str(preview))}", file=sys.stderr)
+        print(f"Wrote {safe(preview)}", file=sys.stderr)
     show_crowded(crowded)
     show_rejected(scanned + rejected)
     if scanned or rejected:

@@ -23,7 +23,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
-from enroll.cli.terminal import TerminalProgress, printable, show_rejected
+from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
 from enroll.config import EvaluationConfig
 
 
@@ -130,7 +130,7 @@ def evaluate_folder(
         from enroll.report.html import save_report
 
         save_report(report, evaluations[0], outcome, extractors[0], inputs, force, FORCE_ADVICE)
-        print(f"Wrote {printable(str(report))}", file=sys.stderr)
+        print(f"Wrote {safe(report)}", file=sys.stderr)
     show_rejected(outcome.rejected)
     if outcome.rejected:
         raise typer.Exit(UNUSABLE_IMAGES)

@@ -22,7 +22,7 @@ from enroll.cli.options import (
     GalleryFile,
     given_terms,
 )
-from enroll.cli.terminal import printable
+from enroll.cli.terminal import printable, safe
 
 if TYPE_CHECKING:
     from enroll.store import Person, Terms
@@ -175,7 +175,7 @@ def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show
     from enroll.store.keys import write_new_key
 
     write_new_key(file)
-    print(f"wrote a new key to {printable(str(file))}; keep a copy where the gallery is not")
+    print(f"wrote a new key to {safe(file)}; keep a copy where the gallery is not")
 
 
 def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -193,8 +193,8 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         open_store(gallery, key=key)  # says why not
     with SqliteStore(gallery) as store:
         store.encrypt(key)
-    keys = printable(str(keys_path(Path(gallery))))
-    print(f"encrypted {printable(gallery)}; the keys of its people are in {keys}: back up the two apart")
+    keys = safe(keys_path(Path(gallery)))
+    print(f"encrypted {safe(gallery)}; the keys of its people are in {keys}: back up the two apart")
 
 
 def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:

@@ -31,7 +31,7 @@ class TerminalProgress(Progress):
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        self._console.print(printable(line))
+        self._console.print(safe(line))
 
     @contextlib.contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
@@ -107,9 +107,16 @@ def printable(text: str) -> str:
     )
 
 
+def safe(text: str | Path) -> str:
+    """Give a text that repeats what was typed, such as a path, as it may be shown: escaped, no secrets."""
+    from enroll.store.redaction import hidden
+
+    return printable(hidden(str(text)))
+
+
 class _Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"embed: {printable(record.getMessage())}", file=sys.stderr, flush=True)
+        print(f"embed: {safe(record.getMessage())}", file=sys.stderr, flush=True)
 
 
 def show_notices() -> None:

@@ -28,7 +28,7 @@ from enroll.cli.options import (
     fields_of,
     with_options,
 )
-from enroll.cli.terminal import TerminalProgress, printable, show_crowded, show_rejected
+from enroll.cli.terminal import TerminalProgress, printable, safe, show_crowded, show_rejected
 
 if TYPE_CHECKING:
     from embedder.model_folder import Manifest
@@ -70,7 +70,7 @@ def train(
     else:
         for line in describe_training(result.manifest):
             print(line)
-        print(f"Saved {printable(str(model))}")
+        print(f"Saved {safe(model)}")
     show_crowded(result.crowded)
     show_rejected(result.rejected)
     if result.interrupted:
@@ -89,7 +89,7 @@ def data(
     from embedder.folders import write_dataset
 
     people, photos = write_dataset(name, folder, TerminalProgress(), force)
-    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {printable(str(folder))}")
+    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {safe(folder)}")
 
 
 def export(
@@ -104,7 +104,7 @@ def export(
 
     manifest = run(model, to, form, force, trunk)
     size, dim = manifest.input_size, manifest.dim
-    print(f"Wrote {printable(str(to))}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
+    print(f"Wrote {safe(to)}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 
 
 def quantize(
@@ -119,9 +119,9 @@ def quantize(
     from embedder.export.quantize import quantize as run
 
     made = run(model, to, weights, trunk)
-    old, new = (shlex.quote(printable(str(folder))) for folder in (model, to))
+    old, new = (shlex.quote(safe(folder)) for folder in (model, to))
     before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
-    print(f"Wrote {printable(str(to))}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
+    print(f"Wrote {safe(to)}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
     print(f"Vectors turn a little: cosine {made.cosine:.4f} or more on random pictures. On your photos:")
     print(f"  embed evaluate FOLDER --compare {old} {new}")
     print("A gallery is of one model. For this one, make yours anew and find its threshold:")
@@ -186,7 +186,7 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
     from enroll.store import gallery_exists, open_store, without_password
 
     manifest = check_model(model)
-    print(f"model {printable(str(model))}")
+    print(f"model {safe(model)}")
     print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
     mirror = ", averaged with the mirror picture" if manifest.mirror else ""
     print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")

@@ -12,7 +12,7 @@ import typer
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, Force, GalleryFile, Model
-from enroll.cli.terminal import TerminalProgress, printable, sizes
+from enroll.cli.terminal import TerminalProgress, printable, safe, sizes
 
 if TYPE_CHECKING:
     from enroll.gallery.transfer import Plan
@@ -106,8 +106,8 @@ def merge_gallery(
             content, _ = read_content(opened)
             if getattr(opened, "encrypted", False) and not getattr(store, "encrypted", False):
                 print(
-                    f"{printable(store.location)}: is not encrypted, so the people of {printable(other)} "
-                    "can be read there without a key",
+                    f"{safe(store.location)}: is not encrypted, so the people of "
+                    f"{printable(without_password(other))} can be read there without a key",
                     file=sys.stderr,
                 )
         plan = plan_merge(store, content, same_name.value)

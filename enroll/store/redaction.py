@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 # Milvus's own scheme however it is written, and any other of two letters or more with a slash.
@@ -15,13 +16,14 @@ _BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
 LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
 
 
-_PORT = re.compile(r"(\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
+# A host with more behind it than a port: USER:PASSWORD without an @, and which part is which, no one knows.
+_NO_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
 
 
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too
 
 
-_KEY = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{40,43}=")
+_KEY = re.compile(r"[A-Za-z0-9+/_-]{40,}=(?![A-Za-z0-9+/_-])")  # with a folder before it, if there is one
 
 
 _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
@@ -38,7 +40,7 @@ def without_password(location: str | Path) -> str:
     if "?" in user or "#" in user:  # a password with one of them, or an option with an @: which, no one knows
         return f"{scheme}…"
     place = re.split("[?#]", place if at else rest)[0]
-    return scheme + _PORT.sub(r"\1:…\2", place)
+    return scheme + _NO_PORT.sub(r"…\1", place)
 
 
 def looks_like_address(location: str | Path) -> bool:
@@ -58,6 +60,27 @@ def without_key(path: str | Path) -> str:
 def hidden(text: str) -> str:
     """Give an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
     return _KEY.sub("(a key)", _USER.sub(r"\1", text))
+
+
+def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
+    """Give an error's text without passwords and keys in those words of the command line that it repeats.
+
+    Args:
+        text: quotes some of the words, as they are or as Python writes them.
+        typed: all of them.
+    """
+    parts = {
+        part
+        for word in typed
+        for whole in (word, word.lstrip("-"))
+        for part in (whole, *whole.partition("=")[::2])
+    }
+    for part in sorted(parts, key=len, reverse=True):
+        long = _LONG.search(part) and not _is_in_a_folder(Path(part))
+        shown = "(not shown, since it may be a key)" if long else without_password(part)
+        if shown != part:
+            text = text.replace(repr(part)[1:-1], shown).replace(part, shown)
+    return hidden(text)
 
 
 def _is_in_a_folder(path: Path) -> bool:

@@ -124,6 +124,8 @@ def test_the_file_of_a_key_is_named(tmp_path: Path):
     [
         ("http://bob:s3cret@h/g: no folder here", "http://h/g: no folder here"),
         ("got Milvus:/bob:s3cret@h/g", "got Milvus:/h/g"),
+        (f"/tmp/k/{base64.b64encode(bytes(32)).decode()}: no key", "(a key): no key"),
+        ("/photos/of/2026/and/all/the/others/in/a/folder/day=1/x.png: gone",) * 2,
         (f"{base64.b64encode(bytes(32)).decode()}: no one is called so", "(a key): no one is called so"),
         (
             "expected milvus://HOST:PORT/NAME, got me@home.db",

@@ -98,6 +98,8 @@ def test_token_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "milvus://ada:sec%40ret-secret@127.0.0.1:1/people",
         "milvus://ada:secret/people",
         "milvus://ada:1:secret/people",
+        "milvus://secret:1:secret/people",
+        "milvus://secret:x/people",
         "milvus:///ada:secret@127.0.0.1:1/people",
         "milvus:/ada:secret@127.0.0.1:1/people",
         "milvus:/ada:secret@127.0.0.1:1/people.db",
