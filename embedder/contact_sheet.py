@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
+from embedder._internal.fonts import installed_fonts
 from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
 from embedder._internal.text import Colour, set_line, shorten, wrap, write
 from embedder._internal.wording import count
@@ -202,8 +203,9 @@ def check_preview(
     """Refuse a place for a contact sheet before the work that it would show.
 
     Raises:
-        UsageError: the name does not end in .png, its folder does not exist, or the file must not be
-            replaced; see `outputs.check_output` for that and for the arguments.
+        UsageError: the name does not end in .png, its folder does not exist, the file must not be
+            replaced (see `outputs.check_output` for that and for the arguments), or `EMBED_FONT` names no
+            font.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -211,6 +213,7 @@ def check_preview(
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
     check_output(path, inputs, force, advice)
+    installed_fonts()
 
 
 def save_preview(
@@ -223,8 +226,7 @@ def save_preview(
     """Write a contact sheet as a PNG file; arguments as of `outputs.write_output`.
 
     Raises:
-        UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written, or
-            `EMBED_FONT` names no font.
+        UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written.
     """
     check_preview(path, inputs, force, advice)
     buffer = BytesIO()

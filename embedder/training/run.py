@@ -15,6 +15,7 @@ import numpy as np
 from embedder._internal.files import make_folder
 from embedder._internal.outputs import Inputs
 from embedder._internal.runtime import Progress
+from embedder._internal.text import missing_advice, missing_letters
 from embedder._internal.wording import count
 from embedder.backend import load_backend
 from embedder.config import FilledConfig, TrainConfig
@@ -110,6 +111,8 @@ def train(
         if preview is not None and peers.is_first:
             save_preview(preview, photos.tiles(Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
+            if letters := missing_letters(photos.identities):
+                progress.say(missing_advice(letters))
         split = _split(photos, filled, folder)
         totals = Totals.of(photos, split, peers)
         progress.say(_in_words(totals))

@@ -20,7 +20,7 @@ from embedder.errors import EmbedError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
 from enroll.cli.terminal import printable, safe, show_notices
 
-_UsageFault = typer.BadParameter.__base__  # of all that click says of a wrong command line
+_UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
 
 class CommandLine(TyperGroup):
@@ -48,9 +48,7 @@ def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
     except _UsageFault as error:
         from enroll.store.redaction import hidden_as_typed
 
-        if (
-            error.ctx is None or error.message != error.ctx.get_help()
-        ):  # that of a command without arguments has lines
+        if error.ctx is None or error.message != error.ctx.get_help():  # help, with its lines, stays
             error.message = printable(hidden_as_typed(error.message, typed))
         raise
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
+from embedder._internal.fonts import installed_fonts
 from embedder._internal.outputs import Inputs, check_output, write_output
 from embedder._internal.text import Line, set_line, shorten, wrap, write
 from embedder.contact_sheet import SIDE, Tile, contact_sheet
@@ -272,13 +273,14 @@ def check_annotated(folder: Path, photos: Iterable[Path], inputs: Inputs, force:
     """Refuse a folder for annotated photos before they are answered; arguments as of `save_annotated`.
 
     Raises:
-        UsageError: it is no folder, or holds a file that must not be replaced.
+        UsageError: it is no folder, holds a file that must not be replaced, or `EMBED_FONT` names no font.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: cannot be written: expected a folder, got a file")
     for photo in photos:
         for ending in _ENDINGS:
             check_output(folder / f"{annotated_name(photo)}.{ending}", inputs, force)
+    installed_fonts()
 
 
 def annotated_name(photo: str | Path) -> str:

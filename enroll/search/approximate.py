@@ -17,7 +17,9 @@ used:
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,24 +130,43 @@ def index_path(gallery: str | Path) -> Path:
 def forget_index(gallery: str | Path) -> None:
     """Erase the index file of a gallery, if there is one: who resembled whom is theirs, too.
 
+    Anything else that has the name of it stays.
+
     Raises:
-        OSError: it cannot be erased.
+        OSError: it cannot be read or erased.
     """
-    index_path(gallery).unlink(missing_ok=True)
+    if _is_index(path := index_path(gallery)):
+        path.unlink(missing_ok=True)
 
 
 def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
     """Write the graph of the first templates of these, whole or not at all.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written.
+        OSError: the disk is full, the folder cannot be written, or something else has the name.
     """
     from safetensors.numpy import save
 
+    if os.path.lexists(path) and not _is_index(path):
+        raise OSError("what is there is no index of ours; move it")
     about = np.array([_FORMAT, graph.entry, graph.dropped])
     made_of = _digest(parts, len(graph))
     content = save({"levels": graph.levels, "links": graph.links, "about": about, "templates": made_of})
     write_whole(path, hashlib.sha256(content).digest() + content, private=True)
+
+
+def _is_index(path: Path) -> bool:
+    """Say whether `save_index` wrote a file, which may be damaged behind its header."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(_DIGEST)
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(min(size, _HEADER)))
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(header, dict) and header.keys() == _KINDS.keys()
 
 
 def load_index(path: Path, templates: Templates) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,8 +140,31 @@ def test_a_font_is_looked_for_only_when_something_is_drawn(
         "enroll": (["enroll", "people"], ["--preview", "drawn.png"]),
     }[command]
     run(*arguments)
+    monkeypatch.setattr("embedder.extractor.Extractor.load", None)  # before the work
     with pytest.raises(UsageError, match="EMBED_FONT: expected a font file"):
         run(*arguments, *draw)
+
+
+def test_a_bad_font_ends_training_before_it_begins(there: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EMBED_FONT", "none.ttf")
+    monkeypatch.setattr("embedder.training.run._read", None)
+    with pytest.raises(UsageError, match="EMBED_FONT: expected a font file"):
+        run("train", "people", "--crop", "whole", "--model", "new", "--preview", "drawn.png")
+
+
+@pytest.mark.parametrize("command", ["train", "enroll", "identify"])
+def test_letters_that_cannot_be_drawn_are_said(there: Path, command: str):
+    unassigned = "\u0378"
+    (there / "people" / "Zoë K").rename(there / "people" / f"Zoë {unassigned}")
+    options = ["--crop", "whole", "--trunk", "small-cnn", "--input-size", "16", "--epochs", "0"]
+    arguments = {
+        "train": ["train", "people", *options, "--model", "new", "--preview", "drawn.png"],
+        "enroll": ["enroll", "people", "--preview", "drawn.png"],
+        "identify": ["identify", "people", "--threshold", "2", "--annotate", "drawn"],
+    }[command]
+    if command == "identify":
+        run("enroll", "people")
+    assert re.search(rf"no font on this machine has ({unassigned}|\\u0378), drawn as", run(*arguments))
 
 
 def test_threshold_of_the_model_is_used(there: Path):

@@ -204,11 +204,26 @@ def test_a_broken_file_is_said_and_made_anew(
     path: Path, store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     enroll(store, *"abcdef")
-    index_path(path).write_bytes(b"x" * 100)
+    assert linked(store) == 6
+    index_path(path).write_bytes(index_path(path).read_bytes()[:-1] + b"?")
     with caplog.at_level(logging.WARNING):
         assert linked(store) == 6
     assert "gallery.db.index: not used" in caplog.text
     assert linked(store) == 0
+
+
+def test_a_file_of_someones_own_is_never_replaced_or_erased(
+    path: Path, store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    index_path(path).write_text("my own index of these photos")
+    enroll(store, *"abcdef")
+    with caplog.at_level(logging.WARNING):
+        assert linked(store) == 6
+    assert (
+        "gallery.db.index: not written, the index will be made anew: what is there is no index" in caplog.text
+    )
+    store.remove("a")
+    assert index_path(path).read_text() == "my own index of these photos"
 
 
 def test_a_place_that_cannot_be_written_is_said(

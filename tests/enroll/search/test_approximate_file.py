@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -124,9 +125,36 @@ def test_a_file_that_is_too_long_is_not_read(saved: Path) -> None:
         load_index(saved, searched())
 
 
-def test_forgotten(tmp_path: Path) -> None:
-    gallery = tmp_path / "gallery.db"
-    forget_index(gallery)
-    index_path(gallery).write_bytes(b"x")
-    forget_index(gallery)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("damage", [lambda data: data, lambda data: data[:-9], lambda data: b"x" + data[1:]])
+def test_forgotten(saved: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Also one that is damaged: who resembled whom is still in it."""
+    gallery = saved.with_suffix("")
+    saved.write_bytes(damage(saved.read_bytes()))
+    for _ in range(2):
+        forget_index(gallery)
+        assert not list(saved.parent.iterdir())
+
+
+OTHER_FILES = {
+    "nothing": b"",
+    "text": b"A list of my photos.\n" * 100,
+    "safetensors": save({"weights": np.zeros(99, np.float32)}),
+    "safetensors behind 32 bytes": bytes(32) + save({"links": np.zeros(99, np.int32)}),
+    "a header without an end": bytes(32) + (2**40).to_bytes(8, "little") + b'{"about"',
+}
+
+
+@pytest.mark.parametrize("content", OTHER_FILES.values(), ids=OTHER_FILES)
+def test_a_file_of_that_name_that_is_no_index_is_kept(tmp_path: Path, content: bytes) -> None:
+    path = index_path(tmp_path / "gallery.db")
+    path.write_bytes(content)
+    forget_index(tmp_path / "gallery.db")
+    with pytest.raises(OSError, match="no index of ours"):
+        save_index(path, graph(), [searched()])
+    assert path.read_bytes() == content
+
+
+def test_a_folder_of_that_name_is_kept(tmp_path: Path) -> None:
+    index_path(tmp_path / "gallery.db").mkdir()
+    forget_index(tmp_path / "gallery.db")
+    assert index_path(tmp_path / "gallery.db").is_dir()
