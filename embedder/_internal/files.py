@@ -17,7 +17,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _MAGIC = b"embedder cache 1"
@@ -27,12 +27,14 @@ _UNFINISHED, _HOUR = re.compile(r"\.[0-9a-f]{16}"), 3600
 _BLOCK = 4096  # bytes: what even the smallest file takes on a disk
 
 
-def write_whole(path: Path, data: bytes, replace: bool = True, private: bool = False) -> None:
+def write_whole(
+    path: Path, data: bytes | Iterable[bytes], replace: bool = True, private: bool = False
+) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.
 
     Args:
         path: of the file.
-        data: its content.
+        data: its content, whole or in parts; if giving a part fails, the old content stays.
         replace: whether a file that exists, also since a moment ago, is replaced.
         private: let nobody but its owner read it, whoever could before.
 
@@ -47,7 +49,7 @@ def write_whole(path: Path, data: bytes, replace: bool = True, private: bool = F
             if not private:
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copymode(path, temporary)
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         if replace:

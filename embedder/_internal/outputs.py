@@ -102,7 +102,7 @@ def check_output(
 
 def write_output(
     path: str | Path,
-    data: bytes,
+    data: bytes | Iterable[bytes],
     inputs: Inputs | None = None,
     force: bool = False,
     advice: str = REPLACE,

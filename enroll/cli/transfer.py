@@ -36,7 +36,7 @@ def export_gallery(
 ) -> None:
     """Write all that a gallery holds into one file, in an open format."""
     from embedder._internal.outputs import Inputs, check_output, write_output
-    from enroll.gallery.jsonl import to_importable
+    from enroll.gallery.jsonl import importable_lines
     from enroll.gallery.transfer import read_content
     from enroll.store import gallery_files, open_store, without_password
 
@@ -45,12 +45,12 @@ def export_gallery(
         check_output(path, inputs, force)
     with open_store(gallery) as store:
         content, changed = read_content(store)
-    data = to_importable(content, without_password(gallery))
+    lines = importable_lines(content, without_password(gallery))
     if path is not None:
-        write_output(path, data, inputs, force, private=True)
+        write_output(path, lines, inputs, force, private=True)
     else:
         try:
-            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error

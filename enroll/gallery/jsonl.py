@@ -50,6 +50,8 @@ _STRANGER = _TEMPLATE | {"stranger"}
 _CALIBRATION = frozenset({"calibration"})
 _END = frozenset({"end", "sha256"})
 
+_LET_GO = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
+
 
 def to_lines(content: Content) -> Iterator[bytes]:
     """Write a gallery as lines, each with its line feed."""
@@ -125,8 +127,10 @@ def from_lines(lines: Iterable[bytes], path: object) -> Content:
         ) from error
 
 
-def to_importable(content: Content, location: str) -> bytes:
-    """Write a gallery as a file, and read it back: nothing is exported that could not be imported.
+def importable_lines(content: Content, location: str) -> Iterator[bytes]:
+    """Write a gallery as lines, each read back first: nothing is exported that could not be imported.
+
+    The last line comes when all is right; without it, a file is refused as cut off.
 
     Args:
         content: of the gallery.
@@ -135,24 +139,31 @@ def to_importable(content: Content, location: str) -> bytes:
     Raises:
         GalleryError: what cannot be imported; a gallery of an earlier version may hold longer texts.
     """
-    lines, reader = [], _Reader()
+    reader, before = _Reader(keep=False), b""
     try:
         for line in to_lines(content):
             reader.take(line)
-            lines.append(line)
+            if before:
+                yield before
+            before = line
         reader.content()
     except (ValueError, RecursionError, GalleryError) as error:
         raise GalleryError(
             f"{location}: not exported, since it could not be imported again: {error}; change that in the "
             "gallery first"
         ) from error
-    return b"".join(lines)
+    yield before
 
 
 class _Reader:
-    """What was read so far. Its methods raise ValueError for what is wrong with a line."""
+    """What was read so far. Its methods raise ValueError for what is wrong with a line.
 
-    def __init__(self) -> None:
+    Args:
+        keep: whether `content` has the templates; else they are checked and let go.
+    """
+
+    def __init__(self, keep: bool = True) -> None:
+        self._keep = keep
         self._model: tuple[str, int] | None = None
         self._people: dict[str, tuple[Terms, list[NewTemplate]]] = {}
         self._current: str | None = None
@@ -254,7 +265,7 @@ class _Reader:
         vector = np.frombuffer(data, "<f4").astype(np.float32)
         if not are_unit(vector[None]):
             _refuse("vector: expected one of unit length")
-        return NewTemplate(photo, digest, vector)
+        return NewTemplate(photo, digest, vector) if self._keep else _LET_GO
 
     def _end(self, record: dict[str, Any]) -> None:
         counts = {

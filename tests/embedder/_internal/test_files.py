@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from embedder._internal.files import make_folder, write_whole
+from embedder.errors import GalleryError
 from embedder.folders import scan_folder
 
 
@@ -152,3 +154,21 @@ def test_two_writers_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     write_whole(path, b"this writer")
     assert path.read_bytes() == b"this writer"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parts_that_end_with_an_error_leave_the_old_content(tmp_path: Path):
+    def parts() -> Iterator[bytes]:
+        yield b"new "
+        if failing:
+            raise GalleryError("no")
+        yield b"content"
+
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    failing = True
+    with pytest.raises(GalleryError):
+        write_whole(path, parts())
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
+    failing = False
+    write_whole(path, parts())
+    assert path.read_bytes() == b"new content"

@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 
 from embedder.errors import GalleryError
-from enroll.gallery.jsonl import from_lines, read_lines, to_lines
-from enroll.gallery.transfer import Content, put_content, read_content
+from enroll.gallery.jsonl import from_lines, importable_lines, read_lines, to_lines
+from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
+from enroll.store import Terms
+from enroll.templates import NewTemplate
 from tests.enroll.gallery.contents import contents, fresh, same, small_content
-from tests.enroll.templates import DIM, MODEL
+from tests.enroll.templates import DIM, MODEL, template
 
 SMALL = b"".join(to_lines(small_content()))
 
@@ -186,3 +190,35 @@ def test_a_line_without_an_end_is_read_in_parts_only(tmp_path: Path):
         file.truncate(1 << 30)
     with path.open("rb") as file, pytest.raises(GalleryError, match="longer than 1048576 bytes"):
         from_lines(read_lines(file), path)
+
+
+def test_an_export_is_checked_line_by_line_in_little_memory():
+    vector = np.zeros(4096, np.float32)
+    vector[0] = 1
+    templates = tuple(NewTemplate(f"{i}.jpg", i.to_bytes(32), vector) for i in range(500))
+    content = Content(("f" * 64, 4096), (Enrolled("Ada", Terms(), templates),))
+    tracemalloc.start()
+    try:
+        size = sum(map(len, importable_lines(content, "g")))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size > 500 * 4096 * 5
+    assert peak < size / 10
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"calibration": "x"}, "its calibration cannot be read"),
+        ({"strangers": (("Ada", template("s.jpg")),)}, "'Ada' is both enrolled and a stranger"),
+    ],
+)
+def test_the_last_line_comes_when_all_is_right(change: dict[str, Any], problem: str):
+    content = replace(small_content(), **change)
+    lines: list[bytes] = []
+    with pytest.raises(GalleryError, match=f"not exported, .*{problem}"):
+        lines.extend(importable_lines(content, "g"))
+    assert lines == list(to_lines(content))[:-1]
+    with pytest.raises(GalleryError, match="cut off"):
+        from_lines(lines, "file")

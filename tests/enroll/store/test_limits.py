@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from embedder.errors import GalleryError, UsageError
 from enroll import cli
-from enroll.gallery.jsonl import from_lines, to_importable, to_lines
+from enroll.gallery.jsonl import from_lines, importable_lines, to_lines
 from enroll.gallery.threshold import Calibration
 from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
 from enroll.store import NewPerson, Store, Terms, limits
@@ -70,7 +70,7 @@ def into_and_out_of(store: Store, put: Callable[[Store], object]) -> bool:
         assert same(after, before)
         return False
     content, _ = read_content(store)
-    assert same(from_lines(to_importable(content, "g").splitlines(True), "file"), content)
+    assert same(from_lines(importable_lines(content, "g"), "file"), content)
     return True
 
 
@@ -143,7 +143,7 @@ def test_both_engines_refuse_the_same(engine: str, tmp_path: Path):
             assert message in str(refused.value), name
         content, _ = read_content(store)
     assert content.people[0].terms == Terms("x" * 1000, date.min, date.max)
-    assert same(from_lines(to_importable(content, "g").splitlines(True), "file"), content)
+    assert same(from_lines(importable_lines(content, "g"), "file"), content)
 
 
 def test_the_longest_of_everything_fits_into_a_line():
@@ -156,7 +156,7 @@ def test_the_longest_of_everything_fits_into_a_line():
         (NewTemplate(worst * limits.PHOTO, bytes(32), vector),),
     )
     content = Content((worst * limits.FINGERPRINT, limits.DIM), (person,))
-    assert same(from_lines(to_importable(content, "g").splitlines(True), "file"), content)
+    assert same(from_lines(importable_lines(content, "g"), "file"), content)
     assert len(json.dumps({"calibration": worst * limits.CALIBRATION})) < 1 << 20
 
 
