@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,16 +60,25 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
     Raises:
         ValueError: no templates, or a vector of another length or not of unit length.
     """
-    shapes = {template.vector.shape for template in templates}
-    if shapes != {(dim,)} or not dim or not are_unit(np.stack([template.vector for template in templates])):
+    vectors = [np.asarray(template.vector, np.float32) for template in templates]  # as they will be stored
+    shapes = {vector.shape for vector in vectors}
+    if shapes != {(dim,)} or not dim or not are_unit(np.stack(vectors)):
         found = ", ".join(sorted(map(str, shapes))) or "none"
         raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {found}")
 
 
 def are_unit(vectors: NDArray[np.float32]) -> bool:
-    """Say whether all rows have unit length; a row with a NaN has not."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return bool(np.all(np.abs(lengths - 1) < _UNIT))
+    """Say whether all rows have unit length, the same on every processor; a row with a NaN has not.
+
+    Processors add float32 in different orders, so what one takes in another could refuse: where rounding
+    could decide, exact sums do.
+    """
+    off = np.abs(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) - 1)
+    rounding = (vectors.shape[1] + 4) * np.finfo(np.float32).eps
+    doubtful = vectors[off >= _UNIT - rounding]
+    return bool(np.all(off < _UNIT + rounding)) and all(
+        (1 - _UNIT) ** 2 < math.fsum(np.square(row, dtype=np.float64)) < (1 + _UNIT) ** 2 for row in doubtful
+    )
 
 
 class Pool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from enroll.decision import Candidate
 from enroll.search import exact
 from enroll.search.base import nearest_people
 from enroll.search.exact import ExactFinder
-from enroll.templates import Pool, Templates
+from enroll.templates import NewTemplate, Pool, Templates, are_unit, check_vectors
 from tests.enroll.search.vectors import part, random_rows, templates
 
 
@@ -77,3 +78,37 @@ def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
         assert tracemalloc.get_traced_memory()[1] < 6 * crowd.vectors.nbytes
     finally:
         tracemalloc.stop()
+
+
+def test_unit_length_is_decided_exactly_near_the_limit():
+    """What one processor takes into a gallery, every other one takes out of it and into another."""
+    rng, answers = np.random.default_rng(0), set()
+    for dim in [*range(1, 9), 128, 512, 4096]:
+        for _ in range(60):
+            row = rng.normal(size=dim)
+            limit = rng.choice([0.999, 1.001]) + rng.integers(-3, 4) * 2**-25
+            row = (row / np.linalg.norm(row) * limit).astype(np.float32)
+            length = sum(Fraction(float(number)) ** 2 for number in row)
+            expected = Fraction(999, 1000) ** 2 < length < Fraction(1001, 1000) ** 2
+            for rows in (row[None], np.stack([row] * 5), np.asfortranarray(np.stack([row] * 5))):
+                assert are_unit(rows) == expected
+            answers.add((expected, limit > 1))
+    assert len(answers) == 4
+
+
+def test_what_is_stored_is_checked_not_what_was_given():
+    """As float32, this vector is longer than as float64."""
+    vector = np.array([1.001 - 1e-9])
+    assert not are_unit(vector.astype(np.float32)[None])
+    with pytest.raises(ValueError, match="unit"):
+        check_vectors([NewTemplate("a", bytes(32), vector)], 1)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 0.0, 3e38])
+def test_what_has_no_unit_length(number: float):
+    rows = np.eye(3, dtype=np.float32)
+    assert are_unit(rows)
+    assert are_unit(rows[:0])
+    rows[1] = number
+    with np.errstate(all="ignore"):
+        assert not are_unit(rows)

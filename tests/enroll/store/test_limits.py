@@ -49,7 +49,13 @@ anyones = st.builds(
             photos,
             st.binary(min_size=31, max_size=33) | st.binary(min_size=32, max_size=32),
             st.sampled_from(
-                [ADA.vector, ADA.vector * 1.0009, ADA.vector * np.float32("nan"), ADA.vector * 2]
+                [
+                    ADA.vector,
+                    ADA.vector * np.float32(1.001),
+                    ADA.vector * np.float32(0.999),
+                    ADA.vector * np.float32("nan"),
+                    ADA.vector * 2,
+                ]
             ),
         ),
         min_size=1,
