@@ -146,7 +146,6 @@ def test_no_input_is_replaced_by_force(there: Path, name: str):
         "export embed-model/manifest.json --format litert",
         "evaluate people --report gallery.db-journal",
         "evaluate people --report people/p00/0.png",
-        "evaluate people --report pairs.txt --pairs pairs.txt",
         "enroll people --preview people/p00/0.png",
         "enroll people --preview new.png --gallery new.png",
         "train people --crop whole --preview people/p00/0.png --model new",
@@ -169,12 +168,13 @@ def test_no_input_is_replaced_by_force(there: Path, name: str):
 )
 def test_slips_of_the_hand(there: Path, arguments: str):
     """Whatever is named instead of what was meant, all of it is as it was before."""
-    Path("pairs.txt").write_text("1\t1\n")
     before = contents(there)
     for more in ("", " --force"):
         result = runner.invoke(cli.app, f"{arguments}{more}".split())
         assert result.exit_code != 0
         assert isinstance(result.exception, EmbedError) or "No such option: --force" in result.output
+        if "--report" in arguments and not more:  # two people are too few to evaluate: that is not to be why
+            assert re.search("never replaced|is an input", str(result.exception))
         assert contents(there) == before
 
 
