@@ -27,8 +27,7 @@ from embedder.extractor import Extractor
 from embedder.model_folder import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
-from embedder.training.processes import Peers
-from embedder.training.shares import Totals
+from embedder.training.processes import Peers, Totals
 
 if TYPE_CHECKING:
     from embedder.training.fit import Outcome

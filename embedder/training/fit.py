@@ -1,13 +1,18 @@
-"""Trunk + head + photos -> the trunk of the best epoch."""
+"""Train a trunk with a head on it, keep its best epoch, and train it once more on everyone.
+
+`Learner.learn` is the order of both trainings, `_Training.run` that of one of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import keras
+import numpy as np
 
 from embedder._internal.runtime import Progress
+from embedder.backend import in_float32, precision
 from embedder.callbacks import (
     AfterEpoch,
     KeepBest,
@@ -20,8 +25,9 @@ from embedder.callbacks import (
     ramp,
 )
 from embedder.config import FilledConfig
-from embedder.heads import build_head
+from embedder.heads import Head, build_head
 from embedder.heads.stem import build_stem
+from embedder.model_folder import Threshold
 from embedder.optimizers import build_optimizer, freeze
 from embedder.training.checkpoint import Checkpoints, State
 from embedder.training.data.augmentation import Material, prepare
@@ -30,12 +36,14 @@ from embedder.training.data.photos import Photos, Split
 from embedder.training.distributed import (
     Crew,
     SharedBatches,
+    distribution,
     padded_classes,
     padded_means,
     this_process_alone,
 )
-from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
-from embedder.training.shares import numbered, own_seed
+from embedder.training.heldout import HeldOut, Score, Weights, blended, first_threshold, is_better, weights_of
+from embedder.training.processes import Totals, numbered, own_seed
+from embedder.trunks import embed_chips
 
 
 @dataclass
@@ -62,138 +70,269 @@ class Outcome:
     refitted: bool = False
 
 
-def fit_trunk(
-    crew: Crew,
-    photos: Photos,
-    split: Split,
-    config: FilledConfig,
-    pretrained: bool,
-    checkpoints: Checkpoints,
-    resume: bool,
-    progress: Progress,
-    extra: Sequence[keras.callbacks.Callback] = (),
-) -> Outcome:
-    """Train the trunk of `crew` in place with a head on it, and leave it with the weights of its best epoch.
+@dataclass(frozen=True)
+class Learner:
+    """What both trainings of a run share.
 
-    If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was, unless
-    `config.keep_trained`. Better means a higher TPIR, or the same and a higher rank-1; separation does not
-    count, as it rises whenever one trains.
+    Attributes:
+        crew: the trunk with its starting weights, and who trains it.
+        build: makes the trunk again, on this process alone.
+        photos: of this process.
+        totals: what all processes have read.
+        config: filled.
+        pretrained: whether the trunk's features mean something before training; then the head starts from
+            them.
+        progress: hears of every batch.
+    """
+
+    crew: Crew
+    build: Callable[[], keras.Model]
+    photos: Photos
+    totals: Totals
+    config: FilledConfig
+    pretrained: bool
+    progress: Progress
+
+    def learn(
+        self,
+        split: Split,
+        checkpoints: tuple[Checkpoints, Checkpoints],
+        resume: bool,
+        extra: Sequence[keras.callbacks.Callback] = (),
+    ) -> tuple[Outcome, keras.Model, Threshold | None]:
+        """Train, and with `refit` train again from the start on everyone, if it helped.
+
+        The first threshold is that of the first training: the last one with people who were held out.
+
+        Args:
+            split: whom to learn from first.
+            checkpoints: where the first and the second training leave their states.
+            resume: go on from there.
+            extra: callbacks of Keras that listen to the first training.
+
+        Returns:
+            What it came to, the trunk in float32 and the first threshold, None if no one was held out.
+
+        Raises:
+            DivergedError: a loss became infinite or NaN.
+            UsageError: nothing to resume, or options contradict each other.
+            KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
+        """
+        first, second = checkpoints
+        start = self.crew.trunk.get_weights()
+        outcome = self._train(split, first, resume, extra)
+        trunk = self._in_float32()
+        threshold = self._threshold(trunk, split, outcome)
+        if self.config.refit and outcome.kept_epoch and not outcome.interrupted and self.totals.held_out:
+            outcome = self._train_on_everyone(outcome, start, second, resume)
+            trunk = self._in_float32()
+        return outcome, trunk, threshold
+
+    def _train(
+        self,
+        split: Split,
+        checkpoints: Checkpoints,
+        resume: bool,
+        extra: Sequence[keras.callbacks.Callback] = (),
+    ) -> Outcome:
+        if not self.config.epochs:
+            return Outcome()
+        keras.utils.set_random_seed(self.config.seed)
+        with precision(self.config.precision), distribution(self.crew.machines, self.config.batch_size):
+            return _Training(self, split, checkpoints).run(resume, extra)
+
+    def _train_on_everyone(
+        self, outcome: Outcome, start: Weights, checkpoints: Checkpoints, resume: bool
+    ) -> Outcome:
+        """Train from the weights `start`; if that is interrupted, the trunk keeps those of the first time."""
+        self.progress.say("Training again from the start, on the people held out too")
+        trunk = self.crew.trunk
+        kept = trunk.get_weights()
+        trunk.set_weights(start)
+        self.crew.look()
+        everyone = Split(np.arange(len(self.photos.labels)), np.empty(0, np.intp))
+        try:
+            interrupted = self._train(everyone, checkpoints, resume and checkpoints.exists()).interrupted
+        except KeyboardInterrupt:
+            if self.crew.peers.count > 1:
+                raise
+            interrupted = True
+        if interrupted:
+            trunk.set_weights(kept)
+        return replace(outcome, interrupted=interrupted, refitted=not interrupted)
+
+    def _in_float32(self) -> keras.Model:
+        self.crew.look()
+        return in_float32(self.crew.eye, self.build)
+
+    def _threshold(self, trunk: keras.Model, split: Split, outcome: Outcome) -> Threshold | None:
+        # None of the photos trained a trunk that is left as it was, so all of them speak for its threshold.
+        photos, config, peers = self.photos, self.config, self.crew.peers
+        unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
+        vectors = photos.chips.select(unseen).map(lambda block: embed_chips(trunk, block, config.mirror))
+        labels, _ = numbered(photos.labels[unseen], len(photos.identities), peers)
+        everyone = peers.gather_rows(vectors), peers.gather_rows(labels)
+        return first_threshold(*everyone, config.target_fpir, gallery=self.totals.people)
+
+
+class _Training:
+    """One training of a trunk in place, with a head on it.
 
     Args:
-        crew: the trunk with its starting weights, and who trains it.
-        photos: all photos of this process.
-        split: which of them to learn from and which people to score on.
-        config: resolved: learning rate and epochs are numbers.
-        pretrained: whether the trunk's features mean something already; then the head starts from them.
-        checkpoints: where the run leaves its state after each epoch.
-        resume: go on from there.
-        progress: hears of every batch.
-        extra: callbacks of Keras that listen too.
+        learner: the trunk with its starting weights, the photos and the options.
+        split: which photos to learn from and which people to score on.
+        checkpoints: where the state is left after each epoch.
 
     Raises:
-        DivergedError: the losses left the numbers.
-        UsageError: nothing to resume, or options contradict each other.
+        UsageError: options contradict each other.
     """
-    trunk, peers = crew.trunk, crew.peers
-    with this_process_alone():
-        held_out = HeldOut(photos, split, config, peers)
-        material = prepare(crew.eye, photos, split, config, pretrained)
-    sampler = _sampler(material, config, crew, progress)
-    freeze(trunk, config.freeze)
-    labels, people = numbered(material.labels, material.people, peers)
-    head = build_head(config, build_stem(config, trunk), padded_classes(people, crew.machines))
 
-    def epochs_from(epoch: int = 0) -> Batches | SharedBatches:
-        own = own_seed(config.seed, peers)
-        return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
-
-    head.model.compile(
-        optimizer=build_optimizer(config, trunk, len(epochs_from())),
-        # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
-        jit_compile=keras.backend.backend() == "jax",
-        **head.compile,
-    )
-    head.model.optimizer.build(head.model.trainable_variables)
-
-    untrained = trunk.get_weights()
-
-    def now() -> Weights:
-        return blended(untrained, trunk.get_weights(), config.blend)
-
-    def measure() -> Score:
-        with this_process_alone(), weights_of(crew.eye, now()):
-            return held_out.score(crew.eye)
-
-    keep = KeepBest(trunk, measure, is_better, weights=now) if len(held_out) else None
-    state = State(head, keep)
-    if resume:
-        state.restore(checkpoints)
-    else:
-        if material.means is not None and head.start_from:
-            head.start_from(padded_means(peers.gather_rows(material.means), crew.machines))
-        if keep:
-            keep.measure_first()
-            progress.say(f"Before training: {_in_words(keep.scores[0], config.target_fpir)}")
-
-    saved = resume
-
-    def after_epoch(epoch: int, logs: dict[str, float]) -> None:
-        state.history.append(plain_logs(logs))
-        told = f"  held out: {_in_words(keep.scores[-1], config.target_fpir)}" if keep else ""
-        progress.say(f"Epoch {epoch}/{config.epochs}  {describe(logs)}{told}")
-        if peers.is_first:
-            state.save(checkpoints)
-        nonlocal saved
-        saved = True
-
-    batches = epochs_from(len(state.history))
-    show = ShowProgress(progress, config.epochs, len(batches))
-    keeping = [keep] if keep else []
-    if keep and config.patience:
-        keeping.append(StopEarly(keep, config.patience))
-    moving = [
-        MoveParameter(name, variable, ramp(float(variable), config.ramp))
-        for name, variable in head.parameters.items()
-        if config.ramp
-    ]
-    done = len(state.history)
-    enough = keep and config.patience and done - keep.best_epoch >= config.patience and done > 0
-    interrupted = False
-    try:
-        head.model.fit(
-            batches,
-            epochs=done if enough else config.epochs,
-            initial_epoch=done,
-            shuffle=False,  # the batches have their own order
-            verbose=0,
-            callbacks=[show, StopDivergence(), *moving, *keeping, *extra, AfterEpoch(after_epoch)],
+    def __init__(self, learner: Learner, split: Split, checkpoints: Checkpoints) -> None:
+        self._crew, self._config, self._progress = learner.crew, learner.config, learner.progress
+        self._checkpoints = checkpoints
+        with this_process_alone():
+            self._held_out = HeldOut(learner.photos, split, self._config, self._crew.peers)
+            material = prepare(self._crew.eye, learner.photos, split, self._config, learner.pretrained)
+        self._means = material.means
+        self._head, self._batches = self._build(material)
+        self._untrained = self._crew.trunk.get_weights()
+        self._keep = (
+            KeepBest(self._crew.trunk, self._measure, is_better, weights=self._now)
+            if len(self._held_out)
+            else None
         )
-    except KeyboardInterrupt:
-        if not saved or peers.count > 1:  # the others cannot be asked to go back
-            raise
-        interrupted = True
-        state.restore(checkpoints)  # whatever was under way is undone
-    finally:
-        show.close()
+        self._state = State(self._head, self._keep)
+        self._saved = False  # whether there is a checkpoint to go back to
 
-    if keep:
+    def run(self, resume: bool, extra: Sequence[keras.callbacks.Callback]) -> Outcome:
+        """Train, and leave the trunk with the weights of its best epoch.
+
+        If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was,
+        unless `config.keep_trained`. Better means a higher TPIR, or the same and a higher rank-1; separation
+        does not count, as it rises whenever one trains.
+
+        Args:
+            resume: go on from the checkpoint.
+            extra: callbacks of Keras that listen too.
+
+        Raises:
+            DivergedError: a loss became infinite or NaN.
+            UsageError: there is nothing to resume.
+            KeyboardInterrupt: before the first epoch ended, or in one of several processes.
+        """
+        if resume:
+            self._state.restore(self._checkpoints)
+            self._saved = True
+        else:
+            self._begin()
+        interrupted = self._fit(extra)
+        return self._finish(interrupted)
+
+    def _build(self, material: Material) -> tuple[Head, Callable[[int], Batches | SharedBatches]]:
+        """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
+        config, crew = self._config, self._crew
+        sampler, own = self._sampler(material), own_seed(config.seed, crew.peers)
+        freeze(crew.trunk, config.freeze)
+        labels, people = numbered(material.labels, material.people, crew.peers)
+        head = build_head(config, build_stem(config, crew.trunk), padded_classes(people, crew.machines))
+
+        def batches_from(epoch: int) -> Batches | SharedBatches:
+            return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
+
+        head.model.compile(
+            optimizer=build_optimizer(config, crew.trunk, len(batches_from(0))),
+            # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
+            jit_compile=keras.backend.backend() == "jax",
+            **head.compile,
+        )
+        head.model.optimizer.build(head.model.trainable_variables)
+        return head, batches_from
+
+    def _sampler(self, material: Material) -> Sampler:
+        """Draw this process's part of each batch."""
+        config, peers = self._config, self._crew.peers
+        sampling = config.sampling or default_sampling(config.head)
+        if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
+            self._progress.say(few)
+        size, seed = config.batch_size // peers.count, own_seed(config.seed, peers)
+        return Sampler(material.labels, size, seed, sampling, config.photos_per_person)
+
+    def _now(self) -> Weights:
+        return blended(self._untrained, self._crew.trunk.get_weights(), self._config.blend)
+
+    def _measure(self) -> Score:
+        with this_process_alone(), weights_of(self._crew.eye, self._now()):
+            return self._held_out.score(self._crew.eye)
+
+    def _begin(self) -> None:
+        """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
+        if self._means is not None and self._head.start_from:
+            means = self._crew.peers.gather_rows(self._means)
+            self._head.start_from(padded_means(means, self._crew.machines))
+        if self._keep:
+            self._keep.measure_first()
+            self._progress.say(f"Before training: {self._in_words(self._keep.scores[0])}")
+
+    def _fit(self, extra: Sequence[keras.callbacks.Callback]) -> bool:
+        """Train the epochs that are left; return whether Ctrl-C ended it, at the last checkpoint then."""
+        done = len(self._state.history)
+        batches = self._batches(done)
+        show = ShowProgress(self._progress, self._config.epochs, len(batches))
+        try:
+            self._head.model.fit(
+                batches,
+                epochs=done if self._had_enough(done) else self._config.epochs,
+                initial_epoch=done,
+                shuffle=False,  # the batches have their own order
+                verbose=0,
+                callbacks=[show, StopDivergence(), *self._callbacks(), *extra, AfterEpoch(self._after_epoch)],
+            )
+        except KeyboardInterrupt:
+            if not self._saved or self._crew.peers.count > 1:  # the others cannot be asked to go back
+                raise
+            self._state.restore(self._checkpoints)  # whatever was under way is undone
+            return True
+        finally:
+            show.close()
+        return False
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """Make those that move the loss, keep the best epoch and stop early, in this order."""
+        config, keep = self._config, self._keep
+        callbacks: list[keras.callbacks.Callback] = [
+            MoveParameter(name, variable, ramp(float(variable), config.ramp))
+            for name, variable in self._head.parameters.items()
+            if config.ramp
+        ]
+        if keep:
+            callbacks.append(keep)
+            if config.patience:
+                callbacks.append(StopEarly(keep, config.patience))
+        return callbacks
+
+    def _had_enough(self, done: int) -> bool:
+        """Say whether the run that is resumed had ended by its patience."""
+        keep, patience = self._keep, self._config.patience
+        return bool(keep and patience and done and done - keep.best_epoch >= patience)
+
+    def _after_epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        self._state.history.append(plain_logs(logs))
+        score = f"  held out: {self._in_words(self._keep.scores[-1])}" if self._keep else ""
+        self._progress.say(f"Epoch {epoch}/{self._config.epochs}  {describe(logs)}{score}")
+        if self._crew.peers.is_first:
+            self._state.save(self._checkpoints)
+        self._saved = True
+
+    def _finish(self, interrupted: bool) -> Outcome:
+        """Give the trunk the weights that are kept."""
+        trunk, keep, history = self._crew.trunk, self._keep, self._state.history
+        if not keep:
+            trunk.set_weights(self._now())
+            return Outcome([], len(history), len(history), False, history, interrupted)
         helped = keep.scores[keep.best_epoch].shares > keep.scores[0].shares
-        kept = keep.best_epoch if helped or config.keep_trained else 0
-        trunk.set_weights(keep.weights if kept else untrained)
-        return Outcome(keep.scores, keep.best_epoch, kept, helped, state.history, interrupted)
-    trunk.set_weights(now())
-    last = len(state.history)
-    return Outcome([], last, last, False, state.history, interrupted)
+        kept = keep.best_epoch if helped or self._config.keep_trained else 0
+        trunk.set_weights(keep.weights if kept else self._untrained)
+        return Outcome(keep.scores, keep.best_epoch, kept, helped, history, interrupted)
 
-
-def _sampler(material: Material, config: FilledConfig, crew: Crew, progress: Progress) -> Sampler:
-    """Draw this process's part of each batch."""
-    sampling = config.sampling or default_sampling(config.head)
-    if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
-        progress.say(few)
-    size, seed = config.batch_size // crew.peers.count, own_seed(config.seed, crew.peers)
-    return Sampler(material.labels, size, seed, sampling, config.photos_per_person)
-
-
-def _in_words(now: Score, fpir: float) -> str:
-    return f"TPIR {now.tpir:.3f} at FPIR {fpir:g}, rank-1 {now.rank1:.3f}"
+    def _in_words(self, score: Score) -> str:
+        return f"TPIR {score.tpir:.3f} at FPIR {self._config.target_fpir:g}, rank-1 {score.rank1:.3f}"

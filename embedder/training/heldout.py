@@ -22,8 +22,7 @@ from embedder.model_folder import Threshold
 from embedder.training.data.augmentation import poor_views
 from embedder.training.data.crop_store import ChipFile, Chips
 from embedder.training.data.photos import Photos, Split
-from embedder.training.processes import Peers
-from embedder.training.shares import numbered
+from embedder.training.processes import Peers, numbered
 from embedder.trunks import embed_chips
 
 if TYPE_CHECKING:

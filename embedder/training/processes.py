@@ -1,41 +1,45 @@
-"""The processes of one run, and what they tell each other besides training: a star of TCP connections.
+"""Exchange small data between the processes of one training run: gather, broadcast, barrier, who reads whom.
 
-What is shared inside a training step is the business of JAX. This is for the rest: who is there, which people
-each one has read, who has stopped. A process that waits inside JAX cannot be woken, so a thread listens for
-the others; when one of them is gone, it ends its own process.
+Gradients are exchanged by JAX inside the training step. This module shares everything else: options, lists of
+photos, held-out features, the checkpoint of process 0, and why a process stopped. It works before JAX is
+initialized, over TCP connections between process 0 and each other process; docs/decisions/015 says why not
+over `jax.experimental.multihost_utils`. A process that waits inside JAX cannot be woken, so a thread listens
+for the others; when one of them is gone, it ends its own process. Without Keras.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder._internal.wording import count
 from embedder.errors import EmbedError, UsageError
+from embedder.folders import LabelledFolder, Rejected
+from embedder.training.data.photos import Photos, Split
 
 _HEADER = struct.Struct(">cQ")  # kind, bytes that follow
-
-
 _DATA, _STOPPED, _BYE = b"d", b"s", b"b"
-
-
 _LOST = 1  # exit code: nothing the user's arguments could have prevented
-
-
 _PARTING = 5.0  # seconds for the others to hear it
-
-
-_SILENT = 30, 10, 3  # seconds until a silent peer is probed, between probes, and probes until it is given up
+_SILENT = (
+    30,
+    10,
+    3,
+)  # seconds until a silent process is probed, between probes, and probes until it is given up
 
 
 class Peers:
@@ -163,13 +167,13 @@ class Peers:
 
 
 def meet(
-    address: tuple[str, int], count: int, index: int, patience: float, say: Callable[[str], None]
+    address: tuple[str, int], processes: int, index: int, patience: float, say: Callable[[str], None]
 ) -> Peers:
     """Wait for all processes of a run to come together.
 
     Args:
         address: of process 0, which listens there.
-        count: of processes.
+        processes: how many there are.
         index: of this one.
         patience: seconds to wait for the others.
         say: see `Peers`.
@@ -179,16 +183,16 @@ def meet(
     """
     where = f"{address[0]}:{address[1]}"
     if index:
-        links = [_reach(address, patience, where)]
+        links = [_connect(address, patience, where)]
         links[0].sendall(_HEADER.pack(_DATA, index))
     else:
-        links = _receive(address, count, patience, where)
+        links = _receive(address, processes, patience, where)
     for link in links:
         _keep_alive(link)
     return Peers(index, links, say)
 
 
-def _reach(address: tuple[str, int], patience: float, where: str) -> socket.socket:
+def _connect(address: tuple[str, int], patience: float, where: str) -> socket.socket:
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -210,39 +214,39 @@ def _reach(address: tuple[str, int], patience: float, where: str) -> socket.sock
             time.sleep(0.2)
 
 
-def _receive(address: tuple[str, int], count: int, patience: float, where: str) -> list[socket.socket]:
+def _receive(address: tuple[str, int], processes: int, patience: float, where: str) -> list[socket.socket]:
     deadline = time.monotonic() + patience
     links: dict[int, socket.socket] = {}
     try:
-        listener = socket.create_server(address, backlog=count)
+        listener = socket.create_server(address, backlog=processes)
     except OSError as error:
         raise UsageError(
             f"--coordinator: expected an address of this machine and a free port, got {where}: "
             f"{error.strerror or error}"
         ) from error
     with listener:
-        while len(links) < count - 1:
+        while len(links) < processes - 1:
             listener.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 link, _ = listener.accept()
                 link.settimeout(max(0.01, deadline - time.monotonic()))
                 kind, index = _HEADER.unpack(link.recv(_HEADER.size, socket.MSG_WAITALL))
             except TimeoutError as error:
-                missing = ", ".join(str(i) for i in range(1, count) if i not in links)
+                missing = ", ".join(str(i) for i in range(1, processes) if i not in links)
                 raise UsageError(
-                    f"--processes: expected {count} at {where} within {patience:g} s; missing: process "
+                    f"--processes: expected {processes} at {where} within {patience:g} s; missing: process "
                     f"{missing}. Start each with its own --process and the same --coordinator"
                 ) from error
             except struct.error:  # a port scanner, or whoever else knocks
                 continue
-            if kind != _DATA or not 0 < index < count or index in links:
+            if kind != _DATA or not 0 < index < processes or index in links:
                 raise UsageError(
-                    f"--process: expected each of 0 to {count - 1} once, got {index} "
+                    f"--process: expected each of 0 to {processes - 1} once, got {index} "
                     f"{'twice' if index in links else ''}".rstrip()
                 )
             link.settimeout(None)
             links[index] = link
-    return [links[index] for index in range(1, count)]
+    return [links[index] for index in range(1, processes)]
 
 
 def _keep_alive(link: socket.socket) -> None:
@@ -252,3 +256,130 @@ def _keep_alive(link: socket.socket) -> None:
     for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), _SILENT, strict=True):
         if hasattr(socket, name):  # macOS and Windows name or lack some
             link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What all processes of a run have read.
+
+    Attributes:
+        people: with usable photos.
+        photos: usable ones.
+        held_out: people who are not learned from.
+    """
+
+    people: int
+    photos: int
+    held_out: int
+
+    @classmethod
+    def of(cls, photos: Photos, split: Split, peers: Peers) -> Totals:
+        """Add up what each process has."""
+        held_out = len(np.unique(photos.labels[split.held_out]))
+        parts = peers.gather_json([len(photos.identities), len(photos.labels), held_out])
+        return cls(*map(sum, zip(*parts, strict=True)))
+
+
+def listing(folder: LabelledFolder) -> str:
+    """Give a digest of who is in a folder with which files, wherever the folder lies."""
+    digest = hashlib.sha256()
+    for sample in folder.samples:
+        digest.update(repr((sample.identity, sample.path.name)).encode(errors="surrogatepass"))
+    return digest.hexdigest()[:16]
+
+
+def agree(peers: Peers, run: Mapping[str, Any]) -> None:
+    """Refuse processes that would train different things.
+
+    Args:
+        peers: all processes.
+        run: what determines the run, as JSON values.
+
+    Raises:
+        UsageError: a process has something else; in all of them.
+    """
+    first, *others = peers.gather_json(dict(run))
+    for index, other in enumerate(others, 1):
+        if differ := [name for name in first | other if first.get(name) != other.get(name)]:
+            which = ", ".join(f"{name} is {other.get(name)!r}, not {first.get(name)!r}" for name in differ)
+            raise UsageError(
+                f"--process: expected the same options, photos and versions everywhere; in process {index} "
+                f"{which}"
+            )
+
+
+def share_of(folder: LabelledFolder, peers: Peers) -> LabelledFolder:
+    """Give the people that this process reads and learns from; no one else does.
+
+    The partition is fixed by the list of files: the people with most photos first, each to who has fewest.
+    What cannot be used without opening it is told by process 0.
+
+    Raises:
+        UsageError: there are fewer people than processes.
+    """
+    if peers.count == 1:
+        return folder
+    counts: dict[str, int] = {}
+    for sample in folder.samples:
+        counts[sample.identity] = counts.get(sample.identity, 0) + 1
+    if len(counts) < peers.count:
+        raise UsageError(
+            f"--processes: expected at most one per person, got {peers.count} for "
+            f"{count(len(counts), 'person')} in {folder.root}"
+        )
+    load = [0] * peers.count
+    owner: dict[str, int] = {}
+    for identity in sorted(counts, key=lambda name: (-counts[name], name)):
+        owner[identity] = min(range(peers.count), key=load.__getitem__)
+        load[owner[identity]] += counts[identity]
+    return replace(
+        folder,
+        samples=tuple(sample for sample in folder.samples if owner[sample.identity] == peers.index),
+        rejected=folder.rejected if peers.is_first else (),
+    )
+
+
+def unite(photos: Photos, peers: Peers) -> Photos:
+    """Give a process's photos with what all of them are to know: what was rejected, and the digest of all."""
+    if peers.count == 1:
+        return photos
+    told = peers.gather_json(
+        {
+            "digest": photos.digest,
+            "rejected": [[str(entry.path), entry.reason] for entry in photos.rejected],
+            "crowded": [[str(path), faces] for path, faces in photos.crowded.items()],
+        }
+    )
+    return replace(
+        photos,
+        rejected=tuple(Rejected(Path(path), why) for other in told for path, why in other["rejected"]),
+        crowded={Path(path): faces for other in told for path, faces in other["crowded"]},
+        digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
+    )
+
+
+def hand_round(file: Path, peers: Peers) -> None:
+    """Give all processes the file that process 0 has here, if it has one."""
+    content = peers.first(file.read_bytes() if peers.is_first and file.exists() else b"")
+    if content and not peers.is_first:
+        file.write_bytes(content)
+
+
+def numbered(labels: NDArray[np.int32], people: int, peers: Peers) -> tuple[NDArray[np.int32], int]:
+    """Number the people of all processes, those of process 0 first.
+
+    Args:
+        labels: (n,) this process's, each from 0 to `people` - 1.
+        people: of this process.
+        peers: all processes.
+
+    Returns:
+        The same labels among all people, and how many these are.
+    """
+    first, every = peers.numbering(people)
+    return labels + np.int32(first), every
+
+
+def own_seed(seed: int, peers: Peers) -> int:
+    """Give the seed of this process's batches; that of process 0 is the seed itself."""
+    return int(np.random.SeedSequence([seed, peers.index]).generate_state(1)[0]) if peers.index else seed

@@ -29,8 +29,7 @@ from embedder.training.artifacts import CURVES, check_model_folder, save_model, 
 from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
 from embedder.training.data.crop_store import ChipCache, chip_recipe
 from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
-from embedder.training.processes import Peers
-from embedder.training.shares import Totals, agree, hand_round, listing, share_of, unite
+from embedder.training.processes import Peers, Totals, agree, hand_round, listing, share_of, unite
 from embedder.training.validation import check_combination, check_sharing
 from embedder.trunks import Trunk, find_trunk
 
@@ -121,7 +120,7 @@ def train(
         from embedder.callbacks import tensorboard_log
 
         extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
-        from embedder.training.learning import Learner
+        from embedder.training.fit import Learner
 
         crew, build = _crew(filled, trunk_facts, machines, peers)
         learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress)

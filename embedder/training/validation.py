@@ -1,7 +1,4 @@
-"""Options that contradict each other, refused before any work.
-
-Which options make sense together.
-"""
+"""Refuse options of a training run that contradict each other, before any work."""
 
 from __future__ import annotations
 
@@ -13,16 +10,15 @@ from embedder.config import FilledConfig
 from embedder.config.devices import Machines
 from embedder.config.training import Schedule
 from embedder.errors import UsageError
-from embedder.training.shares import _BY_CLASS
 
 if TYPE_CHECKING:
     from embedder.config import TrainConfig
-
 
 _MARGIN = ("arcface", "cosface", "subcenter-arcface")
 _CENTER = ("center", "center-embedding")
 _CLASSES = ("softmax", *_CENTER, *_MARGIN)
 _PAIRS = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
+_SHARED_BY_CLASS = ("softmax", *_CENTER)  # `distributed._BY_CLASS` knows their weights
 
 # Each option of a head: the heads that use it, and what others lack.
 _USED_BY = {
@@ -117,9 +113,9 @@ def check_sharing(config: FilledConfig, machines: Machines) -> None:
     """
     if machines.sharing != "classes":
         return
-    if config.head not in _BY_CLASS:
+    if config.head not in _SHARED_BY_CLASS:
         raise UsageError(
-            f"--parallel: classes are shared with --head {', '.join(_BY_CLASS)} alone, got --head "
+            f"--parallel: classes are shared with --head {', '.join(_SHARED_BY_CLASS)} alone, got --head "
             f"{config.head}; use --parallel data"
         )
     if config.head == "center-embedding" and config.loss != "crossentropy":

@@ -20,8 +20,7 @@ from embedder.config.devices import Machines
 from embedder.faces.crop import load_cropper
 from embedder.folders import scan_folder
 from embedder.training.data.photos import read_photos
-from embedder.training.processes import Peers
-from embedder.training.shares import own_seed, share_of
+from embedder.training.processes import Peers, own_seed, share_of
 
 coordinator, processes, process, kind, folder, out = sys.argv[1:]
 machines = Machines(

@@ -29,9 +29,18 @@ from embedder.folders import scan_folder
 from embedder.model_folder import load_manifest, read_part
 from embedder.training.data.crop_store import Chips
 from embedder.training.data.photos import Split, read_photos
-from embedder.training.processes import Peers, meet
+from embedder.training.processes import (
+    Peers,
+    Totals,
+    agree,
+    hand_round,
+    listing,
+    meet,
+    numbered,
+    share_of,
+    unite,
+)
 from embedder.training.run import train
-from embedder.training.shares import Totals, agree, hand_round, listing, numbered, share_of, unite
 from embedder.training.validation import check_sharing
 from tests.conftest import save_people
 
