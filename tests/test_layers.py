@@ -80,8 +80,6 @@ BREACHES = {
     ("embedder.losses.f_beta", "embedder.config"),
     ("embedder.losses.softened", "embedder.config"),
     ("embedder.losses.softened", "embedder.layers.numbers"),
-    ("embedder.training.data.augmentation", "embedder.trunks"),
-    ("embedder.training.data.photos", "embedder.contact_sheet"),
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 # Package -> the only rooms that may import it.

@@ -1,8 +1,8 @@
-"""What a run leaves: model folder, training.csv, training.png, train.toml.
+"""Write what a training run leaves: the model folder, and beside it what people read.
 
-What a run leaves beside its model for people: `training.csv`, `training.png`, `train.toml`.
-
-A trained trunk to a model folder: weights, compiled extractor, first threshold, record of the run.
+A model folder has the weights of the trunk, the compiled extractor, the first threshold and a record of the
+run (`save_model`), and for people `train.toml`, `training.csv` and `training.png` (`write_record`). A preview
+of the chips is written before training (`preview_tiles`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -22,8 +22,10 @@ import numpy as np
 from embedder._internal.files import write_whole
 from embedder.config import FilledConfig, TrainConfig
 from embedder.config.toml import to_toml
+from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
+from embedder.faces.crop import crowd_note, in_short
 from embedder.model_folder import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
@@ -33,9 +35,23 @@ if TYPE_CHECKING:
     from embedder.training.fit import Outcome
     from embedder.training.heldout import Score
 
-
 CONFIG, TABLE, CURVES = "train.toml", "training.csv", "training.png"
 _SCORE = ("tpir", "rank1", "separation")
+
+
+def preview_tiles(photos: Photos, root: Path) -> Iterator[Tile]:
+    """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
+    entries: list[tuple[str, str, int | Tile]] = [
+        (photos.identities[label], path.name, row)
+        for row, (label, path) in enumerate(zip(photos.labels, photos.paths, strict=True))
+    ]
+    entries += [(tile.identity, tile.caption, tile) for tile in refused_tiles(photos.rejected, root)]
+    for identity, caption, entry in sorted(entries, key=lambda entry: entry[:2]):
+        if isinstance(entry, Tile):
+            yield entry
+        else:
+            note = crowd_note(photos.crowded.get(photos.paths[entry], 1))
+            yield Tile(identity, photos.chips.take([entry])[0], caption, in_short(note))
 
 
 def table(history: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> list[dict[str, float]]:

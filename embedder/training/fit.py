@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ from embedder.training.distributed import (
 )
 from embedder.training.heldout import HeldOut, Score, Weights, blended, first_threshold, is_better, weights_of
 from embedder.training.processes import Totals, numbered, own_seed
-from embedder.trunks import embed_chips
+from embedder.trunks import embed_chips, features_of
 
 
 @dataclass
@@ -192,7 +193,8 @@ class _Training:
         self._checkpoints = checkpoints
         with this_process_alone():
             self._held_out = HeldOut(learner.photos, split, self._config, self._crew.peers)
-            material = prepare(self._crew.eye, learner.photos, split, self._config, learner.pretrained)
+            features = partial(features_of, self._crew.eye)
+            material = prepare(features, learner.photos, split, self._config, learner.pretrained)
         self._means = material.means
         self._head, self._batches = self._build(material)
         self._untrained = self._crew.trunk.get_weights()

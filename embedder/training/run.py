@@ -25,7 +25,15 @@ from embedder.errors import UsageError
 from embedder.faces.crop import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.model_folder import Manifest
-from embedder.training.artifacts import CURVES, check_model_folder, save_model, table, versions, write_record
+from embedder.training.artifacts import (
+    CURVES,
+    check_model_folder,
+    preview_tiles,
+    save_model,
+    table,
+    versions,
+    write_record,
+)
 from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
 from embedder.training.data.crop_store import ChipCache, chip_recipe
 from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
@@ -108,7 +116,7 @@ def train(
         labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
         photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
-            save_preview(preview, photos.tiles(Path(folder)), inputs, force)
+            save_preview(preview, preview_tiles(photos, Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
             if letters := missing_letters(photos.identities):
                 progress.say(missing_advice(letters))

@@ -22,20 +22,27 @@ if TYPE_CHECKING:
     import keras
 
 
+BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
+
+
 def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32."""
+    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32.
+
+    The last batch is filled up with black, so that all are of one shape: TensorFlow traces the network once
+    then, and JAX compiles it once, not again for each number of pictures that is left over.
+    """
     if not len(chips):  # Keras takes that for an error
         return np.empty((0, trunk.output_shape[-1]), np.float32)
-    features: NDArray[np.float32] = trunk.predict(chips.astype(np.float32), batch_size=32, verbose=0)
+    filled = np.zeros((-(-len(chips) // BATCH) * BATCH, *chips.shape[1:]), np.float32)
+    filled[: len(chips)] = chips
+    features: NDArray[np.float32] = trunk.predict(filled, batch_size=BATCH, verbose=0)[: len(chips)]
     return features.astype(np.float32, copy=False)  # float16 under mixed precision
 
 
 def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
     """Unit vectors (n, dim) of chips, as the extractor will give them."""
-    features = features_of(trunk, chips)
-    if mirror:
-        features = np.concatenate([features, features_of(trunk, chips[:, :, ::-1])])
-    return unit_vectors(features, mirror)
+    views = np.concatenate([chips, chips[:, :, ::-1]]) if mirror else chips
+    return unit_vectors(features_of(trunk, views), mirror)
 
 
 @dataclass(frozen=True)

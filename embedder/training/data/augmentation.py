@@ -1,17 +1,16 @@
-"""Views of a crop: mirrored, shifted, degraded; the inputs of the training model.
+"""Make the inputs of the training model: views of chips, each time a little otherwise.
 
-What a trunk is shown of a photo: the same face, each time a little otherwise.
-
-What a head learns from, and the people that it is measured on.
+A view is mirrored and shifted (`Augmented`) or shown as a poor camera would show it (`Rehearsed`).
+`prepare` takes from the photos what is learned from. Arrays in, arrays out; without Keras.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,7 +18,6 @@ from PIL import Image
 from embedder.config import FilledConfig
 from embedder.images import resize_to_square
 from embedder.training.data.photos import Photos, Split
-from embedder.trunks import features_of
 
 Pixels = NDArray[np.uint8]
 
@@ -203,16 +201,20 @@ class Material:
 
 
 def prepare(
-    trunk: keras.Model, photos: Photos, split: Split, config: FilledConfig, pretrained: bool
+    features_of: Callable[[Pixels], NDArray[np.float32]],
+    photos: Photos,
+    split: Split,
+    config: FilledConfig,
+    pretrained: bool,
 ) -> Material:
     """Take what is to be learned from, and what the trunk makes of it before training.
 
     Args:
-        trunk: as it is before training.
+        features_of: the trunk before training: (n, size, size, 3) uint8 -> (n, dim).
         photos: all photos.
         split: which of them to learn from.
         config: filled.
-        pretrained: whether the trunk's features mean something already.
+        pretrained: whether its features mean something already.
     """
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
@@ -222,14 +224,14 @@ def prepare(
     if config.rehearsal:
         before = np.stack(
             [
-                clean.map(lambda block: features_of(trunk, block)),
-                clean.map(lambda block: features_of(trunk, block[:, :, ::-1])),
+                clean.map(features_of),
+                clean.map(lambda block: features_of(block[:, :, ::-1])),
             ]
         )
         views = Rehearsed(chips, clean, before, config.poor_views, config.photometric)
         means = class_means(before.mean(axis=0), labels)
     elif pretrained:
-        means = class_means(chips.map(lambda block: features_of(trunk, block)), labels)
+        means = class_means(chips.map(features_of), labels)
     return Material(views, labels, len(people), means)
 
 

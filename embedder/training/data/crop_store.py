@@ -1,8 +1,8 @@
-"""Crops in a temporary file; crops of earlier runs in a cache.
+"""Keep the chips of a run in a temporary file, and those of earlier runs in a cache.
 
-The pictures of a run on disk instead of in memory, so that a folder may be of any size.
-
-Chips by the content of their photo: what was found and aligned once is not looked for again.
+`ChipFile` holds them on disk instead of in memory, so that a folder may be of any size; `Chips` are some of
+them, in an order. `ChipCache` knows chips by the content of their photo: what was found and aligned once is
+not looked for again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from embedder.config import DetectorConfig
 
 
-BLOCK = 256  # pictures in memory at a time where all are gone through: 17 MB at 150 pixels
-
+BLOCK = 128  # pictures in memory at a time where all are gone through: 9 MB at 150 pixels
 LIMIT = 4 * 2**30  # bytes: 60,000 chips of 150 pixels, and a share of any laptop's disk that no one misses
 _NOTE = """\
 Faces from photos that `embed train` has read, kept so that it need not look for them again. They show people:

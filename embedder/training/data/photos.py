@@ -17,21 +17,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder._internal.runtime import in_order
-from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import FolderError, ImageError
-from embedder.faces.crop import NO_FACE, Cropper, crowd_note, in_short, principal
+from embedder.faces.crop import NO_FACE, Cropper, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.images import decode_image, read_image_file
 from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from embedder._internal.runtime import Progress
-    from embedder.training.data.crop_store import ChipCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +105,6 @@ class Photos:
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     digest: str
-
-    def tiles(self, root: Path) -> Iterator[Tile]:
-        """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
-        entries: list[tuple[str, str, int | Tile]] = [
-            (self.identities[label], path.name, row)
-            for row, (label, path) in enumerate(zip(self.labels, self.paths, strict=True))
-        ]
-        entries += [(tile.identity, tile.caption, tile) for tile in refused_tiles(self.rejected, root)]
-        for identity, caption, entry in sorted(entries, key=lambda entry: entry[:2]):
-            if isinstance(entry, Tile):
-                yield entry
-            else:
-                note = crowd_note(self.crowded.get(self.paths[entry], 1))
-                yield Tile(identity, self.chips.take([entry])[0], caption, in_short(note))
 
 
 @dataclass(frozen=True, slots=True)

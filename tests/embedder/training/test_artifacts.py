@@ -4,20 +4,38 @@ import csv
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from embedder._internal.runtime import Progress
 from embedder.config import TrainConfig
 from embedder.config.toml import read_config
-from embedder.images import load_image
+from embedder.faces.crop import WholePicture
+from embedder.folders import scan_folder
+from embedder.images import load_image, resize_to_square
 from embedder.training import artifacts
-from embedder.training.artifacts import table, write_record
+from embedder.training.artifacts import preview_tiles, table, write_record
+from embedder.training.data.photos import read_photos
 from embedder.training.heldout import Score
+from tests.conftest import pattern
 
 HISTORY = [
     {"loss": 2.0, "softmax_loss": 1.5, "accuracy": 0.5},
     {"loss": 1.0, "softmax_loss": 0.5, "accuracy": 0.75},
 ]
 SCORES = [Score(0.5, 0.6, 0.1, 9), Score(0.7, 0.8, 0.2, 9), Score(0.9, 1.0, 0.3, 9)]
+
+
+def test_the_preview_shows_every_chip_and_reads_them_one_by_one(people: Path):
+    (people / "p00" / "0.png").write_bytes(b"not a picture")
+    photos = read_photos(scan_folder(people), WholePicture(16), Progress())
+    tiles = preview_tiles(photos, people)
+    assert not isinstance(tiles, list)
+    shown = {(tile.identity, tile.caption): tile.chip for tile in tiles}
+    assert list(shown) == sorted(shown)
+    assert shown["p00", "0.png"] is None
+    np.testing.assert_array_equal(shown["p03", "2.png"], resize_to_square(pattern(3, 2), 16))
+    assert len(shown) == 30
 
 
 def test_rows_join_logs_and_scores_by_epoch():

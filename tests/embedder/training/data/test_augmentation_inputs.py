@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ from embedder.training.data.augmentation import Augmented, Rehearsed, class_mean
 from embedder.training.data.crop_store import Chips
 from embedder.training.data.photos import Photos, Split
 from embedder.training.heldout import HeldOut, Score, blended, mean_score, score, weights_of
-from embedder.trunks import embed_chips
+from embedder.trunks import embed_chips, features_of
 
 CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole")
 REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH, 32, "whole")
@@ -46,18 +47,18 @@ def test_class_means_are_means_of_classes():
 
 
 def test_material_of_a_run_without_rehearsal(trunk: keras.Model, photos: Photos):
-    material = prepare(trunk, photos, SPLIT, CONFIG, pretrained=True)
+    material = prepare(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=True)
     assert isinstance(material.views, Augmented)
     assert (material.people, material.labels.tolist()) == (2, [0, 0, 0, 1, 1, 1])
     features = trunk.predict(photos.chips.take(SPLIT.train).astype(np.float32), verbose=0)
     np.testing.assert_allclose(material.means, features.reshape(2, 3, 4).mean(axis=1), rtol=1e-5)
-    assert prepare(trunk, photos, SPLIT, CONFIG, pretrained=False).means is None
+    assert prepare(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=False).means is None
 
 
 def test_rehearsal_takes_features_of_clean_chips_and_their_mirror_pictures(
     trunk: keras.Model, photos: Photos
 ):
-    material = prepare(trunk, photos, SPLIT, REHEARSING, pretrained=True)
+    material = prepare(partial(features_of, trunk), photos, SPLIT, REHEARSING, pretrained=True)
     assert isinstance(material.views, Rehearsed)
     clean = photos.clean.take(SPLIT.train).astype(np.float32)
     expected = [trunk.predict(pictures, verbose=0) for pictures in (clean, clean[:, :, ::-1])]

@@ -189,18 +189,6 @@ def test_the_cache_is_pruned_also_after_an_interruption(people: Path, tmp_path: 
     assert len(kept) == 7
 
 
-def test_the_preview_shows_every_chip_and_reads_them_one_by_one(people: Path):
-    (people / "p00" / "0.png").write_bytes(b"not a picture")
-    photos = read(people)
-    tiles = photos.tiles(people)
-    assert not isinstance(tiles, list)
-    shown = {(tile.identity, tile.caption): tile.chip for tile in tiles}
-    assert list(shown) == sorted(shown)
-    assert shown["p00", "0.png"] is None
-    np.testing.assert_array_equal(shown["p03", "2.png"], resize_to_square(pattern(3, 2), 16))
-    assert len(shown) == 30
-
-
 def test_one_person_is_refused(tmp_path: Path):
     with pytest.raises(
         FolderError, match=r"at least 2 people with 2 usable photos each, found 1.*--epochs 0"
