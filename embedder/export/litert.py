@@ -1,8 +1,7 @@
-"""Keras network to LiteRT, in this process or in another one; same vectors or an error.
+"""Convert a Keras network to LiteRT, the format that enroll and identify run.
 
-Trunk to LiteRT: the network that enroll and identify run.
-
-Trunk to LiteRT in a process of its own: the converter takes networks of Keras on TensorFlow alone.
+TensorFlow's converter takes networks of Keras on TensorFlow alone, so what was trained on another back end is
+built again and converted in a process of its own (`compile_apart`). `check_agreement` compares the vectors.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,6 @@ from embedder.model_folder import FLOAT32
 
 if TYPE_CHECKING:
     import keras
-from pathlib import Path
 
 AGREEMENT = 1e-4  # largest difference between Keras and LiteRT in any number of a unit vector
 
@@ -40,8 +39,14 @@ def compile_trunk(trunk: keras.Model, weights_as: str = FLOAT32) -> bytes:
     """
     import tensorflow as tf
 
+    image = trunk.inputs[0]
+    signature = [tf.TensorSpec(image.shape, tf.float32, name=image.name)]
+    variables = tf.Module()
+    variables.all = [variable.value for variable in trunk.variables]
     with quiet():
-        converter = tf.lite.TFLiteConverter.from_keras_model(trunk)
+        # `from_keras_model` traces the network three times: for face-resnet 9 s instead of 4.
+        run = tf.function(lambda image: trunk(image, training=False), signature, autograph=False)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([run.get_concrete_function()], variables)
         if weights_as != FLOAT32:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if weights_as == "float16":
@@ -69,7 +74,7 @@ def check_agreement(trained: NDArray[np.float32], compiled: NDArray[np.float32])
 
 
 def compile_apart(trunk: str, input_size: int, weights: bytes) -> bytes:
-    """Build a trunk anew on TensorFlow, give it weights, and convert it.
+    """Build a trunk on TensorFlow in another process, give it weights, and convert it.
 
     It takes as long as importing TensorFlow, and works whatever back end this process has.
 

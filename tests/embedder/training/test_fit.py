@@ -1,18 +1,21 @@
-"""The second training, on everyone."""
+"""The second training, on everyone, and how often networks are traced."""
 
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import pytest
 
 from embedder.errors import DivergedError
 from embedder.training import checkpoint, heldout
 from embedder.training.heldout import Score
 from embedder.training.run import train
+from embedder.trunks import find_trunk
 from enroll.cli.train import describe_training
 from tests.conftest import SMALL
 from tests.embedder.training.test_run import Hook, KilledError, raiser, same
@@ -142,3 +145,20 @@ def test_divergence_in_it_is_told(scores: Callable[..., None], small_people: Pat
     with pytest.raises(DivergedError):
         train(small_people, tmp_path / "m", AGAIN, progress=Second(1, 1, diverge))
     assert not (tmp_path / "m" / "manifest.json").exists()
+
+
+def test_a_run_traces_the_trunk_once_to_use_it_and_once_to_convert_it(
+    small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """However many photos are left over for the last batch; training models are traced once each."""
+    functional = type(find_trunk("small-cnn").build(32))
+    call, traced = functional.call, Counter[str]()
+
+    def counted(model: keras.Model, *arguments: object, **options: object) -> object:
+        traced["trunk" if model.name == "small-cnn" else "training"] += 1
+        return call(model, *arguments, **options)
+
+    monkeypatch.setattr(functional, "call", counted)
+    config = replace(AGAIN, keep_trained=True, hold_out=0.25)  # 24 and 8 photos, then 32; 8 to a batch
+    assert train(small_people, tmp_path / "m", config).manifest.training["refitted"]
+    assert traced == {"trunk": 2, "training": 2}
