@@ -1,8 +1,6 @@
-"""Which back end Keras loads, and float32 or mixed precision.
+"""Load Keras with a back end, and let what is built compute in float32 or in mixed precision.
 
-Which back end Keras computes with; to be settled before anything imports keras.
-
-How many bits training computes with.
+The back end has to be settled before anything imports keras (`load_backend`).
 """
 
 from __future__ import annotations
@@ -11,6 +9,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import import_keras
@@ -19,7 +18,6 @@ from embedder.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
     import keras
-from contextlib import contextmanager
 
 FLOAT32, MIXED = "float32", "mixed_float16"
 

@@ -1,4 +1,4 @@
-"""What happens between batches and between epochs of a run."""
+"""Watch and steer a training run between its batches and epochs, as callbacks of Keras."""
 
 from __future__ import annotations
 
@@ -18,16 +18,9 @@ from embedder.errors import DivergedError, MissingPackageError
 
 T = TypeVar("T")
 
-
-_PART = "_loss"
-
-
-_ADDED = ("center_loss", "rehearsal_loss", "penalty_loss")  # to what the head is about
-
-
 ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller --center-weight"
-
-
+_PART = "_loss"
+_ADDED = ("center_loss", "rehearsal_loss", "penalty_loss")  # to what the head is about
 _DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
 
 

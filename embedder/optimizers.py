@@ -1,8 +1,6 @@
-"""Optimizers and learning-rate schedules of a training run; which layers are frozen.
+"""Build the optimizer of a training run: Adam with a learning rate by batch and by depth.
 
-The learning rate, batch by batch.
-
-The optimizer of a run: Adam, at learning rates by depth.
+`freeze` keeps the first layers of a trunk as they are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Model folder to ONNX, LiteRT or SavedModel, and back to a Keras network.
+"""Export a model folder to ONNX, LiteRT or a SavedModel of TensorFlow, for other programs.
 
-A model folder back to a Keras network, from its raw tensors.
-
-A model folder to one file for other programs: ONNX, LiteRT or a SavedModel of TensorFlow.
+`rebuild_trunk` makes the Keras network again from the raw tensors of the folder; `export` checks that it
+computes what the extractor does, and converts it.
 """
 
 from __future__ import annotations
@@ -30,9 +29,7 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-
 AGREEMENT = 1e-4  # largest difference from the extractor in any number of a unit vector
-
 _OPSET = 17  # of ONNX; every runtime since 2022 has it
 _TRIED = 4  # random pictures that are compared
 

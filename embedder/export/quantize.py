@@ -1,4 +1,4 @@
-"""A model folder to a smaller one whose network computes with rounded weights.
+"""Make a smaller model folder, whose network computes with rounded weights.
 
 - float16 halves the network; LiteRT widens it again when it loads it, so it runs no faster.
 - int8 quarters it: one scale a filter, and each picture's activations are rounded to 8 bits by their own
@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-
 ALIKE = 0.99  # least cosine of the two vectors of a picture; the face trunk in int8 has .9996
-
-
 _GRAINS = (4, 16, 64)  # pixels across the random pictures that are compared, coarse to fine
-
-
 _TRIED = 4  # of each
 
 

@@ -1,8 +1,6 @@
-"""The state of an unfinished run, and how `--resume` goes on from it.
+"""Save the state of an unfinished run after each epoch, and restore it for `--resume`.
 
-The state of an unfinished run: one safetensors file, replaced whole after each epoch.
-
-What the next epoch of a run depends on, and its way to a checkpoint and back.
+A checkpoint is one safetensors file with all that the next epoch depends on, replaced whole.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from embedder.callbacks import KeepBest
     from embedder.heads import Head
     from embedder.training.heldout import Score
-
 
 FILE = "checkpoint.safetensors"
 REFIT_FILE = "checkpoint-refit.safetensors"

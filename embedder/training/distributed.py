@@ -1,4 +1,4 @@
-"""One run on several devices, also of several machines, with `keras.distribution` on JAX."""
+"""Share one training run among devices, also of several machines, with `keras.distribution` on JAX."""
 
 from __future__ import annotations
 

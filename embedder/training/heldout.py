@@ -1,6 +1,6 @@
-"""People kept out of training: scores, the best epoch, the first threshold, interpolated weights.
+"""Score people held out of training, and from that choose the best epoch and the first threshold.
 
-How well features tell held-out people apart; computed outside the training graph.
+All of it is computed outside the training graph; arrays in, figures out.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from embedder.training.processes import Peers, numbered
 from embedder.trunks import embed_chips
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import keras
 
-
 _NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
+
+Weights = Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,6 @@ def first_threshold(
         searches=len(labels),
         people=len(people),
     )
-
-
-Weights = Sequence[NDArray[np.float32]]
 
 
 def blended(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:

@@ -1,8 +1,6 @@
-"""Which photos a batch has, and the batches as Keras takes them.
+"""Choose the photos of each batch (`Sampler`), and give the batches to Keras (`Batches`).
 
-Which photos make up which batch: a function of the seed and the number of the epoch alone.
-
-Photos to batches: order and views of each epoch follow from the seed and its number alone.
+Order and views of an epoch follow from the seed and the number of the epoch alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""Read every photo once: crop it, check it, and split the people.
-
-Photos to the chips that are trained on.
-
-The photos of a training run: read once, checked, and split by identity.
-"""
+"""Read every photo of a training run once: crop it, check it, and split the people."""
 
 from __future__ import annotations
 
