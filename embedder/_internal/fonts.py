@@ -24,20 +24,13 @@ from PIL import Image, ImageFont
 from embedder.errors import UsageError
 
 VARIABLE = "EMBED_FONT"
-
-
 PACKAGES = ("manimgx_fonts", "noto_cjk_sans_jp_regular")  # the extra `fonts`
-
-
 FOLDERS = (
     *("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
     *("~/Library/Fonts", "/Library/Fonts", "/System/Library/Fonts"),
     *(r"%LOCALAPPDATA%\Microsoft\Windows\Fonts", r"%WINDIR%\Fonts"),
 )
-
-
 _SUFFIXES = {".ttf", ".otf", ".ttc"}
-
 
 # What names of files match up to the first - or [, in lower case without spaces; best first. Fonts of many
 # alphabets come before the Chinese ones, in which Cyrillic and Greek are as wide as Chinese.
@@ -47,22 +40,12 @@ _GOOD = (
     *("yugoth*", "meiryo", "malgun", "applesdgothicneo", "wqy*", "droidsansfallback*", "stheiti*", "simhei"),
     *("simsun", "msgothic", "gulim", "notosans*", "nirmala*", "leelawui*", "tahoma", "arialunicode*"),
 )
-
-
 _NOT_REGULAR = re.compile(
     "bold|black|heavy|semi|light|thin|medium|condensed|italic|oblique|mono|serif|math|display|[-]ui"
 )
-
-
 _IN_NO_FONT = "\uffff"  # Unicode keeps it free of letters for ever
-
-
 _PROBE_SIZE = 32  # pixels; at 16, box and letter might be drawn alike
-
-
 _MOST_FACES = 64  # of a collection
-
-
 _REGULAR = 400  # on the axis of weight, of fonts that have one
 
 

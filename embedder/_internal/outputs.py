@@ -19,22 +19,12 @@ from embedder.errors import UsageError
 
 REPLACE = "name another file, or --force replaces it"
 
-
 # Files that belong to a database: SQLite's own, and those that `enroll` keeps beside a gallery.
 _JOURNALS = ("-journal", "-wal", "-shm")
-
-
 _SIDES = (*_JOURNALS, ".keys", *(f".keys{end}" for end in _JOURNALS), ".index")
-
-
 _SQLITE = b"SQLite format 3\0"
-
-
 _KEY_BYTES, _LONGEST_KEY = 32, 64  # of a gallery's key, and of its file: base64 in one line
-
-
 _MODEL = "manifest.json"
-
 
 FileId = tuple[int, int]  # device and inode
 

@@ -9,11 +9,7 @@ from embedder.config.fields import check_options, option
 from embedder.errors import UsageError
 
 BACKENDS = ("tensorflow", "jax")
-
-
 PARALLEL = ("no", "data", "classes")
-
-
 _machine = partial(option, panel="Machines")
 
 

@@ -52,8 +52,6 @@ class Schedule:
 
 # A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
 FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
-
-
 # The one for faces learns poor photos without forgetting good ones: docs/decisions/009.
 FACES = Schedule(
     head="triplet-cosine",
@@ -66,45 +64,21 @@ FACES = Schedule(
     blend=0.75,
     refit=True,
 )
-
-
 # From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
 FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
 
-
 MINING = ("all", "semi-hard", "batch-hard")
-
-
 PRECISIONS = ("auto", "float32", "mixed")
-
-
 SAMPLINGS = ("shuffled", "balanced", "people")
-
-
 SCHEDULES = ("constant", "cosine", "steps")
 
-
 _OWN = "the trunk's own"
-
-
 _model = partial(option, panel="The model")
-
-
 _faces = partial(option, panel="Finding faces")
-
-
 _loss = partial(option, panel="What is learned")
-
-
 _keep = partial(option, panel="What is kept")
-
-
 _pace = partial(option, panel="How fast, how long")
-
-
 _batch = partial(option, panel="Batches")
-
-
 _check = partial(option, panel="Checks")
 
 

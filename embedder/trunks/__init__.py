@@ -115,8 +115,6 @@ _TRUNKS = {
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
-
-
 IMAGENET = "imagenet:"
 
 

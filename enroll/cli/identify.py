@@ -26,7 +26,6 @@ from enroll.config import IdentifyConfig
 
 SOMEONE_UNKNOWN = 5
 
-
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
 
 

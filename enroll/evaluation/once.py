@@ -8,14 +8,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 Owner = TypeVar("Owner")
-
-
 Result = TypeVar("Result")
-
-
 Rest = ParamSpec("Rest")
-
-
 Work = Callable[Concatenate[Owner, Rest], Result]
 
 

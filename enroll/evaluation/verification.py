@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 
 LIMIT = 2_000_000  # pairs of a kind: some 50 MB each; TAR at an FMR of 1e-5 still rests on 20 of them
-
-
 _ROWS = 2**14  # pairs whose vectors are in memory at once
-
-
 _CHUNK = 2**20  # weights of pairs in memory at once; a few arrays of 8 MiB
 
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 _WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
-
-
 _MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
 
 

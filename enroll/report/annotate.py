@@ -172,11 +172,7 @@ class _Style:
 
 
 _KNOWN = _Style(colour=(0, 96, 165), edge=(255, 255, 255), text=(255, 255, 255))
-
-
 _UNKNOWN = _Style(colour=(240, 160, 0), edge=(0, 0, 0), text=(0, 0, 0))
-
-
 _NOTE = _Style(colour=(40, 40, 40), edge=(255, 255, 255), text=(255, 255, 255))
 
 

@@ -8,24 +8,15 @@ from pathlib import Path
 
 # Milvus's own scheme however it is written, and any other of two letters or more with a slash.
 _ADDRESS = re.compile(r"\s*((?:milvus[+\w]*(?::|//)|[a-z][a-z0-9+.-]+:(?=/))/*)(.*)", re.I | re.S)
-
-
 _BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
-
-
 LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
-
 
 # A host with more behind it than a port: USER:PASSWORD without an @, and which part is which, no one knows.
 _NO_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
 
-
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too
 
-
 _KEY = re.compile(r"[A-Za-z0-9+/_-]{40,}=(?![A-Za-z0-9+/_-])")  # with a folder before it, if there is one
-
-
 _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
 
 

@@ -123,8 +123,6 @@ class _Served:
 
 
 _served: dict[Path, _Served] = {}
-
-
 _lock = threading.Lock()
 
 

@@ -36,14 +36,8 @@ if TYPE_CHECKING:
 
 
 _TOGETHER = 10_000  # templates that are made to count at once, or those of one person
-
-
 _OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
-
-
 _TRIES = 20
-
-
 _AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come back together
 
 

@@ -24,13 +24,8 @@ if TYPE_CHECKING:
 
 LEASE = 30.0  # seconds that a client may be silent while it enrolls before others take it for dead
 
-
 _OLD = 600.0  # seconds after which that is certain, even if the clocks of two machines differ by minutes
-
-
 _POLL = 0.2  # seconds
-
-
 _NAMED_AT_ONCE = 2_000  # ids in one fact
 
 

@@ -33,17 +33,10 @@ if TYPE_CHECKING:
 
 
 LONGEST = 65_535  # bytes of a text in Milvus
-
-
 _PIECE = 60_000  # letters of a note
-
-
 _LISTED = 2_500  # people in one text
 
-
 _VECTOR = ("nothing", 2)  # Milvus has no collection without one
-
-
 _FIELDS: Row = {
     "kind": 16,
     "op": "INT64",  # the operation, a random number
@@ -54,14 +47,8 @@ _FIELDS: Row = {
     "first": "INT64",  # id of an event
     "text": LONGEST,
 }
-
-
 _ADDED = '(kind == "add" or (kind == "event" and text == "enroll"))'
-
-
 _STATE = f'kind in ["name", "stranger", "terms", "drop", "gone"] or {_ADDED}'
-
-
 _WRITTEN = 10_000  # facts in one request, which Milvus must not cut in two: it does at 5 MB
 
 

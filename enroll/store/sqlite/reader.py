@@ -29,15 +29,9 @@ from enroll.store.sqlite.schema import COLUMNS
 from enroll.templates import StoredTemplate, Templates, are_unit
 
 _TEMPLATE = "SELECT id, person, handle, body, checksum FROM template WHERE checksum IS NOT NULL"
-
-
 _PERSON = """SELECT person.id, handle, profile, enrolled, expires, person.checksum,
     profile.id, body, profile.checksum FROM person LEFT JOIN profile ON profile.id = profile"""
-
-
 _KINDS = {"INTEGER": int, "TEXT": str, "BLOB": bytes}
-
-
 _LONGEST_VECTOR = 65536  # numbers, as in a manifest
 
 

@@ -14,16 +14,10 @@ from enroll.store.limits import DIGEST
 
 Field = int | str | bytes | None
 
-
 NEVER = date.max.toordinal() + 1  # the day on which someone without a last day expires
 
-
 _INTEGER = struct.Struct("<q").pack
-
-
 _TWO, _THREE = struct.Struct("<qq").pack, struct.Struct("<qqq").pack
-
-
 _NO_TERMS = Terms()  # of most people, so of all of them the same
 
 
