@@ -10,15 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from embedder.errors import ModelError
 from embedder.metrics import (
     Searches,
     blocks_of_rows,
     first_refused,
     gallery_searches,
+    identity_weights,
+    interval,
     leave_one_out,
     squared_distances,
     threshold_at_fpir,
+    trials_needed,
     trials_of_one,
+    unit_vectors,
+    upper_bound,
 )
 
 distances = st.lists(st.floats(0, 2), min_size=1, max_size=40)
@@ -161,3 +167,56 @@ def test_a_share_of_whole_searches_allows_that_many(count: int):
 def test_trials_of_one_undoes_a_share():
     assert [trials_of_one(1 / count) for count in range(1, 2000)] == list(range(1, 2000))
     assert trials_of_one(0.3) == 4
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 1), (0, 10), (1, 2), (3, 40), (39, 40)])
+@pytest.mark.parametrize("confidence", [0.95, 0.5])
+def test_so_few_hits_are_just_as_likely_at_the_upper_bound(hits: int, trials: int, confidence: float):
+    share = upper_bound(hits, trials, confidence)
+    chance = sum(math.comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(hits + 1))
+    assert chance == pytest.approx(1 - confidence)
+    assert upper_bound(hits, trials) == upper_bound(hits, trials, 0.95)
+
+
+def test_all_trials_hit_bound_nothing():
+    assert upper_bound(3, 3) == upper_bound(0, 0) == 1.0
+
+
+def test_trials_needed_to_bound_a_share():
+    # 0.99 ** 298 is 0.0500 and something, 0.99 ** 299 is less; 0.5 ** 4 is 0.0625.
+    assert [trials_needed(share) for share in (0.01, 0.5, 0.95)] == [299, 5, 1]
+    assert trials_needed(0.5, 0.9) == 4
+
+
+def test_identities_are_drawn_with_replacement():
+    weights = identity_weights(4, 20_000, np.random.default_rng(0))
+    assert (weights.shape, weights.dtype) == ((20_000, 4), np.float64)
+    assert (weights.sum(axis=1) == 4).all() and (weights == weights.astype(int)).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.03)
+    np.testing.assert_allclose(weights.var(axis=0), 3 / 4, atol=0.03)  # binomial, of 4 draws at 1/4
+
+
+def test_interval_by_hand():
+    values = np.append(np.random.default_rng(0).permutation(201) / 2.0, [math.nan, math.inf])
+    assert interval(values) == pytest.approx((2.5, 97.5))
+    assert interval(values, 0.5) == pytest.approx((25, 75))
+    assert all(map(math.isnan, interval(np.array([math.nan]))))
+
+
+def test_unit_vectors_by_hand():
+    features = np.float32([[3, 4], [0, -2]])
+    np.testing.assert_allclose(unit_vectors(features, mirrored=False), [[0.6, 0.8], [0, -1]], rtol=1e-6)
+    (mean,) = unit_vectors(np.float32([[3, 4], [0, 2]]), mirrored=True)  # (0.6, 0.8) and (0, 1)
+    np.testing.assert_allclose(mean, np.array([0.6, 1.8]) / math.sqrt(3.6), rtol=1e-6)
+    assert unit_vectors(features, mirrored=False).dtype == np.float32
+
+
+@pytest.mark.parametrize("row", [[0, 0], [math.nan, 1], [math.inf, 1]])
+def test_vectors_without_a_direction_are_refused(row: list[float]):
+    with pytest.raises(ModelError, match="train it again"):
+        unit_vectors(np.float32([[1, 0], row]), mirrored=False)
+
+
+def test_opposite_mirror_pictures_have_no_direction():
+    with pytest.raises(ModelError, match="train it again"):
+        unit_vectors(np.float32([[1, 0], [-1, 0]]), mirrored=True)

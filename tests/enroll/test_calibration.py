@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,7 @@ def slow_model(distances: NDArray, owners: NDArray, target: float, bound: float)
     def quantile(without: int | None) -> float:
         logs = np.array(
             [
-                np.log(distances[row, person])
+                np.log(max(distances[row, person], 1e-3))  # copies of one picture
                 for row in range(len(distances))
                 for person in range(enrolled)
                 if owners[row] != person and without not in (owners[row], person)
@@ -50,7 +51,7 @@ def slow_model(distances: NDArray, owners: NDArray, target: float, bound: float)
     }
     strange = owners[:, None] != np.arange(enrolled)
     z = norm.ppf(1 - (1 - target) ** (1 / enrolled))
-    least = np.log(distances[strange]).std() * np.sqrt((1 + z**2 / 2) / len(pairs))
+    least = np.log(np.maximum(distances[strange], 1e-3)).std() * np.sqrt((1 + z**2 / 2) / len(pairs))
     return float(np.exp(quantile(None) - t.ppf(bound, len(everyone) - 3) * max(error, least)))
 
 
@@ -66,6 +67,56 @@ def test_the_model_is_what_plain_loops_give(strangers: int) -> None:
     given = (others, whose + 100) if strangers else (None, None)
     assert calibrate(vectors, labels, 0.02, *given).distance == pytest.approx(min(expected, 2.0), rel=1e-9)
     assert expected < 2
+
+
+LOGS = {
+    "independent": lambda rng: 0.2 * rng.normal(size=(21, 5)),
+    "by person": lambda rng: 0.05 * rng.normal(size=(21, 5)) + np.repeat(rng.normal(size=7), 3)[:, None],
+    "a few near": lambda rng: np.where(np.arange(105) % 26 == 3, -3.0, 0.02 * rng.normal(size=105)).reshape(
+        21, 5
+    ),
+    "a few far": lambda rng: np.where(np.arange(105) % 26 == 3, 3.0, 0.02 * rng.normal(size=105)).reshape(
+        21, 5
+    ),
+    "copies": lambda rng: np.where(np.arange(105) % 17 == 3, -np.inf, 0.3 * rng.normal(size=105)).reshape(
+        21, 5
+    ),
+    "hardly different": lambda rng: 1e-5 * rng.exponential(size=(21, 5)),
+}
+
+
+@pytest.mark.parametrize("target", [0.001, 0.2, 0.9])
+@pytest.mark.parametrize("kind", LOGS)
+def test_the_model_of_any_distances(kind: str, target: float) -> None:
+    """Seven people with three photos, five of them enrolled."""
+    distances, owners = 0.4 * np.exp(LOGS[kind](np.random.default_rng(7))), np.repeat(np.arange(7), 3)
+    sums = LogSums(owners, 5)
+    sums.add(slice(0, 21), slice(0, 5), distances)
+    expected = slow_model(distances, owners, target, 0.9)
+    assert modelled_threshold(sums, target, 0.9) == pytest.approx(expected, rel=1e-9)
+
+
+def test_two_enrolled_people_and_two_strangers_are_enough() -> None:
+    vectors, labels = people(2, 3)
+    others, whose = people(2, 3, seed=5)
+    distances = person_distances(np.concatenate([vectors, others]), vectors, labels)
+    expected = slow_model(distances, np.repeat(np.arange(4), 3), 0.05, 0.985)
+    assert calibrate(vectors, labels, 0.05, others, whose).distance == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(UsageError, match="got 2 enrolled and 1 stranger:"):
+        calibrate(vectors, labels, 0.05, others[:3], whose[:3])
+
+
+def test_people_who_are_all_equally_far() -> None:
+    """Unit vectors of the axes are all √2 apart, so nothing varies."""
+    axes = np.eye(12, dtype=np.float32)
+    promise = calibrate(axes, np.arange(12), 0.01)
+    assert promise.distance == pytest.approx(math.sqrt(2), rel=1e-4)
+    assert promise.distance < math.sqrt(2) and promise.named == 0
+
+
+def test_no_strangers_are_as_if_none_were_given() -> None:
+    vectors, labels = people(8, 4)
+    assert calibrate(vectors, labels, 0.01, vectors[:0], labels[:0]) == calibrate(vectors, labels, 0.01)
 
 
 def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +165,29 @@ def test_counting_is_never_outvoted_by_the_model(target: float) -> None:
     assert promise.named <= target * promise.searches
     distances = person_distances(vectors, vectors, labels)
     distances[np.arange(60), labels] = np.inf
-    assert promise.named == (distances.min(axis=1) <= promise.distance).sum()
+    nearest = distances.min(axis=1)
+    assert promise.named == (nearest <= promise.distance).sum()
+    assert promise.counted_bound == upper_bound(len({*labels[nearest <= promise.distance]}), 12)
+    assert (promise.target_fpir, promise.confidence) == (target, 0.95)
+
+
+def test_people_who_look_alike_are_counted() -> None:
+    """Of 20 people 4 resemble one other: what counting allows is less than what the model does."""
+    vectors, labels = people(20, 3)
+    rng = np.random.default_rng(2)
+    for one, other in ((0, 1), (2, 3)):
+        near = vectors[labels == one] + 0.05 * rng.normal(size=(3, 40))
+        vectors[labels == other] = near / np.linalg.norm(near, axis=1, keepdims=True)
+    distances = person_distances(vectors, vectors, labels)
+    model = slow_model(distances, labels, 0.275, 0.985)
+    distances[np.arange(60), labels] = np.inf
+    nearest = np.sort(distances.min(axis=1))
+    # 12 of 60 searches are for someone who resembles another; 11 would only bound FPIR by 28.5 %.
+    assert upper_bound(10, 60) <= 0.275 < upper_bound(11, 60)
+    promise = calibrate(vectors, labels, 0.275)
+    assert (promise.named, promise.distance) == (10, np.nextafter(nearest[10], 0))
+    assert promise.distance < model
+    assert promise.counted_bound == upper_bound(4, 20)
 
 
 def test_a_stricter_target_gives_a_smaller_threshold() -> None:
@@ -174,10 +247,18 @@ def test_the_order_of_the_templates_does_not_matter() -> None:
 
 def test_many_searches_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enroll.calibration._MOST_SEARCHES", 50)
-    promise = calibrate(*people(30, 5), 0.01)
-    assert promise.searches == 50
-    assert promise.templates == 150
-    assert promise == calibrate(*people(30, 5), 0.01)
+    vectors, labels = people(30, 5)
+    promise = calibrate(vectors, labels, 0.01)
+    assert (promise.searches, promise.templates) == (50, 150)
+    assert promise == calibrate(vectors, labels, 0.01) == calibrate(vectors, labels, 0.01, seed=0)
+    distances = person_distances(vectors, vectors, labels)
+    for seed in (0, 7):
+        drawn = np.random.default_rng(seed).permutation(150)[:50]
+        promise = calibrate(vectors, labels, 0.01, seed=seed)
+        assert promise.strangers == len({*labels[drawn]}) < 30
+        sums = LogSums(labels[drawn], 30)
+        sums.add(slice(0, 50), slice(0, 30), distances[drawn])
+        assert promise.distance == pytest.approx(modelled_threshold(sums, 0.01), rel=1e-9)
 
 
 def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:

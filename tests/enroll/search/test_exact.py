@@ -12,8 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
-from enroll.search import exact
-from enroll.search.base import Neighbour, nearest_people, nearest_templates
+from enroll.search import base, exact
+from enroll.search.base import Found, Neighbour, nearest_people, nearest_templates
 from enroll.search.exact import ROUNDING, ExactFinder
 from enroll.templates import Templates
 from tests.enroll.search.vectors import oracle, part, random_rows, ranked, templates, unit
@@ -187,6 +187,68 @@ def test_empty_gallery_and_no_queries() -> None:
     assert nearest_people(empty, random_rows(12, 3, 8), 5) == [[], [], []]
     one = ExactFinder(templates(["ada"], random_rows(13, 1, 8)))
     assert nearest_people(one, np.empty((0, 8), np.float32), 5) == []
+
+
+class Recorded(ExactFinder):
+    """Keeps what it is asked: how many queries, and how many templates of each."""
+
+    def __init__(self, searched: Templates) -> None:
+        super().__init__(searched)
+        self.asked: list[tuple[int, int]] = []
+
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        self.asked.append((len(queries), count))
+        return super().nearest(queries, count)
+
+
+def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
+    """Near `crowd` no one else comes before its 300 templates; near `a` and `b` the first 8 show both."""
+    rng = np.random.default_rng(21)
+    around = np.repeat([[1.0, 0, 0], [0, 1, 0], [0, 1, 0.5]], [300, 5, 5], axis=0)
+    searched = templates(
+        ["crowd"] * 300 + ["a"] * 5 + ["b"] * 5, unit(around + rng.normal(0, 0.01, (310, 3)))
+    )
+    index = Recorded(searched)
+    queries = unit([[0.0, 1, 0.1], [1, 0.1, 0]])
+    found = nearest_people(index, queries, 2)
+    assert found == [oracle(searched, query, 2) for query in queries]
+    assert index.asked == [(2, 8), (1, 32), (1, 128), (1, 310)]
+    index.asked.clear()
+    nearest_templates(index, queries, 3)
+    assert index.asked[0] == (2, 3)
+
+
+def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = templates([f"p{row % 40}" for row in range(200)], random_rows(22, 200, 5))
+    queries = random_rows(23, 9, 5)
+    whole, expected = ExactFinder(searched).nearest(queries, 12), [oracle(searched, q, 3) for q in queries]
+    monkeypatch.setattr(base, "_ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(exact, "_PRODUCTS", 450)  # two queries
+    index = Recorded(searched)
+    assert nearest_people(index, queries, 3) == expected
+    assert index.asked[:3] == [(4, 12), (4, 12), (1, 12)]
+    for one, other in zip(index.nearest(queries, 12), whole, strict=True):
+        assert (sorted(one.ids), one.reach) == (sorted(other.ids), other.reach)
+
+
+def test_reach_leaves_room_for_rounding() -> None:
+    """Axes are √2 apart; a square in single precision is off by 2 (dim + 8) half roundings of 1 at most."""
+    axes = np.eye(16, dtype=np.float32)
+    (found,) = ExactFinder(templates(["ada"] * 16, axes)).nearest(axes[:1], 7)
+    if exact.FEW or exact.ALONE:
+        assert found.reach == pytest.approx(np.sqrt(2 - 2 * 24 * 2.0**-23), abs=1e-9)
+    else:  # scikit-learn gives the distances in single precision
+        assert found.reach == pytest.approx(np.sqrt(2) - 1e-5, abs=1e-7)
+
+
+def test_reach_is_kept_among_nearly_equals() -> None:
+    rng = np.random.default_rng(24)
+    searched = templates(["ada"] * 400, unit(random_rows(25, 1, 128) + 1e-4 * rng.normal(size=(400, 128))))
+    queries = searched.vectors[:20]
+    for query, found in zip(queries, ExactFinder(searched).nearest(queries, 7), strict=True):
+        assert {*found.ids.tolist()} >= {
+            key for distance, _, key in ranked(searched, query) if distance < found.reach
+        }
 
 
 def test_candidates_are_plain_python() -> None:
