@@ -5,6 +5,7 @@
 #                versions of what is installed; one of them: make test-portable ENVIRONMENTS=no-avx512
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
 # make fuzz      damage galleries, models and photos, a few hundred thousand times
+# make mutants   change the core in one place at a time: do its tests notice? An hour; MODULES=enroll/decision.py for one
 # make bench     beside face_recognition, faiss and others: docs/benchmarks.md
 # make figures   the figures of the README, measured again
 
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-portable lint crash fuzz bench figures clean
+.PHONY: demo test test-slow test-portable lint crash fuzz mutants bench figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
@@ -40,6 +41,9 @@ crash: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python scripts/fuzz_images.py
 	$(BIN)/python scripts/fuzz_files.py
+
+mutants: $(INSTALLED)
+	$(BIN)/python scripts/mutate_core.py $(MODULES)
 
 bench: $(INSTALLED)
 	$(BIN)/python scripts/bench.py

@@ -89,6 +89,49 @@ def test_normalization(form: str, oracle: Oracle, top: int | None, with_cohort: 
     assert find_rule(f"{form}-norm") == Normalized(form)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("name", "oracle"),
+    [
+        ("nearest", each(oracles.nearest)),
+        ("k-nearest", each(lambda q, own: oracles.k_nearest(q, own, 3))),
+        ("mean", each(oracles.mean)),
+        ("nearest+mean", each(lambda q, own: (oracles.nearest(q, own) + oracles.mean(q, own)) / 2)),
+        ("margin", lambda q, people, _: oracles.margin(q, people, "difference", 0.5)),
+        ("cohort", lambda *given: oracles.cohort(*given, 5, 0.5)),
+    ],
+)
+def test_a_rule_as_it_comes_is_what_is_documented(name: str, oracle: Oracle) -> None:
+    """The defaults in the table of docs/rules.md."""
+    agree(find_rule(name), oracle, made(40, each=5), with_cohort=True)
+
+
+def test_weights_of_0_and_1_are_the_nearest_and_the_mean() -> None:
+    agree(NearestAndMean(0.0), each(oracles.nearest), made(50), with_cohort=False)
+    agree(NearestAndMean(1.0), each(oracles.mean), made(50), with_cohort=False)
+
+
+def test_the_ratio_of_distances_that_are_0() -> None:
+    rule = Margin("ratio", 1.0)
+    two = np.eye(2, dtype=np.float32)
+    # 0 counts as 1e-9, beside √2 of the other person.
+    assert rule.fit(two, np.arange(2)).scores(two[:1]).tolist() == [
+        pytest.approx([1e-9 / 2**0.5, 2**0.5 / 1e-9])
+    ]
+    assert rule.fit(two[[0, 0]], np.arange(2)).scores(two[:1]).tolist() == [[1.0, 1.0]]
+
+
+def test_impostors_who_are_all_equally_far_spread_by_one_millionth() -> None:
+    axes = np.eye(5, dtype=np.float32)
+    found = Normalized("t").fit(axes[:2], np.arange(2), axes[2:]).scores(axes[:1])
+    assert found.tolist() == [pytest.approx([-(2**0.5) / 1e-6, 0.0], abs=1e-6)]
+
+
+def test_the_mean_of_templates_that_nearly_cancel_out() -> None:
+    nearly = np.array([[1, 0], [-1, 1e-5]], np.float32)
+    fitted = Mean().fit(nearly, np.array([3, 3]))
+    assert fitted.scores(np.array([[0, 1]], np.float32)).tolist() == [[pytest.approx(0.0, abs=1e-6)]]
+
+
 def test_scores_of_the_first_person_are_what_is_documented() -> None:
     vectors = np.eye(3, dtype=np.float32)
     fitted = Nearest().fit(vectors, np.array([4, 2, 4]))

@@ -91,10 +91,20 @@ def test_an_empty_cohort_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", ["mean", "nearest+mean"])
-def test_opposite_templates_have_no_mean(name: str) -> None:
+@pytest.mark.parametrize("other", [7, 9])
+def test_opposite_templates_have_no_mean(name: str, other: int) -> None:
     vectors = np.concatenate([G.vectors[:1], -G.vectors[:1], G.vectors[1:3]])
     with pytest.raises(ValueError, match=r"person 8 cancel out.*look at the photos"):
-        find_rule(name).fit(vectors, np.array([8, 8, 9, 9]))
+        find_rule(name).fit(vectors, np.array([8, 8, other, other]))
+
+
+def test_rows_may_be_a_thousandth_off_length_1() -> None:
+    rows = G.vectors / np.linalg.norm(G.vectors.astype(np.float64), axis=1, keepdims=True)
+    for length in (0.9991, 1.0009):
+        find_rule("nearest").fit(rows * length, G.labels)
+    for length in (0.9989, 1.0011):
+        with pytest.raises(ValueError, match=r"row 0 .*12 such rows"):
+            find_rule("nearest").fit(rows * length, G.labels)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +112,13 @@ def test_opposite_templates_have_no_mean(name: str) -> None:
     [
         (lambda: KNearest(0), "k is at least 1, got 0"),
         (lambda: NearestAndMean(1.1), "0 to 1, got 1.1"),
+        (lambda: NearestAndMean(-0.1), "0 to 1, got -0.1"),
         (lambda: NearestAndMean(float("nan")), "0 to 1"),
         (lambda: Margin("both"), "difference, ratio or gate, got 'both'"),  # type: ignore[arg-type]
-        (lambda: Margin(weight=-1.0), "at least 0"),
+        (lambda: Margin(weight=-0.1), "at least 0, got -0.1"),
+        (lambda: Margin(weight=float("nan")), "at least 0"),
         (lambda: Cohort(0), "count is at least 1"),
+        (lambda: Cohort(weight=-0.1), "weight at least 0, got 5 and -0.1"),
         (lambda: Cohort(weight=float("nan")), "weight at least 0"),
         (lambda: Normalized("x"), "z, t or s, got 'x'"),  # type: ignore[arg-type]
         (lambda: Normalized("z", 1), "top is at least 2, got 1"),
