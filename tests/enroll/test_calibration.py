@@ -106,10 +106,11 @@ def test_two_enrolled_people_and_two_strangers_are_enough() -> None:
         calibrate(vectors, labels, 0.05, others[:3], whose[:3])
 
 
-def test_people_who_are_all_equally_far() -> None:
-    """Unit vectors of the axes are all √2 apart, so nothing varies."""
-    axes = np.eye(12, dtype=np.float32)
-    promise = calibrate(axes, np.arange(12), 0.01)
+@pytest.mark.parametrize("count", [11, 12, 26])
+def test_people_who_are_all_equally_far(count: int) -> None:
+    """Unit vectors of the axes are all √2 apart: nothing varies, and rounding can give less than nothing."""
+    axes = np.eye(count, dtype=np.float32)
+    promise = calibrate(axes, np.arange(count), 0.01)
     assert promise.distance == pytest.approx(math.sqrt(2), rel=1e-4)
     assert promise.distance < math.sqrt(2) and promise.named == 0
 

@@ -351,12 +351,15 @@ def test_rows_that_are_not_finite_are_named():
     vectors[3, 1], vectors[17] = np.nan, np.inf
     with pytest.raises(ValueError, match=r"in 2 rows: 3, 17$"):
         Comparisons.of_vectors(vectors, labels)
+    vectors[20:28] = np.nan
+    with pytest.raises(ValueError, match=r"in 10 rows: 3, 17, 20, 21, 22, 23, 24, 25, 26, 27$"):
+        Comparisons.of_vectors(vectors, labels)
     vectors[5:] = np.nan
     with pytest.raises(ValueError, match=r"in 26 rows: 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, \.\.\.$"):
         Comparisons.of_vectors(vectors, labels)
 
 
-@pytest.mark.parametrize(("mated", "non_mated"), [([math.nan], [0.5]), ([0.5], [math.nan])])
+@pytest.mark.parametrize(("mated", "non_mated"), [([0.1, math.nan], [0.5]), ([0.5], [0.1, math.nan])])
 def test_distances_that_are_no_numbers_are_refused(mated: list[float], non_mated: list[float]):
     with pytest.raises(ValueError, match="not a number"):
         plain(mated, non_mated)
@@ -365,6 +368,10 @@ def test_distances_that_are_no_numbers_are_refused(mated: list[float], non_mated
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"got \(3, 4\) and \(2,\)"):
         Comparisons.of_vectors(unit_rows(3), np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"got \(3, 4\) and \(4,\)"):
+        Comparisons.of_vectors(unit_rows(3), np.arange(4))
+    with pytest.raises(ValueError, match=r"got \(2, 3, 4\) and \(2,\)"):
+        Comparisons.of_vectors(unit_rows(6).reshape(2, 3, 4), np.arange(2))
     with pytest.raises(ValueError, match=r"got \(4,\) and \(4,\)"):
         Comparisons.of_vectors(unit_rows(1)[0], np.arange(4))
     for weights in (np.ones((1, 3)), np.ones(2)):

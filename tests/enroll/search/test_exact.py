@@ -223,12 +223,16 @@ def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     queries = random_rows(23, 9, 5)
     whole, expected = ExactFinder(searched).nearest(queries, 12), [oracle(searched, q, 3) for q in queries]
     monkeypatch.setattr(base, "_ROWS_AT_ONCE", 50)
-    monkeypatch.setattr(exact, "_PRODUCTS", 450)  # two queries
     index = Recorded(searched)
     assert nearest_people(index, queries, 3) == expected
     assert index.asked[:3] == [(4, 12), (4, 12), (1, 12)]
-    for one, other in zip(index.nearest(queries, 12), whole, strict=True):
-        assert (sorted(one.ids), one.reach) == (sorted(other.ids), other.reach)
+    index.asked.clear()
+    assert nearest_people(index, queries, 20) == [oracle(searched, query, 20) for query in queries]
+    assert index.asked[:9] == [(1, 80)] * 9  # more than are allowed at once, and one query at least
+    for products in (450, 100):
+        monkeypatch.setattr(exact, "_PRODUCTS", products)
+        for one, other in zip(index.nearest(queries, 12), whole, strict=True):
+            assert (sorted(one.ids), one.reach) == (sorted(other.ids), other.reach)
 
 
 def test_reach_leaves_room_for_rounding() -> None:
