@@ -218,6 +218,27 @@ def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
     assert index.asked[0] == (2, 3)
 
 
+class Forgetful(Recorded):
+    """Finds one template only until it is asked for all, as a graph may whose links lead nowhere."""
+
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        every = super().nearest(queries, count)
+        if count >= self.templates:
+            return every
+        return [Found(one.ids[:1], one.identities[:1], one.vectors[:1], one.reach) for one in every]
+
+
+def test_an_index_that_finds_too_few_is_asked_again() -> None:
+    searched = templates([f"p{row}" for row in range(30)], random_rows(26, 30, 4))
+    query = random_rows(27, 1, 4)
+    index = Forgetful(searched)
+    assert [found.template for found in nearest_templates(index, query, 3)[0]] == [
+        key for _, _, key in ranked(searched, query[0])[:3]
+    ]
+    assert index.asked == [(1, 3), (1, 12), (1, 30)]
+    assert nearest_people(index, query, 3) == [oracle(searched, query[0], 3)]
+
+
 def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = templates([f"p{row % 40}" for row in range(200)], random_rows(22, 200, 5))
     queries = random_rows(23, 9, 5)
