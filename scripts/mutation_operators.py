@@ -131,8 +131,12 @@ def _changes(node: Any) -> Iterator[ast.AST]:
     ):
         yield ast.Pass()
     if isinstance(node, ast.Compare):
+        texts = any(
+            isinstance(getattr(value, "value", None), str) for value in (node.left, *node.comparators)
+        )
         for place, operator in enumerate(node.ops):
-            for other in _COMPARED[type(operator)]:
+            # Texts are the same or not; which of them comes first is no mistake that anyone makes.
+            for other in _COMPARED[type(operator)][-1 if texts else 0 :]:
                 yield _with(node, ops=[*node.ops[:place], other(), *node.ops[place + 1 :]])
     elif isinstance(node, (ast.BinOp, ast.AugAssign)):
         yield from (_with(node, op=other()) for other in _COMPUTED.get(type(node.op), ()))

@@ -153,7 +153,7 @@ def describe(calibration: Calibration) -> str:
         f"{count(promise.identities, 'person')}, {100 * promise.confidence:g} % sure, by a model of the "
         f"distances (calibrated {calibration.date[:10]}); counted: {promise.named} of "
         f"{count(promise.searches, 'search')} for {count(promise.strangers, 'stranger')} named someone, "
-        f"which alone promises at most {100 * promise.counted_bound:.2g} %"
+        f"which alone promises at most {float(f'{100 * promise.counted_bound:.2g}'):g} %"
     )
 
 

@@ -46,6 +46,7 @@ changes = [["grade", "if points < 0:", "if points < {}:"]]
     [
         ("a < b", ["a <= b", "a != b", "a > b", "pass"]),
         ("a == b", ["a <= b", "a >= b", "a != b", "pass"]),
+        ("x = a == 'b'", ["x = a != 'b'"]),
         ("x = a is None", ["x = a is not None"]),
         ("x = a and b", ["x = a or b"]),
         ("x = not a", ["x = a"]),

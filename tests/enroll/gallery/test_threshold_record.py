@@ -78,6 +78,14 @@ def test_the_threshold_in_words(basis: Basis, words: str) -> None:
     assert describe(CALIBRATION) == DESCRIBED
 
 
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [(1.0, "at most 100 %"), (0.994, "at most 99 %"), (0.316, "at most 32 %"), (0.00291, "at most 0.29 %")],
+)
+def test_what_counting_promises_has_two_digits(bound: float, words: str) -> None:
+    assert describe(replace(CALIBRATION, promise=replace(PROMISE, counted_bound=bound))).endswith(words)
+
+
 def test_the_threshold_for_programs() -> None:
     nothing = dict.fromkeys(("target_fpir", "confidence", "searches", "identities", "date", "warning"))
     calibrated = {"target_fpir": 0.02, "confidence": 0.95, "searches": 120, "identities": 10}
@@ -114,6 +122,13 @@ def test_another_number_is_refused(part: str, name: str, value: Any, message: st
     content = json.loads(CALIBRATION.to_text())
     content[part][name] = value
     with pytest.raises(GalleryError, match=rf"^g\.db: broken: its calibration cannot be read \({message}"):
+        Calibration.from_text(json.dumps(content), "g.db")
+
+
+def test_a_missing_number_is_refused() -> None:
+    content = json.loads(CALIBRATION.to_text())
+    del content["promise"]["searches"]
+    with pytest.raises(GalleryError, match=r"expected \['confidence', .*'searches'.*\], got \['confidence'"):
         Calibration.from_text(json.dumps(content), "g.db")
 
 
