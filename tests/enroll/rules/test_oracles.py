@@ -9,7 +9,7 @@ import pytest
 from enroll.rules import find_rule
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
-from enroll.rules.margin import Margin
+from enroll.rules.margin import Margin, nearest_other
 from enroll.rules.mean import Mean, NearestAndMean
 from enroll.rules.nearest import KNearest, Nearest
 from enroll.rules.normalization import Normalized
@@ -118,6 +118,16 @@ def test_the_ratio_of_distances_that_are_0() -> None:
         pytest.approx([1e-9 / 2**0.5, 2**0.5 / 1e-9])
     ]
     assert rule.fit(two[[0, 0]], np.arange(2)).scores(two[:1]).tolist() == [[1.0, 1.0]]
+
+
+def test_the_nearest_other_of_many_people() -> None:
+    own = np.random.default_rng(0).permutation(3000).astype(float)
+    assert nearest_other(own).tolist() == [1.0 if value == 0 else 0.0 for value in own]
+
+
+def test_a_gate_without_a_margin_lets_equals_pass() -> None:
+    axis = np.eye(2, dtype=np.float32)[:1]
+    assert Margin("gate", 0.0).fit(axis[[0, 0]], np.arange(2)).scores(axis).tolist() == [[0.0, 0.0]]
 
 
 def test_impostors_who_are_all_equally_far_spread_by_one_millionth() -> None:
