@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import norm
 
-from enroll.doctor.evidence import Evidence, learn, typical_distances
+from enroll.doctor.evidence import Crowd, Evidence, learn, typical_distances
 from tests.enroll.doctor.people import crowd_of, evidence_of, made_people
 
 
@@ -70,3 +71,55 @@ def test_a_model_that_tells_no_one_apart_is_no_evidence():
     near, far = np.full(9, 0.3), np.full(9, 0.6)
     assert Evidence.learn(near, far) is not None
     assert Evidence.learn(far, near) is None
+
+
+def test_middle_and_spread_by_hand():
+    """Of logarithms -3, -2, -1, 0, 4 the median is -1; they are off by 2, 1, 0, 1, 5, whose median is 1."""
+    same = np.append(np.exp([-3.0, -2, -1, 0, 4]), np.nan)
+    other = np.append(np.exp([3.0, 4, 5, 6, 10]), np.nan)
+    learnt = Evidence.learn(same, other)
+    assert learnt is not None
+    found = (learnt.same, learnt.same_spread, learnt.other, learnt.other_spread)
+    assert found == pytest.approx((-1, 1.4826, 5, 1.4826))
+    assert Evidence.learn(same[1:], other) is None  # four are too few
+    assert Evidence.learn(same, other[1:]) is None
+
+
+def test_copies_have_a_distance_and_a_spread():
+    learnt = Evidence.learn(np.zeros(5), np.full(5, 0.5))
+    assert learnt == Evidence(*map(pytest.approx, (np.log(1e-3), 0.02, np.log(0.5), 0.02)))
+    assert Evidence.learn(np.full(5, 0.5), np.full(5, 0.5)) is None
+    assert learnt(np.array([0.0])) == learnt(np.array([1e-3]))
+
+
+def test_beyond_the_turn_the_ratio_stays():
+    """The ratio turns at ln d = (same a - other b) / (a - b); a and b are one over the variances."""
+    narrow = Evidence(-1, 0.1, 0, 0.2)  # a = 100, b = 25: at -4/3
+    assert narrow(np.exp([-4 / 3, -2, -5])) == pytest.approx([50 / 3 + np.log(2)] * 3)
+    wide = Evidence(-1, 0.2, 0, 0.1)  # at 1/3
+    assert wide(np.exp([1 / 3, 1, 3])) == pytest.approx([-50 / 3 - np.log(2)] * 3)
+    alike = Evidence(-1, 0.1, 0, 0.1)  # a straight line
+    assert alike(np.exp([-3.0, -1, -0.5, 0, 2])) == pytest.approx([250, 50, 0, -50, -250])
+
+
+def test_what_is_learnt_is_from_own_photos_and_from_others():
+    """With five photos that are all at one distance, and people who are all at another."""
+    crowd = crowd_of(np.eye(10, dtype=np.float32), np.repeat([0, 1], 5))
+    learnt = evidence_or_none(crowd, np.ones(10, bool))
+    assert learnt is None  # everyone is as far as everyone else
+    near = np.eye(10, dtype=np.float32)
+    near[:5, 0] += 2
+    near[5:, 5] += 2
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    crowd = crowd_of(near, np.repeat([0, 1], 5))
+    kept = np.ones(10, bool)
+    kept[[0, 5]] = False
+    learnt = evidence_or_none(crowd, kept)
+    assert learnt is not None
+    # Rows 1 to 4 are (2, 1) / √5, with an axis of their own each: their squares are 2 - 2 * 4/5 apart.
+    assert learnt.same == pytest.approx(np.log(np.sqrt(0.4)))
+    assert learnt.other == pytest.approx(np.log(np.sqrt(2)))
+
+
+def evidence_or_none(crowd: Crowd, kept: NDArray[np.bool_]) -> Evidence | None:
+    return learn(crowd, crowd.members(kept), kept)
