@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,16 @@ def test_normalization(form: str, oracle: Oracle, top: int | None, with_cohort: 
     rule = Normalized(form, top)  # type: ignore[arg-type]
     agree(rule, lambda *given: oracle(*given, top), made(30), with_cohort)  # type: ignore[call-arg]
     assert find_rule(f"{form}-norm") == Normalized(form)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("form", "oracle"), [("z", oracles.z_norm), ("t", oracles.t_norm), ("s", oracles.s_norm)]
+)
+def test_two_impostors_are_enough(form: str, oracle: Oracle) -> None:
+    three = made(60, people=3, each=1)
+    rule = Normalized(form)  # type: ignore[arg-type]
+    agree(rule, lambda *given: oracle(*given, None), three, with_cohort=False)  # type: ignore[call-arg]
+    agree(rule, lambda *given: oracle(*given, None), replace(three, cohort=three.cohort[:2]), True)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

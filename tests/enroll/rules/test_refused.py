@@ -84,6 +84,12 @@ def test_too_little_to_fit(rule: Rule, people: int, each: int, strangers: int, m
         rule.fit(gallery.vectors, gallery.labels, gallery.cohort[:strangers])
 
 
+def test_each_person_needs_two_impostors() -> None:
+    """One with a photo and one with three: of the second the first is the only impostor."""
+    with pytest.raises(ValueError, match=r"z-norm: needs at least 2 impostors.*received 1"):
+        Normalized("z").fit(G.vectors[:4], np.array([0, 1, 1, 1]))
+
+
 def test_an_empty_cohort_is_none() -> None:
     empty = G.cohort[:0]
     with_empty = Normalized("s").fit(G.vectors, G.labels, empty).scores(G.queries)
