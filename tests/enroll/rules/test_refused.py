@@ -41,6 +41,7 @@ def spoiled(value: float) -> Any:
         (G.vectors, G.labels * 1.0, G.cohort, "expected 12 whole numbers"),
         (G.vectors, G.labels, G.cohort[:, 1:] / np.nan, "cohort: row 0"),
         (G.vectors, G.labels, random_rows(1, 3, DIM + 1), "cohort has 7 dimensions.*6.*one model"),
+        (G.vectors, G.labels, random_rows(1, 3, DIM - 1), "cohort has 5 dimensions.*6.*one model"),
     ],
 )
 def test_refused_by_every_rule(name: str, vectors: Any, labels: Any, cohort: Any, message: str) -> None:
