@@ -66,7 +66,7 @@ def test_mistakes_are_what_plain_loops_count(fpir: float) -> None:
 
 
 def test_confusions_as_frequent_and_as_near_are_in_the_order_of_their_names() -> None:
-    """Everyone lies on an axis of their own but for three photos, which are exchanged: all at distance 0 or √2."""
+    """Everyone lies on an axis of their own but for three photos: all are at distance 0 or √2."""
     folder = made_folder(6, 4)
     axes = np.eye(6, dtype=np.float32)[folder.labels]
     axes[[0, 4, 8]] = axes[[4, 8, 0]]

@@ -36,6 +36,7 @@ def spoiled(value: float) -> Any:
         (spoiled(np.inf), G.labels, G.cohort, "templates: row 4"),
         (spoiled(3.0), G.labels, G.cohort, "templates: row 4 .*length 1.*divide"),
         (G.vectors[0], G.labels[:1], G.cohort, "templates: expected .rows, dim."),
+        (G.vectors[..., None], G.labels, G.cohort, r"templates: expected .rows, dim.*\(12, 6, 1\)"),
         (G.vectors, G.labels[:-1], G.cohort, "expected 12 whole numbers"),
         (G.vectors, G.labels[:, None], G.cohort, "expected 12 whole numbers"),
         (G.vectors, G.labels * 1.0, G.cohort, "expected 12 whole numbers"),
