@@ -327,13 +327,12 @@ def _weighted_tpir(
     """TPIR of a split, each search weighing as often as its person was drawn."""
     others = np.argsort(split.other_distance, kind="stable")
     passed = np.cumsum(weights[:, labels[split.non_mated[others]]], axis=1)
-    allowed = (passed <= fpir * passed[:, -1:] * (1 + 1e-12) + 1e-9).sum(axis=1)
+    allowed = (passed <= fpir * passed[:, -1:] + 1e-9).sum(axis=1)
     limits = np.append(split.other_distance[others], np.inf)
     order = np.argsort(split.distance, kind="stable")
     mated = weights[:, labels[split.mated[order]]]
     right = np.cumsum(np.pad(mated * (split.rank[order] == 1), ((0, 0), (1, 0))), axis=1)
     below = np.searchsorted(split.distance[order], limits, side="left")  # strictly nearer than the limit
-    below[-1] = int(np.isfinite(split.distance).sum())
     with np.errstate(invalid="ignore"):
         return np.asarray(right[np.arange(len(weights)), below[allowed]] / mated.sum(axis=1))
 

@@ -58,6 +58,7 @@ def test_refused_by_every_rule(name: str, vectors: Any, labels: Any, cohort: Any
         (2 * G.queries, "queries: row 0 .*9 such rows"),
         (G.queries[0], "queries: expected .rows, dim."),
         (random_rows(1, 3, DIM - 1), "expected queries of 6 dimensions, got 5"),
+        (random_rows(1, 3, DIM + 1), "expected queries of 6 dimensions, got 7"),
     ],
 )
 def test_queries_refused(name: str, queries: Any, message: str) -> None:
