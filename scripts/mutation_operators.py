@@ -120,8 +120,11 @@ def _places(node: ast.AST, line: int = 0, function: str = "") -> Iterator[tuple[
 
 
 def _is_left_alone(node: ast.AST) -> bool:
-    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return docstring or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in ast.unparse(node.test)
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.value).startswith("TypeVar(")
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _changes(node: Any) -> Iterator[ast.AST]:

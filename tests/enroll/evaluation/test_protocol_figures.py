@@ -12,7 +12,7 @@ from embedder.errors import UsageError
 from enroll.confidence import FARTHEST, fit_curve, leave_one_out_searches, reliability
 from enroll.embedding import EmbeddedFolder
 from enroll.evaluation import protocol
-from enroll.evaluation.protocol import Evaluation, Figure, Split, difference, figure
+from enroll.evaluation.protocol import FPIRS, Evaluation, Figure, Split, difference, figure
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 from tests.enroll.evaluation.test_protocol import slow_tpir
 
@@ -22,6 +22,11 @@ FOLDER = made_folder(noise=0.8, no_face=(3, 20), poor=(10, 50))
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     return made_evaluation(FOLDER)
+
+
+def test_the_fpirs_that_are_reported() -> None:
+    """The names of the figures in `evaluate --json` are made of them."""
+    assert [f"{100 * fpir:g} %" for fpir in FPIRS] == ["0.1 %", "1 %", "5 %", "10 %"]
 
 
 def photos_of(folder: EmbeddedFolder, counts: list[int]) -> EmbeddedFolder:
