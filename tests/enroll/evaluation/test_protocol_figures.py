@@ -236,6 +236,14 @@ def test_splits_that_teach_nothing_are_left_out(evaluation: Evaluation) -> None:
     assert replace(evaluation, splits=(untaught,)).reliability() is None
 
 
+def test_two_enrolled_people_teach_a_confidence() -> None:
+    found = made_evaluation(photos_of(made_folder(noise=0.8), [6, 6, 6]), known=0.7, splits=2)
+    assert [len(split.known) for split in found.splits] == [2, 2]
+    measured = found.reliability()
+    assert measured is not None
+    assert sum(measured.count) == pytest.approx(2)
+
+
 def test_a_split_without_a_face_searched_for_counts_its_strangers(evaluation: Evaluation) -> None:
     split = evaluation.splits[0]
     blind = replace(split, distance=np.full_like(split.distance, np.inf))
