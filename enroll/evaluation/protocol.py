@@ -233,15 +233,15 @@ def evaluate(samples: Samples, config: EvaluationConfig) -> Evaluation[Samples]:
     """Repeat the protocol.
 
     Args:
-        samples: photos of at least four people, two of whom have two photos.
+        samples: photos of at least three people, two of whom have two photos.
         config: splits, shares and seed; the same give the same splits for any model.
 
     Raises:
         UsageError: too few people or photos, or no one can be enrolled.
     """
-    counts = np.bincount(samples.labels, minlength=len(samples.identities))
+    counts = np.bincount(samples.labels)
     candidates = np.flatnonzero(counts >= 2)
-    people = len(counts)
+    people = int(np.count_nonzero(counts))  # who has no photo can be no stranger either
     if people < 3 or len(candidates) < 2:
         raise UsageError(
             "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "

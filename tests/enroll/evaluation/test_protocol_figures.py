@@ -65,6 +65,46 @@ def test_rank_k_is_what_plain_loops_give(evaluation: Evaluation, k: int) -> None
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(expected[1:41], [0.025, 0.975])))
 
 
+def test_ranks_are_what_plain_loops_count(evaluation: Evaluation) -> None:
+    seen = set()
+    for split in evaluation.splits:
+        gallery = [row for row in split.enrolled if FOLDER.enrollable[row]]
+        for probe, rank in zip(split.mated, split.rank, strict=True):
+            if not FOLDER.found[probe]:
+                assert rank == np.inf
+                continue
+            away = {
+                person: min(
+                    np.linalg.norm(FOLDER.vectors[row].astype(float) - FOLDER.vectors[probe])
+                    for row in gallery
+                    if FOLDER.labels[row] == person
+                )
+                for person in split.known
+            }
+            own = away.pop(FOLDER.labels[probe])
+            assert rank == 1 + sum(other < own for other in away.values())
+            seen.add(rank)
+    assert len(seen) > 3
+
+
+def test_a_search_at_the_distance_that_must_not_pass_is_missed(evaluation: Evaluation) -> None:
+    split = evaluation.splits[0]
+    at_limit = replace(split, distance=np.where(split.rank == 1, split.limit(0.5), split.distance))
+    one = replace(evaluation, splits=(at_limit,))
+    assert one.tpir_replicates(0.5, np.ones((1, 12))).tolist() == [0.0]
+    nearer = replace(split, distance=np.where(split.rank == 1, np.nextafter(split.limit(0.5), 0), np.inf))
+    one = replace(evaluation, splits=(nearer,))
+    assert one.tpir_replicates(0.5, np.ones((1, 12))) == pytest.approx([(split.rank == 1).mean()])
+
+
+def test_where_no_one_could_be_enrolled_no_one_is_found() -> None:
+    found = made_evaluation(made_folder(6, 2, poor=tuple(range(1, 12))), known=0.34, splits=1)
+    (split,) = found.splits
+    assert len(split.known) == 2 and np.isinf(split.rank).all() and (split.nearest == -1).all()
+    assert np.isinf(np.concatenate([split.distance, split.second, split.other_distance])).all()
+    assert (found.rank(1).value, found.tpir(0.5).value) == (0.0, 0.0)
+
+
 def test_tpir_of_each_person_alone(evaluation: Evaluation) -> None:
     """Of many replicates some draw no one who is enrolled in a split, or no stranger."""
     rows = np.eye(12)[:, None] + np.eye(12)[None]  # each two people
@@ -147,7 +187,12 @@ def test_how_many_are_enrolled(counts: list[int], share: float, known: int) -> N
 
 @pytest.mark.parametrize(
     ("counts", "words"),
-    [([2, 2], "got 2 people, 2 of them"), ([2, 1, 1], "got 3 people, 1 of them"), ([1] * 9, "0 of them")],
+    [
+        ([2, 2], "got 2 people, 2 of them"),
+        ([2, 2, 0], "got 2 people, 2 of them"),
+        ([2, 1, 1], "got 3 people, 1 of them"),
+        ([1] * 9, "0 of them"),
+    ],
 )
 def test_too_few_people_or_photos(counts: list[int], words: str) -> None:
     with pytest.raises(UsageError, match=words):
