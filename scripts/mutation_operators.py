@@ -120,6 +120,8 @@ def _places(node: ast.AST, line: int = 0, function: str = "") -> Iterator[tuple[
 
 
 def _is_left_alone(node: ast.AST) -> bool:
+    if isinstance(node, ast.keyword):
+        return node.arg == "strict"  # of zip: a check that code is right
     if isinstance(node, ast.If):
         return "TYPE_CHECKING" in ast.unparse(node.test)
     if isinstance(node, ast.Assign):
@@ -181,7 +183,7 @@ def _other_calls(call: ast.Call) -> Iterator[ast.AST]:
     if name in _DROPPED and call.args:
         yield call.args[0]
     for keyword in call.keywords:
-        if keyword.arg:
+        if keyword.arg not in (None, "strict"):
             yield _with(call, keywords=[other for other in call.keywords if other is not keyword])
 
 

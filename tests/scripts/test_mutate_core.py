@@ -65,6 +65,7 @@ changes = [["grade", "if points < 0:", "if points < {}:"]]
         ("x: f(1 < 2) = a", []),
         ("'''From 0 to 1.'''", []),
         ("if TYPE_CHECKING:\n    x = 1", []),
+        ("x = zip(a, b, strict=True)", []),
         ("A = TypeVar('A', covariant=True)", []),
         ("@cached(True)\ndef f() -> g(1): return x", []),
     ],
