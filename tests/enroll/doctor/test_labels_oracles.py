@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from enroll.doctor.evidence import Crowd, Evidence, learn, nearest_others, typical_distances
 from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
 from enroll.search.exact import ExactFinder
-from tests.enroll.doctor.people import crowd_of, evidence_of, made_people, templates_of
+from tests.enroll.doctor.people import DIM, crowd_of, evidence_of, made_people, templates_of, unit
 
 EVIDENCE = Evidence(same=-1.2, same_spread=0.3, other=-0.1, other_spread=0.2)
 
@@ -139,10 +139,11 @@ def given_wrongly(people: int, photos: int, noise: float, seed: int, share: floa
         (8, 4, 0.25, 0.25),
         (5, 12, 0.2, 0.4),  # more wrong photos of a person than rounds
         (6, 2, 0.2, 0.2),
+        (8, 3, 0.2, 0.25),
         (2, 6, 0.2, 0.15),
     ],
 )
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 4, 5])
 def test_suspects_are_what_plain_loops_find(
     people: int, photos: int, noise: float, share: float, seed: int
 ) -> None:
@@ -152,6 +153,43 @@ def test_suspects_are_what_plain_loops_find(
     found = find_mistaken(crowd, rows, others, evidence)
     near = set(zip(rows.tolist(), others.tolist(), strict=True))
     agree(found, slow_mistaken(crowd, near, evidence))
+
+
+@pytest.mark.parametrize(
+    ("photos", "poor", "noise", "own", "seed"),
+    [
+        (4, 2, 0.1, 0.5, 1),
+        (4, 2, 0.1, 0.75, 2),
+        (5, 3, 0.2, 0.25, 1),
+        (6, 3, 0.1, 0.25, 1),
+        (3, 2, 0.1, 0.5, 2),
+    ],
+)
+def test_half_of_a_persons_photos_are_more_or_less_like_them(
+    photos: int, poor: int, noise: float, own: float, seed: int
+) -> None:
+    vectors, labels = made_people(20, photos, noise, seed)
+    elsewhere = unit(np.random.default_rng(seed + 50).normal(size=(poor, DIM)))
+    vectors[:poor] = unit(elsewhere + own * vectors[:poor])
+    crowd = crowd_of(vectors, labels)
+    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    near = set(zip(rows.tolist(), others.tolist(), strict=True))
+    evidence = evidence_of(crowd)
+    agree(find_mistaken(crowd, rows, others, evidence), slow_mistaken(crowd, near, evidence))
+
+
+@pytest.mark.parametrize("labelled", [12, 0])
+def test_the_only_photo_of_someone_is_someone_elses(labelled: int) -> None:
+    """Of the first person or the last one: who has no other photo is not divided."""
+    vectors, labels = made_people(12, 6)
+    one_more = unit(vectors[18:19] + 0.1 * np.random.default_rng(0).normal(size=(1, DIM)))
+    vectors, labels = np.concatenate([vectors, one_more]), np.append(labels + (labelled == 0), labelled)
+    crowd = crowd_of(vectors, labels)
+    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    near = set(zip(rows.tolist(), others.tolist(), strict=True))
+    found = find_mistaken(crowd, rows, others, evidence_of(crowd))
+    agree(found, slow_mistaken(crowd, near, evidence_of(crowd)))
+    assert 72 in {entry.row for entry in found.suspects} and found.divided == ()
 
 
 @pytest.mark.parametrize("names", [(0, 3), (3, 0)])
