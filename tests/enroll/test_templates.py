@@ -61,6 +61,10 @@ def test_rows_are_in_the_order_of_ids() -> None:
     assert (len(pool), pool.people, pool.last) == (1000, 7, 1000)
 
 
+def test_the_last_id_of_a_pool_that_has_not_grown() -> None:
+    assert grown(5, 0).last == 5
+
+
 def test_empty_pool() -> None:
     pool = Pool(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 4), np.float32)))
     assert (len(pool), pool.people, pool.last) == (0, 0, 0)
