@@ -18,9 +18,11 @@ class NoMore:
     def __init__(self, templates: Templates) -> None:
         self._all = templates
         self.templates, self.people = len(templates.ids), len(set(templates.identities))
+        self.asked: list[tuple[int, int]] = []
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
         found = []
+        self.asked.append((len(queries), count))
         for query in queries:
             away = np.linalg.norm(self._all.vectors.astype(float) - query, axis=1)
             rows = np.sort(np.argsort(away)[:count])
@@ -36,14 +38,19 @@ def by_hand(crowd: Crowd, row: int, count: int) -> list[tuple[float, int]]:
     return sorted(others)[:count]
 
 
-@pytest.mark.parametrize("numbers", [1, 100_000, 16_000_000])
+@pytest.mark.parametrize("numbers", [1, 20_000, 16_000_000])
 def test_the_nearest_of_others_are_found(numbers: int, monkeypatch: pytest.MonkeyPatch):
     """However few vectors may be in memory, and beside someone with most of the photos."""
     monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", numbers)
     vectors, labels = made_people(9, 5, noise=0.5)
     labels[:25] = 0
     crowd = crowd_of(vectors, labels)
-    nearest = nearest_others(crowd, NoMore(templates_of(crowd)))
+    finder = NoMore(templates_of(crowd))
+    nearest = nearest_others(crowd, finder)
+    assert sum(queries for queries, _ in finder.asked) == 45
+    assert all(queries == 1 or queries * count * 32 <= numbers for queries, count in finder.asked)
+    # Of someone with 25 photos 25 + 16 numbers of 32 are asked for: 15 times that is below 20,000.
+    assert finder.asked[0] == ({1: 1, 20_000: 15}.get(numbers, 45), 41)
     for row in range(len(labels)):
         expected = by_hand(crowd, row, 16)
         assert nearest.rows[row].tolist() == [other for _, other in expected]
@@ -59,6 +66,12 @@ def test_few_others_leave_places_empty():
     assert sorted(zip(rows, people, strict=True)) == [
         (row, person) for row in range(6) for person in range(3) if person != row // 2
     ]
+
+
+def test_people_with_one_photo_each_are_near_each_other():
+    crowd = crowd_of(*made_people(3, 1))
+    rows, people = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    assert list(zip(rows, people, strict=True)) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
 
 
 def test_who_is_enrolled_meanwhile_is_passed_over():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,21 @@ def made_folder(
             **dict.fromkeys(no_face, "no face found; --min-face looks for smaller ones"),
         },
         unread=unread,
+    )
+
+
+def photos_of(folder: EmbeddedFolder, counts: list[int]) -> EmbeddedFolder:
+    """The first photos of each person, as many as said."""
+    rows = np.concatenate([np.flatnonzero(folder.labels == p)[:count] for p, count in enumerate(counts)])
+    return replace(
+        folder,
+        identities=folder.identities[: len(counts)],
+        paths=tuple(folder.paths[row] for row in rows),
+        labels=folder.labels[rows],
+        vectors=folder.vectors[rows],
+        found=folder.found[rows],
+        enrollable=folder.enrollable[rows],
+        problems={},
     )
 
 

@@ -65,6 +65,17 @@ def test_mistakes_are_what_plain_loops_count(fpir: float) -> None:
     assert any(math.isinf(entry.distance) and entry.nearest == -1 for entry in found[1])
 
 
+def test_a_search_at_the_distance_that_must_not_pass_is_missed() -> None:
+    evaluation = made_evaluation(made_folder(noise=0.01), splits=1)
+    (split,) = evaluation.splits
+    limit = split.limit(0.5)
+    at_limit = replace(evaluation, splits=(replace(split, distance=np.full_like(split.distance, limit)),))
+    nearer = np.full_like(split.distance, np.nextafter(limit, 0))
+    below = replace(evaluation, splits=(replace(split, distance=nearer),))
+    assert sum(entry.missed for entry in mistakes(at_limit, 0.5)[0]) == len(split.mated)
+    assert sum(entry.missed for entry in mistakes(below, 0.5)[0]) == 0
+
+
 def test_confusions_as_frequent_and_as_near_are_in_the_order_of_their_names() -> None:
     """Everyone lies on an axis of their own but for three photos: all are at distance 0 or √2."""
     folder = made_folder(6, 4)

@@ -11,7 +11,7 @@ from embedder.metrics import interval
 from enroll.evaluation import analysis as module
 from enroll.evaluation.analysis import fpir_by_size, gallery_sizes
 from enroll.evaluation.protocol import Evaluation
-from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
+from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
 
 
 def enumerated(evaluation: Evaluation, limit: float, size: int) -> np.ndarray:
@@ -37,10 +37,13 @@ def enumerated(evaluation: Evaluation, limit: float, size: int) -> np.ndarray:
             drawn = weights[folder.labels[split.non_mated]]
             if drawn.sum():
                 shares[row, number] = drawn @ named / drawn.sum()
-    return np.nanmean(shares, axis=1)
+    there = np.isfinite(shares)  # a replicate may have drawn no stranger of any split
+    return np.array(
+        [row[known].mean() if known.any() else np.nan for row, known in zip(shares, there, strict=True)]
+    )
 
 
-@pytest.mark.parametrize("at_once", [4_000_000, 20], ids=["at once", "in parts"])
+@pytest.mark.parametrize("at_once", [4_000_000, 20, 1], ids=["at once", "in parts", "one by one"])
 def test_same_as_every_sub_gallery(monkeypatch: pytest.MonkeyPatch, at_once: int):
     monkeypatch.setattr(module, "_PAIRS_AT_ONCE", at_once)
     folder = made_folder(8, 4, noise=0.8, no_face=(3, 17), poor=(0, 1, 2, 9, 21))
@@ -54,6 +57,19 @@ def test_same_as_every_sub_gallery(monkeypatch: pytest.MonkeyPatch, at_once: int
         assert figure.value == pytest.approx(value)
         assert (figure.low, figure.high) == pytest.approx(interval(np.array(replicates)))
     assert found.fmr == found.fpir[0].value
+
+
+def test_two_strangers_with_a_single_photo():
+    folder = photos_of(made_folder(noise=0.8), [4, 4, 4, 1, 1])
+    evaluation = made_evaluation(folder, known=0.6, splits=2, replicates=20)
+    assert evaluation.non_mated_searches == 2
+    limit = float(np.mean([split.other_distance for split in evaluation.splits]))
+    found = fpir_by_size(evaluation, limit)
+    for size, figure in zip(found.people, found.fpir, strict=True):
+        value, *replicates = enumerated(evaluation, limit, size)
+        assert 0 < value < 1
+        assert figure.value == pytest.approx(value)
+        assert (figure.low, figure.high) == pytest.approx(interval(np.array(replicates)))
 
 
 def test_whole_gallery_is_the_protocol():

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from embedder.errors import UsageError
 from enroll.confidence import FARTHEST, fit_curve, leave_one_out_searches, reliability
-from enroll.embedding import EmbeddedFolder
 from enroll.evaluation import protocol
 from enroll.evaluation.protocol import FPIRS, Evaluation, Figure, Split, difference, figure
-from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
+from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
 from tests.enroll.evaluation.test_protocol import slow_tpir
 
 FOLDER = made_folder(noise=0.8, no_face=(3, 20), poor=(10, 50))
@@ -27,21 +26,6 @@ def evaluation() -> Evaluation:
 def test_the_fpirs_that_are_reported() -> None:
     """The names of the figures in `evaluate --json` are made of them."""
     assert [f"{100 * fpir:g} %" for fpir in FPIRS] == ["0.1 %", "1 %", "5 %", "10 %"]
-
-
-def photos_of(folder: EmbeddedFolder, counts: list[int]) -> EmbeddedFolder:
-    """The first photos of each person, as many as said."""
-    rows = np.concatenate([np.flatnonzero(folder.labels == p)[:count] for p, count in enumerate(counts)])
-    return replace(
-        folder,
-        identities=folder.identities[: len(counts)],
-        paths=tuple(folder.paths[row] for row in rows),
-        labels=folder.labels[rows],
-        vectors=folder.vectors[rows],
-        found=folder.found[rows],
-        enrollable=folder.enrollable[rows],
-        problems={},
-    )
 
 
 def slow_rank(evaluation: Evaluation, k: int, weights: NDArray[np.float64]) -> float:
