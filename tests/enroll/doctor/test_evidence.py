@@ -24,6 +24,18 @@ def test_the_nearer_three_quarters_of_the_other_photos_count():
         assert distance == pytest.approx(np.sqrt((near**2).mean()), abs=1e-6)
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_photos_are_compared_with_some_of_the_people(first: int):
+    crowd = crowd_of(*made_people(4, 6, noise=0.4))
+    members = crowd.members(np.ones(24, bool))
+    rows, people = np.arange(8), np.tile([first, 3], 4)
+    together = typical_distances(crowd, members, rows, people)
+    for row, person, distance in zip(rows, people, together, strict=True):
+        assert typical_distances(crowd, members, np.array([row]), np.array([person])) == pytest.approx(
+            [distance]
+        )
+
+
 def test_without_another_photo_there_is_no_distance():
     crowd = crowd_of(*made_people(3, 1))
     members = crowd.members(np.ones(3, bool))

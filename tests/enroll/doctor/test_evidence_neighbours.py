@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from embedder._internal.runtime import Advance, Progress
 from enroll.doctor import evidence as module
 from enroll.doctor.evidence import Crowd, nearest_others
 from enroll.search.base import Found
@@ -66,6 +70,24 @@ def test_few_others_leave_places_empty():
     assert sorted(zip(rows, people, strict=True)) == [
         (row, person) for row in range(6) for person in range(3) if person != row // 2
     ]
+
+
+def test_progress_hears_of_each_template():
+    class Heard(Progress):
+        steps, total = 0, 0
+
+        @contextmanager
+        def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
+            self.total = total
+
+            def advance(steps: int = 1, detail: str = "") -> None:
+                self.steps += steps
+
+            yield advance
+
+    crowd, heard = crowd_of(*made_people(9, 5)), Heard()
+    nearest_others(crowd, ExactFinder(templates_of(crowd)), heard)
+    assert (heard.steps, heard.total) == (45, 45)
 
 
 def test_people_with_one_photo_each_are_near_each_other():
