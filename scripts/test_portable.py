@@ -32,6 +32,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = "-q -n 2 --dist worksteal -p no:cacheprovider"
 _BOUND = re.compile(r"([\w.-]+)>=([\w.]+)")
+_SUMMARY = re.compile(r"^(?:=+ )?(\d+ [a-z]+.*) in \d+\.\d+s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def hidden(numpy_keeps: str, onednn: str, openblas: str, xla: str, faiss: str) -
     """
     import numpy as np
 
-    # numpy's type says that it gives nothing
-    found: Any = np.show_config(mode="dicts")  # type: ignore[func-returns-value]
+    found: Any = np.show_config(mode="dicts")
     groups = found["SIMD Extensions"].get("found", [])
     kept = ("X86_V3", "AVX2", "FMA3", "AVX", "F16C") if numpy_keeps else ()
     return {
@@ -126,36 +126,36 @@ def run(environment: Environment, arguments: list[str]) -> dict[str, Any]:
     """Run the tests in an environment.
 
     Returns:
-        `skipped`, why it cannot be; or `code`, pytest's exit code, `seconds`, `counts` by outcome, `failed`,
-        the names of the tests that did, and `output`, its end, if pytest could not run.
+        `skipped`, why it cannot be; or `code`, the exit code of pytest, or of pip if it could not install,
+        `seconds` of both, `counts` by outcome, `failed`, the names of the tests that did, and `output`, the
+        end of what was printed, if more is wrong than that tests failed.
     """
     if (why := environment.missing()) is not None:
         return {"skipped": why}
-    with _python_of(environment) as python:
-        started = time.monotonic()
-        done = subprocess.run(
-            [python, "-m", "pytest", *arguments],
-            cwd=ROOT,
-            env=os.environ | environment.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+    started = time.monotonic()
+    try:
+        with _python_of(environment) as python:
+            done = _call([python, "-m", "pytest", *arguments], environment.variables)
+    except subprocess.CalledProcessError as installing:
+        done = subprocess.CompletedProcess(installing.cmd, installing.returncode, installing.stdout)
+    summary = read_summary(done.stdout)
+    tests_failed = done.returncode == 1 and summary["failed"]
     return {
         "code": done.returncode,
         "seconds": round(time.monotonic() - started),
-        **read_summary(done.stdout),
-        **({"output": done.stdout[-3000:]} if done.returncode > 1 else {}),
+        **summary,
+        **({"output": done.stdout[-3000:]} if done.returncode != 0 and not tests_failed else {}),
     }
 
 
 def read_summary(output: str) -> dict[str, Any]:
     """Read from what pytest printed how many tests passed, failed and so on, and which failed."""
-    last = output.rstrip().rpartition("\n")[2]
-    counts = {word.rstrip("s"): int(count) for count, word in re.findall(r"(\d+) ([a-z]+)", last)}
-    return {"counts": counts, "failed": re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)}
+    summaries = _SUMMARY.findall(output)  # not the last line: libraries may print as they end
+    counts = re.findall(r"(\d+) ([a-z]+)", summaries[-1]) if summaries else []
+    return {
+        "counts": {word.rstrip("s"): int(count) for count, word in counts},
+        "failed": re.findall(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE),
+    }
 
 
 def lowest(project: dict[str, Any]) -> list[str]:
@@ -177,14 +177,28 @@ def _python_of(environment: Environment) -> Iterator[str]:
         yield sys.executable
         return
     with tempfile.TemporaryDirectory(prefix="portable-") as scratch:
-        subprocess.run([environment.python, "-m", "venv", scratch], check=True)
+        _call([environment.python, "-m", "venv", scratch]).check_returncode()
         python = str(Path(scratch) / ("Scripts" if os.name == "nt" else "bin") / "python")
         constraints = Path(scratch) / "constraints.txt"
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         constraints.write_text("\n".join(lowest(project) if environment.versions == "oldest" else []))
         install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "--constraint", constraints, "--editable", f"{ROOT}[dev]"], check=True)
+        _call([*install, "--constraint", str(constraints), "--editable", f"{ROOT}[dev]"]).check_returncode()
         yield python
+
+
+def _call(command: list[str], variables: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, and keep what it prints."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | (variables or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
 
 
 def _version_of(python: str) -> str | None:

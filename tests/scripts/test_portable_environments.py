@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -93,6 +95,68 @@ def test_what_pytest_says_is_shown_if_it_cannot_run(tmp_path: Path):
     result = script.run(script.Environment(), ["--no-such-option", "-c", os.devnull, str(tmp_path)])
     assert result["code"] == 4
     assert "--no-such-option" in result["output"]
+
+
+def test_a_summary_is_read_wherever_it_stands():
+    quiet = (
+        "..F\nFAILED tests/test_a.py::test_b - assert 1 == 2\n"
+        "1 failed, 2 passed, 3 warnings in 61.20s (0:01:01)\n"
+        "Exception ignored in 7 places\n"
+    )
+    assert script.read_summary(quiet) == {
+        "counts": {"failed": 1, "passed": 2, "warning": 3},
+        "failed": ["tests/test_a.py::test_b"],
+    }
+    loud = "===== 4 passed, 1 skipped in 0.30s =====\n"
+    assert script.read_summary(loud)["counts"] == {"passed": 4, "skipped": 1}
+    assert script.read_summary("Fatal Python error: Segmentation fault\n") == {"counts": {}, "failed": []}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that kills")
+def test_a_python_that_is_killed_shows_how_far_it_came(tmp_path: Path):
+    (tmp_path / "test_it.py").write_text(
+        "import os, signal\n"
+        "def test_it():\n"
+        "    print('so far', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = script.run(
+        script.Environment(), ["-s", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)]
+    )
+    assert result["code"] == -signal.SIGKILL
+    assert result["output"].endswith("so far\n")
+
+
+NO_PIP = """#!/bin/sh
+case "$*" in
+    --version) echo Python 3.12.0 ;;
+    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    *) echo "cannot install: $*" >&2; exit 7 ;;
+esac
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands in for a Python")
+def test_the_table_goes_on_where_nothing_can_be_installed(tmp_path: Path, monkeypatch, capsys):
+    python = tmp_path / "python3.12"
+    python.write_text(NO_PIP)
+    python.chmod(0o755)
+    (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
+    known = {
+        "bad": script.Environment(versions="oldest", python=str(python)),
+        "good": script.Environment(),
+    }
+    monkeypatch.setattr(script, "environments", lambda: known)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["it", "--pytest", f"-q -p no:cacheprovider -c {os.devnull} {tmp_path}"])
+    assert script.main() == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    results = json.loads(last)["environments"]
+    assert results["bad"]["code"] == 7
+    assert "cannot install: -m pip install" in results["bad"]["output"]
+    assert results["bad"]["output"].strip() in "\n".join(lines)
+    assert (results["good"]["code"], results["good"]["counts"]) == (0, {"passed": 1})
+    assert not list(tmp_path.glob("portable-*"))
 
 
 def test_an_unknown_name_is_refused(monkeypatch, capsys):
