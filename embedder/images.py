@@ -135,18 +135,32 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
 def _decode(
     data: bytes, name: str, path: str | Path, limits: ImageLimits
 ) -> tuple[NDArray[np.uint8], object]:
+    if name == "WEBP":  # Pillow gives memory to all pixels before it tells how many they are
+        _refuse_too_many(*_webp_size(data), path, limits)
     # Pillow warns of oddities in metadata that do not touch pixels.
     with no_warnings(), Image.open(io.BytesIO(data), formats=[name]) as image:
-        count = image.width * image.height
-        if count > limits.max_pixels:
-            raise ImageError(
-                path,
-                f"has {count / 1e6:.1f} megapixels, at most {limits.max_pixels / 1e6:g} are read; "
-                "make it smaller",
-            )
+        _refuse_too_many(image.width, image.height, path, limits)
         with quiet() if name == "TIFF" else nullcontext():  # libtiff writes to the terminal
             image.load()
         return _rgb(image, path), _orientation(image)
+
+
+def _refuse_too_many(width: int, height: int, path: str | Path, limits: ImageLimits) -> None:
+    if (count := width * height) > limits.max_pixels:
+        most = f"at most {limits.max_pixels / 1e6:g} are read"
+        raise ImageError(path, f"has {count / 1e6:.1f} megapixels, {most}; make it smaller")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    # RFC 9649, sections 2.5 to 2.7: lossy, lossless and extended files say it each in its own way.
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if data[12:16] == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return 0, 0  # nothing that is known: Pillow refuses it
 
 
 def resize_to_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

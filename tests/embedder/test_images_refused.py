@@ -86,6 +86,28 @@ def test_a_header_that_announces_too_much(header: Callable[[int], bytes], side: 
     assert "megapixels" in reason(header(side))
 
 
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pytest.param(b"VP8 \x14\0\0\0\0\0\0\x9d\1\x2a" + struct.pack("<2H", 8000, 7000), id="lossy"),
+        pytest.param(b"VP8L\x14\0\0\0\x2f" + struct.pack("<I", 7999 | 6999 << 14), id="lossless"),
+        pytest.param(
+            b"VP8X\x0a\0\0\0\2\0\0\0" + (7999).to_bytes(3, "little") + (6999).to_bytes(3, "little"),
+            id="extended",
+        ),
+    ],
+)
+def test_a_webp_is_not_opened_before_its_size_is_known(chunk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*args: object, **options: object) -> None:
+        raise Decoded  # libwebp gives memory to the canvas here
+
+    monkeypatch.setattr(Image, "open", opened)
+    data = b"RIFF\x20\0\0\0WEBP" + chunk + bytes(16)
+    assert reason(data).startswith("has 56.0 megapixels")
+    with pytest.raises(Decoded):
+        decode_image(data, "photo", ImageLimits(max_pixels=56_000_000))
+
+
 def test_the_caps_without_options() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * MEBIBYTE, max_pixels=50_000_000)
 
