@@ -3,8 +3,9 @@
 `no-avx512` and `no-avx2` hide instructions of the processor from numpy, OpenBLAS, oneDNN, XLA and faiss; what
 LiteRT and Pillow use cannot be hidden. `one-thread` and `four-threads` share work out otherwise: sums in
 another order. `oldest` has the lowest versions that pyproject.toml allows, `newest-3.x` the highest for that
-Python, each in a virtual environment that is deleted afterwards (3.5 GB). Prints a line for each environment,
-the tests that failed, and last one JSON line; the exit code is 1 if any failed.
+Python, each in a virtual environment in a temporary folder, deleted afterwards. A Python that is not there is
+skipped. Prints a line for each environment, the tests that failed, and last one JSON line; the exit code is 1
+if a test failed or nothing could be installed.
 
     python scripts/test_portable.py [NAME ...] [--list] [--pytest "ARGUMENTS"]
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -21,33 +22,59 @@ SEEN = """
 import json, numpy, threadpoolctl
 info = numpy.show_config(mode="dicts")["SIMD Extensions"]
 (blas,) = [pool for pool in threadpoolctl.threadpool_info() if pool["internal_api"] == "openblas"]
-print(json.dumps([info.get("found", []), blas["architecture"], blas["num_threads"]]))
+import faiss  # brings an OpenBLAS of its own
+level = faiss.SIMDConfig.get_level_name()
+print(json.dumps([info.get("found", []), blas["architecture"], level, blas["num_threads"]]))
+"""
+CONVOLVE = """
+import tensorflow as tf
+tf.function(lambda x: tf.nn.conv2d(x, tf.ones((3, 3, 8, 8)), 1, "SAME"))(tf.ones((8, 64, 64, 8)))
 """
 
 
-def seen(variables: dict[str, str]) -> tuple[list[str], str, int]:
+def seen(variables: dict[str, str]) -> tuple[list[str], str, str, int]:
     done = subprocess.run(
         [sys.executable, "-c", SEEN], env=os.environ | variables, capture_output=True, text=True, check=True
     )
-    found, architecture, threads = json.loads(done.stdout)
-    return found, architecture, threads
+    found, architecture, level, threads = json.loads(done.stdout)
+    return found, architecture, level, threads
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="hides instructions of x86-64")
+on_x86 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="hides instructions of x86-64"
+)
+
+
+@on_x86
 def test_instructions_are_hidden():
     known = script.environments()
-    found, architecture, _ = seen(known["no-avx512"].variables)
+    found, architecture, level, _ = seen(known["no-avx512"].variables)
     assert not [name for name in found if "AVX512" in name or name == "X86_V4"]
-    assert architecture == "Haswell"
-    found, architecture, _ = seen(known["no-avx2"].variables)
+    assert (architecture, level) == ("Haswell", "AVX2")
+    found, architecture, level, _ = seen(known["no-avx2"].variables)
     assert found == []
-    assert architecture == "Nehalem"
+    assert (architecture, level) == ("Nehalem", "NONE")
+
+
+@pytest.mark.slow
+@on_x86
+@pytest.mark.parametrize(("name", "left"), [("no-avx512", "AVX2"), ("no-avx2", "SSE4.1")])
+def test_instructions_are_hidden_from_onednn(name: str, left: str):
+    variables = script.environments()[name].variables | {"ONEDNN_VERBOSE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVOLVE],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.findall(r"isa:Intel (\S+)$", done.stdout, re.MULTILINE) == [left]
 
 
 def test_threads_are_set():
     known = script.environments()
-    assert seen(known["one-thread"].variables)[2] == 1
-    assert seen(known["four-threads"].variables)[2] == min(4, os.cpu_count() or 1)  # OpenBLAS takes no more
+    assert seen(known["one-thread"].variables)[3] == 1
+    assert seen(known["four-threads"].variables)[3] == min(4, os.cpu_count() or 1)  # OpenBLAS takes no more
 
 
 def test_every_lower_bound_is_a_constraint():
