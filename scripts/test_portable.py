@@ -83,7 +83,8 @@ def hidden(numpy_keeps: str, onednn: str, openblas: str, xla: str, faiss: str) -
     import numpy as np
 
     found: Any = np.show_config(mode="dicts")
-    groups = found["SIMD Extensions"].get("found", [])
+    hidden_already = os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split()  # numpy does not find them here
+    groups = [*hidden_already, *found["SIMD Extensions"].get("found", [])]
     kept = ("X86_V3", "AVX2", "FMA3", "AVX", "F16C") if numpy_keeps else ()
     return {
         "NPY_DISABLE_CPU_FEATURES": " ".join(group for group in groups if group not in kept),

@@ -71,6 +71,14 @@ def test_instructions_are_hidden_from_onednn(name: str, left: str):
     assert re.findall(r"isa:Intel (\S+)$", done.stdout, re.MULTILINE) == [left]
 
 
+@on_x86
+def test_the_same_is_hidden_where_something_is_already():
+    listing = [sys.executable, script.__file__, "--list"]
+    here = script.environments()["no-avx2"].variables
+    there = subprocess.run(listing, env=os.environ | here, capture_output=True, text=True, check=True)
+    assert there.stdout == subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+
+
 def test_threads_are_set():
     known = script.environments()
     assert seen(known["one-thread"].variables)[3] == 1
