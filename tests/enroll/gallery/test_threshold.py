@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_a_number_that_is_none_is_refused(calibration: Calibration, name: str, v
 
 def test_a_calibration_changed_on_disk(gallery: Gallery, path: Path) -> None:
     gallery.calibrate(0.05)
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE calibration SET people = x'010203'")
     with pytest.raises(GalleryError, match="a row of 'calibration' was changed"):
         gallery.calibration()
