@@ -15,7 +15,7 @@ from enroll.gallery.gallery import Gallery
 from enroll.gallery.photos import CHANGED, MISSING
 from enroll.gallery.reembed import embed_anew, put_anew
 from enroll.gallery.transfer import Content, read_content
-from enroll.search.approximate import index_path
+from enroll.search.approximate import ApproximateFinder, index_path, save_index
 from enroll.store import Key, Store, Terms, open_store
 from enroll.store.sqlite.store import SqliteStore
 from enroll.store.sqlite.writer import Writer
@@ -118,7 +118,8 @@ def test_the_gallery_is_replaced(gallery: Path):
     with open_store(gallery) as store:
         last = store.changes()[1]
         old = [entry.vector.tobytes() for name in ("p00", "p01") for entry in store.stored(name)]
-        index_path(gallery).write_bytes(b"who resembles whom")
+        templates = store.templates()
+        save_index(index_path(gallery), ApproximateFinder(templates).graph(), [templates])
         made = replace(store, "p01")
         assert {entry.id for entry in store.stored("p00")}.isdisjoint(range(last + 1))
         assert [(event.action, event.count) for event in store.events()[-2:]] == [
