@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from embedder._internal.runtime import Advance
-from enroll.cli import main, terminal
+from enroll.cli import main, terminal, train
 
 EPOCH, _, ERROR = os.environ.get("STOP", "0 ValueError").partition(" ")
 
@@ -24,5 +24,5 @@ class Stops(terminal.TerminalProgress):
         yield advance
 
 
-terminal.TerminalProgress = Stops  # type: ignore[misc]
+train.TerminalProgress = Stops  # type: ignore[misc]
 main()
