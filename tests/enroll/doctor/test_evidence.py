@@ -45,6 +45,13 @@ def test_without_another_photo_there_is_no_distance():
     assert len(typical_distances(crowd, members, rows[:0], rows[:0])) == 0
 
 
+def test_whom_no_photo_stands_for_does_not_end_the_comparison():
+    crowd = crowd_of(*made_people(3, 2))
+    members = crowd.members(crowd.labels != 0)  # as when all photos of a person are suspected
+    distances = typical_distances(crowd, members, np.array([0, 0]), np.array([0, 1]))
+    assert np.isnan(distances).tolist() == [True, False]
+
+
 spreads = st.floats(0.05, 1)
 
 
