@@ -193,7 +193,7 @@ def test_a_trunk_of_the_users_own(small_people: Path, tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN)
     config = replace(SMALL, trunk=f"{tmp_path / 'own.py'}:net", epochs=0, mirror=False)
     train(small_people, tmp_path / "model", config)
-    assert quantize(tmp_path / "model", tmp_path / "small", "int8").cosine > 0.99
+    assert quantize(tmp_path / "model", tmp_path / "small", "int8", config.trunk).cosine > 0.99
     before, after = (
         Extractor.load(folder).embed(PICTURES) for folder in (tmp_path / "model", tmp_path / "small")
     )
