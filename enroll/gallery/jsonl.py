@@ -83,10 +83,6 @@ def _records(content: Content) -> Iterator[dict[str, Any]]:
         yield {"calibration": content.calibration}
 
 
-def _to_text(value: str | date | None) -> str | None:
-    return value.isoformat() if isinstance(value, date) else value
-
-
 def _template(template: NewTemplate) -> dict[str, Any]:
     vector = base64.b64encode(np.asarray(template.vector, "<f4").tobytes()).decode()
     return {"photo": template.photo, "digest": template.digest.hex(), "vector": vector}
