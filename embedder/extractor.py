@@ -106,7 +106,8 @@ class Face:
     Attributes:
         box: x, y, width and height in pixels of the upright photo; None when the whole picture is the
             sample, and so are the next two.
-        points: (4, 2) float64 x and y of left eye, right eye, nose tip and mouth centre, as seen.
+        points: (5, 2) float64 x and y of left eye, right eye, nose tip and the corners of the mouth, left
+            to right as seen.
         quality: how well the face can be recognized.
         vector: (dim,) float32 of unit length.
     """
@@ -130,16 +131,35 @@ class Extractor:
         self,
         manifest: Manifest,
         network: bytes,
+        detector: bytes | None = None,
         threads: int | None = None,
         finding: DetectorConfig | None = None,
     ) -> None:
-        """Compile a network that was read and checked; see `load`."""
+        """Compile networks that were read and checked; see `load`.
+
+        Args:
+            manifest: what the model is.
+            network: the extractor part of the model folder.
+            detector: its detector part; without one, faces cannot be found, only crops embedded.
+            threads: as for `load`.
+            finding: as for `load`.
+        """
         self.manifest = manifest
         self._network, self._threads = network, threads
         self._own = threading.local()
         self._compiled()
-        finding = finding or DetectorConfig(manifest.detector)
-        self._cropper = load_cropper(manifest.crop, manifest.input_size, finding, threads)
+        self._cropper = None
+        if manifest.detector is None:
+            self._cropper = load_cropper(manifest.crop, manifest.input_size)
+        elif detector is not None:
+            self._cropper = load_cropper(
+                manifest.crop,
+                manifest.input_size,
+                manifest.landmarks,
+                finding or manifest.detector.settings,
+                detector,
+                threads,
+            )
 
     @classmethod
     def load(
@@ -156,7 +176,8 @@ class Extractor:
             ModelError: the folder is no model, or the manifest or the network was changed.
         """
         manifest = load_manifest(folder)
-        return cls(manifest, read_part(folder, manifest, "extractor"), threads, finding)
+        detector = read_part(folder, manifest, "detector") if manifest.detector else None
+        return cls(manifest, read_part(folder, manifest, "extractor"), detector, threads, finding)
 
     @property
     def dim(self) -> int:
@@ -173,7 +194,12 @@ class Extractor:
 
         Args:
             image: (height, width, 3) uint8 RGB.
+
+        Raises:
+            ModelError: this extractor was made without the network that finds faces.
         """
+        if self._cropper is None:
+            raise ModelError("expected the network that finds faces, got none; use Extractor.load")
         return self._cropper.crops(image)
 
     def faces(self, image: NDArray[np.uint8]) -> list[Face]:

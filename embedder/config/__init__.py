@@ -1,6 +1,13 @@
 """The only home of what a user may choose, each default with its reason."""
 
-from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, ImageLimits, QualityLimits
+from embedder.config.faces import (
+    CROPS,
+    DETECTORS,
+    DetectorConfig,
+    ImageLimits,
+    Landmarks,
+    QualityLimits,
+)
 from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "DetectorConfig",
     "FilledConfig",
     "ImageLimits",
+    "Landmarks",
     "QualityLimits",
     "Schedule",
     "TrainConfig",

@@ -8,6 +8,7 @@ from embedder.config.fields import check_ranges
 from embedder.errors import UsageError
 
 CROPS = ("face", "whole")
+Landmarks = tuple[tuple[float, float], ...]  # of a face: five points x, y in shares of a crop's side
 DETECTORS = ("blazeface",)
 
 
