@@ -92,7 +92,7 @@ class TrainConfig:
 
     trunk: str = _model(
         "face-resnet",  # 20 people are too few to learn faces from; this one has seen millions
-        "face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
+        "face-resnet, sface, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
     )
     trunk_weights: str | None = _model(
         None, "File with the weights of an ImageNet trunk.", unset="fetched by Keras"
@@ -107,7 +107,7 @@ class TrainConfig:
         None,
         "face: find and align the faces; whole: the picture is the sample.",
         among=CROPS,
-        unset="face with face-resnet, else whole",
+        unset="face with face-resnet and sface, else whole",
     )
     mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
 
