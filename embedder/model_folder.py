@@ -300,7 +300,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
     for name in ("landmarks", "detector"):
         if (content[name] is not None) != (content["crop"] == "face"):
             raise ValueError(f"{name}: expected with crop face, and only with it, got {content[name]!r}")
-    readers = {"threshold": _threshold, "detector": _detector, "landmarks": _landmarks}
+    readers: dict[str, Any] = {"threshold": _threshold, "detector": _detector, "landmarks": _landmarks}
     for name, read in readers.items():
         content[name] = content[name] if content[name] is None else read(content[name])
     return Manifest(**content)

@@ -14,13 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder._internal.plugins import is_function, load_function
-from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
+from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Landmarks, Schedule
 from embedder.errors import UsageError
 from embedder.metrics import unit_vectors
 
 if TYPE_CHECKING:
     import keras
 
+
+# Places of five points in a chip, left to right as the viewer sees them: left eye, right eye, nose tip,
+# left mouth corner, right mouth corner; each as (x, y) in shares of the chip's side.
 
 BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
 
@@ -56,6 +59,8 @@ class Trunk:
         pretrained: whether its weights already tell identities apart.
         schedule: learning rate and epochs that suit it.
         crop: which part of a picture it is made for, unless chosen otherwise.
+        mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
+        landmarks: where it expects the points of a face; None for a trunk of whole pictures.
     """
 
     name: str
@@ -64,6 +69,8 @@ class Trunk:
     pretrained: bool
     schedule: Schedule
     crop: str
+    mirror: bool = True
+    landmarks: Landmarks | None = None
 
     def build(
         self, input_size: int | None = None, weights: str | None = None, load_weights: bool = True
@@ -108,10 +115,23 @@ def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
     return keras.Model(image, model(image))
 
 
+# Of the photos SFace was trained on, as its authors give them in pixels of a chip of 112.
+_SFACE = tuple(
+    (x / 112, y / 112)
+    for x, y in (
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    )
+)
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
         Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face"),
+        # Its vector of the mirror picture adds nothing to its own.
+        Trunk("sface", "embedder.trunks.sface", 112, True, FACES, "face", mirror=False, landmarks=_SFACE),
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
