@@ -139,7 +139,15 @@ class Extractor:
         self._own = threading.local()
         self._compiled()
         finding = finding or DetectorConfig(manifest.detector)
-        self._cropper = load_cropper(manifest.crop, manifest.input_size, finding, threads)
+        if manifest.crop == "face":  # until the model folder carries both
+            from embedder.export.yunet import detector_bytes
+            from embedder.trunks import FACE_RESNET_LANDMARKS
+
+            self._cropper = load_cropper(
+                "face", manifest.input_size, FACE_RESNET_LANDMARKS, finding, detector_bytes(), threads
+            )
+        else:
+            self._cropper = load_cropper(manifest.crop, manifest.input_size)
 
     @classmethod
     def load(

@@ -259,7 +259,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not 1 <= content["dim"] <= 65536:
         raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
     if content["detector"] == "mtcnn":
-        raise ValueError("detector: MTCNN was removed; train the model again, with --detector blazeface")
+        raise ValueError("detector: MTCNN was removed; train the model again, with --detector yunet")
     for name, known in (("crop", CROPS), ("detector", DETECTORS), ("weights_as", WEIGHTS)):
         if name in kinds and content[name] not in known:
             raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")

@@ -41,7 +41,7 @@ class ToyExtractor:
             head="none",
             input_size=16,
             crop="whole",
-            detector="blazeface",
+            detector="yunet",
             mirror=False,
             dim=48,
             extractor=hashlib.sha256(name.encode()).hexdigest(),

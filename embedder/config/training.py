@@ -111,7 +111,7 @@ class TrainConfig:
     )
     mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
 
-    detector: str = _faces(DetectorConfig.name, "blazeface.")
+    detector: str = _faces(DetectorConfig.name, "yunet.")
     any_rotation: bool = _faces(
         DetectorConfig.any_rotation, "Find also faces that lie on their side or head."
     )

@@ -29,11 +29,20 @@ Box = tuple[int, int, int, int]
 NO_FACE = "no face found; --min-face looks for smaller ones, --any-rotation for turned ones"
 
 
-def load_detector(config: DetectorConfig, threads: int = 1) -> Detector:
-    """Load the detector that a configuration names."""
-    from embedder.faces.search import BlazeFaceDetector
+Landmarks = tuple[tuple[float, float], ...]
 
-    detector: Detector = BlazeFaceDetector(config, threads)
+
+def load_detector(config: DetectorConfig, network: bytes, threads: int = 1) -> Detector:
+    """Load the detector that a configuration names.
+
+    Args:
+        config: how faces are looked for.
+        network: the detector's, a LiteRT flatbuffer.
+        threads: of the look at the largest size.
+    """
+    from embedder.faces.search import YuNetDetector
+
+    detector: Detector = YuNetDetector(network, config, threads)
     return AnyRotation(detector, config.overlap) if config.any_rotation else detector
 
 
@@ -45,7 +54,7 @@ class Crop:
         chip: (size, size, 3) uint8 RGB, what the network sees.
         box: x, y, width and height of the face in pixels of the upright photo, within its border; None when
             the whole picture is the sample, and so are the next two.
-        points: (4, 2) float64 x and y of eyes, nose tip and mouth centre, left to right as seen.
+        points: (5, 2) float64 x and y of `detection.POINTS`.
         quality: how well the face can be recognized.
     """
 
@@ -77,45 +86,70 @@ class WholePicture:
 class FaceCrops:
     """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
 
-    def __init__(self, size: int, config: DetectorConfig, threads: int | None = 1) -> None:
-        """Make chips of `size` pixels; `crops` raises what `load_detector` does."""
-        self._size, self._config, self._threads = size, config, threads
+    def __init__(
+        self, size: int, landmarks: Landmarks, config: DetectorConfig, network: bytes, threads: int | None = 1
+    ) -> None:
+        """Cut chips.
+
+        Args:
+            size: side of a chip in pixels.
+            landmarks: where `detection.POINTS` come to lie on it, as shares of its side.
+            config: how faces are found.
+            network: the detector's, a LiteRT flatbuffer.
+            threads: of the detector's largest network; None: one a core, or one where work is side by side.
+        """
+        self._size, self._landmarks = size, np.array(landmarks)
+        self._config, self._network, self._threads = config, network, threads
         self._own = threading.local()
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the aligned faces, the largest first; equally large ones from left to right."""
         detector = self._detector()
-        target = detector.canonical * self._size
+        target = self._landmarks * self._size
         crops = []
         for face in detector.find(image):
             if (part := part_within(face.box, image.shape)) is None:
                 continue
             to_chip = Similarity.fit(face.points, target)
             chip = cut(image, to_chip, self._size)
-            quality = measure(image, face, Similarity.fit(face.points, detector.canonical * JUDGED))
+            quality = measure(image, face, Similarity.fit(face.points, self._landmarks * JUDGED))
             (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
             crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)
 
     def _detector(self) -> Detector:
         if not hasattr(self._own, "detector"):
-            self._own.detector = load_detector(self._config, self._threads or threads_here())
+            self._own.detector = load_detector(self._config, self._network, self._threads or threads_here())
         detector: Detector = self._own.detector
         return detector
 
 
 def load_cropper(
-    crop: str, size: int, config: DetectorConfig | None = None, threads: int | None = 1
+    crop: str,
+    size: int,
+    landmarks: Landmarks | None = None,
+    config: DetectorConfig | None = None,
+    network: bytes | None = None,
+    threads: int | None = 1,
 ) -> Cropper:
     """Give what turns pictures into samples.
 
     Args:
-        crop: `face` or `whole`.
+        crop: `face` or `whole`; `whole` takes no more than the size.
         size: side of a chip in pixels.
+        landmarks: the trunk's template.
         config: how faces are found.
+        network: the detector's, a LiteRT flatbuffer.
         threads: of the detector's largest network; None: one a core, or one where work is side by side.
+
+    Raises:
+        ValueError: faces are asked for without a template or a detector.
     """
-    return WholePicture(size) if crop == "whole" else FaceCrops(size, config or DetectorConfig(), threads)
+    if crop == "whole":
+        return WholePicture(size)
+    if landmarks is None or network is None:
+        raise ValueError("crops of faces take the trunk's landmarks and the detector's network")
+    return FaceCrops(size, landmarks, config or DetectorConfig(), network, threads)
 
 
 def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:

@@ -22,6 +22,7 @@ from embedder.config import FilledConfig, TrainConfig
 from embedder.config.devices import Machines
 from embedder.contact_sheet import check_preview, save_preview
 from embedder.errors import UsageError
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.model_folder import Manifest
@@ -39,7 +40,7 @@ from embedder.training.data.crop_store import ChipCache, chip_recipe
 from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.processes import Peers, Totals, agree, hand_round, listing, share_of, unite
 from embedder.training.validation import check_combination, check_sharing
-from embedder.trunks import Trunk, find_trunk
+from embedder.trunks import FACE_RESNET_LANDMARKS, Trunk, find_trunk
 
 if TYPE_CHECKING:
     import keras
@@ -188,7 +189,11 @@ def _read(
 ) -> Photos:
     def cropping(crop: str) -> tuple[Cropper, ChipCache | None]:
         wanted = crop, config.input_size, config.finding
-        return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
+        if crop == "whole":
+            cropper = load_cropper(crop, config.input_size)
+        else:
+            cropper = load_cropper(*wanted[:2], FACE_RESNET_LANDMARKS, config.finding, detector_bytes())
+        return cropper, ChipCache(chip_recipe(*wanted)) if keep_chips else None
 
     cropper, cache = cropping(config.crop)
     photos = read_photos(folder, cropper, progress, cache)

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     import keras
 
 
+# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
+FACE_RESNET_LANDMARKS = (
+    (0.2919, 0.3225),
+    (0.7013, 0.3198),
+    (0.4885, 0.5245),
+    (0.332, 0.6876),
+    (0.6817, 0.6844),
+)
 BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
 
 

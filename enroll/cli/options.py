@@ -64,7 +64,7 @@ Expires = Annotated[
 ]
 FORCE_ADVICE = "name another file, or --force replaces it, and takes faces that are too poor, too"
 
-DetectorName = Annotated[str | None, typer.Option(help="blazeface.", show_default="the model's")]
+DetectorName = Annotated[str | None, typer.Option(help="yunet.", show_default="the model's")]
 
 
 def with_options(*kinds: type) -> Callable[[Command], Command]:

