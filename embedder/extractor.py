@@ -13,7 +13,7 @@ from embedder._internal.runtime import quiet, threads_here
 from embedder._internal.wording import count
 from embedder.config import DetectorConfig
 from embedder.errors import ModelError
-from embedder.faces.crop import Box, Crop, load_cropper
+from embedder.faces.crop import Box, Crop, Cropping, load_cropper
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
@@ -149,17 +149,10 @@ class Extractor:
         self._own = threading.local()
         self._compiled()
         self._cropper = None
-        if manifest.detector is None:
-            self._cropper = load_cropper(manifest.crop, manifest.input_size)
-        elif detector is not None:
-            self._cropper = load_cropper(
-                manifest.crop,
-                manifest.input_size,
-                manifest.landmarks,
-                finding or manifest.detector.settings,
-                detector,
-                threads,
-            )
+        if manifest.detector is None or detector is not None:
+            finding = finding or (manifest.detector.settings if manifest.detector else DetectorConfig())
+            size, landmarks = manifest.input_size, manifest.landmarks
+            self._cropper = load_cropper(Cropping(manifest.crop, size, landmarks, finding, detector), threads)
 
     @classmethod
     def load(

@@ -2,7 +2,6 @@
 
 from embedder.config.faces import (
     CROPS,
-    DETECTORS,
     DetectorConfig,
     ImageLimits,
     Landmarks,
@@ -12,7 +11,6 @@ from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledCon
 
 __all__ = [
     "CROPS",
-    "DETECTORS",
     "FACES",
     "FINE_TUNING",
     "FROM_SCRATCH",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Places of five points in a chip, left to right as the viewer sees them: left eye, right eye, nose tip,
 # left mouth corner, right mouth corner; each as (x, y) in shares of the chip's side.
-
 BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
 
 
@@ -48,6 +47,19 @@ def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> N
     return unit_vectors(features_of(trunk, views), mirror)
 
 
+# ArcFace's, which SFace and most networks since are made for: pixels of a crop of 112 (Deng et al. 2019).
+_ARCFACE = tuple(
+    (x / 112, y / 112)
+    for x, y in (
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Trunk:
     """What is known of a trunk before it is built.
@@ -60,7 +72,7 @@ class Trunk:
         schedule: learning rate and epochs that suit it.
         crop: which part of a picture it is made for, unless chosen otherwise.
         mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
-        landmarks: where it expects the points of a face; None for a trunk of whole pictures.
+        landmarks: where it expects the points of a face, in shares of the side.
     """
 
     name: str
@@ -70,7 +82,7 @@ class Trunk:
     schedule: Schedule
     crop: str
     mirror: bool = True
-    landmarks: Landmarks | None = None
+    landmarks: Landmarks = _ARCFACE
 
     def build(
         self, input_size: int | None = None, weights: str | None = None, load_weights: bool = True
@@ -115,23 +127,20 @@ def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
     return keras.Model(image, model(image))
 
 
-# Of the photos SFace was trained on, as its authors give them in pixels of a chip of 112.
-_SFACE = tuple(
-    (x / 112, y / 112)
-    for x, y in (
-        (38.2946, 51.6963),
-        (73.5318, 51.5014),
-        (56.0252, 71.7366),
-        (41.5493, 92.3655),
-        (70.7299, 92.2041),
-    )
+# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
+_FACE_RESNET = (
+    (0.2919, 0.3225),
+    (0.7013, 0.3198),
+    (0.4885, 0.5245),
+    (0.332, 0.6876),
+    (0.6817, 0.6844),
 )
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face"),
+        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, _FACE_RESNET),
         # Its vector of the mirror picture adds nothing to its own.
-        Trunk("sface", "embedder.trunks.sface", 112, True, FACES, "face", mirror=False, landmarks=_SFACE),
+        Trunk("sface", "embedder.trunks.sface", 112, True, FACES, "face", mirror=False),
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }
