@@ -62,7 +62,7 @@ def main() -> None:
     import_keras()
     # Without rehearsal, so that both do the same work.
     plain = TrainConfig(head="center", hold_out=0.0, epochs=options.epochs + 1, rehearsal=0.0, freeze=0.0)
-    config = plain.filled(FACES, 150, "face")
+    config = plain.filled(FACES, 150, "face", True)
     rates: dict[str, list[float]] = {"embed train": [], "bare fit": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "orl"

@@ -113,7 +113,7 @@ def train_both(digits: Digits, epochs: int, seed: int) -> dict[str, Trained]:
     for name in HEADS:
         keras.utils.set_random_seed(seed)  # of the classifier's weights and of the order
         trunk.set_weights(start)
-        config = TrainConfig(head=name).filled(FROM_SCRATCH, 64, "whole")  # heads do not read the size
+        config = TrainConfig(head=name).filled(FROM_SCRATCH, 64, "whole", True)  # heads do not read the size
         head = build_head(config, build_stem(config, trunk), DIGITS)
         layer = head.model.get_layer("softmax")
         head.model.compile(

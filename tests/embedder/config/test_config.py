@@ -43,7 +43,6 @@ RANGES = [
     (TrainConfig, "hold_out", 0.0, 0.9, 1e-9),
     (TrainConfig, "target_fpir", 1e-6, 0.5, 1e-9),
     (DetectorConfig, "min_face", 10, 10_000, 1),
-    (DetectorConfig, "proposal", 0.01, 0.99, 1e-9),
     (DetectorConfig, "score", 0.01, 0.99, 1e-9),
     (DetectorConfig, "overlap", 0.0, 1.0, 1e-9),
     (IdentifyConfig, "candidates", 1, 1000, 1),
@@ -62,6 +61,7 @@ OPTIONAL = [
     "epochs",
     "input_size",
     "crop",
+    "mirror",
     "trunk_weights",
     "margin",
     "scale",
@@ -122,16 +122,6 @@ def test_crop(crop: str) -> None:
         TrainConfig(crop=crop)
 
 
-@pytest.mark.parametrize("detector", ["", "YuNet", "yunet ", "mtcnn", "haar"])
-def test_detector(detector: str) -> None:
-    assert TrainConfig(detector="yunet").finding.name == "yunet"
-    message = f"--detector: expected yunet, got '{detector}'"
-    with pytest.raises(UsageError, match=message):
-        TrainConfig(detector=detector)
-    with pytest.raises(UsageError, match=message):
-        DetectorConfig(detector)
-
-
 def test_options_of_training_say_how_faces_are_found() -> None:
     assert TrainConfig().finding == DetectorConfig()
     config = TrainConfig(min_face=30, any_rotation=True)
@@ -154,19 +144,20 @@ def test_each_option_of_training_is_explained() -> None:
 
 def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
-    assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "yunet")
-    assert TrainConfig().filled(FROM_SCRATCH, 64, "whole").head == "center"
+    assert TrainConfig().trunk == "sface"
+    assert TrainConfig().filled(FROM_SCRATCH, 64, "whole", True).head == "center"
     asked = TrainConfig(head="softmax", blend=0.5, crop="whole")
-    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150}
-    assert asked.filled(FACES, 150, "face").to_dict() == asked.to_dict() | left
+    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150, "mirror": False}
+    assert asked.filled(FACES, 150, "face", False).to_dict() == asked.to_dict() | left
     assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01
-    assert TrainConfig().mirror
+    assert TrainConfig().mirror is None
+    assert TrainConfig(mirror=True).filled(FACES, 112, "face", False).mirror
     assert not TrainConfig().keep_trained
 
 
 def test_defaults_lie_in_the_ranges_that_hold_for_options() -> None:
     for schedule in (FACES, FINE_TUNING, FROM_SCRATCH):
-        TrainConfig().filled(schedule, 64, "whole")
+        TrainConfig().filled(schedule, 64, "whole", True)
     assert FINE_TUNING.learning_rate < FROM_SCRATCH.learning_rate  # a pretrained trunk is moved carefully
     assert IdentifyConfig().candidates > 1

@@ -18,7 +18,6 @@ OTHERS: dict[str, Any] = {
     "trunk": "small-cnn",
     "trunk_weights": "föö bar.h5",
     "crop": "whole",
-    "detector": "yunet",
     "head": "softmax",
     "loss": "softened",
     "mining": "all",
@@ -27,6 +26,7 @@ OTHERS: dict[str, Any] = {
     "sampling": "balanced",
     "precision": "float32",
     "refit": True,
+    "mirror": True,
 }
 
 
@@ -74,8 +74,7 @@ def test_every_field_can_be_an_option_and_a_key(name: str, tmp_path: Path):
     assert given_on("somewhere", *told) == {name: value, "folder": Path("somewhere"), "resume": False}
     config = TrainConfig(**{name: value, **needed})
     assert read_config(write(tmp_path, to_toml(config)), {}) == config
-    if name != "detector":  # there is only one
-        assert getattr(config, name) != getattr(TrainConfig(), name)
+    assert getattr(config, name) != getattr(TrainConfig(), name)
 
 
 def test_an_option_that_repeats_its_default_still_comes_before_the_file(tmp_path: Path):

@@ -16,8 +16,8 @@ from embedder.training.data.photos import Photos, Split
 from embedder.training.heldout import HeldOut, Score, blended, mean_score, score, weights_of
 from embedder.trunks import embed_chips, features_of
 
-CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole")
-REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH, 32, "whole")
+CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole", False)
+REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH, 32, "whole", False)
 
 
 @pytest.fixture(scope="module")
