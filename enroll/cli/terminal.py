@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
 
 
+class Lines(Progress):
+    """Lines on standard error, without bars: what shows bars takes a while to load."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(safe(line), file=sys.stderr, flush=True)
+
+
 class TerminalProgress(Progress):
     """Lines and bars on standard error; bars only where a person is watching."""
 
