@@ -315,10 +315,10 @@ def _make_surroundings(folder: Path) -> None:
     Raises:
         OSError: it cannot be made or written, or is someone else's.
     """
-    make_folder(folder.parent)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o755)
-        close_to_others(folder)
+    for place in (folder.parent, folder):
+        if not place.exists():
+            make_folder(place)
+            close_to_others(place)  # whatever the umask allows
     check_shared_folder(folder.parent)
     check_own_folder(folder)
     if not os.access(folder, os.W_OK):
