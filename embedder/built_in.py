@@ -18,8 +18,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -217,6 +215,8 @@ def _made_apart(progress: Progress) -> BuiltInModel:
 
     It works in a disk's stead: a full one, or a home that cannot be written, does not stop it.
     """
+    import subprocess  # it and shutil are seldom needed, and take 5 ms of every start
+
     progress.say("Preparing the built-in network, once")
     try:
         done = subprocess.run(
@@ -294,6 +294,8 @@ def _put(folder: Path, made: BuiltInModel) -> None:
 
 
 def _remove(path: Path) -> None:
+    import shutil
+
     if path.is_symlink() or path.is_file():
         with suppress(OSError):
             path.unlink()

@@ -19,5 +19,5 @@ def prepare(
     folder = prepare_built_in(Lines(), force)
     manifest = check_model(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"The built-in network is in {safe(folder)}, {size / 1e6:.0f} MB")
+    print(f"The built-in network is in {safe(folder)}, {size / 1e6:.1f} MB")
     print(f"  trunk {manifest.trunk}, fingerprint {manifest.fingerprint[:12]}")
