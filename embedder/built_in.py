@@ -42,7 +42,10 @@ from embedder.model_folder import FORMAT, Manifest, load_manifest, parse_manifes
 BUILT_IN = "built-in"  # in the place of a model folder; a folder of this name is given as ./built-in
 RECIPE = 1  # raised when the same weights are made into another model
 # Name of each network -> SHA-256 of the file that its weights come from.
-SOURCES = {"face-resnet": "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"}
+SOURCES = {
+    "sface": "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+    "yunet": "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+}
 MARK = "built_in"  # entry of the manifest's record of training; its value is the key
 
 _CHILD = """\
@@ -55,7 +58,7 @@ _LONGEST = 900  # seconds that making it may take; 10 to 30 on two cores
 _PATIENCE = 180  # seconds to wait for another process that makes it
 _HOUR = 3600
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}")
-_RUN = ("extractor",)  # the parts that running the model needs
+_RUN = ("extractor", "detector")  # the parts that running the model needs
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -154,7 +157,8 @@ def _read(folder: Path) -> BuiltInModel:
     manifest = load_manifest(folder)
     if manifest.training.get(MARK) != folder.name:
         raise ModelError(f"{folder}: expected the built-in model, got another")
-    return BuiltInModel(manifest, {part: read_part(folder, manifest, part) for part in _RUN}, folder)
+    used = [part for part in _RUN if manifest.digest_of(part)]
+    return BuiltInModel(manifest, {part: read_part(folder, manifest, part) for part in used}, folder)
 
 
 def _make(progress: Progress, must_keep: bool, again: bool = False) -> BuiltInModel:

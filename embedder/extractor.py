@@ -14,7 +14,7 @@ from embedder._internal.wording import count
 from embedder.built_in import BUILT_IN, load_built_in
 from embedder.config import DetectorConfig
 from embedder.errors import ModelError
-from embedder.faces.crop import Box, Crop, load_cropper
+from embedder.faces.crop import Box, Crop, Cropping, load_cropper
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
@@ -107,7 +107,8 @@ class Face:
     Attributes:
         box: x, y, width and height in pixels of the upright photo; None when the whole picture is the
             sample, and so are the next two.
-        points: (4, 2) float64 x and y of left eye, right eye, nose tip and mouth centre, as seen.
+        points: (5, 2) float64 x and y of left eye, right eye, nose tip and the corners of the mouth, left
+            to right as seen.
         quality: how well the face can be recognized.
         vector: (dim,) float32 of unit length.
     """
@@ -131,16 +132,28 @@ class Extractor:
         self,
         manifest: Manifest,
         network: bytes,
+        detector: bytes | None = None,
         threads: int | None = None,
         finding: DetectorConfig | None = None,
     ) -> None:
-        """Compile a network that was read and checked; see `load`."""
+        """Compile networks that were read and checked; see `load`.
+
+        Args:
+            manifest: what the model is.
+            network: the extractor part of the model folder.
+            detector: its detector part; without one, faces cannot be found, only crops embedded.
+            threads: as for `load`.
+            finding: as for `load`.
+        """
         self.manifest = manifest
         self._network, self._threads = network, threads
         self._own = threading.local()
         self._compiled()
-        finding = finding or DetectorConfig(manifest.detector)
-        self._cropper = load_cropper(manifest.crop, manifest.input_size, finding, threads)
+        self._cropper = None
+        if manifest.detector is None or detector is not None:
+            finding = finding or (manifest.detector.settings if manifest.detector else DetectorConfig())
+            size, landmarks = manifest.input_size, manifest.landmarks
+            self._cropper = load_cropper(Cropping(manifest.crop, size, landmarks, finding, detector), threads)
 
     @classmethod
     def load(
@@ -169,9 +182,11 @@ class Extractor:
         """
         if folder is None or folder == BUILT_IN:
             model = load_built_in(progress)
-            return cls(model.manifest, model.parts["extractor"], threads, finding)
+            parts = model.parts
+            return cls(model.manifest, parts["extractor"], parts.get("detector"), threads, finding)
         manifest = load_manifest(folder)
-        return cls(manifest, read_part(folder, manifest, "extractor"), threads, finding)
+        detector = read_part(folder, manifest, "detector") if manifest.detector else None
+        return cls(manifest, read_part(folder, manifest, "extractor"), detector, threads, finding)
 
     @property
     def dim(self) -> int:
@@ -188,7 +203,12 @@ class Extractor:
 
         Args:
             image: (height, width, 3) uint8 RGB.
+
+        Raises:
+            ModelError: this extractor was made without the network that finds faces.
         """
+        if self._cropper is None:
+            raise ModelError("expected the network that finds faces, got none; use Extractor.load")
         return self._cropper.crops(image)
 
     def faces(self, image: NDArray[np.uint8]) -> list[Face]:

@@ -2,9 +2,10 @@
 
 ```
 embed-model/
-  manifest.json                     what the model is; names the two others by SHA-256
-  extractor-<digest>.tflite         the compiled network, all that enroll and identify run
-  weights-<digest>.safetensors      the same numbers as raw tensors, to train on from
+  manifest.json                     what the model is; names the others by SHA-256
+  extractor-<digest>.tflite         the compiled network from aligned faces to vectors
+  detector-<digest>.tflite          the compiled network that finds faces; not with whole pictures
+  weights-<digest>.safetensors      the extractor's numbers as raw tensors, to train on from
                                     (of a quantized model: its kernels in half precision)
 ```
 
@@ -26,14 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from embedder._internal.files import make_folder, write_whole
-from embedder.config import CROPS, DETECTORS
+from embedder.config import CROPS, DetectorConfig, Landmarks
 from embedder.errors import ModelError, UsageError
 
 FORMATS = ("onnx", "litert", "saved-model")
 WEIGHTS = ("float16", "int8")  # besides float32
 
-FORMAT = 2
-QUANTIZED_FORMAT = 3  # it adds `weights_as`; other models stay as they were, for older toolkits
+FORMAT = 4
 FLOAT32 = "float32"
 MANIFEST = "manifest.json"
 _MAX_MANIFEST = 4 * 2**20
@@ -45,9 +45,12 @@ _KINDS: dict[Any, Any] = {
     "float": float,
     "dict[str, Any]": dict,
     "Threshold | None": (dict, type(None)),
+    "DetectorRecord | None": (dict, type(None)),
+    "Landmarks | None": (list, type(None)),
 }
-_PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
-_PART_NAME = re.compile(r"(extractor|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
+_PARTS = {"extractor": ".tflite", "detector": ".tflite", "weights": ".safetensors"}
+_PART_NAME = re.compile(r"(extractor|detector|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
+_POINTS = 5  # of a face: eyes, nose tip, corners of the mouth
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,23 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class DetectorRecord:
+    """What found the faces that a model learned from, and finds them from then on.
+
+    Attributes:
+        name: of the network.
+        version: of the network, as its authors name it.
+        network: SHA-256 of the compiled network in the folder.
+        settings: how faces were looked for.
+    """
+
+    name: str
+    version: str
+    network: str
+    settings: DetectorConfig
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a model is.
 
@@ -78,7 +98,9 @@ class Manifest:
         head: name of the head it was trained with, or "none".
         input_size: side of the square it sees, in pixels.
         crop: which part of a picture is the sample, `face` or `whole`.
-        detector: what found the faces.
+        landmarks: where eyes, nose tip and corners of the mouth lie in a crop, five (x, y) in shares of its
+            side; None with whole pictures.
+        detector: what finds the faces; None with whole pictures.
         mirror: whether a vector is the mean over the picture and its mirror picture.
         dim: length of a vector.
         extractor: SHA-256 of the compiled network.
@@ -92,7 +114,8 @@ class Manifest:
     head: str
     input_size: int
     crop: str
-    detector: str
+    landmarks: Landmarks | None
+    detector: DetectorRecord | None
     mirror: bool
     dim: int
     extractor: str
@@ -105,45 +128,55 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another.
 
-        A command may find faces with another detector than the model's: their chips are the same to the
-        trunk (docs/decisions/006).
+        It rests on the raw tensors, not on the compiled network: another version of the compiler gives other
+        bytes and the same vectors. How faces are looked for is not in it: a crop is the same wherever the
+        search began (docs/decisions/017).
         """
-        parts = [FORMAT, self.extractor, self.input_size, self.crop, self.mirror, self.dim]
-        if self.crop == "face":
-            parts.append(self.detector)
+        parts: list[Any] = [FORMAT, self.trunk, self.weights, self.weights_as]
+        parts += [self.input_size, self.crop, self.mirror, self.dim]
+        if self.detector is not None:
+            parts += [self.landmarks, self.detector.name, self.detector.version]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def digest_of(self, part: str) -> str | None:
+        """Give the SHA-256 of `extractor`, `weights` or `detector`; None for a detector that there is not."""
+        if part == "detector":
+            return self.detector.network if self.detector else None
+        digest: str = getattr(self, part)
+        return digest
 
     def to_bytes(self) -> bytes:
         """Give the canonical JSON, digest included."""
-        content = {"format": QUANTIZED_FORMAT, **asdict(self)}
-        if self.weights_as == FLOAT32:
-            content["format"] = FORMAT
-            del content["weights_as"]
+        content = {"format": FORMAT, **asdict(self)}
         return _canonical({**content, "digest": hashlib.sha256(_canonical(content)).hexdigest()})
 
 
-def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: bytes) -> None:
+def save_bundle(
+    folder: Path, manifest: Manifest, extractor: bytes, weights: bytes, detector: bytes | None = None
+) -> None:
     """Write a model folder; a model that is already there stays until the new one is complete.
 
     Args:
         folder: made if missing.
-        manifest: its digests must be those of the two files.
+        manifest: its digests must be those of the files.
         extractor: the compiled network.
         weights: safetensors.
+        detector: the compiled network that finds faces; None with whole pictures.
 
     Raises:
         UsageError: the folder cannot be written; it holds the old model, or already the new one.
         ValueError: the digests are those of other files.
     """
-    contents = {"extractor": extractor, "weights": weights}
+    contents = {"extractor": extractor, "weights": weights, "detector": detector}
     for part, data in contents.items():
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != getattr(manifest, part):
+        digest = None if data is None else hashlib.sha256(data).hexdigest()
+        if digest != manifest.digest_of(part):
             raise ValueError(f"manifest.{part}: expected the digest of the file, {digest}")
     try:
         make_folder(folder)
         for part, data in contents.items():
-            write_whole(folder / part_name(part, getattr(manifest, part)), data)
+            if data is not None:
+                write_whole(folder / _part_file(manifest, part), data)
         write_whole(folder / MANIFEST, manifest.to_bytes())
     except OSError as error:
         raise UsageError(f"{folder}: the model cannot be written: {error}") from error
@@ -152,7 +185,7 @@ def save_bundle(folder: Path, manifest: Manifest, extractor: bytes, weights: byt
 
 def _remove_others(folder: Path, manifest: Manifest) -> None:
     """Remove the parts of other models as far as possible: what is left does no harm."""
-    wanted = {part_name(part, getattr(manifest, part)) for part in _PARTS}
+    wanted = {_part_file(manifest, part) for part in _PARTS if manifest.digest_of(part)}
     with contextlib.suppress(OSError):
         for old in [path for part, suffix in _PARTS.items() for path in folder.glob(f"{part}-*{suffix}")]:
             if is_part_name(old.name) and old.name not in wanted:
@@ -194,11 +227,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         content = json.loads(data, parse_constant=_refuse_constant)
         if not isinstance(content, dict):
             raise ValueError("expected a JSON object")
-        if content.get("format") not in (FORMAT, QUANTIZED_FORMAT):
-            raise ValueError(
-                f"expected format {FORMAT} or {QUANTIZED_FORMAT}, got {content.get('format')!r}; train "
-                "again, or update the toolkit"
-            )
+        _check_format(content.get("format"))
         manifest = _parse(content)
         unchanged = manifest.to_bytes() == data  # what JSON cannot hold, as 1e999, cannot be written again
     except (ValueError, RecursionError) as error:
@@ -216,27 +245,34 @@ def check_model(folder: str | Path) -> Manifest:
     """
     manifest = load_manifest(folder)
     for part in _PARTS:
-        read_part(folder, manifest, part)
+        if manifest.digest_of(part):
+            read_part(folder, manifest, part)
     return manifest
 
 
 def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
-    """Read `extractor` or `weights` and check it against the manifest.
+    """Read `extractor`, `weights` or `detector` and check it against the manifest.
 
     Raises:
         ModelError: the file is missing or its digest is another.
     """
-    digest = getattr(manifest, part)
-    path = Path(folder) / part_name(part, digest)
+    path = Path(folder) / _part_file(manifest, part)
     data = _read(path, _MAX_FILE)
-    if hashlib.sha256(data).hexdigest() != digest:
+    if hashlib.sha256(data).hexdigest() != manifest.digest_of(part):
         raise ModelError(f"{path}: changed since it was written; train again or copy the folder afresh")
     return data
 
 
 def part_name(part: str, digest: str) -> str:
-    """Name of the file that holds `extractor` or `weights`."""
+    """Name of the file that holds `extractor`, `weights` or `detector`."""
     return f"{part}-{digest[:16]}{_PARTS[part]}"
+
+
+def _part_file(manifest: Manifest, part: str) -> str:
+    digest = manifest.digest_of(part)
+    if digest is None:
+        raise ValueError(f"{part}: this model has none")
+    return part_name(part, digest)
 
 
 def is_part_name(name: str) -> bool:
@@ -262,34 +298,74 @@ def _canonical(content: object) -> bytes:
 
 def _parse(content: dict[str, Any]) -> Manifest:
     digest = content.pop("digest", None)
-    kinds = {item.name: _KINDS[item.type] for item in fields(Manifest)}
-    if content.pop("format") == FORMAT:
-        del kinds["weights_as"]
-    _check_fields(content, kinds)
+    content.pop("format")
+    _check_fields(content, _kinds_of(Manifest))
     if not isinstance(digest, str):
         raise ValueError("expected a digest")
     if not 16 <= content["input_size"] <= 1024:
         raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
     if not 1 <= content["dim"] <= 65536:
         raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
-    if content["detector"] == "mtcnn":
-        raise ValueError("detector: MTCNN was removed; train the model again, with --detector blazeface")
-    for name, known in (("crop", CROPS), ("detector", DETECTORS), ("weights_as", WEIGHTS)):
-        if name in kinds and content[name] not in known:
+    for name, known in (("crop", CROPS), ("weights_as", (FLOAT32, *WEIGHTS))):
+        if content[name] not in known:
             raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")
-    for part in _PARTS:
-        if len(content[part]) != 64 or not set(content[part]) <= set("0123456789abcdef"):
-            raise ValueError(f"{part}: expected a SHA-256 in hexadecimal")
-    threshold = content.pop("threshold")
-    return Manifest(threshold=_threshold(threshold) if threshold is not None else None, **content)
+    for part in ("extractor", "weights"):
+        _check_digest(part, content[part])
+    for name in ("landmarks", "detector"):
+        if (content[name] is not None) != (content["crop"] == "face"):
+            raise ValueError(f"{name}: expected with crop face, and only with it, got {content[name]!r}")
+    readers: dict[str, Any] = {"threshold": _threshold, "detector": _detector, "landmarks": _landmarks}
+    for name, read in readers.items():
+        content[name] = content[name] if content[name] is None else read(content[name])
+    return Manifest(**content)
 
 
 def _threshold(content: dict[str, Any]) -> Threshold:
-    _check_fields(content, {item.name: _KINDS[item.type] for item in fields(Threshold)})
+    _check_fields(content, _kinds_of(Threshold))
     threshold = Threshold(**content)
     if not (math.isfinite(threshold.distance) and 0 <= threshold.distance <= 2):
         raise ValueError(f"threshold: expected a distance from 0 to 2, got {threshold.distance}")
     return threshold
+
+
+def _detector(content: dict[str, Any]) -> DetectorRecord:
+    _check_fields(content, {"name": str, "version": str, "network": str, "settings": dict})
+    _check_digest("detector.network", content["network"])
+    _check_fields(content["settings"], _kinds_of(DetectorConfig))
+    try:
+        return DetectorRecord(**{**content, "settings": DetectorConfig(**content["settings"])})
+    except UsageError as error:
+        raise ValueError(f"detector.settings: {error}") from error
+
+
+def _landmarks(content: list[Any]) -> Landmarks:
+    points = [point for point in content if isinstance(point, list) and len(point) == 2]
+    numbers = [number for point in points for number in point]
+    if not len(points) == len(content) == _POINTS or not all(isinstance(one, float) for one in numbers):
+        raise ValueError(f"landmarks: expected {_POINTS} points x, y, got {content!r}")
+    if not all(-1 <= number <= 2 for number in numbers) or len(set(map(tuple, points))) == 1:
+        raise ValueError(f"landmarks: expected points in shares of the side, -1 to 2, got {content!r}")
+    return tuple((x, y) for x, y in points)
+
+
+def _check_digest(name: str, digest: str) -> None:
+    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+        raise ValueError(f"{name}: expected a SHA-256 in hexadecimal")
+
+
+def _kinds_of(record: type[Any]) -> dict[str, Any]:
+    return {item.name: _KINDS[item.type] for item in fields(record)}
+
+
+def _check_format(number: object) -> None:
+    if number in (2, 3) and not isinstance(number, bool):
+        raise ValueError(
+            f"format {number}, made before faces were found by YuNet; train again with `embed train`, or "
+            "use the built-in network with --model built-in, and move a gallery over with "
+            "`embed gallery re-embed`"
+        )
+    if number != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {number!r}; update the toolkit, or train again")
 
 
 def _check_fields(content: dict[str, Any], kinds: dict[str, Any]) -> None:

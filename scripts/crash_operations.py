@@ -53,7 +53,7 @@ class Thumbnail:
     """Stands in for a model: a picture's vector is its 4 x 4 thumbnail, centered and of unit length."""
 
     dim = 48
-    manifest = Manifest("thumbnail", "none", 16, "whole", "blazeface", False, dim, "0" * 64, "0" * 64, None)
+    manifest = Manifest("thumbnail", "none", 16, "whole", "yunet", False, dim, "0" * 64, "0" * 64, None)
     fingerprint = manifest.fingerprint
 
     def crops(self, image: np.ndarray) -> list[Crop]:
@@ -155,7 +155,7 @@ def embed(*words: object) -> None:
     """Run a command of ours in this process; a failure is a SystemExit."""
     sys.argv = ["embed", *map(str, words)]
     if words[0] in ("enroll", "calibrate"):
-        sys.argv += ["--detector", "blazeface"]  # without it, the model's manifest is asked for one
+        sys.argv += ["--detector", "yunet"]  # without it, the model's manifest is asked for one
     try:
         enroll.cli.main()
     except SystemExit as error:

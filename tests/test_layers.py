@@ -44,7 +44,7 @@ LIBRARY = {
     "layers": "losses",
     "heads": "errors _internal config losses layers",
     "trunks": "errors _internal config metrics",
-    "export": "errors _internal config metrics images model_folder built_in extractor backend trunks",
+    "export": "errors _internal config metrics images model_folder built_in faces extractor backend trunks",
     "training.data": "errors _internal config images folders faces",
     "training": "errors _internal config metrics images folders model_folder faces extractor contact_sheet "
     "backend optimizers callbacks losses layers heads trunks export training.data",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from embedder.config.fields import check_ranges
-from embedder.errors import UsageError
 
 CROPS = ("face", "whole")
-DETECTORS = ("blazeface",)
+Landmarks = tuple[tuple[float, float], ...]  # of a face: five points x, y in shares of a crop's side
 
 
 @dataclass(frozen=True)
@@ -16,19 +15,15 @@ class DetectorConfig:
     """How faces are looked for.
 
     Attributes:
-        name: `blazeface`.
         min_face: pixels across the smallest face looked for. In photos below 64 pixels it may be smaller.
         any_rotation: look also for faces that lie on their side or on their head.
-        proposal: BlazeFace: score of the coarse look from which a place is looked at closely.
-        score: BlazeFace: score of the close look from which it is a face.
+        score: certainty from which a place is a face, 0 to 1.
         overlap: share of the smaller of two faces that may be hidden by the other.
     """
 
-    name: str = "blazeface"
     min_face: int = 60  # smaller ones are seldom recognized, and half of it takes four times as long
     any_rotation: bool = False
-    proposal: float = 0.15  # at .2, one in 100 small faces is lost; at .1, twice the places are looked at
-    score: float = 0.77  # of 960 composed faces .7 % are lost, .5 % of those found are none (.75: .6 and 1.1)
+    score: float = 0.7
     overlap: float = 0.4
 
     def __post_init__(self) -> None:
@@ -37,11 +32,7 @@ class DetectorConfig:
         Raises:
             UsageError: a value is out of its range.
         """
-        if self.name not in DETECTORS:
-            raise UsageError(f"--detector: expected {' or '.join(DETECTORS)}, got {self.name!r}")
-        check_ranges(
-            self, min_face=(10, 10_000), proposal=(0.01, 0.99), score=(0.01, 0.99), overlap=(0.0, 1.0)
-        )
+        check_ranges(self, min_face=(10, 10_000), score=(0.01, 0.99), overlap=(0.0, 1.0))
 
 
 @dataclass(frozen=True)

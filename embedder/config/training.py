@@ -91,8 +91,8 @@ class TrainConfig:
     """
 
     trunk: str = _model(
-        "face-resnet",  # 20 people are too few to learn faces from; this one has seen millions
-        "face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
+        "sface",  # 20 people are too few to learn faces from; this one has seen millions
+        "sface, face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
     )
     trunk_weights: str | None = _model(
         None, "File with the weights of an ImageNet trunk.", unset="fetched by Keras"
@@ -107,11 +107,14 @@ class TrainConfig:
         None,
         "face: find and align the faces; whole: the picture is the sample.",
         among=CROPS,
-        unset="face with face-resnet, else whole",
+        unset="face with sface and face-resnet, else whole",
     )
-    mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
+    mirror: bool | None = _model(
+        None,
+        "Average each vector with that of the mirror picture.",
+        unset="not with sface",  # which it brings nothing, at twice the time
+    )
 
-    detector: str = _faces(DetectorConfig.name, "blazeface.")
     any_rotation: bool = _faces(
         DetectorConfig.any_rotation, "Find also faces that lie on their side or head."
     )
@@ -289,16 +292,17 @@ class TrainConfig:
             )
         self.finding  # noqa: B018 - checks the options it is made of
 
-    def filled(self, own: Schedule, input_size: int, crop: str) -> FilledConfig:
+    def filled(self, own: Schedule, input_size: int, crop: str, mirror: bool) -> FilledConfig:
         """Give the same options with what was left to the trunk.
 
         Args:
             own: what the trunk would choose.
             input_size: side of the square it sees, in pixels, unless chosen otherwise.
             crop: which part of a picture it is made for, unless chosen otherwise.
+            mirror: whether its vectors gain from the mirror picture, unless chosen otherwise.
         """
         asked = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        left = {**asdict(own), "input_size": input_size, "crop": crop}
+        left = {**asdict(own), "input_size": input_size, "crop": crop, "mirror": mirror}
         return FilledConfig(**asked | {name: value for name, value in left.items() if asked[name] is None})
 
     def to_dict(self) -> dict[str, Any]:
@@ -314,7 +318,7 @@ class TrainConfig:
     @property
     def finding(self) -> DetectorConfig:
         """How faces are looked for."""
-        return DetectorConfig(self.detector, self.min_face, self.any_rotation)
+        return DetectorConfig(min_face=self.min_face, any_rotation=self.any_rotation)
 
 
 class FilledConfig(TrainConfig):
@@ -322,6 +326,7 @@ class FilledConfig(TrainConfig):
 
     input_size: int
     crop: str
+    mirror: bool
     head: str
     center_weight: float
     rehearsal: float

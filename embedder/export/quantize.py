@@ -95,7 +95,8 @@ def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None 
             f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
         )
     _check_free(Path(to))  # again: it took a while
-    save_bundle(Path(to), small, made, tensors)
+    detector = read_part(model, manifest, "detector") if manifest.detector else None
+    save_bundle(Path(to), small, made, tensors, detector)
     return Quantized(small, len(network), len(made), cosine)
 
 

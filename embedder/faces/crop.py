@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from embedder._internal.runtime import threads_here
 from embedder._internal.wording import count
-from embedder.config import DetectorConfig
+from embedder.config import DetectorConfig, Landmarks
 from embedder.faces.align import Similarity, cut
 from embedder.faces.detection import AnyRotation, part_within
 from embedder.faces.quality import JUDGED, Quality, measure
@@ -29,12 +29,37 @@ Box = tuple[int, int, int, int]
 NO_FACE = "no face found; --min-face looks for smaller ones, --any-rotation for turned ones"
 
 
-def load_detector(config: DetectorConfig, threads: int = 1) -> Detector:
-    """Load the detector that a configuration names."""
-    from embedder.faces.search import BlazeFaceDetector
+def load_detector(config: DetectorConfig, network: bytes, threads: int = 1) -> Detector:
+    """Load the detector that a configuration names.
 
-    detector: Detector = BlazeFaceDetector(config, threads)
+    Args:
+        config: how faces are looked for.
+        network: the detector's, a LiteRT flatbuffer.
+        threads: of the look at the largest size.
+    """
+    from embedder.faces.search import YuNetDetector
+
+    detector: Detector = YuNetDetector(network, config, threads)
     return AnyRotation(detector, config.overlap) if config.any_rotation else detector
+
+
+@dataclass(frozen=True)
+class Cropping:
+    """Which part of a picture is a sample, and how it is found.
+
+    Attributes:
+        crop: `face` or `whole`; what follows the size is for faces alone.
+        size: side of a crop in pixels.
+        landmarks: where `detection.POINTS` come to lie on it, as shares of its side.
+        finding: how faces are looked for.
+        network: the detector's, a LiteRT flatbuffer.
+    """
+
+    crop: str
+    size: int
+    landmarks: Landmarks | None = None
+    finding: DetectorConfig = field(default_factory=DetectorConfig)
+    network: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +70,7 @@ class Crop:
         chip: (size, size, 3) uint8 RGB, what the network sees.
         box: x, y, width and height of the face in pixels of the upright photo, within its border; None when
             the whole picture is the sample, and so are the next two.
-        points: (4, 2) float64 x and y of eyes, nose tip and mouth centre, left to right as seen.
+        points: (5, 2) float64 x and y of `detection.POINTS`.
         quality: how well the face can be recognized.
     """
 
@@ -77,45 +102,52 @@ class WholePicture:
 class FaceCrops:
     """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
 
-    def __init__(self, size: int, config: DetectorConfig, threads: int | None = 1) -> None:
-        """Make chips of `size` pixels; `crops` raises what `load_detector` does."""
-        self._size, self._config, self._threads = size, config, threads
+    def __init__(self, cropping: Cropping, threads: int | None = 1) -> None:
+        """Prepare to cut faces.
+
+        Args:
+            cropping: with a template and a detector.
+            threads: of the detector's largest network; None: one a core, or one where work is side by side.
+
+        Raises:
+            ValueError: there is no template or no detector.
+        """
+        if cropping.landmarks is None or cropping.network is None:
+            raise ValueError("crops of faces take the trunk's landmarks and the detector's network")
+        self._size, self._landmarks = cropping.size, np.array(cropping.landmarks)
+        self._finding, self._network, self._threads = cropping.finding, cropping.network, threads
         self._own = threading.local()
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the aligned faces, the largest first; equally large ones from left to right."""
         detector = self._detector()
-        target = detector.canonical * self._size
+        target = self._landmarks * self._size
         crops = []
         for face in detector.find(image):
             if (part := part_within(face.box, image.shape)) is None:
                 continue
             to_chip = Similarity.fit(face.points, target)
             chip = cut(image, to_chip, self._size)
-            quality = measure(image, face, Similarity.fit(face.points, detector.canonical * JUDGED))
+            quality = measure(image, face, Similarity.fit(face.points, self._landmarks * JUDGED))
             (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
             crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)
 
     def _detector(self) -> Detector:
         if not hasattr(self._own, "detector"):
-            self._own.detector = load_detector(self._config, self._threads or threads_here())
+            self._own.detector = load_detector(self._finding, self._network, self._threads or threads_here())
         detector: Detector = self._own.detector
         return detector
 
 
-def load_cropper(
-    crop: str, size: int, config: DetectorConfig | None = None, threads: int | None = 1
-) -> Cropper:
+def load_cropper(cropping: Cropping, threads: int | None = 1) -> Cropper:
     """Give what turns pictures into samples.
 
     Args:
-        crop: `face` or `whole`.
-        size: side of a chip in pixels.
-        config: how faces are found.
+        cropping: which part of a picture is a sample.
         threads: of the detector's largest network; None: one a core, or one where work is side by side.
     """
-    return WholePicture(size) if crop == "whole" else FaceCrops(size, config or DetectorConfig(), threads)
+    return WholePicture(cropping.size) if cropping.crop == "whole" else FaceCrops(cropping, threads)
 
 
 def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:

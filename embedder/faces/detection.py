@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-POINTS = ("left eye", "right eye", "nose tip", "mouth centre")  # left and right as seen in the picture
+# Left and right as seen in the picture.
+POINTS = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Detection:
 
     Attributes:
         box: x, y, width and height; parts of it may lie outside of the picture.
-        points: (4, 2) float64, x and y of `POINTS`.
+        points: (5, 2) float64, x and y of `POINTS`.
         score: the detector's own certainty that this is a face, 0 to 1.
     """
 
@@ -47,13 +48,7 @@ def part_within(
 
 
 class Detector(Protocol):
-    """Finds faces.
-
-    Attributes:
-        canonical: (4, 2) where the points of a face lie on a chip of 1 x 1.
-    """
-
-    canonical: NDArray[np.float64]
+    """Finds faces."""
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
@@ -104,7 +99,6 @@ class AnyRotation:
 
     def __init__(self, detector: Detector, overlap: float) -> None:
         """Wrap a detector that finds upright faces; `overlap` as in `detection.without_overlaps`."""
-        self.canonical = detector.canonical
         self._detector, self._overlap = detector, overlap
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:

@@ -110,7 +110,7 @@ def _yaw(points: NDArray[np.float64]) -> float:
 
     Turned by θ, the eyes draw together by cos θ and the tip moves by its length times sin θ.
     """
-    left, right, nose, _ = points @ (1, 1j)
+    left, right, nose = points[:3] @ (1, 1j)
     eyes = right - left
     if not abs(eyes):
         return 90.0
@@ -119,5 +119,5 @@ def _yaw(points: NDArray[np.float64]) -> float:
 
 
 def _roll(points: NDArray[np.float64]) -> float:
-    left, right, _, _ = points @ (1, 1j)
+    left, right = points[:2] @ (1, 1j)
     return math.degrees(np.angle(right - left))

@@ -1,13 +1,14 @@
-"""BlazeFace over a photo: a coarse look for places that may be faces, then a close look at each.
+"""YuNet over a photo: in few sizes, so that no face is too small or too large; then close looks where needed.
 
-The network sees faces best when they are 24 to 96 of its pixels wide. So the photo is shown to it in
-several sizes, from one that makes the smallest face 20 pixels down to one in which a face may fill the
-picture; there, a low score is enough. Each place is cut out, turned upright by its eyes and looked at again
-in the size the network likes; that decides, and gives the points.
+The network sees faces of 20 to 300 of its pixels, and places their points best on 40 to 256. So the photo is
+shown as it is, or as small as the smallest face allows, and again a quarter as large, until it is small. The
+smallest picture is continued beyond its border by its mirror image: a face cut by the border is seen whole.
+A face that was seen too small, or with doubt, is cut out and looked at again; that decides.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,152 +16,280 @@ from PIL import Image
 
 from embedder.config import DetectorConfig
 from embedder.faces.align import Similarity, cut
-from embedder.faces.blazeface import STRIDE, BlazeFace, Candidates
-from embedder.faces.detection import Detection, first_of_each_place, without_overlaps
+from embedder.faces.detection import (
+    Detection,
+    first_of_each_place,
+    turned_back,
+    without_overlaps,
+)
+from embedder.faces.yunet import Candidates, YuNet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-_SMALLEST = 20  # pixels of the smallest face in the largest size shown; at 18, one in 100 is lost
-_TOO_SMALL = 0.75  # of the smallest face; below, more places that are none than faces are found
-_STEP = 3  # from one size to the next; a face is well seen over a factor of 4
-_LEAST, _LAST = 64, 85  # pixels of the longer side in the smallest size: a face may fill it
-_BLOCK = 1024  # longest side shown at once, a multiple of the stride: bounds the memory
-_SEAM = 128  # pixels that blocks share: the largest face seen in one
-_SEEN_LARGER = 3  # a face is well seen over a factor of 4; seen too small, its place is too large
-_SAME_PLACE = 0.4  # share of the union from which two sizes saw the same place
-_CLOSE, _SHARE = 80, 0.7  # pixels of the close look, and the share of its side that a face takes
-_SMALL_PHOTO = 1_000_000  # pixels below which the look for the smallest faces may be saved
-_FIRST, _FIRST_PROPOSAL = 5 / 3, 2  # times the smallest face and the proposal, of the look before that
+_SMALLEST = 20  # network pixels of the smallest face; at 16, one in six is lost
+_TOO_SMALL = 0.75  # of the smallest face looked for
+_AS_IT_IS = 1280  # longest side up to which a photo is not made smaller
+_STEP = 4  # from one size to the next
+_SMALL = 256  # longest side of the smallest size: a face may fill it
+_TINY = 96  # longest side below which a picture is made larger
+_BORDER = 32  # pixels of mirror image around the smallest size
+_BLOCK, _SEAM = 1536, 192  # longest side shown at once, and what blocks share: bounds the memory
+_WELL_SEEN = (40, 256)  # network pixels across a face
+_PROPOSAL = 0.15  # score from which a place is looked at closely
+_CLOSELY = 0.8  # score that makes it a face then
+_TILTS = (0, -30, 30)  # degrees by which it is turned for it
+_CERTAIN = 0.88  # score from which no other tilt is tried
+_CUT = 0.8  # score of a face that is completed by its mirror image
+_CLOSE, _SHARE = 128, 0.5  # pixels of the close look, and the share of its side that a face takes
+_SURELY_UPRIGHT = 0.88  # score that no face on its head or side reaches
+_TURNED = 0.8  # score of a face found in a turned photo
+_BETTER = 0.04  # score by which a face turned upright must be more certain
 
 
-class BlazeFaceDetector:
-    """Finds faces with BlazeFace; see `detection.Detector`. Not safe to share between threads."""
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A place that may be a face.
 
-    # Medians over the ORL faces on the chips that dlib cuts, of 150 x 150 pixels.
-    canonical = np.array([[47.0, 45.4], [102.6, 45.4], [75.3, 76.7], [75.1, 102.8]]) / 150
+    Attributes:
+        face: in pixels of the photo.
+        level: which of the sizes it was seen in, 0 for the largest.
+        seen: network pixels across it.
+    """
 
-    def __init__(self, config: DetectorConfig | None = None, threads: int = 1) -> None:
+    face: Detection
+    level: int
+    seen: float
+
+
+class YuNetDetector:
+    """Finds faces with YuNet; see `detection.Detector`. Not safe to share between threads."""
+
+    def __init__(self, network: bytes, config: DetectorConfig | None = None, threads: int = 1) -> None:
         """Load the network.
 
         Args:
+            network: as for `YuNet`.
             config: what is looked for.
             threads: of the look at the largest size; the others are too small to be shared out.
         """
         self._config = config or DetectorConfig()
-        self._threads = threads
-        self._coarse: dict[tuple[str, int], BlazeFace] = {}
-        self._close = BlazeFace(1)
+        self._network, self._threads = network, threads
+        self._looks: dict[str, YuNet] = {}
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
-        smallest, at_least = self._config.min_face, self._config.proposal
-        scales = _scales(image, smallest)
-        found: list[Detection] = []
-        if image.shape[0] * image.shape[1] < _SMALL_PHOTO:
-            first = _scales(image, _FIRST * smallest)
-            found = self._look(image, first, _FIRST_PROPOSAL * at_least, "first", found)
-            # People in a photo are of a size: next to a large face, few are as small as the next look finds.
-            if found and min(face.box[2] for face in found) > 2 * smallest:
-                return without_overlaps(found, self._config.overlap)
-            scales = scales[:1] if found else scales
-        found = self._look(image, scales, at_least, "thorough", found)
-        return without_overlaps(found, self._config.overlap)
-
-    def _look(
-        self,
-        image: NDArray[np.uint8],
-        scales: list[float],
-        at_least: float,
-        look: str,
-        known: list[Detection],
-    ) -> list[Detection]:
-        """Give the faces that are known and those that are seen at some scales."""
-        found = list(known)
+        scales = _scales(image, self._config.min_face)
         least = _TOO_SMALL * min(self._config.min_face, _SMALLEST / scales[0])
-        for box, points in self._places(image, scales, at_least, look):
-            if any(_same_face(face, *box.tolist()) for face in found):
-                continue
-            face = self._look_closely(image, box, points)
-            if face and face.box[2] >= least:
-                found.append(face)
-        return found
+        places, small = self._places(image, scales)
+        found = [face for place in places if (face := self._judge(image, place))]
+        found += self._cut_faces(image, small, found)
+        if not any(face.score >= _SURELY_UPRIGHT for face in found):
+            found += self._turned_faces(image, small, found)
+        return without_overlaps([face for face in found if min(face.box[2:]) >= least], self._config.overlap)
 
     def _places(
-        self, image: NDArray[np.uint8], scales: list[float], at_least: float, look: str
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Give the box and points of each place worth a close look, the most promising first."""
-        size = np.array(image.shape[1::-1])
-        # Where most pixels would be averaged away, leaving out every other one halves the time.
-        step = 2 if scales[0] < 0.4 and size.min() > STRIDE else 1
-        picture = Image.fromarray(image[::step])
-        if step > 1:
-            picture = picture.resize((size // step).tolist(), Image.Resampling.NEAREST)
-        seen = []
+        self, image: NDArray[np.uint8], scales: list[float]
+    ) -> tuple[list[_Place], NDArray[np.uint8]]:
+        """Give each place worth judging, and the photo in its smallest size."""
+        picture = Image.fromarray(image)
+        places = []
         for level, scale in enumerate(scales):
-            shape = np.maximum(1, np.round(size * scale / STRIDE)).astype(int) * STRIDE
-            picture = picture.resize(shape.tolist(), Image.Resampling.BILINEAR, reducing_gap=1.0)
-            network = self._network(look, level)
-            seen.append(_enlarged(_look_coarsely(network, np.asarray(picture), at_least), size / shape))
-        together = _joined(seen)
-        for index in first_of_each_place(together.boxes, _SAME_PLACE, of_union=True):
-            yield together.boxes[index], together.points[index]
+            picture = _resized(picture, _shape(image, scale))
+            seen = self._look(f"level {level}", np.asarray(picture), _PROPOSAL)
+            places += _places_of(seen, image, picture.size, level)
+        small = _resized(picture, _shape(image, min(scales[-1], _SMALL / max(image.shape))))
+        return self._first_of_each(places), np.asarray(small)
 
-    def _network(self, look: str, level: int) -> BlazeFace:
-        """Give each step of each look a network of its own, as changing the size takes time."""
-        if (look, level) not in self._coarse:
-            self._coarse[look, level] = BlazeFace(1 if level else self._threads)
-        return self._coarse[look, level]
+    def _first_of_each(self, places: list[_Place]) -> list[_Place]:
+        """Choose among what is seen of the same place: by the finest look that sees it well, or by score."""
+
+        def rank(place: _Place) -> tuple[bool, int, float]:
+            well = self._is_well_seen(place)
+            return (not well, place.level if well else 0, -place.face.score)
+
+        ranked = sorted(places, key=rank)
+        boxes = np.array([place.face.box for place in ranked]).reshape(-1, 4)
+        return [ranked[index] for index in first_of_each_place(boxes, self._config.overlap)]
+
+    def _is_well_seen(self, place: _Place) -> bool:
+        return _WELL_SEEN[0] <= place.seen <= _WELL_SEEN[1] and place.face.score >= self._config.score
+
+    def _judge(self, image: NDArray[np.uint8], place: _Place) -> Detection | None:
+        """Say whether a place is a face, and if so, where exactly."""
+        if self._is_well_seen(place):
+            return place.face
+        return self._look_closely(image, place.face, max(_CLOSELY, self._config.score))
+
+    def _cut_faces(
+        self, image: NDArray[np.uint8], small: NDArray[np.uint8], found: list[Detection]
+    ) -> list[Detection]:
+        """Find faces that the border cuts, in a picture that its mirror image continues."""
+        continued = np.pad(small, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), "symmetric")
+        seen = self._look("border", continued, _CUT)
+        moved = replace(
+            seen,
+            boxes=seen.boxes - np.array([_BORDER, _BORDER, 0, 0], np.float32),
+            points=seen.points - _BORDER,
+        )
+        return self._further(image, _places_of(moved, image, small.shape[1::-1], 0), found, _CUT, 0)
+
+    def _turned_faces(
+        self, image: NDArray[np.uint8], small: NDArray[np.uint8], found: list[Detection]
+    ) -> list[Detection]:
+        """Find faces that lie on their side or on their head; they must be more certain than upright."""
+        turned: list[Detection] = []
+        for quarters in (1, 2, 3):
+            picture = np.ascontiguousarray(np.rot90(small, quarters))
+            whole = np.rot90(image, quarters)
+            seen = self._look(f"turned by {quarters % 2}", picture, _TURNED)
+            places = _places_of(seen, whole, picture.shape[1::-1], 0)
+            turned += self._further(whole, places, found, _TURNED, quarters)
+        return turned
+
+    def _further(
+        self,
+        image: NDArray[np.uint8],
+        places: list[_Place],
+        found: list[Detection],
+        at_least: float,
+        quarters: int,
+    ) -> list[Detection]:
+        """Look closely at places that may be faces beyond those found, in a photo turned by quarters."""
+        further = []
+        for place in self._first_of_each(places):
+            if not _center_within(place.face, image.shape):
+                continue
+            here = turned_back(place.face, image.shape[:2], quarters)
+            needed = max([at_least] + [old.score + _BETTER for old in found if _same_place(old, here)])
+            if place.face.score < needed:
+                continue
+            if face := self._look_closely(
+                image, place.face, needed, border="black" if quarters else "mirror"
+            ):
+                further.append(turned_back(face, image.shape[:2], quarters))
+        return further
+
+    def _look(self, name: str, picture: NDArray[np.uint8], at_least: float) -> Candidates:
+        """Show a picture in blocks to the network that looks of this name keep, as changing its size takes time."""
+        if name not in self._looks:
+            self._looks[name] = YuNet(self._network, self._threads if name == "level 0" else 1)
+        tops, height = _blocks(picture.shape[0])
+        lefts, width = _blocks(picture.shape[1])
+        seen = []
+        for top in tops:
+            for left in lefts:
+                part = self._looks[name].look(picture[top : top + height, left : left + width], at_least)
+                shift = np.array([left, top], np.float32)
+                boxes = part.boxes + np.concatenate([shift, np.zeros(2, np.float32)])
+                seen.append(Candidates(boxes, part.points + shift, part.scores))
+        return _joined(seen)
 
     def _look_closely(
-        self, image: NDArray[np.uint8], box: NDArray[np.float32], points: NDArray[np.float32]
+        self, image: NDArray[np.uint8], face: Detection, at_least: float, border: str = "black"
     ) -> Detection | None:
-        """Say whether a place is a face, and if so, where exactly."""
-        x, y, width, height = box.tolist()
+        """Look again at a face cut out of the photo, and if it is not certain, at a tilted one.
+
+        Beyond the border the photo is black, or goes on as its mirror image.
+        """
+        x, y, width, height = face.box
         center, side = complex(x + width / 2, y + height / 2), (width + height) / 2
-        eyes = complex(*(points[1] - points[0]).tolist())
-        turn = eyes.conjugate() / (abs(eyes) or 1) * (_CLOSE * _SHARE / side)
-        to_square = Similarity(turn, complex(_CLOSE, _CLOSE) / 2 - turn * center)
-        square = cut(image, to_square, _CLOSE, Image.Resampling.BILINEAR)
-        seen = self._close.look(square, self._config.score)
-        if not len(seen.scores):
-            return None
-        back = to_square.inverse()
-        x, y, width, height = seen.boxes[0].tolist()
-        middle = back.turn * complex(x + width / 2, y + height / 2) + back.shift
-        if abs(middle - center) > side / 2:  # another face, which has a place of its own
-            return None
-        side = (width + height) / 2 * back.scale
-        box_found = (middle.real - side / 2, middle.imag - side / 2, side, side)
-        return Detection(box_found, back(seen.points[0]), float(seen.scores[0]))
+        region, corner = image, 0j
+        if border == "mirror":
+            region, corner = _continued(image, center, 1.5 * side / _SHARE)
+        best = None
+        for degrees in _TILTS:
+            turn = np.exp(1j * np.deg2rad(degrees)) * (_CLOSE * _SHARE / side)
+            to_square = Similarity(turn, complex(_CLOSE, _CLOSE) / 2 - turn * (center - corner))
+            square = cut(region, to_square, _CLOSE, Image.Resampling.BILINEAR)
+            seen = self._look("close", square, max(at_least, best.score if best else 0))
+            if not len(seen.scores):
+                continue
+            back = to_square.inverse()
+            x, y, width, height = seen.boxes[0].tolist()
+            middle = back.turn * complex(x + width / 2, y + height / 2) + back.shift + corner
+            if abs(middle - center) > side / 2:  # another face, which has a place of its own
+                continue
+            width, height = width * back.scale, height * back.scale
+            box = (middle.real - width / 2, middle.imag - height / 2, width, height)
+            points = back(seen.points[0]) + np.array([corner.real, corner.imag])
+            best = Detection(box, points, float(seen.scores[0]))
+            if best.score >= _CERTAIN:
+                break
+        return best
 
 
 def _scales(image: NDArray[np.uint8], smallest: float) -> list[float]:
     """Give the sizes to show a picture in, as shares of its own, the largest first."""
     longest = max(image.shape)
-    scales = [max(_SMALLEST / smallest, _LEAST / longest)]
-    while longest * scales[-1] > _LAST:
+    scales = [max(min(1.0, max(_SMALLEST / smallest, _AS_IT_IS / longest)), _TINY / longest)]
+    while longest * scales[-1] > 1.5 * _SMALL:
         scales.append(scales[-1] / _STEP)
     return scales
 
 
-def _look_coarsely(network: BlazeFace, pixels: NDArray[np.uint8], at_least: float) -> Candidates:
-    blocks = []
-    for top in range(0, max(1, pixels.shape[0] - _SEAM), _BLOCK - _SEAM):
-        for left in range(0, max(1, pixels.shape[1] - _SEAM), _BLOCK - _SEAM):
-            block = pixels[top : top + _BLOCK, left : left + _BLOCK]
-            seen = network.look(block, at_least)
-            shift = np.array([left, top], np.float32)
-            boxes = seen.boxes + np.concatenate([shift, [0, 0]])
-            blocks.append(Candidates(boxes, seen.points + shift, seen.scores))
-    return _joined(blocks)
+def _shape(image: NDArray[np.uint8], scale: float) -> tuple[int, int]:
+    """Give width and height of a picture in another size."""
+    return max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
 
 
-def _enlarged(seen: Candidates, factor: NDArray[np.float64]) -> Candidates:
-    exact = factor.astype(np.float32)
-    return Candidates(seen.boxes * np.tile(exact, 2), seen.points * exact, seen.scores)
+def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if size == picture.size:
+        return picture
+    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+
+
+def _blocks(length: int) -> tuple[list[int], int]:
+    """Give where blocks begin along a side, and how long each is; all are equal, and share a seam."""
+    if length <= _BLOCK:
+        return [0], length
+    count = -(-(length - _SEAM) // (_BLOCK - _SEAM))
+    block = -(-(length + (count - 1) * _SEAM) // count)
+    return [min(index * (block - _SEAM), length - block) for index in range(count)], block
+
+
+def _places_of(seen: Candidates, image: NDArray[np.uint8], size: tuple[int, ...], level: int) -> list[_Place]:
+    """Give what was seen in a picture of some width and height as places of the photo."""
+    factor = np.array(image.shape[1::-1]) / size
+    boxes = seen.boxes * np.tile(factor, 2)
+    points = seen.points * factor
+    return [
+        _Place(Detection((x, y, width, height), points[row], float(score)), level, float(across))
+        for row, ((x, y, width, height), score, across) in enumerate(
+            zip(boxes.tolist(), seen.scores, seen.boxes[:, 2], strict=True)
+        )
+    ]
+
+
+def _continued(image: NDArray[np.uint8], center: complex, side: float) -> tuple[NDArray[np.uint8], complex]:
+    """Give a square of a picture, continued by its mirror image, and the square's corner.
+
+    Inside of the picture it is a view, no copy.
+    """
+    left, top = int(np.floor(center.real - side / 2)) - 2, int(np.floor(center.imag - side / 2)) - 2
+    length = int(np.ceil(side)) + 4
+    height, width = image.shape[:2]
+    corner = complex(left, top)
+    if left >= 0 and top >= 0 and left + length <= width and top + length <= height:
+        return image[top : top + length, left : left + length], corner
+    rows, columns = (_mirrored(start, length, limit) for start, limit in ((top, height), (left, width)))
+    return image[rows[:, None], columns], corner
+
+
+def _mirrored(start: int, length: int, limit: int) -> NDArray[np.int64]:
+    """Give the pixel that stands at each place of a line that goes on as its mirror image."""
+    place = np.arange(start, start + length) % (2 * limit)
+    return np.minimum(place, 2 * limit - 1 - place)
+
+
+def _center_within(face: Detection, shape: tuple[int, ...]) -> bool:
+    x, y, width, height = face.box
+    return 0 <= x + width / 2 <= shape[1] and 0 <= y + height / 2 <= shape[0]
+
+
+def _same_place(one: Detection, other: Detection) -> bool:
+    boxes = np.array([one.box, other.box])
+    return len(first_of_each_place(boxes, 0.2)) == 1
 
 
 def _joined(parts: list[Candidates]) -> Candidates:
@@ -170,13 +299,3 @@ def _joined(parts: list[Candidates]) -> Candidates:
         np.concatenate([part.points for part in parts])[order],
         np.concatenate([part.scores for part in parts])[order],
     )
-
-
-def _same_face(face: Detection, x: float, y: float, width: float, height: float) -> bool:
-    """Say whether a place is a face that was found already, seen in another size too."""
-    left, top, side, _ = face.box
-    right, down = x + width / 2 - left, y + height / 2 - top  # from the face's corner to the place's middle
-    if 0 <= right < side and 0 <= down < side:
-        return True
-    far = max(abs(right - side / 2), abs(down - side / 2))
-    return width < _SEEN_LARGER * side and far < width / 4

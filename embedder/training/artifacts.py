@@ -25,8 +25,9 @@ from embedder.config.toml import to_toml
 from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
-from embedder.faces.crop import crowd_note, in_short
-from embedder.model_folder import MANIFEST, Manifest, Threshold, is_part_name, save_bundle
+from embedder.faces.crop import Cropping, crowd_note, in_short
+from embedder.faces.yunet import NAME, VERSION
+from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, Threshold, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
 from embedder.training.processes import Peers, Totals
@@ -177,6 +178,7 @@ def save_model(
     photos: Photos,
     totals: Totals,
     config: FilledConfig,
+    cropping: Cropping,
     outcome: Outcome,
     peers: Peers,
 ) -> Manifest | None:
@@ -189,6 +191,7 @@ def save_model(
         photos: of this process.
         totals: what all processes have.
         config: resolved.
+        cropping: how photos became crops.
         outcome: of training.
         peers: all processes.
 
@@ -210,7 +213,8 @@ def save_model(
         head=config.head if outcome.kept_epoch else "none",
         input_size=config.input_size,
         crop=config.crop,
-        detector=config.detector,
+        landmarks=cropping.landmarks,
+        detector=detector_record(cropping),
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
@@ -218,13 +222,21 @@ def save_model(
         threshold=threshold,
         training=_record(photos, totals, config, outcome, peers),
     )
-    compiled = Extractor(manifest, extractor)
+    compiled = Extractor(manifest, extractor, cropping.network)
     some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
     check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
     if not peers.is_first:
         return None
-    save_bundle(model, manifest, extractor, weights)
+    save_bundle(model, manifest, extractor, weights, cropping.network)
     return manifest
+
+
+def detector_record(cropping: Cropping) -> DetectorRecord | None:
+    """Give what a manifest says of how faces are found; None with whole pictures."""
+    if cropping.network is None:
+        return None
+    digest = hashlib.sha256(cropping.network).hexdigest()
+    return DetectorRecord(NAME, VERSION, digest, cropping.finding)
 
 
 def versions(backend: str) -> dict[str, str]:

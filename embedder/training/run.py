@@ -22,7 +22,7 @@ from embedder.config import FilledConfig, TrainConfig
 from embedder.config.devices import Machines
 from embedder.contact_sheet import check_preview, save_preview
 from embedder.errors import UsageError
-from embedder.faces.crop import Cropper, load_cropper
+from embedder.faces.crop import Cropper, Cropping, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.model_folder import Manifest
 from embedder.training.artifacts import (
@@ -139,7 +139,10 @@ def train(
             try:
                 outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                manifest = save_model(place, trunk, threshold, photos, totals, filled, outcome, peers)
+                cropping = _cropping(filled.crop, filled, trunk_facts)
+                manifest = save_model(
+                    place, trunk, threshold, photos, totals, filled, cropping, outcome, peers
+                )
                 if peers.is_first:
                     _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:
@@ -169,7 +172,7 @@ def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
-    return config.filled(trunk.schedule, trunk.input_size, trunk.crop), trunk
+    return config.filled(trunk.schedule, trunk.input_size, trunk.crop, trunk.mirror), trunk
 
 
 def _check_places(
@@ -186,16 +189,25 @@ def _check_places(
 def _read(
     folder: LabelledFolder, config: FilledConfig, trunk: Trunk, keep_chips: bool, progress: Progress
 ) -> Photos:
-    def cropping(crop: str) -> tuple[Cropper, ChipCache | None]:
-        wanted = crop, config.input_size, config.finding
-        return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
+    def how(crop: str) -> tuple[Cropper, ChipCache | None]:
+        cropping = _cropping(crop, config, trunk)
+        return load_cropper(cropping), ChipCache(chip_recipe(cropping)) if keep_chips else None
 
-    cropper, cache = cropping(config.crop)
+    cropper, cache = how(config.crop)
     photos = read_photos(folder, cropper, progress, cache)
     if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
-        cropper, cache = cropping("face")
+        cropper, cache = how("face")
         return with_clean_chips(photos, cropper, progress, cache)
     return photos
+
+
+def _cropping(crop: str, config: FilledConfig, trunk: Trunk) -> Cropping:
+    """Say how photos become crops; the network that finds faces is made once in a process."""
+    if crop == "whole":
+        return Cropping(crop, config.input_size)
+    from embedder.export.yunet import detector_bytes
+
+    return Cropping(crop, config.input_size, trunk.landmarks, config.finding, detector_bytes())
 
 
 def _own_part(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder._internal.plugins import is_function, load_function
-from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
+from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Landmarks, Schedule
 from embedder.errors import UsageError
 from embedder.metrics import unit_vectors
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import keras
 
 
+# Places of five points in a chip, left to right as the viewer sees them: left eye, right eye, nose tip,
+# left mouth corner, right mouth corner; each as (x, y) in shares of the chip's side.
 BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
 
 
@@ -45,6 +47,19 @@ def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> N
     return unit_vectors(features_of(trunk, views), mirror)
 
 
+# ArcFace's, which SFace and most networks since are made for: pixels of a crop of 112 (Deng et al. 2019).
+_ARCFACE = tuple(
+    (x / 112, y / 112)
+    for x, y in (
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Trunk:
     """What is known of a trunk before it is built.
@@ -56,6 +71,8 @@ class Trunk:
         pretrained: whether its weights already tell identities apart.
         schedule: learning rate and epochs that suit it.
         crop: which part of a picture it is made for, unless chosen otherwise.
+        mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
+        landmarks: where it expects the points of a face, in shares of the side.
     """
 
     name: str
@@ -64,6 +81,8 @@ class Trunk:
     pretrained: bool
     schedule: Schedule
     crop: str
+    mirror: bool = True
+    landmarks: Landmarks = _ARCFACE
 
     def build(
         self, input_size: int | None = None, weights: str | None = None, load_weights: bool = True
@@ -108,10 +127,20 @@ def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
     return keras.Model(image, model(image))
 
 
+# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
+_FACE_RESNET = (
+    (0.2919, 0.3225),
+    (0.7013, 0.3198),
+    (0.4885, 0.5245),
+    (0.332, 0.6876),
+    (0.6817, 0.6844),
+)
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face"),
+        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, _FACE_RESNET),
+        # Its vector of the mirror picture adds nothing to its own.
+        Trunk("sface", "embedder.trunks.sface", 112, True, FACES, "face", mirror=False),
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }

@@ -19,7 +19,6 @@ from enroll.cli.options import (
     AnyRotation,
     Consent,
     ConsentDate,
-    DetectorName,
     Expires,
     GalleryFile,
     MinFace,
@@ -62,7 +61,6 @@ def enroll(
             "--force", help="Enroll also faces that are too poor, and replace a preview that is there."
         ),
     ] = False,
-    detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     preview: Preview = None,
@@ -75,7 +73,7 @@ def enroll(
     if strangers is not None:
         if photos or name is not None or terms is not None:
             raise UsageError("enroll: expected people to enroll or --strangers, got both")
-        _keep_strangers(strangers, gallery, load_extractor(model, detector, any_rotation, min_face))
+        _keep_strangers(strangers, gallery, load_extractor(model, any_rotation, min_face))
         return
     photos = photos or []
     from embedder._internal.outputs import Inputs
@@ -107,7 +105,7 @@ def enroll(
             f"{', '.join(map(str, photos))}{missing}"
         )
 
-    extractor = load_extractor(model, detector, any_rotation, min_face)
+    extractor = load_extractor(model, any_rotation, min_face)
     bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
     with Gallery.open(gallery, extractor) as opened, bar as advance:
         for result in opened.enroll_many(people, force, terms, preview is not None, advance):

@@ -17,7 +17,6 @@ from enroll.cli.options import (
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
-    DetectorName,
     GalleryFile,
     MinFace,
     Model,
@@ -36,7 +35,6 @@ def calibrate_gallery(
     ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
-    detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
 ) -> None:
@@ -48,7 +46,7 @@ def calibrate_gallery(
 
     if not 0 < fpir < 1:
         raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
-    extractor = load_extractor(model, detector, any_rotation, min_face)
+    extractor = load_extractor(model, any_rotation, min_face)
     with Gallery.open(gallery, extractor, create=False) as opened:
         others = (
             embed_folder(scan_folder(strangers), extractor, force=True, progress=TerminalProgress())
@@ -90,7 +88,6 @@ def evaluate_folder(
             "--force", help="Enroll also faces that are too poor, and replace a report that is there."
         ),
     ] = False,
-    detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
 ) -> None:
@@ -111,7 +108,7 @@ def evaluate_folder(
 
         check_report(report, inputs, force, FORCE_ADVICE)
     progress = TerminalProgress()
-    extractors = [load_extractor(path, detector, any_rotation, min_face) for path in models]
+    extractors = [load_extractor(path, any_rotation, min_face) for path in models]
     if pairs is not None:
         from enroll.evaluation.lfw import verify_pairs
 

@@ -15,7 +15,6 @@ from enroll.cli.options import (
     DEFAULT_GALLERY,
     UNUSABLE_IMAGES,
     AnyRotation,
-    DetectorName,
     GalleryFile,
     MinFace,
     Model,
@@ -53,7 +52,6 @@ def identify(
         bool,
         typer.Option("--all-faces/--one-face", help="Answer every face, or the largest, most central one."),
     ] = True,
-    detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     annotate: Annotated[
@@ -84,7 +82,7 @@ def identify(
     inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
-    extractor = load_extractor(model, detector, any_rotation, min_face)
+    extractor = load_extractor(model, any_rotation, min_face)
     unread = unknown = 0
     drawn: set[str] = set()
     copied: set[str] = set()  # a photo that is given twice has one copy

@@ -88,8 +88,6 @@ Expires = Annotated[
 ]
 FORCE_ADVICE = "name another file, or --force replaces it, and takes faces that are too poor, too"
 
-DetectorName = Annotated[str | None, typer.Option(help="blazeface.", show_default="the model's")]
-
 
 def with_options(*kinds: type) -> Callable[[Command], Command]:
     """Give a command one option for each field of some dataclasses.
@@ -158,13 +156,11 @@ def to_date(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def load_extractor(model: str, detector: str | None, any_rotation: bool, min_face: int) -> Extractor:
-    """Load a model with the detector that the options choose, else with its own."""
+def load_extractor(model: str, any_rotation: bool, min_face: int) -> Extractor:
+    """Load a model that looks for faces as the options say."""
     from embedder.extractor import Extractor
-    from embedder.model_folder import load_manifest
 
-    own = DetectorConfig.name if model == BUILT_IN else load_manifest(model).detector
-    finding = DetectorConfig(detector or own, min_face, any_rotation)
+    finding = DetectorConfig(min_face=min_face, any_rotation=any_rotation)
     return Extractor.load(model, finding=finding, progress=Lines())
 
 

@@ -515,9 +515,10 @@ def test_the_process_imports_what_this_one_would(tmp_path: Path, monkeypatch: py
 
 
 def test_the_weights_are_those_that_the_trunk_reads():
-    from embedder.trunks import face_resnet
+    from embedder.export import yunet
+    from embedder.trunks import sface
 
-    assert built_in.SOURCES == {"face-resnet": face_resnet.SHA256}
+    assert built_in.SOURCES == {"sface": sface.SHA256, "yunet": yunet.SHA256}
 
 
 def test_nothing_is_said_by_the_library(made: list[str], capfd: pytest.CaptureFixture[str]):

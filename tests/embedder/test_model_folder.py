@@ -7,24 +7,31 @@ from pathlib import Path
 
 import pytest
 
+from embedder.config import DetectorConfig
 from embedder.errors import ModelError, UsageError
 from embedder.model_folder import (
     MANIFEST,
+    DetectorRecord,
     Manifest,
     Threshold,
+    check_model,
     load_manifest,
     part_name,
     read_part,
     save_bundle,
 )
 
-EXTRACTOR, WEIGHTS = b"extractor bytes", b"weight bytes"
+EXTRACTOR, WEIGHTS, DETECTOR = b"extractor bytes", b"weight bytes", b"detector bytes"
+LANDMARKS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
 MADE = Manifest(
     trunk="small-cnn",
     head="center",
     input_size=32,
-    crop="whole",
-    detector="blazeface",
+    crop="face",
+    landmarks=LANDMARKS,
+    detector=DetectorRecord(
+        "yunet", "2023mar", hashlib.sha256(DETECTOR).hexdigest(), DetectorConfig(min_face=33)
+    ),
     mirror=True,
     dim=8,
     extractor=hashlib.sha256(EXTRACTOR).hexdigest(),
@@ -32,17 +39,22 @@ MADE = Manifest(
     threshold=Threshold(0.75, 0.01, 20, 40, 4),
     training={"people": 4, "note": "Zoë"},
 )
+DETECTED = asdict(MADE)["detector"]
+WHOLE = replace(MADE, crop="whole", landmarks=None, detector=None)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_bundle(tmp_path / "a model é", MADE, EXTRACTOR, WEIGHTS)
+    save_bundle(tmp_path / "a model é", MADE, EXTRACTOR, WEIGHTS, DETECTOR)
     return tmp_path / "a model é"
 
 
-def load_all(folder: Path) -> tuple[Manifest, bytes, bytes]:
+def load_all(folder: Path) -> tuple[Manifest, bytes, bytes, bytes]:
     manifest = load_manifest(folder)
-    return manifest, read_part(folder, manifest, "extractor"), read_part(folder, manifest, "weights")
+    extractor, weights, detector = (
+        read_part(folder, manifest, part) for part in ("extractor", "weights", "detector")
+    )
+    return manifest, extractor, weights, detector
 
 
 def rewrite(folder: Path, **changes: object) -> None:
@@ -61,28 +73,43 @@ def rewrite(folder: Path, **changes: object) -> None:
 
 
 def test_round_trip(folder: Path):
-    assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS)
+    assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS, DETECTOR)
 
 
 def test_without_threshold(tmp_path: Path):
     made = replace(MADE, threshold=None)
-    save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS)
+    save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS, DETECTOR)
     assert load_manifest(tmp_path) == made
 
 
 def test_of_rounded_weights(tmp_path: Path):
     made = replace(MADE, weights_as="int8")
-    save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS)
+    save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS, DETECTOR)
     assert load_manifest(tmp_path) == made
-    assert json.loads((tmp_path / MANIFEST).read_text())["format"] == 3
 
 
-def test_a_float32_model_is_written_as_before_there_were_others(folder: Path):
-    """To the byte, fingerprint included: galleries and older toolkits go on with it."""
+def test_of_whole_pictures_there_is_no_detector(tmp_path: Path):
+    save_bundle(tmp_path, WHOLE, EXTRACTOR, WEIGHTS)
+    assert load_manifest(tmp_path) == check_model(tmp_path) == WHOLE
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(ValueError, match="detector: this model has none"):
+        read_part(tmp_path, WHOLE, "detector")
+
+
+def test_a_detector_must_be_the_one_of_the_manifest(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"manifest\.detector"):
+        save_bundle(tmp_path, MADE, EXTRACTOR, WEIGHTS)
+    with pytest.raises(ValueError, match=r"manifest\.detector"):
+        save_bundle(tmp_path, WHOLE, EXTRACTOR, WEIGHTS, DETECTOR)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_format_is_written_as_it_was(folder: Path):
+    """To the byte: a changed form needs another number, or models that are there can no longer be read."""
     content = json.loads((folder / MANIFEST).read_text())
-    assert (content["format"], "weights_as" in content) == (2, False)
-    assert content["digest"] == "7ffa2bc899bf1e0a1d8365af18490147976b53c60005745b19c72f94865fd46c"
-    assert MADE.fingerprint == "0a77ac6c2d8c0590624259fd216f0991f80837783ea7dda8e9bb9f1dd2b4d92d"
+    assert content["format"] == 4
+    assert content["detector"]["settings"]["min_face"] == 33
+    assert content["landmarks"] == [list(point) for point in LANDMARKS]
 
 
 def test_every_changed_byte_is_refused(folder: Path):
@@ -109,9 +136,9 @@ def test_every_truncation_is_refused(folder: Path):
         path.write_bytes(good)
 
 
-@pytest.mark.parametrize("part", [MANIFEST, "extractor", "weights"])
+@pytest.mark.parametrize("part", [MANIFEST, "extractor", "weights", "detector"])
 def test_missing_file_is_refused(folder: Path, part: str):
-    name = part if part == MANIFEST else part_name(part, getattr(MADE, part))
+    name = part if part == MANIFEST else part_name(part, str(MADE.digest_of(part)))
     (folder / name).unlink()
     with pytest.raises(ModelError, match=r"expected a (model folder|file)"):
         load_all(folder)
@@ -126,20 +153,35 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
     "change",
     [
         {"format": 1},
-        {"format": 3},  # without weights_as
-        {"format": 4, "weights_as": "int8"},
-        {"format": 3, "weights_as": "float32"},
-        {"format": 3, "weights_as": "int4"},
-        {"format": 3, "weights_as": 8},
-        {"weights_as": "int8"},
+        {"format": 5},
+        {"format": True},
+        {"format": "4"},
+        {"weights_as": "int4"},
+        {"weights_as": 8},
+        {"weights_as": "DELETE"},
         {"input_size": 8},
         {"input_size": True},
         {"input_size": "32"},
         {"dim": 0},
         {"crop": "half"},
-        {"detector": "haar"},
+        {"crop": "whole"},
+        {"detector": "yunet"},
         {"detector": None},
         {"detector": "DELETE"},
+        {"detector": DETECTED | {"network": "0"}},
+        {"detector": DETECTED | {"version": 1}},
+        {"detector": DETECTED | {"more": 1}},
+        {"detector": DETECTED | {"settings": {}}},
+        {"detector": DETECTED | {"settings": DETECTED["settings"] | {"min_face": 1}}},
+        {"detector": DETECTED | {"settings": DETECTED["settings"] | {"min_face": True}}},
+        {"detector": DETECTED | {"settings": DETECTED["settings"] | {"score": 7.0}}},
+        {"landmarks": None},
+        {"landmarks": LANDMARKS[:4]},
+        {"landmarks": [[0.5, 0.5]] * 5},
+        {"landmarks": [[0.5, 9.5], *LANDMARKS[1:]]},
+        {"landmarks": [[0.5, "0.5"], *LANDMARKS[1:]]},
+        {"landmarks": [[0.5], *LANDMARKS[1:]]},
+        {"landmarks": [0.5, *LANDMARKS[1:]]},
         {"mirror": 1},
         {"extractor": "../../etc/passwd"},
         {"extractor": "A" * 64},
@@ -163,9 +205,10 @@ def test_strict_fields(folder: Path, change: dict[str, object]):
         load_all(folder)
 
 
-def test_a_model_made_with_a_detector_that_was_removed_says_to_train_again(folder: Path):
-    rewrite(folder, detector="mtcnn")
-    with pytest.raises(ModelError, match="MTCNN was removed; train the model again"):
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_model_of_an_older_format_says_what_to_do(folder: Path, number: int):
+    rewrite(folder, format=number)
+    with pytest.raises(ModelError, match=r"before faces were found by YuNet; train again .* re-embed"):
         load_manifest(folder)
 
 
@@ -183,9 +226,9 @@ def test_other_files_are_refused(folder: Path, content: bytes):
 def test_new_model_replaces_the_old_and_leaves_nothing_of_it(folder: Path):
     other = b"other extractor"
     made = replace(MADE, extractor=hashlib.sha256(other).hexdigest())
-    save_bundle(folder, made, other, WEIGHTS)
-    assert load_all(folder) == (made, other, WEIGHTS)
-    assert len(list(folder.iterdir())) == 3
+    save_bundle(folder, made, other, WEIGHTS, DETECTOR)
+    assert load_all(folder) == (made, other, WEIGHTS, DETECTOR)
+    assert len(list(folder.iterdir())) == 4
 
 
 def test_old_model_stays_until_the_new_one_is_complete(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -197,25 +240,39 @@ def test_old_model_stays_until_the_new_one_is_complete(folder: Path, monkeypatch
 
     monkeypatch.setattr(Manifest, "to_bytes", full)
     with pytest.raises(UsageError, match="cannot be written: disk full"):
-        save_bundle(folder, made, other, WEIGHTS)
+        save_bundle(folder, made, other, WEIGHTS, DETECTOR)
     monkeypatch.undo()
-    assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS)
+    assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS, DETECTOR)
 
 
 def test_files_that_do_not_fit_the_manifest_are_not_saved(tmp_path: Path):
     with pytest.raises(ValueError, match=r"manifest\.extractor"):
-        save_bundle(tmp_path, MADE, b"something else", WEIGHTS)
+        save_bundle(tmp_path, MADE, b"something else", WEIGHTS, DETECTOR)
 
 
 def test_fingerprint_follows_what_decides_a_vector():
-    same = replace(MADE, threshold=None, training={}, weights="0" * 64, head="softmax")
-    assert same.fingerprint == MADE.fingerprint
-    for change in ({"extractor": "0" * 64}, {"input_size": 64}, {"mirror": False}, {"dim": 9}):
-        assert replace(MADE, **change).fingerprint != MADE.fingerprint
+    same = replace(MADE, threshold=None, training={}, extractor="0" * 64, head="softmax")
+    assert same.fingerprint == MADE.fingerprint  # compiled by another version of the compiler
+    for change in (
+        {"weights": "0" * 64},
+        {"weights_as": "int8"},
+        {"trunk": "face-resnet"},
+        {"input_size": 64},
+        {"mirror": False},
+        {"dim": 9},
+        {"landmarks": LANDMARKS[::-1]},
+    ):
+        assert replace(MADE, **change).fingerprint != MADE.fingerprint, change
 
 
-def test_fingerprint_follows_the_detector_only_if_it_decides_the_sample():
-    face = replace(MADE, crop="face")
-    assert face.fingerprint != MADE.fingerprint
-    assert replace(face, detector="other").fingerprint != face.fingerprint
-    assert replace(MADE, detector="other").fingerprint == MADE.fingerprint
+def test_fingerprint_follows_the_detector_but_not_how_faces_are_looked_for():
+    assert MADE.detector is not None
+    for change, same in (
+        ({"name": "other"}, False),
+        ({"version": "2024"}, False),
+        ({"network": "0" * 64}, True),  # compiled by another version of the compiler
+        ({"settings": DetectorConfig()}, True),
+    ):
+        changed = replace(MADE, detector=replace(MADE.detector, **change))
+        assert (changed.fingerprint == MADE.fingerprint) is same, change
+    assert WHOLE.fingerprint != MADE.fingerprint

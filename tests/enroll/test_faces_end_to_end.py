@@ -664,7 +664,7 @@ def test_the_model_remembers_that_faces_are_found(trained, ada):
 def test_a_gallery_of_faces_and_one_of_whole_pictures_do_not_mix(trained, ada):
     """The network is the same."""
     manifest = load_manifest(trained.model)
-    assert (manifest.crop, manifest.detector) == ("face", "blazeface")
+    assert (manifest.crop, manifest.detector) == ("face", "yunet")
     parts = [read_part(trained.model, manifest, part) for part in ("extractor", "weights")]
     save_bundle(Path("whole"), replace(manifest, crop="whole"), *parts)
     embed("enroll", "--name", "eve", ada, "--model", "whole", "--gallery", "whole.db")
@@ -677,7 +677,7 @@ def test_a_gallery_of_faces_and_one_of_whole_pictures_do_not_mix(trained, ada):
 
 
 def test_an_unknown_detector_is_refused(ada):
-    with pytest.raises(UsageError, match="--detector: expected blazeface, got 'mtcnn'"):
+    with pytest.raises(UsageError, match="--detector: expected yunet, got 'mtcnn'"):
         embed("identify", ada, "--detector", "mtcnn")
 
 

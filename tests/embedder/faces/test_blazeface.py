@@ -7,10 +7,10 @@ from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
+from embedder.faces.blazeface import STRIDE, BlazeFace, anchors, decode
 
 from embedder.errors import MissingPackageError
 from embedder.faces import blazeface
-from embedder.faces.blazeface import STRIDE, BlazeFace, anchors, decode
 from tests.embedder.faces.composed import rgb
 
 

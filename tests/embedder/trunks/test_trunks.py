@@ -25,7 +25,9 @@ def test_small_cnn_takes_no_file():
 
 @pytest.mark.parametrize("name", ["resnet", "imagenet:", "", "face_resnet"])
 def test_unknown_trunk_is_refused_with_what_there_is(name: str):
-    with pytest.raises(UsageError, match=r"face-resnet, small-cnn, imagenet:<name> or FILE\.py:FUNCTION"):
+    with pytest.raises(
+        UsageError, match=r"face-resnet, sface, small-cnn, imagenet:<name> or FILE\.py:FUNCTION"
+    ):
         find_trunk(name)
 
 
@@ -95,3 +97,14 @@ def test_missing_file_of_weights_is_refused(tmp_path: Path):
 def test_too_small_an_input_is_refused():
     with pytest.raises(UsageError, match="--input-size"):
         find_trunk("imagenet:InceptionV3").build(32)
+
+
+def test_face_trunks_say_how_a_vector_is_made():
+    assert [find_trunk(name).mirror for name in ("face-resnet", "sface", "small-cnn")] == [True, False, True]
+    points = find_trunk("sface").landmarks
+    assert points is not None and len(points) == 5
+    left, right, nose, mouth_left, mouth_right = np.array(points) * 112
+    np.testing.assert_allclose(left, (38.2946, 51.6963))
+    assert left[0] < nose[0] < right[0] and mouth_left[0] < nose[0] < mouth_right[0]
+    assert max(left[1], right[1]) < nose[1] < min(mouth_left[1], mouth_right[1])
+    assert find_trunk("small-cnn").landmarks is None

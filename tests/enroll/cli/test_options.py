@@ -18,7 +18,7 @@ OTHERS: dict[str, Any] = {
     "trunk": "small-cnn",
     "trunk_weights": "föö bar.h5",
     "crop": "whole",
-    "detector": "blazeface",
+    "detector": "yunet",
     "head": "softmax",
     "loss": "softened",
     "mining": "all",
