@@ -91,7 +91,7 @@ def save_people(folder: Path, people: int, photos: int, side: int = 24) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests out of the user's cache. The processes of a run share one: the built-in model is made once."""
+    """Keep tests out of the user's cache. Processes of a run share one: the built-in model is made once."""
     base = tmp_path_factory.getbasetemp()
     cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
     cache.mkdir(exist_ok=True)
