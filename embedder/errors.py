@@ -95,4 +95,12 @@ class GalleryError(EmbedError):
 
 
 class ForeignModelError(GalleryError):
-    """A gallery made with another model."""
+    """A gallery made with another model.
+
+    Attributes:
+        fingerprint: of the model that it was made with.
+    """
+
+    def __init__(self, message: str, fingerprint: str = "") -> None:
+        super().__init__(message)
+        self.fingerprint = fingerprint

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder._internal.runtime import quiet, threads_here
+from embedder._internal.runtime import Progress, quiet, threads_here
 from embedder._internal.wording import count
+from embedder.built_in import BUILT_IN, load_built_in
 from embedder.config import DetectorConfig
 from embedder.errors import ModelError
 from embedder.faces.crop import Box, Crop, Cropping, load_cropper
@@ -156,18 +157,33 @@ class Extractor:
 
     @classmethod
     def load(
-        cls, folder: str | Path, threads: int | None = None, finding: DetectorConfig | None = None
+        cls,
+        folder: str | Path | None = None,
+        threads: int | None = None,
+        finding: DetectorConfig | None = None,
+        progress: Progress | None = None,
     ) -> Extractor:
         """Read a model folder, checking what is used of it: the manifest and the network.
 
         Args:
-            folder: as written by `embed train`.
+            folder: as written by `embed train`. None and the text "built-in" stand for the built-in model,
+                which is made on first use and then kept in the user's cache (docs/built-in.md).
             threads: of the network; None takes one a core that this process may use.
             finding: how faces are found; None: as in training.
+            progress: hears that the built-in model is made.
 
         Raises:
             ModelError: the folder is no model, or the manifest or the network was changed.
+            MissingPackageError: the built-in model's weights are not installed, or not the published ones.
+
+        Example:
+            >>> extractor = Extractor.load()  # or Extractor.load("embed-model")
+            >>> faces = extractor.faces(load_image("photo.jpg"))
         """
+        if folder is None or folder == BUILT_IN:
+            model = load_built_in(progress)
+            parts = model.parts
+            return cls(model.manifest, parts["extractor"], parts.get("detector"), threads, finding)
         manifest = load_manifest(folder)
         detector = read_part(folder, manifest, "detector") if manifest.detector else None
         return cls(manifest, read_part(folder, manifest, "extractor"), detector, threads, finding)

@@ -207,8 +207,22 @@ def load_manifest(folder: str | Path) -> Manifest:
             raise
         raise ModelError(
             f"{folder}: expected a model folder with {MANIFEST}; make one with "
-            f"`embed train FOLDER --model {folder}`"
+            f"`embed train FOLDER --model {folder}`, or take the network that comes with the toolkit: "
+            "`--model built-in`"
         ) from error
+    return parse_manifest(data, path)
+
+
+def parse_manifest(data: bytes, path: Path) -> Manifest:
+    """Check the content of a `manifest.json`.
+
+    Args:
+        data: the content.
+        path: where it comes from, for errors.
+
+    Raises:
+        ModelError: it was changed, is of another version, or out of range.
+    """
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
         if not isinstance(content, dict):

@@ -126,7 +126,12 @@ class Identifier:
 
         One that cannot be read gets an `error`.
         """
-        for part in in_order(self._look, self._parts(photos)):
+        parts = self._parts(photos)
+        if isinstance(photos, Sequence) and len(photos) == 1:  # the network that is loaded, and all cores
+            looks: Iterable[list[_Seen]] = map(self._look, parts)
+        else:
+            looks = in_order(self._look, parts)
+        for part in looks:
             yield from self._answers(part)
 
     def _parts(self, photos: Iterable[str | Path]) -> Iterator[list[str | Path]]:

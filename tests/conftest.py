@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -90,9 +91,12 @@ def save_people(folder: Path, people: int, photos: int, side: int = 24) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests out of the user's cache."""
+    """Keep tests out of the user's cache. Processes of a run share one: the built-in model is made once."""
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+    cache.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMBED_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EMBED_CACHE", str(cache))
         yield
 
 

@@ -34,7 +34,8 @@ LIBRARY = {
     "folders": "errors _internal",
     "model_folder": "errors _internal config",
     "faces": "errors _internal config images",
-    "extractor": "errors _internal config metrics images model_folder faces",
+    "built_in": "errors _internal model_folder",  # export makes the model, in a process of its own
+    "extractor": "errors _internal config metrics images model_folder built_in faces",
     "contact_sheet": "errors _internal config images folders faces",
     "backend": "errors _internal config",
     "optimizers": "errors config",
@@ -43,7 +44,7 @@ LIBRARY = {
     "layers": "losses",
     "heads": "errors _internal config losses layers",
     "trunks": "errors _internal config metrics",
-    "export": "errors _internal config metrics images model_folder extractor backend trunks",
+    "export": "errors _internal config metrics images model_folder built_in faces extractor backend trunks",
     "training.data": "errors _internal config images folders faces",
     "training": "errors _internal config metrics images folders model_folder faces extractor contact_sheet "
     "backend optimizers callbacks losses layers heads trunks export training.data",

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from embedder.errors import EmbedError, UsageError
-from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
+from embedder.errors import EmbedError, ForeignModelError, UsageError
+from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
 from enroll.cli.terminal import printable, safe, show_notices
 
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
@@ -75,7 +75,7 @@ def end_well(command: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
     except EmbedError as error:
-        print(f"embed: {safe(str(error))}", file=sys.stderr)
+        print(f"embed: {safe(str(error))}{_made_with(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that may not be entered, a full disk below standard output
         with suppress(OSError):  # or what is left is written when Python ends, and fails again
@@ -84,6 +84,15 @@ def end_well(command: Callable[[], object]) -> None:
             where = f"{error.filename}: " if error.filename else ""
             print(f"embed: {safe(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(UsageError.exit_code)
+
+
+def _made_with(error: EmbedError) -> str:
+    """Name the model that a gallery was made with, if it is the one that everyone has."""
+    from embedder.built_in import BUILT_IN, built_in_fingerprint
+
+    if isinstance(error, ForeignModelError) and error.fingerprint == built_in_fingerprint():
+        return f". It was made with the built-in network: --model {BUILT_IN}"
+    return ""
 
 
 def before_any_command(
@@ -114,6 +123,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "identify": identify.identify,
     "calibrate": evaluate.calibrate_gallery,
     "evaluate": evaluate.evaluate_folder,
+    "prepare": prepare.prepare,
     "info": train.info,
     "data": train.data,
     "export": train.export,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from embedder._internal.wording import count
-from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, GalleryFile, Model
+from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, GalleryFile, Model
 from enroll.cli.terminal import TerminalProgress, printable, safe
 
 
@@ -55,7 +55,7 @@ def doctor(
         bool,
         typer.Option("--photos", help="Look at the photos, too, for poor ones; takes the gallery's model."),
     ] = False,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
@@ -69,7 +69,7 @@ def doctor(
     with open_store(gallery) as store:
         poor = None
         if photos:
-            extractor = Extractor.load(model)
+            extractor = Extractor.load(model, progress=progress)
             check_model(store, extractor.fingerprint, extractor.dim)
             poor = find_poor(store, extractor, progress)
         shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)

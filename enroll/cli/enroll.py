@@ -12,8 +12,8 @@ from embedder._internal.wording import count
 from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import (
+    AS_FOUND,
     DEFAULT_GALLERY,
-    DEFAULT_MODEL,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
@@ -26,6 +26,7 @@ from enroll.cli.options import (
     Preview,
     given_terms,
     load_extractor,
+    model_files,
 )
 from enroll.cli.terminal import (
     TerminalProgress,
@@ -45,7 +46,7 @@ def enroll(
         list[Path] | None, typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
     ] = None,
     name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     strangers: Annotated[
         Path | None,
@@ -82,7 +83,7 @@ def enroll(
     from enroll.gallery.gallery import Gallery, checked_name
     from enroll.store import gallery_files
 
-    inputs = Inputs([*photos, model], gallery_files(gallery))
+    inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if preview is not None:
         check_preview(preview, inputs, force, FORCE_ADVICE)
     scanned: list[Rejected] = []

@@ -12,8 +12,8 @@ import typer
 from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import (
+    AS_FOUND,
     DEFAULT_GALLERY,
-    DEFAULT_MODEL,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
@@ -21,6 +21,7 @@ from enroll.cli.options import (
     MinFace,
     Model,
     load_extractor,
+    model_files,
 )
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
 from enroll.config import EvaluationConfig
@@ -32,7 +33,7 @@ def calibrate_gallery(
         Path | None,
         typer.Option(help="STRANGERS/<person>/<photos> of people who are not enrolled.", show_default=False),
     ] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
@@ -62,10 +63,10 @@ def calibrate_gallery(
 
 def evaluate_folder(
     folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     compare: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(help="Two model folders, on the same splits.", show_default=False),
+        tuple[str, str] | None,
+        typer.Option(help="Two models, on the same splits.", show_default=False),
     ] = None,
     pairs: Annotated[
         Path | None,
@@ -101,7 +102,7 @@ def evaluate_folder(
     if (compare is not None) + (pairs is not None) + (report is not None) > 1:
         raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
     models = compare or (model,)
-    inputs = Inputs([folder, *models, *([pairs] if pairs else [])])
+    inputs = Inputs([folder, *model_files(*models), *([pairs] if pairs else [])])
     if report is not None:
         from enroll.report.html import check_report
 
@@ -118,7 +119,7 @@ def evaluate_folder(
         embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
         evaluations = [evaluate(photos, config) for photos in embedded]
         if compare is not None:
-            outcome = compared(evaluations[0], evaluations[1], [str(path) for path in compare])
+            outcome = compared(evaluations[0], evaluations[1], list(compare))
         else:
             outcome = measured(evaluations[0])
     for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):

@@ -11,14 +11,15 @@ import typer
 
 from embedder.config import DetectorConfig
 from enroll.cli.options import (
+    AS_FOUND,
     DEFAULT_GALLERY,
-    DEFAULT_MODEL,
     UNUSABLE_IMAGES,
     AnyRotation,
     GalleryFile,
     MinFace,
     Model,
     load_extractor,
+    model_files,
 )
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters
 from enroll.config import IdentifyConfig
@@ -32,7 +33,7 @@ def identify(
     photos: Annotated[
         list[Path], typer.Argument(help="Photos to answer, or folders of them.", show_default=False)
     ],
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     threshold: Annotated[
         float | None,
@@ -78,7 +79,7 @@ def identify(
     from enroll.store import gallery_files
 
     photos = [photo for place in photos for photo in pictures_at(place)]
-    inputs = Inputs([*photos, model], gallery_files(gallery))
+    inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
     extractor = load_extractor(model, any_rotation, min_face)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from datetime import date, datetime
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from embedder.built_in import BUILT_IN
 from embedder.config import DetectorConfig
 from embedder.config.toml import _plain
 from embedder.errors import UsageError
+from enroll.cli.terminal import Lines
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
@@ -22,7 +25,29 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-Model = Annotated[Path, typer.Option(envvar="EMBED_MODEL", help="The model folder.")]
+TRAINED_MODEL = "embed-model"  # what `embed train` writes
+AS_FOUND = ""  # what `Model` is until its callback has looked
+
+
+def _chosen(context: typer.Context, model: str) -> str:
+    """Give the model that was asked for; else the folder of the usual name, if there is one."""
+    if model:
+        return model
+    if context.get_parameter_source("model").name == "COMMANDLINE":  # type: ignore[union-attr]
+        raise UsageError(f"--model: expected a model folder or {BUILT_IN}, got nothing")
+    return TRAINED_MODEL if os.path.lexists(TRAINED_MODEL) else BUILT_IN
+
+
+Model = Annotated[
+    str,  # a Path would make one of built-in and ./built-in
+    typer.Option(
+        envvar="EMBED_MODEL",
+        callback=_chosen,
+        help=f"A model folder, or {BUILT_IN}: the network that comes with the toolkit.",
+        show_default=f"{TRAINED_MODEL} if it is there, else {BUILT_IN}",
+    ),
+]
+NewModel = Annotated[str, typer.Option("--model", envvar="EMBED_MODEL", help="The model folder to write.")]
 AnyRotation = Annotated[
     bool, typer.Option("--any-rotation", help="Find also faces that lie on their side or head.")
 ]
@@ -39,7 +64,6 @@ OwnTrunk = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
-DEFAULT_MODEL = Path("embed-model")
 UNUSABLE_IMAGES = 3
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
@@ -132,8 +156,23 @@ def to_date(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def load_extractor(model: Path, any_rotation: bool, min_face: int) -> Extractor:
-    """Load a model folder that looks for faces as the options say."""
+def load_extractor(model: str, any_rotation: bool, min_face: int) -> Extractor:
+    """Load a model that looks for faces as the options say."""
     from embedder.extractor import Extractor
 
-    return Extractor.load(model, finding=DetectorConfig(min_face=min_face, any_rotation=any_rotation))
+    finding = DetectorConfig(min_face=min_face, any_rotation=any_rotation)
+    return Extractor.load(model, finding=finding, progress=Lines())
+
+
+def model_folder(model: str) -> Path:
+    """Give the folder of a model; the built-in one is made, if it is not there."""
+    if model != BUILT_IN:
+        return Path(model)
+    from embedder.built_in import prepare_built_in
+
+    return prepare_built_in(Lines())
+
+
+def model_files(*models: str) -> list[str]:
+    """Give those of some models that are folders of the user's own, for `Inputs`."""
+    return [model for model in models if model != BUILT_IN]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -15,28 +16,44 @@ from embedder._internal.runtime import Advance, Progress
 from embedder._internal.wording import count
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from embedder.folders import Rejected
     from enroll.gallery.transfer import Content
 
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
 
 
-class TerminalProgress(Progress):
-    """Lines and bars on standard error; bars only where a person is watching."""
+class Lines(Progress):
+    """Lines on standard error, without bars: what shows bars takes a while to load."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(safe(line), file=sys.stderr, flush=True)
+
+
+class TerminalProgress(Lines):
+    """Lines and bars on standard error; bars only where a person is watching, and has to wait."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console: Console | None = None  # of the bar that is shown
 
     def say(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
-        self._console.print(safe(line))
+        if self._console is None:
+            super().say(line)
+        else:
+            self._console.print(safe(line))
 
     @contextlib.contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Show a bar with steps, how fast they go, time left and a detail that changes."""
+        seen = sys.stderr.isatty() or "FORCE_COLOR" in os.environ  # which makes rich show it anyway
+        if total < 2 or not seen:  # loading rich takes as long as finding a face
+            yield lambda steps=1, detail="": None
+            return
         from rich import progress as rich
+        from rich.console import Console
 
         def pace(task: rich.Task) -> float:
             """Steps a second since it began: steps come many at once, so the last ones tell nothing."""
@@ -60,16 +77,21 @@ class TerminalProgress(Progress):
             Left(),
             rich.TextColumn("{task.fields[detail]}"),
         )
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         bars = rich.Progress(
             *columns,
-            console=self._console,
+            console=console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not console.is_terminal,
             redirect_stdout=sys.stdout.isatty(),  # answers that go to a file are not for the bar
         )
+        self._console = console
         with bars:
             task = bars.add_task(label, total=total, detail="")
-            yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
+            try:
+                yield lambda steps=1, detail="": bars.update(task, advance=steps, detail=printable(detail))
+            finally:
+                self._console = None
 
 
 def show_rejected(rejected: Sequence[Rejected]) -> None:

@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedder._internal.wording import count
+from embedder.built_in import BUILT_IN
 from embedder.config import TrainConfig
 from embedder.config.devices import Machines
 from embedder.config.toml import read_config
-from embedder.errors import ModelError
+from embedder.errors import ModelError, UsageError
 from embedder.model_folder import FORMATS, WEIGHTS
 from enroll.cli.options import (
+    AS_FOUND,
     DEFAULT_GALLERY,
-    DEFAULT_MODEL,
     INTERRUPTED,
+    TRAINED_MODEL,
     UNUSABLE_IMAGES,
     Force,
     GalleryFile,
     Model,
+    NewModel,
     OwnTrunk,
     Preview,
     fields_of,
+    model_folder,
     with_options,
 )
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_crowded, show_rejected
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 @with_options(TrainConfig, Machines)
 def train(
     folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
-    model: Model = DEFAULT_MODEL,
+    model: NewModel = TRAINED_MODEL,
     config: Annotated[
         Path | None,
         typer.Option(help="TOML file of options, as train.toml in a model folder.", show_default=False),
@@ -54,6 +58,11 @@ def train(
     **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""
+    if model == BUILT_IN:
+        raise UsageError(
+            f"--model: expected a folder to write, got {BUILT_IN}, the network that comes with the toolkit; "
+            f"a folder of this name is ./{BUILT_IN}"
+        )
     from embedder._internal.outputs import Inputs
     from embedder.contact_sheet import check_preview
     from embedder.training.run import train as run
@@ -63,7 +72,7 @@ def train(
         check_preview(preview, Inputs([folder, *([config] if config else [])]), force)
     bars = TerminalProgress()
     result = run(
-        folder, model, options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
+        folder, Path(model), options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
     )
     if result.manifest is None:
         print("Process 0 saved the model")
@@ -95,14 +104,14 @@ def data(
 def export(
     to: Annotated[Path, typer.Argument(help="File to write; a folder for saved-model.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = FORMATS[0],
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     trunk: OwnTrunk = None,
     force: Force = False,
 ) -> None:
     """Write the network from face to vector for other programs: phones, browsers, other languages."""
     from embedder.export.formats import export as run
 
-    manifest = run(model, to, form, force, trunk)
+    manifest = run(model_folder(model), to, form, force, trunk)
     size, dim = manifest.input_size, manifest.dim
     print(f"Wrote {safe(to)}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
 
@@ -112,13 +121,13 @@ def quantize(
         Path, typer.Argument(metavar="NEW_MODEL", help="The model folder to write.", show_default=False)
     ],
     weights: Annotated[str, typer.Option(help=f"One of {', '.join(WEIGHTS)}.", show_default=False)],
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     trunk: OwnTrunk = None,
 ) -> None:
     """Write a smaller model with rounded weights: float16 is half the size, int8 a quarter and faster."""
     from embedder.export.quantize import quantize as run
 
-    made = run(model, to, weights, trunk)
+    made = run(model_folder(model), to, weights, trunk)
     old, new = (shlex.quote(safe(folder)) for folder in (model, to))
     before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
     print(f"Wrote {safe(to)}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
@@ -180,13 +189,14 @@ def _in_words(training: dict[str, Any]) -> list[str]:
     return [figures, verdict, *again]
 
 
-def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+def info(model: Model = AS_FOUND, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Say what the model and the gallery are, and check every byte of the model."""
     from embedder.model_folder import check_model
     from enroll.store import gallery_exists, open_store, without_password
 
-    manifest = check_model(model)
-    print(f"model {safe(model)}")
+    folder = model_folder(model)
+    manifest = check_model(folder)
+    print(f"model {safe(model)}" + (f", kept in {safe(folder)}" if model == BUILT_IN else ""))
     print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
     mirror = ", averaged with the mirror picture" if manifest.mirror else ""
     print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
@@ -205,5 +215,15 @@ def info(model: Model = DEFAULT_MODEL, gallery: GalleryFile = DEFAULT_GALLERY) -
         bound = store.model()
     print(f"  {count(len(people), 'person')}, {count(sum(photos for _, photos in people), 'photo')}")
     if bound is not None:
-        own = bound[0] == manifest.fingerprint
-        print(f"  made with {'this model' if own else 'another model, ' + bound[0][:12]}")
+        print(f"  made with {_which(bound[0], manifest)}")
+
+
+def _which(fingerprint: str, manifest: Manifest) -> str:
+    """Say which model a gallery was made with, beside the one that was given."""
+    from embedder.built_in import built_in_fingerprint
+
+    if fingerprint == manifest.fingerprint:
+        return "this model"
+    if fingerprint == built_in_fingerprint():
+        return f"another model: --model {BUILT_IN}"
+    return f"another model, {fingerprint[:12]}"

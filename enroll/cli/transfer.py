@@ -11,7 +11,7 @@ import typer
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, Force, GalleryFile, Model
+from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, Force, GalleryFile, Model
 from enroll.cli.terminal import TerminalProgress, printable, safe, sizes
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def re_embed(
         Path | None,
         typer.Argument(help="Folder to look in for photos that were moved.", show_default=False),
     ] = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     to: Annotated[
         str | None, typer.Option(help="Gallery to make instead of replacing this one.", show_default=False)
@@ -165,12 +165,13 @@ def re_embed(
         with open_store(to, create=True) as made:  # one that a full disk left empty will do
             if made.identities() or len(made.strangers().ids):
                 raise UsageError(f"--to {without_password(to)}: is already there; give a new one")
-    extractor = Extractor.load(model)
+    progress = TerminalProgress()
+    extractor = Extractor.load(model, progress=progress)
     with open_store(gallery) as store:
         since = store.changes()
         content, _ = read_content(store)
         had_calibration = store.calibration() is not None
-        remade = embed_anew(content, extractor, photos, TerminalProgress())
+        remade = embed_anew(content, extractor, photos, progress)
         for lost in remade.lost:
             print(f"{printable(lost.person)}: {printable(lost.photo)}: {lost.reason}", file=sys.stderr)
         if remade.gone and not force:

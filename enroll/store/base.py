@@ -301,7 +301,8 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
         raise ForeignModelError(
             f"{store.location}: made with another model (fingerprint {model[0][:12]}…, this one is "
             f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model; or make the "
-            "gallery anew from its photos: `embed gallery re-embed --model THIS_ONE`"
+            "gallery anew from its photos: `embed gallery re-embed --model THIS_ONE`",
+            model[0],
         )
 
 

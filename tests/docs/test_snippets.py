@@ -113,6 +113,8 @@ def given_names() -> dict[str, Any]:
         "loss": SimpleNamespace(parameters={"softening": keras.Variable(0.1)}),
         "extractor": None,
         "gallery": None,
+        "Extractor": SimpleNamespace(load=lambda: SimpleNamespace(faces=lambda image: [])),
+        "load_image": lambda path: None,
         "Identifier": lambda extractor, gallery: SimpleNamespace(identify=lambda path: photo),
     }
 

