@@ -109,7 +109,9 @@ class TrainConfig:
         among=CROPS,
         unset="face with face-resnet and sface, else whole",
     )
-    mirror: bool = _model(True, "Average each vector with that of the mirror picture.")
+    mirror: bool | None = _model(
+        None, "Average each vector with that of the mirror picture.", unset="on, but off with sface"
+    )
 
     detector: str = _faces(DetectorConfig.name, "blazeface.")
     any_rotation: bool = _faces(
@@ -289,16 +291,17 @@ class TrainConfig:
             )
         self.finding  # noqa: B018 - checks the options it is made of
 
-    def filled(self, own: Schedule, input_size: int, crop: str) -> FilledConfig:
+    def filled(self, own: Schedule, input_size: int, crop: str, mirror: bool = True) -> FilledConfig:
         """Give the same options with what was left to the trunk.
 
         Args:
             own: what the trunk would choose.
             input_size: side of the square it sees, in pixels, unless chosen otherwise.
             crop: which part of a picture it is made for, unless chosen otherwise.
+            mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
         """
         asked = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        left = {**asdict(own), "input_size": input_size, "crop": crop}
+        left = {**asdict(own), "input_size": input_size, "crop": crop, "mirror": mirror}
         return FilledConfig(**asked | {name: value for name, value in left.items() if asked[name] is None})
 
     def to_dict(self) -> dict[str, Any]:
@@ -322,6 +325,7 @@ class FilledConfig(TrainConfig):
 
     input_size: int
     crop: str
+    mirror: bool
     head: str
     center_weight: float
     rehearsal: float

@@ -169,7 +169,7 @@ def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
     """Fill in what depends on the trunk, and refuse options before any work is done."""
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
-    return config.filled(trunk.schedule, trunk.input_size, trunk.crop), trunk
+    return config.filled(trunk.schedule, trunk.input_size, trunk.crop, trunk.mirror), trunk
 
 
 def _check_places(

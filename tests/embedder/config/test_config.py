@@ -58,6 +58,7 @@ RANGES = [
 ]
 OPTIONAL = [
     "refit",
+    "mirror",
     "learning_rate",
     "epochs",
     "input_size",
@@ -157,11 +158,12 @@ def test_the_defaults_that_the_design_promises() -> None:
     assert (TrainConfig().trunk, TrainConfig().detector) == ("face-resnet", "blazeface")
     assert TrainConfig().filled(FROM_SCRATCH, 64, "whole").head == "center"
     asked = TrainConfig(head="softmax", blend=0.5, crop="whole")
-    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150}
+    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150, "mirror": True}
     assert asked.filled(FACES, 150, "face").to_dict() == asked.to_dict() | left
     assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01
-    assert TrainConfig().mirror
+    assert TrainConfig().mirror is None  # the trunk's own
+    assert not asked.filled(FACES, 112, "face", mirror=False).mirror
     assert not TrainConfig().keep_trained
 
 
