@@ -71,8 +71,11 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
         (name,) = node.output
         if node.op_type == "DequantizeLinear":
             settings = {attribute.name: attribute.i for attribute in node.attribute}
+            if len(given) != 3 or not settings.get("block_size"):
+                raise ValueError(f"{name}: expected values in blocks, with scales and zero points")
             values, scales, zeros = given
-            tensors[name] = _dequantize(values, scales, zeros, settings["axis"], settings["block_size"])
+            axis = settings.get("axis", 1)
+            tensors[name] = _dequantize(values, scales, zeros, axis, settings["block_size"])
             tensors[name.removesuffix("_dequantized")] = tensors[name]
         elif node.op_type == "Reshape":
             tensors[name] = given[0].reshape(given[1])

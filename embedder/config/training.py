@@ -112,7 +112,7 @@ class TrainConfig:
     mirror: bool | None = _model(
         None,
         "Average each vector with that of the mirror picture.",
-        unset="not with sface",  # which it brings nothing, at twice the time
+        unset="on, but off with sface",
     )
 
     any_rotation: bool = _faces(

@@ -17,12 +17,11 @@ from embedder.built_in import MARK, BuiltInModel, key, packed, packed_error
 from embedder.config import DetectorConfig
 from embedder.errors import EmbedError
 from embedder.export.yunet import build_yunet, read_yunet
+from embedder.extractor import Extractor
 from embedder.faces.yunet import NAME, VERSION
 from embedder.model_folder import DetectorRecord, Manifest
 
 TRUNK = "sface"
-_WEIGHTS_AS = "float16"  # half the file of float32 to read and check at every start, and as fast
-_ALIKE = 0.9999  # least cosine of a picture's two vectors; random pictures, which are the worst, have .999996
 _TRIED = 8  # random pictures of which Keras and LiteRT must give the same vectors
 
 
@@ -37,13 +36,13 @@ def make_built_in() -> BuiltInModel:
     import_keras()
     from safetensors.numpy import save
 
-    from embedder.export.litert import compile_trunk
-    from embedder.trunks import find_trunk
+    from embedder.export.litert import check_agreement, compile_trunk
+    from embedder.trunks import embed_chips, find_trunk
 
     trunk = find_trunk(TRUNK)
     network = trunk.build()
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(network.get_weights())})
-    extractor = compile_trunk(network, _WEIGHTS_AS)
+    extractor = compile_trunk(network, trunk.weights_as)
     detector = compile_trunk(build_yunet(found))
     manifest = Manifest(
         trunk=TRUNK,
@@ -58,25 +57,12 @@ def make_built_in() -> BuiltInModel:
         weights=hashlib.sha256(weights).hexdigest(),
         threshold=None,
         training={MARK: key(), "scores": [], "versions": {"tensorflow": version("tensorflow")}},
-        weights_as=_WEIGHTS_AS,
+        weights_as=trunk.weights_as,
     )
-    _check_alike(network, manifest, extractor)
-    return BuiltInModel(manifest, {"extractor": extractor, "detector": detector, "weights": weights})
-
-
-def _check_alike(network: object, manifest: Manifest, extractor: bytes) -> None:
-    from embedder.extractor import Extractor
-    from embedder.trunks import embed_chips
-
-    shape = (_TRIED, manifest.input_size, manifest.input_size, 3)
-    tried = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    tried = np.random.default_rng(0).integers(0, 256, (_TRIED, *network.input_shape[1:]), np.uint8)
     vectors = Extractor(manifest, extractor).embed(list(tried))
-    cosine = float((vectors * embed_chips(network, tried, manifest.mirror)).sum(axis=1).min())
-    if not cosine >= _ALIKE:
-        raise EmbedError(
-            f"the built-in network computes something else once it is compiled: cosine {cosine:.6f} to the "
-            f"vectors of Keras, expected {_ALIKE} or more; please report it with the version of TensorFlow"
-        )
+    check_agreement(embed_chips(network, tried, manifest.mirror), vectors, trunk.weights_as)
+    return BuiltInModel(manifest, {"extractor": extractor, "detector": detector, "weights": weights})
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from embedder._internal.runtime import quiet
 from embedder.backend import load_backend
 from embedder.config.devices import Machines
 from embedder.errors import MissingPackageError, ModelError, UsageError
+from embedder.export.litert import AGREEMENT, compile_trunk
 from embedder.extractor import Extractor
 from embedder.model_folder import FLOAT32, FORMATS, Manifest, load_manifest, read_part
 from embedder.trunks import find_trunk
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-AGREEMENT = 1e-4  # largest difference from the extractor in any number of a unit vector
 _OPSET = 17  # of ONNX; every runtime since 2022 has it
 _TRIED = 4  # random pictures that are compared
 
@@ -37,13 +37,16 @@ _TRIED = 4  # random pictures that are compared
 def refuse_quantized(model: object, manifest: Manifest) -> None:
     """Refuse what cannot be rebuilt: rounded weights do not give back what was rounded.
 
+    A network that its trunk has compiled in float16 by default is not quantized: its raw tensors are whole.
+
     Raises:
         UsageError: the model is quantized.
     """
-    if manifest.weights_as != FLOAT32:
+    own = FLOAT32 if is_function(manifest.trunk) else find_trunk(manifest.trunk).weights_as
+    if manifest.weights_as not in (FLOAT32, own):
         raise UsageError(
             f"--model: {model} is quantized, its weights are stored as {manifest.weights_as}; give the "
-            f"{FLOAT32} model that it was made from"
+            "model that it was made from"
         )
 
 
@@ -99,21 +102,24 @@ def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
     return trunk
 
 
-def check_rebuilt(rebuilt: NDArray[np.float32], vectors: NDArray[np.float32]) -> None:
+def check_rebuilt(
+    rebuilt: NDArray[np.float32], vectors: NDArray[np.float32], weights_as: str = FLOAT32
+) -> None:
     """Refuse a rebuilt network that does not compute what the extractor does.
 
     Args:
         rebuilt: (n, dim) unit vectors of some pictures.
         vectors: the same by the extractor.
+        weights_as: what the extractor's weights are stored as, float32 or float16.
 
     Raises:
-        ModelError: two differ by more than `AGREEMENT`.
+        ModelError: two differ by more than `litert.AGREEMENT`.
     """
-    difference = float(np.abs(rebuilt - vectors).max())
-    if not difference <= AGREEMENT:
+    difference, limit = float(np.abs(rebuilt - vectors).max()), AGREEMENT[weights_as]
+    if not difference <= limit:
         raise ModelError(
             f"the network built from the weights differs from the extractor by {difference:.2g} (rounding is "
-            f"at most {AGREEMENT:g}); the trunk's code is another than in training"
+            f"at most {limit:g}); the trunk's code is another than in training"
         )
 
 
@@ -150,7 +156,8 @@ def export(
     network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights"), name))
     size = manifest.input_size
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
-    check_rebuilt(network.predict(tried.astype(np.float32), verbose=0), extractor.embed(list(tried)))
+    rebuilt = network.predict(tried.astype(np.float32), verbose=0)
+    check_rebuilt(rebuilt, extractor.embed(list(tried)), manifest.weights_as)
     if kind == "saved-model":
         try:
             _saved_model(network, Path(to))
@@ -183,8 +190,6 @@ def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:
 
 
 def _litert(network: keras.Model, _: Manifest) -> bytes:
-    from embedder.export.litert import compile_trunk
-
     return compile_trunk(network)
 
 

@@ -53,20 +53,22 @@ def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None 
     move by less than it is sure to (docs/trunk.md). Before it is written it is run and compared.
 
     Args:
-        model: a model folder in float32.
+        model: a model folder that is not quantized.
         to: the new one; not there yet, or empty.
         weights: one of `WEIGHTS`.
         trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
 
     Raises:
         ModelError: `model` is no model, or what is rebuilt from it gives other vectors.
-        UsageError: unknown `weights`, a model that is quantized already, `to` cannot be written, or the
-            rounding turns vectors too far.
+        UsageError: unknown `weights`, those the model has already, a model that is quantized, `to` cannot be
+            written, or the rounding turns vectors too far.
     """
     if weights not in WEIGHTS:
         raise UsageError(f"--weights: expected {' or '.join(WEIGHTS)}, got {weights!r}")
     manifest = load_manifest(model)
     refuse_quantized(model, manifest)
+    if weights == manifest.weights_as:
+        raise UsageError(f"--weights {weights}: the network of {model} is stored so already; stay with it")
     name = trunk_to_build(model, manifest, trunk)
     _check_free(Path(to))
     network = read_part(model, manifest, "extractor")
@@ -114,7 +116,8 @@ def _check_same(
 ) -> None:
     from embedder.trunks import embed_chips
 
-    check_rebuilt(embed_chips(trunk, np.stack(tried), manifest.mirror), vectors)
+    rebuilt = embed_chips(trunk, np.stack(tried), manifest.mirror)
+    check_rebuilt(rebuilt, vectors, manifest.weights_as)
 
 
 def _pictures(size: int) -> list[NDArray[np.uint8]]:

@@ -204,10 +204,11 @@ def save_model(
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement
-    from embedder.trunks import embed_chips
+    from embedder.trunks import embed_chips, find_trunk
 
+    weights_as = find_trunk(config.trunk).weights_as
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
-    extractor = peers.first(_compiled(trunk, config, weights) if peers.is_first else b"")
+    extractor = peers.first(_compiled(trunk, config, weights, weights_as) if peers.is_first else b"")
     manifest = Manifest(
         trunk=config.trunk,
         head=config.head if outcome.kept_epoch else "none",
@@ -221,10 +222,11 @@ def save_model(
         weights=hashlib.sha256(weights).hexdigest(),
         threshold=threshold,
         training=_record(photos, totals, config, outcome, peers),
+        weights_as=weights_as,
     )
     compiled = Extractor(manifest, extractor, cropping.network)
     some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
-    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)))
+    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)), weights_as)
     if not peers.is_first:
         return None
     save_bundle(model, manifest, extractor, weights, cropping.network)
@@ -249,14 +251,14 @@ def versions(backend: str) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def _compiled(trunk: Any, config: FilledConfig, weights: bytes) -> bytes:
+def _compiled(trunk: Any, config: FilledConfig, weights: bytes, weights_as: str) -> bytes:
     """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
     import keras
 
     if keras.backend.backend() == "tensorflow":
         from embedder.export.litert import compile_trunk
 
-        return compile_trunk(trunk)
+        return compile_trunk(trunk, weights_as)
     from embedder.export.litert import compile_apart
 
     return compile_apart(config.trunk, config.input_size, weights)

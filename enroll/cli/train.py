@@ -144,8 +144,6 @@ def describe_training(manifest: Manifest) -> list[str]:
     Raises:
         ModelError: the manifest's record of training is not one of ours.
     """
-    from embedder.model_folder import FLOAT32
-
     lines = []
     try:
         if manifest.training["scores"]:
@@ -162,7 +160,7 @@ def describe_training(manifest: Manifest) -> list[str]:
             f"{count(threshold.searches, 'photo')} of {count(threshold.people, 'person')} it had not met, "
             f"meant to name {100 * threshold.target_fpir:g} % of strangers in a gallery of "
             f"{count(threshold.gallery_identities, 'person')}"
-            + (", found before its weights were rounded" if manifest.weights_as != FLOAT32 else "")
+            + (", found before its weights were rounded" if "quantized_from" in manifest.training else "")
         )
     return lines
 

@@ -29,10 +29,11 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 
 if TYPE_CHECKING:
-    from embedder.faces.crop import Cropping
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from embedder.faces.crop import Cropping
 
 
 BLOCK = 128  # pictures in memory at a time where all are gone through: 9 MB at 150 pixels

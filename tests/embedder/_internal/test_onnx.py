@@ -135,3 +135,12 @@ def test_a_tensor_with_too_few_numbers_is_refused():
     tensor.raw_data = tensor.raw_data[:-4]
     with pytest.raises(ValueError, match="reshape"):
         read_weights(model([], [tensor], "short").SerializeToString())
+
+
+@pytest.mark.parametrize(("inputs", "settings"), [("qs", {"block_size": 2}), ("qsz", {}), ("q", {})])
+def test_numbers_that_are_not_in_blocks_are_refused(inputs: str, settings: dict[str, int]):
+    parts = blocks((4, 2), 1, 2)
+    tensors = [numpy_helper.from_array(part, name) for part, name in zip(parts, "qsz", strict=True)]
+    nodes = [helper.make_node("DequantizeLinear", list(inputs), ["w_dequantized"], axis=1, **settings)]
+    with pytest.raises(ValueError, match="w_dequantized: expected values in blocks"):
+        read_weights(model(nodes, tensors, "w_dequantized").SerializeToString())

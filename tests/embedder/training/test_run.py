@@ -31,6 +31,7 @@ from embedder.model_folder import load_manifest, read_part
 from embedder.training import checkpoint, fit, heldout, run
 from embedder.training.heldout import Score
 from embedder.training.run import train
+from embedder.trunks import find_trunk
 from tests.conftest import SMALL, save_people
 
 TRAINED = replace(SMALL, keep_trained=True)
@@ -446,11 +447,18 @@ def test_a_run_can_be_made_again_from_its_own_file(
     assert (tmp_path / "a" / "training.csv").read_text() == (tmp_path / "b" / "training.csv").read_text()
 
 
-@pytest.mark.parametrize("trunk", ["face-resnet", "small-cnn", "imagenet:resnet50"])
+@pytest.mark.parametrize("trunk", ["face-resnet", "sface", "small-cnn", "imagenet:resnet50"])
 @pytest.mark.parametrize("head", [None, "softmax"])
 def test_what_a_run_stores_is_accepted_again(trunk: str, head: str | None):
     resolved, _ = run._resolve(TrainConfig(trunk=trunk, head=head))
     assert run._resolve(resolved)[0] == resolved
+
+
+@pytest.mark.parametrize("trunk", ["face-resnet", "sface", "small-cnn"])
+def test_whether_mirror_pictures_count_is_the_trunks_own(trunk: str):
+    own = find_trunk(trunk).mirror
+    assert run._resolve(TrainConfig(trunk=trunk))[0].mirror == own
+    assert run._resolve(TrainConfig(trunk=trunk, mirror=not own))[0].mirror != own
 
 
 def test_stops_when_epochs_bring_nothing(small_people: Path, tmp_path: Path, uncompiled: object):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from embedder import load_image
 from embedder._internal import wheels
 from embedder._internal.wheels import read_from_wheel
-from embedder.errors import MissingPackageError, UsageError
-from embedder.export.litert import compile_trunk
+from embedder.errors import EmbedError, MissingPackageError, UsageError
+from embedder.export.litert import AGREEMENT, check_agreement, compile_trunk
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
 from embedder.trunks import embed_chips, features_of, find_trunk, sface
@@ -125,14 +125,23 @@ def test_learns(faces: NDArray[np.uint8], fresh_keras: None):
     assert all(moved)
 
 
-def test_compiled_it_gives_the_same_vectors(trunk: keras.Model, faces: NDArray[np.uint8]):
+@pytest.mark.parametrize(("weights_as", "bytes_a_weight"), [("float32", 4), ("float16", 2)])
+def test_compiled_it_gives_the_same_vectors(
+    weights_as: str, bytes_a_weight: int, trunk: keras.Model, faces: NDArray[np.uint8]
+):
     from ai_edge_litert.interpreter import Interpreter
 
-    network = Interpreter(model_content=compile_trunk(trunk))
+    data = compile_trunk(trunk, weights_as)
+    assert 0.95 < len(data) / (bytes_a_weight * trunk.count_params()) < 1.05
+    network = Interpreter(model_content=data)
     given, made = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
     network.resize_tensor_input(given, (len(faces), sface.SIZE, sface.SIZE, 3))
     network.allocate_tensors()
     network.set_tensor(given, faces.astype(np.float32))
     network.invoke()
     compiled = unit_vectors(network.get_tensor(made), mirrored=False)
-    assert np.abs(compiled - embed_chips(trunk, faces, mirror=False)).max() <= 1e-5
+    vectors = embed_chips(trunk, faces, mirror=False)
+    check_agreement(vectors, compiled, weights_as)
+    assert (vectors * compiled).sum(axis=1).min() > 1 - 2e-5
+    with pytest.raises(EmbedError, match=f"at most {AGREEMENT[weights_as]:g}"):
+        check_agreement(vectors, np.roll(compiled, 1, axis=0), weights_as)

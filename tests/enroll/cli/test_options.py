@@ -25,8 +25,8 @@ OTHERS: dict[str, Any] = {
     "steps": "5:1e-3",
     "sampling": "balanced",
     "precision": "float32",
+    "mirror": False,
     "refit": True,
-    "mirror": True,
 }
 
 
@@ -121,7 +121,7 @@ def test_toml_leaves_out_what_is_not_set():
     lines = to_toml(TrainConfig()).splitlines()
     assert len(lines) == sum(value is not None for value in asdict(TrainConfig()).values())
     assert 'loss = "crossentropy"' in lines
-    assert "mirror = true" in lines
+    assert "query_projection = false" in lines
 
 
 @pytest.mark.parametrize("option", ["trunk", "head", "loss", "trunk_weights"])
