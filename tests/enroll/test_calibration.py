@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from embedder.errors import UsageError
 from embedder.metrics import upper_bound
-from enroll.calibration import LogSums, calibrate, counted_threshold, modelled_threshold, person_distances
+from enroll.calibration import calibrate, counted_threshold, modelled_threshold
+from enroll.distances import LogSums, person_distances
 
 
 def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[NDArray, NDArray]:
@@ -128,8 +129,8 @@ def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     sums = LogSums(labels, 12)
     sums.add(slice(0, 60), slice(0, 12), distances)
     for rows, photos in ((7, 12), (1, 1), (13, 1000)):
-        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
-        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
+        monkeypatch.setattr("enroll.distances._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.distances._PHOTOS_AT_ONCE", photos)
         found = calibrate(vectors, labels, 0.05, others, whose)
         assert found == replace(at_once, distance=pytest.approx(at_once.distance, rel=1e-9))
         blocks = LogSums(labels, 12)
@@ -268,8 +269,8 @@ def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     shuffled = np.random.default_rng(1).permutation(15)
     expected = [[min(np.linalg.norm(p - v) for v in vectors[labels == i]) for i in range(5)] for p in probes]
     for rows, photos in ((512, 8192), (3, 7), (1, 1)):
-        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
-        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
+        monkeypatch.setattr("enroll.distances._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.distances._PHOTOS_AT_ONCE", photos)
         found = person_distances(probes, vectors[shuffled], labels[shuffled])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
