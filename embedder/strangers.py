@@ -37,10 +37,11 @@ BETWEEN_FREEDOM = 4.0  # so many sets that is worth
 _SHRINK, _SHRINK_SD = 0.4, 0.15  # of the spread: where no person has two photos
 _MOST_PHOTOS = 3000  # of a set; more are drawn from at random
 _NEARER = 3  # photos a person for the shrinking: as many as are usually enrolled
-_RARE = 1e-3  # comparisons as near as a near one among all of a set or gallery, expected of strangers
+_RARE = 1e-2  # comparisons as near as a near one among all of a set or gallery, expected of strangers
 _WARY = -1.0  # skewness where it is not known; a longer tail than any set's
 _SCALE = 1.4826  # makes the median deviation of a normal distribution its standard deviation
 _LEAST_SPREAD = 1e-6
+_TAIL, _TAIL_PEOPLE = 0.15, 100  # chosen on galleries of 1 to 10 people of `wild` (docs/trust.md)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +84,22 @@ class Moments:
         slope = np.array([1.0, spread * reach, spread * (z**2 - 1) / 6 if bent else 0.0])
         return math.sqrt(max(float(slope @ self.covariance @ slope), 0.0))
 
-    def lower_bound(self, z: float, confidence: float) -> float:
-        """Give the distance that the quantile exceeds with some confidence, one-sided."""
+    def lower_bound(self, z: float, confidence: float, seen: int = 0) -> float:
+        """Give the distance that the quantile exceeds with some confidence, one-sided.
+
+        Three moments do not say everything about the lower end: how far it reaches is known to a share
+        `_TAIL` at first, and better the more people are seen.
+
+        Args:
+            z: where a standard normal variable is.
+            confidence: of the bound.
+            seen: people whose distances are in the moments.
+        """
         from scipy.stats import t
 
-        return math.exp(self.log_quantile(z) - float(t.ppf(confidence, self.freedom)) * self.error(z))
+        reach = self.log_quantile(z) - float(self.values[0])
+        error = math.hypot(self.error(z), _TAIL * reach / math.sqrt(1 + seen / _TAIL_PEOPLE))
+        return math.exp(self.log_quantile(z) - float(t.ppf(confidence, self.freedom)) * error)
 
 
 def reach_of(skewness: NDArray[np.float64], z: float) -> NDArray[np.float64]:
@@ -113,7 +125,7 @@ def limit_of_strangers(mean: float, spread: float, skewness: float | None, compa
 
     Args:
         mean, spread, skewness: of ln d; no skewness: it is not known.
-        comparisons: number of distances that are looked at; one in 1,000 such sets has a nearer one.
+        comparisons: number of distances that are looked at; one in 100 such sets has a nearer one.
     """
     from scipy.stats import norm
 

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from enroll.near_people import NearPeople
 
 _CONFIDENCE = 0.985  # of the bound: for 95 % in the end, the model being a little wrong too (docs/trust.md)
-_OF_PRIOR = 0.95  # of the bound with a prior, whose deviations between sets are generous
 _MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
 _LEAST_PEOPLE = _MOMENTS + 1
 _JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
@@ -243,7 +242,7 @@ def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float
 
 
 def posterior_threshold(
-    sums: LogSums, target_fpir: float, prior: Moments, person_sd: float, confidence: float = _OF_PRIOR
+    sums: LogSums, target_fpir: float, prior: Moments, person_sd: float, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
     """Give the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
 
@@ -271,7 +270,8 @@ def posterior_threshold(
     posterior = Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
     surprises = np.abs(away[:2]) / np.sqrt(np.diag(both)[:2])
     agreement = min(1.0, 2 * len(surprises) * float(t.sf(surprises.max(), prior.freedom)))
-    return posterior.lower_bound(z, confidence), agreement
+    seen = int((sums.parts()[0] > 0).sum())
+    return posterior.lower_bound(z, confidence, seen), agreement
 
 
 def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:

@@ -1,7 +1,7 @@
 """Find people who are nearer to each other than strangers are: copies, wrong names, one person under two.
 
 A distance between photos of two people is suspicious if no stranger is expected to be as near, however many
-pairs are compared: fewer than one in 1,000 clean galleries of the size has a nearer one. What strangers'
+pairs are compared: fewer than one in 100 clean galleries of the size has a nearer one. What strangers'
 distances are is known from the model, and from the gallery itself: a normal distribution of ln d with the
 model's as prior, mixed with 1 % that may be anything, fitted so that what is searched for cannot move it.
 
