@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 from embedder._internal.files import make_folder, write_whole
 from embedder.config import CROPS, DETECTORS
 from embedder.errors import ModelError, UsageError
+from embedder.strangers import StrangerDistances
 
 FORMATS = ("onnx", "litert", "saved-model")
 WEIGHTS = ("float16", "int8")  # besides float32
@@ -44,29 +44,10 @@ _KINDS: dict[Any, Any] = {
     "bool": bool,
     "float": float,
     "dict[str, Any]": dict,
-    "Threshold | None": (dict, type(None)),
+    "StrangerDistances | None": (dict, type(None)),
 }
 _PARTS = {"extractor": ".tflite", "weights": ".safetensors"}
 _PART_NAME = re.compile(r"(extractor|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A distance, and what it rests on.
-
-    Attributes:
-        distance: a face is someone's if it is at most this far from their template.
-        target_fpir: share of strangers it is meant to name at most.
-        gallery_identities: people in the gallery it is meant for; FPIR grows with them.
-        searches: photos of strangers it was estimated from.
-        people: strangers they belong to.
-    """
-
-    distance: float
-    target_fpir: float
-    gallery_identities: int
-    searches: int
-    people: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +64,7 @@ class Manifest:
         dim: length of a vector.
         extractor: SHA-256 of the compiled network.
         weights: SHA-256 of the raw tensors.
-        threshold: the first threshold, or None if no one was held out to find it.
+        strangers: what is known of strangers' distances, or None if no one was held out to measure them.
         training: facts about the run, for people; nothing is computed from them.
         weights_as: what the extractor's weights are stored as: float32, or one of `WEIGHTS`.
     """
@@ -97,7 +78,7 @@ class Manifest:
     dim: int
     extractor: str
     weights: str
-    threshold: Threshold | None
+    strangers: StrangerDistances | None
     training: dict[str, Any] = field(default_factory=dict)
     weights_as: str = FLOAT32
 
@@ -266,16 +247,9 @@ def _parse(content: dict[str, Any]) -> Manifest:
     for part in _PARTS:
         if len(content[part]) != 64 or not set(content[part]) <= set("0123456789abcdef"):
             raise ValueError(f"{part}: expected a SHA-256 in hexadecimal")
-    threshold = content.pop("threshold")
-    return Manifest(threshold=_threshold(threshold) if threshold is not None else None, **content)
-
-
-def _threshold(content: dict[str, Any]) -> Threshold:
-    _check_fields(content, {item.name: _KINDS[item.type] for item in fields(Threshold)})
-    threshold = Threshold(**content)
-    if not (math.isfinite(threshold.distance) and 0 <= threshold.distance <= 2):
-        raise ValueError(f"threshold: expected a distance from 0 to 2, got {threshold.distance}")
-    return threshold
+    if (strangers := content.pop("strangers")) is not None:
+        strangers = StrangerDistances.from_json(strangers)
+    return Manifest(strangers=strangers, **content)
 
 
 def _check_fields(content: dict[str, Any], kinds: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
-from embedder.strangers import Moments, log_quantile, normal_quantile
+from embedder.moments import Moments, log_quantile, normal_quantile
 from enroll.distances import LeftOut, LogSums, blocks_of_people
 from enroll.near_people import find_near_people, pairs_of
 
@@ -215,7 +215,7 @@ def calibrate(
         counted_bound=upper_bound(len(np.unique(owners[named])), strange),
         identities=people,
         templates=len(vectors),
-        comparisons=int(round(sums.searches[0].sum())),
+        comparisons=round(float(sums.searches[0].sum())),
         set_aside=len(near),
         known_people=known.people if known else 0,
         known_sets=known.sets if known else 0,
@@ -266,7 +266,7 @@ def posterior_threshold(
     away = data.values - prior.values
     both = prior.covariance + data.covariance
     # Student's t as a normal distribution whose variance grows with how far off its middle the data are.
-    wider = max(1.0, (prior.freedom + away @ np.linalg.solve(both, away)) / (prior.freedom + _MOMENTS))
+    wider = max(1.0, (prior.freedom + float(away @ np.linalg.solve(both, away))) / (prior.freedom + _MOMENTS))
     posterior = Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
     surprises = np.abs(away[:2]) / np.sqrt(np.diag(both)[:2])
     agreement = min(1.0, 2 * len(surprises) * float(t.sf(surprises.max(), prior.freedom)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.metrics import squared_distances
-from embedder.strangers import NO_DISTANCE
+from embedder.moments import NO_DISTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

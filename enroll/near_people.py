@@ -18,13 +18,13 @@ import numpy as np
 
 from embedder.errors import UsageError
 from embedder.metrics import squared_distances
-from embedder.strangers import NO_DISTANCE, limit_of_strangers, middle_and_spread
+from embedder.moments import NO_DISTANCE, limit_of_strangers, middle_and_spread
 from enroll.distances import LeftOut, blocks_of_people, person_distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from embedder.strangers import Moments
+    from embedder.moments import Moments
 
 Kind = Literal["copy", "photo", "people"]
 

@@ -174,7 +174,7 @@ def test_counting_is_never_outvoted_by_the_model(target: float) -> None:
 
 
 def test_people_who_look_alike_are_counted() -> None:
-    """Of 20 people 4 resemble one other: what counting allows is less than what the model does."""
+    """Of 20 people 4 resemble one other, as strangers may: counting allows less than the model does."""
     vectors, labels = people(20, 3)
     rng = np.random.default_rng(2)
     for one, other in ((0, 1), (2, 3)):
@@ -186,7 +186,7 @@ def test_people_who_look_alike_are_counted() -> None:
     nearest = np.sort(distances.min(axis=1))
     # 12 of 60 searches are for someone who resembles another; 11 would only bound FPIR by 28.5 %.
     assert upper_bound(10, 60) <= 0.275 < upper_bound(11, 60)
-    promise = calibrate(vectors, labels, 0.275)
+    promise = calibrate(vectors, labels, 0.275, near=())
     assert (promise.named, promise.distance) == (10, np.nextafter(nearest[10], 0))
     assert promise.distance < model
     assert promise.counted_bound == upper_bound(4, 20)
