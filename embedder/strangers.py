@@ -52,7 +52,7 @@ class StrangerDistances:
         """
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
+            if not low <= value <= high:  # nor is a NaN
                 raise ValueError(f"strangers: {name}: expected {low:g} to {high:g}, got {value}")
 
     def prior(self, people: int, photos: float = 1.0) -> Moments:
