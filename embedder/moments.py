@@ -25,7 +25,7 @@ NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infini
 MOST_SKEWED = 2.0  # a few people who look alike are no law
 LEAST_SPREAD = 1e-6
 _RARE = 1e-2  # comparisons as near as a near one among all of a set or gallery, expected of strangers
-_WARY = -1.0  # skewness where it is not known; a longer tail than that of any set of faces seen
+WARY = -1.0  # skewness where it is not known; a longer tail than that of any set of faces seen
 _SCALE = 1.4826  # makes the median deviation of a normal distribution its standard deviation
 _TAIL, _TAIL_PEOPLE = 0.15, 100  # chosen on galleries of 1 to 10 people of `wild` (docs/trust.md)
 
@@ -127,7 +127,7 @@ def limit_of_strangers(mean: float, spread: float, skewness: float | None, compa
         comparisons: number of distances that are looked at; one in 100 such sets has a nearer one.
     """
     z = NormalDist().inv_cdf(_RARE / max(comparisons, 1))
-    skew = _WARY if skewness is None else skewness
+    skew = WARY if skewness is None else skewness
     return math.exp(mean + spread * float(reach_of(np.array([skew]), z)[0]))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from embedder.errors import UsageError
 from embedder.metrics import squared_distances
-from embedder.moments import NO_DISTANCE, limit_of_strangers, middle_and_spread
+from embedder.moments import NO_DISTANCE, WARY, limit_of_strangers, middle_and_spread
 from enroll.distances import LeftOut, blocks_of_people, person_distances
 
 if TYPE_CHECKING:
@@ -111,10 +111,14 @@ def _judged(
     probes: NDArray[np.float32],
     limit: float,
 ) -> NearPeople:
-    """Say which photos of which one are near; the one with fewer of them is the first."""
+    """Say which photos of which one are near; the one whose photo is less like its others is the first."""
     distances = np.sqrt(squared_distances(probes[mine], probes[theirs]))
     near = distances <= limit
-    if (near.any(axis=0).sum(), second) < (near.any(axis=1).sum(), first):
+    row, column = np.unravel_index(distances.argmin(), distances.shape)
+    # A wrong photo is farther from the others of its name than a right one.
+    alone = (_nearest_own(probes, mine, int(row)), _nearest_own(probes, theirs, int(column)))
+    photos_near = (near.any(axis=1).sum(), near.any(axis=0).sum())
+    if (-alone[1], photos_near[1]) < (-alone[0], photos_near[0]):
         first, second, mine, theirs, distances, near = second, first, theirs, mine, distances.T, near.T
     rows = np.flatnonzero(near.any(axis=1))
     like = distances[rows].argmin(axis=1)
@@ -126,6 +130,13 @@ def _judged(
     most = all(2 * near.any(axis=axis).sum() > near.shape[1 - axis] for axis in (0, 1))
     kind: Kind = "copy" if photos[0][2] <= COPY else "people" if most else "photo"
     return NearPeople(first, second, kind, photos)
+
+
+def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int) -> float:
+    """Give the distance of one of a person's photos to the nearest other one, infinite if it is alone."""
+    others = np.delete(rows, place)
+    squared = squared_distances(probes[rows[[place]]], probes[others])
+    return float(np.sqrt(squared.min())) if len(others) else math.inf
 
 
 def _limit(
@@ -151,12 +162,11 @@ def _limit(
     if prior is None:
         return limit_of_strangers(*middle_and_spread(logs), None, total)
     pairs = everyone * (everyone - 1) / 2 + everyone * (len(np.unique(owners)) - everyone)
-    mean, spread = robust_normal(logs, min(1.0, pairs / len(logs)), prior)
-    wary = float(prior.values[2] - math.sqrt(prior.covariance[2, 2]))
-    return limit_of_strangers(mean, spread, wary, total)
+    mean, spread, skewness = robust_moments(logs, min(1.0, pairs / len(logs)), prior)
+    return limit_of_strangers(mean, spread, skewness, total)
 
 
-def robust_normal(logs: NDArray[np.float64], weight: float, prior: Moments) -> tuple[float, float]:
+def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> tuple[float, float, float]:
     """Fit a normal distribution to what may be mixed with anything, by expectation maximization.
 
     It starts from the prior and from the median, and the more probable end counts: one pair of people that is
@@ -165,7 +175,10 @@ def robust_normal(logs: NDArray[np.float64], weight: float, prior: Moments) -> t
     Args:
         logs: (n,) ln d.
         weight: of each; photos of two people are one comparison.
-        prior: of their mean and spread; Student's t in the mean.
+        prior: of their moments; Student's t in the mean.
+
+    Returns:
+        Mean, spread and skewness, this a deviation lower than is likely, so that a long tail is no finding.
     """
     center, variance = float(prior.values[0]), float(prior.covariance[0, 0])
     known = float(np.exp(2 * prior.values[1]))
@@ -184,5 +197,9 @@ def robust_normal(logs: NDArray[np.float64], weight: float, prior: Moments) -> t
             squared = (worth * known + share @ (logs - mean) ** 2) / (worth + share.sum())
         likelihood = weight * float(np.logaddexp(inside, outside).sum())
         surprise = (prior.freedom + 1) / 2 * math.log1p((mean - center) ** 2 / variance / prior.freedom)
-        ends.append((likelihood - surprise, mean, math.sqrt(squared)))
-    return max(ends)[1:]
+        bent = float(share @ (logs - mean) ** 3 / max(share.sum(), 1e-12)) / squared**1.5
+        ends.append((likelihood - surprise, mean, math.sqrt(squared), bent, float(share.sum())))
+    _, mean, spread, bent, comparisons = max(ends)
+    sureness, seen = 1 / max(float(prior.covariance[2, 2]), 1e-12), comparisons / 6
+    skewness = (sureness * float(prior.values[2]) + seen * bent) / (sureness + seen)
+    return mean, spread, max(float(skewness) - 1 / math.sqrt(sureness + seen), WARY)

@@ -13,7 +13,7 @@ from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from enroll.calibration import Probes, calibrate
 from enroll.distances import LeftOut
-from enroll.near_people import NearPeople, pairs_of, robust_normal
+from enroll.near_people import NearPeople, pairs_of, robust_moments
 from tests.enroll.test_calibration import people
 
 
@@ -110,17 +110,28 @@ def test_one_person_is_near_no_one() -> None:
     assert near(*people(1, 5), KNOWN) == ()
 
 
-def test_robust_normal_is_moved_by_a_shift_and_not_by_a_few() -> None:
+def test_robust_moments_is_moved_by_a_shift_and_not_by_a_few() -> None:
     prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.02, 0.1, 0.2]) ** 2, 6.0)
     logs = np.random.default_rng(0).normal(0.31, 0.05, 300)
-    clean = robust_normal(logs, 0.5, prior)
+    clean = robust_moments(logs, 0.5, prior)[:2]
     assert clean == pytest.approx((0.31, 0.05), abs=0.01)
     mixed = np.concatenate([logs, np.linspace(-2, -0.5, 30)])
-    assert robust_normal(mixed, 0.5, prior) == pytest.approx(clean, abs=0.003)
-    assert robust_normal(logs - 0.5, 0.5, prior) == pytest.approx((-0.19, 0.05), abs=0.02)
-    assert robust_normal(np.array([-0.5]), 1.0, prior)[0] == pytest.approx(0.3, abs=1e-3)
-    few = robust_normal(np.array([0.34]), 1.0, prior)[0]
+    assert robust_moments(mixed, 0.5, prior)[:2] == pytest.approx(clean, abs=0.003)
+    assert robust_moments(logs - 0.5, 0.5, prior)[:2] == pytest.approx((-0.19, 0.05), abs=0.02)
+    assert robust_moments(np.array([-0.5]), 1.0, prior)[0] == pytest.approx(0.3, abs=1e-3)
+    few = robust_moments(np.array([0.34]), 1.0, prior)[0]
     assert 0.3 < few < 0.34  # between what is known and what is seen
+
+
+def test_robust_skewness_is_a_deviation_lower() -> None:
+    prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.02, 0.1, 0.2]) ** 2, 6.0)
+    logs = np.random.default_rng(0).normal(0.3, 0.05, 600)
+    mean, spread, found = robust_moments(logs, 0.5, prior)
+    bent = ((logs - mean) ** 3).mean() / spread**3
+    expected = (25 * -0.4 + 50 * bent) / 75 - 75**-0.5
+    assert found == pytest.approx(expected, abs=0.04)
+    unsure = Moments(prior.values, np.diag([0.02, 0.1, 3.0]) ** 2, 6.0)
+    assert robust_moments(np.array([0.34]), 1.0, unsure)[2] == -1.0
 
 
 def test_left_out() -> None:
