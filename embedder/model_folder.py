@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Any
 from embedder._internal.files import make_folder, write_whole
 from embedder.config import CROPS, DetectorConfig, Landmarks
 from embedder.errors import ModelError, UsageError
+from embedder.strangers import StrangerDistances
 
 FORMATS = ("onnx", "litert", "saved-model")
 WEIGHTS = ("float16", "int8")  # besides float32
@@ -44,32 +44,13 @@ _KINDS: dict[Any, Any] = {
     "bool": bool,
     "float": float,
     "dict[str, Any]": dict,
-    "Threshold | None": (dict, type(None)),
     "DetectorRecord | None": (dict, type(None)),
     "Landmarks | None": (list, type(None)),
+    "StrangerDistances | None": (dict, type(None)),
 }
 _PARTS = {"extractor": ".tflite", "detector": ".tflite", "weights": ".safetensors"}
 _PART_NAME = re.compile(r"(extractor|detector|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
 _POINTS = 5  # of a face: eyes, nose tip, corners of the mouth
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A distance, and what it rests on.
-
-    Attributes:
-        distance: a face is someone's if it is at most this far from their template.
-        target_fpir: share of strangers it is meant to name at most.
-        gallery_identities: people in the gallery it is meant for; FPIR grows with them.
-        searches: photos of strangers it was estimated from.
-        people: strangers they belong to.
-    """
-
-    distance: float
-    target_fpir: float
-    gallery_identities: int
-    searches: int
-    people: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,7 @@ class Manifest:
         dim: length of a vector.
         extractor: SHA-256 of the compiled network.
         weights: SHA-256 of the raw tensors.
-        threshold: the first threshold, or None if no one was held out to find it.
+        strangers: what is known of strangers' distances, or None if no one was held out to measure them.
         training: facts about the run, for people; nothing is computed from them.
         weights_as: what the extractor's weights are stored as: float32, or one of `WEIGHTS`.
     """
@@ -120,7 +101,7 @@ class Manifest:
     dim: int
     extractor: str
     weights: str
-    threshold: Threshold | None
+    strangers: StrangerDistances | None
     training: dict[str, Any] = field(default_factory=dict)
     weights_as: str = FLOAT32
 
@@ -314,18 +295,14 @@ def _parse(content: dict[str, Any]) -> Manifest:
     for name in ("landmarks", "detector"):
         if (content[name] is not None) != (content["crop"] == "face"):
             raise ValueError(f"{name}: expected with crop face, and only with it, got {content[name]!r}")
-    readers: dict[str, Any] = {"threshold": _threshold, "detector": _detector, "landmarks": _landmarks}
+    readers: dict[str, Any] = {
+        "strangers": StrangerDistances.from_json,
+        "detector": _detector,
+        "landmarks": _landmarks,
+    }
     for name, read in readers.items():
         content[name] = content[name] if content[name] is None else read(content[name])
     return Manifest(**content)
-
-
-def _threshold(content: dict[str, Any]) -> Threshold:
-    _check_fields(content, _kinds_of(Threshold))
-    threshold = Threshold(**content)
-    if not (math.isfinite(threshold.distance) and 0 <= threshold.distance <= 2):
-        raise ValueError(f"threshold: expected a distance from 0 to 2, got {threshold.distance}")
-    return threshold
 
 
 def _detector(content: dict[str, Any]) -> DetectorRecord:

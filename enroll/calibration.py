@@ -8,14 +8,23 @@ rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So 
   logarithm is taken as normal, corrected for its skewness (Cornish and Fisher 1938);
 - of N enrolled people, none is nearer than t with probability (1 - F(t))^N at least, since the distances of
   one photo to many people go up and down together (Slepian 1962): FPIR(t) <= 1 - (1 - F(t))^N;
-- ln t is estimated anew without each person (the jackknife, Tukey 1958), and a lower confidence bound by
-  Student's t is the threshold: with few people the promise stays and the threshold shrinks.
+- mean, ln spread and skewness of ln d have the prior that the model carries (`embedder.strangers`), updated
+  by the gallery's own estimate of them. Its error is that of the jackknife over people (Tukey 1958), which of
+  few people is itself uncertain: it is averaged with the error of so many independent pairs, which counts as
+  much as 10 people. If the estimate is far from the prior, the prior weighs less, as Student's t does;
+- the lower confidence bound of the quantile is the threshold. A gallery of one person has the prior alone;
+  as people come, the prior weighs ever less, and in the end nothing.
 
-The threshold is never beyond what counting allows, either. `scripts/prove_calibration.py` checks the promise.
+A model without such knowledge leaves the gallery's own estimate, which takes four people.
+
+The threshold is never beyond what counting allows, either. People who are nearer to each other than strangers
+are (`enroll.near_people`) are compared with all others, but not with each other: neither in the model nor in
+the count. `scripts/prove_calibration.py` checks the promise.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,21 +32,23 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.metrics import CONFIDENCE, squared_distances, threshold_at_fpir, trials_needed, upper_bound
+from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
+from embedder.moments import Moments, log_quantile, normal_quantile
+from enroll.distances import LeftOut, LogSums, blocks_of_people
+from enroll.near_people import find_near_people, pairs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-_NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
+    from embedder.strangers import StrangerDistances
+    from enroll.near_people import NearPeople
+
 _CONFIDENCE = 0.985  # of the bound: for 95 % in the end, the model being a little wrong too (docs/trust.md)
 _MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
 _LEAST_PEOPLE = _MOMENTS + 1
-_MOST_SKEWED = 2.0  # a few people who look alike are no law
+_JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
 _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
-_ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
-_POWERS = 4  # of the logarithms, from 0 to 3
+_UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,11 @@ class Promise:
         counted_bound: upper confidence bound of FPIR by counting people alone, without a model.
         identities: people in the gallery.
         templates: their photos.
+        comparisons: photos compared with people who are not theirs.
+        set_aside: pairs of people who are too near to each other to be strangers, not compared.
+        known_people, known_sets: what the prior was measured on; 0 without one.
+        agreement: how probable a gallery is by the prior that is as unlike it as this one, 0 to 1; 1 without
+            comparisons or a prior.
     """
 
     distance: float
@@ -65,6 +81,68 @@ class Promise:
     counted_bound: float
     identities: int
     templates: int
+    comparisons: int = 0
+    set_aside: int = 0
+    known_people: int = 0
+    known_sets: int = 0
+    agreement: float = 1.0
+
+    @property
+    def contradicted(self) -> bool:
+        """Say whether the gallery's photos contradict what is known of the model."""
+        return self.agreement < _UNLIKELY
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """What is searched for in a gallery: its own templates, then strangers.
+
+    Attributes:
+        vectors: (n + m, dim) unit rows.
+        owners: (n + m,) whose they are: from 0 the enrolled people, then the strangers.
+        people: number of enrolled people.
+        labels: (n,) as `owners`, of the templates alone.
+    """
+
+    vectors: NDArray[np.float32]
+    owners: NDArray[np.int64]
+    people: int
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        vectors: NDArray[np.float32],
+        labels: NDArray[np.integer],
+        strangers: NDArray[np.float32] | None = None,
+        stranger_labels: NDArray[np.integer] | None = None,
+    ) -> Probes:
+        """Number people and strangers; see `calibrate` for the arguments.
+
+        Raises:
+            UsageError: a vector is not finite.
+        """
+        people, owners = np.unique(labels, return_inverse=True)
+        probes, enrolled = vectors, owners
+        if strangers is not None and stranger_labels is not None and len(strangers):
+            _, others = np.unique(stranger_labels, return_inverse=True)
+            probes = np.concatenate([vectors, strangers])
+            owners = np.concatenate([owners, others + len(people)])
+        if not np.isfinite(probes).all():
+            raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
+        return cls(probes, owners.astype(np.int64), len(people), enrolled.astype(np.int64))
+
+    def near_people(self, known: StrangerDistances | None) -> tuple[NearPeople, ...]:
+        """Find people too near to each other to be strangers."""
+        templates = self.vectors[: len(self.labels)]
+        return find_near_people(self.vectors, self.owners, templates, self.labels, self.prior(known))
+
+    def prior(self, known: StrangerDistances | None) -> Moments | None:
+        """Give what the model knows of distances in this gallery."""
+        if known is None:
+            return None
+        photos = np.bincount(self.labels)
+        return known.prior(self.people, float(np.exp(np.log(photos).mean())))
 
 
 def calibrate(
@@ -74,6 +152,8 @@ def calibrate(
     strangers: NDArray[np.float32] | None = None,
     stranger_labels: NDArray[np.integer] | None = None,
     seed: int = 0,
+    known: StrangerDistances | None = None,
+    near: tuple[NearPeople, ...] | None = None,
 ) -> Promise:
     """Find the threshold for a wanted FPIR.
 
@@ -84,120 +164,63 @@ def calibrate(
         strangers: (m, dim) unit rows of people who are not in the gallery.
         stranger_labels: (m,) whose they are, apart from `labels`.
         seed: of the draw, where there are too many searches to make all.
+        known: of strangers' distances by the model; None: nothing.
+        near: people who are not compared with each other, if they were found already (`Probes.near_people`).
 
     Raises:
-        UsageError: fewer than four people, or a vector that is not finite.
+        UsageError: a vector that is not finite, or nothing is known and there are fewer than four people.
     """
-    people, owners = np.unique(labels, return_inverse=True)
-    probes = vectors
-    if strangers is not None and stranger_labels is not None and len(strangers):
-        _, others = np.unique(stranger_labels, return_inverse=True)
-        probes = np.concatenate([vectors, strangers])
-        owners = np.concatenate([owners, others + len(people)])
-    if len(np.unique(owners)) < _LEAST_PEOPLE or len(people) < 2:
+    everything = Probes.of(vectors, labels, strangers, stranger_labels)
+    people, owners, prior = everything.people, everything.owners, everything.prior(known)
+    everyone = len(np.unique(owners))
+    if prior is None and (everyone < _LEAST_PEOPLE or people < 2):
         raise UsageError(
             f"calibrating needs at least {count(_LEAST_PEOPLE, 'person')}, 2 of them enrolled; got "
-            f"{len(people)} enrolled and {count(len(np.unique(owners)) - len(people), 'stranger')}: enroll "
-            "more, or give --strangers"
+            f"{people} enrolled and {count(everyone - people, 'stranger')}: enroll more, or give --strangers"
         )
-    if not np.isfinite(probes).all():
-        raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
+    if near is None:
+        near = everything.near_people(known)
+    probes = everything.vectors
     if len(probes) > _MOST_SEARCHES:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
         probes, owners = probes[drawn], owners[drawn]
-    sums, nearest = LogSums(owners, len(people)), np.full(len(probes), np.inf)
-    for rows, columns, distances in _blocks(probes, vectors, labels):
+    left_out = LeftOut.of(owners, people, pairs_of(near))
+    sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
+    for rows, columns, distances in blocks_of_people(probes, vectors, labels):
         sums.add(rows, columns, distances)
-        distances[_own(owners[rows], columns)] = np.inf
+        distances[left_out.within(rows, columns)] = np.inf
         nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
-    limit = min(modelled_threshold(sums, target_fpir), counted_threshold(nearest, target_fpir), 2.0)
-    if limit <= 0:
+    searched = np.isfinite(nearest)
+    nearest, owners = nearest[searched], owners[searched]
+    agreement = 1.0
+    if prior is not None:
+        limit, agreement = posterior_threshold(sums, target_fpir, prior, known.person_sd if known else 0.0)
+    elif len(np.unique(owners)) >= _LEAST_PEOPLE:
+        limit = modelled_threshold(sums, target_fpir)
+    else:
         raise UsageError(
-            "calibrating: photos of different people have the same vector, so no threshold tells them apart; "
-            "`embed evaluate` on their folders finds the same person under two names"
+            "calibrating: hardly anyone is left to compare, since these people are nearer to each other than "
+            "strangers are; `embed gallery doctor` says who"
         )
+    limit = min(limit, counted_threshold(nearest, target_fpir) if len(nearest) else np.inf, 2.0)
     named = nearest <= limit
+    strange = len(np.unique(owners))
     return Promise(
         distance=limit,
         target_fpir=target_fpir,
         confidence=CONFIDENCE,
         named=int(named.sum()),
         searches=len(nearest),
-        strangers=len(np.unique(owners)),
-        counted_bound=upper_bound(len(np.unique(owners[named])), len(np.unique(owners))),
-        identities=len(people),
+        strangers=strange,
+        counted_bound=upper_bound(len(np.unique(owners[named])), strange),
+        identities=people,
         templates=len(vectors),
+        comparisons=round(float(sums.searches[0].sum())),
+        set_aside=len(near),
+        known_people=known.people if known else 0,
+        known_sets=known.sets if known else 0,
+        agreement=agreement,
     )
-
-
-def person_distances(
-    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Give the distance of each probe to the nearest template of each person, (probes, people)."""
-    result = np.empty((len(probes), len(np.unique(labels))))
-    for rows, columns, distances in _blocks(probes, vectors, labels):
-        result[rows, columns] = distances
-    return result
-
-
-def _blocks(
-    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
-) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
-    """Give `person_distances` in blocks, each with its rows and columns."""
-    order = np.argsort(labels, kind="stable")
-    _, starts = np.unique(labels[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
-    first = 0
-    while first < len(starts):
-        # People whose photos fit, one of them at least.
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _PHOTOS_AT_ONCE, "right")))
-        theirs = vectors[order[starts[first] : ends[last - 1]]]
-        for row in range(0, len(probes), _ROWS_AT_ONCE):
-            rows = slice(row, row + _ROWS_AT_ONCE)
-            squared = squared_distances(probes[rows], theirs)
-            nearest = np.minimum.reduceat(squared, starts[first:last] - starts[first], axis=1)
-            yield rows, slice(first, last), np.sqrt(nearest)
-        first = last
-
-
-class LogSums:
-    """Sums of the powers 0 to 3 of the logarithms of distances to others, which the model is estimated from.
-
-    Attributes:
-        middle: what the logarithms are taken about, so that no digits are lost.
-        searches: (4, searches) by the one searched for.
-        people: (4, people) by the one found.
-    """
-
-    def __init__(self, owners: NDArray[np.integer], people: int) -> None:
-        """Begin without any distance.
-
-        Args:
-            owners: (searches,) whose photo it is; a column's index if that person is enrolled. Their own
-                distance is left out.
-            people: number of columns.
-        """
-        self.owners, self.middle = owners, 0.0
-        self.searches, self.people = np.zeros((_POWERS, len(owners))), np.zeros((_POWERS, people))
-
-    def add(self, rows: slice, columns: slice, distances: NDArray[np.float64]) -> None:
-        """Add a block of the distances of each search to the nearest template of each person."""
-        logs = np.log(np.maximum(distances, _NO_DISTANCE))
-        if not self.searches.any():
-            self.middle = float(logs.mean())
-        logs -= self.middle
-        power, own = np.ones_like(logs), _own(self.owners[rows], columns)
-        power[own] = 0.0
-        for searches, people in zip(self.searches, self.people, strict=True):
-            searches[rows] += power.sum(axis=1)
-            people[columns] += power.sum(axis=0)
-            power *= logs
-
-
-def _own(owners: NDArray[np.integer], columns: slice) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Give where in a block of distances those to the owners themselves are."""
-    rows = np.flatnonzero((owners >= columns.start) & (owners < columns.stop))
-    return rows, owners[rows] - columns.start
 
 
 def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
@@ -218,39 +241,109 @@ def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float
     return threshold_at_fpir(nearest, allowed / searches)
 
 
+def posterior_threshold(
+    sums: LogSums, target_fpir: float, prior: Moments, person_sd: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Give the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
+
+    Args:
+        sums: of all searches; there may be none.
+        target_fpir: share of strangers that may be named.
+        prior: of the moments of ln d.
+        person_sd: deviation between people in how far they are from strangers.
+        confidence: of the bound, one-sided.
+
+    Returns:
+        The distance, and `Promise.agreement`.
+    """
+    from scipy.stats import t
+
+    people = sums.people.shape[1]
+    z = normal_quantile(target_fpir, people)
+    data = estimated(sums, float(np.exp(prior.values[1])), person_sd)
+    if data is None:
+        return prior.lower_bound(z, confidence), 1.0
+    away = data.values - prior.values
+    both = prior.covariance + data.covariance
+    # Student's t as a normal distribution whose variance grows with how far off its middle the data are.
+    wider = max(1.0, (prior.freedom + float(away @ np.linalg.solve(both, away))) / (prior.freedom + _MOMENTS))
+    posterior = Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
+    surprises = np.abs(away[:2]) / np.sqrt(np.diag(both)[:2])
+    agreement = min(1.0, 2 * len(surprises) * float(t.sf(surprises.max(), prior.freedom)))
+    seen = int((sums.parts()[0] > 0).sum())
+    return posterior.lower_bound(z, confidence, seen), agreement
+
+
+def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
+    """Estimate mean, ln spread and skewness of ln d from a gallery, with the error of that.
+
+    Args:
+        sums: of all searches.
+        spread: of ln d, as it is known.
+        person_sd: deviation between people in how far they are from strangers.
+
+    Returns:
+        None without any comparison.
+    """
+    parts, total = sums.parts(), sums.searches.sum(axis=1)
+    parts = parts[:, parts[0] > 0]
+    count = parts.shape[1]
+    if not count:
+        return None
+    known = sums.people.shape[1]
+    pairs = max(known * (known - 1) / 2 + known * max(count - known, 0), 1.0)
+    values = _moments(total[:, None], spread)
+    error = np.diag([person_sd**2 / count + spread**2 / pairs, 1 / (2 * pairs), 6 / pairs])
+    surer = max(count - _MOMENTS, 0)
+    if surer:
+        without = _moments(total[:, None] - parts, spread)
+        away = without - without.mean(axis=1, keepdims=True)
+        jackknife = (count - 1) / count * (away @ away.T)
+        error = (_JACKKNIFE_FROM * error + surer * jackknife) / (_JACKKNIFE_FROM + surer)
+    values[0] += sums.middle
+    return Moments(values[:, 0], error, _JACKKNIFE_FROM + surer)
+
+
+def _moments(sums: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+    """Give mean, ln spread and skewness from sums of the powers 0 to 3, (4, n) to (3, n).
+
+    One distance has no spread of its own: the known one counts as much as one more comparison does.
+    """
+    mean, second, third = sums[1:] / np.maximum(sums[0], 1)
+    variance = np.maximum(second - mean**2, 1e-12)
+    skewness = (third - 3 * mean * second + 2 * mean**3) / variance**1.5
+    weight = sums[0] / (sums[0] + 1)
+    blended = weight * variance + (1 - weight) * spread**2
+    return np.array([mean, np.log(blended) / 2, np.clip(skewness, -2, 2)])
+
+
 def modelled_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
-    """Give the lower confidence bound of the distance at which FPIR is as wanted.
+    """Give the lower confidence bound of the distance at which FPIR is as wanted, by the gallery alone.
 
     Args:
         sums: of all searches.
         target_fpir: share of strangers that may be named.
         confidence: of the bound, one-sided.
     """
-    from scipy.stats import norm, t
+    from scipy.stats import t
 
     people = sums.people.shape[1]
-    quantile = float(norm.ppf(-np.expm1(np.log1p(-target_fpir) / people)))
-    _, units = np.unique(np.concatenate([sums.owners, np.arange(people)]), return_inverse=True)
-    # What each person adds, as the one searched for and as the one found.
-    both = np.concatenate([sums.searches, sums.people], axis=1)
-    parts = np.stack([np.bincount(units, powers) for powers in both])
-    total = sums.searches.sum(axis=1)
-    estimate = sums.middle + _log_quantile(total[:, None], quantile)[0]
-    without = sums.middle + _log_quantile(total[:, None] - parts, quantile)
+    z = normal_quantile(target_fpir, people)
+    parts, total = sums.parts(), sums.searches.sum(axis=1)
+    estimate = sums.middle + _log_quantile(total[:, None], z)[0]
+    without = sums.middle + _log_quantile(total[:, None] - parts, z)
     count = len(without)
-    jackknife = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    jackknife = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
     # Of few people the jackknife's own spread is large; no one is surer than from independent pairs.
     pairs = people * (people - 1) / 2 + people * (count - people)
     mean, second, _ = total[1:] / total[0]
-    least = np.sqrt(max(second - mean**2, 0.0) * (1 + quantile**2 / 2) / pairs)
-    error = max(jackknife, least)
-    return float(np.exp(estimate - t.ppf(confidence, count - _MOMENTS) * error))
+    least = math.sqrt(max(second - mean**2, 0.0) * (1 + z**2 / 2) / pairs)
+    return math.exp(estimate - float(t.ppf(confidence, count - _MOMENTS)) * max(jackknife, least))
 
 
-def _log_quantile(sums: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """Quantile by mean, deviation and skewness, from sums of the powers 0 to 3, (4, n)."""
+def _log_quantile(sums: NDArray[np.float64], z: float) -> NDArray[np.float64]:
+    """Quantile of ln d by mean, spread and skewness, from sums of the powers 0 to 3, (4, n)."""
     mean, second, third = sums[1:] / sums[0]
     variance = np.maximum(second - mean**2, 1e-12)
     skewness = (third - 3 * mean * second + 2 * mean**3) / variance**1.5
-    correction = (quantile**2 - 1) * np.clip(skewness, -_MOST_SKEWED, _MOST_SKEWED) / 6
-    return np.asarray(mean + np.sqrt(variance) * np.minimum(quantile + correction, quantile / 2))
+    return log_quantile(np.array([mean, np.log(variance) / 2, skewness]), z)

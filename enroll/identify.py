@@ -17,7 +17,7 @@ from embedder.images import load_image
 from enroll.config import IdentifyConfig
 from enroll.decision import Candidate, Decision, decide, one_face_each
 from enroll.embedding import part_size
-from enroll.gallery.threshold import Basis
+from enroll.gallery.threshold import Basis, FromModel, contradiction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,11 +222,13 @@ def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> B
             )
         return Basis("given", threshold, calibration)
     if calibration is not None:
-        return Basis("gallery", calibration.promise.distance, calibration, warning=warning)
-    estimate = extractor.manifest.threshold
-    if estimate is None:
+        doubts = [doubt for doubt in (warning, contradiction(calibration.promise)) if doubt]
+        return Basis("gallery", calibration.promise.distance, calibration, warning="; ".join(doubts) or None)
+    known = extractor.manifest.strangers
+    if known is None:
         raise UsageError(
-            "the model has no threshold, since no one was held out of training; run `embed calibrate`, or "
-            "give --threshold"
+            "nothing is known of the model's distances between strangers, since too few people were held out "
+            "of training; run `embed calibrate`, or give --threshold"
         )
+    estimate = FromModel.for_gallery(known, gallery.identities())
     return Basis("model", estimate.distance, estimate=estimate)

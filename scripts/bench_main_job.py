@@ -101,7 +101,7 @@ def measure(
         seconds = time.perf_counter() - start
         extractor = Extractor.load(scratch / "model")
         vectors, labels = embed_people(folder / "all", extractor)
-        threshold = manifest.threshold.distance if manifest.threshold else float("nan")
+        threshold = manifest.strangers.threshold(0.01, 20) if manifest.strangers else float("nan")
         parts = list(divisions(vectors, labels, seed))
         runs.append(
             {

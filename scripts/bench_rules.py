@@ -172,7 +172,7 @@ def picture_sets() -> Iterator[tuple[str, Array, Array]]:
         train(folders["as is"] / "train", Path(scratch) / "model", TrainConfig(epochs=0))
         manifest = load_manifest(Path(scratch) / "model")
         network = read_part(Path(scratch) / "model", manifest, "extractor")
-        aligned = Extractor(manifest, network, finding=DetectorConfig(min_face=15))
+        aligned = Extractor.load(Path(scratch) / "model", finding=DetectorConfig(min_face=15))
         whole = Extractor(replace(manifest, crop="whole"), network)
         photos = {name: read(folder) for name, folder in folders.items()}
     pictures, labels = photos["as is"]

@@ -23,11 +23,13 @@ from typing import Any
 from bench_main_job import surroundings
 
 from embedder._internal.runtime import Advance, Progress, import_keras
-from embedder.config import FACES, DetectorConfig, TrainConfig
-from embedder.faces.crop import load_cropper
+from embedder.built_in import load_built_in
+from embedder.config import FACES, TrainConfig
+from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder, write_dataset
 from embedder.training.data.photos import Photos, read_photos
 from embedder.training.run import train
+from embedder.trunks import find_trunk
 
 PEOPLE = 32  # of 10 photos: 10 batches of 32 an epoch
 SIZE = 150
@@ -71,7 +73,9 @@ def main() -> None:
             for photo in person.iterdir():
                 photo.unlink()
             person.rmdir()
-        photos = read_photos(scan_folder(folder), load_cropper("face", SIZE, DetectorConfig()), Progress())
+        network = load_built_in().parts["detector"]
+        cropping = Cropping("face", SIZE, find_trunk("face-resnet").landmarks, network=network)
+        photos = read_photos(scan_folder(folder), load_cropper(cropping), Progress())
         for _ in range(options.rounds):
             clock = Clock()
             train(folder, Path(scratch) / "model", config, progress=clock)

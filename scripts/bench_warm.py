@@ -27,7 +27,7 @@ from bench_photos import make_model, quantized, write_people
 from bench_rivals import start_rivals
 
 from embedder import Extractor
-from embedder.config import DetectorConfig
+from embedder.built_in import load_built_in
 from embedder.faces.crop import load_detector
 from embedder.images import decode_image, read_image_file
 from enroll import Gallery, Identifier
@@ -114,8 +114,10 @@ class Ours:
     def __init__(self, extractor: Extractor, gallery: Gallery) -> None:
         self._extractor, self._gallery = extractor, gallery
         self._identifier = Identifier(extractor, gallery)
-        finding = DetectorConfig(extractor.manifest.detector)
-        self._detector = load_detector(finding, os.cpu_count() or 1)
+        built_in = load_built_in()
+        assert built_in.manifest.detector is not None
+        settings = built_in.manifest.detector.settings
+        self._detector = load_detector(settings, built_in.parts["detector"], os.cpu_count() or 1)
 
     def ask(self, photo: Path) -> dict[str, Any]:
         """Answer like a rival; the stages add up to about `all`, which is one call."""

@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from embedder import load_image
-from embedder.config import DetectorConfig
-from embedder.faces.crop import load_cropper, principal
+from embedder.built_in import load_built_in
+from embedder.faces.crop import Cropping, load_cropper, principal
 from embedder.images import resize_to_square
+from embedder.trunks import find_trunk
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 SIZE = 150
@@ -88,7 +89,8 @@ def under(name: str, chips: Pixels) -> Pixels:
 
 def aligned_chips(paths: list[Any]) -> Pixels:
     """Find and align the face of each photo."""
-    cropper = load_cropper("face", SIZE, DetectorConfig())
+    network = load_built_in().parts["detector"]
+    cropper = load_cropper(Cropping("face", SIZE, find_trunk("face-resnet").landmarks, network=network))
     images = [load_image(path) for path in paths]
     return np.stack([principal(cropper.crops(image), image.shape).chip for image in images])
 

@@ -155,7 +155,6 @@ def embed(*words: object) -> None:
     """Run a command of ours in this process; a failure is a SystemExit."""
     sys.argv = ["embed", *map(str, words)]
     if words[0] in ("enroll", "calibrate"):
-        sys.argv += ["--detector", "yunet"]  # without it, the model's manifest is asked for one
     try:
         enroll.cli.main()
     except SystemExit as error:

@@ -41,8 +41,9 @@ from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import threshold_at_fpir
 from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
-from enroll.calibration import calibrate, person_distances
+from enroll.calibration import calibrate
 from enroll.config import EvaluationConfig
+from enroll.distances import person_distances
 from enroll.evaluation.protocol import evaluate
 from enroll.evaluation.samples import EmbeddedSamples
 from enroll.evaluation.verification import Comparisons

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from enroll.calibration import person_distances
+from enroll.distances import person_distances
 
 Array = np.ndarray[Any, Any]
 SHARES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75)

@@ -23,7 +23,8 @@ from embedder.config import TrainConfig
 from embedder.faces.crop import Crop
 from embedder.folders import write_dataset
 from embedder.images import load_image, resize_to_square
-from embedder.model_folder import Manifest, Threshold, load_manifest, read_part
+from embedder.model_folder import Manifest, load_manifest, read_part
+from embedder.strangers import StrangerDistances
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 
@@ -36,7 +37,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts 
 class ToyExtractor:
     """Stands in for a model: a picture's vector is its 4 x 4 thumbnail, centered and scaled to length 1."""
 
-    def __init__(self, name: str = "toy", threshold: float | None = 0.5) -> None:
+    def __init__(self, name: str = "toy", strangers: StrangerDistances | None = None) -> None:
         self.manifest = Manifest(
             trunk=name,
             head="none",
@@ -48,7 +49,7 @@ class ToyExtractor:
             dim=48,
             extractor=hashlib.sha256(name.encode()).hexdigest(),
             weights=hashlib.sha256(name.encode()).hexdigest(),
-            threshold=None if threshold is None else Threshold(threshold, 0.01, 10, 100, 10),
+            strangers=strangers,
         )
         self.embedded: list[int] = []  # pictures per call, for tests that count
 

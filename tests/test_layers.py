@@ -30,9 +30,12 @@ LIBRARY = {
     "_internal": "errors",
     "config": "errors _internal",
     "metrics": "errors",
+    "moments": "",
+    "strangers": "metrics moments",
+    "stranger_fit": "metrics moments strangers",
     "images": "errors _internal config",
     "folders": "errors _internal",
-    "model_folder": "errors _internal config",
+    "model_folder": "errors _internal config strangers",
     "faces": "errors _internal config images",
     "built_in": "errors _internal model_folder",  # export makes the model, in a process of its own
     "extractor": "errors _internal config metrics images model_folder built_in faces",
@@ -46,17 +49,22 @@ LIBRARY = {
     "trunks": "errors _internal config metrics",
     "export": "errors _internal config metrics images model_folder built_in faces extractor backend trunks",
     "training.data": "errors _internal config images folders faces",
-    "training": "errors _internal config metrics images folders model_folder faces extractor contact_sheet "
-    "backend optimizers callbacks losses layers heads trunks export training.data",
+    "training": "errors _internal config metrics strangers stranger_fit images folders model_folder faces "
+    "extractor contact_sheet backend optimizers callbacks losses layers heads trunks export training.data",
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
-CORE = "embedder.errors embedder.metrics embedder._internal.runtime embedder._internal.wording"
+CORE = (
+    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.runtime "
+    "embedder._internal.wording"
+)
 PEOPLE = {
     "config": "embedder.config",
     "templates": CORE,
     "decision": CORE,
     "confidence": CORE,
-    "calibration": CORE,
+    "distances": CORE,
+    "near_people": f"{CORE} distances",
+    "calibration": f"{CORE} distances near_people",
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
@@ -65,8 +73,8 @@ PEOPLE = {
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",
-    "gallery": "embedder config templates decision confidence calibration search doctor store store.sqlite "
-    "embedding",
+    "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
+    "store.sqlite embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "report": "embedder config templates decision confidence calibration search doctor evaluation store "
     "embedding gallery identify",

@@ -55,7 +55,7 @@ def make_built_in() -> BuiltInModel:
         dim=int(network.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
         weights=hashlib.sha256(weights).hexdigest(),
-        threshold=None,
+        strangers=None,
         training={MARK: key(), "scores": [], "versions": {"tensorflow": version("tensorflow")}},
         weights_as=trunk.weights_as,
     )

@@ -1,6 +1,6 @@
 """Write what a training run leaves: the model folder, and beside it what people read.
 
-A model folder has the weights of the trunk, the compiled extractor, the first threshold and a record of the
+A model folder has the weights of the trunk, the compiled extractor, strangers' distances and a record of the
 run (`save_model`), and for people `train.toml`, `training.csv` and `training.png` (`write_record`). A preview
 of the chips is written before training (`preview_tiles`).
 """
@@ -27,12 +27,13 @@ from embedder.errors import UsageError
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping, crowd_note, in_short
 from embedder.faces.yunet import NAME, VERSION
-from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, Threshold, is_part_name, save_bundle
+from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
 from embedder.training.processes import Peers, Totals
 
 if TYPE_CHECKING:
+    from embedder.strangers import StrangerDistances
     from embedder.training.fit import Outcome
     from embedder.training.heldout import Score
 
@@ -174,7 +175,7 @@ def _is_ours(name: str) -> bool:
 def save_model(
     model: Path,
     trunk: Any,
-    threshold: Threshold | None,
+    strangers: StrangerDistances | None,
     photos: Photos,
     totals: Totals,
     config: FilledConfig,
@@ -187,7 +188,7 @@ def save_model(
     Args:
         model: the folder.
         trunk: computes in float32, on this process alone.
-        threshold: the first one.
+        strangers: what is known of strangers' distances.
         photos: of this process.
         totals: what all processes have.
         config: resolved.
@@ -220,7 +221,7 @@ def save_model(
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
         weights=hashlib.sha256(weights).hexdigest(),
-        threshold=threshold,
+        strangers=strangers,
         training=_record(photos, totals, config, outcome, peers),
         weights_as=weights_as,
     )

@@ -28,8 +28,9 @@ from embedder.callbacks import (
 from embedder.config import FilledConfig
 from embedder.heads import Head, build_head
 from embedder.heads.stem import build_stem
-from embedder.model_folder import Threshold
 from embedder.optimizers import build_optimizer, freeze
+from embedder.stranger_fit import fit_strangers
+from embedder.strangers import StrangerDistances
 from embedder.training.checkpoint import Checkpoints, State
 from embedder.training.data.augmentation import Material, prepare
 from embedder.training.data.batches import Batches, Sampler, default_sampling, say_few_photos
@@ -42,7 +43,7 @@ from embedder.training.distributed import (
     padded_means,
     this_process_alone,
 )
-from embedder.training.heldout import HeldOut, Score, Weights, blended, first_threshold, is_better, weights_of
+from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
 from embedder.training.processes import Totals, numbered, own_seed
 from embedder.trunks import embed_chips, features_of
 
@@ -100,10 +101,10 @@ class Learner:
         checkpoints: tuple[Checkpoints, Checkpoints],
         resume: bool,
         extra: Sequence[keras.callbacks.Callback] = (),
-    ) -> tuple[Outcome, keras.Model, Threshold | None]:
+    ) -> tuple[Outcome, keras.Model, StrangerDistances | None]:
         """Train, and with `refit` train again from the start on everyone, if it helped.
 
-        The first threshold is that of the first training: the last one with people who were held out.
+        Strangers' distances are those of the first training: the last one with people who were held out.
 
         Args:
             split: whom to learn from first.
@@ -112,7 +113,8 @@ class Learner:
             extra: callbacks of Keras that listen to the first training.
 
         Returns:
-            What it came to, the trunk in float32 and the first threshold, None if no one was held out.
+            What it came to, the trunk in float32 and what is known of strangers' distances, None if too few
+            were held out.
 
         Raises:
             DivergedError: a loss became infinite or NaN.
@@ -123,11 +125,11 @@ class Learner:
         start = self.crew.trunk.get_weights()
         outcome = self._train(split, first, resume, extra)
         trunk = self._in_float32()
-        threshold = self._threshold(trunk, split, outcome)
+        strangers = self._strangers(trunk, split, outcome)
         if self.config.refit and outcome.kept_epoch and not outcome.interrupted and self.totals.held_out:
             outcome = self._train_on_everyone(outcome, start, second, resume)
             trunk = self._in_float32()
-        return outcome, trunk, threshold
+        return outcome, trunk, strangers
 
     def _train(
         self,
@@ -166,14 +168,14 @@ class Learner:
         self.crew.look()
         return in_float32(self.crew.eye, self.build)
 
-    def _threshold(self, trunk: keras.Model, split: Split, outcome: Outcome) -> Threshold | None:
-        # None of the photos trained a trunk that is left as it was, so all of them speak for its threshold.
+    def _strangers(self, trunk: keras.Model, split: Split, outcome: Outcome) -> StrangerDistances | None:
+        # None of the photos trained a trunk that is left as it was, so all of them are strangers to it.
         photos, config, peers = self.photos, self.config, self.crew.peers
         unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
         vectors = photos.chips.select(unseen).map(lambda block: embed_chips(trunk, block, config.mirror))
         labels, _ = numbered(photos.labels[unseen], len(photos.identities), peers)
         everyone = peers.gather_rows(vectors), peers.gather_rows(labels)
-        return first_threshold(*everyone, config.target_fpir, gallery=self.totals.people)
+        return fit_strangers([everyone])
 
 
 class _Training:

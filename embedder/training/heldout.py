@@ -1,4 +1,4 @@
-"""Score people held out of training, and from that choose the best epoch and the first threshold.
+"""Score people held out of training, and from that choose the best epoch.
 
 All of it is computed outside the training graph; arrays in, figures out.
 """
@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +16,7 @@ from numpy.typing import NDArray
 
 from embedder.config import FilledConfig
 from embedder.errors import DivergedError, ModelError
-from embedder.metrics import Searches, blocks_of_rows, nearest_own_and_other, squared_distances
-from embedder.model_folder import Threshold
+from embedder.metrics import Searches, nearest_own_and_other
 from embedder.training.data.augmentation import poor_views
 from embedder.training.data.crop_store import ChipFile, Chips
 from embedder.training.data.photos import Photos, Split
@@ -92,50 +90,6 @@ def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
     if best.tpir < bar:
         return True
     return now.tpir >= bar and now.separation > best.separation
-
-
-def first_threshold(
-    vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float, gallery: int
-) -> Threshold | None:
-    """Estimate the distance at which a share `target_fpir` of strangers is named in a gallery of some size.
-
-    The held-out people are few, so their searches alone say nothing about one stranger in a hundred in a
-    gallery of twenty. Instead the distances from each photo to each other person's nearest photo are taken
-    as log-normal with distribution function F, and the gallery's people as independent:
-    FPIR(t) = 1 - (1 - F(t))^gallery. See docs/decisions/003.
-
-    Args:
-        vectors: (n, dim) unit rows, of people who were not learned from.
-        labels: (n,) identity of each.
-        target_fpir: share of strangers that may be named.
-        gallery: people in the gallery it is meant for.
-
-    Returns:
-        None if there are fewer than two people.
-    """
-    people, inverse = np.unique(labels, return_inverse=True)
-    if len(people) < 2:
-        return None
-    by_person = np.argsort(inverse, kind="stable")
-    vectors, inverse = vectors[by_person], inverse[by_person]
-    first = np.searchsorted(inverse, np.arange(len(people)))
-    total = squares = 0.0
-    for rows in blocks_of_rows(len(labels)):
-        nearest = np.minimum.reduceat(squared_distances(vectors[rows], vectors), first, axis=1)
-        strangers = np.arange(len(people)) != inverse[rows, None]
-        logarithms = np.log(np.maximum(np.sqrt(nearest[strangers]), _NO_DISTANCE))
-        total, squares = total + logarithms.sum(), squares + (logarithms**2).sum()
-    mean = total / (len(labels) * (len(people) - 1))
-    deviation = math.sqrt(max(0.0, squares / (len(labels) * (len(people) - 1)) - mean**2))
-    quantile = NormalDist().inv_cdf(1 - (1 - target_fpir) ** (1 / gallery))
-    distance = math.exp(mean + quantile * deviation)
-    return Threshold(
-        distance=min(distance, 2.0),
-        target_fpir=target_fpir,
-        gallery_identities=gallery,
-        searches=len(labels),
-        people=len(people),
-    )
 
 
 def blended(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:

@@ -138,12 +138,10 @@ def train(
             facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
-                outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)
+                outcome, trunk, strangers = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                cropping = _cropping(filled.crop, filled, trunk_facts)
-                manifest = save_model(
-                    place, trunk, threshold, photos, totals, filled, cropping, outcome, peers
-                )
+                how = _cropping(filled.crop, filled, trunk_facts, progress)
+                manifest = save_model(place, trunk, strangers, photos, totals, filled, how, outcome, peers)
                 if peers.is_first:
                     _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:

@@ -42,7 +42,7 @@ def calibrate_gallery(
     from embedder.folders import scan_folder
     from enroll.embedding import embed_folder
     from enroll.gallery.gallery import Gallery
-    from enroll.gallery.threshold import describe
+    from enroll.gallery.threshold import contradiction, describe
 
     if not 0 < fpir < 1:
         raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
@@ -53,8 +53,12 @@ def calibrate_gallery(
             if strangers
             else None
         )
-        calibration = opened.calibrate(fpir, others)
+        calibration, aside = opened.calibrate_aside(fpir, others)
     print(f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}")
+    for entry in aside:
+        print(f"  set aside: {printable(entry.in_words())}")
+    if (doubt := contradiction(calibration.promise)) is not None:
+        print(f"  in doubt: {doubt}")
     rejected = others.not_found() if others else []
     show_rejected(rejected)
     if rejected:

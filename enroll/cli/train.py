@@ -144,6 +144,8 @@ def describe_training(manifest: Manifest) -> list[str]:
     Raises:
         ModelError: the manifest's record of training is not one of ours.
     """
+    from enroll.gallery.threshold import TARGET_FPIR
+
     lines = []
     try:
         if manifest.training["scores"]:
@@ -152,14 +154,17 @@ def describe_training(manifest: Manifest) -> list[str]:
         raise ModelError(
             f"the manifest's record of training lacks or garbles {error}; train again"
         ) from error
-    if (threshold := manifest.threshold) is None:
-        lines.append("No threshold, since no one was held out; identify needs --threshold")
-    else:
+    if (strangers := manifest.strangers) is None:
         lines.append(
-            f"First threshold {threshold.distance:.3f}: an estimate, from "
-            f"{count(threshold.searches, 'photo')} of {count(threshold.people, 'person')} it had not met, "
-            f"meant to name {100 * threshold.target_fpir:g} % of strangers in a gallery of "
-            f"{count(threshold.gallery_identities, 'person')}"
+            "No threshold, since fewer than 3 people were held out; identify needs `embed calibrate` or "
+            "--threshold"
+        )
+    else:
+        fpir, people = TARGET_FPIR, 20
+        lines.append(
+            f"First threshold {strangers.threshold(fpir, people):.3f}: names at most {100 * fpir:g} % of "
+            f"strangers in a gallery of {people} people with a photo each, 95 % sure, from "
+            f"{count(strangers.photos, 'photo')} of {count(strangers.people, 'person')} it had not met"
             + (", found before its weights were rounded" if "quantized_from" in manifest.training else "")
         )
     return lines

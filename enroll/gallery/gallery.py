@@ -18,10 +18,11 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.folders import name_problem, normal_name
 from embedder.images import read_image_file
-from enroll.calibration import calibrate
+from enroll.calibration import Probes, calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
 from enroll.gallery.enrollment import Enrolled, Enrolling, printable_path
+from enroll.gallery.set_aside import SetAside, set_aside
 from enroll.gallery.threshold import Calibration, read_calibration
 from enroll.search.approximate import forget_index, index_path, load_index, save_index
 from enroll.search.base import INDEXES, nearest_people, nearest_templates
@@ -311,20 +312,43 @@ class Gallery:
         Raises:
             UsageError: too few people, or the gallery changes all the time.
         """
+        return self.calibrate_aside(target_fpir, strangers)[0]
+
+    def calibrate_aside(
+        self, target_fpir: float, strangers: EmbeddedFolder | None = None
+    ) -> tuple[Calibration, tuple[SetAside, ...]]:
+        """Do as `calibrate`, and give also whose photos were set aside."""
+        model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
             templates, kept = self._store.templates(), self._store.strangers()
-            _, labels = np.unique(templates.identities.astype(str), return_inverse=True)
+            if not len(templates.ids):
+                raise UsageError(f"{self._store.location}: no one is enrolled; nothing to calibrate")
+            names, labels = np.unique(templates.identities.astype(str), return_inverse=True)
             others, whose = kept.vectors, kept.identities.astype(str)
+            paths = ["(a stranger that the gallery keeps)"] * len(others)
             if strangers is not None:
-                names = np.array(strangers.identities)[strangers.labels[strangers.found]]
+                given = np.array(strangers.identities)[strangers.labels[strangers.found]]
                 others = np.concatenate([others, strangers.vectors[strangers.found]])
-                whose = np.concatenate([whose, names])
-            promise = calibrate(templates.vectors, labels, target_fpir, others, whose)
+                whose = np.concatenate([whose, given])
+                paths += [printable_path(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
+            everything = Probes.of(templates.vectors, labels, others, whose)
+            near = everything.near_people(model)
+            promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
             known = leave_one_out_searches(templates.vectors, labels)
             now = datetime.now(UTC).isoformat(timespec="seconds")
             done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
-            if self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
-                return done
+            if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
+                continue
+
+            def photos(
+                rows: Sequence[int], ids: NDArray[np.int64] = templates.ids, paths: list[str] = paths
+            ) -> list[str]:
+                enrolled = [int(ids[row]) for row in rows if row < len(ids)]
+                found = iter(self._store.photos(enrolled))
+                return [next(found) if row < len(ids) else paths[row - len(ids)] for row in rows]
+
+            people = [*names.tolist(), *np.unique(whose).tolist()]
+            return done, set_aside(near, people, photos)
         raise UsageError(f"{self._store.location}: it is changed all the time; calibrate when no one enrolls")
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from embedder._internal.wording import count
 from embedder.errors import GalleryError
+from embedder.metrics import CONFIDENCE
 from enroll.calibration import Promise
 from enroll.confidence import Curve
 
 if TYPE_CHECKING:
-    from embedder.model_folder import Threshold
+    from collections.abc import Sequence
+
+    from embedder.strangers import StrangerDistances
     from enroll.store.base import Changed, Store
 
 
+TARGET_FPIR = 0.01  # where no one has calibrated
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
 
@@ -75,11 +79,41 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class FromModel:
+    """A threshold from what is known of the model's distances between strangers alone.
+
+    Attributes:
+        distance: the threshold.
+        target_fpir: share of strangers that is named at most.
+        identities: people in the gallery.
+        known: what it rests on.
+    """
+
+    distance: float
+    target_fpir: float
+    identities: int
+    known: StrangerDistances
+
+    @classmethod
+    def for_gallery(cls, known: StrangerDistances, people: Sequence[tuple[str, int]]) -> FromModel:
+        """Find the threshold for FPIR 1 %.
+
+        Args:
+            known: by the model.
+            people: names with their numbers of photos.
+        """
+        number = max(len(people), 1)
+        photos = math.exp(sum(math.log(max(photos, 1)) for _, photos in people) / number)
+        distance = known.threshold(TARGET_FPIR, number, photos)
+        return cls(distance, TARGET_FPIR, len(people), known)
+
+
+@dataclass(frozen=True)
 class Basis:
     """What a threshold rests on.
 
     Attributes:
-        source: `gallery`: calibrated; `model`: the first estimate of training; `given`: by the user.
+        source: `gallery`: calibrated; `model`: what is known of the model's distances; `given`: by the user.
         distance: the threshold.
         calibration: of the gallery, also where another threshold is used, or None.
         estimate: of the model, if it is the source.
@@ -89,7 +123,7 @@ class Basis:
     source: str
     distance: float
     calibration: Calibration | None = None
-    estimate: Threshold | None = None
+    estimate: FromModel | None = None
     warning: str | None = None
 
     def in_words(self) -> str:
@@ -99,9 +133,10 @@ class Basis:
             return f"{start}, as given: no promise about strangers stands behind it"
         if self.source == "model" and self.estimate is not None:
             return (
-                f"{start}: a first estimate from {count(self.estimate.people, 'person')}, meant to name "
-                f"{100 * self.estimate.target_fpir:g} % of strangers in a gallery of "
-                f"{self.estimate.gallery_identities}; `embed calibrate` makes it a promise for this gallery"
+                f"{start}: names at most {100 * self.estimate.target_fpir:g} % of strangers in a gallery of "
+                f"{count(self.estimate.identities, 'person')}, {100 * CONFIDENCE:g} % sure, from what is "
+                f"known of this network's distances between strangers ({self.estimate.known.in_words()}); "
+                "`embed calibrate` adds the gallery's own comparisons"
             )
         assert self.calibration is not None
         return f"{start}: {describe(self.calibration)}"
@@ -109,16 +144,16 @@ class Basis:
     def facts(self) -> dict[str, Any]:
         """Give the same for JSON."""
         promise = self.calibration.promise if self.calibration and self.source == "gallery" else None
+        estimate, known = self.estimate, self.estimate.known if self.estimate else None
         return {
             "source": self.source,
-            "target_fpir": promise.target_fpir
-            if promise
-            else self.estimate.target_fpir
-            if self.estimate
-            else None,
-            "confidence": promise.confidence if promise else None,
-            "searches": promise.searches if promise else None,
-            "identities": promise.identities if promise else None,
+            "target_fpir": promise.target_fpir if promise else estimate.target_fpir if estimate else None,
+            "confidence": promise.confidence if promise else CONFIDENCE if estimate else None,
+            "searches": promise.searches if promise else 0 if estimate else None,
+            "identities": promise.identities if promise else estimate.identities if estimate else None,
+            "known_people": promise.known_people if promise else known.people if known else None,
+            "known_sets": promise.known_sets if promise else known.sets if known else None,
+            "set_aside": promise.set_aside if promise else None,
             "date": self.calibration.date if promise and self.calibration else None,
             "warning": self.warning,
         }
@@ -146,14 +181,44 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str |
 
 
 def describe(calibration: Calibration) -> str:
-    """Say what was promised, and what counting alone would promise."""
+    """Say what was promised, on what evidence, and what counting alone would promise."""
     promise = calibration.promise
+    counted = (
+        f"counted: {promise.named} of {count(promise.searches, 'search')} for "
+        f"{count(promise.strangers, 'stranger')} named someone, which alone promises at most "
+        f"{float(f'{100 * promise.counted_bound:.2g}'):g} %"
+        if promise.searches
+        else "nothing to count"
+    )
     return (
         f"names at most {100 * promise.target_fpir:g} % of strangers in this gallery of "
-        f"{count(promise.identities, 'person')}, {100 * promise.confidence:g} % sure, by a model of the "
-        f"distances (calibrated {calibration.date[:10]}); counted: {promise.named} of "
-        f"{count(promise.searches, 'search')} for {count(promise.strangers, 'stranger')} named someone, "
-        f"which alone promises at most {float(f'{100 * promise.counted_bound:.2g}'):g} %"
+        f"{count(promise.identities, 'person')}, {100 * promise.confidence:g} % sure, {evidence(promise)} "
+        f"(calibrated {calibration.date[:10]}); {counted}"
+    )
+
+
+def evidence(promise: Promise) -> str:
+    """Say what a promise rests on."""
+    if not promise.known_people:
+        return "by a model of the distances"
+    known = count(promise.known_people, "person")
+    sets = f" in {promise.known_sets} sets" if promise.known_sets > 1 else ""
+    own = (
+        f"and {count(promise.comparisons, 'comparison')} of this gallery"
+        if promise.comparisons
+        else "without any comparison of this gallery"
+    )
+    return f"from what is known of this network's distances between strangers ({known}{sets}) {own}"
+
+
+def contradiction(promise: Promise) -> str | None:
+    """Say that the gallery's photos contradict what is known of the model, or None."""
+    if not promise.contradicted:
+        return None
+    return (
+        "the distances between this gallery's people are unlike those this network is known for (as unlike "
+        f"as {float(f'{100 * promise.agreement:.1g}'):g} % of galleries): photos of another kind, or many "
+        "wrong names; the gallery's own weigh more, and `embed calibrate --strangers DIR` gives more of them"
     )
 
 

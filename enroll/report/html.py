@@ -89,7 +89,7 @@ def save_report(
         facts,
         title=f"Evaluation of {root_of(evaluation.samples).name}",
         fpir=strictest(evaluation),
-        threshold=manifest.threshold.distance if manifest.threshold else None,
+        threshold=None,
         chip=lambda row: _chip(evaluation.samples, row, extractor),
     )
     write_output(path, text.encode("utf-8"), inputs, force, advice)

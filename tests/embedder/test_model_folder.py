@@ -13,14 +13,17 @@ from embedder.model_folder import (
     MANIFEST,
     DetectorRecord,
     Manifest,
-    Threshold,
     check_model,
     load_manifest,
     part_name,
     read_part,
     save_bundle,
 )
+from embedder.strangers import StrangerDistances
 
+KNOWN = StrangerDistances(
+    *(0.28, 0.02, -3.0, 0.1, -0.35, 0.2, 0.025, 0.008, 0.02, 6.5), people=77, photos=1161, sets=4
+)
 EXTRACTOR, WEIGHTS, DETECTOR = b"extractor bytes", b"weight bytes", b"detector bytes"
 LANDMARKS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
 MADE = Manifest(
@@ -36,7 +39,7 @@ MADE = Manifest(
     dim=8,
     extractor=hashlib.sha256(EXTRACTOR).hexdigest(),
     weights=hashlib.sha256(WEIGHTS).hexdigest(),
-    threshold=Threshold(0.75, 0.01, 20, 40, 4),
+    strangers=KNOWN,
     training={"people": 4, "note": "Zoë"},
 )
 DETECTED = asdict(MADE)["detector"]
@@ -76,8 +79,8 @@ def test_round_trip(folder: Path):
     assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS, DETECTOR)
 
 
-def test_without_threshold(tmp_path: Path):
-    made = replace(MADE, threshold=None)
+def test_without_strangers(tmp_path: Path):
+    made = replace(MADE, strangers=None)
     save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS, DETECTOR)
     assert load_manifest(tmp_path) == made
 
@@ -186,11 +189,10 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
         {"extractor": "../../etc/passwd"},
         {"extractor": "A" * 64},
         {"weights": None},
-        {"threshold": {}},
-        {"threshold": 0.5},
-        {"threshold": {**asdict(Threshold(-1.0, 0.01, 20, 40, 4))}},
-        {"threshold": {**asdict(Threshold(2.1, 0.01, 20, 40, 4))}},
-        {"threshold": {**asdict(Threshold(0.5, 0.01, 20, 40, 4)), "people": 0.5}},
+        {"strangers": {}},
+        {"strangers": 0.5},
+        {"strangers": asdict(KNOWN) | {"people": 0.5}},
+        {"strangers": asdict(KNOWN) | {"freedom": -1.0}},
         {"training": []},
         {"trunk": "DELETE"},
         {"extra": 1},
@@ -251,7 +253,7 @@ def test_files_that_do_not_fit_the_manifest_are_not_saved(tmp_path: Path):
 
 
 def test_fingerprint_follows_what_decides_a_vector():
-    same = replace(MADE, threshold=None, training={}, extractor="0" * 64, head="softmax")
+    same = replace(MADE, strangers=None, training={}, extractor="0" * 64, head="softmax")
     assert same.fingerprint == MADE.fingerprint  # compiled by another version of the compiler
     for change in (
         {"weights": "0" * 64},

@@ -6,11 +6,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from embedder.errors import UsageError
 from embedder.metrics import upper_bound
-from enroll.calibration import LogSums, calibrate, counted_threshold, modelled_threshold, person_distances
+from embedder.moments import Moments, normal_quantile
+from embedder.stranger_fit import fit_strangers
+from embedder.strangers import StrangerDistances
+from enroll.calibration import (
+    calibrate,
+    counted_threshold,
+    estimated,
+    modelled_threshold,
+    posterior_threshold,
+)
+from enroll.distances import LogSums, person_distances
+from enroll.near_people import NearPeople
 
 
 def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[NDArray, NDArray]:
@@ -25,8 +36,6 @@ def people(count: int, photos: int, seed: int = 0, noise: float = 0.5) -> tuple[
 
 def slow_model(distances: NDArray, owners: NDArray, target: float, bound: float) -> float:
     """The same by plain loops: quantile by three moments, jackknife over people, Student's t."""
-    from scipy.stats import t
-
     enrolled = distances.shape[1]
 
     def quantile(without: int | None) -> float:
@@ -128,8 +137,8 @@ def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     sums = LogSums(labels, 12)
     sums.add(slice(0, 60), slice(0, 12), distances)
     for rows, photos in ((7, 12), (1, 1), (13, 1000)):
-        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
-        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
+        monkeypatch.setattr("enroll.distances._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.distances._PHOTOS_AT_ONCE", photos)
         found = calibrate(vectors, labels, 0.05, others, whose)
         assert found == replace(at_once, distance=pytest.approx(at_once.distance, rel=1e-9))
         blocks = LogSums(labels, 12)
@@ -173,7 +182,7 @@ def test_counting_is_never_outvoted_by_the_model(target: float) -> None:
 
 
 def test_people_who_look_alike_are_counted() -> None:
-    """Of 20 people 4 resemble one other: what counting allows is less than what the model does."""
+    """Of 20 people 4 resemble one other, as strangers may: counting allows less than the model does."""
     vectors, labels = people(20, 3)
     rng = np.random.default_rng(2)
     for one, other in ((0, 1), (2, 3)):
@@ -185,7 +194,7 @@ def test_people_who_look_alike_are_counted() -> None:
     nearest = np.sort(distances.min(axis=1))
     # 12 of 60 searches are for someone who resembles another; 11 would only bound FPIR by 28.5 %.
     assert upper_bound(10, 60) <= 0.275 < upper_bound(11, 60)
-    promise = calibrate(vectors, labels, 0.275)
+    promise = calibrate(vectors, labels, 0.275, near=())
     assert (promise.named, promise.distance) == (10, np.nextafter(nearest[10], 0))
     assert promise.distance < model
     assert promise.counted_bound == upper_bound(4, 20)
@@ -268,8 +277,8 @@ def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     shuffled = np.random.default_rng(1).permutation(15)
     expected = [[min(np.linalg.norm(p - v) for v in vectors[labels == i]) for i in range(5)] for p in probes]
     for rows, photos in ((512, 8192), (3, 7), (1, 1)):
-        monkeypatch.setattr("enroll.calibration._ROWS_AT_ONCE", rows)
-        monkeypatch.setattr("enroll.calibration._PHOTOS_AT_ONCE", photos)
+        monkeypatch.setattr("enroll.distances._ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("enroll.distances._PHOTOS_AT_ONCE", photos)
         found = person_distances(probes, vectors[shuffled], labels[shuffled])
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -282,3 +291,150 @@ def test_enough_searches_are_counted_with_their_bound() -> None:
     few = nearest[:298]
     assert (few <= counted_threshold(few, 0.01)).sum() == 2  # the share itself
     assert (nearest[:299] <= counted_threshold(nearest[:299], 0.01)).sum() == 0
+
+
+def known_of(*sets: tuple[NDArray, NDArray]) -> StrangerDistances:
+    found = fit_strangers(sets)
+    assert found is not None
+    return found
+
+
+KNOWN = known_of(people(60, 4, 100), people(50, 3, 101))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_person_has_the_threshold_of_what_is_known(count: int) -> None:
+    vectors, labels = people(count, 3)
+    promise = calibrate(vectors, labels, 0.01, known=KNOWN)
+    assert (promise.identities, promise.templates, promise.known_people, promise.known_sets) == (
+        count,
+        3 * count,
+        110,
+        2,
+    )
+    if count == 1:
+        assert promise.distance == pytest.approx(KNOWN.threshold(0.01, 1, 3))
+        assert (promise.searches, promise.comparisons, promise.counted_bound, promise.agreement) == (
+            0,
+            0,
+            1.0,
+            1.0,
+        )
+    else:
+        assert (promise.searches, promise.comparisons) == (6, 6)
+        assert promise.distance != pytest.approx(KNOWN.threshold(0.01, 2, 3), rel=1e-3)
+
+
+def test_many_people_outweigh_what_is_known() -> None:
+    """What is known is wrong here: the gallery's people are nearer to each other."""
+    vectors, labels = people(150, 3, noise=0.5)
+    near = replace(KNOWN, mean=KNOWN.mean + 0.1)
+    far = replace(KNOWN, mean=KNOWN.mean - 0.1)
+    some = [calibrate(vectors[:15], labels[:15], 0.01, known=one).distance for one in (near, far)]
+    many = [calibrate(vectors, labels, 0.01, known=one).distance for one in (near, far)]
+    assert some[0] - some[1] > 3 * abs(many[0] - many[1])
+    alone = calibrate(vectors, labels, 0.01).distance
+    assert many == pytest.approx([alone, alone], rel=0.08)
+
+
+def test_posterior_is_that_of_the_moments() -> None:
+    vectors, labels = people(6, 3)
+    sums = LogSums(labels, 6)
+    distances = person_distances(vectors, vectors, labels)
+    sums.add(slice(0, 18), slice(0, 6), distances)
+    distances[np.arange(18), labels] = 1.0  # each one's own, which does not count
+    logs = np.log(distances)[labels[:, None] != np.arange(6)]
+    data = estimated(sums, 0.1, 0.03)
+    assert data is not None
+    blended = 90 / 91 * logs.var() + 0.1**2 / 91
+    skewness = ((logs - logs.mean()) ** 3).mean() / logs.std() ** 3
+    np.testing.assert_allclose(data.values, [logs.mean(), np.log(blended) / 2, skewness], rtol=1e-9)
+    without = []
+    for person in range(6):
+        kept = (labels[:, None] != np.arange(6)) & (labels[:, None] != person) & (np.arange(6) != person)
+        rest = np.log(distances)[kept]
+        variance = len(rest) / (len(rest) + 1) * rest.var() + 0.1**2 / (len(rest) + 1)
+        without.append(
+            [rest.mean(), np.log(variance) / 2, ((rest - rest.mean()) ** 3).mean() / rest.std() ** 3]
+        )
+    away = np.array(without) - np.mean(without, axis=0)
+    jackknife = 5 / 6 * away.T @ away
+    pairs = np.diag([0.03**2 / 6 + 0.1**2 / 15, 1 / 30, 6 / 15])
+    np.testing.assert_allclose(data.covariance, (10 * pairs + 3 * jackknife) / 13, rtol=1e-7, atol=1e-12)
+    assert data.freedom == 13
+
+
+def test_surprising_data_make_the_prior_wider() -> None:
+    vectors, labels = people(6, 3)
+    sums = LogSums(labels, 6)
+    sums.add(slice(0, 18), slice(0, 6), person_distances(vectors, vectors, labels))
+    data = estimated(sums, 0.1, 0.03)
+    assert data is not None
+    for shift in (0.0, 0.02, -2.0):
+        prior = Moments(data.values - [shift, 0, 0], np.diag([0.03, 0.1, 0.2]) ** 2, 5.0)
+        data_then = estimated(sums, float(np.exp(prior.values[1])), 0.03)
+        assert data_then is not None
+        both = prior.covariance + data_then.covariance
+        away = data_then.values - prior.values
+        wider = max(1.0, (5 + away @ np.linalg.inv(both) @ away) / 8)
+        assert (wider > 1) == (abs(shift) > 1)
+        posterior = replace(prior, covariance=prior.covariance * wider).updated(data_then)
+        expected = posterior.lower_bound(normal_quantile(0.02, 6), 0.95, 6)
+        found, agreement = posterior_threshold(sums, 0.02, prior, 0.03)
+        assert found == pytest.approx(expected)
+        surprise = max(abs(away[0]) / both[0, 0] ** 0.5, abs(away[1]) / both[1, 1] ** 0.5)
+        assert agreement == pytest.approx(min(1.0, 4 * t.sf(surprise, 5)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20])
+def test_the_promise_is_kept_with_few_people(count: int) -> None:
+    kept, bold = [], []
+    for seed in range(60):
+        vectors, labels = people(count, 3, seed)
+        strangers, _ = people(1500, 1, seed + 1000)
+        threshold = calibrate(vectors, labels, 0.01, known=KNOWN).distance
+        nearest = person_distances(strangers, vectors, labels).min(axis=1)
+        kept.append((nearest <= threshold).mean() <= 0.01)
+        bold.append(threshold / np.quantile(nearest, 0.01))
+    assert np.mean(kept) >= 0.95
+    assert np.mean(bold) > 0.8  # of what would just have been allowed
+
+
+CONTAMINATIONS = {
+    "a photo under another name": lambda v, y: (v, np.where(np.arange(len(y)) == 3, 1, y)),
+    "a copy": lambda v, y: (np.concatenate([v, v[[0]]]), np.append(y, 2)),
+    "two photos of two people each": lambda v, y: (np.concatenate([v, v[[0, 5]]]), np.append(y, [2, 3])),
+    "one person under two names": lambda v, y: (
+        v,
+        np.where(np.isin(np.arange(len(y)), [0, 1]), y.max() + 1, y),
+    ),
+}
+
+
+@pytest.mark.parametrize("known", [KNOWN, None])
+@pytest.mark.parametrize("kind", CONTAMINATIONS)
+def test_a_few_wrong_photos_hardly_move_the_threshold(kind: str, known: StrangerDistances | None) -> None:
+    for seed in range(5):
+        vectors, labels = people(12, 4, seed, noise=0.3)
+        clean = calibrate(vectors, labels, 0.01, known=known)
+        mixed, named = CONTAMINATIONS[kind](vectors, labels)
+        promise = calibrate(mixed, named, 0.01, known=known)
+        assert promise.distance == pytest.approx(clean.distance, abs=0.04), seed
+        assert promise.set_aside == (2 if "two photos" in kind else 1)
+        assert promise.named == clean.named == 0  # nor are they counted
+        collapsed = calibrate(mixed, named, 0.01, known=known, near=())
+        assert collapsed.distance < clean.distance - 0.1
+        assert not collapsed.set_aside
+
+
+def test_everyone_set_aside_leaves_what_is_known() -> None:
+    vectors, _ = people(1, 4)
+    names = np.array([0, 0, 1, 1])
+    promise = calibrate(vectors, names, 0.01, known=KNOWN)
+    assert (promise.set_aside, promise.searches, promise.comparisons) == (1, 0, 0)
+    assert promise.distance == pytest.approx(KNOWN.threshold(0.01, 2, 2))
+    more, labels = people(4, 4)
+    both = np.concatenate([vectors, more[4:]])
+    with pytest.raises(UsageError, match="hardly anyone is left"):
+        near = tuple(NearPeople(a, b, "people", ((0, 1, 0.1),)) for a in range(4) for b in range(a + 1, 4))
+        calibrate(both, labels, 0.01, near=near)

@@ -19,6 +19,7 @@ from group_photos import Truth
 from measured_run import run_measured
 from turns import ratio
 
+from embedder.built_in import load_built_in
 from embedder.config import DetectorConfig
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
@@ -156,7 +157,7 @@ def test_photos_differ_and_show_one_face(tmp_path: Path):
     paths = write_people(tmp_path / "people", 3, per_person=2)
     assert [path.parent.name for path in paths] == ["p00000", "p00000", "p00001"]
     assert len({path.read_bytes() for path in paths}) == 3
-    detector = load_detector(DetectorConfig())
+    detector = load_detector(DetectorConfig(), load_built_in().parts["detector"])
     images = [load_image(path) for path in paths]
     assert {image.shape for image in images} == {(600, 800, 3)}
     assert [len(detector.find(image)) for image in images] == [1, 1, 1]

@@ -17,7 +17,7 @@ from embedder._internal.runtime import Progress
 from embedder.backend import load_backend
 from embedder.config import TrainConfig
 from embedder.config.devices import Machines
-from embedder.faces.crop import load_cropper
+from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder
 from embedder.training.data.photos import read_photos
 from embedder.training.processes import Peers, own_seed, share_of
@@ -91,7 +91,7 @@ class Die(keras.callbacks.Callback):  # type: ignore[misc]
 
 def part(peers: Peers) -> tuple[Batches, list[str]]:
     own = share_of(whole, peers)
-    photos = read_photos(own, load_cropper("whole", 32, CONFIG.finding), Progress())
+    photos = read_photos(own, load_cropper(Cropping("whole", 32)), Progress())
     seed = own_seed(CONFIG.seed, peers)
     sampler = Sampler(photos.labels, CONFIG.batch_size // PARTS, seed, "shuffled", 4)
     labels = np.searchsorted(whole.identities, photos.identities)[photos.labels].astype(np.int32)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embedder.errors import UsageError
-from enroll.calibration import calibrate, person_distances
+from enroll.calibration import calibrate
+from enroll.distances import person_distances
 from enroll.doctor import examine as module
 from enroll.doctor.examine import expect, fpir_at
 from tests.enroll.doctor.people import crowd_of, examined, made_people

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 
 from embedder.config import DetectorConfig
+from embedder.faces.crop import Cropping
 from embedder.training.data import crop_store
 from embedder.training.data.crop_store import Aligned, ChipCache, chip_recipe
 
 FINDING = DetectorConfig()
+LANDMARKS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+FACE = Cropping("face", 16, LANDMARKS, FINDING, b"network")
 CHIP = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 DIGEST = b"d" * 32
 
 
-def make(folder: Path, crop: str = "face", size: int = 16, finding: DetectorConfig = FINDING) -> ChipCache:
-    return ChipCache(chip_recipe(crop, size, finding), folder)
+def make(folder: Path, cropping: Cropping = FACE) -> ChipCache:
+    return ChipCache(chip_recipe(cropping), folder)
 
 
 def test_gives_back_the_chip_and_the_number_of_faces(tmp_path: Path):
@@ -38,10 +41,12 @@ def test_knows_that_there_was_no_face(tmp_path: Path):
 @pytest.mark.parametrize(
     "other",
     [
-        {"crop": "whole"},
-        {"size": 17},
+        Cropping("whole", 16),
+        replace(FACE, size=17),
+        replace(FACE, landmarks=LANDMARKS[::-1]),
+        replace(FACE, network=b"another network"),
         *(
-            {"finding": replace(FINDING, **{name: value})}
+            replace(FACE, finding=replace(FINDING, **{name: value}))
             for name, value in [
                 ("min_face", 61),
                 ("any_rotation", True),
@@ -51,9 +56,9 @@ def test_knows_that_there_was_no_face(tmp_path: Path):
     ],
     ids=str,
 )
-def test_what_decides_the_chip_parts_the_entries(tmp_path: Path, other: dict):
+def test_what_decides_the_chip_parts_the_entries(tmp_path: Path, other: Cropping):
     make(tmp_path).put(DIGEST, Aligned(CHIP, 1))
-    assert make(tmp_path, **other).get(DIGEST) is None
+    assert make(tmp_path, other).get(DIGEST) is None
 
 
 def test_versions_part_the_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -82,9 +87,7 @@ def test_the_code_parts_the_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_whole_pictures_do_not_depend_on_how_faces_are_found():
-    recipes = [
-        chip_recipe("whole", 16, finding)
-        for finding in (FINDING, DetectorConfig(min_face=20, any_rotation=True))
-    ]
+    other = DetectorConfig(min_face=20, any_rotation=True)
+    recipes = [chip_recipe(Cropping("whole", 16, finding=finding)) for finding in (FINDING, other)]
     assert recipes[0] == recipes[1]
     assert json.loads(json.dumps(recipes[0])) == recipes[0]

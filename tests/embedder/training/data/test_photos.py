@@ -13,9 +13,8 @@ from PIL import Image
 from embedder import load_image
 from embedder._internal import runtime
 from embedder._internal.runtime import Advance, Progress
-from embedder.config import DetectorConfig
 from embedder.errors import FolderError
-from embedder.faces.crop import Crop, WholePicture
+from embedder.faces.crop import Crop, Cropping, WholePicture
 from embedder.folders import scan_folder
 from embedder.images import resize_to_square
 from embedder.training.data import photos as photos_module
@@ -39,7 +38,7 @@ def read(folder: Path, cache: ChipCache | None = None):
 
 
 def whole_cache(folder: Path) -> ChipCache:
-    return ChipCache(chip_recipe("whole", 16, DetectorConfig()), folder)
+    return ChipCache(chip_recipe(Cropping("whole", 16)), folder)
 
 
 def test_reads_all(people: Path):
@@ -153,7 +152,7 @@ def test_no_face_and_many_faces_are_known_the_second_time(people: Path, tmp_path
 
     results = []
     for asked in (30, 0):
-        faces, cache = Faces(), ChipCache(chip_recipe("face", 16, DetectorConfig()), tmp_path / "cache")
+        faces, cache = Faces(), ChipCache(chip_recipe(Cropping("face", 16)), tmp_path / "cache")
         photos = read_photos(scan_folder(people), faces, Progress(), cache)
         assert faces.asked == asked
         results.append((photos.rejected, photos.crowded, photos.chips.take(range(24)).tobytes()))
@@ -182,7 +181,7 @@ def test_the_cache_is_pruned_also_after_an_interruption(people: Path, tmp_path: 
             yield stop
 
     read(people, whole_cache(tmp_path / "cache"))
-    cache = ChipCache(chip_recipe("whole", 17, DetectorConfig()), tmp_path / "cache", limit=4096 * 7)
+    cache = ChipCache(chip_recipe(Cropping("whole", 17)), tmp_path / "cache", limit=4096 * 7)
     with pytest.raises(KeyboardInterrupt):
         read_photos(scan_folder(people), WholePicture(17), Stopped(), cache)
     kept = [path for path in (tmp_path / "cache").rglob("*") if len(path.name) == 62]

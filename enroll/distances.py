@@ -1,0 +1,133 @@
+"""Compute distances of photos to people, a block at a time, and sum what a model of them needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.metrics import squared_distances
+from embedder.moments import NO_DISTANCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
+_POWERS = 4  # of the logarithms, from 0 to 3
+
+
+def person_distances(
+    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Give the distance of each probe to the nearest template of each person, (probes, people)."""
+    result = np.empty((len(probes), len(np.unique(labels))))
+    for rows, columns, distances in blocks_of_people(probes, vectors, labels):
+        result[rows, columns] = distances
+    return result
+
+
+def blocks_of_people(
+    probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
+) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """Give `person_distances` in blocks, each with its rows and columns."""
+    order = np.argsort(labels, kind="stable")
+    _, starts = np.unique(labels[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    first = 0
+    while first < len(starts):
+        # People whose photos fit, one of them at least.
+        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _PHOTOS_AT_ONCE, "right")))
+        theirs = vectors[order[starts[first] : ends[last - 1]]]
+        for row in range(0, len(probes), _ROWS_AT_ONCE):
+            rows = slice(row, min(row + _ROWS_AT_ONCE, len(probes)))
+            squared = squared_distances(probes[rows], theirs)
+            nearest = np.minimum.reduceat(squared, starts[first:last] - starts[first], axis=1)
+            yield rows, slice(first, last), np.sqrt(nearest)
+        first = last
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Searches and people whose distances do not count: of the same person, or set aside.
+
+    Attributes:
+        rows: (m,) of the searches, rising.
+        people: (m,) columns.
+    """
+
+    rows: NDArray[np.int64]
+    people: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, owners: NDArray[np.integer], people: int, pairs: NDArray[np.int64]) -> LeftOut:
+        """Leave out each owner's own distance, and those between pairs of people.
+
+        Args:
+            owners: (searches,) whose photo it is; a column's index if that person is enrolled.
+            people: number of columns.
+            pairs: (n, 2) people, in either order.
+        """
+        both = np.concatenate([pairs, pairs[:, ::-1]])
+        both = both[both[:, 1] < people]
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        first = np.searchsorted(both[:, 0], owners, "left")
+        counts = np.searchsorted(both[:, 0], owners, "right") - first
+        rows = np.repeat(np.arange(len(owners)), counts)
+        places = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        own = np.flatnonzero(owners < people)
+        rows = np.concatenate([rows, own])
+        columns = np.concatenate([both[np.repeat(first, counts) + places, 1], owners[own]])
+        order = np.argsort(rows, kind="stable")
+        return cls(rows[order].astype(np.int64), columns[order].astype(np.int64))
+
+    def within(self, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give where they are in a block of distances."""
+        some = slice(*np.searchsorted(self.rows, [rows.start, rows.stop]))
+        here = (self.people[some] >= columns.start) & (self.people[some] < columns.stop)
+        return self.rows[some][here] - rows.start, self.people[some][here] - columns.start
+
+
+class LogSums:
+    """Sums of the powers 0 to 3 of the logarithms of distances to others, which the model is estimated from.
+
+    Attributes:
+        owners: (searches,) whose photo it is.
+        middle: what the logarithms are taken about, so that no digits are lost.
+        searches: (4, searches) by the one searched for.
+        people: (4, people) by the one found.
+    """
+
+    def __init__(self, owners: NDArray[np.integer], people: int, left_out: LeftOut | None = None) -> None:
+        """Begin without any distance.
+
+        Args:
+            owners: (searches,) whose photo it is; a column's index if that person is enrolled.
+            people: number of columns.
+            left_out: what does not count; None: each owner's own distance.
+        """
+        self.owners, self.middle = owners, 0.0
+        self._left_out = left_out or LeftOut.of(owners, people, np.empty((0, 2), np.int64))
+        self.searches, self.people = np.zeros((_POWERS, len(owners))), np.zeros((_POWERS, people))
+
+    def add(self, rows: slice, columns: slice, distances: NDArray[np.float64]) -> None:
+        """Add a block of the distances of each search to the nearest template of each person."""
+        logs = np.log(np.maximum(distances, NO_DISTANCE))
+        if not self.searches.any():
+            self.middle = float(logs.mean())
+        logs -= self.middle
+        power = np.ones_like(logs)
+        power[self._left_out.within(rows, columns)] = 0.0
+        for searches, people in zip(self.searches, self.people, strict=True):
+            searches[rows] += power.sum(axis=1)
+            people[columns] += power.sum(axis=0)
+            power *= logs
+
+    def parts(self) -> NDArray[np.float64]:
+        """Give what each person adds, as the one searched for and as the one found, (4, everyone)."""
+        people = self.people.shape[1]
+        _, units = np.unique(np.concatenate([self.owners, np.arange(people)]), return_inverse=True)
+        both = np.concatenate([self.searches, self.people], axis=1)
+        return np.stack([np.bincount(units, powers) for powers in both])

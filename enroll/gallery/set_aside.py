@@ -1,0 +1,104 @@
+"""Say which people's photos a calibration sets aside, why, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedder._internal.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from enroll.near_people import Kind, NearPeople
+
+_SHOWN = 3  # photos of a pair of people that are named
+
+
+@dataclass(frozen=True)
+class NearPhotos:
+    """A photo, the nearest one of another person, and how far they are apart."""
+
+    photo: str
+    like: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Two people who are not compared with each other, being nearer than strangers are.
+
+    Attributes:
+        first, second: their names.
+        kind: `copy`, `photo` or `people`, see `enroll.near_people.NearPeople`.
+        photos: of the first, each with the nearest of the second, nearest first.
+    """
+
+    first: str
+    second: str
+    kind: Kind
+    photos: tuple[NearPhotos, ...]
+
+    def in_words(self) -> str:
+        """Say it in one sentence, with what to do."""
+        nearest = self.photos[0]
+        if self.kind == "copy":
+            return (
+                f"{nearest.photo} ({self.first}) and {nearest.like} ({self.second}) are the same picture "
+                f"(distance {nearest.distance:.3f}); `embed gallery drop` it from whom it does not show, and "
+                f"if it shows both, from both{self._more()}"
+            )
+        if self.kind == "photo":
+            return (
+                f"{nearest.photo}, filed under {self.first}, is like {self.second} ({nearest.like}, distance "
+                f"{nearest.distance:.3f}); if it does not show {self.first}, `embed gallery drop` it"
+                f"{self._more()}"
+            )
+        return (
+            f"{self.first} and {self.second} are as near as one person ({nearest.photo} and {nearest.like}, "
+            f"distance {nearest.distance:.3f}, and {len(self.photos) - 1} more); if they are one, `embed "
+            "gallery rename` one of them; if they are two, either may be named for the other"
+        )
+
+    def _more(self) -> str:
+        if not (others := self.photos[1:]):
+            return ""
+        named = ", ".join(photo.photo for photo in others[: _SHOWN - 1])
+        rest = len(others) - (_SHOWN - 1)
+        return f"; so are {named}" + (f" and {count(rest, 'more photo')}" if rest > 0 else "")
+
+    def facts(self) -> dict[str, Any]:
+        """Give the same for JSON."""
+        return {
+            "people": [self.first, self.second],
+            "kind": self.kind,
+            "photos": [
+                {"photo": one.photo, "like": one.like, "distance": one.distance} for one in self.photos
+            ],
+        }
+
+
+def set_aside(
+    near: Sequence[NearPeople], names: Sequence[str], photos: Callable[[Sequence[int]], Sequence[str]]
+) -> tuple[SetAside, ...]:
+    """Name the people and photos that were found.
+
+    Args:
+        near: as rows and indices.
+        names: of the people, by index.
+        photos: gives where the pictures of some rows came from.
+    """
+    found = []
+    for pair in near:
+        firsts = photos([row for row, _, _ in pair.photos])
+        seconds = photos([row for _, row, _ in pair.photos])
+        listed = zip(firsts, seconds, (distance for _, _, distance in pair.photos), strict=True)
+        found.append(
+            SetAside(
+                names[pair.first],
+                names[pair.second],
+                pair.kind,
+                tuple(NearPhotos(*entry) for entry in listed),
+            )
+        )
+    return tuple(found)
