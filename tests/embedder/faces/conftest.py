@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from embedder.faces.search import BlazeFaceDetector
+from embedder.faces.search import YuNetDetector
 
 
 @pytest.fixture(scope="session")
-def detector() -> BlazeFaceDetector:
-    return BlazeFaceDetector()
+def detector(yunet_network) -> YuNetDetector:
+    return YuNetDetector(yunet_network)

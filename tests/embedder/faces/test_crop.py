@@ -26,21 +26,21 @@ from embedder.faces.crop import (
 )
 from embedder.faces.detection import Detection
 from embedder.faces.quality import JUDGED, measure
-from embedder.faces.search import BlazeFaceDetector
 from embedder.images import resize_to_square
+from embedder.trunks import FACE_RESNET_LANDMARKS
 from enroll.cli import train
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import rgb
 
-CANONICAL = BlazeFaceDetector.canonical
+LANDMARKS = FACE_RESNET_LANDMARKS
+CANONICAL = np.array(LANDMARKS)
+NETWORK = b"never run"
 SIZE = 64
 PHOTO = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
 
 
 class Told:
     """Stands in for a detector: finds in every picture the faces it was told of."""
-
-    canonical = CANONICAL
 
     def __init__(self, *faces: Detection) -> None:
         self.faces, self.threads = list(faces), set()
@@ -68,7 +68,7 @@ def cropped(monkeypatch):
 
     def crops(*faces: Detection) -> list[Crop]:
         monkeypatch.setattr(crop_module, "load_detector", lambda *_: Told(*faces))
-        return FaceCrops(SIZE, DetectorConfig()).crops(PHOTO)
+        return FaceCrops(SIZE, LANDMARKS, DetectorConfig(), NETWORK).crops(PHOTO)
 
     return crops
 
@@ -140,23 +140,23 @@ def test_the_chip_has_the_points_where_the_trunk_expects_them(cropped):
 
 
 @pytest.mark.parametrize("size", [64, 150])
-def test_crops_of_a_photo_are_what_was_found_in_it(detector, group, size):
-    crops = FaceCrops(size, DetectorConfig()).crops(group)
+def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, group, size):
+    crops = FaceCrops(size, LANDMARKS, DetectorConfig(), yunet_network).crops(group)
     found = {face.points.tobytes(): face for face in detector.find(group)}
     assert len(crops) == len(found) == 5
     for own in crops:
         face = found[own.points.tobytes()]
-        chip = cut(group, Similarity.fit(face.points, detector.canonical * size), size)
+        chip = cut(group, Similarity.fit(face.points, CANONICAL * size), size)
         np.testing.assert_array_equal(own.chip, chip)
-        assert own.quality == measure(group, face, Similarity.fit(face.points, detector.canonical * JUDGED))
+        assert own.quality == measure(group, face, Similarity.fit(face.points, CANONICAL * JUDGED))
         np.testing.assert_allclose(own.box, face.box, atol=2)
     areas = [own.box[2] * own.box[3] for own in crops]
     assert areas == sorted(areas, reverse=True)
 
 
-def test_the_photo_is_left_as_it_is(group):
+def test_the_photo_is_left_as_it_is(group, yunet_network):
     photo = group.copy()
-    FaceCrops(SIZE, DetectorConfig()).crops(photo)
+    FaceCrops(SIZE, LANDMARKS, DetectorConfig(), yunet_network).crops(photo)
     np.testing.assert_array_equal(photo, group)
 
 
@@ -169,10 +169,10 @@ def test_a_whole_picture_is_one_crop_without_a_box(shape):
     assert (own.box, own.points, own.quality) == (None, None, None)
 
 
-def test_threads_that_share_it_get_the_crops_of_one(heads):
+def test_threads_that_share_it_get_the_crops_of_one(heads, yunet_network):
     photos = [compose(heads, seed, (640, 480), 2, (70, 110), 15, "drawn")[0] for seed in range(6)]
     photos += [rgb(head) for head in heads[:6]]
-    shared = FaceCrops(SIZE, DetectorConfig())
+    shared = FaceCrops(SIZE, LANDMARKS, DetectorConfig(), yunet_network)
     alone = [shared.crops(photo) for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(shared.crops, photos * 3))
@@ -199,7 +199,7 @@ def test_each_thread_finds_with_one_detector_of_its_own(monkeypatch):
         shared.crops(PHOTO)
 
     monkeypatch.setattr(crop_module, "load_detector", load)
-    shared = FaceCrops(SIZE, DetectorConfig())
+    shared = FaceCrops(SIZE, LANDMARKS, DetectorConfig(), NETWORK)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     assert [len(own.threads) for own in loaded] == [1, 1, 1]
@@ -287,8 +287,8 @@ def test_no_face_names_options_that_there_are():
 
 
 @pytest.mark.parametrize(("crop", "kind"), [("whole", WholePicture), ("face", FaceCrops)])
-def test_load_cropper_takes_the_picture_or_the_faces(heads, crop, kind):
-    cropper = load_cropper(crop, 32)
+def test_load_cropper_takes_the_picture_or_the_faces(heads, yunet_network, crop, kind):
+    cropper = load_cropper(crop, 32, LANDMARKS, DetectorConfig(), yunet_network)
     assert type(cropper) is kind
     (own,) = cropper.crops(rgb(heads[0]))
     assert own.chip.shape == (32, 32, 3)
@@ -298,10 +298,10 @@ def test_load_cropper_takes_the_picture_or_the_faces(heads, crop, kind):
 @pytest.mark.parametrize(
     ("given", "loaded"),
     [
-        ({}, (DetectorConfig(), 1)),
+        ({}, (DetectorConfig(), NETWORK, 1)),
         (
-            {"config": DetectorConfig("blazeface", 30, True), "threads": 2},
-            (DetectorConfig("blazeface", 30, True), 2),
+            {"config": DetectorConfig("yunet", 30, True), "threads": 2},
+            (DetectorConfig("yunet", 30, True), NETWORK, 2),
         ),
     ],
     ids=["by default", "as asked"],
@@ -309,23 +309,26 @@ def test_load_cropper_takes_the_picture_or_the_faces(heads, crop, kind):
 def test_load_cropper_finds_faces_as_it_is_asked_to(monkeypatch, given, loaded):
     asked: list[object] = []
     monkeypatch.setattr(crop_module, "load_detector", lambda *how: asked.append(how) or Told())
-    load_cropper("face", SIZE, **given).crops(PHOTO)
+    load_cropper("face", SIZE, landmarks=LANDMARKS, network=NETWORK, **given).crops(PHOTO)
     assert asked == [loaded]
 
 
-@pytest.mark.parametrize(
-    ("name", "module", "kind"),
-    [("blazeface", search, "BlazeFaceDetector")],
-)
-def test_load_detector_loads_the_one_that_is_named_as_it_is_asked_to(monkeypatch, name, module, kind):
-    monkeypatch.setattr(module, kind, lambda *how: (kind, *how))
+@pytest.mark.parametrize("given", [{}, {"landmarks": LANDMARKS}, {"network": NETWORK}])
+def test_load_cropper_refuses_faces_without_a_template_or_a_detector(given):
+    with pytest.raises(ValueError, match="landmarks and the detector's network"):
+        load_cropper("face", SIZE, **given)
+    assert type(load_cropper("whole", SIZE, **given)) is WholePicture
+
+
+def test_load_detector_loads_yunet_as_it_is_asked_to(monkeypatch):
+    monkeypatch.setattr(search, "YuNetDetector", lambda *how: ("yunet", *how))
     monkeypatch.setattr(crop_module, "AnyRotation", lambda *how: ("any rotation", *how))
-    upright = DetectorConfig(name, 80)
-    assert load_detector(upright) == (kind, upright, 1)
-    turned = DetectorConfig(name, 80, any_rotation=True, overlap=0.3)
-    assert load_detector(turned, 2) == ("any rotation", (kind, turned, 2), 0.3)
+    upright = DetectorConfig("yunet", 80)
+    assert load_detector(upright, NETWORK) == ("yunet", NETWORK, upright, 1)
+    turned = DetectorConfig("yunet", 80, any_rotation=True, overlap=0.3)
+    assert load_detector(turned, NETWORK, 2) == ("any rotation", ("yunet", NETWORK, turned, 2), 0.3)
 
 
 def test_an_unknown_detector_is_refused_by_its_name():
-    with pytest.raises(UsageError, match="--detector: expected blazeface, got 'haar'"):
-        FaceCrops(SIZE, DetectorConfig("haar"))
+    with pytest.raises(UsageError, match="--detector: expected yunet, got 'haar'"):
+        FaceCrops(SIZE, LANDMARKS, DetectorConfig("haar"), NETWORK)

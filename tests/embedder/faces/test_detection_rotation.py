@@ -6,16 +6,14 @@ import pytest
 from embedder.config import DetectorConfig
 from embedder.faces.crop import FaceCrops
 from embedder.faces.detection import POINTS, AnyRotation, Detection, turned_back
+from embedder.trunks import FACE_RESNET_LANDMARKS
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import face_of, placed, rgb
-
-MEDIANS = [[29.6, 53.2], [64.1, 54.2], [46.5, 71.5], [44.9, 88.4]]  # of the points found in upright heads
+from tests.embedder.faces.test_search import MEDIANS
 
 
 class Fixed:
     """Stands in for a detector: says of every picture what it was told."""
-
-    canonical = np.eye(4, 2)
 
     def __init__(self, *answers: list[Detection]) -> None:
         self.answers, self.seen = list(answers), []
@@ -87,7 +85,6 @@ def test_the_picture_is_shown_in_all_four_turns():
     inner = Fixed([], [], [], [])
     any_rotation = AnyRotation(inner, 0.4)
     assert any_rotation.find(picture) == []
-    assert any_rotation.canonical is inner.canonical
     for quarters, seen in enumerate(inner.seen):
         np.testing.assert_array_equal(seen, np.rot90(picture, quarters))
         assert seen.flags.c_contiguous
@@ -131,8 +128,8 @@ def test_a_face_on_its_head_needs_it(detector, any_rotation, heads):
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_chips_are_upright(heads, quarters):
-    crops = FaceCrops(64, DetectorConfig(any_rotation=True)).crops
+def test_chips_are_upright(heads, yunet_network, quarters):
+    crops = FaceCrops(64, FACE_RESNET_LANDMARKS, DetectorConfig(any_rotation=True), yunet_network).crops
     for head in heads[:24:8]:
         (straight,), (turned,) = crops(rgb(head)), crops(np.ascontiguousarray(np.rot90(rgb(head), quarters)))
         one, other = (crop.chip.astype(float) - crop.chip.mean() for crop in (straight, turned))

