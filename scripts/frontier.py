@@ -169,7 +169,7 @@ class Bench:
         compiled = compile_trunk(self._trunk)
         digest = hashlib.sha256(compiled).hexdigest()
         manifest = Manifest(
-            "face-resnet", "none", SIZE, "face", "yunet", True, 128, digest, digest, threshold=None
+            "face-resnet", "none", SIZE, "whole", None, None, True, 128, digest, digest, strangers=None
         )
         extractor = Extractor(manifest, compiled)
         return {name: self._tpir(extractor.embed(list(chips))) for name, chips in self._sets.items()}
