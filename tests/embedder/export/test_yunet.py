@@ -20,7 +20,7 @@ def published():
     image = [entry for entry in model.graph.input if entry.name == "input"]
     del model.graph.input[:]
     model.graph.input.extend(image)
-    single = {entry.name for entry in model.graph.initializer if np.prod(entry.dims) == 1}
+    single = {entry.name for entry in model.graph.initializer if list(entry.dims) in ([], [1])}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[1] in single:
             del node.attribute[:]  # ONNX Runtime refuses blocks where one scale is for all

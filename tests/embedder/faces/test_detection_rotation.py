@@ -118,12 +118,9 @@ def test_finds_faces_in_a_turned_photo_where_they_are(any_rotation, group, quart
         assert 0.8 * truth.width < width < 1.4 * truth.width
 
 
-def test_a_face_on_its_head_needs_it(detector, any_rotation, heads):
-    """Without it, few are found, and those as if the chin were a forehead."""
+def test_a_face_on_its_head_has_its_eyes_below(any_rotation, heads):
     for head in heads[::8]:
-        picture = np.ascontiguousarray(rgb(head)[::-1, ::-1])
-        assert all(left_eye_side(face) > 0 for face in detector.find(picture))
-        (face,) = any_rotation.find(picture)
+        (face,) = any_rotation.find(np.ascontiguousarray(rgb(head)[::-1, ::-1]))
         assert left_eye_side(face) < 0
 
 
