@@ -36,6 +36,7 @@ from measured_run import Cost, run_measured
 
 from embedder import Extractor
 from embedder.config import DetectorConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_detector, principal
 from embedder.images import decode_image, read_image_file
 from embedder.model_folder import load_manifest, read_part
@@ -126,7 +127,7 @@ def stage_seconds(paths: list[Path], model: Path) -> dict[str, float]:
     """Processor seconds of each stage for some photos, in this process; loading is not counted."""
     manifest = load_manifest(model)
     extractor = Extractor.load(model, threads=1)
-    detector = load_detector(DetectorConfig(manifest.detector))
+    detector = load_detector(DetectorConfig(manifest.detector), detector_bytes())
     files = [read_image_file(path) for path in paths]
     detector.find(decode_image(files[0], paths[0]))
     images, decode = clocked(lambda: [decode_image(*pair) for pair in zip(files, paths, strict=True)])

@@ -33,6 +33,7 @@ from measure_quality import smaller
 
 from embedder import Extractor, load_image
 from embedder.config import DETECTORS, DetectorConfig, TrainConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
 from embedder.folders import scan_folder, write_dataset
@@ -71,7 +72,7 @@ def main() -> None:
 
 def measure_detector(name: str, images: list[Picture], groups: int, portraits: int) -> dict[str, Any]:
     """Count what a detector finds and misses, and how long it takes."""
-    detector = load_detector(DetectorConfig(name))
+    detector = load_detector(DetectorConfig(name), detector_bytes())
     heads = np.stack([image[..., 0] for image in images])
     found = [len(detector.find(image)) for image in images]
     group = count(detector.find, (compose(heads, seed) for seed in range(groups)))
@@ -91,7 +92,7 @@ def measure_detector(name: str, images: list[Picture], groups: int, portraits: i
 
 def measure_turned(images: list[Picture]) -> str:
     """Turn each photo by each quarter; one face must be found, its eyes on the side where they are."""
-    detector = load_detector(DetectorConfig(any_rotation=True))
+    detector = load_detector(DetectorConfig(any_rotation=True), detector_bytes())
     right = 0
     for image in images:
         for quarters in range(4):

@@ -24,10 +24,12 @@ from bench_main_job import surroundings
 
 from embedder._internal.runtime import Advance, Progress, import_keras
 from embedder.config import FACES, DetectorConfig, TrainConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_cropper
 from embedder.folders import scan_folder, write_dataset
 from embedder.training.data.photos import Photos, read_photos
 from embedder.training.run import train
+from embedder.trunks import FACE_RESNET_LANDMARKS
 
 PEOPLE = 32  # of 10 photos: 10 batches of 32 an epoch
 SIZE = 150
@@ -71,7 +73,11 @@ def main() -> None:
             for photo in person.iterdir():
                 photo.unlink()
             person.rmdir()
-        photos = read_photos(scan_folder(folder), load_cropper("face", SIZE, DetectorConfig()), Progress())
+        photos = read_photos(
+            scan_folder(folder),
+            load_cropper("face", SIZE, FACE_RESNET_LANDMARKS, DetectorConfig(), detector_bytes()),
+            Progress(),
+        )
         for _ in range(options.rounds):
             clock = Clock()
             train(folder, Path(scratch) / "model", config, progress=clock)

@@ -28,6 +28,7 @@ from bench_rivals import start_rivals
 
 from embedder import Extractor
 from embedder.config import DetectorConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_detector
 from embedder.images import decode_image, read_image_file
 from enroll import Gallery, Identifier
@@ -115,7 +116,7 @@ class Ours:
         self._extractor, self._gallery = extractor, gallery
         self._identifier = Identifier(extractor, gallery)
         finding = DetectorConfig(extractor.manifest.detector)
-        self._detector = load_detector(finding, os.cpu_count() or 1)
+        self._detector = load_detector(finding, detector_bytes(), os.cpu_count() or 1)
 
     def ask(self, photo: Path) -> dict[str, Any]:
         """Answer like a rival; the stages add up to about `all`, which is one call."""

@@ -14,8 +14,10 @@ from PIL import Image, ImageFilter
 
 from embedder import load_image
 from embedder.config import DetectorConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_cropper, principal
 from embedder.images import resize_to_square
+from embedder.trunks import FACE_RESNET_LANDMARKS
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 SIZE = 150
@@ -88,7 +90,7 @@ def under(name: str, chips: Pixels) -> Pixels:
 
 def aligned_chips(paths: list[Any]) -> Pixels:
     """Find and align the face of each photo."""
-    cropper = load_cropper("face", SIZE, DetectorConfig())
+    cropper = load_cropper("face", SIZE, FACE_RESNET_LANDMARKS, DetectorConfig(), detector_bytes())
     images = [load_image(path) for path in paths]
     return np.stack([principal(cropper.crops(image), image.shape).chip for image in images])
 

@@ -15,13 +15,16 @@ from scripts.group_photos import compose
 WORK = """
 import sys
 from embedder.config import DetectorConfig
+from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import FaceCrops
+from embedder.trunks import FACE_RESNET_LANDMARKS
 from embedder.images import load_image
 from enroll.decision import decide
 from enroll.identify import Answer, FaceAnswer
 from enroll.report.annotate import save_annotated
 
-crops = FaceCrops(150, DetectorConfig()).crops(load_image(sys.argv[1]))
+cropper = FaceCrops(150, FACE_RESNET_LANDMARKS, DetectorConfig(), detector_bytes())
+crops = cropper.crops(load_image(sys.argv[1]))
 answer = Answer(sys.argv[1], None, tuple(FaceAnswer(crop.box, decide([], 0.5)) for crop in crops))
 save_annotated(sys.argv[2], sys.argv[1], load_image(sys.argv[1]), answer)
 status = open("/proc/self/status").read()  # getrusage would give the peak of the process that started this

@@ -20,6 +20,7 @@ from measured_run import run_measured
 from turns import ratio
 
 from embedder.config import DetectorConfig
+from embedder.export import yunet
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
 from embedder.images import load_image
@@ -156,7 +157,7 @@ def test_photos_differ_and_show_one_face(tmp_path: Path):
     paths = write_people(tmp_path / "people", 3, per_person=2)
     assert [path.parent.name for path in paths] == ["p00000", "p00000", "p00001"]
     assert len({path.read_bytes() for path in paths}) == 3
-    detector = load_detector(DetectorConfig())
+    detector = load_detector(DetectorConfig(), yunet.detector_bytes())
     images = [load_image(path) for path in paths]
     assert {image.shape for image in images} == {(600, 800, 3)}
     assert [len(detector.find(image)) for image in images] == [1, 1, 1]
@@ -217,6 +218,6 @@ def test_a_command_that_fails_says_why():
 def test_faces_are_counted_where_they_are():
     figures: dict[str, Any] = {"found": 0, "faces": 0, "false": 0, "ms": []}
     truths = [Truth((100, 100), 80, 0, 0), Truth((400, 100), 80, 0, 1)]
-    boxes = [Detection((x, 60.0, 80.0, 80.0), np.empty((4, 2)), 1.0) for x in (60.0, 200.0)]
+    boxes = [Detection((x, 60.0, 80.0, 80.0), np.empty((5, 2)), 1.0) for x in (60.0, 200.0)]
     count(figures, boxes, truths, 0.0125)
     assert figures == {"found": 1, "faces": 2, "false": 1, "ms": [12.5]}

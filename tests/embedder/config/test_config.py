@@ -43,7 +43,6 @@ RANGES = [
     (TrainConfig, "hold_out", 0.0, 0.9, 1e-9),
     (TrainConfig, "target_fpir", 1e-6, 0.5, 1e-9),
     (DetectorConfig, "min_face", 10, 10_000, 1),
-    (DetectorConfig, "proposal", 0.01, 0.99, 1e-9),
     (DetectorConfig, "score", 0.01, 0.99, 1e-9),
     (DetectorConfig, "overlap", 0.0, 1.0, 1e-9),
     (IdentifyConfig, "candidates", 1, 1000, 1),

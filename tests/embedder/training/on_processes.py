@@ -91,7 +91,7 @@ class Die(keras.callbacks.Callback):  # type: ignore[misc]
 
 def part(peers: Peers) -> tuple[Batches, list[str]]:
     own = share_of(whole, peers)
-    photos = read_photos(own, load_cropper("whole", 32, CONFIG.finding), Progress())
+    photos = read_photos(own, load_cropper("whole", 32), Progress())
     seed = own_seed(CONFIG.seed, peers)
     sampler = Sampler(photos.labels, CONFIG.batch_size // PARTS, seed, "shuffled", 4)
     labels = np.searchsorted(whole.identities, photos.identities)[photos.labels].astype(np.int32)

@@ -330,7 +330,7 @@ def test_people_are_numbered_and_counted_across_processes(tmp_path: Path) -> Non
     def act(peers: Peers) -> object:
         count = peers.index + 2
         folder = scan_folder(save_people(tmp_path / str(peers.index), count, 2))
-        photos = read_photos(folder, load_cropper("whole", 32, TrainConfig().finding), Progress())
+        photos = read_photos(folder, load_cropper("whole", 32), Progress())
         split = Split(np.flatnonzero(photos.labels), np.flatnonzero(photos.labels == 0))
         labels, people = numbered(photos.labels, count, peers)
         return peers.gather_rows(labels).tolist(), people, Totals.of(photos, split, peers)
@@ -343,9 +343,7 @@ def test_clean_chips_survive_uniting(tmp_path: Path) -> None:
     folder = scan_folder(save_people(tmp_path / "people", 6, 2))
 
     def act(peers: Peers) -> object:
-        own = read_photos(
-            share_of(folder, peers), load_cropper("whole", 32, TrainConfig().finding), Progress()
-        )
+        own = read_photos(share_of(folder, peers), load_cropper("whole", 32), Progress())
         clean = Chips.of(own.chips.take(range(len(own.labels))) // 2)
         return unite(replace(own, clean=clean), peers).clean is clean
 
@@ -391,7 +389,7 @@ def test_all_processes_know_what_was_rejected_and_the_digest_of_all(tmp_path: Pa
     (tmp_path / "people" / "p03" / "0.png").write_bytes(b"no picture")
 
     def act(peers: Peers) -> object:
-        cropper = load_cropper("whole", 32, TrainConfig().finding)
+        cropper = load_cropper("whole", 32)
         photos = unite(read_photos(share_of(folder, peers), cropper, Progress()), peers)
         return photos.digest, sorted(entry.path.parent.name for entry in photos.rejected)
 
