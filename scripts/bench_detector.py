@@ -30,7 +30,8 @@ from PIL import Image
 
 from embedder import load_image
 from embedder._internal.wheels import read_from_wheel
-from embedder.export.yunet import DISTRIBUTION, FILE, MODULE, SHA256, detector_bytes
+from embedder.built_in import load_built_in
+from embedder.export.yunet import DISTRIBUTION, FILE, MODULE, SHA256
 from embedder.faces.detection import first_of_each_place
 from embedder.faces.yunet import YuNet
 
@@ -73,7 +74,7 @@ def compare(photo: Any, longest: int, threads: int, turns: int) -> dict[str, Any
     cv2.setNumThreads(threads)
     size = (longest, longest * photo.shape[0] // photo.shape[1])
     picture = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-    ours, theirs = YuNet(detector_bytes(), threads), opencv(size)
+    ours, theirs = YuNet(load_built_in().parts["detector"], threads), opencv(size)
     backwards = np.ascontiguousarray(picture[..., ::-1])
     seconds: dict[str, list[float]] = {"LiteRT": [], "OpenCV": []}
     for _ in range(turns + 1):
@@ -122,7 +123,7 @@ def apart(ours: Any, theirs: Any) -> float | None:
 
 def places(pictures: list[Any]) -> list[float | None]:
     """Compare what both find in photos as they are."""
-    network = YuNet(detector_bytes(), 1)
+    network = YuNet(load_built_in().parts["detector"], 1)
     return [
         apart(look(network, one), opencv(one.shape[1::-1]).detect(np.ascontiguousarray(one[..., ::-1]))[1])
         for one in pictures

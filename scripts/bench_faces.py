@@ -32,7 +32,8 @@ from group_photos import Truth, compose
 from measure_quality import smaller
 
 from embedder import Extractor, load_image
-from embedder.config import DETECTORS, DetectorConfig, TrainConfig
+from embedder.built_in import load_built_in
+from embedder.config import DetectorConfig, TrainConfig
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection
 from embedder.folders import scan_folder, write_dataset
@@ -58,7 +59,7 @@ def main() -> None:
         images = [load_image(sample.path) for sample in samples]
         _, labels = np.unique([sample.identity for sample in samples], return_inverse=True)
         train(Path(scratch) / "orl", Path(scratch) / "model", TrainConfig(epochs=0, crop="face"))
-        detectors = [measure_detector(name, images, options.groups, options.portraits) for name in DETECTORS]
+        detectors = [measure_detector(images, options.groups, options.portraits)]
         print_table(detectors)
         turned = measure_turned(images)
         print(f"\nupright again with --any-rotation: {turned}")
@@ -69,9 +70,9 @@ def main() -> None:
     print(json.dumps({"script": "bench_faces", **facts, **figures}))
 
 
-def measure_detector(name: str, images: list[Picture], groups: int, portraits: int) -> dict[str, Any]:
+def measure_detector(images: list[Picture], groups: int, portraits: int) -> dict[str, Any]:
     """Count what a detector finds and misses, and how long it takes."""
-    detector = load_detector(DetectorConfig(name))
+    detector = load_detector(DetectorConfig(), load_built_in().parts["detector"])
     heads = np.stack([image[..., 0] for image in images])
     found = [len(detector.find(image)) for image in images]
     group = count(detector.find, (compose(heads, seed) for seed in range(groups)))
@@ -81,7 +82,7 @@ def measure_detector(name: str, images: list[Picture], groups: int, portraits: i
         (compose(heads, seed, size, 1, widths, degrees=30) for seed in range(1000, 1000 + portraits)),
     )
     return {
-        "detector": name,
+        "detector": "YuNet",
         "ORL found": f"{sum(n > 0 for n in found)}/{len(found)}",
         "ORL extra": sum(max(0, n - 1) for n in found),
         **{f"12 people, {key}": value for key, value in group.items()},
@@ -91,7 +92,7 @@ def measure_detector(name: str, images: list[Picture], groups: int, portraits: i
 
 def measure_turned(images: list[Picture]) -> str:
     """Turn each photo by each quarter; one face must be found, its eyes on the side where they are."""
-    detector = load_detector(DetectorConfig(any_rotation=True))
+    detector = load_detector(DetectorConfig(any_rotation=True), load_built_in().parts["detector"])
     right = 0
     for image in images:
         for quarters in range(4):
@@ -128,12 +129,12 @@ def is_on(face: Detection, truth: Truth) -> bool:
 def measure_alignment(images: list[Picture], labels: Any, model: Path) -> Iterable[dict[str, Any]]:
     """The same protocol for our pipeline and for dlib's."""
     manifest = load_manifest(model)
-    network = read_part(model, manifest, "extractor")
+    network, detector = (read_part(model, manifest, part) for part in ("extractor", "detector"))
     finding = DetectorConfig(min_face=15)
     degraded = [smaller(image, 24) for image in images]
     for photos, pictures in (("as is", images), ("24 px faces", degraded)):
         for mirror in (False, True):
-            extractor = Extractor(replace(manifest, mirror=mirror), network, finding=finding)
+            extractor = Extractor(replace(manifest, mirror=mirror), network, detector, finding=finding)
             vectors = [face[0].vector if (face := extractor.faces(p)) else None for p in pictures]
             yield {
                 "photos": photos,

@@ -1,4 +1,4 @@
-"""Finding faces: BlazeFace and dlib's HOG on the same composed photos, in turns.
+"""Finding faces: YuNet and dlib's HOG on the same composed photos, in turns.
 
 Photos of 800 x 600 with one face of 107 to 230 pixels, and of 1600 x 1200 with six faces of 60 to 200, all
 tilted by up to 15 degrees (`group_photos.py`). HOG is `face_recognition.face_locations` at its default, one
@@ -30,7 +30,8 @@ from group_photos import Truth, compose
 from PIL import Image
 
 from embedder import load_image
-from embedder.config import DETECTORS, DetectorConfig
+from embedder.built_in import load_built_in
+from embedder.config import DetectorConfig
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import Detection, Detector
 
@@ -50,7 +51,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         finders: dict[str, Find] = {
-            name: partial(_ours, load_detector(DetectorConfig(name))) for name in DETECTORS
+            "YuNet": partial(_ours, load_detector(DetectorConfig(), load_built_in().parts["detector"]))
         }
         rivals, notes = start_rivals(stack)
         finders |= {f"HOG, {build}": partial(_theirs, rival) for build, rival in rivals.items()}
@@ -98,7 +99,7 @@ def _ours(detector: Detector, photo: Path) -> tuple[list[Detection], float]:
 
 def _theirs(rival: Any, photo: Path) -> tuple[list[Detection], float]:
     answer = rival.ask(photo)
-    boxes = [Detection(tuple(box), np.empty((4, 2)), 1.0) for box in answer["boxes"]]
+    boxes = [Detection(tuple(box), np.empty((5, 2)), 1.0) for box in answer["boxes"]]
     return boxes, answer["seconds"]["find"]
 
 

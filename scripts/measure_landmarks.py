@@ -21,8 +21,8 @@ import numpy as np
 from bench_main_job import surroundings
 
 from embedder import load_image
+from embedder.built_in import load_built_in
 from embedder.config import DetectorConfig
-from embedder.export.yunet import detector_bytes
 from embedder.faces.crop import load_detector
 from embedder.faces.detection import POINTS
 from embedder.folders import scan_folder, write_dataset
@@ -33,7 +33,7 @@ SIDE, PADDING = 150, 0.25
 def main() -> None:
     """Measure, print the medians and the JSON line."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
-    detector = load_detector(DetectorConfig(), detector_bytes())
+    detector = load_detector(DetectorConfig(), load_built_in().parts["detector"])
     with tempfile.TemporaryDirectory() as scratch:
         write_dataset("orl", Path(scratch) / "orl")
         images = [load_image(sample.path) for sample in scan_folder(Path(scratch) / "orl").samples]

@@ -6,7 +6,6 @@ import gc
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedder._internal.files import write_whole
 from embedder._internal.runtime import import_keras
+from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
-from embedder.export import yunet
 from embedder.faces.crop import Crop
 from embedder.folders import write_dataset
 from embedder.images import load_image, resize_to_square
@@ -104,35 +102,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile the face detector once for all worker processes of a run of tests, when it is first needed."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    compile_it = yunet.compile_yunet
-
-    def compile_or_wait() -> bytes:
-        compiled = folder / "yunet.tflite"
-        try:
-            (folder / "yunet.begun").touch(exist_ok=False)
-        except FileExistsError:
-            deadline = time.monotonic() + 300
-            while not compiled.exists() and time.monotonic() < deadline:
-                time.sleep(0.1)
-        else:
-            write_whole(compiled, compile_it())
-        return compiled.read_bytes()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yunet, "compile_yunet", compile_or_wait)
-        yield
-
-
 @pytest.fixture(scope="session")
 def yunet_network() -> bytes:
     """The compiled face detector."""
-    return yunet.detector_bytes()
+    return load_built_in().parts["detector"]
 
 
 def pytest_collection_finish() -> None:

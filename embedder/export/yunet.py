@@ -7,19 +7,12 @@ carries them.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedder._internal.onnx import read_weights
 from embedder._internal.wheels import read_from_wheel
-from embedder.errors import EmbedError
 
 if TYPE_CHECKING:
     import keras
@@ -136,49 +129,3 @@ def _loaded(layer: Any, value: Any, kernel: NDArray[Any], bias: NDArray[Any]) ->
     result = layer(value)
     layer.set_weights([kernel, bias])
     return result
-
-
-def compile_yunet() -> bytes:
-    """Compile the published network, in another process: TensorFlow's converter needs Keras on TensorFlow.
-
-    Returns:
-        A LiteRT flatbuffer in float32, as `embedder.faces.yunet` runs it.
-
-    Raises:
-        MissingPackageError: the wheel with the weights is not installed, or has another file in its place.
-        EmbedError: the other process failed; with the end of what it said.
-    """
-    read_yunet()  # what is wrong with the file is said here, not in the other process
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, "detector.tflite")
-        done = subprocess.run(
-            [sys.executable, "-m", __name__, made],
-            env={**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode or not made.exists():
-            raise EmbedError(
-                f"compiling the face detector failed in a process of its own, with exit code "
-                f"{done.returncode}: {done.stderr.strip()[-2000:]}"
-            )
-        return made.read_bytes()
-
-
-@cache
-def detector_bytes() -> bytes:
-    """Give the compiled network, made once in a process; raises what `compile_yunet` does."""
-    return compile_yunet()
-
-
-def _main(made: str) -> None:
-    from embedder._internal.runtime import import_keras
-    from embedder.export.litert import compile_trunk
-
-    import_keras()
-    Path(made).write_bytes(compile_trunk(build_yunet(read_yunet())))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

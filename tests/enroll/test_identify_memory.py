@@ -14,14 +14,16 @@ from scripts.group_photos import compose
 
 WORK = """
 import sys
-from embedder.config import DetectorConfig
-from embedder.faces.crop import FaceCrops
+from embedder.built_in import load_built_in
+from embedder.faces.crop import Cropping, FaceCrops
 from embedder.images import load_image
 from enroll.decision import decide
 from enroll.identify import Answer, FaceAnswer
 from enroll.report.annotate import save_annotated
 
-crops = FaceCrops(150, DetectorConfig()).crops(load_image(sys.argv[1]))
+model = load_built_in()
+cropper = FaceCrops(Cropping("face", 112, model.manifest.landmarks, network=model.parts["detector"]))
+crops = cropper.crops(load_image(sys.argv[1]))
 answer = Answer(sys.argv[1], None, tuple(FaceAnswer(crop.box, decide([], 0.5)) for crop in crops))
 save_annotated(sys.argv[2], sys.argv[1], load_image(sys.argv[1]), answer)
 status = open("/proc/self/status").read()  # getrusage would give the peak of the process that started this

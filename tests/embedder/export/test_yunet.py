@@ -20,7 +20,7 @@ def published():
     image = [entry for entry in model.graph.input if entry.name == "input"]
     del model.graph.input[:]
     model.graph.input.extend(image)
-    single = {entry.name for entry in model.graph.initializer if np.prod(entry.dims) == 1}
+    single = {entry.name for entry in model.graph.initializer if list(entry.dims) in ([], [1])}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[1] in single:
             del node.attribute[:]  # ONNX Runtime refuses blocks where one scale is for all
@@ -56,12 +56,3 @@ def test_places_and_scores_are_those_of_the_published_file(published, yunet_netw
     order, other = (np.lexsort(one.boxes.round(1).T) for one in (seen, expected))
     np.testing.assert_allclose(seen.boxes[order], expected.boxes[other], atol=1e-2)
     np.testing.assert_allclose(seen.points[order], expected.points[other], atol=1e-2)
-
-
-def test_a_failed_compilation_says_why(monkeypatch):
-    monkeypatch.setattr(yunet, "sys", type("Here", (), {"executable": "/bin/false", "argv": []}))
-    with pytest.raises(yunet.EmbedError, match=r"compiling the face detector failed .* exit code 1"):
-        _ORIGINAL()
-
-
-_ORIGINAL = yunet.compile_yunet

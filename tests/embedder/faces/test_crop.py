@@ -4,18 +4,19 @@ import inspect
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from embedder.config import DetectorConfig
-from embedder.errors import UsageError
 from embedder.faces import crop as crop_module
 from embedder.faces import search
 from embedder.faces.align import Similarity, cut
 from embedder.faces.crop import (
     NO_FACE,
     Crop,
+    Cropping,
     FaceCrops,
     WholePicture,
     crowd_note,
@@ -27,12 +28,12 @@ from embedder.faces.crop import (
 from embedder.faces.detection import Detection
 from embedder.faces.quality import JUDGED, measure
 from embedder.images import resize_to_square
-from embedder.trunks import FACE_RESNET_LANDMARKS
+from embedder.trunks import find_trunk
 from enroll.cli import train
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import rgb
 
-LANDMARKS = FACE_RESNET_LANDMARKS
+LANDMARKS = find_trunk("face-resnet").landmarks
 CANONICAL = np.array(LANDMARKS)
 NETWORK = b"never run"
 SIZE = 64
@@ -68,7 +69,7 @@ def cropped(monkeypatch):
 
     def crops(*faces: Detection) -> list[Crop]:
         monkeypatch.setattr(crop_module, "load_detector", lambda *_: Told(*faces))
-        return FaceCrops(SIZE, LANDMARKS, DetectorConfig(), NETWORK).crops(PHOTO)
+        return FaceCrops(Cropping("face", SIZE, LANDMARKS, network=NETWORK)).crops(PHOTO)
 
     return crops
 
@@ -141,7 +142,7 @@ def test_the_chip_has_the_points_where_the_trunk_expects_them(cropped):
 
 @pytest.mark.parametrize("size", [64, 150])
 def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, group, size):
-    crops = FaceCrops(size, LANDMARKS, DetectorConfig(), yunet_network).crops(group)
+    crops = FaceCrops(Cropping("face", size, LANDMARKS, network=yunet_network)).crops(group)
     found = {face.points.tobytes(): face for face in detector.find(group)}
     assert len(crops) == len(found) == 5
     for own in crops:
@@ -156,7 +157,7 @@ def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, grou
 
 def test_the_photo_is_left_as_it_is(group, yunet_network):
     photo = group.copy()
-    FaceCrops(SIZE, LANDMARKS, DetectorConfig(), yunet_network).crops(photo)
+    FaceCrops(Cropping("face", SIZE, LANDMARKS, network=yunet_network)).crops(photo)
     np.testing.assert_array_equal(photo, group)
 
 
@@ -172,7 +173,7 @@ def test_a_whole_picture_is_one_crop_without_a_box(shape):
 def test_threads_that_share_it_get_the_crops_of_one(heads, yunet_network):
     photos = [compose(heads, seed, (640, 480), 2, (70, 110), 15, "drawn")[0] for seed in range(6)]
     photos += [rgb(head) for head in heads[:6]]
-    shared = FaceCrops(SIZE, LANDMARKS, DetectorConfig(), yunet_network)
+    shared = FaceCrops(Cropping("face", SIZE, LANDMARKS, network=yunet_network))
     alone = [shared.crops(photo) for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(shared.crops, photos * 3))
@@ -199,7 +200,7 @@ def test_each_thread_finds_with_one_detector_of_its_own(monkeypatch):
         shared.crops(PHOTO)
 
     monkeypatch.setattr(crop_module, "load_detector", load)
-    shared = FaceCrops(SIZE, LANDMARKS, DetectorConfig(), NETWORK)
+    shared = FaceCrops(Cropping("face", SIZE, LANDMARKS, network=NETWORK))
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     assert [len(own.threads) for own in loaded] == [1, 1, 1]
@@ -288,47 +289,34 @@ def test_no_face_names_options_that_there_are():
 
 @pytest.mark.parametrize(("crop", "kind"), [("whole", WholePicture), ("face", FaceCrops)])
 def test_load_cropper_takes_the_picture_or_the_faces(heads, yunet_network, crop, kind):
-    cropper = load_cropper(crop, 32, LANDMARKS, DetectorConfig(), yunet_network)
+    cropper = load_cropper(Cropping(crop, 32, LANDMARKS, network=yunet_network))
     assert type(cropper) is kind
     (own,) = cropper.crops(rgb(heads[0]))
     assert own.chip.shape == (32, 32, 3)
     assert (own.box is None) == (crop == "whole")
 
 
-@pytest.mark.parametrize(
-    ("given", "loaded"),
-    [
-        ({}, (DetectorConfig(), NETWORK, 1)),
-        (
-            {"config": DetectorConfig("yunet", 30, True), "threads": 2},
-            (DetectorConfig("yunet", 30, True), NETWORK, 2),
-        ),
-    ],
-    ids=["by default", "as asked"],
-)
-def test_load_cropper_finds_faces_as_it_is_asked_to(monkeypatch, given, loaded):
+def test_load_cropper_finds_faces_as_it_is_asked_to(monkeypatch):
     asked: list[object] = []
     monkeypatch.setattr(crop_module, "load_detector", lambda *how: asked.append(how) or Told())
-    load_cropper("face", SIZE, landmarks=LANDMARKS, network=NETWORK, **given).crops(PHOTO)
-    assert asked == [loaded]
+    cropping = Cropping("face", SIZE, LANDMARKS, network=NETWORK)
+    load_cropper(cropping).crops(PHOTO)
+    other = DetectorConfig(min_face=30, any_rotation=True)
+    load_cropper(replace(cropping, finding=other), threads=2).crops(PHOTO)
+    assert asked == [(DetectorConfig(), NETWORK, 1), (other, NETWORK, 2)]
 
 
 @pytest.mark.parametrize("given", [{}, {"landmarks": LANDMARKS}, {"network": NETWORK}])
 def test_load_cropper_refuses_faces_without_a_template_or_a_detector(given):
     with pytest.raises(ValueError, match="landmarks and the detector's network"):
-        load_cropper("face", SIZE, **given)
-    assert type(load_cropper("whole", SIZE, **given)) is WholePicture
+        load_cropper(Cropping("face", SIZE, **given))
+    assert type(load_cropper(Cropping("whole", SIZE, **given))) is WholePicture
 
 
 def test_load_detector_loads_yunet_as_it_is_asked_to(monkeypatch):
     monkeypatch.setattr(search, "YuNetDetector", lambda *how: ("yunet", *how))
     monkeypatch.setattr(crop_module, "AnyRotation", lambda *how: ("any rotation", *how))
-    upright = DetectorConfig("yunet", 80)
+    upright = DetectorConfig(80)
     assert load_detector(upright, NETWORK) == ("yunet", NETWORK, upright, 1)
-    turned = DetectorConfig("yunet", 80, any_rotation=True, overlap=0.3)
+    turned = DetectorConfig(80, any_rotation=True, overlap=0.3)
     assert load_detector(turned, NETWORK, 2) == ("any rotation", ("yunet", NETWORK, turned, 2), 0.3)
-
-
-def test_an_unknown_detector_is_refused_by_its_name():
-    with pytest.raises(UsageError, match="--detector: expected yunet, got 'haar'"):
-        FaceCrops(SIZE, LANDMARKS, DetectorConfig("haar"), NETWORK)

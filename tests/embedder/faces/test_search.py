@@ -207,7 +207,7 @@ def test_blocks_leave_no_seams(detector, groups, monkeypatch):
 
 def test_faces_on_their_side_and_head_are_found_upright(detector, heads):
     photo = np.full((300, 400, 3), 120, np.uint8)
-    photo[90:202, 150:242] = rgb(heads[0])
+    photo[40:264, 100:284] = np.asarray(Image.fromarray(rgb(heads[0])).resize((184, 224)))
     (straight,) = detector.find(photo)
     for quarters in (1, 2, 3):
         turned = np.ascontiguousarray(np.rot90(photo, quarters))
