@@ -49,8 +49,9 @@ LIBRARY = {
     "trunks": "errors _internal config metrics",
     "export": "errors _internal config metrics images model_folder built_in faces extractor backend trunks",
     "training.data": "errors _internal config images folders faces",
-    "training": "errors _internal config metrics strangers stranger_fit images folders model_folder faces "
-    "extractor contact_sheet backend optimizers callbacks losses layers heads trunks export training.data",
+    "training": "errors _internal config metrics strangers stranger_fit images folders model_folder built_in "
+    "faces extractor contact_sheet backend optimizers callbacks losses layers heads trunks export "
+    "training.data",
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
 CORE = (
