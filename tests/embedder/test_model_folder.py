@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,14 +11,29 @@ from embedder.errors import ModelError, UsageError
 from embedder.model_folder import (
     MANIFEST,
     Manifest,
-    Threshold,
     load_manifest,
     part_name,
     read_part,
     save_bundle,
 )
+from embedder.strangers import StrangerDistances
 
 EXTRACTOR, WEIGHTS = b"extractor bytes", b"weight bytes"
+STRANGERS = StrangerDistances(
+    mean=0.28,
+    mean_sd=0.02,
+    log_spread=-3.0,
+    log_spread_sd=0.1,
+    skewness=-0.35,
+    skewness_sd=0.2,
+    shrink=0.025,
+    shrink_sd=0.008,
+    person_sd=0.02,
+    freedom=6.5,
+    people=4,
+    photos=40,
+    sets=1,
+)
 MADE = Manifest(
     trunk="small-cnn",
     head="center",
@@ -29,7 +44,7 @@ MADE = Manifest(
     dim=8,
     extractor=hashlib.sha256(EXTRACTOR).hexdigest(),
     weights=hashlib.sha256(WEIGHTS).hexdigest(),
-    threshold=Threshold(0.75, 0.01, 20, 40, 4),
+    strangers=STRANGERS,
     training={"people": 4, "note": "Zoë"},
 )
 
@@ -64,8 +79,8 @@ def test_round_trip(folder: Path):
     assert load_all(folder) == (MADE, EXTRACTOR, WEIGHTS)
 
 
-def test_without_threshold(tmp_path: Path):
-    made = replace(MADE, threshold=None)
+def test_without_strangers(tmp_path: Path):
+    made = replace(MADE, strangers=None)
     save_bundle(tmp_path, made, EXTRACTOR, WEIGHTS)
     assert load_manifest(tmp_path) == made
 
@@ -81,7 +96,7 @@ def test_a_float32_model_is_written_as_before_there_were_others(folder: Path):
     """To the byte, fingerprint included: galleries and older toolkits go on with it."""
     content = json.loads((folder / MANIFEST).read_text())
     assert (content["format"], "weights_as" in content) == (2, False)
-    assert content["digest"] == "7ffa2bc899bf1e0a1d8365af18490147976b53c60005745b19c72f94865fd46c"
+    assert content["digest"] == "df7fd096ab838db66beac270e8fa48161009c1f1a4de4c4711fa7251740578c2"
     assert MADE.fingerprint == "0a77ac6c2d8c0590624259fd216f0991f80837783ea7dda8e9bb9f1dd2b4d92d"
 
 
@@ -144,11 +159,11 @@ def test_missing_folder_says_how_to_make_one(tmp_path: Path):
         {"extractor": "../../etc/passwd"},
         {"extractor": "A" * 64},
         {"weights": None},
-        {"threshold": {}},
-        {"threshold": 0.5},
-        {"threshold": {**asdict(Threshold(-1.0, 0.01, 20, 40, 4))}},
-        {"threshold": {**asdict(Threshold(2.1, 0.01, 20, 40, 4))}},
-        {"threshold": {**asdict(Threshold(0.5, 0.01, 20, 40, 4)), "people": 0.5}},
+        {"strangers": {}},
+        {"strangers": 0.5},
+        {"strangers": {**STRANGERS.to_json(), "mean": 0.8}},
+        {"strangers": {**STRANGERS.to_json(), "people": 0.5}},
+        {"strangers": {**STRANGERS.to_json(), "more": 1}},
         {"training": []},
         {"trunk": "DELETE"},
         {"extra": 1},
@@ -208,7 +223,7 @@ def test_files_that_do_not_fit_the_manifest_are_not_saved(tmp_path: Path):
 
 
 def test_fingerprint_follows_what_decides_a_vector():
-    same = replace(MADE, threshold=None, training={}, weights="0" * 64, head="softmax")
+    same = replace(MADE, strangers=None, training={}, weights="0" * 64, head="softmax")
     assert same.fingerprint == MADE.fingerprint
     for change in ({"extractor": "0" * 64}, {"input_size": 64}, {"mirror": False}, {"dim": 9}):
         assert replace(MADE, **change).fingerprint != MADE.fingerprint
