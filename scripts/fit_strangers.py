@@ -3,8 +3,8 @@
 Each set is a labelled folder (SET/<person>/<photos>), ORL among them unless `--without-orl`; its photos are
 embedded by the model, faces found and aligned. `--chips` names folders whose pictures are aligned already.
 The moments of ln d over the sets and their deviations (`embedder.stranger_fit`) are printed as one JSON
-line, and for each set the threshold that all others give for one person, beside the distance that 1 % of its own pairs
-of strangers' photos are within: the first must be smaller.
+line, and for each set the threshold that all others give for one person, beside the distance that 1 % of its
+own pairs of strangers' photos are within: the first must be smaller.
 
     python scripts/fit_strangers.py --model embed-model [SET ...] [--chips SET ...] [--save vectors.npz]
 """
