@@ -57,7 +57,7 @@ def main() -> None:
         np.savez(given.save, **parts)
     known = fit_strangers(list(sets.values()))
     if known is None:
-        raise SystemExit("expected a set with at least three people")
+        raise SystemExit("expected a set with at least two people")
     left_out = {name: row for name in sets if (row := without(sets, name)) is not None}
     print("| set | people | photos | threshold by the other sets | 1 % of its strangers |\n|" + " --- |" * 5)
     for name, (threshold, own) in left_out.items():
