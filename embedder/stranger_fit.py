@@ -46,7 +46,7 @@ def fit_strangers(
             wrong labels and copies, are left out.
 
     Returns:
-        None if no set has three people.
+        None if no set has two people.
     """
     seen = [found for vectors, labels in sets if (found := _Seen.of(vectors, labels)) is not None]
     if not seen:
@@ -90,7 +90,7 @@ class _Seen:
 
     @classmethod
     def of(cls, vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> _Seen | None:
-        """Measure a set; None if there are fewer than three people."""
+        """Measure a set; None if there are fewer than two people."""
         if len(labels) > _MOST_PHOTOS:
             drawn = np.sort(np.random.default_rng(0).permutation(len(labels))[:_MOST_PHOTOS])
             vectors, labels = vectors[drawn], labels[drawn]
@@ -99,7 +99,7 @@ class _Seen:
         people, starts, index, photos = np.unique(
             labels, return_index=True, return_inverse=True, return_counts=True
         )
-        if len(people) < 3:
+        if len(people) < 2:
             return None
         logs = np.log(np.maximum(np.sqrt(squared_distances(vectors, vectors)), NO_DISTANCE))
         other = index[:, None] != index[None]

@@ -123,7 +123,7 @@ _RANGES = {
     "shrink_sd": (0, 10),
     "person_sd": (0, 10),
     "freedom": (1, 1e9),
-    "people": (3, 2**53),
-    "photos": (3, 2**53),
+    "people": (2, 2**53),
+    "photos": (2, 2**53),
     "sets": (1, 2**53),
 }

@@ -35,10 +35,27 @@ import_keras()  # before any test imports keras, so that its chatter is held bac
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 
+TOY_STRANGERS = StrangerDistances(
+    mean=0.3,
+    mean_sd=0.03,
+    log_spread=-2.3,
+    log_spread_sd=0.1,
+    skewness=-0.3,
+    skewness_sd=0.2,
+    shrink=0.02,
+    shrink_sd=0.01,
+    person_sd=0.03,
+    freedom=6.0,
+    people=10,
+    photos=100,
+    sets=1,
+)
+
+
 class ToyExtractor:
     """Stands in for a model: a picture's vector is its 4 x 4 thumbnail, centered and scaled to length 1."""
 
-    def __init__(self, name: str = "toy", strangers: StrangerDistances | None = None) -> None:
+    def __init__(self, name: str = "toy", strangers: StrangerDistances | None = TOY_STRANGERS) -> None:
         self.manifest = Manifest(
             trunk=name,
             head="none",

@@ -156,7 +156,7 @@ def describe_training(manifest: Manifest) -> list[str]:
         ) from error
     if (strangers := manifest.strangers) is None:
         lines.append(
-            "No threshold, since fewer than 3 people were held out; identify needs `embed calibrate` or "
+            "No threshold, since fewer than 2 people were held out; identify needs `embed calibrate` or "
             "--threshold"
         )
     else:

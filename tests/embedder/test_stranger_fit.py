@@ -109,9 +109,11 @@ def test_order_does_not_matter() -> None:
 
 def test_too_few_people() -> None:
     assert fit_strangers([]) is None
-    assert fit_strangers([people(2, 5)]) is None
-    two = fit_strangers([people(2, 5), people(3, 2)])
-    assert two is not None and (two.people, two.sets) == (3, 1)
+    assert fit_strangers([people(1, 5)]) is None
+    found = fit_strangers([people(1, 5), people(3, 2)])
+    assert found is not None and (found.people, found.sets) == (3, 1)
+    two = fit_strangers([people(2, 5)])
+    assert two is not None and 0 < two.threshold(0.01, 5) < found.threshold(0.01, 5)
 
 
 def test_one_picture_for_all_says_nothing_and_is_no_error() -> None:

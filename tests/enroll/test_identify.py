@@ -16,7 +16,7 @@ from enroll.decision import Candidate
 from enroll.gallery.gallery import Gallery
 from enroll.identify import Answer, Identifier
 from enroll.report.answers import to_json
-from tests.conftest import ToyExtractor, pattern, save_people
+from tests.conftest import TOY_STRANGERS, ToyExtractor, pattern, save_people
 
 
 @pytest.fixture
@@ -56,7 +56,11 @@ def test_whole_answer(identifier: Identifier, photos: Path) -> None:
     (face,) = answer.faces
     assert (answer.photo, answer.error) == (str(photo), None)
     assert (face.box, face.points, face.quality) == (None, None, None)
-    assert (face.decision.identity, face.decision.distance, face.decision.threshold) == ("p02", 0.0, 0.5)
+    assert (face.decision.identity, face.decision.distance, face.decision.threshold) == (
+        "p02",
+        0.0,
+        identifier.threshold,
+    )
     assert face.decision.candidates[0] == Candidate("p02", 0.0)
     assert len({candidate.identity for candidate in face.decision.candidates}) == 5
 
@@ -149,13 +153,16 @@ def test_person_enrolled_later_is_found(identifier: Identifier, gallery: Gallery
 
 
 def test_threshold_comes_from_the_model_unless_given(gallery: Gallery, photos: Path) -> None:
-    assert Identifier(ToyExtractor(threshold=0.7), gallery).threshold == 0.7
-    assert Identifier(ToyExtractor(threshold=None), gallery, threshold=0.2).threshold == 0.2
-    strict = Identifier(ToyExtractor(threshold=0.7), gallery, threshold=0.0)
+    people = gallery.identities()
+    photos_each = math.exp(sum(math.log(count) for _, count in people) / len(people))
+    expected = TOY_STRANGERS.threshold(0.01, len(people), photos_each)
+    assert Identifier(ToyExtractor(), gallery).threshold == expected
+    assert Identifier(ToyExtractor(strangers=None), gallery, threshold=0.2).threshold == 0.2
+    strict = Identifier(ToyExtractor(), gallery, threshold=0.0)
     assert strict.threshold == 0.0
     assert named([strict.identify(photos / "p00" / photo) for photo in ("0.png", "2.png")]) == ["p00", None]
     with pytest.raises(UsageError, match="--threshold"):
-        Identifier(ToyExtractor(threshold=None), gallery)
+        Identifier(ToyExtractor(strangers=None), gallery)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, math.inf, math.nan])

@@ -186,7 +186,7 @@ def test_two_processes_train_with_rehearsal_fail_resume_and_save_one_model(
     manifest = load_manifest(model)
     counted = {"people": 8, "photos": 32, "held_out_people": 4, "processes": 2}
     assert manifest.training.items() >= counted.items()
-    assert (manifest.threshold.gallery_identities, manifest.threshold.searches) == (8, 16)
+    assert (manifest.strangers.people, manifest.strangers.photos) == (4, 16)
     assert sorted(path.suffix for path in model.iterdir() if path.stem.startswith("train")) == [
         ".csv",
         ".png",

@@ -58,8 +58,8 @@ def test_ends_with_the_weights_of_a_run_on_everyone(
     once = train(small_people, tmp_path / "once", replace(AGAIN, refit=False)).manifest
     assert same(tmp_path / "again", tmp_path / "all")
     assert not same(tmp_path / "again", tmp_path / "once")
-    assert manifest.threshold == once.threshold
-    assert manifest.threshold.searches == 8
+    assert manifest.strangers == once.strangers
+    assert manifest.strangers is None or manifest.strangers.photos == 8
     assert manifest.training["refitted"]
     assert not once.training["refitted"]
     assert any("second training" in line for line in describe_training(manifest))

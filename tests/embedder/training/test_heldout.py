@@ -4,10 +4,9 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from embedder import metrics
-from embedder.training.heldout import Score, first_threshold, is_better, score
+from embedder.training.heldout import Score, is_better, score
 
 
 def faces(people: int, photos: int, spread: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -60,55 +59,10 @@ def test_separation_by_hand():
     assert score(vectors, labels, 0.01).searches == 12
 
 
-def test_threshold_by_hand():
-    vectors, labels = faces(4, 3, 0.4)
-    logarithms = [
-        np.log(
-            min(
-                np.linalg.norm(vectors[i].astype(float) - vectors[j])
-                for j in range(12)
-                if labels[j] == person
-            )
-        )
-        for i in range(12)
-        for person in range(4)
-        if person != labels[i]
-    ]
-    threshold = first_threshold(vectors, labels, 0.05, gallery=7)
-    assert threshold is not None
-    F = norm(np.mean(logarithms), np.std(logarithms)).cdf(np.log(threshold.distance))
-    assert pytest.approx(0.05, rel=1e-3) == 1 - (1 - F) ** 7
-    assert (threshold.target_fpir, threshold.gallery_identities) == (0.05, 7)
-    assert (threshold.searches, threshold.people) == (12, 4)
-
-
-def test_threshold_falls_with_the_target_and_the_gallery():
-    people = faces(6, 5, 0.4)
-    strict, loose = (first_threshold(*people, fpir, 20) for fpir in (0.01, 0.1))
-    small, large = (first_threshold(*people, 0.01, size) for size in (5, 500))
-    assert strict.distance < loose.distance
-    assert large.distance < small.distance
-
-
 def test_figures_do_not_depend_on_the_order_of_the_photos_or_on_blocks(monkeypatch: pytest.MonkeyPatch):
     vectors, labels = faces(6, 5, 0.4)
-    before = score(vectors, labels, 0.05), first_threshold(vectors, labels, 0.05, 20)
+    before = score(vectors, labels, 0.05)
     order = np.random.default_rng(0).permutation(30)
     monkeypatch.setattr(metrics, "_BLOCK", 7 * 30)  # four blocks of seven rows, and one of two
-    after = (
-        score(vectors[order], labels[order], 0.05),
-        first_threshold(vectors[order], labels[order], 0.05, 20),
-    )
-    assert astuple(after[0]) == pytest.approx(astuple(before[0]))
-    assert after[1].distance == pytest.approx(before[1].distance)
-
-
-def test_one_person_gives_no_threshold():
-    assert first_threshold(*faces(1, 5, 0.3), 0.01, 10) is None
-
-
-def test_copies_of_one_photo_under_two_names_do_not_break_it():
-    vectors, labels = faces(3, 4, 0.3)
-    vectors[4:8] = vectors[0:4]
-    threshold = first_threshold(vectors, labels, 0.01, 10)
-    assert 0 <= threshold.distance < 1
+    after = score(vectors[order], labels[order], 0.05)
+    assert astuple(after) == pytest.approx(astuple(before))

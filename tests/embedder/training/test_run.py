@@ -241,7 +241,7 @@ def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeyp
 @pytest.mark.usefixtures("quick_saving")
 def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_path: Path):
     manifest = train(small_people, tmp_path / "m", replace(SMALL, hold_out=0.0, epochs=1)).manifest
-    assert manifest.threshold is None
+    assert manifest.strangers is None
     assert manifest.training["scores"] == []
     assert manifest.training["best_epoch"] == 1
 

@@ -168,13 +168,18 @@ def test_letters_that_cannot_be_drawn_are_said(there: Path, command: str):
 
 
 def test_threshold_of_the_model_is_used(there: Path):
+    from embedder.extractor import Extractor
     from embedder.model_folder import load_manifest
+    from enroll.gallery.gallery import Gallery
+    from enroll.gallery.threshold import FromModel
 
     run("enroll", "people")
     (face,) = json.loads(run("identify", "probe é.png", "--json"))["faces"]
-    threshold = load_manifest("embed-model").threshold
-    assert threshold is not None
-    assert face["threshold"] == threshold.distance
+    strangers = load_manifest("embed-model").strangers
+    assert strangers is not None
+    with Gallery.open(Path("gallery.db"), Extractor.load("embed-model")) as gallery:
+        expected = FromModel.for_gallery(strangers, gallery.identities())
+    assert face["threshold"] == expected.distance
 
 
 def test_unusable_photos_are_listed_and_the_rest_is_enrolled(there: Path):

@@ -14,13 +14,12 @@ import pytest
 
 from embedder.errors import GalleryError, UsageError
 from embedder.folders import scan_folder
-from embedder.model_folder import Threshold
 from enroll.embedding import embed_folder
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.threshold import Calibration
 from enroll.identify import Identifier
 from enroll.report.answers import explain, in_words, to_json, to_lines
-from tests.conftest import ToyExtractor, save_people
+from tests.conftest import TOY_STRANGERS, ToyExtractor, save_people
 
 
 @pytest.fixture
@@ -53,7 +52,8 @@ def test_identify_takes_the_threshold_of_the_gallery(
     gallery: Gallery, photos: Path, toy: ToyExtractor
 ) -> None:
     before = Identifier(toy, gallery)
-    assert (before.basis.source, before.threshold) == ("model", 0.5)
+    assert before.basis.source == "model"
+    assert before.threshold == pytest.approx(TOY_STRANGERS.threshold(0.01, 8, 3))
     done = gallery.calibrate(0.05)
     after = Identifier(toy, gallery)
     assert (after.basis.source, after.threshold) == ("gallery", done.promise.distance)
@@ -72,7 +72,7 @@ def test_strangers_count(gallery: Gallery, photos: Path, toy: ToyExtractor) -> N
 
 
 def test_a_model_without_a_threshold_needs_a_calibration(gallery: Gallery) -> None:
-    bare = ToyExtractor(threshold=None)
+    bare = ToyExtractor(strangers=None)
     gallery._extractor = bare
     with pytest.raises(UsageError, match="embed calibrate"):
         Identifier(bare, gallery)
@@ -126,7 +126,7 @@ def test_a_gallery_that_changes_meanwhile_is_calibrated_anew(
 
 
 def test_too_few_people_leave_the_old_calibration(path: Path, toy: ToyExtractor, photos: Path) -> None:
-    with Gallery.open(path, toy) as gallery:
+    with Gallery.open(path, ToyExtractor(strangers=None)) as gallery:
         for person in range(4):
             folder = photos / f"p{person:02d}"
             gallery.enroll(folder.name, [folder / "0.png", folder / "1.png"])
@@ -184,8 +184,9 @@ def test_a_calibration_changed_on_disk(gallery: Gallery, path: Path) -> None:
 def test_the_promise_in_words(gallery: Gallery, toy: ToyExtractor) -> None:
     model = Identifier(toy, gallery).basis.in_words()
     assert model == (
-        "Threshold 0.500: a first estimate from 10 people, meant to name 1 % of strangers in a gallery of "
-        "10; `embed calibrate` makes it a promise for this gallery"
+        f"Threshold {TOY_STRANGERS.threshold(0.01, 8, 3):.3f}: names at most 1 % of strangers in a gallery "
+        "of 8 people, 95 % sure, from what is known of this network's distances between strangers (10 "
+        "people); `embed calibrate` adds the gallery's own comparisons"
     )
     assert "no promise" in Identifier(toy, gallery, 0.3).basis.in_words()
     done = gallery.calibrate(0.05)
@@ -197,7 +198,6 @@ def test_the_promise_in_words(gallery: Gallery, toy: ToyExtractor) -> None:
         done.date[:10],
     ):
         assert part in words
-    assert toy.manifest.threshold == Threshold(0.5, 0.01, 10, 100, 10)
 
 
 def test_explain_says_why(gallery: Gallery, photos: Path, toy: ToyExtractor) -> None:

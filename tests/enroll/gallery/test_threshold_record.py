@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from embedder.errors import GalleryError
-from embedder.model_folder import Threshold
 from enroll.calibration import Promise
 from enroll.confidence import Curve
-from enroll.gallery.threshold import Basis, Calibration, describe
+from enroll.gallery.threshold import Basis, Calibration, FromModel, contradiction, describe
 from enroll.store.base import Changed
+from tests.conftest import TOY_STRANGERS
 
 PROMISE = Promise(
     distance=0.5,
@@ -26,6 +26,7 @@ PROMISE = Promise(
     identities=10,
     templates=40,
 )
+FROM_MODEL = FromModel(0.6, 0.01, 20, replace(TOY_STRANGERS, people=7, sets=2))
 CALIBRATION = Calibration(PROMISE, Curve(0.5, -2.0, 3.0), "f" * 64, "2026-11-28T10:20:30Z")
 AGAIN = "; run `embed calibrate` again"
 
@@ -64,10 +65,11 @@ DESCRIBED = (
             "Threshold 0.400, as given: no promise about strangers stands behind it",
         ),
         (
-            Basis("model", 0.6, estimate=Threshold(0.6, 0.01, 20, 100, 7)),
+            Basis("model", 0.6, estimate=FROM_MODEL),
             (
-                "Threshold 0.600: a first estimate from 7 people, meant to name 1 % of strangers in a "
-                "gallery of 20; `embed calibrate` makes it a promise for this gallery"
+                "Threshold 0.600: names at most 1 % of strangers in a gallery of 20 people, 95 % sure, from "
+                "what is known of this network's distances between strangers (7 people in 2 sets); `embed "
+                "calibrate` adds the gallery's own comparisons"
             ),
         ),
     ],
@@ -87,17 +89,29 @@ def test_what_counting_promises_has_two_digits(bound: float, words: str) -> None
 
 
 def test_the_threshold_for_programs() -> None:
-    nothing = dict.fromkeys(("target_fpir", "confidence", "searches", "identities", "date", "warning"))
+    names = ("target_fpir", "confidence", "searches", "identities", "date", "warning")
+    nothing = dict.fromkeys((*names, "known_people", "known_sets", "set_aside"))
     calibrated = {"target_fpir": 0.02, "confidence": 0.95, "searches": 120, "identities": 10}
     assert Basis("gallery", 0.5, CALIBRATION, warning="grown").facts() == {
         "source": "gallery",
         "date": "2026-11-28T10:20:30Z",
         "warning": "grown",
+        "known_people": 0,
+        "known_sets": 0,
+        "set_aside": 0,
         **calibrated,
     }
     assert Basis("given", 0.4, CALIBRATION).facts() == {"source": "given"} | nothing
-    model = Basis("model", 0.6, estimate=Threshold(0.6, 0.01, 20, 100, 7))
-    assert model.facts() == {"source": "model"} | nothing | {"target_fpir": 0.01}
+    model = Basis("model", 0.6, estimate=FROM_MODEL)
+    assert model.facts() == nothing | {
+        "source": "model",
+        "target_fpir": 0.01,
+        "confidence": 0.95,
+        "searches": 0,
+        "identities": 20,
+        "known_people": 7,
+        "known_sets": 2,
+    }
 
 
 @pytest.mark.parametrize("curve", [CALIBRATION.curve, None])
@@ -115,7 +129,7 @@ def test_a_record_reads_what_it_wrote(curve: Curve | None) -> None:
         ("promise", "distance", "0.5", "distance: expected a number, got '0.5'"),
         ("curve", "near", float("inf"), "near: expected a finite number, got inf"),
         ("curve", "near", 10**400, "int too large"),
-        ("promise", "surplus", 1, r"expected \['confidence', .*\], got \[.*'surplus'"),
+        ("promise", "surplus", 1, r"expected \['agreement', .*\], got \[.*'surplus'"),
     ],
 )
 def test_another_number_is_refused(part: str, name: str, value: Any, message: str) -> None:
@@ -128,8 +142,15 @@ def test_another_number_is_refused(part: str, name: str, value: Any, message: st
 def test_a_missing_number_is_refused() -> None:
     content = json.loads(CALIBRATION.to_text())
     del content["promise"]["searches"]
-    with pytest.raises(GalleryError, match=r"expected \['confidence', .*'searches'.*\], got \['confidence'"):
+    with pytest.raises(GalleryError, match=r"expected \['agreement', .*'searches'.*\], got \['agreement'"):
         Calibration.from_text(json.dumps(content), "g.db")
+
+
+def test_a_record_from_before_is_read() -> None:
+    content = json.loads(CALIBRATION.to_text())
+    for name in ("comparisons", "set_aside", "known_people", "known_sets", "agreement"):
+        del content["promise"][name]
+    assert Calibration.from_text(json.dumps(content), "g.db") == CALIBRATION
 
 
 def test_a_whole_number_may_stand_for_a_distance() -> None:
@@ -141,3 +162,37 @@ def test_a_whole_number_may_stand_for_a_distance() -> None:
 def test_a_record_that_is_not_finite_is_not_written() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         replace(CALIBRATION, promise=replace(PROMISE, distance=float("nan"))).to_text()
+
+
+WITH_PRIOR = replace(PROMISE, comparisons=360, known_people=77, known_sets=4)
+
+
+@pytest.mark.parametrize(
+    ("promise", "words"),
+    [
+        (PROMISE, "by a model of the distances (cal"),
+        (WITH_PRIOR, "strangers (77 people in 4 sets) and 360 comparisons of this gallery (cal"),
+        (replace(WITH_PRIOR, known_sets=1), "strangers (77 people) and 360"),
+        (
+            replace(WITH_PRIOR, comparisons=0),
+            "in 4 sets) without any comparison of this gallery (",
+        ),
+        (replace(WITH_PRIOR, comparisons=0, searches=0, named=0), "; nothing to count"),
+    ],
+)
+def test_evidence_in_words(promise: Promise, words: str) -> None:
+    assert words in describe(replace(CALIBRATION, promise=promise))
+
+
+def test_contradiction_in_words() -> None:
+    assert contradiction(replace(PROMISE, agreement=0.01)) is None
+    said = contradiction(replace(PROMISE, agreement=0.00321))
+    assert said is not None and "as unlike as 0.3 % of galleries" in said
+
+
+def test_threshold_of_a_gallery_from_the_model_alone() -> None:
+    found = FromModel.for_gallery(TOY_STRANGERS, [("ada", 1), ("bob", 4)])
+    assert (found.identities, found.target_fpir) == (2, 0.01)
+    assert found.distance == pytest.approx(TOY_STRANGERS.threshold(0.01, 2, 2))
+    empty = FromModel.for_gallery(TOY_STRANGERS, [])
+    assert (empty.identities, empty.distance) == (0, TOY_STRANGERS.threshold(0.01, 1))

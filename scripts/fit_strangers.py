@@ -1,0 +1,87 @@
+"""Measure what a network's distances between strangers are, for the model to carry.
+
+Each set is a labelled folder (SET/<person>/<photos>), ORL among them unless `--without-orl`; its photos are
+embedded by the model, faces found and aligned. `--chips` names folders whose pictures are aligned already.
+The moments of ln d over the sets and their deviations (`embedder.stranger_fit`) are printed as one JSON
+line, and for each set the threshold that all others give for one person, beside the distance that 1 % of its
+own pairs of strangers' photos are within: the first must be smaller.
+
+    python scripts/fit_strangers.py --model embed-model [SET ...] [--chips SET ...] [--save vectors.npz]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_main_job import surroundings
+
+from embedder import Extractor
+from embedder.folders import scan_folder, write_dataset
+from embedder.metrics import squared_distances
+from embedder.stranger_fit import fit_strangers
+from enroll.embedding import embed_folder
+
+Array = np.ndarray[Any, Any]
+
+
+def main() -> None:
+    """Measure, and print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("sets", nargs="*", type=Path)
+    parser.add_argument("--chips", nargs="*", type=Path, default=[])
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--without-orl", action="store_true")
+    parser.add_argument("--save", type=Path)
+    given = parser.parse_args()
+    extractor = Extractor.load(given.model)
+    aligned = Extractor.load(given.model)
+    aligned.manifest = replace(aligned.manifest, crop="whole")
+    sets = {folder.name: embedded(folder, extractor) for folder in given.sets}
+    sets |= {folder.name: embedded(folder, aligned) for folder in given.chips}
+    if not given.without_orl:
+        with tempfile.TemporaryDirectory() as scratch:
+            write_dataset("orl", Path(scratch) / "orl")
+            sets["ORL"] = embedded(Path(scratch) / "orl", extractor)
+    if given.save:
+        parts = {
+            f"{name}/{part}": array
+            for name, both in sets.items()
+            for part, array in zip("vl", both, strict=True)
+        }
+        np.savez(given.save, **parts)
+    known = fit_strangers(list(sets.values()))
+    if known is None:
+        raise SystemExit("expected a set with at least two people")
+    left_out = {name: row for name in sets if (row := without(sets, name)) is not None}
+    print("| set | people | photos | threshold by the other sets | 1 % of its strangers |\n|" + " --- |" * 5)
+    for name, (threshold, own) in left_out.items():
+        vectors, labels = sets[name]
+        print(f"| {name} | {len(np.unique(labels))} | {len(vectors)} | {threshold:.3f} | {own:.3f} |")
+    facts = {"script": "fit_strangers", **surroundings(), "model": extractor.fingerprint}
+    print(json.dumps({**facts, "strangers": known.to_json(), "left_out": left_out}))
+
+
+def embedded(folder: Path, extractor: Extractor) -> tuple[Array, Array]:
+    """Embed a labelled folder, photos without a face left out."""
+    photos = embed_folder(scan_folder(folder), extractor, force=True)
+    return photos.vectors[photos.found], photos.labels[photos.found]
+
+
+def without(sets: dict[str, tuple[Array, Array]], name: str) -> tuple[float, float] | None:
+    """Give the threshold for one person by all other sets, and the distance that 1 % of pairs are within."""
+    known = fit_strangers([both for other, both in sets.items() if other != name])
+    vectors, labels = sets[name]
+    if known is None or len(np.unique(labels)) < 2:
+        return None
+    distances = np.sqrt(squared_distances(vectors, vectors))[labels[:, None] != labels[None]]
+    return known.threshold(0.01, 1), float(np.quantile(distances, 0.01))
+
+
+if __name__ == "__main__":
+    main()
