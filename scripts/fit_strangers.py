@@ -1,12 +1,12 @@
 """Measure what a network's distances between strangers are, for the model to carry.
 
 Each set is a labelled folder (SET/<person>/<photos>), ORL among them unless `--without-orl`; its photos are
-embedded by the model, faces found and aligned. `--chips` names folders whose pictures are aligned already.
+embedded by the model, faces found and aligned.
 The moments of ln d over the sets and their deviations (`embedder.stranger_fit`) are printed as one JSON
 line, and for each set the threshold that all others give for one person, beside the distance that 1 % of its
 own pairs of strangers' photos are within: the first must be smaller.
 
-    python scripts/fit_strangers.py --model embed-model [SET ...] [--chips SET ...] [--save vectors.npz]
+    python scripts/fit_strangers.py [--model embed-model] [SET ...] [--save vectors.npz]
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,12 @@ def main() -> None:
     """Measure, and print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("sets", nargs="*", type=Path)
-    parser.add_argument("--chips", nargs="*", type=Path, default=[])
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", default="built-in")
     parser.add_argument("--without-orl", action="store_true")
     parser.add_argument("--save", type=Path)
     given = parser.parse_args()
     extractor = Extractor.load(given.model)
-    aligned = Extractor.load(given.model)
-    aligned.manifest = replace(aligned.manifest, crop="whole")
     sets = {folder.name: embedded(folder, extractor) for folder in given.sets}
-    sets |= {folder.name: embedded(folder, aligned) for folder in given.chips}
     if not given.without_orl:
         with tempfile.TemporaryDirectory() as scratch:
             write_dataset("orl", Path(scratch) / "orl")

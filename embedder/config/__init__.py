@@ -1,7 +1,9 @@
 """The only home of what a user may choose, each default with its reason."""
 
 from embedder.config.faces import (
+    ARCFACE_LANDMARKS,
     CROPS,
+    DLIB_LANDMARKS,
     DetectorConfig,
     ImageLimits,
     Landmarks,
@@ -10,7 +12,9 @@ from embedder.config.faces import (
 from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
 __all__ = [
+    "ARCFACE_LANDMARKS",
     "CROPS",
+    "DLIB_LANDMARKS",
     "FACES",
     "FINE_TUNING",
     "FROM_SCRATCH",

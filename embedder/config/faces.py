@@ -8,6 +8,25 @@ from embedder.config.fields import check_ranges
 
 CROPS = ("face", "whole")
 Landmarks = tuple[tuple[float, float], ...]  # of a face: five points x, y in shares of a crop's side
+# ArcFace's, which SFace and most networks since are made for: pixels of a crop of 112 (Deng et al. 2019).
+ARCFACE_LANDMARKS = tuple(
+    (x / 112, y / 112)
+    for x, y in (
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    )
+)
+# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
+DLIB_LANDMARKS = (
+    (0.2919, 0.3225),
+    (0.7013, 0.3198),
+    (0.4885, 0.5245),
+    (0.332, 0.6876),
+    (0.6817, 0.6844),
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from embedder._internal.wording import count
 from embedder.config import DetectorConfig, Landmarks
 from embedder.faces.align import Similarity, cut
 from embedder.faces.detection import AnyRotation, part_within
-from embedder.faces.quality import JUDGED, Quality, measure
+from embedder.faces.quality import Quality, measure
 from embedder.images import resize_to_square
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class FaceCrops:
                 continue
             to_chip = Similarity.fit(face.points, target)
             chip = cut(image, to_chip, self._size)
-            quality = measure(image, face, Similarity.fit(face.points, self._landmarks * JUDGED))
+            quality = measure(image, face)
             (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
             crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.config import QualityLimits
+from embedder.config import DLIB_LANDMARKS, QualityLimits
 from embedder.faces.align import Similarity, cut, inside
 from embedder.faces.detection import part_within
 
@@ -50,14 +50,14 @@ class Quality:
     score: float
 
 
-def measure(image: NDArray[np.uint8], face: Detection, to_square: Similarity) -> Quality:
-    """Measure a face.
+def measure(image: NDArray[np.uint8], face: Detection) -> Quality:
+    """Measure a face, put upright into the same square whichever trunk it is for.
 
     Args:
         image: (height, width, 3) uint8 RGB.
         face: as it was found in it.
-        to_square: puts it upright into a square of `JUDGED` pixels.
     """
+    to_square = Similarity.fit(face.points, np.array(DLIB_LANDMARKS) * JUDGED)
     luma = cut(image, to_square, JUDGED).astype(np.float32) @ _LUMA
     seen = inside(image.shape, to_square, JUDGED)
     laplacian, complete = -4 * luma[1:-1, 1:-1], seen[1:-1, 1:-1].copy()

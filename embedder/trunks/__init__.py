@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder._internal.plugins import is_function, load_function
-from embedder.config import FACES, FINE_TUNING, FROM_SCRATCH, Landmarks, Schedule
+from embedder.config import (
+    ARCFACE_LANDMARKS,
+    DLIB_LANDMARKS,
+    FACES,
+    FINE_TUNING,
+    FROM_SCRATCH,
+    Landmarks,
+    Schedule,
+)
 from embedder.errors import UsageError
 from embedder.metrics import unit_vectors
 
@@ -47,19 +55,6 @@ def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> N
     return unit_vectors(features_of(trunk, views), mirror)
 
 
-# ArcFace's, which SFace and most networks since are made for: pixels of a crop of 112 (Deng et al. 2019).
-_ARCFACE = tuple(
-    (x / 112, y / 112)
-    for x, y in (
-        (38.2946, 51.6963),
-        (73.5318, 51.5014),
-        (56.0252, 71.7366),
-        (41.5493, 92.3655),
-        (70.7299, 92.2041),
-    )
-)
-
-
 @dataclass(frozen=True)
 class Trunk:
     """What is known of a trunk before it is built.
@@ -83,7 +78,7 @@ class Trunk:
     schedule: Schedule
     crop: str
     mirror: bool = True
-    landmarks: Landmarks = _ARCFACE
+    landmarks: Landmarks = ARCFACE_LANDMARKS
     weights_as: str = "float32"
 
     def build(
@@ -129,18 +124,10 @@ def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
     return keras.Model(image, model(image))
 
 
-# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
-_FACE_RESNET = (
-    (0.2919, 0.3225),
-    (0.7013, 0.3198),
-    (0.4885, 0.5245),
-    (0.332, 0.6876),
-    (0.6817, 0.6844),
-)
 _TRUNKS = {
     trunk.name: trunk
     for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, _FACE_RESNET),
+        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, DLIB_LANDMARKS),
         # The mirror picture adds nothing to its vectors; in float16 it is of 19 MB instead of 39, as fast,
         # and a distance moves by .0013 at most (400 faces of ORL).
         Trunk(

@@ -26,7 +26,7 @@ from embedder.faces.crop import (
     principal,
 )
 from embedder.faces.detection import Detection
-from embedder.faces.quality import JUDGED, measure
+from embedder.faces.quality import measure
 from embedder.images import resize_to_square
 from embedder.trunks import find_trunk
 from enroll.cli import train
@@ -149,7 +149,7 @@ def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, grou
         face = found[own.points.tobytes()]
         chip = cut(group, Similarity.fit(face.points, CANONICAL * size), size)
         np.testing.assert_array_equal(own.chip, chip)
-        assert own.quality == measure(group, face, Similarity.fit(face.points, CANONICAL * JUDGED))
+        assert own.quality == measure(group, face)
         np.testing.assert_allclose(own.box, face.box, atol=2)
     areas = [own.box[2] * own.box[3] for own in crops]
     assert areas == sorted(areas, reverse=True)

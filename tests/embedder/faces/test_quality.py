@@ -22,7 +22,7 @@ def detection(points, box=(0, 0, JUDGED, JUDGED), score: float = 0.9) -> Detecti
 
 
 def judge(picture: np.ndarray, face: Detection) -> Quality:
-    return measure(picture, face, Similarity.fit(face.points, CANONICAL * JUDGED))
+    return measure(picture, face)
 
 
 def upright(middle=(0, 0), side: float = JUDGED) -> np.ndarray:
