@@ -47,8 +47,8 @@ LIBRARY = {
     "layers": "losses",
     "heads": "errors _internal config losses layers",
     "trunks": "errors _internal config metrics",
-    "export": "errors _internal config metrics images model_folder built_in strangers faces extractor backend "
-    "trunks",
+    "export": "errors _internal config metrics images model_folder built_in strangers faces extractor "
+    "backend trunks",
     "training.data": "errors _internal config images folders faces",
     "training": "errors _internal config metrics strangers stranger_fit images folders model_folder built_in "
     "faces extractor contact_sheet backend optimizers callbacks losses layers heads trunks export "
