@@ -130,10 +130,11 @@ def main() -> int:
     alone = all("--noconftest" in settings["tests"][path] for path in chosen)
     for name in LIBRARIES if alone else (*LIBRARIES, "keras"):
         importlib.import_module(name)
-    # The same examples for every mutant, and few of them.
+    # The same examples for every mutant, and few; the first that fails will do, not the simplest.
     hypothesis = sys.modules["hypothesis"]
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile(
-        "few", deadline=None, derandomize=True, max_examples=25, database=None
+        "few", deadline=None, derandomize=True, max_examples=25, database=None, phases=phases
     )
     hypothesis.settings.load_profile("few")
     gc.freeze()  # what is loaded is not searched for garbage in every fork

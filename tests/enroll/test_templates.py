@@ -40,6 +40,7 @@ def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.Mo
     index.nearest(everyone.vectors[:1], 5)
     fitted = index._start
     assert fitted is not None
+    assert fitted.algorithm == "brute"  # a tree would be a copy
     for row in range(40, 50):
         index.extend(part(everyone, slice(row, row + 1)))
         index.nearest(everyone.vectors[:1], 5)
@@ -47,6 +48,15 @@ def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.Mo
     assert np.shares_memory(index.pool.start.vectors, everyone.vectors)
     assert np.shares_memory(index._start._fit_X, everyone.vectors)
     assert np.shares_memory(index._recent._fit_X, index.pool.recent.vectors)  # fitted without a copy
+
+
+def test_what_is_computed_of_the_start_is_kept() -> None:
+    everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
+    index = ExactFinder(part(everyone, slice(0, 40)))
+    index.nearest(everyone.vectors[:1], 5)
+    (squares, _) = index._squares
+    index.extend(part(everyone, slice(40, 50)))
+    assert index._squares[0] is squares
 
 
 def test_rows_are_in_the_order_of_ids() -> None:
@@ -85,6 +95,19 @@ def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
         tracemalloc.stop()
 
 
+def test_many_queries_are_compared_few_at_a_time() -> None:
+    searched = templates(["ada"] * 2048, random_rows(4, 2048, 2))
+    queries = random_rows(5, 8192, 2)
+    index = ExactFinder(searched)
+    tracemalloc.start()
+    try:
+        index.nearest(queries, 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 70e6  # 16 MB of products, 32 MB of their order; all at once would be 200 MB
+
+
 def test_unit_length_is_decided_exactly_near_the_limit():
     """What one processor takes into a gallery, every other one takes out of it and into another."""
     rng, answers = np.random.default_rng(0), set()
@@ -99,6 +122,13 @@ def test_unit_length_is_decided_exactly_near_the_limit():
                 assert are_unit(rows) == expected
             answers.add((expected, limit > 1))
     assert len(answers) == 4
+
+
+def test_rows_that_rounding_cannot_decide_are_not_summed_exactly(monkeypatch: pytest.MonkeyPatch):
+    """It takes a hundred times as long."""
+    monkeypatch.setattr("math.fsum", None)
+    assert are_unit(random_rows(6, 100, 128))
+    assert not are_unit(random_rows(6, 100, 128) * np.float32(1.01))
 
 
 def test_what_is_stored_is_checked_not_what_was_given():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from enroll.doctor import evidence as module
 from enroll.doctor.evidence import Crowd, Evidence, learn, typical_distances
 from tests.enroll.doctor.people import crowd_of, evidence_of, made_people
 
@@ -138,6 +139,25 @@ def test_what_is_learnt_is_from_own_photos_and_from_others():
     # Rows 1 to 4 are (2, 1) / √5, with an axis of their own each: their squares are 2 - 2 * 4/5 apart.
     assert learnt.same == pytest.approx(np.log(np.sqrt(0.4)))
     assert learnt.other == pytest.approx(np.log(np.sqrt(2)))
+
+
+def test_photos_are_compared_with_every_other_person_and_never_with_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crowd, compared = crowd_of(*made_people(4, 3)), []
+
+    def recorded(
+        crowd: Crowd, members: object, rows: NDArray[np.int64], people: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        compared.append({*zip(crowd.labels[rows].tolist(), people.tolist(), strict=True)})
+        return np.zeros(len(rows))
+
+    monkeypatch.setattr(module, "typical_distances", recorded)
+    evidence_or_none(crowd, np.ones(12, bool))
+    assert compared == [
+        {(person, person) for person in range(4)},
+        {(person, other) for person in range(4) for other in range(4) if other != person},
+    ]
 
 
 def evidence_or_none(crowd: Crowd, kept: NDArray[np.bool_]) -> Evidence | None:

@@ -76,6 +76,10 @@ def test_what_is_no_gallery_is_refused():
             examine(*wrong)
     with pytest.raises(ValueError, match=r"got \(12, 32\), \(12,\) and \(11,\)"):
         examine(vectors, labels, ids=np.arange(11))
+    with pytest.raises(ValueError, match=r"got \(12, 32\), \(11,\) and \(11,\)"):
+        examine(vectors, labels[1:], ids=np.arange(11))
+    with pytest.raises(ValueError, match=r"got \(11, 32\), \(12,\) and \(12,\)"):
+        examine(vectors[1:], labels, ids=np.arange(12))
     for number in (2.0, np.nan):
         broken = vectors.copy()
         broken[3] *= number

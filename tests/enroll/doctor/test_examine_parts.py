@@ -9,6 +9,7 @@ from enroll.calibration import calibrate
 from enroll.doctor import examine as module
 from enroll.doctor.evidence import nearest_others
 from enroll.doctor.examine import examine, expect, find_confused, fpir_at, probable_twins
+from enroll.doctor.labels import Twins
 from enroll.search.exact import ExactFinder
 from tests.enroll.doctor.people import crowd_of, examined, made_people, templates_of
 
@@ -76,6 +77,17 @@ def test_pairs_with_as_many_photos_are_in_the_order_of_distance_and_names() -> N
     pairs, _ = find_confused(crowd, nearest, 1.2, np.ones(40, bool))
     keys = [(-pair.photos, pair.distance) for pair in pairs]
     assert keys == sorted(keys) and len(pairs) > 9
+
+
+def test_two_names_of_one_person_are_not_confused() -> None:
+    crowd = crowd_of(np.eye(8, dtype=np.float32), np.arange(8))
+    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
+    everyone = np.ones(8, bool)
+    pairs, _ = find_confused(crowd, nearest, 1.5, everyone)
+    twins = [Twins(2, 5, 0.1, 0.9), Twins(3, 4, 0.1, 0.9)]
+    others, near = find_confused(crowd, nearest, 1.5, everyone, twins)
+    assert others == [pair for pair in pairs if (pair.first, pair.second) not in ((2, 5), (3, 4))]
+    assert (len(pairs), len(others), near) == (28, 26, 8)
 
 
 def test_a_photo_at_the_threshold_is_within_it() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 import tracemalloc
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from embedder.metrics import identity_weights, threshold_at_fpir
 from enroll.evaluation import verification
 from enroll.evaluation.verification import AtFmr, Comparisons, pairs_needed
+
+T = TypeVar("T")
 
 PEOPLE = 4
 FMRS = (0.05, 0.2, 0.5, 1.0)
@@ -113,6 +117,8 @@ def check(figures: verification.Replicates, row: int, mated: list[float], non_ma
 
 
 @given(mated_pairs, non_mated_pairs, st.lists(drawn_people, min_size=1, max_size=3))
+@example([(0.5, 0)], [(0.25, (1, 2))], [[0, 1, 1, 1]])  # no mated pair is drawn
+@example([(0.5, 0)], [(0.25, (1, 2))], [[1, 0, 1, 1]])  # no non-mated pair is
 def test_weights_stand_for_repeated_people(mated: list, non_mated: list, weights: list[list[int]]):
     figures = of_lists(mated, non_mated).replicates(np.array(weights, float), FMRS)
     for row, drawn in enumerate(weights):
@@ -194,6 +200,7 @@ def test_without_pairs_of_a_kind(labels: list[int]):
     assert all(map(math.isnan, compared.best_f1()))
     assert compared.at_fmr(1.0).tar is None
     assert (compared.at_fmr(1.0).threshold is None) == (len(compared.non_mated) == 0)
+    assert (compared.mated_total, compared.non_mated_total) == (len(compared.mated), len(compared.non_mated))
     assert compared.drawn is None
 
 
@@ -259,16 +266,21 @@ def test_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
             np.testing.assert_array_equal(getattr(figures, name), getattr(expected, name))
 
 
+def peak_memory(work: Callable[[], T]) -> tuple[T, int]:
+    tracemalloc.start()
+    try:
+        return work(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_memory_is_bounded():
     vectors, labels = unit_rows(400, 128), np.repeat(np.arange(40), 10)
     weights = identity_weights(40, 1000, np.random.default_rng(0))
-    tracemalloc.start()
-    try:
-        Comparisons.of_vectors(vectors, labels).replicates(weights, (0.01, 0.001))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 150e6  # all weights at once would be 640 MB
+    compared, peak = peak_memory(lambda: Comparisons.of_vectors(vectors, labels))
+    assert peak < 65e6  # half of it for 2**14 pairs of vectors in double precision; all at once: 120 MB
+    _, peak = peak_memory(lambda: compared.replicates(weights, (0.01, 0.001)))
+    assert peak < 40e6  # all weights at once would be 640 MB
 
 
 def test_figures_by_hand():
@@ -354,6 +366,9 @@ def test_rows_that_are_not_finite_are_named():
     vectors[20:28] = np.nan
     with pytest.raises(ValueError, match=r"in 10 rows: 3, 17, 20, 21, 22, 23, 24, 25, 26, 27$"):
         Comparisons.of_vectors(vectors, labels)
+    vectors[28] = np.nan
+    with pytest.raises(ValueError, match=r"in 11 rows: 3, 17, 20, 21, 22, 23, 24, 25, 26, 27, \.\.\.$"):
+        Comparisons.of_vectors(vectors, labels)
     vectors[5:] = np.nan
     with pytest.raises(ValueError, match=r"in 26 rows: 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, \.\.\.$"):
         Comparisons.of_vectors(vectors, labels)
@@ -374,6 +389,6 @@ def test_other_shapes_are_refused():
         Comparisons.of_vectors(unit_rows(6).reshape(2, 3, 4), np.arange(2))
     with pytest.raises(ValueError, match=r"got \(4,\) and \(4,\)"):
         Comparisons.of_vectors(unit_rows(1)[0], np.arange(4))
-    for weights in (np.ones((1, 3)), np.ones(2)):
+    for weights in (np.ones((1, 3)), np.ones((1, 1)), np.ones(2), np.ones((1, 2, 1))):
         with pytest.raises(ValueError, match=r"expected \(replicates, 2\)"):
             plain([0.1], [0.2]).replicates(weights)

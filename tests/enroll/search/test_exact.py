@@ -126,6 +126,15 @@ def test_what_is_found_is_nearest_wherever_it_is_kept(start: int) -> None:
         assert np.array_equal(found.vectors, searched.vectors[found.ids - 1])
 
 
+def test_the_single_nearest_of_many_is_found() -> None:
+    searched = templates(["ada"] * 2000, random_rows(28, 2000, 16))
+    queries = random_rows(29, 20, 16)
+    for query, found in zip(queries, ExactFinder(searched).nearest(queries, 1), strict=True):
+        distance, _, key = ranked(searched, query)[0]
+        assert found.ids.tolist() == [key]
+        assert found.reach <= distance
+
+
 def test_ties_are_by_name_also_beyond_the_first_count() -> None:
     same = random_rows(4, 1, 16)
     names = [f"p{number:03d}" for number in range(200)][::-1]  # the first by name has the last id
