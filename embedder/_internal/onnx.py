@@ -49,10 +49,6 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
 
     Raises:
         ValueError: the file is no ONNX file, or holds tensors of another kind.
-
-    Example:
-        >>> read_weights(path.read_bytes())["fc1_gamma"].shape
-        (128,)
     """
     from google.protobuf.message import DecodeError
 
