@@ -40,7 +40,7 @@ from embedder.errors import EmbedError, ModelError, UsageError
 from embedder.model_folder import FORMAT, Manifest, load_manifest, parse_manifest, read_part, save_bundle
 
 BUILT_IN = "built-in"  # in the place of a model folder; a folder of this name is given as ./built-in
-RECIPE = 2  # raised when the same weights are made into another model
+RECIPE = 1  # raised when the same weights are made into another model
 # Name of each network -> SHA-256 of the file that its weights come from.
 SOURCES = {
     "sface": "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",

@@ -12,6 +12,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from embedder._internal.wording import count
+
 if TYPE_CHECKING:
     from embedder.moments import Moments
 
@@ -88,7 +90,7 @@ class StrangerDistances:
     def in_words(self) -> str:
         """Say what it was measured on, for messages."""
         sets = f" in {self.sets} sets" if self.sets > 1 else ""
-        return f"{self.people} people{sets}"
+        return f"{count(self.people, 'person')}{sets}"
 
     def to_json(self) -> dict[str, Any]:
         """Give the numbers for JSON."""

@@ -53,7 +53,7 @@ class Thumbnail:
     """Stands in for a model: a picture's vector is its 4 x 4 thumbnail, centered and of unit length."""
 
     dim = 48
-    manifest = Manifest("thumbnail", "none", 16, "whole", "yunet", False, dim, "0" * 64, "0" * 64, None)
+    manifest = Manifest("thumbnail", "none", 16, "whole", None, None, False, dim, "0" * 64, "0" * 64, None)
     fingerprint = manifest.fingerprint
 
     def crops(self, image: np.ndarray) -> list[Crop]:

@@ -31,7 +31,7 @@ LIBRARY = {
     "config": "errors _internal",
     "metrics": "errors",
     "moments": "",
-    "strangers": "metrics moments",
+    "strangers": "_internal metrics moments",
     "stranger_fit": "metrics moments strangers",
     "images": "errors _internal config",
     "folders": "errors _internal",

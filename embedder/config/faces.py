@@ -21,11 +21,11 @@ ARCFACE_LANDMARKS = tuple(
 )
 # Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
 DLIB_LANDMARKS = (
-    (0.2919, 0.3225),
-    (0.7013, 0.3198),
-    (0.4885, 0.5245),
-    (0.332, 0.6876),
-    (0.6817, 0.6844),
+    (0.3123, 0.3043),
+    (0.6878, 0.3048),
+    (0.4992, 0.5096),
+    (0.3415, 0.6661),
+    (0.6578, 0.6654),
 )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from embedder.config import DLIB_LANDMARKS, QualityLimits
 from embedder.faces.align import Similarity, cut, inside
-from embedder.faces.detection import part_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from embedder.faces.detection import Detection
 
 JUDGED = 75  # pixels of the square it is judged in: what the trunk has use for, without the noise
+_FACE = np.s_[round(0.1 * JUDGED) : round(0.9 * JUDGED), round(0.15 * JUDGED) : round(0.85 * JUDGED)]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NEIGHBOURS = tuple(
     np.s_[1 + y : y - 1 or None, 1 + x : x - 1 or None] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -31,7 +31,8 @@ class Quality:
 
     Attributes:
         size: width of the face in pixels of the photo.
-        visible: share of the face's box that lies inside of the photo; less than 1 at its border.
+        visible: share of the face, from the forehead to the chin, that lies inside of the photo; less than 1
+            at its border. It follows from the points: a detector's box may end at the border.
         sharpness: standard deviation of the Laplacian over that of the luma, of the face scaled to one size:
             the share of fine detail, whatever the contrast. 0 in an even picture.
         brightness: mean luma of the visible part, 0 black to 1 white.
@@ -67,7 +68,7 @@ def measure(image: NDArray[np.uint8], face: Detection) -> Quality:
     spread = float(luma[seen].std()) if seen.any() else 0.0
     return Quality(
         size=round(face.box[2], 1),
-        visible=round(_visible(face.box, image.shape), 3),
+        visible=round(float(seen[_FACE].mean()), 3),
         sharpness=round(float(laplacian[complete].std()) / spread, 3) if spread and complete.any() else 0.0,
         brightness=round(float(luma[seen].mean()) / 255, 3) if seen.any() else 0.0,
         yaw=round(_yaw(face.points), 1),
@@ -96,13 +97,6 @@ def problem(quality: Quality, limits: QualityLimits) -> str | None:
     if abs(quality.yaw) > limits.yaw:
         return f"the face looks aside by {abs(quality.yaw):g} degrees, at most {limits.yaw:g} are allowed"
     return None
-
-
-def _visible(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> float:
-    if (seen := part_within(box, shape)) is None:
-        return 0.0
-    left, top, right, bottom = seen
-    return (right - left) / box[2] * ((bottom - top) / box[3])
 
 
 def _yaw(points: NDArray[np.float64]) -> float:

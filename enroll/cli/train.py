@@ -163,7 +163,7 @@ def describe_training(manifest: Manifest) -> list[str]:
         fpir, people = TARGET_FPIR, 20
         lines.append(
             f"First threshold {strangers.threshold(fpir, people):.3f}: names at most {100 * fpir:g} % of "
-            f"strangers in a gallery of {people} people with a photo each, 95 % sure, from "
+            f"strangers in a gallery of {count(people, 'person')} with a photo each, 95 % sure, from "
             f"{count(strangers.photos, 'photo')} of {count(strangers.people, 'person')} it had not met"
             + (", found before its weights were rounded" if "quantized_from" in manifest.training else "")
         )

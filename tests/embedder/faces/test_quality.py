@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
-from embedder.config import QualityLimits
-from embedder.faces.align import Similarity
+from embedder.config import DLIB_LANDMARKS, QualityLimits
 from embedder.faces.detection import Detection
 from embedder.faces.quality import JUDGED, Quality, measure, problem
 from tests.embedder.faces.composed import rgb
@@ -132,7 +131,7 @@ def test_sharpness_by_hand():
     """A stripe in every other column: at one size and upright, the figure follows from its definition."""
     stripes = np.zeros((JUDGED, JUDGED, 3), np.uint8)
     stripes[:, ::2] = 200
-    quality = measure(stripes, detection(upright((37.5, 37.5))), Similarity(1 + 0j, 0j))
+    quality = measure(stripes, detection(np.array(DLIB_LANDMARKS) * JUDGED))
     luma = stripes[:, :, 0].astype(float)
     middle = luma[1:-1, 1:-1]
     around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
@@ -140,24 +139,24 @@ def test_sharpness_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("box", "expected"),
+    ("left", "top", "expected"),
     [
-        ((10, 10, 40, 40), 1),
-        ((0, 0, 100, 60), 1),
-        ((-10, 10, 40, 40), 0.75),
-        ((80, 10, 40, 40), 0.5),
-        ((10, -30, 40, 40), 0.25),
-        ((10, 50, 40, 40), 0.25),
-        ((-20, -20, 40, 40), 0.25),
-        ((-100, -60, 300, 180), 1 / 9),
-        ((200, 10, 40, 40), 0),
-        ((200, 200, 40, 40), 0),
-        ((-80, -80, 40, 40), 0),
+        (0.1, 0.05, 1),
+        (-0.5, 0, 0.5),  # the middle of the face lies on the left border
+        (0.5, 0, 0.5),
+        (0, -0.3, 0.75),
+        (0, 0.5, 0.5),
+        (-0.5, -0.5, 0.25),
+        (-0.85, 0, 0),
+        (0, 2, 0),
     ],
 )
-def test_visible_is_the_share_of_the_box_in_the_photo(box, expected):
-    picture = np.full((60, 100, 3), 99, np.uint8)
-    assert judge(picture, detection(upright((50, 30)), box)).visible == pytest.approx(expected, abs=1e-3)
+def test_visible_is_the_share_of_the_face_in_the_photo(left, top, expected):
+    """Of the square that the trunk of dlib sees, the face takes .15 to .85 across and .1 to .9 down."""
+    side = 100
+    points = (np.array(DLIB_LANDMARKS) + (left, top)) * side
+    picture = np.full((side, side, 3), 99, np.uint8)
+    assert judge(picture, detection(points)).visible == pytest.approx(expected, abs=0.02)
 
 
 def test_a_face_at_the_border_is_less_visible(detector, photo):
@@ -165,8 +164,7 @@ def test_a_face_at_the_border_is_less_visible(detector, photo):
     for left in (100, 132, 148):
         (cut_off,) = detector.find(np.ascontiguousarray(photo[:, left:]))
         shown.append(judge(photo[:, left:], cut_off).visible)
-    assert shown[0] == 1  # YuNet's boxes end soon after the border
-    assert 0.6 < min(shown[1:]) < max(shown[1:]) < 1
+    assert 1 >= shown[0] > shown[1] > shown[2] > 0.4
 
 
 def test_a_smaller_picture_has_a_smaller_face(detector, photo):

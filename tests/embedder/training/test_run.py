@@ -221,11 +221,11 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
     assert same(tmp_path / "kept", tmp_path / "frozen")
     assert trained.training["kept_epoch"] == 1
     assert trained.head == "center"
-    # An untrained trunk has met no one, so all photos stand behind its threshold.
-    assert kept.threshold is not None
-    assert kept.threshold.searches == 32
-    assert trained.threshold is not None
-    assert trained.threshold.searches == 8
+    # An untrained trunk has met no one, so all photos say something of strangers' distances.
+    assert kept.strangers is not None
+    assert (kept.strangers.people, kept.strangers.photos) == (8, 32)
+    assert trained.strangers is not None
+    assert (trained.strangers.people, trained.strangers.photos) == (2, 8)
 
 
 @pytest.mark.usefixtures("quick_saving")

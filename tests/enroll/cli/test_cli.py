@@ -235,7 +235,6 @@ def test_info(there: Path):
         (["train", "none"], 2, "none: expected a folder"),
         (["train", "people", "--crop", "whole"], 2, "at least 4 people"),
         (["train", "people"], 2, "photo 0.png: no face found; --min-face looks for smaller ones"),
-        (["train", "people", "--detector", "haar"], 2, "--detector: expected yunet, got 'haar'"),
         (["identify", "probe é.png", "--min-face", "9"], 2, "--min-face: expected a number from 10 to 10000"),
         (["train", "people", "--trunk", "x"], 2, "--trunk: expected"),
         (["data", "mnist", "out"], 2, "expected one of orl, lfw, olivetti"),
