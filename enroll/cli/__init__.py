@@ -7,18 +7,17 @@ they get their names here, in the order of the help.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from embedder.errors import EmbedError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
-from enroll.cli.terminal import printable, safe, show_notices
+from enroll.cli.ending import end_well
+from enroll.cli.terminal import printable, show_notices
 
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
@@ -55,35 +54,23 @@ def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
 
 app = typer.Typer(
     cls=CommandLine,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
 )
 
 
-def end_well(command: Callable[[], object]) -> None:
-    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
-    try:
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
-            command()
-        finally:
-            sys.stdout.flush()
-    except EmbedError as error:
-        print(f"embed: {safe(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:  # a folder that may not be entered, a full disk below standard output
-        with suppress(OSError):  # or what is left is written when Python ends, and fails again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"embed: {safe(f'{where}{error.strerror or error}')}", file=sys.stderr)
-        sys.exit(UsageError.exit_code)
+            print(f"embed {version('embedder-enroll')}")
+        except PackageNotFoundError:  # run from a copy of the source
+            print("embed, not installed as a package")
+        raise typer.Exit
 
 
 def before_any_command(
@@ -94,6 +81,10 @@ def before_any_command(
             show_default=False,
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is."),
+    ] = False,
 ) -> None:
     """Train a face-style embedding, enroll people, identify them: a name, or unknown."""
     show_notices()

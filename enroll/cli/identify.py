@@ -21,6 +21,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
+from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters
 from enroll.config import IdentifyConfig
 
@@ -103,6 +104,8 @@ def identify(
                 with aloud():
                     for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                         print(line, flush=True)
+                if no_one_reads() and annotate is None and not fail_on_unknown:
+                    return  # `| head` has enough, and nothing else is to be done
                 if annotate is not None and answer.picture is not None:
                     own = chip_of if explain else None
                     name = annotated_name(answer.photo)

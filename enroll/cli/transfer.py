@@ -12,6 +12,7 @@ import typer
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.options import DEFAULT_GALLERY, DEFAULT_MODEL, UNUSABLE_IMAGES, Force, GalleryFile, Model
+from enroll.cli.streams import is_closed, no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, safe, sizes
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def export_gallery(
     from enroll.gallery.transfer import read_content
     from enroll.store import gallery_files, open_store, without_password
 
+    if file == _STREAM and is_closed():
+        raise UsageError("export -: expected someone to read it, but standard output is closed; name a file")
     path, inputs = None if file == _STREAM else Path(file), Inputs(galleries=gallery_files(gallery))
     if path is not None:
         check_output(path, inputs, force)
@@ -52,6 +55,8 @@ def export_gallery(
         try:
             sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
+            if no_one_reads():
+                raise UsageError("export -: not all of it was read, so what was read is no whole export")
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
     print(f"exported {sizes(content)}", file=sys.stderr if path is None else sys.stdout)
