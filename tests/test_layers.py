@@ -59,7 +59,7 @@ PEOPLE = {
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
-    "evaluation": f"{CORE} embedder.config config templates confidence rules search doctor",
+    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search doctor",
     "store": f"{CORE} embedder._internal embedder.folders templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import check_file, write_whole
 from embedder.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -86,13 +86,14 @@ class Checkpoints:
                 f"--resume: expected an unfinished run in {path.parent}, found no {FILE}; leave --resume out"
             )
         try:
+            check_file(path)
             with safe_open(path, framework="numpy") as file:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             before, progress = json.loads(facts["run"]), json.loads(facts["progress"])
             if facts["digest"] != _digest(tensors):
                 raise ValueError("changed since it was written")
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (SafetensorError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise ModelError(f"{path}: broken ({error}); delete it and train again") from error
         if other := [name for name in self._run if before.get(name) != self._run[name]]:
             changed = ", ".join(f"{name} was {before.get(name)!r}, is {self._run[name]!r}" for name in other)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder._internal.files import read_file
 from embedder._internal.wording import count
 from embedder.errors import EmbedError, UsageError
 from embedder.folders import LabelledFolder, Rejected
@@ -360,7 +361,7 @@ def unite(photos: Photos, peers: Peers) -> Photos:
 
 def hand_round(file: Path, peers: Peers) -> None:
     """Give all processes the file that process 0 has here, if it has one."""
-    content = peers.first(file.read_bytes() if peers.is_first and file.exists() else b"")
+    content = peers.first(read_file(file) if peers.is_first and file.exists() else b"")
     if content and not peers.is_first:
         file.write_bytes(content)
 

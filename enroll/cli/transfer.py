@@ -74,6 +74,7 @@ def import_gallery(
     gallery: GalleryFile = DEFAULT_GALLERY,
 ) -> None:
     """Make a gallery of what `embed gallery export` wrote."""
+    from embedder._internal.files import open_file
     from enroll.gallery.jsonl import from_lines, read_lines
     from enroll.gallery.transfer import put_content
     from enroll.store import open_store
@@ -82,12 +83,10 @@ def import_gallery(
         content = from_lines(read_lines(sys.stdin.buffer), "standard input")
     else:
         try:
-            if Path(file).exists() and not Path(file).is_file():  # a pipe would wait for ever
-                raise UsageError(f"{file}: expected a file, got a folder, pipe or device; - reads a pipe")
-            with Path(file).open("rb") as opened:
+            with open_file(file) as opened:
                 content = from_lines(read_lines(opened), file)
         except OSError as error:
-            raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+            raise UsageError(f"{file}: cannot be read: {error.strerror}; - reads a pipe") from error
     with open_store(gallery, create=True) as store:
         put_content(store, content)
     print(f"imported {sizes(content)}")
