@@ -31,11 +31,13 @@ LIBRARY = {
     "config": "errors _internal",
     "metrics": "errors",
     "images": "errors _internal config",
-    "folders": "errors _internal",
+    "names": "errors _internal",
+    "folders": "errors _internal names",
     "model_folder": "errors _internal config",
+    "copies": "errors",
     "faces": "errors _internal config images",
     "extractor": "errors _internal config metrics images model_folder faces",
-    "contact_sheet": "errors _internal config images folders faces",
+    "contact_sheet": "errors _internal config images names folders faces",
     "backend": "errors _internal config",
     "optimizers": "errors config",
     "callbacks": "errors _internal",
@@ -44,9 +46,9 @@ LIBRARY = {
     "heads": "errors _internal config losses layers",
     "trunks": "errors _internal config metrics",
     "export": "errors _internal config metrics images model_folder extractor backend trunks",
-    "training.data": "errors _internal config images folders faces",
-    "training": "errors _internal config metrics images folders model_folder faces extractor contact_sheet "
-    "backend optimizers callbacks losses layers heads trunks export training.data",
+    "training.data": "errors _internal config images copies folders faces",
+    "training": "errors _internal config metrics images names copies folders model_folder faces extractor "
+    "contact_sheet backend optimizers callbacks losses layers heads trunks export training.data",
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
 CORE = "embedder.errors embedder.metrics embedder._internal.runtime embedder._internal.wording"
@@ -59,8 +61,9 @@ PEOPLE = {
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
-    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search doctor",
-    "store": f"{CORE} embedder._internal embedder.folders templates search",
+    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search "
+    "doctor",
+    "store": f"{CORE} embedder._internal embedder.names templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",

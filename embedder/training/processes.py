@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from embedder._internal.files import read_file
 from embedder._internal.wording import count
+from embedder.copies import Copy
 from embedder.errors import EmbedError, UsageError
 from embedder.folders import LabelledFolder, Rejected
 from embedder.training.data.photos import Photos, Split
@@ -349,12 +350,20 @@ def unite(photos: Photos, peers: Peers) -> Photos:
             "digest": photos.digest,
             "rejected": [[str(entry.path), entry.reason] for entry in photos.rejected],
             "crowded": [[str(path), faces] for path, faces in photos.crowded.items()],
+            "copies": [
+                [str(copy.path), copy.identity, str(copy.first), copy.owner] for copy in photos.copies
+            ],
         }
     )
     return replace(
         photos,
         rejected=tuple(Rejected(Path(path), why) for other in told for path, why in other["rejected"]),
         crowded={Path(path): faces for other in told for path, faces in other["crowded"]},
+        copies=tuple(
+            Copy(Path(path), identity, Path(first), owner)
+            for other in told
+            for path, identity, first, owner in other["copies"]
+        ),
         digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
     )
 

@@ -21,10 +21,12 @@ from embedder.backend import load_backend
 from embedder.config import FilledConfig, TrainConfig
 from embedder.config.devices import Machines
 from embedder.contact_sheet import check_preview, save_preview
+from embedder.copies import Copy
 from embedder.errors import UsageError
 from embedder.faces.crop import Cropper, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.model_folder import Manifest
+from embedder.names import name_notes
 from embedder.training.artifacts import (
     CURVES,
     check_model_folder,
@@ -57,12 +59,14 @@ class TrainResult:
         rejected: photos that could not be used.
         crowded: photos that show more than one face, and how many; the principal one was used.
         interrupted: whether Ctrl-C ended it; `--resume` goes on.
+        copies: photos that show a picture again.
     """
 
     manifest: Manifest | None
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     interrupted: bool
+    copies: tuple[Copy, ...] = ()
 
 
 def train(
@@ -113,7 +117,10 @@ def train(
     inputs = Inputs([folder, *([filled.trunk_weights] if filled.trunk_weights else [])])
     _check_places(Path(model), preview, tensorboard, inputs, force)
     with _together(machines, progress.say) as peers:
-        labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
+        scanned = scan_folder(folder)
+        for note in name_notes(scanned.identities):
+            progress.say(note)
+        labelled = _own_part(scanned, filled, resume, machines, peers)
         photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
             save_preview(preview, preview_tiles(photos, Path(folder)), inputs, force)
@@ -149,7 +156,7 @@ def train(
                 raise  # another process has ended
             except OSError as error:
                 raise UsageError(f"--model: {model} cannot be written: {error}") from error
-    return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted)
+    return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted, photos.copies)
 
 
 @contextmanager
@@ -191,7 +198,7 @@ def _read(
         return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
 
     cropper, cache = cropping(config.crop)
-    photos = read_photos(folder, cropper, progress, cache)
+    photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
     if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = cropping("face")
         return with_clean_chips(photos, cropper, progress, cache)

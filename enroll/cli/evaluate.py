@@ -23,7 +23,15 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
-from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
+from enroll.cli.terminal import (
+    TerminalProgress,
+    printable,
+    safe,
+    show_copies,
+    show_notes,
+    show_passed,
+    show_rejected,
+)
 from enroll.config import EvaluationConfig
 
 
@@ -56,6 +64,9 @@ def calibrate_gallery(
         )
         calibration = opened.calibrate(fpir, others)
     print(f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}")
+    if others:
+        show_passed(others.passed)
+        show_copies(others.copies)
     rejected = others.not_found() if others else []
     show_rejected(rejected)
     if rejected:
@@ -96,6 +107,7 @@ def evaluate_folder(
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder._internal.outputs import Inputs
     from embedder.folders import scan_folder
+    from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
     from enroll.evaluation.protocol import evaluate
     from enroll.report.evaluation import compared, measured, pairs_measured
@@ -124,6 +136,10 @@ def evaluate_folder(
             outcome = compared(evaluations[0], evaluations[1], [str(path) for path in compare])
         else:
             outcome = measured(evaluations[0])
+    if pairs is None:
+        show_passed(scanned.passed)
+        show_notes(name_notes(scanned.identities))
+        show_copies(embedded[0].copies)
     for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
         print(line)
     if report is not None:

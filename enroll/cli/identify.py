@@ -22,7 +22,7 @@ from enroll.cli.options import (
     load_extractor,
 )
 from enroll.cli.streams import no_one_reads
-from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters
+from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
 from enroll.config import IdentifyConfig
 
 SOMEONE_UNKNOWN = 5
@@ -80,7 +80,8 @@ def identify(
     from enroll.report.answers import to_json
     from enroll.store import gallery_files
 
-    photos = [photo for place in photos for photo in pictures_at(place)]
+    passed: list[Path] = []
+    photos = [photo for place in photos for photo in pictures_at(place, passed)]
     inputs = Inputs([*photos, model], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
@@ -117,6 +118,7 @@ def identify(
                 unknown += any(face.decision.identity is None for face in answer.faces)
                 advance()
     show_missing_letters(drawn)
+    show_passed(passed)
     if not as_json and not explain:
         print(printable(basis.in_words()), file=sys.stderr)
     if basis.warning:

@@ -15,6 +15,7 @@ from embedder._internal.runtime import Advance, Progress
 from embedder._internal.wording import count
 
 if TYPE_CHECKING:
+    from embedder.copies import Copy
     from embedder.folders import Rejected
     from enroll.gallery.transfer import Content
 
@@ -78,6 +79,30 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
         print(f"{len(rejected)} not used:", file=sys.stderr)
         for entry in rejected:
             print(f"  {printable(str(entry.path))}: {printable(entry.reason)}", file=sys.stderr)
+
+
+def show_passed(passed: Sequence[Path]) -> None:
+    """Say on standard error how much was passed over that systems and programs leave beside photos."""
+    if passed:
+        print(
+            f"passed over {count(len(passed), 'entry')} that systems and programs leave beside photos, such "
+            f"as {printable(passed[0].name)}",
+            file=sys.stderr,
+        )
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print sentences on standard error that something may be wrong."""
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+
+
+def show_copies(copies: Sequence[Copy]) -> None:
+    """List on standard error the photos that show a picture again."""
+    if copies:
+        print(f"{count(len(copies), 'photo')} with a picture that is there already:", file=sys.stderr)
+        for copy in copies:
+            print(f"  {printable(copy.in_words())}", file=sys.stderr)
 
 
 def show_crowded(crowded: Mapping[Path, int]) -> None:

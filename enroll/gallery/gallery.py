@@ -16,8 +16,8 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.folders import name_problem, normal_name
 from embedder.images import read_image_file
+from embedder.names import name_problem, normal_name
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate

@@ -19,7 +19,8 @@ from fuzz_files import make_gallery
 from embedder.config import TrainConfig
 from embedder.config.toml import read_config
 from embedder.errors import UsageError
-from embedder.folders import Rejected, name_problem, scan_folder
+from embedder.folders import Rejected, scan_folder
+from embedder.names import name_problem
 from embedder.training.artifacts import TABLE, write_table
 from enroll import cli
 from enroll.cli.terminal import printable, show_rejected

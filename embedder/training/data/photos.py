@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder._internal.runtime import in_order
+from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import FolderError, ImageError
 from embedder.faces.crop import NO_FACE, Cropper, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
@@ -90,6 +91,7 @@ class Photos:
         rejected: what could not be used, and why.
         crowded: photos that show more than one face, and how many.
         digest: SHA-256 of all photos and names, for resuming and for the record.
+        copies: photos that show a picture again.
     """
 
     chips: Chips
@@ -100,6 +102,7 @@ class Photos:
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     digest: str
+    copies: tuple[Copy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +113,30 @@ class _Read:
     row: int
     faces: int
     digest: bytes
+    picture: bytes
 
 
 def read_photos(
-    folder: LabelledFolder, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+    folder: LabelledFolder,
+    cropper: Cropper,
+    progress: Progress,
+    cache: ChipCache | None = None,
+    least: int = 2,
 ) -> Photos:
     """Read every photo of a folder, so that nothing can break in the middle of an epoch.
 
-    Memory does not grow with the photos: chips go to disk one by one. People with fewer than two usable
-    photos are rejected: there is no second photo to be near to.
+    Memory does not grow with the photos: chips go to disk one by one. People with fewer usable photos than
+    `least` are rejected: with one, there is no second photo to be near to.
 
     Args:
         folder: what to read.
         cropper: makes the chips; all are of one size.
         progress: hears of each photo.
         cache: of chips that `cropper` makes; photos in it are read but not decoded.
+        least: usable photos that a person needs: 2, or 1 if nothing is learned from them.
 
     Raises:
-        FolderError: fewer than two people have two usable photos.
+        FolderError: fewer than two people have two usable photos; with `least` 1, no photo is usable.
         UsageError: there is no room for the chips.
     """
     rejected = list(folder.rejected)
@@ -143,14 +152,18 @@ def read_photos(
                     continue
                 if file is None:
                     file = ChipFile(len(chip.pixels), len(folder.samples))
-                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest))
+                picture = picture_digest(chip.pixels)
+                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest, picture))
     finally:
         if cache:
             cache.prune()
     if cache and cache.trouble:
         progress.say(cache.trouble)
 
-    usable = _with_two_photos(read, folder, rejected)
+    usable = _with_two_photos(read, folder, rejected) if least > 1 else read
+    if not usable:
+        first = f", first {rejected[0].path}: {rejected[0].reason}" if rejected else ""
+        raise FolderError(f"{folder.root}: expected a photo that can be used, found none{first}")
     assert file is not None
     identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
@@ -167,6 +180,7 @@ def read_photos(
         paths=tuple(entry.sample.path for entry in usable),
         rejected=tuple(rejected),
         crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
+        copies=find_copies((entry.sample.path, entry.sample.identity, entry.picture) for entry in usable),
         digest=whole.hexdigest(),
     )
 
