@@ -66,12 +66,14 @@ def name_notes(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
         names: the new ones, in their order.
         known: those that were there before; one that is new and known is not new.
     """
+    there = set(known)
     seen: dict[str, str] = {}
-    for name in known:
+    for name in sorted(there):
         seen.setdefault(appearance(name), name)
-    there = set(seen.values())
     notes = []
     for name in names:
+        if name in there:
+            continue
         look = appearance(name)
         first = seen.setdefault(look, name)
         if first != name:
@@ -79,7 +81,7 @@ def name_notes(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
                 f"{name!r} and {first!r} look like one name; if they are one person: "
                 f"`{shell_words('embed', 'gallery', 'merge-people', operands=(first, name))}`"
             )
-        if look in _NO_ONE and name not in there:
+        if look in _NO_ONE:
             notes.append(
                 f"{name!r} is a name like any other, so answers will read as if no one had been recognized; "
                 "if these are people who are not to be named: `embed enroll --strangers FOLDER`"

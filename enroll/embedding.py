@@ -151,10 +151,10 @@ def embed_samples(
     return done
 
 
-def enrolled_chip(extractor: Extractor, path: str) -> NDArray[np.uint8] | None:
+def enrolled_chip(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
     """Give the chip of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
     try:
-        return take_sample(Path(path), load_image(path), extractor, force=True).chip
+        return take_sample(path, load_image(path), extractor, force=True).chip
     except ImageError:
         return None
 

@@ -49,6 +49,11 @@ def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
 
         if error.ctx is None or error.message != error.ctx.get_help():  # help, with its lines, stays
             error.message = printable(hidden_as_typed(error.message, typed))
+            if type(error).__name__ == "NoSuchOption":
+                error.message += (
+                    "; a name or file that begins with a dash goes behind -- , as in "
+                    "`embed gallery remove -- -v`"
+                )
         raise
 
 
@@ -115,6 +120,7 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "remove": gallery.remove,
     "remove-strangers": gallery.remove_strangers,
     "rename": gallery.rename,
+    "merge-people": gallery.merge_people,
     "show": gallery.show,
     "terms": gallery.change_terms,
     "purge": gallery.purge,

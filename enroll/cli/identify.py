@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +23,10 @@ from enroll.cli.options import (
 from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
 from enroll.config import IdentifyConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SOMEONE_UNKNOWN = 5
 
@@ -74,6 +77,7 @@ def identify(
     from embedder.folders import pictures_at
     from enroll.embedding import enrolled_chip
     from enroll.gallery.gallery import Gallery
+    from enroll.gallery.places import photo_file
     from enroll.identify import Identifier
     from enroll.report import answers
     from enroll.report.annotate import annotated_name, check_annotated, save_annotated
@@ -98,7 +102,10 @@ def identify(
         )
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
-        chip_of = partial(enrolled_chip, extractor)
+
+        def chip_of(photo: str) -> NDArray[np.uint8] | None:
+            return enrolled_chip(extractor, photo_file(photo, opened.home))
+
         with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
             for answer in identifier.identify_many(photos):
                 lines = answers.explain(answer, basis) if explain else answers.to_lines(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -126,6 +126,13 @@ def given_terms(consent: str | None, consent_date: datetime | None, expires: dat
     terms = Terms(consent, to_date(consent_date), to_date(expires))
     if problem := terms_problem(terms):
         raise UsageError(f"--{problem}")
+    today = date.today()
+    if terms.expires is not None and terms.expires < today:
+        raise UsageError(f"--expires: expected a day that is not over, got {terms.expires}; today is {today}")
+    if terms.consent_date is not None and terms.consent_date > today + timedelta(days=1):  # time zones
+        raise UsageError(
+            f"--consent-date: expected a day that has come, got {terms.consent_date}; today is {today}"
+        )
     return None if terms == Terms() else terms
 
 

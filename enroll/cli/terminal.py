@@ -126,10 +126,15 @@ def show_missing_letters(names: Iterable[str]) -> None:
 
 def printable(text: str) -> str:
     """Escape what a terminal would act on or could not show, as names of files may hold anything."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
-    )
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    for first in (0xDC00, 0x10FF00):  # a byte that is no UTF-8, as Python and as galleries keep it
+        if first + 0x80 <= number <= first + 0xFF:
+            return f"\\x{number - first:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def safe(text: str | Path) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.images import read_image_file
-from embedder.names import name_problem, normal_name
+from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
-from enroll.gallery.enrollment import Enrolled, Enrolling, printable_path
+from enroll.gallery.enrollment import Enrolled, Enrolling
+from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.threshold import Calibration, read_calibration
 from enroll.search.approximate import forget_index, index_path, load_index, save_index
 from enroll.search.base import INDEXES, nearest_people, nearest_templates
@@ -199,6 +200,11 @@ class Gallery:
             store.close()
             raise
 
+    @property
+    def home(self) -> Path | None:
+        """The folder that relative paths of its photos start from; None in Milvus."""
+        return home_of(self._store)
+
     def close(self) -> None:
         """Close the file."""
         self._store.close()
@@ -344,7 +350,7 @@ class Gallery:
             path = strangers.paths[row]
             digest = hashlib.sha256(read_image_file(path)).digest()
             name = strangers.identities[strangers.labels[row]]
-            fresh.append((name, NewTemplate(printable_path(path), digest, strangers.vectors[row])))
+            fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
     def calibration(self) -> tuple[Calibration, str | None] | None:
@@ -364,5 +370,5 @@ def checked_name(name: str) -> str:
     """
     name = normal_name(name)
     if problem := name_problem(name):
-        raise UsageError(f"{name!r}: {problem}")
+        raise UsageError(f"{name[:LONGEST]!r}: {problem}")
     return name

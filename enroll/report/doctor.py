@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedder._internal.wording import count
+from embedder._internal.wording import count, shell_words
 from enroll.doctor.examine import ENOUGH_PHOTOS
 from enroll.gallery.photos import handle_of
 
@@ -186,8 +185,7 @@ class Words:
         """Give the command that drops a photo."""
         photo = handle_of(self._stored[name], template)
         option = ["--gallery", self._gallery] if self._gallery else []
-        end = ["--"] if name.startswith("-") or photo.startswith("-") else []
-        return shlex.join(["embed", "gallery", "drop", *option, *end, name, photo])
+        return shell_words("embed", "gallery", "drop", *option, operands=(name, photo))
 
 
 def _growing(growth: Growth) -> Iterator[str]:
