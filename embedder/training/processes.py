@@ -348,6 +348,7 @@ def unite(photos: Photos, peers: Peers) -> Photos:
     told = peers.gather_json(
         {
             "digest": photos.digest,
+            "people": dict(photos.people),
             "rejected": [[str(entry.path), entry.reason] for entry in photos.rejected],
             "crowded": [[str(path), faces] for path, faces in photos.crowded.items()],
             "copies": [
@@ -364,6 +365,7 @@ def unite(photos: Photos, peers: Peers) -> Photos:
             for other in told
             for path, identity, first, owner in other["copies"]
         ),
+        people={name: digest for other in told for name, digest in other["people"].items()},
         digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
     )
 

@@ -36,7 +36,7 @@ from embedder.training.artifacts import (
     versions,
     write_record,
 )
-from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
+from embedder.training.checkpoint import FILE, PEOPLE, REFIT_FILE, Checkpoints
 from embedder.training.data.crop_store import ChipCache, chip_recipe
 from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.processes import Peers, Totals, agree, hand_round, listing, share_of, unite
@@ -142,6 +142,7 @@ def train(
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
             facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
+            facts[PEOPLE] = photos.people
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
                 outcome, trunk, threshold = learner.learn(split, checkpoints, resume, extra)

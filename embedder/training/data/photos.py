@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from embedder.images import decode_image, read_image_file
 from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -92,6 +92,7 @@ class Photos:
         crowded: photos that show more than one face, and how many.
         digest: SHA-256 of all photos and names, for resuming and for the record.
         copies: photos that show a picture again.
+        people: a digest of the photos of each, to say whose are others when a run is resumed.
     """
 
     chips: Chips
@@ -103,6 +104,7 @@ class Photos:
     crowded: dict[Path, int]
     digest: str
     copies: tuple[Copy, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,11 @@ def read_photos(
     identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
     whole = hashlib.sha256()
+    each = {identity: hashlib.sha256() for identity in identities}
     for entry in usable:
         name = entry.sample.identity
         whole.update(f"{len(name)} {name}".encode() + entry.digest)
+        each[name].update(entry.digest)
     chips_used = file.chips([entry.row for entry in usable])
     return Photos(
         chips=chips_used,
@@ -181,6 +185,7 @@ def read_photos(
         rejected=tuple(rejected),
         crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
         copies=find_copies((entry.sample.path, entry.sample.identity, entry.picture) for entry in usable),
+        people={identity: digest.hexdigest()[:16] for identity, digest in each.items()},
         digest=whole.hexdigest(),
     )
 
