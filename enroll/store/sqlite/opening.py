@@ -61,12 +61,18 @@ def open_gallery(
         _check_place(path, create)
     except OSError as error:  # a folder that may not be entered, a name that is too long
         raise GalleryError(f"{path}: cannot be opened as a gallery: {error.strerror}") from error
+    made = not path.exists()
     connection = Connection(path)
     try:
         migrate(connection)
         _check_pages(connection)
         if key is not None and create and _is_unused(connection):
-            encrypt(connection, key)
+            try:
+                encrypt(connection, key)
+            except BaseException:
+                if made and _is_unused(connection):  # else the next who enrolls would do so in plain text
+                    path.unlink(missing_ok=True)
+                raise
         salt, keys = _identity(connection)
         sealer = Plain(salt) if plain_too and keys is None else _sealer(connection, salt, keys, key)
         sweep_if_due(connection, keys is not None)
