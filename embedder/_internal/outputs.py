@@ -118,7 +118,7 @@ def write_output(
 
 def side_files(database: Path) -> list[Path]:
     """Name the files that may belong to a database, there or not."""
-    return [database.with_name(database.name + side) for side in _SIDES]
+    return [database.parent / f"{database.name}{side}" for side in _SIDES]
 
 
 def is_side_file(path: Path) -> bool:

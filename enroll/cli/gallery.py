@@ -108,7 +108,7 @@ def show(
         templates = store.stored(name)
         person = next(entry for entry in store.people() if entry.name == name)
     if as_json:
-        print(json.dumps(_as_json(person, templates), ensure_ascii=False))
+        print(json.dumps(_as_json(person, templates)))
         return
     print(f"{printable(name)} ({count(len(templates), 'photo')})")
     for word, value in _in_words(person.terms):

@@ -83,7 +83,7 @@ class Words:
         self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
 
     def to_json(self) -> str:
-        """Give one JSON object."""
+        """Give one JSON object, pure ASCII so that no name acts on a terminal."""
         found, growth = self._examined, self._examined.growth
         facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.crowd.labels)}
         facts |= {section.key: section.facts() for section in self._sections()}
@@ -96,7 +96,7 @@ class Words:
             "near_another": found.near,
         }
         facts["notes"] = list(found.notes)
-        return json.dumps(facts, ensure_ascii=False, allow_nan=False)
+        return json.dumps(facts, allow_nan=False)
 
     def lines(self) -> Iterator[str]:
         """Give a text; what was looked for and not found is said, too."""

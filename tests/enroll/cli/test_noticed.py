@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
+from embedder.errors import UsageError
 from embedder.images import load_image
 from enroll.cli.terminal import printable
+from enroll.gallery.gallery import checked_name
 from tests.conftest import save_people
 from tests.enroll.cli.test_cli import main
 
@@ -122,3 +125,24 @@ def test_photos_are_found_from_another_folder(there: Path, monkeypatch: pytest.M
     main("enroll", "--name", "eve", "moved/people/p00/0.png", "--gallery", "far.db")
     main("gallery", "merge", "far.db", "--gallery", "moved/gallery.db")
     assert "6 the same" in main("gallery", "verify", "--photos", "--gallery", "moved/gallery.db")[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_no_photo_path_acts_on_the_terminal(there: Path) -> None:
+    Path("people/p00/0.png").rename("people/p00/a\x9b\u202eb\x1b[2J.png")
+    Path("people/p00/1.png").rename("people/p01/c\x9b.png")  # p01 now has someone else's
+    for words in (["enroll", "people"], ["gallery", "show", "p00"], ["gallery", "show", "p00", "--json"]):
+        said = "".join(main(*words))
+        assert all(letter.isprintable() or letter == "\n" for letter in said)
+    photos = json.loads(main("gallery", "show", "p00", "--json")[0])["photos"]
+    assert photos[-1]["photo"].endswith("\x9b\u202eb\x1b[2J.png") or photos[0]["photo"].endswith("2J.png")
+    for words in (["gallery", "doctor"], ["gallery", "doctor", "--json"], ["gallery", "doctor", "--photos"]):
+        said = "".join(main(*words))
+        assert all(letter.isprintable() or letter == "\n" for letter in said)
+
+
+def test_a_name_of_a_million_letters_is_not_repeated(there: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        checked_name("x" * 10**6)
+    assert len(str(refused.value)) < 400
+    assert "a name of 1000000 characters" in str(refused.value)
