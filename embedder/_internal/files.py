@@ -71,10 +71,10 @@ def read_file(path: str | Path, limit: int | None = None) -> bytes:
         OSError: as `open_file`, or it has more bytes.
     """
     with open_file(path) as file:
-        data = file.read() if limit is None else file.read(limit + 1)
-    if limit is not None and len(data) > limit:
-        raise OSError(errno.EFBIG, f"expected a file of at most {limit} bytes", str(path))
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise OSError(errno.EFBIG, f"expected a file of at most {limit} bytes, got {size}", str(path))
+        return file.read(size)  # what is written behind its end meanwhile is another file
 
 
 def _size(status: os.stat_result, path: str | Path) -> int:

@@ -154,7 +154,7 @@ def change_terms(
     from enroll.gallery.gallery import checked_name
     from enroll.store import Terms, open_store
 
-    given = given_terms(consent, consent_date, expires)
+    given = given_terms(consent, consent_date, expires, over=True)
     if given is None and not clear:
         raise UsageError("terms: expected --consent, --consent-date, --expires or --clear, got none of them")
     given, name = given or Terms(), checked_name(name)
@@ -170,6 +170,8 @@ def change_terms(
         store.set_terms(name, terms)
     words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
     print(printable(f"{name}: {words}"))
+    if given.expires is not None and given.expires < date.today():
+        show_notes(["this day is over: they are not named any more, and `embed gallery purge` erases them"])
 
 
 def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:

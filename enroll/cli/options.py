@@ -116,8 +116,10 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     )
 
 
-def given_terms(consent: str | None, consent_date: datetime | None, expires: datetime | None) -> Terms | None:
-    """Give the terms of the three options, None if none is given."""
+def given_terms(
+    consent: str | None, consent_date: datetime | None, expires: datetime | None, over: bool = False
+) -> Terms | None:
+    """Give the terms of the three options, None if none is given; `over` takes a last day that is over."""
     from enroll.store import Terms
     from enroll.store.limits import terms_problem
 
@@ -127,7 +129,7 @@ def given_terms(consent: str | None, consent_date: datetime | None, expires: dat
     if problem := terms_problem(terms):
         raise UsageError(f"--{problem}")
     today = date.today()
-    if terms.expires is not None and terms.expires < today:
+    if terms.expires is not None and terms.expires < today and not over:
         raise UsageError(f"--expires: expected a day that is not over, got {terms.expires}; today is {today}")
     if terms.consent_date is not None and terms.consent_date > today + timedelta(days=1):  # time zones
         raise UsageError(

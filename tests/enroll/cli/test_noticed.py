@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,25 @@ def test_a_name_of_a_million_letters_is_not_repeated(there: Path) -> None:
         checked_name("x" * 10**6)
     assert len(str(refused.value)) < 400
     assert "a name of 1000000 characters" in str(refused.value)
+
+
+def test_days_that_cannot_be_meant_are_refused(there: Path) -> None:
+    yesterday, later = (str(date.today() + timedelta(days=days)) for days in (-1, 3))
+    enroll = ["enroll", "--name", "ada", "people/p00/0.png"]
+    assert "expected a day that is not over" in main(*enroll, "--expires", yesterday, code=2)[1]
+    assert "expected a day that has come" in main(*enroll, "--consent-date", later, code=2)[1]
+    main(*enroll, "--expires", str(date.today()), "--consent-date", str(date.today()))
+    _, err = main("gallery", "terms", "ada", "--expires", yesterday)  # on purpose: from now on not named
+    assert "this day is over" in err
+
+
+def test_two_names_are_joined(there: Path) -> None:
+    main("enroll", "people")
+    main("gallery", "terms", "p01", "--consent", "file 7")
+    out, err = main("gallery", "merge-people", "p00", "p01")
+    assert out == "p00 has 3 photos more, those of p01\n"
+    assert err == "their terms differed; now: consent file 7\n"
+    assert main("gallery", "list")[0] == "p00 (6 photos)\n"
+    assert "merge people, person 1, 3 photos" in main("gallery", "log")[0]
+    assert "no one is called 'p01'" in main("gallery", "merge-people", "p00", "p01", code=2)[1]
+    assert "behind -- " in main("gallery", "remove", "-v", code=2)[1]
