@@ -4,7 +4,7 @@
 # make test-portable  the fast tests without AVX-512, without AVX2, with 1 and 4 threads, the oldest and the newest
 #                versions of what is installed; one of them: make test-portable ENVIRONMENTS=no-avx512
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
-# make fuzz      damage galleries, models and photos, a few hundred thousand times
+# make fuzz      damage galleries, models and photos, a few hundred thousand times; options no one expects
 # make mutants   change the core in one place at a time: do its tests notice? An hour; MODULES=enroll/decision.py for one
 # make bench     beside face_recognition, faiss and others: docs/benchmarks.md
 # make figures   the figures of the README, measured again
@@ -41,6 +41,7 @@ crash: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python scripts/fuzz_images.py
 	$(BIN)/python scripts/fuzz_files.py
+	$(BIN)/python scripts/fuzz_options.py
 
 mutants: $(INSTALLED)
 	$(BIN)/python scripts/mutate_core.py $(MODULES)

@@ -20,8 +20,9 @@ from embedder._internal.text import Colour, set_line, shorten, wrap, write
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.faces.crop import in_short
-from embedder.folders import Rejected, normal_name
+from embedder.folders import Rejected
 from embedder.images import resize_to_square
+from embedder.names import normal_name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,15 +1,14 @@
 """List a labelled folder and refuse what cannot be used; write public data sets as one.
 
-A labelled folder is `FOLDER/<identity>/<photos>`. Every entry ends up in exactly one of two lists,
-`samples` or `rejected`; only the files that operating systems leave behind by themselves (`LITTER`, and
-names that begin with a dot) are passed over. `data/` says where each public data set comes from and on
-which terms.
+A labelled folder is `FOLDER/<identity>/<photos>`. Every entry ends up in exactly one of three lists:
+`samples`, `rejected`, or `passed`: what systems and programs leave behind by themselves (`LITTER`,
+`SIDECARS`, and names that begin with a dot). `data/` says where each public data set comes from and on which
+terms.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from embedder._internal.outputs import check_output
 from embedder._internal.runtime import Progress
 from embedder._internal.wording import count
 from embedder.errors import FolderError, MissingPackageError, UsageError
+from embedder.names import name_problem, normal_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
     Photo = tuple[str, str, "bytes | NDArray[np.uint8]"]
 
 
-# Characters that turn the direction of the text after them.
-_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
-
-LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# What systems, disks of a network and programs leave beside photos, in lower case; so do names with a dot
+# in front.
+LITTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "icon\r"),
+        *("__macosx", "network trash folder", "temporary items", "lost+found"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@__thumb"),
+        *("#recycle", "#snapshot", "#sharesnap"),
+    }
+)
+SIDECARS = frozenset({".xmp", ".json", ".aae", ".thm", ".pp3", ".dop"})  # about the photo beside them
 
 ORL_PEOPLE, ORL_PHOTOS = 40, 10
 
@@ -53,11 +61,19 @@ class Rejected:
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """The content of a labelled folder, both lists sorted by identity and file name."""
+    """The content of a labelled folder, samples and rejected sorted by identity and file name.
+
+    Attributes:
+        root: the folder.
+        samples: its photos.
+        rejected: what cannot be used.
+        passed: what systems and programs left there, which is neither.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
     rejected: tuple[Rejected, ...]
+    passed: tuple[Path, ...] = ()
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -81,8 +97,11 @@ def scan_folder(root: str | Path) -> LabelledFolder:
     root = Path(root)
     samples: list[Sample] = []
     rejected: list[Rejected] = []
+    passed: list[Path] = []
     owner: dict[str, Path] = {}
-    for folder in _entries(root):
+    entries = _entries(root, passed)
+    real = {_identity(folder): folder for folder in entries if not folder.is_symlink()}
+    for folder in entries:
         name = normal_name(folder.name)
         if not _is_folder(folder):
             rejected.append(Rejected(folder, f"lies beside the people; expected {root}/<person>/<photos>"))
@@ -90,68 +109,72 @@ def scan_folder(root: str | Path) -> LabelledFolder:
             rejected.append(Rejected(folder, problem))
         elif _leads_outside(folder, root):
             rejected.append(Rejected(folder, "is a link to somewhere outside the folder; copy the photos in"))
+        elif (first := real.setdefault(_identity(folder), folder)) != folder:
+            rejected.append(Rejected(folder, f"is a link to {first}, whose photos are read there"))
         elif name in owner:
             rejected.append(Rejected(folder, f"the same name as {owner[name]} in another form"))
         else:
             owner[name] = folder
-            found = _photos(folder, name, root)
+            found = _photos(folder, name, root, passed)
             samples += (entry for entry in found if isinstance(entry, Sample))
             rejected += (entry for entry in found if isinstance(entry, Rejected))
     if not samples:
-        first = f", first {rejected[0].path.name!r}" if rejected else ""
-        raise FolderError(
-            f"{root}: no photos found; expected {root}/<person>/<photos>, "
-            f"got {count(len(rejected), 'other entry')}{first}"
-        )
-    return LabelledFolder(root, tuple(samples), tuple(rejected))
+        raise FolderError(_without_photos(root, rejected))
+    return LabelledFolder(root, tuple(samples), tuple(rejected), tuple(passed))
 
 
-def pictures_at(place: Path) -> list[Path]:
+def _without_photos(root: Path, rejected: list[Rejected]) -> str:
+    first = f", first {rejected[0].path.name!r}" if rejected else ""
+    loose = sum(not _is_folder(entry.path) for entry in rejected)
+    alone = (
+        f"; photos that lie directly in it are of no one: make a folder for each person, or for one person "
+        f"`embed enroll --name NAME {root}/*`"
+        if loose
+        else ""
+    )
+    return (
+        f"{root}: no photos found; expected {root}/<person>/<photos>, "
+        f"got {count(len(rejected), 'other entry')}{first}{alone}"
+    )
+
+
+def pictures_at(place: Path, passed: list[Path] | None = None) -> list[Path]:
     """List the files of a folder and of those in it, in their order; of a file, itself.
 
-    Links to folders are not followed: they are listed, and refused when they are read.
+    A folder that several links lead to is listed once, and a circle of links ends. A folder that cannot be
+    read is listed itself, and refused when it is read.
+
+    Args:
+        place: the folder or file.
+        passed: gets what systems and programs left there, which is not listed.
 
     Raises:
-        FolderError: a folder cannot be read, or there is nothing in it.
+        FolderError: the folder cannot be read, or there is nothing in it.
     """
     if not _is_folder(place):
         return [place]
-    if not (found := _below(place)):
+    passed = [] if passed is None else passed
+    found: list[Path] = []
+    seen = {_identity(place)}
+    waiting = _entries(place, passed)[::-1]
+    while waiting:  # folders may lie deeper in each other than functions may call each other
+        path = waiting.pop()
+        if not _is_folder(path):
+            found.append(path)
+        elif (identity := _identity(path)) not in seen:
+            seen.add(identity)
+            try:
+                waiting += _entries(path, passed)[::-1]
+            except FolderError:
+                found.append(path)
+    if not found:
         raise FolderError(f"{place}: expected photos, found none")
     return found
 
 
-def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for path in _entries(folder):
-        found += [path] if path.is_symlink() or not _is_folder(path) else _below(path)
-    return found
-
-
-def normal_name(name: str) -> str:
-    """Give the one form of a name: Unicode NFC, without white space around it."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def name_problem(name: str) -> str | None:
-    """Say why a text cannot be an identity's name, or None if it can.
-
-    Control characters would let a name rewrite the terminal it is printed on; half a surrogate pair is a
-    file name that is not UTF-8 and could not be stored.
-    """
-    if len(name) > 200:
-        return f"a name of {len(name)} characters; at most 200 are kept"
-    for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS:
-            return f"the name holds the character {character!r}, which cannot be shown; rename it"
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
-        return "an empty name; expected at least one visible character"
-    return None
-
-
-def _photos(folder: Path, identity: str, root: Path) -> list[Sample | Rejected]:
+def _photos(folder: Path, identity: str, root: Path, passed: list[Path]) -> list[Sample | Rejected]:
     try:
-        entries = _entries(folder)
+        entries = _entries(folder, passed)
     except FolderError as error:
         return [Rejected(folder, str(error))]
     if not entries:
@@ -169,12 +192,30 @@ def _photos(folder: Path, identity: str, root: Path) -> list[Sample | Rejected]:
     return found
 
 
-def _entries(folder: Path) -> list[Path]:
+def _entries(folder: Path, passed: list[Path]) -> list[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda path: (normal_name(path.name), path.name))
     except OSError as error:
         raise FolderError(f"{folder}: expected a folder that can be read: {error.strerror}") from error
-    return [path for path in entries if not path.name.startswith(".") and path.name.lower() not in LITTER]
+    kept: list[Path] = []
+    for path in entries:
+        (passed if _is_litter(path) else kept).append(path)
+    return kept
+
+
+def _is_litter(path: Path) -> bool:
+    if path.name.startswith(".") or path.name.lower() in LITTER:
+        return True
+    return path.suffix.lower() in SIDECARS and not _is_folder(path)
+
+
+def _identity(path: Path) -> tuple[int, int] | Path:
+    """Give what a folder is known by, whatever leads to it; of what is not there, its path."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(path: Path) -> bool:

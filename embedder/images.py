@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import logging
-import stat
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from embedder._internal.files import NO_FILE, check_file, open_file
 from embedder._internal.runtime import no_warnings, quiet
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
@@ -79,16 +79,14 @@ def read_image_file(path: str | Path, limits: ImageLimits | None = None) -> byte
     """
     limits = limits or ImageLimits()
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a FIFO would wait for ever
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
-            raise ImageError(path, f"expected an image file, got {kind}")
-        if status.st_size > limits.max_bytes:
-            raise ImageError(path, _too_many_bytes(status.st_size, limits))
-        with Path(path).open("rb") as file:
+        if (size := check_file(path)) > limits.max_bytes:
+            raise ImageError(path, _too_many_bytes(size, limits))
+        with open_file(path) as file:
             data = file.read(limits.max_bytes + 1)  # the file may have grown since
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if reason.startswith(NO_FILE):
+            raise ImageError(path, reason.replace(NO_FILE, "expected an image file", 1)) from error
         raise ImageError(path, f"cannot be read: {reason}") from error
     if len(data) > limits.max_bytes:
         raise ImageError(path, _too_many_bytes(len(data), limits))

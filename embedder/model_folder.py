@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from embedder._internal.files import make_folder, write_whole
+from embedder._internal.files import make_folder, read_file, write_whole
 from embedder.config import CROPS, DetectorConfig, Landmarks
 from embedder.errors import ModelError, UsageError
 from embedder.strangers import StrangerDistances
@@ -184,7 +184,7 @@ def load_manifest(folder: str | Path) -> Manifest:
     try:
         data = _read(path, _MAX_MANIFEST)
     except ModelError as error:
-        if isinstance(error.__cause__, OSError) or path.exists():
+        if not isinstance(error.__cause__, FileNotFoundError):
             raise
         raise ModelError(
             f"{folder}: expected a model folder with {MANIFEST}; make one with "
@@ -263,13 +263,11 @@ def is_part_name(name: str) -> bool:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
-        if not path.is_file():
-            raise ModelError(f"{path}: expected a file, found none")
-        if (size := path.stat().st_size) > limit:
-            raise ModelError(f"{path}: expected at most {limit} bytes, got {size}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read: {error}") from error
+        return read_file(path, limit)
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: expected a file, found none") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _canonical(content: object) -> bytes:

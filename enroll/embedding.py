@@ -17,11 +17,13 @@ import numpy as np
 from embedder._internal.runtime import Progress, in_order, workers
 from embedder._internal.wording import count
 from embedder.config import QualityLimits
+from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import NO_FACE, principal
 from embedder.faces.quality import problem
-from embedder.folders import LabelledFolder, Rejected, Sample, normal_name, scan_folder
+from embedder.folders import LabelledFolder, Rejected, Sample, scan_folder
 from embedder.images import decode_image, load_image
+from embedder.names import normal_name
 from enroll.config import IdentifyConfig
 from enroll.evaluation.lfw import FailedPhoto, photo_stem
 from enroll.evaluation.samples import EmbeddedSamples
@@ -48,6 +50,7 @@ class PhotoSample:
         faces: how many there are.
         problem: why it cannot be enrolled, or None.
         vector: (dim,) float32 unit vector of the chip, if it was embedded.
+        picture: what the chip is known by; the same picture in another file has the same.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class PhotoSample:
     faces: int
     problem: str | None
     vector: NDArray[np.float32] | None = None
+    picture: bytes | None = None
 
 
 def embed_photos(
@@ -120,7 +124,7 @@ def take_sample(
     crop = principal(crops, image.shape)
     poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
     reason = f"{poor}; --force enrolls it all the same" if poor else None
-    return PhotoSample(path, crop.chip, len(crops), reason)
+    return PhotoSample(path, crop.chip, len(crops), reason, picture=picture_digest(crop.chip))
 
 
 def embed_samples(
@@ -147,10 +151,10 @@ def embed_samples(
     return done
 
 
-def enrolled_chip(extractor: Extractor, path: str) -> NDArray[np.uint8] | None:
+def enrolled_chip(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
     """Give the chip of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
     try:
-        return take_sample(Path(path), load_image(path), extractor, force=True).chip
+        return take_sample(path, load_image(path), extractor, force=True).chip
     except ImageError:
         return None
 
@@ -162,10 +166,14 @@ class EmbeddedFolder(EmbeddedSamples):
     Attributes:
         paths: of the photos that could be decoded, by their rows.
         unread: files that are no pictures, with the reason; they are no samples.
+        copies: photos that show a picture again.
+        passed: what systems and programs left beside the photos.
     """
 
     paths: tuple[Path, ...]
     unread: tuple[Rejected, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    passed: tuple[Path, ...] = ()
 
     def photo(self, row: int) -> str:
         """Say which photo a row is, for messages."""
@@ -218,6 +226,8 @@ def embed_folder(
         enrollable=np.array([entry.problem is None for _, entry in kept]),
         problems={row: entry.problem for row, (_, entry) in enumerate(kept) if entry.problem is not None},
         unread=tuple(unread),
+        copies=find_copies((sample.path, sample.identity, entry.picture) for sample, entry in kept),
+        passed=folder.passed,
     )
 
 

@@ -39,6 +39,11 @@ class StoredTemplate:
     vector: NDArray[np.float32]
 
 
+def as_new(template: StoredTemplate) -> NewTemplate:
+    """Give a stored template without its id."""
+    return NewTemplate(template.photo, template.digest, template.vector)
+
+
 @dataclass(frozen=True)
 class Templates:
     """Templates of a gallery, by id.

@@ -1,4 +1,6 @@
-"""Write files that are whole also after a power cut; keep a bounded cache folder.
+"""Open files that end, write files that are whole also after a power cut, keep a bounded cache folder.
+
+A pipe, a socket or a device in the place of a file would be waited for, or read, for ever.
 
 A cache folder holds what can be made again, by key: private, shared by processes, safe to delete. An entry
 that is damaged or foreign counts as missing, and where nothing can be written the work goes on without a
@@ -14,17 +16,73 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+NO_FILE = "expected a file"  # begins what is said of what is none
 _MAGIC = b"embedder cache 1"
 _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 _FOLDER, _ENTRY = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{62}")
 _UNFINISHED, _HOUR = re.compile(r"\.[0-9a-f]{16}"), 3600
 _BLOCK = 4096  # bytes: what even the smallest file takes on a disk
+
+
+def check_file(path: str | Path) -> int:
+    """Refuse what is no regular file, without opening it; gives its size in bytes.
+
+    Raises:
+        OSError: there is none, or it is a folder, a pipe, a socket or a device; `strerror` says which.
+    """
+    try:
+        return _size(Path(path).stat(), path)
+    except ValueError as error:  # a NUL byte in the name
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+        OSError: as `check_file`, or it may not be read.
+    """
+    check_file(path)  # opening a device may already do something
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _size(os.fstat(descriptor), path)  # it may have been exchanged since
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: str | Path, limit: int | None = None) -> bytes:
+    """Read a regular file.
+
+    Args:
+        path: of it.
+        limit: bytes it may have.
+
+    Raises:
+        OSError: as `open_file`, or it has more bytes.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if limit is not None and size > limit:
+            raise OSError(errno.EFBIG, f"expected a file of at most {limit} bytes, got {size}", str(path))
+        return file.read(size)  # what is written behind its end meanwhile is another file
+
+
+def _size(status: os.stat_result, path: str | Path) -> int:
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, f"{NO_FILE}, got a folder", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, f"{NO_FILE}, got a device, pipe or socket", str(path))
+    return status.st_size
 
 
 def write_whole(
@@ -145,7 +203,7 @@ class DiskCache:
             return None
         path = self._path(self._folder, key)
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except OSError:
             return None
         body = data[_HEAD:]

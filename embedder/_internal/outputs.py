@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import open_file, write_whole
 from embedder.errors import UsageError
 
 REPLACE = "name another file, or --force replaces it"
@@ -40,7 +40,7 @@ class Inputs:
 
     def __init__(self, paths: Iterable[str | Path] = (), galleries: Iterable[str | Path] = ()) -> None:
         databases = [Path(gallery) for gallery in galleries]
-        sides = [path.with_name(path.name + side) for path in databases for side in _SIDES]
+        sides = [side for path in databases for side in side_files(path)]
         self._paths = [*map(Path, paths), *databases, *sides]
 
     def holds(self, path: Path) -> bool:
@@ -116,6 +116,11 @@ def write_output(
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def side_files(database: Path) -> list[Path]:
+    """Name the files that may belong to a database, there or not."""
+    return [database.parent / f"{database.name}{side}" for side in _SIDES]
+
+
 def is_side_file(path: Path) -> bool:
     """Say whether a name is that of a file which belongs to a database beside it."""
     return any(
@@ -169,11 +174,8 @@ def _is_part_of_model(place: Path) -> bool:
 
 def _begins(path: Path, size: int) -> bytes:
     """Give the first bytes of a file; of one that is missing or cannot be read, none."""
-    found = _status(path)
-    if found is None or not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever
-        return b""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(size)
     except OSError:
         return b""

@@ -1,6 +1,9 @@
-"""Numbers with their nouns, as every message says them: 1 person, 2 people."""
+"""Numbers with their nouns, as every message says them: 1 person, 2 people; commands that can be pasted."""
 
 from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
 
 PLURALS = {"person": "people", "search": "searches", "entry": "entries"}  # of other nouns: with an s
 
@@ -24,3 +27,36 @@ def plural(noun: str) -> str:
     """Give a noun for several things; of several words the last one changes."""
     start, space, last = noun.rpartition(" ")
     return f"{start}{space}{PLURALS.get(last, f'{last}s')}"
+
+
+def shell_words(*words: str, operands: Sequence[str] = ()) -> str:
+    """Write a command so that it can be pasted into bash or zsh as it is printed.
+
+    Args:
+        *words: the command and its options.
+        operands: names and paths, which may begin with a dash.
+
+    Example:
+        >>> print(shell_words("embed", "gallery", "remove", operands=["-v"]))
+        embed gallery remove -- -v
+    """
+    mark = ["--"] if any(operand.startswith("-") for operand in operands) else []
+    return " ".join(map(_shell_word, [*words, *mark, *operands]))
+
+
+def _shell_word(word: str) -> str:
+    """Quote a word; what a terminal does not show, such as a joiner of emoji, is written as a number."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_ansi_c, word))}'"
+
+
+def _ansi_c(letter: str) -> str:
+    if letter in "\\'":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    number = ord(letter)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte of a file name that is not UTF-8
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

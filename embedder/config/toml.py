@@ -12,9 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from embedder._internal.files import read_file
 from embedder._internal.plugins import is_function
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
+
+_MOST = 2**20  # bytes; ours have one thousand
 
 
 def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
@@ -30,10 +33,8 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
     """
     values: dict[str, Any] = {}
     if path is not None:
-        if path.exists() and not path.is_file():  # a pipe or a device may have no end
-            raise UsageError(f"--config: {path}: expected a TOML file, got a folder or a device")
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(read_file(path, _MOST).decode())
         except OSError as error:
             raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import check_file, write_whole
 from embedder.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from embedder.training.heldout import Score
 
 FILE = "checkpoint.safetensors"
+PHOTOS, PEOPLE = "photos", "people"  # of a run: a digest of all photos, and one for each person
+_SHOWN = 10  # names in a message
 REFIT_FILE = "checkpoint-refit.safetensors"
 
 
@@ -86,24 +88,56 @@ class Checkpoints:
                 f"--resume: expected an unfinished run in {path.parent}, found no {FILE}; leave --resume out"
             )
         try:
+            check_file(path)
             with safe_open(path, framework="numpy") as file:
                 facts = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             before, progress = json.loads(facts["run"]), json.loads(facts["progress"])
             if facts["digest"] != _digest(tensors):
                 raise ValueError("changed since it was written")
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            if not (isinstance(before, dict) and isinstance(progress, dict)):
+                raise ValueError("what it is of cannot be read")
+            changed = _changes(before, self._run)
+        except (SafetensorError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise ModelError(f"{path}: broken ({error}); delete it and train again") from error
-        if other := [name for name in self._run if before.get(name) != self._run[name]]:
-            changed = ", ".join(f"{name} was {before.get(name)!r}, is {self._run[name]!r}" for name in other)
+        if changed:
             raise UsageError(
-                f"--resume: the unfinished run in {path.parent} differs: {changed}; restore it or start anew"
+                f"--resume: the unfinished run in {path.parent} differs: {'; '.join(changed)}. Restore that, "
+                "or leave --resume out to start anew"
             )
         return Checkpoint(progress, tensors)
 
     def drop(self) -> None:
         """Delete the checkpoint of a run that is done."""
         self._path.unlink(missing_ok=True)
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say what of a run is other, so that someone can restore it: people by their names, not digests."""
+    same = (PHOTOS, PEOPLE)
+    changed = [
+        f"{name} was {before.get(name)!r:.80}, is {now[name]!r:.80}"
+        for name in now
+        if name not in same and before.get(name) != now[name]
+    ]
+    new = dict(now.get(PEOPLE) or {})
+    old = dict(before[PEOPLE]) if PEOPLE in before else new
+    kinds = {
+        "people who are new": sorted(new.keys() - old.keys()),
+        "people who are gone": sorted(old.keys() - new.keys()),
+        "people with other photos": sorted(
+            name for name in old.keys() & new.keys() if old[name] != new[name]
+        ),
+    }
+    told = [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
+    if not told and before.get(PHOTOS) != now.get(PHOTOS):
+        told = ["the photos are others"]
+    return changed + told
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(repr, names[:_SHOWN])) + more
 
 
 def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
@@ -154,15 +188,27 @@ class State:
             ModelError: it is broken.
         """
         checkpoint = checkpoints.load()
+        try:
+            self._take(checkpoint)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"the checkpoint is broken ({error}); delete it and train again") from error
+
+    def _take(self, checkpoint: Checkpoint) -> None:
+        history = checkpoint.progress["history"]
+        if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
+            raise ValueError("its history is none")
         for group, variables in self._variables().items():
             for i, variable in enumerate(variables):
                 variable.assign(checkpoint.tensors[f"{group}.{i}"])
-        self.history[:] = checkpoint.progress["history"]
+        self.history[:] = history
         if self.keep:
             from embedder.training.heldout import Score
 
-            self.keep.scores = [Score(**entry) for entry in checkpoint.progress["scores"]]
-            self.keep.best_epoch = checkpoint.progress["best_epoch"]
+            scores = [Score(**entry) for entry in checkpoint.progress["scores"]]
+            best = checkpoint.progress["best_epoch"]
+            if type(best) is not int or not 0 <= best < max(1, len(scores)):
+                raise ValueError(f"its best epoch is {best!r:.40}")
+            self.keep.scores, self.keep.best_epoch = scores, best
             self.keep.weights = [checkpoint.tensors[f"best.{i}"] for i in range(len(self.keep.weights))]
 
     def _variables(self) -> dict[str, list[Any]]:

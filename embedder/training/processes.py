@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder._internal.files import read_file
 from embedder._internal.wording import count
+from embedder.copies import Copy
 from embedder.errors import EmbedError, UsageError
 from embedder.folders import LabelledFolder, Rejected
 from embedder.training.data.photos import Photos, Split
@@ -346,21 +348,31 @@ def unite(photos: Photos, peers: Peers) -> Photos:
     told = peers.gather_json(
         {
             "digest": photos.digest,
+            "people": dict(photos.people),
             "rejected": [[str(entry.path), entry.reason] for entry in photos.rejected],
             "crowded": [[str(path), faces] for path, faces in photos.crowded.items()],
+            "copies": [
+                [str(copy.path), copy.identity, str(copy.first), copy.owner] for copy in photos.copies
+            ],
         }
     )
     return replace(
         photos,
         rejected=tuple(Rejected(Path(path), why) for other in told for path, why in other["rejected"]),
         crowded={Path(path): faces for other in told for path, faces in other["crowded"]},
+        copies=tuple(
+            Copy(Path(path), identity, Path(first), owner)
+            for other in told
+            for path, identity, first, owner in other["copies"]
+        ),
+        people={name: digest for other in told for name, digest in other["people"].items()},
         digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
     )
 
 
 def hand_round(file: Path, peers: Peers) -> None:
     """Give all processes the file that process 0 has here, if it has one."""
-    content = peers.first(file.read_bytes() if peers.is_first and file.exists() else b"")
+    content = peers.first(read_file(file) if peers.is_first and file.exists() else b"")
     if content and not peers.is_first:
         file.write_bytes(content)
 

@@ -22,10 +22,12 @@ from embedder.built_in import load_built_in
 from embedder.config import FilledConfig, TrainConfig
 from embedder.config.devices import Machines
 from embedder.contact_sheet import check_preview, save_preview
+from embedder.copies import Copy
 from embedder.errors import UsageError
 from embedder.faces.crop import Cropper, Cropping, load_cropper
 from embedder.folders import LabelledFolder, Rejected, scan_folder
 from embedder.model_folder import Manifest
+from embedder.names import name_notes
 from embedder.training.artifacts import (
     CURVES,
     check_model_folder,
@@ -35,7 +37,7 @@ from embedder.training.artifacts import (
     versions,
     write_record,
 )
-from embedder.training.checkpoint import FILE, REFIT_FILE, Checkpoints
+from embedder.training.checkpoint import FILE, PEOPLE, REFIT_FILE, Checkpoints
 from embedder.training.data.crop_store import ChipCache, chip_recipe
 from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
 from embedder.training.processes import Peers, Totals, agree, hand_round, listing, share_of, unite
@@ -58,12 +60,14 @@ class TrainResult:
         rejected: photos that could not be used.
         crowded: photos that show more than one face, and how many; the principal one was used.
         interrupted: whether Ctrl-C ended it; `--resume` goes on.
+        copies: photos that show a picture again.
     """
 
     manifest: Manifest | None
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     interrupted: bool
+    copies: tuple[Copy, ...] = ()
 
 
 def train(
@@ -114,7 +118,10 @@ def train(
     inputs = Inputs([folder, *([filled.trunk_weights] if filled.trunk_weights else [])])
     _check_places(Path(model), preview, tensorboard, inputs, force)
     with _together(machines, progress.say) as peers:
-        labelled = _own_part(scan_folder(folder), filled, resume, machines, peers)
+        scanned = scan_folder(folder)
+        for note in name_notes(scanned.identities):
+            progress.say(note)
+        labelled = _own_part(scanned, filled, resume, machines, peers)
         photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
             save_preview(preview, preview_tiles(photos, Path(folder)), inputs, force)
@@ -136,6 +143,7 @@ def train(
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
             facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
+            facts[PEOPLE] = photos.people
             checkpoints = _checkpoints(place, facts, resume, peers, progress)
             try:
                 outcome, trunk, strangers = learner.learn(split, checkpoints, resume, extra)
@@ -151,7 +159,7 @@ def train(
                 raise  # another process has ended
             except OSError as error:
                 raise UsageError(f"--model: {model} cannot be written: {error}") from error
-    return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted)
+    return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted, photos.copies)
 
 
 @contextmanager
@@ -193,7 +201,7 @@ def _read(
         return load_cropper(cropping), ChipCache(chip_recipe(cropping)) if keep_chips else None
 
     cropper, cache = how(config.crop)
-    photos = read_photos(folder, cropper, progress, cache)
+    photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
     if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = how("face")
         return with_clean_chips(photos, cropper, progress, cache)

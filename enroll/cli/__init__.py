@@ -7,18 +7,17 @@ they get their names here, in the order of the help.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from embedder.errors import EmbedError, ForeignModelError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
-from enroll.cli.terminal import printable, safe, show_notices
+from enroll.cli.ending import end_well
+from enroll.cli.terminal import printable, show_notices
 
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
@@ -50,49 +49,33 @@ def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
 
         if error.ctx is None or error.message != error.ctx.get_help():  # help, with its lines, stays
             error.message = printable(hidden_as_typed(error.message, typed))
+            if type(error).__name__ == "NoSuchOption":
+                error.message += (
+                    "; a name or file that begins with a dash goes behind -- , as in "
+                    "`embed gallery remove -- -v`"
+                )
         raise
 
 
 app = typer.Typer(
     cls=CommandLine,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
-    context_settings={"max_content_width": 110},
+    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
 )
 
 
-def end_well(command: Callable[[], object]) -> None:
-    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
-    try:
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
-            command()
-        finally:
-            sys.stdout.flush()
-    except EmbedError as error:
-        print(f"embed: {safe(str(error))}{_made_with(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:  # a folder that may not be entered, a full disk below standard output
-        with suppress(OSError):  # or what is left is written when Python ends, and fails again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"embed: {safe(f'{where}{error.strerror or error}')}", file=sys.stderr)
-        sys.exit(UsageError.exit_code)
-
-
-def _made_with(error: EmbedError) -> str:
-    """Name the model that a gallery was made with, if it is the one that everyone has."""
-    from embedder.built_in import BUILT_IN, built_in_fingerprint
-
-    if isinstance(error, ForeignModelError) and error.fingerprint == built_in_fingerprint():
-        return f". It was made with the built-in network: --model {BUILT_IN}"
-    return ""
+            print(f"embed {version('embedder-enroll')}")
+        except PackageNotFoundError:  # run from a copy of the source
+            print("embed, not installed as a package")
+        raise typer.Exit
 
 
 def before_any_command(
@@ -103,6 +86,10 @@ def before_any_command(
             show_default=False,
         ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is."),
+    ] = False,
 ) -> None:
     """Train a face-style embedding, enroll people, identify them: a name, or unknown."""
     show_notices()
@@ -134,6 +121,7 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "remove": gallery.remove,
     "remove-strangers": gallery.remove_strangers,
     "rename": gallery.rename,
+    "merge-people": gallery.merge_people,
     "show": gallery.show,
     "terms": gallery.change_terms,
     "purge": gallery.purge,

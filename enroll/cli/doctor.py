@@ -20,6 +20,7 @@ def verify(
 ) -> None:
     """Read and check everything that a gallery holds."""
     from enroll.gallery.photos import MISSING, PhotoFiles
+    from enroll.gallery.places import home_of
     from enroll.store import open_store
 
     with open_store(gallery) as store:
@@ -32,7 +33,7 @@ def verify(
         )
         if not photos:
             return
-        files, missing, changed = PhotoFiles(), 0, []
+        files, missing, changed = PhotoFiles(home=home_of(store)), 0, []
         with TerminalProgress().bar("Checking", len(people)) as advance:
             for name, _ in people:
                 for template in store.stored(name):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedder._internal.wording import count
+from embedder._internal.wording import count, shell_words
 from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import (
@@ -32,13 +33,18 @@ from enroll.cli.terminal import (
     TerminalProgress,
     printable,
     safe,
+    show_copies,
     show_crowded,
     show_missing_letters,
+    show_notes,
+    show_passed,
     show_rejected,
 )
 
 if TYPE_CHECKING:
+    from embedder.copies import Copy
     from embedder.extractor import Extractor
+    from enroll.gallery.enrollment import Replaced
 
 
 def enroll(
@@ -80,6 +86,7 @@ def enroll(
     from embedder._internal.runtime import aloud
     from embedder.contact_sheet import Tile, check_preview, refused_tiles, save_preview
     from embedder.folders import Rejected, scan_folder
+    from embedder.names import name_notes
     from enroll.gallery.gallery import Gallery, checked_name
     from enroll.store import gallery_files
 
@@ -91,11 +98,14 @@ def enroll(
     crowded: dict[Path, int] = {}
     tiles: list[Tile] = []
     people: dict[str, list[Path]] = {}
+    passed: tuple[Path, ...] = ()
+    copies: list[Copy] = []
+    notes: list[str] = []
     if name is not None:
         people[checked_name(name)] = photos
     elif len(photos) == 1 and photos[0].is_dir():
         folder = scan_folder(photos[0])
-        scanned = list(folder.rejected)
+        scanned, passed = list(folder.rejected), folder.passed
         for sample in folder.samples:
             people.setdefault(sample.identity, []).append(sample.path)
     else:
@@ -108,9 +118,12 @@ def enroll(
     extractor = load_extractor(model, any_rotation, min_face)
     bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
     with Gallery.open(gallery, extractor) as opened, bar as advance:
+        notes += name_notes(people, (known for known, _ in opened.identities()))
         for result in opened.enroll_many(people, force, terms, preview is not None, advance):
             rejected += result.rejected
             crowded |= result.crowded
+            copies += result.copies
+            notes += map(partial(_replaced, gallery, result.identity), result.replaced)
             if preview is not None:
                 tiles += result.tiles()
             if result.added or result.already:
@@ -123,10 +136,25 @@ def enroll(
         save_preview(preview, shown, inputs, force, FORCE_ADVICE)
         show_missing_letters(people)
         print(f"Wrote {safe(preview)}", file=sys.stderr)
+    show_passed(passed)
+    show_notes(notes)
     show_crowded(crowded)
+    show_copies(copies)
     show_rejected(scanned + rejected)
     if scanned or rejected:
         raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def _replaced(gallery: str, name: str, photo: Replaced) -> str:
+    """Say that a photo is another picture than the one that was enrolled, and how that one is dropped."""
+    from enroll.store import without_password
+
+    where = [] if gallery == DEFAULT_GALLERY else ["--gallery", without_password(gallery)]
+    drop = shell_words("embed", "gallery", "drop", *where, operands=(name, photo.digest.hex()[:16]))
+    return (
+        f"{photo.path}: has changed since it was enrolled; the former one is still a template of {name!r}: "
+        f"`{drop}`"
+    )
 
 
 def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
@@ -139,6 +167,8 @@ def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
         added = opened.keep_strangers(embedded)
     print(f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them")
     rejected = embedded.not_found()
+    show_passed(embedded.passed)
+    show_copies(embedded.copies)
     show_rejected(rejected)
     if rejected:
         raise typer.Exit(UNUSABLE_IMAGES)

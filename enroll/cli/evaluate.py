@@ -23,7 +23,15 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
-from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
+from enroll.cli.terminal import (
+    TerminalProgress,
+    printable,
+    safe,
+    show_copies,
+    show_notes,
+    show_passed,
+    show_rejected,
+)
 from enroll.config import EvaluationConfig
 
 
@@ -59,6 +67,9 @@ def calibrate_gallery(
         print(f"  set aside: {printable(entry.in_words())}")
     if (doubt := contradiction(calibration.promise)) is not None:
         print(f"  in doubt: {doubt}")
+    if others:
+        show_passed(others.passed)
+        show_copies(others.copies)
     rejected = others.not_found() if others else []
     show_rejected(rejected)
     if rejected:
@@ -98,6 +109,7 @@ def evaluate_folder(
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder._internal.outputs import Inputs
     from embedder.folders import scan_folder
+    from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
     from enroll.evaluation.protocol import evaluate
     from enroll.report.evaluation import compared, measured, pairs_measured
@@ -126,6 +138,10 @@ def evaluate_folder(
             outcome = compared(evaluations[0], evaluations[1], list(compare))
         else:
             outcome = measured(evaluations[0])
+    if pairs is None:
+        show_passed(scanned.passed)
+        show_notes(name_notes(scanned.identities))
+        show_copies(embedded[0].copies)
     for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
         print(line)
     if report is not None:

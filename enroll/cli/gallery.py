@@ -22,7 +22,7 @@ from enroll.cli.options import (
     GalleryFile,
     given_terms,
 )
-from enroll.cli.terminal import printable, safe
+from enroll.cli.terminal import printable, safe, show_notes
 
 if TYPE_CHECKING:
     from enroll.store import Person, Terms
@@ -59,14 +59,39 @@ def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
 
 
 def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Give a person another name."""
+    """Give a person another name; `merge-people` joins two names."""
+    from embedder.names import name_notes
     from enroll.gallery.gallery import checked_name
     from enroll.store import open_store
 
     with open_store(gallery) as store:
         old, new = checked_name(old), checked_name(new)
+        others = [name for name, _ in store.identities() if name != old]
         store.rename(old, new)
+    show_notes(name_notes([new], others))
     print(f"renamed {printable(old)} to {printable(new)}")
+
+
+def merge_people(
+    kept: Annotated[str, typer.Argument(help="The name that stays.", show_default=False)],
+    other: Annotated[
+        str, typer.Argument(help="The name that goes; its photos become the first's.", show_default=False)
+    ],
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Join two names that are one person; the terms of the first stay, and the earlier last day."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        kept, other = checked_name(kept), checked_name(other)
+        before = {person.name: person.terms for person in store.people()}
+        photos = store.merge_people(kept, other)
+        after = next(person.terms for person in store.people() if person.name == kept)
+    print(f"{printable(kept)} has {count(photos, 'photo')} more, those of {printable(other)}")
+    if len({before[kept], before[other], after}) > 1:
+        terms = ", ".join(" ".join(entry) for entry in _in_words(after)) or "no terms"
+        show_notes([f"their terms differed; now: {terms}"])
 
 
 def show(
@@ -83,7 +108,7 @@ def show(
         templates = store.stored(name)
         person = next(entry for entry in store.people() if entry.name == name)
     if as_json:
-        print(json.dumps(_as_json(person, templates), ensure_ascii=False))
+        print(json.dumps(_as_json(person, templates)))
         return
     print(f"{printable(name)} ({count(len(templates), 'photo')})")
     for word, value in _in_words(person.terms):
@@ -129,7 +154,7 @@ def change_terms(
     from enroll.gallery.gallery import checked_name
     from enroll.store import Terms, open_store
 
-    given = given_terms(consent, consent_date, expires)
+    given = given_terms(consent, consent_date, expires, over=True)
     if given is None and not clear:
         raise UsageError("terms: expected --consent, --consent-date, --expires or --clear, got none of them")
     given, name = given or Terms(), checked_name(name)
@@ -145,6 +170,8 @@ def change_terms(
         store.set_terms(name, terms)
     words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
     print(printable(f"{name}: {words}"))
+    if given.expires is not None and given.expires < date.today():
+        show_notes(["this day is over: they are not named any more, and `embed gallery purge` erases them"])
 
 
 def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -221,12 +248,13 @@ def drop(
     """Erase one photo of a person; without another one, the person too."""
     from enroll.gallery.gallery import checked_name
     from enroll.gallery.photos import chosen
+    from enroll.gallery.places import home_of
     from enroll.store import open_store
 
     with open_store(gallery) as store:
         name = checked_name(name)
         stored = store.stored(name)
-        template = chosen(name, stored, photo)
+        template = chosen(name, stored, photo, home_of(store))
         store.drop([template.id])
     gone = "; no photo is left, so the person was removed" if len(stored) == 1 else ""
     print(f"dropped {printable(template.photo)} of {printable(name)}{gone}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +20,13 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
-from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters
+from enroll.cli.streams import no_one_reads
+from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
 from enroll.config import IdentifyConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SOMEONE_UNKNOWN = 5
 
@@ -72,13 +76,15 @@ def identify(
     from embedder.folders import pictures_at
     from enroll.embedding import enrolled_chip
     from enroll.gallery.gallery import Gallery
+    from enroll.gallery.places import photo_file
     from enroll.identify import Identifier
     from enroll.report import answers
     from enroll.report.annotate import annotated_name, check_annotated, save_annotated
     from enroll.report.answers import to_json
     from enroll.store import gallery_files
 
-    photos = [photo for place in photos for photo in pictures_at(place)]
+    passed: list[Path] = []
+    photos = [photo for place in photos for photo in pictures_at(place, passed)]
     inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
@@ -95,13 +101,18 @@ def identify(
         )
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
-        chip_of = partial(enrolled_chip, extractor)
+
+        def chip_of(photo: str) -> NDArray[np.uint8] | None:
+            return enrolled_chip(extractor, photo_file(photo, opened.home))
+
         with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
             for answer in identifier.identify_many(photos):
                 lines = answers.explain(answer, basis) if explain else answers.to_lines(answer)
                 with aloud():
                     for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                         print(line, flush=True)
+                if no_one_reads() and annotate is None and not fail_on_unknown:
+                    return  # `| head` has enough, and nothing else is to be done
                 if annotate is not None and answer.picture is not None:
                     own = chip_of if explain else None
                     name = annotated_name(answer.photo)
@@ -113,6 +124,7 @@ def identify(
                 unknown += any(face.decision.identity is None for face in answer.faces)
                 advance()
     show_missing_letters(drawn)
+    show_passed(passed)
     if not as_json and not explain:
         print(printable(basis.in_words()), file=sys.stderr)
     if basis.warning:

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -138,8 +138,10 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     )
 
 
-def given_terms(consent: str | None, consent_date: datetime | None, expires: datetime | None) -> Terms | None:
-    """Give the terms of the three options, None if none is given."""
+def given_terms(
+    consent: str | None, consent_date: datetime | None, expires: datetime | None, over: bool = False
+) -> Terms | None:
+    """Give the terms of the three options, None if none is given; `over` takes a last day that is over."""
     from enroll.store import Terms
     from enroll.store.limits import terms_problem
 
@@ -148,6 +150,13 @@ def given_terms(consent: str | None, consent_date: datetime | None, expires: dat
     terms = Terms(consent, to_date(consent_date), to_date(expires))
     if problem := terms_problem(terms):
         raise UsageError(f"--{problem}")
+    today = date.today()
+    if terms.expires is not None and terms.expires < today and not over:
+        raise UsageError(f"--expires: expected a day that is not over, got {terms.expires}; today is {today}")
+    if terms.consent_date is not None and terms.consent_date > today + timedelta(days=1):  # time zones
+        raise UsageError(
+            f"--consent-date: expected a day that has come, got {terms.consent_date}; today is {today}"
+        )
     return None if terms == Terms() else terms
 
 

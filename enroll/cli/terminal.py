@@ -18,6 +18,7 @@ from embedder._internal.wording import count
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from embedder.copies import Copy
     from embedder.folders import Rejected
     from enroll.gallery.transfer import Content
 
@@ -102,6 +103,30 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
             print(f"  {printable(str(entry.path))}: {printable(entry.reason)}", file=sys.stderr)
 
 
+def show_passed(passed: Sequence[Path]) -> None:
+    """Say on standard error how much was passed over that systems and programs leave beside photos."""
+    if passed:
+        print(
+            f"passed over {count(len(passed), 'entry')} that systems and programs leave beside photos, such "
+            f"as {printable(passed[0].name)}",
+            file=sys.stderr,
+        )
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print sentences on standard error that something may be wrong."""
+    for note in notes:
+        print(printable(note), file=sys.stderr)
+
+
+def show_copies(copies: Sequence[Copy]) -> None:
+    """List on standard error the photos that show a picture again."""
+    if copies:
+        print(f"{count(len(copies), 'photo')} with a picture that is there already:", file=sys.stderr)
+        for copy in copies:
+            print(f"  {printable(copy.in_words())}", file=sys.stderr)
+
+
 def show_crowded(crowded: Mapping[Path, int]) -> None:
     """List on standard error which photos show more than the person they are of."""
     if crowded:
@@ -123,10 +148,15 @@ def show_missing_letters(names: Iterable[str]) -> None:
 
 def printable(text: str) -> str:
     """Escape what a terminal would act on or could not show, as names of files may hold anything."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
-    )
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    for first in (0xDC00, 0x10FF00):  # a byte that is no UTF-8, as Python and as galleries keep it
+        if first + 0x80 <= number <= first + 0xFF:
+            return f"\\x{number - first:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def safe(text: str | Path) -> str:

@@ -32,7 +32,7 @@ from enroll.cli.options import (
     model_folder,
     with_options,
 )
-from enroll.cli.terminal import TerminalProgress, printable, safe, show_crowded, show_rejected
+from enroll.cli.terminal import TerminalProgress, printable, safe, show_copies, show_crowded, show_rejected
 
 if TYPE_CHECKING:
     from embedder.model_folder import Manifest
@@ -81,6 +81,7 @@ def train(
             print(line)
         print(f"Saved {safe(model)}")
     show_crowded(result.crowded)
+    show_copies(result.copies)
     show_rejected(result.rejected)
     if result.interrupted:
         print("Stopped before the last epoch; --resume goes on from here", file=sys.stderr)

@@ -12,7 +12,8 @@ import typer
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, Force, GalleryFile, Model
-from enroll.cli.terminal import TerminalProgress, printable, safe, sizes
+from enroll.cli.streams import is_closed, no_one_reads
+from enroll.cli.terminal import TerminalProgress, printable, safe, show_notes, sizes
 
 if TYPE_CHECKING:
     from enroll.gallery.transfer import Plan
@@ -40,6 +41,8 @@ def export_gallery(
     from enroll.gallery.transfer import read_content
     from enroll.store import gallery_files, open_store, without_password
 
+    if file == _STREAM and is_closed():
+        raise UsageError("export -: expected someone to read it, but standard output is closed; name a file")
     path, inputs = None if file == _STREAM else Path(file), Inputs(galleries=gallery_files(gallery))
     if path is not None:
         check_output(path, inputs, force)
@@ -52,6 +55,8 @@ def export_gallery(
         try:
             sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
+            if no_one_reads():
+                raise UsageError("export -: not all of it was read, so what was read is no whole export")
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
     print(f"exported {sizes(content)}", file=sys.stderr if path is None else sys.stdout)
@@ -69,6 +74,8 @@ def import_gallery(
     gallery: GalleryFile = DEFAULT_GALLERY,
 ) -> None:
     """Make a gallery of what `embed gallery export` wrote."""
+    from embedder._internal.files import open_file
+    from embedder.names import name_notes
     from enroll.gallery.jsonl import from_lines, read_lines
     from enroll.gallery.transfer import put_content
     from enroll.store import open_store
@@ -77,14 +84,13 @@ def import_gallery(
         content = from_lines(read_lines(sys.stdin.buffer), "standard input")
     else:
         try:
-            if Path(file).exists() and not Path(file).is_file():  # a pipe would wait for ever
-                raise UsageError(f"{file}: expected a file, got a folder, pipe or device; - reads a pipe")
-            with Path(file).open("rb") as opened:
+            with open_file(file) as opened:
                 content = from_lines(read_lines(opened), file)
         except OSError as error:
-            raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
+            raise UsageError(f"{file}: cannot be read: {error.strerror}; - reads a pipe") from error
     with open_store(gallery, create=True) as store:
         put_content(store, content)
+    show_notes(name_notes(person.name for person in content.people))
     print(f"imported {sizes(content)}")
 
 
@@ -97,6 +103,8 @@ def merge_gallery(
     ] = SameName.REFUSE,
 ) -> None:
     """Add the people of another gallery to this one; the other one stays as it is."""
+    from embedder.names import name_notes
+    from enroll.gallery.places import home_of, rebased
     from enroll.gallery.transfer import merge, plan_merge, read_content
     from enroll.store import open_store, without_password
 
@@ -104,6 +112,7 @@ def merge_gallery(
     with open_store(gallery, plain_too=True) as store:
         with open_store(other, plain_too=True) as opened:
             content, _ = read_content(opened)
+            content = rebased(content, home_of(opened), home_of(store))
             if getattr(opened, "encrypted", False) and not getattr(store, "encrypted", False):
                 print(
                     f"{safe(store.location)}: is not encrypted, so the people of "
@@ -117,7 +126,9 @@ def merge_gallery(
                 f"{without_password(other)}: not merged, nothing was changed; decide about the conflicts "
                 "above"
             )
+        known = [name for name, _ in store.identities()]
         added = merge(store, content, plan)
+    show_notes(name_notes((person.name for person in plan.people), known))
     print(f"merged {count(len(plan.people), 'person')}, {count(added, 'new photo')}")
 
 
@@ -157,6 +168,7 @@ def re_embed(
 ) -> None:
     """Make a gallery anew from its photos with another model; names and terms stay."""
     from embedder.extractor import Extractor
+    from enroll.gallery.places import home_of, rebased
     from enroll.gallery.reembed import embed_anew, put_anew
     from enroll.gallery.transfer import put_content, read_content
     from enroll.store import gallery_exists, open_store, without_password
@@ -171,7 +183,8 @@ def re_embed(
         since = store.changes()
         content, _ = read_content(store)
         had_calibration = store.calibration() is not None
-        remade = embed_anew(content, extractor, photos, progress)
+        home = home_of(store)
+        remade = embed_anew(content, extractor, photos, progress, home)
         for lost in remade.lost:
             print(f"{printable(lost.person)}: {printable(lost.photo)}: {lost.reason}", file=sys.stderr)
         if remade.gone and not force:
@@ -183,7 +196,7 @@ def re_embed(
             put_anew(store, remade.content, since)
     if to is not None:
         with open_store(to, create=True) as made:
-            put_content(made, remade.content)
+            put_content(made, rebased(remade.content, home, home_of(made)))
     print(f"embedded anew {sizes(remade.content)}, in {printable(without_password(to or gallery))}")
     if had_calibration:
         print("The calibration was of the other model; run `embed calibrate`", file=sys.stderr)

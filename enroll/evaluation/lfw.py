@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder._internal.files import read_file
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.evaluation.verification import AtFmr, Comparisons
@@ -22,6 +23,8 @@ from enroll.evaluation.verification import AtFmr, Comparisons
 FMRS = (1e-1, 1e-2, 1e-3)
 
 Photo = tuple[str, int]  # whose it is, in Unicode form NFC, and its number
+
+_MOST = 2**28  # bytes of a list of pairs; that of the LFW protocol has 150,000
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
         UsageError: the file cannot be read, or a line is something else.
     """
     try:
-        text = Path(pairs_file).read_text("utf-8-sig")
+        text = read_file(pairs_file, _MOST).decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
         raise UsageError(f"{pairs_file}: expected a list of pairs: {error.strerror}") from error
     except ValueError as error:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import in_order
 from embedder.contact_sheet import Tile
-from embedder.errors import ImageError, PhotoConflictError
+from embedder.copies import Copy
+from embedder.errors import ImageError, PhotoConflictError, UnknownIdentityError
 from embedder.faces.crop import NO_FACE, crowd_note, in_short
 from embedder.folders import Rejected
 from embedder.images import read_image_file
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
+from enroll.gallery.places import home_of, photo_file, stored_path
 from enroll.store import NewPerson, Store, Terms
 from enroll.store.base import conflict_reason
 from enroll.templates import NewTemplate
@@ -29,6 +31,19 @@ _MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """A photo whose file is another picture by now; the former one is still a template.
+
+    Attributes:
+        path: of the photo.
+        digest: SHA-256 of the former file.
+    """
+
+    path: Path
+    digest: bytes
+
+
+@dataclass(frozen=True)
 class Enrolled:
     """What enrolling some photos of one person came to; it is on disk.
 
@@ -38,6 +53,8 @@ class Enrolled:
         already: photos that were theirs before, or were given twice.
         rejected: photos that could not be used, and why.
         samples: what was found in the photos that were looked at; with chips only if they were asked for.
+        copies: photos that show a picture which was met before in the same run.
+        replaced: photos that were another picture when they were enrolled.
     """
 
     identity: str
@@ -45,6 +62,8 @@ class Enrolled:
     already: int
     rejected: tuple[Rejected, ...]
     samples: tuple[PhotoSample, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
 
     @property
     def crowded(self) -> dict[Path, int]:
@@ -79,16 +98,27 @@ class _Person:
     rejected: list[Rejected] = field(default_factory=list)
     samples: list[PhotoSample] = field(default_factory=list)
     fresh: list[NewTemplate] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
+    replaced: list[Replaced] = field(default_factory=list)
 
     def outcome(self) -> Enrolled:
-        return Enrolled(self.name, self.added, self.already, tuple(self.rejected), tuple(self.samples))
+        return Enrolled(
+            self.name,
+            self.added,
+            self.already,
+            tuple(self.rejected),
+            tuple(self.samples),
+            tuple(self.copies),
+            tuple(self.replaced),
+        )
 
 
 @dataclass(eq=False)
 class _File:
-    """Content that was met in this run: who had it first, and why it was not taken, if so."""
+    """Content that was met in this run: who had it first, where, and why it was not taken, if so."""
 
     name: str
+    path: Path
     reason: str | None = None
 
 
@@ -124,6 +154,9 @@ class Enrolling:
         self._store, self._extractor = store, extractor
         self._force, self._terms, self._keep_chips = force, terms, keep_chips
         self._met: dict[bytes, _File] = {}
+        self._pictures: dict[bytes, tuple[Path, str]] = {}
+        self._home = home_of(store)
+        self._before: set[str] | None = None  # names there were before
 
     def run(self, people: Mapping[str, Sequence[Path]], advance: Callable[[], object]) -> Iterator[Enrolled]:
         """Enroll people; each is given when they are written."""
@@ -171,7 +204,7 @@ class Enrolling:
             if owner is None and photo.digest in self._met:
                 photo.first = self._met[photo.digest]
             elif owner is None:
-                photo.file = self._met[photo.digest] = _File(photo.person.name)
+                photo.file = self._met[photo.digest] = _File(photo.person.name, photo.path)
             if photo.file is None:
                 photo.data = None
         return part
@@ -190,12 +223,15 @@ class Enrolling:
         if isinstance(photo.found, PhotoSample):
             person.samples.append(replace(photo.found, vector=None))
         reason, owner = _reason(photo.found), photo.owner
+        where = ""
         if photo.first is not None:
-            reason, owner = photo.first.reason, photo.first.name
+            reason, owner, where = photo.first.reason, photo.first.name, str(photo.first.path)
+            if owner == person.name and reason is None and photo.first.path != photo.path:
+                person.copies.append(Copy(photo.path, owner, photo.first.path, owner))
         if photo.file is not None:
             photo.file.reason = reason
-        if reason is None and owner not in (None, person.name):
-            reason = conflict_reason(owner)
+        if reason is None and owner is not None and owner != person.name:
+            reason = conflict_reason(owner, where or self._photo_of(owner, photo.digest))
         if reason is not None:
             person.rejected.append(Rejected(photo.path, reason))
         elif owner is not None:
@@ -203,7 +239,22 @@ class Enrolling:
         else:
             assert isinstance(photo.found, PhotoSample)
             assert photo.found.vector is not None
-            person.fresh.append(NewTemplate(printable_path(photo.path), photo.digest, photo.found.vector))
+            self._notice_copy(photo.found, person)
+            text = stored_path(photo.path, self._home)
+            person.fresh.append(NewTemplate(text, photo.digest, photo.found.vector))
+
+    def _notice_copy(self, found: PhotoSample, person: _Person) -> None:
+        if found.picture is not None:
+            first, owner = self._pictures.setdefault(found.picture, (found.path, person.name))
+            if first != found.path:
+                person.copies.append(Copy(found.path, person.name, first, owner))
+
+    def _photo_of(self, owner: str, digest: bytes) -> str:
+        with suppress(UnknownIdentityError):  # erased by another process since
+            for entry in self._store.stored(owner):
+                if entry.digest == digest:
+                    return str(photo_file(entry.photo, None)) if entry.photo else ""
+        return ""
 
     def _write(self, people: Sequence[_Person], finished: int) -> Iterator[Enrolled]:
         """Write what is fresh in one transaction, and give those who are finished."""
@@ -217,6 +268,7 @@ class Enrolling:
         """Add what is still free; another process may have enrolled some of it under another name."""
         if people:
             self._store.bind(self._extractor.fingerprint, self._extractor.dim)
+            self._notice_replaced(people)
         while people:
             try:
                 counts = self._store.add_many(
@@ -225,7 +277,9 @@ class Enrolling:
             except PhotoConflictError as error:
                 for person in people:
                     taken = [entry for entry in person.fresh if entry.digest == error.digest]
-                    person.rejected += [Rejected(Path(entry.photo), error.reason) for entry in taken]
+                    person.rejected += [
+                        Rejected(photo_file(entry.photo, self._home), error.reason) for entry in taken
+                    ]
                     person.fresh = [entry for entry in person.fresh if entry.digest != error.digest]
                 people = [person for person in people if person.fresh]
                 continue
@@ -235,6 +289,20 @@ class Enrolling:
                 person.fresh = []
             return
 
+    def _notice_replaced(self, people: list[_Person]) -> None:
+        """Notice photos that lie where other pictures of their person lay when they were enrolled."""
+        if self._before is None:
+            self._before = {name for name, _ in self._store.identities()}
+        for person in people:
+            if person.name in self._before:
+                with suppress(UnknownIdentityError):  # erased by another process since
+                    former = {entry.photo: entry.digest for entry in self._store.stored(person.name)}
+                    person.replaced += [
+                        Replaced(photo_file(entry.photo, self._home), former[entry.photo])
+                        for entry in person.fresh
+                        if former.get(entry.photo, entry.digest) != entry.digest
+                    ]
+
 
 def _reason(found: PhotoSample | Rejected | None) -> str | None:
     """Say why a photo cannot be enrolled."""
@@ -243,8 +311,3 @@ def _reason(found: PhotoSample | Rejected | None) -> str | None:
     if found is None:
         return None
     return found.problem or (NO_FACE if found.vector is None else None)
-
-
-def printable_path(path: Path) -> str:
-    """Give a path as text that can be stored, also one that is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -16,12 +16,13 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.folders import name_problem, normal_name
 from embedder.images import read_image_file
+from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.decision import Candidate
-from enroll.gallery.enrollment import Enrolled, Enrolling, printable_path
+from enroll.gallery.enrollment import Enrolled, Enrolling
+from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
 from enroll.gallery.threshold import Calibration, read_calibration
 from enroll.search.approximate import forget_index, index_path, load_index, save_index
@@ -200,6 +201,11 @@ class Gallery:
             store.close()
             raise
 
+    @property
+    def home(self) -> Path | None:
+        """The folder that relative paths of its photos start from; None in Milvus."""
+        return home_of(self._store)
+
     def close(self) -> None:
         """Close the file."""
         self._store.close()
@@ -330,7 +336,7 @@ class Gallery:
                 given = np.array(strangers.identities)[strangers.labels[strangers.found]]
                 others = np.concatenate([others, strangers.vectors[strangers.found]])
                 whose = np.concatenate([whose, given])
-                paths += [printable_path(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
+                paths += [str(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
@@ -368,7 +374,7 @@ class Gallery:
             path = strangers.paths[row]
             digest = hashlib.sha256(read_image_file(path)).digest()
             name = strangers.identities[strangers.labels[row]]
-            fresh.append((name, NewTemplate(printable_path(path), digest, strangers.vectors[row])))
+            fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
     def calibration(self) -> tuple[Calibration, str | None] | None:
@@ -388,5 +394,5 @@ def checked_name(name: str) -> str:
     """
     name = normal_name(name)
     if problem := name_problem(name):
-        raise UsageError(f"{name!r}: {problem}")
+        raise UsageError(f"{name[:LONGEST]!r}: {problem}")
     return name

@@ -21,6 +21,7 @@ from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import NO_FACE, principal
 from embedder.faces.quality import problem
 from embedder.images import decode_image, read_image_file
+from enroll.gallery.places import home_of, photo_file, stored_path
 from enroll.templates import StoredTemplate
 
 if TYPE_CHECKING:
@@ -39,19 +40,23 @@ _SHOWN = 16
 class PhotoFiles:
     """Finds photos by their digest: where they were, or anywhere in a folder."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, home: Path | None = None) -> None:
         """Check the folder, if there is one to look in.
+
+        Args:
+            folder: to look in for photos that were moved.
+            home: of the gallery; see `enroll.gallery.places`.
 
         Raises:
             UsageError: it is no folder.
         """
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{folder}: expected a folder of photos")
-        self._folder = folder
+        self._folder, self._home = folder, home
 
     def read(self, template: NewTemplate | StoredTemplate) -> tuple[Path, bytes] | str:
         """Give a photo's path and bytes, or in one sentence why not."""
-        where = Path(template.photo) if template.photo else None
+        where = photo_file(template.photo, self._home) if template.photo else None
         reason = MISSING
         for place in (where, self._moved.get(template.digest)):
             if place is None:
@@ -95,13 +100,20 @@ def handle_of(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str
     return template.digest.hex()[:_SHOWN]
 
 
-def chosen(name: str, stored: Sequence[StoredTemplate], text: str) -> StoredTemplate:
+def chosen(
+    name: str, stored: Sequence[StoredTemplate], text: str, home: Path | None = None
+) -> StoredTemplate:
     """Find the one photo of a person that a text stands for.
 
     Raises:
         UsageError: there is none, or more than one.
     """
-    found = [entry for entry in stored if entry.photo == text]
+    wanted = {text, stored_path(Path(text), home)}
+    found = [
+        entry
+        for entry in stored
+        if entry.photo in wanted or photo_file(entry.photo, home).absolute() == Path(text).absolute()
+    ]
     if not found and len(text) >= _SHORTEST:
         found = [entry for entry in stored if entry.digest.hex().startswith(text.lower())]
     if len(found) == 1:
@@ -141,7 +153,7 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
         extractor: finds the faces.
         progress: hears of each person.
     """
-    files, poor, gone = PhotoFiles(), [], 0
+    files, poor, gone = PhotoFiles(home=home_of(store)), [], 0
     people = store.identities()
     with (progress or Progress()).bar("Looking", len(people)) as advance:
         for name, _ in people:

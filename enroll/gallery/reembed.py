@@ -12,8 +12,8 @@ from embedder.errors import UsageError
 from embedder.faces.crop import NO_FACE
 from embedder.folders import Rejected
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
-from enroll.gallery.enrollment import printable_path
 from enroll.gallery.photos import PhotoFiles
+from enroll.gallery.places import photo_file, stored_path
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Store
 from enroll.templates import NewTemplate
@@ -53,7 +53,11 @@ class Remade:
 
 
 def embed_anew(
-    content: Content, extractor: Extractor, folder: Path | None = None, progress: Progress | None = None
+    content: Content,
+    extractor: Extractor,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    home: Path | None = None,
 ) -> Remade:
     """Embed the photos of a gallery by another model.
 
@@ -65,16 +69,17 @@ def embed_anew(
         extractor: the other model.
         folder: where to look for photos that were moved.
         progress: hears of each photo.
+        home: the folder of the gallery; see `enroll.gallery.places`.
 
     Raises:
         UsageError: `folder` is no folder.
     """
-    photos = PhotoFiles(folder)
+    photos = PhotoFiles(folder, home)
     entries = [(person.name, template) for person in content.people for template in person.templates]
     everything = [*entries, *content.strangers]
     outcomes = []
     with (progress or Progress()).bar("Embedding", len(everything), "photos") as advance:
-        for outcome in _outcomes([template for _, template in everything], photos, extractor):
+        for outcome in _outcomes([template for _, template in everything], photos, extractor, home):
             outcomes.append(outcome)
             advance()
     lost, again = [], []
@@ -120,7 +125,7 @@ def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
 
 
 def _outcomes(
-    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor
+    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor, home: Path | None
 ) -> Iterator[NewTemplate | str]:
     """Give each photo's new template, or why there is none."""
 
@@ -132,7 +137,7 @@ def _outcomes(
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
         samples = embed_samples([read(template) for template in part], extractor)
-        return [_anew(template, sample) for template, sample in zip(part, samples, strict=True)]
+        return [_anew(template, sample, home) for template, sample in zip(part, samples, strict=True)]
 
     size = part_size(len(templates))
     parts = (templates[start : start + size] for start in range(0, len(templates), size))
@@ -140,9 +145,11 @@ def _outcomes(
         yield from done
 
 
-def _anew(template: NewTemplate, sample: PhotoSample | Rejected) -> NewTemplate | str:
+def _anew(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | None) -> NewTemplate | str:
     if isinstance(sample, Rejected):
         return sample.reason
     if sample.vector is None:
         return NO_FACE
-    return NewTemplate(printable_path(sample.path), template.digest, sample.vector)
+    same = bool(template.photo) and sample.path == photo_file(template.photo, home)
+    photo = template.photo if same else stored_path(sample.path, home)
+    return NewTemplate(photo, template.digest, sample.vector)

@@ -13,7 +13,7 @@ from typing import Literal
 from embedder.errors import GalleryError, UsageError
 from enroll.store import NewPerson, Store, Terms, check_model
 from enroll.store.base import Changed
-from enroll.templates import NewTemplate, StoredTemplate
+from enroll.templates import NewTemplate, as_new
 
 _TRIES = 3  # to read while others enroll
 
@@ -129,11 +129,6 @@ def add_people(
     if strangers:
         store.add_strangers(strangers)
     return added
-
-
-def as_new(template: StoredTemplate) -> NewTemplate:
-    """Give a stored template without its id."""
-    return NewTemplate(template.photo, template.digest, template.vector)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedder._internal.wording import count
+from embedder._internal.wording import count, shell_words
 from enroll.doctor.examine import ENOUGH_PHOTOS
 from enroll.gallery.photos import handle_of
 
@@ -84,7 +83,7 @@ class Words:
         self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
 
     def to_json(self) -> str:
-        """Give one JSON object."""
+        """Give one JSON object, pure ASCII so that no name acts on a terminal."""
         found, growth = self._examined, self._examined.growth
         facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.crowd.labels)}
         facts |= {section.key: section.facts() for section in self._sections()}
@@ -97,7 +96,7 @@ class Words:
             "near_another": found.near,
         }
         facts["notes"] = list(found.notes)
-        return json.dumps(facts, ensure_ascii=False, allow_nan=False)
+        return json.dumps(facts, allow_nan=False)
 
     def lines(self) -> Iterator[str]:
         """Give a text; what was looked for and not found is said, too."""
@@ -186,8 +185,7 @@ class Words:
         """Give the command that drops a photo."""
         photo = handle_of(self._stored[name], template)
         option = ["--gallery", self._gallery] if self._gallery else []
-        end = ["--"] if name.startswith("-") or photo.startswith("-") else []
-        return shlex.join(["embed", "gallery", "drop", *option, *end, name, photo])
+        return shell_words("embed", "gallery", "drop", *option, operands=(name, photo))
 
 
 def _growing(growth: Growth) -> Iterator[str]:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import open_file, write_whole
 from embedder._internal.wording import count
 from embedder.errors import MissingPackageError
 from enroll.search.base import Found
@@ -157,9 +157,11 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
 
 def _is_index(path: Path) -> bool:
     """Say whether `save_index` wrote a file, which may be damaged behind its header."""
-    if not path.is_file():
+    try:
+        opened = open_file(path)
+    except OSError:
         return False
-    with path.open("rb") as file:
+    with opened as file:
         file.seek(_DIGEST)
         size = int.from_bytes(file.read(8), "little")
         try:
@@ -177,9 +179,9 @@ def load_index(path: Path, templates: Templates) -> Graph:
         ValueError: it is broken, or of other templates.
     """
     most = _HEADER + _BYTES_A_NODE * len(templates.ids)
-    if not path.is_file() or path.stat().st_size > most:
-        raise ValueError(f"expected a file of at most {most} bytes")
-    with path.open("rb") as file:
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"expected a file of at most {most} bytes")
         digest, content = file.read(_DIGEST), file.read(most)
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("its checksum is another")

@@ -65,7 +65,7 @@ class Event:
 
     Attributes:
         at: when, ISO 8601 in UTC, seconds.
-        action: what was done: enroll, terms, rename, drop, remove, purge, strangers, ...
+        action: what was done: enroll, terms, rename, merge people, drop, remove, purge, strangers, ...
         subject: id of the person, None if it was about no single one.
         count: templates it was about.
     """
@@ -239,6 +239,24 @@ class Store(Protocol):
             UsageError: the new name is taken, or cannot be stored.
         """
 
+    def merge_people(self, kept: str, other: str) -> int:
+        """Join two people who are one: all photos of the second become the first's, whose name stays.
+
+        The terms of the first stay, unless it has none: then it gets those of the second. Of two last days
+        the earlier one holds, since no one agreed to more.
+
+        Args:
+            kept: name that stays.
+            other: name that goes.
+
+        Returns:
+            How many photos went over.
+
+        Raises:
+            UnknownIdentityError: no such name.
+            UsageError: the two names are one.
+        """
+
     def templates(self, after: int = 0) -> Templates:
         """Read the templates whose id is above `after`.
 
@@ -306,6 +324,14 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
         )
 
 
-def conflict_reason(owner: str) -> str:
-    """Say why a photo that is another person's is refused."""
-    return f"already enrolled as {owner!r}; a photo belongs to one person: remove it there first"
+def joined_terms(kept: Terms, other: Terms) -> Terms:
+    """Give the terms of two people who are one; see `Store.merge_people`."""
+    days = [terms.expires for terms in (kept, other) if terms.expires is not None]
+    source = other if kept.consent is None and kept.consent_date is None else kept
+    return Terms(source.consent, source.consent_date, min(days, default=None))
+
+
+def conflict_reason(owner: str, photo: str = "") -> str:
+    """Say why a photo that is another person's is refused, and which of theirs it is, if that is known."""
+    where = f" from {photo}" if photo else ""
+    return f"already enrolled as {owner!r}{where}; a photo belongs to one person: remove it there first"

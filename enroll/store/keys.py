@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from embedder._internal.files import open_file
 from embedder._internal.outputs import check_output
 from embedder.errors import UsageError
 from enroll.store.redaction import without_key
@@ -64,11 +65,11 @@ def read_key(path: str | Path) -> Key:
     """
     path, shown = Path(path), without_key(path)
     try:
-        if not path.is_file():
-            raise UsageError(f"--key {shown}: no key here; `embed gallery new-key FILE` makes one")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(_LONGEST_FILE).decode("ascii", "replace")
+    except FileNotFoundError as error:
+        raise UsageError(f"--key {shown}: no key here; `embed gallery new-key FILE` makes one") from error
     except OSError as error:
         raise UsageError(f"--key {shown}: the key cannot be read: {error.strerror}") from error
     if os.name != "nt" and mode & 0o077:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import UsageError
-from embedder.folders import name_problem, normal_name
+from embedder.names import name_problem, normal_name
 from enroll.store.base import Terms
 
 if TYPE_CHECKING:

@@ -19,12 +19,14 @@ from fuzz_files import make_gallery
 from embedder.config import TrainConfig
 from embedder.config.toml import read_config
 from embedder.errors import UsageError
-from embedder.folders import Rejected, name_problem, scan_folder
+from embedder.folders import Rejected, scan_folder
+from embedder.names import name_problem
 from embedder.training.artifacts import TABLE, write_table
 from enroll import cli
 from enroll.cli.terminal import printable, show_rejected
 from enroll.decision import Candidate, Decision
-from enroll.gallery.gallery import checked_name, printable_path
+from enroll.gallery.gallery import checked_name
+from enroll.gallery.places import stored_path
 from enroll.gallery.threshold import Basis
 from enroll.identify import Answer, FaceAnswer
 from enroll.report.answers import to_json
@@ -173,7 +175,7 @@ def odd_file(folder: Path) -> str:
     path = folder / "a\x1b[2J\nb\udcff.png"
     check_said(said(lambda: show_rejected([Rejected(path, "broken")])))
     assert printable(str(path)).isprintable()
-    assert printable_path(path).encode()
+    assert stored_path(path, None).encode()
     return HARMLESS
 
 

@@ -1,4 +1,4 @@
-"""Slices of `scripts/fuzz_images.py` and `scripts/fuzz_files.py`, and whether they notice what is wrong."""
+"""Slices of `scripts/fuzz_*.py`, and whether they notice what is wrong."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def test_damaged_galleries_and_models() -> None:
     assert outcomes["model"]["refused"] > 300
 
 
+def test_options_that_no_one_expects() -> None:
+    outcomes = run("fuzz_options.py", "--count", "130")["outcomes"]
+    assert sum(outcomes.values()) == 130
+    assert outcomes["2"] > 30  # refused
+    assert outcomes["0"] > 3  # some do no harm
+
+
+@pytest.mark.slow
+def test_many_options() -> None:
+    assert run("fuzz_options.py", "--count", "5000", "--seed", "7")["problems"] == 0
+
+
 @pytest.mark.slow
 def test_much_damage() -> None:
     assert run("fuzz_images.py")["problems"] == 0
@@ -102,3 +114,22 @@ def test_damage_is_done_and_can_be_done_again() -> None:
     assert len(set(cases)) > 190
     assert cases == [mutate(data, np.random.default_rng([0, case])) for case in range(200)]
     assert mutate(b"x", np.random.default_rng(0)) != b"x"
+
+
+def test_every_option_is_tried() -> None:
+    """A guard of the guard: with enough lines each option of each command is given a value."""
+    from fuzz_options import Lines, commands
+
+    lines, found = Lines(seed=0, pairs=1.0), commands()
+    given: dict[tuple[str, ...], set[str]] = {words: set() for words in found}
+    for number in range(len(found) * 400):
+        line = lines[number]
+        words = next(
+            words
+            for words in found
+            if tuple(line[: len(words)]) == words or words == tuple(line[2 : 2 + len(words)])
+        )
+        given[words] |= set(line)
+    for words, command in found.items():
+        expected = {entry.opts[0] for entry in command.params if entry.param_type_name == "option"}
+        assert expected - given[words] <= {"--help", "--tensorboard", "-h"}, words

@@ -403,3 +403,45 @@ def test_calibration_is_kept_with_what_changed_since(store: Store, engine: Engin
     store.add("emil", [template("f")])
     with engine() as again:
         assert again.calibration() == ("found", Changed(added=2, removed=1, templates=6))
+
+
+def test_two_people_who_are_one_are_joined(store: Store, engine: Engine) -> None:
+    store.add("ada", [template("a.png"), template("b.png")])
+    store.add("Ada", [template("c.png")], FULL)
+    store.add("bob", [template("d.png")])
+    before = store.changes()
+    assert store.merge_people("Ada", "ada") == 2
+    assert store.changes()[0] != before[0]  # whoever searches reads it anew
+    with engine() as again:
+        assert again.people() == [Person("Ada", 3, FULL), Person("bob", 1, Terms())]
+        assert {entry.photo for entry in again.stored("Ada")} == {"a.png", "b.png", "c.png"}
+        assert sorted(again.templates().identities) == ["Ada", "Ada", "Ada", "bob"]
+        assert again.owners([template("a.png").digest]) == ["Ada"]
+        with pytest.raises(errors.UnknownIdentityError):
+            again.stored("ada")
+        assert ("merge people", 2) in actions(again)
+        again.verify()
+        assert again.remove("Ada") == 3
+        assert again.identities() == [("bob", 1)]
+
+
+def test_joined_people_keep_the_terms_of_the_first_and_the_earlier_last_day(store: Store) -> None:
+    early, late = Terms(None, None, date(2030, 1, 1)), Terms("file 9", date(2026, 2, 2), date(2031, 1, 1))
+    store.add("a", [template("a.png")], FULL)
+    store.add("b", [template("b.png")], replace(late, expires=date(2026, 12, 31)))
+    store.merge_people("a", "b")
+    assert store.people()[0].terms == replace(FULL, expires=date(2026, 12, 31))
+    store.add("c", [template("c.png")], early)
+    store.add("d", [template("d.png")], late)
+    store.merge_people("c", "d")
+    assert store.people()[1].terms == replace(late, expires=date(2030, 1, 1))
+
+
+def test_joining_refuses_what_is_not_there_and_one_name_twice(store: Store) -> None:
+    store.add("ada", [template("a.png")])
+    for kept, other in (("ada", "eve"), ("eve", "ada")):
+        with pytest.raises(errors.UnknownIdentityError):
+            store.merge_people(kept, other)
+    with pytest.raises(errors.UsageError, match="two names"):
+        store.merge_people("ada", "ada")
+    assert store.identities() == [("ada", 1)]

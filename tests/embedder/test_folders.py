@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.errors import FolderError
-from embedder.folders import LabelledFolder, Sample, name_problem, scan_folder
+from embedder.folders import LabelledFolder, Sample, pictures_at, scan_folder
+from embedder.names import appearance, name_notes, name_problem
 
 NFC, NFD = "Zo\u00eb", "Zoe\u0308"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other file systems keep one Unicode form")
@@ -177,8 +179,8 @@ def test_links_inside(tmp_path: Path) -> None:
     (root / "ada" / "2.png").symlink_to(root / "pool" / "2.png")
     (root / "bob").symlink_to("ada", target_is_directory=True)
     folder = scan_folder(root)
-    assert samples(folder)[:4] == [("ada", "1.png"), ("ada", "2.png"), ("bob", "1.png"), ("bob", "2.png")]
-    assert folder.rejected == ()
+    assert samples(folder) == [("ada", "1.png"), ("ada", "2.png"), ("pool", "2.png")]
+    assert rejected(folder) == {"bob": f"is a link to {root / 'ada'}, whose photos are read there"}
 
 
 def test_links_outside(tmp_path: Path) -> None:
@@ -292,7 +294,102 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match=r"people/<person>/<photos>, got 0 other entries$"):
         scan_folder(root)
     touch(root, "photo.png")
-    with pytest.raises(FolderError, match=r"got 1 other entry, first 'photo.png'$"):
+    with pytest.raises(FolderError, match=r"first 'photo.png'; photos that lie directly in it"):
         scan_folder(root)
     with pytest.raises(FolderError, match="Not a directory"):
         scan_folder(root / "photo.png")
+
+
+LEFT = [
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "lost+found",
+    ".thumbnails",
+    "@Recycle",
+]
+
+
+def test_what_storage_systems_leave_is_no_person(tmp_path: Path) -> None:
+    root = touch(tmp_path, "ada/1.jpg", *(f"{name}/1.jpg" for name in LEFT))
+    touch(root, *(f"ada/{name}/1.jpg" for name in LEFT), "ada/1.jpg.xmp", "ada/1.JSON", "ada/1.aae", "x.json")
+    folder = scan_folder(root)
+    assert (samples(folder), folder.rejected) == ([("ada", "1.jpg")], ())
+    assert len(folder.passed) == 2 * len(LEFT) + 4
+    passed: list[Path] = []
+    assert pictures_at(root, passed) == [root / "ada" / "1.jpg"]
+    assert sorted(passed) == sorted(folder.passed)
+
+
+def test_a_person_may_be_called_like_a_sidecar(tmp_path: Path) -> None:
+    assert samples(scan_folder(touch(tmp_path, "ada.json/1.jpg"))) == [("ada.json", "1.jpg")]
+
+
+def test_a_litter_file_that_is_named_itself_is_read(tmp_path: Path) -> None:
+    touch(tmp_path, "1.json")
+    assert pictures_at(tmp_path / "1.json") == [tmp_path / "1.json"]
+
+
+@linux
+def test_folders_as_deep_as_paths_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("1.png").touch()
+    monkeypatch.chdir(tmp_path)
+    (found,) = pictures_at(Path("d"))
+    assert (found.name, len(found.parts)) == ("1.png", 1201)
+    touch(Path("d"), "2.png")
+    assert samples(scan_folder(tmp_path)) == [("d", "2.png")]
+    subprocess.run(["rm", "-r", "d"], check=True)  # Python 3.11 removes no folders so deep
+
+
+def test_links_are_followed_once_and_circles_end(tmp_path: Path) -> None:
+    root = touch(tmp_path / "root", "a/1.png", "b/2.png")
+    touch(tmp_path, "elsewhere/3.png")
+    (root / "a" / "circle").symlink_to("..")
+    (root / "b" / "out").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(tmp_path / "elsewhere")
+    names = [str(path.relative_to(root)) for path in pictures_at(root)]
+    assert names == ["a/1.png", "again/3.png", "b/2.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
+    root = touch(tmp_path, "a/1.png", "b/2.png")
+    (root / "a").chmod(0)
+    assert pictures_at(root) == [root / "a", root / "b" / "2.png"]
+    (root / "a").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada", "ada"),
+        ("Zoe\u0308", "Zoë"),
+        ("Ada  Lovelace", "Ada Lovelace"),
+        ("Ａｄａ", "Ada"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("ada\u200b", "ada"),
+        ("Li Na", "Lina"),
+    ],
+)
+def test_names_that_look_alike(one: str, other: str) -> None:
+    assert appearance(one) == appearance(other)
+    (note,) = name_notes([other], known=[one])
+    assert note.startswith(f"{other!r} and {one!r} look like one name")
+    (note,) = name_notes([one, "eve", other])
+    assert "embed gallery merge-people" in note
+
+
+def test_names_that_do_not_look_alike() -> None:
+    assert name_notes(["Ada", "Ad", "Zoë", "Zoe", "Ada"], known=["Ada", "Eve"]) == []
+
+
+@pytest.mark.parametrize("name", ["unknown", "Unknown", "UNKNOWN ", "Strangers", "unbekannt", "未知"])
+def test_a_word_for_no_one_is_pointed_out(name: str) -> None:
+    (note,) = name_notes([name])
+    assert "--strangers" in note
+    assert name_notes([name], known=[name]) == []

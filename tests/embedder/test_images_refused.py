@@ -120,7 +120,7 @@ def test_too_many_bytes_are_refused_unread(tmp_path: Path, monkeypatch: pytest.M
     def opened(*args: object, **kwargs: object) -> None:
         raise Decoded
 
-    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr("os.open", opened)
     assert file_reason(path) == "has 26.0 MiB, at most 25 are read; make it smaller"
     with pytest.raises(Decoded):
         load_image(path, ImageLimits(max_bytes=26 * MEBIBYTE))
@@ -260,7 +260,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*args: object, **kwargs: object) -> None:  # what the system does, except to root
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert file_reason(path) == "cannot be read: Permission denied"
 
 

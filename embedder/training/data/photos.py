@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedder._internal.runtime import in_order
+from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import FolderError, ImageError
 from embedder.faces.crop import NO_FACE, Cropper, principal
 from embedder.folders import LabelledFolder, Rejected, Sample
@@ -19,7 +20,7 @@ from embedder.images import decode_image, read_image_file
 from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -90,6 +91,8 @@ class Photos:
         rejected: what could not be used, and why.
         crowded: photos that show more than one face, and how many.
         digest: SHA-256 of all photos and names, for resuming and for the record.
+        copies: photos that show a picture again.
+        people: a digest of the photos of each, to say whose are others when a run is resumed.
     """
 
     chips: Chips
@@ -100,6 +103,8 @@ class Photos:
     rejected: tuple[Rejected, ...]
     crowded: dict[Path, int]
     digest: str
+    copies: tuple[Copy, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +115,30 @@ class _Read:
     row: int
     faces: int
     digest: bytes
+    picture: bytes
 
 
 def read_photos(
-    folder: LabelledFolder, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+    folder: LabelledFolder,
+    cropper: Cropper,
+    progress: Progress,
+    cache: ChipCache | None = None,
+    least: int = 2,
 ) -> Photos:
     """Read every photo of a folder, so that nothing can break in the middle of an epoch.
 
-    Memory does not grow with the photos: chips go to disk one by one. People with fewer than two usable
-    photos are rejected: there is no second photo to be near to.
+    Memory does not grow with the photos: chips go to disk one by one. People with fewer usable photos than
+    `least` are rejected: with one, there is no second photo to be near to.
 
     Args:
         folder: what to read.
         cropper: makes the chips; all are of one size.
         progress: hears of each photo.
         cache: of chips that `cropper` makes; photos in it are read but not decoded.
+        least: usable photos that a person needs: 2, or 1 if nothing is learned from them.
 
     Raises:
-        FolderError: fewer than two people have two usable photos.
+        FolderError: fewer than two people have two usable photos; with `least` 1, no photo is usable.
         UsageError: there is no room for the chips.
     """
     rejected = list(folder.rejected)
@@ -143,21 +154,27 @@ def read_photos(
                     continue
                 if file is None:
                     file = ChipFile(len(chip.pixels), len(folder.samples))
-                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest))
+                picture = picture_digest(chip.pixels)
+                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest, picture))
     finally:
         if cache:
             cache.prune()
     if cache and cache.trouble:
         progress.say(cache.trouble)
 
-    usable = _with_two_photos(read, folder, rejected)
+    usable = _with_two_photos(read, folder, rejected) if least > 1 else read
+    if not usable:
+        first = f", first {rejected[0].path}: {rejected[0].reason}" if rejected else ""
+        raise FolderError(f"{folder.root}: expected a photo that can be used, found none{first}")
     assert file is not None
     identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
     whole = hashlib.sha256()
+    each = {identity: hashlib.sha256() for identity in identities}
     for entry in usable:
         name = entry.sample.identity
         whole.update(f"{len(name)} {name}".encode() + entry.digest)
+        each[name].update(entry.digest)
     chips_used = file.chips([entry.row for entry in usable])
     return Photos(
         chips=chips_used,
@@ -167,6 +184,8 @@ def read_photos(
         paths=tuple(entry.sample.path for entry in usable),
         rejected=tuple(rejected),
         crowded={entry.sample.path: entry.faces for entry in usable if entry.faces > 1},
+        copies=find_copies((entry.sample.path, entry.sample.identity, entry.picture) for entry in usable),
+        people={identity: digest.hexdigest()[:16] for identity, digest in each.items()},
         digest=whole.hexdigest(),
     )
 

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError, UnknownIdentityError, UsageError
-from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, conflict_reason
+from enroll.store.base import (
+    Changed,
+    Event,
+    NewPerson,
+    Person,
+    Terms,
+    check_model,
+    conflict_reason,
+    joined_terms,
+)
 from enroll.store.limits import (
     CALIBRATION,
     check,
@@ -249,6 +258,24 @@ class MilvusStore:
             raise UsageError(
                 f"{name!r} is already enrolled; two people are never merged by a rename, remove one first"
             )
+
+    def merge_people(self, kept: str, other: str) -> int:
+        """Join two people who are one: here several people may stand behind a name, and from now on do."""
+        self._tidy()
+        if kept == other:
+            raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
+        ones, gone = self._called(kept), self._called(other)
+        terms, op = joined_terms(ones[0].terms, gone[0].terms), new_op()
+        photos = sum(one.templates for one in gone)
+        facts = [event("merge people", op, ones[0].id, photos)]
+        facts += [name_fact(kept, op, one.id, one.latest) for one in gone]
+        changed = [one for one in (*ones, *gone) if one.terms != terms]
+        facts += [terms_fact(terms, op, one.id, one.latest + 1) for one in changed]
+        self._ledger.write(facts)
+        self._ledger.delete(
+            [row for one in gone for row in one.names] + [row for one in changed for row in one.agreed]
+        )
+        return photos
 
     def remove(self, name: str) -> int:
         """Erase an identity and its templates."""

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from embedder._internal.files import open_file
 from embedder.errors import GalleryError
 
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -104,18 +105,41 @@ class Connection:
             raise
 
     def _keep_safe(self, schema: str) -> None:
+        self._leave_log(schema)
         for pragma in (
-            "journal_mode = DELETE",  # a log beside the file would keep what was erased
             "synchronous = EXTRA",  # committed means on the disk, its folder too
             "secure_delete = ON",  # erased means overwritten
         ):
             self.run(f"PRAGMA {schema}.{pragma}")
 
+    def _leave_log(self, schema: str) -> None:
+        """Write without a log beside the file, which would keep what was erased.
+
+        Another program that has a log open keeps it as long as it likes, even if it never writes, so that is
+        not waited for.
+        """
+        pragma = f"PRAGMA {schema}.journal_mode = DELETE"
+        with self._errors():
+            try:
+                mode = self._raw.execute(pragma).fetchone()
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                mode = None
+        if (mode is None and _has_log(self.path)) or mode == ("wal",):
+            raise GalleryError(
+                f"{self.path}: another program has it open with a log beside it (SQLite's WAL mode); close "
+                "it there, then try again"
+            )
+        if mode is None:
+            self.run(pragma)
+
     def attach(self, path: Path, schema: str) -> None:
         """Let one transaction span another file, too."""
         check_journal(path)
         _make_private(path)
-        self.run(f"ATTACH ? AS {schema}", (str(path.absolute()),))
+        # As bytes, since a name that is not UTF-8 is no text.
+        self.run(f"ATTACH ? AS {schema}", (os.fsencode(path.absolute()),))
         self._keep_safe(schema)
 
     def detach(self, schema: str) -> None:
@@ -225,6 +249,15 @@ class Connection:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's own words may be broken too
             raise GalleryError(f"{self.path}: the gallery cannot be used: {error}") from error
+
+
+def _has_log(path: Path) -> bool:
+    """Say whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3)."""
+    try:
+        with open_file(path) as file:
+            return file.read(20)[18:] == b"\2\2"
+    except OSError:
+        return False
 
 
 def _make_private(path: Path) -> None:

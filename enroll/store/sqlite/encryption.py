@@ -130,7 +130,7 @@ def handle(key: bytes, kind: str, value: bytes) -> bytes:
 
 def keys_path(gallery: Path) -> Path:
     """Where the keys of a gallery are."""
-    return gallery.with_name(gallery.name + ".keys")
+    return gallery.parent / f"{gallery.name}.keys"
 
 
 class Keyring:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedder._internal.outputs import is_side_file
+from embedder._internal.outputs import is_side_file, side_files
 from embedder.errors import GalleryError
 from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE, Key
 from enroll.store.sqlite.connection import Connection
@@ -61,12 +61,18 @@ def open_gallery(
         _check_place(path, create)
     except OSError as error:  # a folder that may not be entered, a name that is too long
         raise GalleryError(f"{path}: cannot be opened as a gallery: {error.strerror}") from error
+    made = not path.exists()
     connection = Connection(path)
     try:
         migrate(connection)
         _check_pages(connection)
         if key is not None and create and _is_unused(connection):
-            encrypt(connection, key)
+            try:
+                encrypt(connection, key)
+            except BaseException:
+                if made and _is_unused(connection):  # else the next who enrolls would do so in plain text
+                    path.unlink(missing_ok=True)
+                raise
         salt, keys = _identity(connection)
         sealer = Plain(salt) if plain_too and keys is None else _sealer(connection, salt, keys, key)
         sweep_if_due(connection, keys is not None)
@@ -77,8 +83,9 @@ def open_gallery(
 
 
 def _check_place(path: Path, create: bool) -> None:
-    if path.exists() and not path.is_file():
-        raise GalleryError(f"{path}: cannot be opened as a gallery: it is no file")
+    for place in (path, *side_files(path)):
+        if place.exists() and not place.is_file():  # SQLite would open a pipe, and wait
+            raise GalleryError(f"{place}: cannot be opened as a gallery: it is no file")
     if not create and not path.is_file():
         raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")
     if path.is_file() and (size := path.stat().st_size) < _HEADER and (size or not create):

@@ -14,7 +14,7 @@ import numpy as np
 
 from embedder.errors import GalleryError, UnknownIdentityError, UsageError
 from enroll.search.approximate import forget_index
-from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model
+from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, joined_terms
 from enroll.store.keys import Key
 from enroll.store.limits import (
     CALIBRATION,
@@ -30,7 +30,7 @@ from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.opening import open_gallery, verify
 from enroll.store.sqlite.reader import Reader, Somebody
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
-from enroll.templates import NewTemplate, StoredTemplate, Templates, check_vectors
+from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
 
 
 class SqliteStore:
@@ -264,6 +264,21 @@ class SqliteStore:
                 self._writer.erase(other)
             self._writer.rewrite(someone, new, someone.terms)
             self._writer.log(("rename", someone.id, 0))
+
+    def merge_people(self, kept: str, other: str) -> int:
+        """Join two people who are one; see `Store.merge_people`."""
+        with self._erasing():
+            one, gone = self._enrolled(kept), self._enrolled(other)
+            if one.id == gone.id:
+                raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
+            templates = self._reader.templates_of(gone.id)
+            self._writer.erase(gone)
+            terms = joined_terms(one.terms, gone.terms)
+            if terms != one.terms:
+                one = self._writer.rewrite(one, one.name, terms)
+            self._writer.put((one.id, as_new(template)) for template in templates)
+            self._writer.log(("merge people", one.id, len(templates)), ("remove", gone.id, 0))
+        return len(templates)
 
     def templates(self, after: int = 0) -> Templates:
         """Read the templates whose id is above `after`."""

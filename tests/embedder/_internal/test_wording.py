@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import embedder
-from embedder._internal.wording import count, plural
+from embedder._internal.wording import count, plural, shell_words
 
 ROOT = Path(embedder.__file__).parents[1]
 MODULES = [path for package in ("embedder", "enroll") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -55,3 +58,29 @@ def plurals_after_values(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_plurals_come_from_one_place(path: Path):
     assert plurals_after_values(path) == []
+
+
+NAMES = [
+    "ada",
+    "Ada Lovelace",
+    "-v",
+    "--help",
+    "O'Neil",
+    "👩\u200d👩\u200d👧",
+    "a\u200bb",
+    "a\\\u200d'b",
+    "$HOME `x`",
+    "名",
+]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize("name", [*NAMES, "\udce9t\udce9"])
+def test_a_command_can_be_pasted_as_it_is_printed(name: str) -> None:
+    shown = shell_words("embed", "gallery", "remove", operands=[name])
+    assert shown.isprintable()
+    code = f"embed() {{ printf '%s\\0' \"$@\"; }}; {shown}"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    *_, last = done.stdout.rstrip(b"\0").split(b"\0")
+    assert last == os.fsencode(name)
+    assert (b"--" in done.stdout.split(b"\0")) == name.startswith("-")

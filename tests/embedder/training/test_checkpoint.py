@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from embedder.errors import ModelError, UsageError
 from embedder.training.checkpoint import FILE, Checkpoint, Checkpoints
@@ -61,3 +63,37 @@ def test_changed_number_is_refused(folder: Path):
     (folder / FILE).write_bytes(data)
     with pytest.raises(ModelError, match="changed since it was written"):
         Checkpoints(folder, RUN).load()
+
+
+def test_people_who_changed_are_named(tmp_path: Path) -> None:
+    before = {"photos": "0" * 64, "people": {"ada": "1", "bob": "2", "eve": "3"}, "epochs": 3}
+    Checkpoints(tmp_path, before).save(Checkpoint({}, {}))
+    now = before | {"photos": "1" * 64, "people": {"ada": "1", "renamed": "2", "eve": "4"}}
+    with pytest.raises(UsageError) as refused:
+        Checkpoints(tmp_path, now).load()
+    said = str(refused.value)
+    assert (
+        "people who are new: 'renamed'; people who are gone: 'bob'; people with other photos: 'eve'" in said
+    )
+    assert "0" * 16 not in said
+    with pytest.raises(UsageError, match="epochs was 3, is 4"):
+        Checkpoints(tmp_path, before | {"epochs": 4}).load()
+    many = before | {"photos": "1" * 64, "people": {f"p{n:03}": "1" for n in range(300)}}
+    with pytest.raises(UsageError, match="'p009' and 290 more"):
+        Checkpoints(tmp_path, many).load()
+
+
+def test_a_checkpoint_of_before_that_knows_no_people(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, {"photos": "0"}).save(Checkpoint({}, {}))
+    with pytest.raises(UsageError, match="differs: the photos are others"):
+        Checkpoints(tmp_path, {"photos": "1", "people": {"ada": "1"}}).load()
+    assert Checkpoints(tmp_path, {"photos": "0", "people": {"ada": "1"}}).load().progress == {}
+
+
+@pytest.mark.parametrize("text", ["[", "[" * 100_000, "null", "3", '"a"', "9" * 400])
+@pytest.mark.parametrize("part", ["run", "progress"])
+def test_json_that_is_not_ours_is_refused(tmp_path: Path, part: str, text: str) -> None:
+    facts = {"run": "{}", "progress": "{}", "digest": hashlib.sha256().hexdigest(), part: text}
+    (tmp_path / FILE).write_bytes(save({}, metadata=facts))
+    with pytest.raises(ModelError, match="broken"):
+        Checkpoints(tmp_path, {}).load()

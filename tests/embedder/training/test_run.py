@@ -202,7 +202,7 @@ def test_resume_of_another_run_is_refused(small_people: Path, tmp_path: Path):
         train(small_people, tmp_path / "m", TRAINED, progress=said)
     assert any("holds an unfinished run, which is now replaced" in line for line in said.said)
     other = save_people(tmp_path / "other", 8, 3)
-    with pytest.raises(UsageError, match="photos was"):
+    with pytest.raises(UsageError, match="people with other photos: 'p00'"):
         train(other, tmp_path / "m", TRAINED, resume=True)
 
 

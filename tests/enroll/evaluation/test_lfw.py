@@ -521,7 +521,7 @@ def test_broken_lines_are_named(tmp_path: Path, text: str, message: str):
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="expected a list of pairs: No such file"):
         read_pairs(tmp_path / "nothing.txt")
-    with pytest.raises(UsageError, match="expected a list of pairs: Is a directory"):
+    with pytest.raises(UsageError, match="expected a list of pairs: expected a file, got a folder"):
         read_pairs(tmp_path)
     (tmp_path / "pairs.txt").write_bytes("1\nZo\xeb 1 2".encode("latin-1"))
     with pytest.raises(UsageError, match="expected text in UTF-8"):

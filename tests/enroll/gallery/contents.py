@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from embedder.folders import name_problem, normal_name
+from embedder.names import name_problem, normal_name
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Terms
 from enroll.store.sqlite.store import SqliteStore

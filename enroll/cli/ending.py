@@ -1,0 +1,66 @@
+"""How a command ends: with its exit code, and one line on standard error that says why, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from embedder.errors import EmbedError, ForeignModelError, UsageError
+from enroll.cli.options import INTERRUPTED
+from enroll.cli.streams import guard_streams, let_go
+from enroll.cli.terminal import printable, safe
+
+_LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
+# What the loader, Python's threads and LiteRT say where memory ends; they have no error of their own for it.
+_MEMORY_WORDS = (
+    "failed to map segment",
+    "cannot allocate memory",
+    "can't start new thread",
+    "can't allocate lock",
+)
+
+
+def end_well(command: Callable[[], object]) -> None:
+    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
+    guard_streams()
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (known := _in_words(error)) is None:
+            raise
+        line, code = known
+        # Hiding secrets loads numpy, which may be what could not be loaded.
+        shown = line if line == _LITTLE_MEMORY or isinstance(error, ImportError) else safe(line)
+        print(f"embed: {printable(shown)}", file=sys.stderr)
+        if isinstance(error, OSError):
+            let_go()
+        sys.exit(code)
+
+
+def _in_words(error: Exception) -> tuple[str, int] | None:
+    """Give the line and the exit code of an error that can be foreseen."""
+    if isinstance(error, EmbedError):
+        return f"{error}{_made_with(error)}", error.exit_code
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(words in said.lower() for words in _MEMORY_WORDS):
+        return _LITTLE_MEMORY, UsageError.exit_code
+    if isinstance(error, OSError):  # a folder that may not be entered, a full disk below standard output
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}", UsageError.exit_code
+    if isinstance(error, ImportError):
+        return f"a package cannot be loaded: {said[-300:]}; install embed anew", UsageError.exit_code
+    return None
+
+
+def _made_with(error: EmbedError) -> str:
+    """Name the model that a gallery was made with, if it is the one that everyone has."""
+    from embedder.built_in import BUILT_IN, built_in_fingerprint
+
+    if isinstance(error, ForeignModelError) and error.fingerprint == built_in_fingerprint():
+        return f". It was made with the built-in network: --model {BUILT_IN}"
+    return ""

@@ -1,0 +1,108 @@
+"""Where the photos of a gallery lie, as text that any store and any file can hold.
+
+A relative path is kept relative to the folder the gallery is in, so that both can be moved together and the
+command be given anywhere; below no such folder, and in Milvus, it is made absolute. An absolute path stays.
+
+A file name may hold bytes that are no UTF-8, as from an old disk. Each is kept as a private character of the
+last plane, U+10FF80 to U+10FFFF, so that the path can be stored and is found again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enroll.store.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from enroll.gallery.transfer import Content
+    from enroll.store import Store
+    from enroll.templates import NewTemplate
+
+_PRIVATE = 0x10FF00  # plus a byte from 0x80
+_ESCAPED = 0xDC00  # plus a byte: how Python decodes what is no UTF-8
+
+
+def home_of(store: Store) -> Path | None:
+    """Give the folder that relative paths of a gallery start from, None if it is in no folder."""
+    return store.path.parent.absolute() if isinstance(store, SqliteStore) else None
+
+
+def stored_path(path: Path, home: Path | None) -> str:
+    """Give a photo's path as it is stored.
+
+    Args:
+        path: as it was given, relative to the working folder or absolute.
+        home: from `home_of`.
+    """
+    if not path.is_absolute():
+        path = _plain(path.absolute())
+        if home is not None and path.is_relative_to(home):
+            path = path.relative_to(home)
+    return _as_text(path)
+
+
+def photo_file(text: str, home: Path | None) -> Path:
+    """Give the path that was stored.
+
+    Args:
+        text: from `stored_path`.
+        home: from `home_of`; a relative path that leads to nothing there starts from the working folder.
+    """
+    path = Path("".join(_as_escaped(letter) for letter in text))
+    if home is None or path.is_absolute():
+        return path
+    there = home / path
+    return path if not os.path.lexists(there) and os.path.lexists(path) else there
+
+
+def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
+    """Give what a gallery holds with paths that are right in a gallery of another folder."""
+    if old == new or old is None:
+        return content
+
+    def moved(template: NewTemplate) -> NewTemplate:
+        path = photo_file(template.photo, old)
+        if not template.photo or Path(template.photo).is_absolute():
+            return template
+        if new is not None and path.is_relative_to(new):
+            path = path.relative_to(new)
+        return replace(template, photo=_as_text(path))
+
+    people = tuple(
+        replace(person, templates=tuple(map(moved, person.templates))) for person in content.people
+    )
+    return replace(
+        content,
+        people=people,
+        strangers=tuple((name, moved(template)) for name, template in content.strangers),
+    )
+
+
+def _plain(path: Path) -> Path:
+    """Take `..` out of an absolute path, where that leads to the same place."""
+    if ".." not in path.parts:
+        return path
+    short = Path(os.path.normpath(path))
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
+
+
+def _as_text(path: Path) -> str:
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    return "".join(map(_as_private, text))
+
+
+def _as_private(letter: str) -> str:
+    number = ord(letter)
+    if _ESCAPED + 0x80 <= number <= _ESCAPED + 0xFF:
+        return chr(_PRIVATE + number - _ESCAPED)
+    if number >= _PRIVATE + 0x80:  # it would be taken for a byte
+        return "".join(chr(_PRIVATE + byte) for byte in letter.encode())
+    return letter
+
+
+def _as_escaped(letter: str) -> str:
+    number = ord(letter)
+    return chr(_ESCAPED + number - _PRIVATE) if number >= _PRIVATE + 0x80 else letter

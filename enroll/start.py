@@ -1,0 +1,31 @@
+"""Begin the command `embed`: what has to be in place before the rest of it is imported.
+
+Importing takes a share of a second, in which Ctrl-C is to end the command as at any other time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+_INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+def main() -> None:
+    """Run the command line from its first moment to its last."""
+    ends = signal.getsignal(signal.SIGINT) == signal.default_int_handler  # else a shell has it ignored
+    if ends:
+        signal.signal(signal.SIGINT, _leave)
+    from enroll.cli import main as run
+
+    if ends:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run()
+    finally:
+        if ends:
+            signal.signal(signal.SIGINT, _leave)  # nothing is left to be undone
+
+
+def _leave(*_: object) -> None:
+    os._exit(_INTERRUPTED)  # an exception may end up inside an import that takes it for something else
