@@ -217,8 +217,8 @@ class YuNetDetector:
     def _placed(self, image: NDArray[np.uint8], face: Detection) -> Detection:
         """Place the points of a face by close looks, turned until the face is seen upright.
 
-        The network was taught on few tilted faces: it sees a face tilted by 30 degrees as tilted by 5. How far
-        to turn is found by the secant method.
+        The network was taught on few tilted faces: it sees a face tilted by 30 degrees as tilted by 5. The
+        secant method finds how far to turn.
         """
         best = self._placed_once(image, face, 0.0)
         turned, off = 0.0, _roll(best)
@@ -239,8 +239,8 @@ class YuNetDetector:
     def _placed_once(self, image: NDArray[np.uint8], face: Detection, degrees: float) -> Detection:
         """Place the points of a face that is turned, by the mean of several looks.
 
-        In one look they are off by some 5 % of the face's width. The mean of two sizes and their mirror images
-        draws the photos of one person together: on faces of the web their distance falls by .02.
+        In one look they are off by some 5 % of the face's width. The mean of two sizes and their mirror
+        images draws the photos of one person together: on faces of the web their distance falls by .02.
         """
         looks = [
             self._look_tilted(image, face, degrees, "black", share, mirrored)
@@ -281,7 +281,8 @@ class YuNetDetector:
             return None
         width, height = width * back.scale, height * back.scale
         box = (middle.real - width / 2, middle.imag - height / 2, width, height)
-        return Detection(box, back(points) + (corner.real, corner.imag), float(seen.scores[0]))
+        moved = back(points) + np.array([corner.real, corner.imag])
+        return Detection(box, moved, float(seen.scores[0]))
 
 
 def _roll(face: Detection) -> float:
