@@ -1,6 +1,14 @@
 """The only home of what a user may choose, each default with its reason."""
 
-from embedder.config.faces import CROPS, DETECTORS, DetectorConfig, ImageLimits, QualityLimits
+from embedder.config.faces import (
+    CROPS,
+    DETECTORS,
+    DetectorConfig,
+    ImageLimits,
+    QualityLimits,
+    limits_in_force,
+    use_limits,
+)
 from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
 __all__ = [
@@ -15,4 +23,6 @@ __all__ = [
     "QualityLimits",
     "Schedule",
     "TrainConfig",
+    "limits_in_force",
+    "use_limits",
 ]

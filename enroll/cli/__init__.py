@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from embedder.errors import EmbedError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
-from enroll.cli.terminal import printable, safe, show_notices
+from enroll.cli.terminal import printable, safe, show_notes, show_notices
 
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
@@ -74,6 +74,7 @@ def end_well(command: Callable[[], object]) -> None:
             command()
         finally:
             sys.stdout.flush()
+            show_notes()
     except EmbedError as error:
         print(f"embed: {safe(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)

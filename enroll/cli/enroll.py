@@ -13,6 +13,7 @@ from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import (
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
@@ -22,6 +23,7 @@ from enroll.cli.options import (
     DetectorName,
     Expires,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     Preview,
@@ -64,6 +66,7 @@ def enroll(
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     preview: Preview = None,
     consent: Consent = None,
     consent_date: ConsentDate = None,

@@ -13,12 +13,14 @@ from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import (
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
     DetectorName,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     load_extractor,
@@ -38,6 +40,7 @@ def calibrate_gallery(
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
     from embedder.folders import scan_folder
@@ -92,6 +95,7 @@ def evaluate_folder(
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder._internal.outputs import Inputs

@@ -12,11 +12,13 @@ import typer
 from embedder.config import DetectorConfig
 from enroll.cli.options import (
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     UNUSABLE_IMAGES,
     AnyRotation,
     DetectorName,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     load_extractor,
@@ -55,6 +57,7 @@ def identify(
     detector: DetectorName = None,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     annotate: Annotated[
         Path | None,
         typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),

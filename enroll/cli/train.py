@@ -17,11 +17,13 @@ from embedder.errors import ModelError
 from embedder.model_folder import FORMATS, WEIGHTS
 from enroll.cli.options import (
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     INTERRUPTED,
     UNUSABLE_IMAGES,
     Force,
     GalleryFile,
+    MaxPixels,
     Model,
     OwnTrunk,
     Preview,
@@ -51,6 +53,7 @@ def train(
         bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
     ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""

@@ -144,5 +144,5 @@ def _anew(template: NewTemplate, sample: PhotoSample | Rejected) -> NewTemplate 
     if isinstance(sample, Rejected):
         return sample.reason
     if sample.vector is None:
-        return NO_FACE
+        return sample.problem or NO_FACE
     return NewTemplate(printable_path(sample.path), template.digest, sample.vector)
