@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -89,7 +89,8 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
     """
     count = workers()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(count, initializer=_begin)
+    closed = threading.Event()
+    pool = ThreadPoolExecutor(count, initializer=_begin, initargs=(closed,))
     try:
         for item in items:
             if len(waiting) == _AHEAD * count:
@@ -98,11 +99,22 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
         while waiting:
             yield waiting.popleft().result()
     finally:
+        closed.set()
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    _here.side_by_side = True
+def _begin(closed: threading.Event) -> None:
+    _here.side_by_side, _here.closed = True, closed
+
+
+def stop_if_closed() -> None:
+    """End an item of `in_order` whose result nobody waits for any more: after Ctrl-C, it holds up the end.
+
+    Raises:
+        CancelledError: it is one.
+    """
+    if (closed := getattr(_here, "closed", None)) and closed.is_set():
+        raise CancelledError
 
 
 @contextmanager

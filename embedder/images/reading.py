@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from embedder._internal.runtime import no_warnings, quiet
+from embedder._internal.runtime import no_warnings, quiet, stop_if_closed
 from embedder.config.faces import limits_in_force
 from embedder.errors import ImageError
 from embedder.images import blocks, decoders
@@ -171,6 +172,7 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
     Raises:
         ImageError: of another format, too many pixels, truncated or broken.
     """
+    stop_if_closed()
     limits = limits or limits_in_force()
     name = kind_of(data, path)
     first = True
@@ -183,7 +185,7 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
                 if picture.frames == 1:
                     share.shrink(picture.pixels.nbytes)
                 yield picture
-    except ImageError:
+    except (ImageError, CancelledError):
         raise
     except BrokenError as error:
         raise ImageError(path, _as_reason(name, str(error))) from error
@@ -258,7 +260,9 @@ def _reduction(header: Header, limits: ImageLimits, path: str | Path) -> tuple[i
         most = f"at most {limits.max_pixels / 1e6:g} are read"
         if header.reducible:
             most += f", of a JPEG {limits.max_jpeg_pixels / 1e6:g}"
-        raise ImageError(path, f"has {count / 1e6:.1f} megapixels, {most}; make it smaller")
+        raise ImageError(
+            path, f"has {count / 1e6:.1f} megapixels, {most}; make it smaller or raise --max-pixels"
+        )
     needed, given = header.memory(scales[-1]) / 2**20, limits.max_memory / 2**20
     raise ImageError(
         path,
@@ -279,6 +283,7 @@ def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLim
         most = min(frames, _MOST_FRAMES, max(1, 2 * limits.max_pixels // (header.width * header.height)))
         for number in range(most):
             if number:
+                stop_if_closed()
                 image.seek(number)
             with quiet() if header.kind == "TIFF" else nullcontext():  # libtiff writes to the terminal
                 image.load()
