@@ -30,6 +30,7 @@ _AHEAD = 4  # items a worker has at most: a long one does not hold up those afte
 
 _here = threading.local()
 
+_UNFINISHED: set[ThreadPoolExecutor] = set()
 _LOCK = threading.RLock()
 _SILENT: list[None] = []  # one entry for each block that wants silence now
 _RESTORE: list[warnings.catch_warnings[None]] = []
@@ -89,8 +90,10 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
     """
     count = workers()
     waiting: deque[Future[Result]] = deque()
+    wait = True
     closed = threading.Event()
     pool = ThreadPoolExecutor(count, initializer=_begin, initargs=(closed,))
+    _UNFINISHED.add(pool)
     try:
         for item in items:
             if len(waiting) == _AHEAD * count:
@@ -98,9 +101,19 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
             waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
+    except KeyboardInterrupt:
+        wait = False  # for a picture that takes seconds
+        raise
     finally:
         closed.set()
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait, cancel_futures=True)
+        if wait:
+            _UNFINISHED.discard(pool)
+
+
+def is_working() -> bool:
+    """Say whether threads of `in_order` may still be at work: Python would wait for them when it ends."""
+    return bool(_UNFINISHED)
 
 
 def _begin(closed: threading.Event) -> None:

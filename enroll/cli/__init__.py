@@ -16,8 +16,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from embedder._internal.runtime import is_working
 from embedder.errors import EmbedError, UsageError
 from enroll.cli import doctor, enroll, evaluate, gallery, identify, train, transfer
+from enroll.cli.options import INTERRUPTED
 from enroll.cli.terminal import printable, safe, show_notes, show_notices
 
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
@@ -75,6 +77,12 @@ def end_well(command: Callable[[], object]) -> None:
         finally:
             sys.stdout.flush()
             show_notes()
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if is_working() and getattr(ended, "code", INTERRUPTED) == INTERRUPTED:
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(INTERRUPTED)  # else Python waits for the pictures that are being read
+        raise
     except EmbedError as error:
         print(f"embed: {safe(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
