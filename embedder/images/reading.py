@@ -64,7 +64,6 @@ _SCANS: dict[str, Callable[[bytes], Header]] = {
 }
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _AVIF = frozenset({b"avif", b"avis"})
-_LOUD = frozenset({"TIFF", "AVIF", "HEIF"})  # libtiff and dav1d write to the terminal
 _MOST_FRAMES = 100  # of an animation in which a face is looked for
 _MOST_PROFILE = 4 * 2**20  # bytes
 _BUDGET = MemoryBudget(limits_in_force().max_memory)
@@ -286,7 +285,7 @@ def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLim
             if number:
                 stop_if_closed()
                 image.seek(number)
-            with quiet() if header.kind in _LOUD else nullcontext():
+            with quiet() if header.kind == "TIFF" else nullcontext():  # libtiff writes to the terminal
                 image.load()
             if frames == 1:
                 decoders.let_go(image)

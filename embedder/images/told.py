@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 LOGGER = logging.getLogger("embedder.images")
+LOGGER.addHandler(logging.NullHandler())  # else Python writes to the terminal where nothing is set up
 
 
 def tell(path: str | Path, notes: tuple[str, ...]) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -371,6 +374,14 @@ def test_notes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert record.getMessage() == f"photo.jpg: {TRUNCATED}"
     assert (record.photo, record.note) == ("photo.jpg", TRUNCATED)
+
+
+def test_notes_are_not_written_where_no_log_is_set_up(tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(encode(LARGE, "JPEG")[:-2])
+    code = "import sys; from embedder import load_image; print(load_image(sys.argv[1]).shape)"
+    command = [sys.executable, "-c", code, str(tmp_path / "cut.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("(256, 384, 3)\n", "")
 
 
 def test_memory_is_shared() -> None:
