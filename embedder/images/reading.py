@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from embedder.images.sources import Photo
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
+# Blocks of Pillow's 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB the
+# C library gives memory back at once.
+Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
 
 FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
 INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
