@@ -19,6 +19,7 @@ Exit code 0 is done, and 5 is kept for `embed identify --fail-on-unknown`.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -60,8 +61,8 @@ class ImageError(EmbedError):
 
     exit_code = 3
 
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
         self.path = Path(path)
         self.reason = reason
 

@@ -20,9 +20,10 @@ from embedder.config import QualityLimits
 from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import NO_FACE, principal
+from embedder.faces.photo import find_crops, no_face_reason
 from embedder.faces.quality import problem
 from embedder.folders import LabelledFolder, Rejected, Sample, scan_folder
-from embedder.images import decode_image, load_image
+from embedder.images import decode_frames, open_frames
 from embedder.names import normal_name
 from enroll.config import IdentifyConfig
 from enroll.evaluation.lfw import FailedPhoto, photo_stem
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from embedder.faces.crop import Crop
     from enroll.evaluation.lfw import Photo
 
 _PICTURES = frozenset(
@@ -101,10 +103,11 @@ def read_sample(
         The sample without a vector, or why the photo cannot be read.
     """
     try:
-        image = load_image(path) if data is None else decode_image(data, path)
+        frames = open_frames(path) if data is None else decode_frames(data, path)
+        found = find_crops(frames, extractor.crops, path)
     except ImageError as error:
         return Rejected(path, error.reason)
-    return take_sample(path, image, extractor, force)
+    return _sample(path, found.pixels, found.crops, found.no_face, force)
 
 
 def take_sample(
@@ -119,8 +122,14 @@ def take_sample(
         force: take a face that is too poor to be recognized well, too.
     """
     crops = extractor.crops(image)
+    return _sample(path, image, crops, None if crops else no_face_reason(image), force)
+
+
+def _sample(
+    path: Path, image: NDArray[np.uint8], crops: list[Crop], no_face: str | None, force: bool
+) -> PhotoSample:
     if not crops:
-        return PhotoSample(path, None, 0, NO_FACE)
+        return PhotoSample(path, None, 0, no_face or NO_FACE)
     crop = principal(crops, image.shape)
     poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
     reason = f"{poor}; --force enrolls it all the same" if poor else None
@@ -153,10 +162,8 @@ def embed_samples(
 
 def enrolled_chip(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
     """Give the chip of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
-    try:
-        return take_sample(path, load_image(path), extractor, force=True).chip
-    except ImageError:
-        return None
+    sample = read_sample(path, extractor, force=True)
+    return sample.chip if isinstance(sample, PhotoSample) else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,8 @@ import numpy as np
 from embedder._internal.runtime import in_order
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import principal
-from embedder.images import load_image
+from embedder.faces.photo import find_crops
+from embedder.images import Photo, open_frames, photo_name
 from enroll.config import IdentifyConfig
 from enroll.decision import Candidate, Decision, decide, one_face_each
 from enroll.embedding import part_size
@@ -60,12 +60,17 @@ class Answer:
         error: why the photo could not be read, or None.
         faces: one answer per face; empty if there is none.
         picture: (height, width, 3) uint8 RGB, if it was to be kept.
+        notes: what a person should know of the photo, such as that it is cut, or was read reduced: then boxes
+            and points are in pixels of the reduced picture.
+        no_face: why there is no face, or None.
     """
 
     photo: str
     error: str | None
     faces: tuple[FaceAnswer, ...]
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
+    no_face: str | None = None
 
 
 @dataclass(eq=False)
@@ -77,6 +82,8 @@ class _Seen:
     crops: list[Crop] = field(default_factory=list)
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     picture: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+    no_face: str | None = None
 
 
 class Identifier:
@@ -113,15 +120,19 @@ class Identifier:
         self._config = config or IdentifyConfig()
         gallery.prepare()
 
-    def identify(self, photo: str | Path) -> Answer:
+    def identify(self, photo: Photo) -> Answer:
         """Answer one photo.
+
+        Args:
+            photo: its path, its bytes, a file open for reading, a picture of Pillow, or a (height, width[, 3
+                or 4]) array of uint8 or float from 0 to 1.
 
         Raises:
             ImageError: it cannot be read.
         """
         return self._answers(self._embedded([self._read(photo)]))[0]
 
-    def identify_many(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
+    def identify_many(self, photos: Iterable[Photo]) -> Iterator[Answer]:
         """Answer photos in their order, read and embedded side by side, a few ahead.
 
         One that cannot be read gets an `error`.
@@ -134,7 +145,7 @@ class Identifier:
         for part in looks:
             yield from self._answers(part)
 
-    def _parts(self, photos: Iterable[str | Path]) -> Iterator[list[str | Path]]:
+    def _parts(self, photos: Iterable[Photo]) -> Iterator[list[Photo]]:
         size = 1 if self._config.keep_pictures else self._config.batch_size
         if isinstance(photos, Sized):
             size = part_size(len(photos), size)
@@ -142,22 +153,23 @@ class Identifier:
         while part := list(islice(remaining, size)):
             yield part
 
-    def _look(self, part: Sequence[str | Path]) -> list[_Seen]:
+    def _look(self, part: Sequence[Photo]) -> list[_Seen]:
         """Find and embed the faces of photos."""
         seen = []
         for photo in part:
             try:
                 seen.append(self._read(photo))
             except ImageError as error:
-                seen.append(_Seen(str(photo), error.reason))
+                seen.append(_Seen(photo_name(photo), error.reason))
         return self._embedded(seen)
 
-    def _read(self, photo: str | Path) -> _Seen:
-        image = load_image(photo)
-        crops = self._extractor.crops(image)
+    def _read(self, photo: Photo) -> _Seen:
+        name = photo_name(photo)
+        found = find_crops(open_frames(photo), self._extractor.crops, name)
+        crops, picture = found.crops, found.pixels if self._config.keep_pictures else None
         if crops and not self._config.all_faces:
-            crops = [principal(crops, image.shape)]
-        return _Seen(str(photo), None, crops, picture=image if self._config.keep_pictures else None)
+            crops = [principal(crops, found.pixels.shape)]
+        return _Seen(name, None, crops, picture=picture, notes=found.notes, no_face=found.no_face)
 
     def _embedded(self, seen: list[_Seen]) -> list[_Seen]:
         """Embed the faces of photos in one call."""
@@ -188,7 +200,7 @@ class Identifier:
             count = len(one.crops)
             chosen = one_face_each(list(islice(decisions, count)))
             faces = self._faces(one.crops, chosen, list(islice(photos, count)))
-            answers.append(Answer(one.photo, one.error, faces, one.picture))
+            answers.append(Answer(one.photo, one.error, faces, one.picture, one.notes, one.no_face))
         return answers
 
     def _faces(

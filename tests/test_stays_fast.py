@@ -18,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import embedder
 import enroll.embedding
-from embedder import images
+from embedder.images import reading
 from enroll import Gallery, Identifier, identify
 from enroll.config import IdentifyConfig
 from enroll.gallery import gallery as gallery_module
@@ -91,9 +91,9 @@ class Counted:
 
 @pytest.fixture
 def decoding(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    counted = Counted(images.decode_image)
-    monkeypatch.setattr(images, "decode_image", counted)  # as `load_image` calls it
-    monkeypatch.setattr(enroll.embedding, "decode_image", counted)
+    counted = Counted(reading.decode_frames)
+    monkeypatch.setattr(reading, "decode_frames", counted)  # as all others call it
+    monkeypatch.setattr(enroll.embedding, "decode_frames", counted)
     return counted
 
 

@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ _AHEAD = 4  # items a worker has at most: a long one does not hold up those afte
 
 _here = threading.local()
 
+_UNFINISHED: set[ThreadPoolExecutor] = set()
 _LOCK = threading.RLock()
 _SILENT: list[None] = []  # one entry for each block that wants silence now
 _RESTORE: list[warnings.catch_warnings[None]] = []
@@ -89,7 +90,10 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
     """
     count = workers()
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(count, initializer=_begin)
+    wait = True
+    closed = threading.Event()
+    pool = ThreadPoolExecutor(count, initializer=_begin, initargs=(closed,))
+    _UNFINISHED.add(pool)
     try:
         for item in items:
             if len(waiting) == _AHEAD * count:
@@ -97,12 +101,33 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator
             waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
+    except KeyboardInterrupt:
+        wait = False  # for a picture that takes seconds
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        closed.set()
+        pool.shutdown(wait, cancel_futures=True)
+        if wait:
+            _UNFINISHED.discard(pool)
 
 
-def _begin() -> None:
-    _here.side_by_side = True
+def is_working() -> bool:
+    """Say whether threads of `in_order` may still be at work: Python would wait for them when it ends."""
+    return bool(_UNFINISHED)
+
+
+def _begin(closed: threading.Event) -> None:
+    _here.side_by_side, _here.closed = True, closed
+
+
+def stop_if_closed() -> None:
+    """End an item of `in_order` whose result nobody waits for any more: after Ctrl-C, it holds up the end.
+
+    Raises:
+        CancelledError: it is one.
+    """
+    if (closed := getattr(_here, "closed", None)) and closed.is_set():
+        raise CancelledError
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from embedder.config.faces import (
     ImageLimits,
     Landmarks,
     QualityLimits,
+    limits_in_force,
+    use_limits,
 )
 from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
 
@@ -25,4 +27,6 @@ __all__ = [
     "QualityLimits",
     "Schedule",
     "TrainConfig",
+    "limits_in_force",
+    "use_limits",
 ]

@@ -66,9 +66,39 @@ class QualityLimits:
     yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond
 
 
+_PIXELS = 50_000_000  # 150 MB as RGB: a laptop holds several at once
+_MEMORY = 448 * 2**20  # bytes; with Python, numpy and Pillow themselves below 512 MiB
+
+
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is refused before a single pixel is decoded."""
+    """What is refused before a single pixel is decoded.
 
-    max_bytes: int = 25 * 2**20  # above any JPEG of a phone, below what would fill a laptop
-    max_pixels: int = 50_000_000  # 150 MB as RGB: a laptop holds several at once
+    Attributes:
+        max_bytes: of a file; photos of 200 megapixels have up to 80 MiB.
+        max_pixels: most pixels that are decoded. A JPEG with more is read at a half, a quarter or an eighth
+            of its size, another picture is refused.
+        max_jpeg_pixels: of a JPEG as it is stored: phones make 200 megapixels.
+    """
+
+    max_bytes: int = 100 * 2**20
+    max_pixels: int = _PIXELS
+    max_jpeg_pixels: int = 250_000_000
+
+    @property
+    def max_memory(self) -> int:
+        """Bytes that decoding one picture may take; grows with `max_pixels` above its default."""
+        return round(_MEMORY * max(1.0, self.max_pixels / _PIXELS))
+
+
+_IN_FORCE = [ImageLimits()]
+
+
+def use_limits(limits: ImageLimits) -> None:
+    """Set the limits of pictures that are read without limits of their own, in the whole process."""
+    _IN_FORCE[0] = limits
+
+
+def limits_in_force() -> ImageLimits:
+    """Give the limits of pictures that are read without limits of their own."""
+    return _IN_FORCE[0]

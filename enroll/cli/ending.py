@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
+from embedder._internal.runtime import is_working
 from embedder.errors import EmbedError, ForeignModelError, UsageError
 from enroll.cli.options import INTERRUPTED
 from enroll.cli.streams import guard_streams, let_go
-from enroll.cli.terminal import printable, safe
+from enroll.cli.terminal import printable, safe, show_remarks
 
 _LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
 # What the loader, Python's threads and LiteRT say where memory ends; they have no error of their own for it.
@@ -28,8 +31,14 @@ def end_well(command: Callable[[], object]) -> None:
             command()
         finally:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+            show_remarks()
+    except (KeyboardInterrupt, SystemExit) as ended:
+        code = getattr(ended, "code", INTERRUPTED)
+        if code == INTERRUPTED and is_working():
+            with suppress(OSError, ValueError):
+                sys.stderr.flush()
+            os._exit(INTERRUPTED)  # else Python waits for the pictures that are being read
+        sys.exit(code)
     except Exception as error:
         if (known := _in_words(error)) is None:
             raise

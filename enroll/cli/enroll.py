@@ -15,6 +15,7 @@ from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
@@ -22,6 +23,7 @@ from enroll.cli.options import (
     ConsentDate,
     Expires,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     Preview,
@@ -69,6 +71,7 @@ def enroll(
     ] = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     preview: Preview = None,
     consent: Consent = None,
     consent_date: ConsentDate = None,

@@ -14,10 +14,12 @@ from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     load_extractor,
@@ -45,6 +47,7 @@ def calibrate_gallery(
     gallery: GalleryFile = DEFAULT_GALLERY,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
     from embedder.folders import scan_folder
@@ -105,6 +108,7 @@ def evaluate_folder(
     ] = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Measure on your own photos how often people are named, and strangers too."""
     from embedder._internal.outputs import Inputs

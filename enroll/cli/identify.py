@@ -12,9 +12,11 @@ from embedder.config import DetectorConfig
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     UNUSABLE_IMAGES,
     AnyRotation,
     GalleryFile,
+    MaxPixels,
     MinFace,
     Model,
     load_extractor,
@@ -58,6 +60,7 @@ def identify(
     ] = True,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     annotate: Annotated[
         Path | None,
         typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from embedder.built_in import BUILT_IN
-from embedder.config import DetectorConfig
+from embedder.config import DetectorConfig, ImageLimits, use_limits
 from embedder.config.toml import _plain
 from embedder.errors import UsageError
 from enroll.cli.terminal import Lines
@@ -52,6 +52,22 @@ AnyRotation = Annotated[
     bool, typer.Option("--any-rotation", help="Find also faces that lie on their side or head.")
 ]
 MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to look for.")]
+
+
+def _set_max_pixels(pixels: int) -> int:
+    use_limits(replace(ImageLimits(), max_pixels=pixels))
+    return pixels
+
+
+DEFAULT_MAX_PIXELS = ImageLimits.max_pixels
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        callback=_set_max_pixels,
+        help="Most pixels that are decoded; larger JPEGs are read reduced, other pictures refused.",
+    ),
+]
 Preview = Annotated[
     Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
 ]

@@ -166,8 +166,14 @@ def safe(text: str | Path) -> str:
     return printable(hidden(str(text)))
 
 
+_NOTES: dict[str, None] = {}  # on photos, each once
+
+
 class _Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, "note"):  # on a photo: for the list at the end
+            _NOTES[record.getMessage()] = None
+            return
         print(f"embed: {safe(record.getMessage())}", file=sys.stderr, flush=True)
 
 
@@ -176,6 +182,15 @@ def show_notices() -> None:
     for package in ("embedder", "enroll"):
         logger = logging.getLogger(package)
         logger.handlers = [_Notices(logging.WARNING)]
+
+
+def show_remarks() -> None:
+    """List on standard error what a person should know of photos that were read, and forget it."""
+    if _NOTES:
+        print(f"{count(len(_NOTES), 'remark')} on photos that were read:", file=sys.stderr)
+        for note in _NOTES:
+            print(f"  {printable(note)}", file=sys.stderr)
+        _NOTES.clear()
 
 
 def sizes(content: Content) -> str:

@@ -19,11 +19,13 @@ from embedder.model_folder import FORMATS, WEIGHTS
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
     INTERRUPTED,
     TRAINED_MODEL,
     UNUSABLE_IMAGES,
     Force,
     GalleryFile,
+    MaxPixels,
     Model,
     NewModel,
     OwnTrunk,
@@ -55,6 +57,7 @@ def train(
         bool, typer.Option(help="Keep the faces that were found, so that the next run need not look again.")
     ] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     **given: Any,
 ) -> None:
     """Train on a labelled folder and write a model folder."""

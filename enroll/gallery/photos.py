@@ -18,9 +18,10 @@ from embedder._internal.runtime import Progress
 from embedder._internal.wording import count
 from embedder.config import QualityLimits
 from embedder.errors import ImageError, UsageError
-from embedder.faces.crop import NO_FACE, principal
+from embedder.faces.crop import principal
+from embedder.faces.photo import find_crops
 from embedder.faces.quality import problem
-from embedder.images import decode_image, read_image_file
+from embedder.images import decode_frames, read_image_file
 from enroll.gallery.places import home_of, photo_file, stored_path
 from enroll.templates import StoredTemplate
 
@@ -169,11 +170,10 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
 
 def _problem(path: Path, data: bytes, extractor: Extractor) -> str | None:
     try:
-        image = decode_image(data, path)
+        found = find_crops(decode_frames(data, path), extractor.crops, path)
     except ImageError as error:
         return error.reason
-    crops = extractor.crops(image)
-    if not crops:
-        return NO_FACE
-    quality = principal(crops, image.shape).quality
+    if not found.crops:
+        return found.no_face
+    quality = principal(found.crops, found.pixels.shape).quality
     return problem(quality, QualityLimits()) if quality else None

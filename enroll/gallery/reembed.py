@@ -149,7 +149,7 @@ def _anew(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | No
     if isinstance(sample, Rejected):
         return sample.reason
     if sample.vector is None:
-        return NO_FACE
+        return sample.problem or NO_FACE
     same = bool(template.photo) and sample.path == photo_file(template.photo, home)
     photo = template.photo if same else stored_path(sample.path, home)
     return NewTemplate(photo, template.digest, sample.vector)

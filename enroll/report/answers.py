@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict
 
 from embedder.config import QualityLimits
+from embedder.faces.crop import in_short
 from embedder.faces.quality import Quality, problem
 from enroll.decision import Decision
 from enroll.gallery.threshold import Basis
@@ -20,7 +21,7 @@ def to_lines(answer: Answer) -> list[str]:
     if answer.error is not None:
         return [f"{answer.photo}: not read: {answer.error}"]
     if not answer.faces:
-        return [f"{answer.photo}: no face found"]
+        return [f"{answer.photo}: {in_short(answer.no_face) or 'no face found'}"]
     places = [""] if len(answer.faces) == 1 else [_place(face) for face in answer.faces]
     return [
         f"{answer.photo}: {place}{in_words(face.decision, face.confidence)}"
@@ -138,6 +139,8 @@ def to_json(answer: Answer, basis: Basis | None = None) -> str:
                 }
                 for face in answer.faces
             ],
+            "notes": list(answer.notes),
+            "no_face": in_short(answer.no_face),
         },
         allow_nan=False,
     )

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
-from embedder.errors import ImageError, UsageError
-from embedder.images import load_image
-from enroll.embedding import take_sample
+from embedder.errors import UsageError
+from enroll.embedding import enrolled_chip
 from enroll.report.evaluation import Outcome, strictest
 from enroll.report.page import document, join, named, table, tag
 from enroll.report.people import confused, duplicates, failures, root_of, wrong_most
@@ -144,8 +143,4 @@ def to_html(
 
 
 def _chip(folder: EmbeddedFolder, row: int, extractor: Extractor) -> NDArray[np.uint8] | None:
-    path = folder.paths[row]
-    try:
-        return take_sample(path, load_image(path), extractor, force=True).chip
-    except ImageError:  # it could be read a moment ago
-        return None
+    return enrolled_chip(extractor, folder.paths[row])

@@ -86,6 +86,8 @@ SAMPLES: dict[str, tuple[bytes, np.ndarray | None]] = {
     "webp": (encode(_rgb, "WEBP"), None),
     "webp lossless": (encode(_rgb, "WEBP", lossless=True), PICTURE),
     "webp animated": (encode(_rgb, "WEBP", lossless=True, **_two()), PICTURE),
+    "avif": (encode(_rgb, "AVIF", quality=95), None),
+    "avif animated": (encode(_rgb, "AVIF", quality=95, **_two()), None),
     "bmp": (encode(_rgb, "BMP"), PICTURE),
     "bmp palette": (encode(_rgb.quantize(8), "BMP"), PICTURE),
     "gif": (encode(_rgb, "GIF"), PICTURE),

@@ -15,12 +15,14 @@ from PIL import Image, ImageFile
 
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
-from embedder.images import decode_image, load_image, read_image_file
+from embedder.images import decode_image, decoders, load_image, read_image_file, reading
 from tests.embedder.pictures import GREY, PICTURE, SAMPLES, encode, png, tiff
 
 PIXELS = PICTURE.shape[0] * PICTURE.shape[1]
 MEBIBYTE = 2**20
-JPEG = b"\xff\xd8\xff\xc0\0\x0b\x08%b%b\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0"  # of this height and width
+# Of this height and width, and with a byte for the pixels.
+JPEG = b"\xff\xd8\xff\xc0\0\x0b\x08%b%b\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0\0"
+WHOLE = [name for name in SAMPLES if not name.startswith("jpeg")]  # a JPEG is read reduced
 
 
 class Decoded(BaseException):
@@ -32,6 +34,7 @@ def decoding_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(self: object) -> None:
         raise Decoded
 
+    monkeypatch.setattr(reading, "decode_pnm", load)
     kinds = [ImageFile.ImageFile]
     for kind in kinds:
         kinds += kind.__subclasses__()
@@ -56,7 +59,7 @@ def file_reason(path: str | Path, limits: ImageLimits | None = None) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", WHOLE)
 def test_too_many_pixels_are_refused_before_decoding(name: str, decoding_fails: None) -> None:
     data = SAMPLES[name][0]
     assert "megapixels" in reason(data, ImageLimits(max_pixels=PIXELS - 1))
@@ -79,51 +82,51 @@ def test_too_many_pixels_are_refused_before_decoding(name: str, decoding_fails: 
         pytest.param(
             lambda side: b"BM" + struct.pack("<I4xIIiiHH24x", 54, 54, 40, side, side, 1, 24), id="bmp"
         ),
-        pytest.param(lambda side: JPEG % (side.to_bytes(2), side.to_bytes(2)), id="jpeg"),
+        pytest.param(lambda side: JPEG % ((2 * side).to_bytes(2), (side + 10_000).to_bytes(2)), id="jpeg"),
     ],
 )
 def test_a_header_that_announces_too_much(header: Callable[[int], bytes], side: int) -> None:
     assert "megapixels" in reason(header(side))
 
 
-@pytest.mark.parametrize(
-    "chunk",
-    [
-        pytest.param(b"VP8 \x14\0\0\0\0\0\0\x9d\1\x2a" + struct.pack("<2H", 8000, 7000), id="lossy"),
-        pytest.param(b"VP8L\x14\0\0\0\x2f" + struct.pack("<I", 7999 | 6999 << 14), id="lossless"),
-        pytest.param(
-            b"VP8X\x0a\0\0\0\2\0\0\0" + (7999).to_bytes(3, "little") + (6999).to_bytes(3, "little"),
-            id="extended",
-        ),
-    ],
-)
-def test_a_webp_is_not_opened_before_its_size_is_known(chunk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("side", [5000, 7000])
+@pytest.mark.parametrize("kind", ["lossy", "lossless", "extended"])
+def test_a_webp_is_not_opened_before_its_size_is_known(
+    kind: str, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def opened(*args: object, **options: object) -> None:
-        raise Decoded  # libwebp gives memory to the canvas here
+        raise Decoded  # libwebp gives memory to the canvas here, 17 bytes a pixel
 
-    monkeypatch.setattr(Image, "open", opened)
+    chunk = {
+        "lossy": b"VP8 \x14\0\0\0\0\0\0\x9d\1\x2a" + struct.pack("<2H", side, side),
+        "lossless": b"VP8L\x14\0\0\0\x2f" + struct.pack("<I", side - 1 | side - 1 << 14),
+        "extended": b"VP8X\x0a\0\0\0\2\0\0\0" + 2 * (side - 1).to_bytes(3, "little"),
+    }[kind]
+    monkeypatch.setattr(decoders, "open_as", opened)
     data = b"RIFF\x20\0\0\0WEBP" + chunk + bytes(16)
-    assert reason(data).startswith("has 56.0 megapixels")
-    with pytest.raises(Decoded):
-        decode_image(data, "photo", ImageLimits(max_pixels=56_000_000))
+    if side == 5000:
+        with pytest.raises(Decoded):
+            decode_image(data, "photo")
+    else:
+        assert reason(data).startswith("has 49.0 megapixels, and as WebP takes 794 MiB to read, at most 448")
 
 
 def test_the_caps_without_options() -> None:
-    assert ImageLimits() == ImageLimits(max_bytes=25 * MEBIBYTE, max_pixels=50_000_000)
+    assert ImageLimits() == ImageLimits(max_bytes=100 * MEBIBYTE, max_pixels=50_000_000)
 
 
 def test_too_many_bytes_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "photo.jpg"
     with path.open("wb") as file:
-        file.truncate(26 * MEBIBYTE)
+        file.truncate(101 * MEBIBYTE)
 
     def opened(*args: object, **kwargs: object) -> None:
         raise Decoded
 
     monkeypatch.setattr("os.open", opened)
-    assert file_reason(path) == "has 26.0 MiB, at most 25 are read; make it smaller"
+    assert file_reason(path) == "has 101.0 MiB, at most 100 are read; make it smaller"
     with pytest.raises(Decoded):
-        load_image(path, ImageLimits(max_bytes=26 * MEBIBYTE))
+        load_image(path, ImageLimits(max_bytes=101 * MEBIBYTE))
 
 
 def test_the_byte_cap_is_exact(tmp_path: Path) -> None:
@@ -151,7 +154,7 @@ def test_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "memory" in reason(SAMPLES["png"][0])
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", WHOLE)
 def test_truncated_files(name: str) -> None:
     """Cut anywhere, a file is refused, or nothing but an unused end is missing."""
     data = SAMPLES[name][0]
@@ -172,7 +175,6 @@ def test_truncated_files(name: str) -> None:
         pytest.param(b"This is a text file, called photo.jpg.\n", id="text"),
         pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', id="svg"),
         pytest.param(b'<?xml version="1.0"?><svg/>', id="svg in xml"),
-        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), id="heic"),
         pytest.param(b"%PDF-1.7\n", id="pdf"),
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", id="eps"),
         pytest.param(b"RIFF\x24\0\0\0WAVEfmt ", id="wav"),
@@ -185,12 +187,14 @@ def test_truncated_files(name: str) -> None:
         pytest.param(b"\n" + SAMPLES["png"][0], id="png behind a line break"),
         *(
             pytest.param(encode(PICTURE, kind), id=kind)
-            for kind in ("ICO", "TGA", "PCX", "SGI", "DDS", "JPEG2000", "AVIF")
+            for kind in ("ICO", "TGA", "PCX", "SGI", "DDS", "JPEG2000")
         ),
     ],
 )
 def test_foreign_files(data: bytes) -> None:
-    assert reason(data).startswith("not a picture: expected JPEG, PNG, WebP, BMP, GIF, TIFF or PNM")
+    assert reason(data).startswith(
+        "not a picture: expected JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
+    )
 
 
 def test_a_decoder_sees_only_its_own_format() -> None:
@@ -211,7 +215,7 @@ def test_a_decoder_sees_only_its_own_format() -> None:
 @pytest.mark.parametrize("rest", [b"", b"\0", b"\xff" * 200, bytes(200), b" hello, this is text\n" * 9])
 def test_nothing_but_magic_bytes(magic: bytes, rest: bytes) -> None:
     # Taken for numbers, text may announce a picture that is too large to be looked at.
-    assert reason(magic + rest).startswith(("broken", "has far more than 50 megapixels"))
+    assert reason(magic + rest).startswith(("broken", "has ", "is "))
 
 
 def test_pixels_without_a_known_range() -> None:

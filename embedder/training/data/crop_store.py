@@ -277,8 +277,11 @@ def _version(package: str) -> str | None:
 @cache
 def _code() -> str:
     """Digest of the code between a file and its chip; a version number would have to be raised by hand."""
-    sources = [files("embedder") / "images.py"]
-    sources += sorted(files("embedder.faces").iterdir(), key=lambda source: source.name)
+    sources = [
+        source
+        for room in ("embedder.images", "embedder.faces")
+        for source in sorted(files(room).iterdir(), key=lambda source: source.name)
+    ]
     digest = hashlib.sha256()
     for source in sources:
         if source.name.endswith(".py"):

@@ -15,8 +15,9 @@ from embedder._internal.runtime import in_order
 from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import FolderError, ImageError
 from embedder.faces.crop import NO_FACE, Cropper, principal
+from embedder.faces.photo import find_crops
 from embedder.folders import LabelledFolder, Rejected, Sample
-from embedder.images import decode_image, read_image_file
+from embedder.images import decode_frames, read_image_file
 from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
 
 if TYPE_CHECKING:
@@ -61,20 +62,18 @@ def _read(sample: Sample, cropper: Cropper, cache: ChipCache | None) -> Chip | R
         data = read_image_file(sample.path)
         digest = hashlib.sha256(data).digest()
         aligned = cache.get(digest) if cache else None
+        no_face = None
         if aligned is None:
-            aligned = _align(decode_image(data, sample.path), cropper)
-            if cache:
+            found = find_crops(decode_frames(data, sample.path), cropper.crops, sample.path)
+            chip = principal(found.crops, found.pixels.shape).chip if found.crops else None
+            aligned, no_face = Aligned(chip, len(found.crops)), found.no_face
+            if cache and not found.notes and no_face in (None, NO_FACE):  # else it is to be said again
                 cache.put(digest, aligned)
     except ImageError as error:
         return Rejected(sample.path, error.reason)
     if aligned.chip is None:
-        return Rejected(sample.path, f"{NO_FACE}; --crop whole takes pictures of other things")
+        return Rejected(sample.path, f"{no_face or NO_FACE}; --crop whole takes pictures of other things")
     return Chip(aligned.chip, aligned.faces, digest)
-
-
-def _align(image: NDArray[np.uint8], cropper: Cropper) -> Aligned:
-    crops = cropper.crops(image)
-    return Aligned(principal(crops, image.shape).chip if crops else None, len(crops))
 
 
 @dataclass(frozen=True)

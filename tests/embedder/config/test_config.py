@@ -144,7 +144,7 @@ def test_each_option_of_training_is_explained() -> None:
 
 
 def test_the_defaults_that_the_design_promises() -> None:
-    assert ImageLimits() == ImageLimits(max_bytes=25 * 1024 * 1024, max_pixels=50_000_000)
+    assert ImageLimits() == ImageLimits(max_bytes=100 * 1024 * 1024, max_pixels=50_000_000)
     assert TrainConfig().trunk == "sface"
     assert TrainConfig().filled(FROM_SCRATCH, 64, "whole", True).head == "center"
     asked = TrainConfig(head="softmax", blend=0.5, crop="whole")

@@ -107,7 +107,7 @@ def test_json_is_one_object_a_line(there: Path):
     (there / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
     out = run("identify", "probe é.png", "broken.jpg", "--json", "--threshold", "2.0", code=3)
     first, second = map(json.loads, out.splitlines())
-    assert first.keys() == second.keys() == {"photo", "error", "promise", "faces"}
+    assert first.keys() == second.keys() == {"photo", "error", "promise", "faces", "notes", "no_face"}
     assert (first["promise"]["source"], first["promise"]["target_fpir"]) == ("given", None)
     (face,) = first["faces"]
     assert list(face) == [

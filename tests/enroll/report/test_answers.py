@@ -58,6 +58,8 @@ def test_text_of_several_faces_says_where_each_is() -> None:
 def test_text_of_a_photo_without_an_answer() -> None:
     assert to_lines(Answer("a.jpg", "the file is empty", ())) == ["a.jpg: not read: the file is empty"]
     assert to_lines(Answer("a.jpg", None, ())) == ["a.jpg: no face found"]
+    why = "no face found: the picture is dark; --min-face looks for smaller ones"
+    assert to_lines(Answer("a.jpg", None, (), no_face=why)) == ["a.jpg: no face found: the picture is dark"]
 
 
 def test_json_as_designed() -> None:
@@ -71,7 +73,7 @@ def test_json_as_designed() -> None:
         '"roll": 0.0, "score": 0.99}, "identity": "ada", "reason": "match", '
         '"distance": 0.41, "confidence": null, "threshold": 0.62, "candidates": '
         '[{"identity": "ada", "distance": 0.41}, {"identity": "bob", "distance": 0.88}], '
-        '"neighbours": []}]}'
+        '"neighbours": []}], "notes": [], "no_face": null}'
     )
 
 
@@ -90,9 +92,13 @@ def test_json_of_every_reason(reason: str) -> None:
 
 def test_json_of_a_photo_without_an_answer() -> None:
     broken = json.loads(to_json(Answer("a.jpg", "the file is empty", ())))
-    assert broken == {"photo": "a.jpg", "error": "the file is empty", "promise": None, "faces": []}
-    none = json.loads(to_json(Answer("a.jpg", None, ())))
-    assert none == {"photo": "a.jpg", "error": None, "promise": None, "faces": []}
+    rest = {"promise": None, "faces": [], "notes": []}
+    assert broken == {"photo": "a.jpg", "error": "the file is empty", "no_face": None, **rest}
+    why = "no face found: the picture is dark; --min-face looks for smaller ones"
+    none = json.loads(to_json(Answer("a.jpg", None, (), no_face=why)))
+    assert none == {"photo": "a.jpg", "error": None, "no_face": "no face found: the picture is dark", **rest}
+    cut = json.loads(to_json(Answer("a.jpg", None, (), notes=("cut",))))
+    assert cut["notes"] == ["cut"]
 
 
 @pytest.mark.parametrize("name", ['Zoë "名"', "two\nlines\r\u2028\u0085.jpg", "not utf-8 \udce9", "\x1b[2J"])

@@ -71,8 +71,8 @@ def test_the_code_parts_the_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     make(tmp_path / "cache").put(DIGEST, Aligned(CHIP, 1))
     package = tmp_path / "package"
     monkeypatch.setattr(crop_store, "files", lambda name: package / name.rpartition(".")[2])
-    (package / "embedder").mkdir(parents=True)
-    (package / "embedder" / "images.py").write_text("decode = 1")
+    (package / "images").mkdir(parents=True)
+    (package / "images" / "reading.py").write_text("decode = 1")
     (package / "faces").mkdir()
     digests = []
     for source in ("find = 1", "find = 2"):

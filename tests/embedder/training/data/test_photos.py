@@ -83,7 +83,7 @@ def test_chips_stay_with_their_photos_when_others_are_rejected(people: Path):
 def test_few_photos_are_in_memory_at_once(people: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(runtime, "_AHEAD", 1)
     lock, begun, most = threading.Lock(), 0, 0
-    decode = photos_module.decode_image
+    decode = photos_module.decode_frames
 
     def counted(*arguments):
         nonlocal begun
@@ -91,7 +91,7 @@ def test_few_photos_are_in_memory_at_once(people: Path, monkeypatch: pytest.Monk
             begun += 1
         return decode(*arguments)
 
-    monkeypatch.setattr(photos_module, "decode_image", counted)
+    monkeypatch.setattr(photos_module, "decode_frames", counted)
     for taken, _ in enumerate(photos_module.read_chips(scan_folder(people).samples, WholePicture(16))):
         most = max(most, begun - taken)
     assert begun == 30
@@ -102,13 +102,13 @@ def test_few_photos_are_in_memory_at_once(people: Path, monkeypatch: pytest.Monk
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Photos that were decoded, in no order."""
     paths: list[Path] = []
-    decode = photos_module.decode_image
+    decode = photos_module.decode_frames
 
     def noted(data: bytes, path: Path) -> np.ndarray:
         paths.append(path)
         return decode(data, path)
 
-    monkeypatch.setattr(photos_module, "decode_image", noted)
+    monkeypatch.setattr(photos_module, "decode_frames", noted)
     return paths
 
 

@@ -1,0 +1,23 @@
+"""Bytes to pixels; the only room that opens images.
+
+Training, enrollment and identification read through it, so that a picture means the same everywhere:
+upright, sRGB, 8 bits, whatever the file held.
+"""
+
+from embedder.images.fit import resize_to_square
+from embedder.images.reading import Picture, decode_frames, decode_image, load_image, open_frames
+from embedder.images.sources import Photo, photo_name, read_image_file
+from embedder.images.told import tell
+
+__all__ = [
+    "Photo",
+    "Picture",
+    "decode_frames",
+    "decode_image",
+    "load_image",
+    "open_frames",
+    "photo_name",
+    "read_image_file",
+    "resize_to_square",
+    "tell",
+]

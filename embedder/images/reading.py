@@ -1,0 +1,348 @@
+"""Read a photo: check what its file says of itself, decode it within limits, give upright sRGB."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from embedder._internal.runtime import no_warnings, quiet, stop_if_closed
+from embedder.config.faces import limits_in_force
+from embedder.errors import ImageError
+from embedder.images import blocks, decoders
+from embedder.images.budget import MemoryBudget
+from embedder.images.colour import to_rgb, upright
+from embedder.images.exif import orientation
+from embedder.images.header import BrokenError, Header
+from embedder.images.jpeg import scan_jpeg
+from embedder.images.pnm import decode_pnm, scan_pnm
+from embedder.images.sources import photo_name, read_bytes, rgb_of_array
+from embedder.images.tiff import raw_kind, scan_tiff
+from embedder.images.told import tell
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.config import ImageLimits
+    from embedder.images.sources import Photo
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
+# Blocks of Pillow's 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB the
+# C library gives memory back at once.
+Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
+
+FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
+INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
+
+# First bytes -> kind of file. Nothing else is ever tried: Pillow knows 40 more formats.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"BM", "BMP"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    *((f"P{n}".encode(), "PPM") for n in range(1, 7)),
+)
+_SCANS: dict[str, Callable[[bytes], Header]] = {
+    "JPEG": scan_jpeg,
+    "PNG": blocks.scan_png,
+    "GIF": blocks.scan_gif,
+    "WEBP": blocks.scan_webp,
+    "BMP": blocks.scan_bmp,
+    "TIFF": scan_tiff,
+    "PPM": scan_pnm,
+    "AVIF": lambda data: blocks.scan_boxes(data, "AVIF"),
+    "HEIF": lambda data: blocks.scan_boxes(data, "HEIF"),
+}
+_HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
+_AVIF = frozenset({b"avif", b"avis"})
+_MOST_FRAMES = 100  # of an animation in which a face is looked for
+_MOST_PROFILE = 4 * 2**20  # bytes
+_BUDGET = MemoryBudget(limits_in_force().max_memory)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as people see it.
+
+    Attributes:
+        pixels: (height, width, 3) uint8 RGB.
+        notes: what a person should know: cut, reduced, one page of several.
+        frame: of an animation, from 1.
+        frames: how many the file has.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    frame: int = 1
+    frames: int = 1
+
+
+def load_image(photo: Photo, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+    """Read a picture as people see it.
+
+    EXIF orientation and colour profile are applied, transparency is laid on white, 16-bit grey is scaled by
+    its range, of an animation the first frame is taken. What a person should know of the picture is logged
+    as a warning of `embedder.images`.
+
+    Args:
+        photo: a JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM file, recognized by its first bytes: its
+            path, its bytes, or open for reading; a picture of Pillow; or an array, as for `open_frames`.
+        limits: sizes above which a file is refused unread, or a JPEG is read reduced.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        ImageError: the file is missing, not a regular file, too large, of another format, or broken.
+    """
+    if isinstance(photo, str | Path):
+        return decode_image(read_bytes(photo, limits or limits_in_force()), photo, limits)
+    return _first(open_frames(photo, limits), photo_name(photo))
+
+
+def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file; see `load_image`.
+
+    Args:
+        data: the file's content.
+        path: its name, for messages only.
+        limits: the largest picture to decode, in pixels.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+
+    Raises:
+        ImageError: of another format, too many pixels, truncated or broken.
+    """
+    return _first(decode_frames(data, path, limits), path)
+
+
+def _first(frames: Generator[Picture], path: str | Path) -> NDArray[np.uint8]:
+    with closing(frames):
+        picture = next(frames)
+    tell(path, picture.notes)
+    return picture.pixels
+
+
+def open_frames(photo: Photo, limits: ImageLimits | None = None) -> Generator[Picture]:
+    """Read the frames of a photo, one by one; see `decode_frames`.
+
+    Args:
+        photo: as for `load_image`. An array is (height, width), (height, width, 3) or (height, width, 4),
+            grey, RGB or RGBA, uint8 or float in 0 to 1.
+        limits: as for `load_image`.
+
+    Raises:
+        ImageError: as for `load_image`.
+    """
+    limits = limits or limits_in_force()
+    if hasattr(photo, "__array_interface__") and not isinstance(photo, Image.Image):
+        import numpy as np
+
+        yield Picture(rgb_of_array(np.asarray(photo), limits))
+    elif isinstance(photo, Image.Image):
+        yield _of_pillow(photo, limits)
+    else:
+        yield from decode_frames(read_bytes(photo, limits), photo_name(photo), limits)
+
+
+def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = None) -> Generator[Picture]:
+    """Decode the frames of an image file, one by one: one, if it is no animation.
+
+    While a picture is in use its memory is held, so that pictures which are read side by side fit into it
+    together: close the generator when done.
+
+    Args:
+        data: the file's content.
+        path: its name, for messages only.
+        limits: the largest picture to decode, in pixels.
+
+    Yields:
+        At least one picture; at most 100, or as many as twice `limits.max_pixels` hold.
+
+    Raises:
+        ImageError: of another format, too many pixels, truncated or broken.
+    """
+    stop_if_closed()
+    limits = limits or limits_in_force()
+    name = kind_of(data, path)
+    first = True
+    try:
+        header = _SCANS[name](data)
+        scale, notes = _reduction(header, limits, path)
+        with _BUDGET.hold(header.memory(scale)) as share:
+            for picture in _frames(header, scale, notes, limits):
+                first = False
+                if picture.frames == 1:
+                    share.shrink(picture.pixels.nbytes)
+                yield picture
+    except (ImageError, CancelledError):
+        raise
+    except BrokenError as error:
+        raise ImageError(path, _as_reason(name, str(error))) from error
+    except MemoryError as error:
+        raise ImageError(path, "too large for the memory of this machine") from error
+    except Exception as error:  # decoders raise what they like on broken data: OSError, SyntaxError, ...
+        if not first:
+            return  # a later frame
+        reason = " ".join(str(error).split())
+        raise ImageError(path, f"broken or truncated {_title(name)} file: {reason}") from error
+
+
+def kind_of(data: bytes, path: str | Path) -> str:
+    """Give the kind of a file by its first bytes, as Pillow calls it.
+
+    Raises:
+        ImageError: it is none that is read; a raw file of a camera and HEIC without its package are named.
+    """
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if reason := raw_kind(data):
+        raise ImageError(path, reason)
+    if data[4:8] == b"ftyp":
+        brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4]), 256), 4))}
+        if brands & _AVIF:
+            return "AVIF"
+        if brands & _HEIC or data[8:12] in (b"mif1", b"msf1"):
+            if find_spec("pillow_heif") is None:
+                raise ImageError(
+                    path, f"a HEIC file, for which a package is missing; install it: {INSTALL_HEIC}"
+                )
+            return "HEIF"
+    name = next((name for magic, name in _MAGIC if data.startswith(magic)), None)
+    if name is None:
+        raise ImageError(path, f"not a picture: expected {FORMATS}, the file begins with {data[:8]!r}")
+    return name
+
+
+def _as_reason(name: str, reason: str) -> str:
+    """Say that a file is broken, unless the reason says what else is wrong with it."""
+    if reason.startswith(("has ", "is ", "a raw file", "its first picture", "pixels of kind")):
+        return reason
+    if reason.startswith(("begins ", "a picture of")):
+        return f"broken: {reason}"
+    return f"broken or truncated {_title(name)} file: {reason}"
+
+
+def _title(name: str) -> str:
+    return {"PPM": "PNM", "WEBP": "WebP", "HEIF": "HEIC"}.get(name, name)
+
+
+def _reduction(header: Header, limits: ImageLimits, path: str | Path) -> tuple[int, tuple[str, ...]]:
+    """Choose by how much a picture is reduced.
+
+    Raises:
+        ImageError: no reduction makes it fit.
+    """
+    count = header.width * header.height
+    if count <= limits.max_pixels:
+        blocks.check_sides(header)
+    scales = (
+        (1, 2, 4, 8) if header.reducible and count <= max(limits.max_jpeg_pixels, limits.max_pixels) else (1,)
+    )
+    for scale in scales:
+        wide, high = -(-header.width // scale), -(-header.height // scale)
+        if wide * high <= limits.max_pixels and header.memory(scale) <= limits.max_memory:
+            if scale == 1:
+                return 1, header.notes
+            note = f"read at {wide:,} x {high:,} of its {header.width:,} x {header.height:,} pixels"
+            return scale, (*header.notes, note)
+    if count > limits.max_pixels:
+        most = f"at most {limits.max_pixels / 1e6:g} are read"
+        if header.reducible:
+            most += f", of a JPEG {limits.max_jpeg_pixels / 1e6:g}"
+        raise ImageError(
+            path, f"has {count / 1e6:.1f} megapixels, {most}; make it smaller or raise --max-pixels"
+        )
+    needed, given = header.memory(scales[-1]) / 2**20, limits.max_memory / 2**20
+    raise ImageError(
+        path,
+        f"has {count / 1e6:.1f} megapixels, and as {_title(header.kind)} takes {needed:.0f} MiB to read, "
+        f"at most {given:.0f} are given; make it smaller, or save it as a plain JPEG",
+    )
+
+
+def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLimits) -> Generator[Picture]:
+    if header.kind == "PPM":
+        yield Picture(decode_pnm(header), notes)
+        return
+    with no_warnings(), decoders.open_as(header.kind, io.BytesIO(header.data)) as image:
+        _check_opened(image, header, limits)
+        if scale > 1:
+            image.draft(None, (max(1, header.width // scale), max(1, header.height // scale)))
+        frames = header.frames if header.kind != "AVIF" else getattr(image, "n_frames", 1)
+        most = min(frames, _MOST_FRAMES, max(1, 2 * limits.max_pixels // (header.width * header.height)))
+        for number in range(most):
+            if number:
+                stop_if_closed()
+                image.seek(number)
+            with quiet() if header.kind == "TIFF" else nullcontext():  # libtiff writes to the terminal
+                image.load()
+            if frames == 1:
+                decoders.let_go(image)
+            pixels, more = to_rgb(image, _profile(image, header))
+            side = _orientation(image, header)
+            if frames == 1:
+                image.close()  # Pillow's copy, before there is a third
+            yield Picture(upright(pixels, side), (*notes, *more), number + 1, frames)
+
+
+def _check_opened(image: Image.Image, header: Header, limits: ImageLimits) -> None:
+    """Refuse what the decoder takes for larger than its header says.
+
+    Raises:
+        BrokenError: it does.
+    """
+    if image.width * image.height > max(header.width * header.height, 1):
+        raise BrokenError(f"has {image.width} x {image.height} pixels, its header says otherwise")
+
+
+def _profile(image: Image.Image, header: Header) -> bytes:
+    profile = header.profile or image.info.get("icc_profile") or b""
+    return profile if isinstance(profile, bytes) and len(profile) <= _MOST_PROFILE else b"?"
+
+
+def _orientation(image: Image.Image, header: Header) -> object:
+    """Say which side of a loaded picture is up; decoders of some kinds have turned it already."""
+    if header.kind == "TIFF":
+        return image.getexif().get(0x0112)
+    if header.kind not in ("AVIF", "HEIF"):
+        return header.orientation
+    exif = image.info.get("exif")
+    return orientation(exif) if isinstance(exif, bytes) else 1
+
+
+def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
+    """Give a picture of Pillow as one of ours.
+
+    Raises:
+        ImageError: it is too large, empty, or cannot be loaded.
+    """
+    name = photo_name(image)
+    if image.width * image.height > limits.max_pixels:
+        raise ImageError(name, f"has more than {limits.max_pixels / 1e6:g} megapixels; make it smaller")
+    if not image.width * image.height:
+        raise ImageError(name, "expected a picture with pixels, got none")
+    try:
+        with no_warnings():
+            image.load()
+            side = image.getexif().get(0x0112)
+            profile = image.info.get("icc_profile") or b""
+            pixels, notes = to_rgb(image, profile if len(profile) <= _MOST_PROFILE else b"?")
+    except BrokenError as error:
+        raise ImageError(name, str(error)) from error
+    except Exception as error:  # as above
+        raise ImageError(name, f"cannot be read: {error}") from error
+    return Picture(upright(pixels, side), notes)
