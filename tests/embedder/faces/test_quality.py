@@ -154,7 +154,7 @@ def test_sharpness_by_hand():
 def test_visible_is_the_share_of_the_face_in_the_photo(left, top, expected):
     """Of the square that the trunk of dlib sees, the face takes .15 to .85 across and .1 to .9 down."""
     side = 100
-    points = (np.array(DLIB_LANDMARKS) + (left, top)) * side
+    points = (np.array(DLIB_LANDMARKS) + np.array([left, top])) * side
     picture = np.full((side, side, 3), 99, np.uint8)
     assert judge(picture, detection(points)).visible == pytest.approx(expected, abs=0.02)
 
