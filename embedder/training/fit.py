@@ -16,20 +16,19 @@ from embedder._internal.runtime import Progress
 from embedder.backend import in_float32, precision
 from embedder.callbacks import (
     AfterEpoch,
-    KeepBest,
-    MoveParameter,
+    BestWeights,
     ShowProgress,
-    StopDivergence,
     StopEarly,
+    TerminateOnDivergence,
+    VariableSchedule,
     describe,
     plain_logs,
     ramp,
 )
 from embedder.config import FilledConfig
-from embedder.heads import Head, build_head
-from embedder.heads.stem import build_stem
+from embedder.heads import Head, build_head, build_stem
 from embedder.model_folder import Threshold
-from embedder.optimizers import build_optimizer, freeze
+from embedder.optimizers import build_optimizer, freeze_layers
 from embedder.training.checkpoint import Checkpoints, State
 from embedder.training.data.augmentation import Material, prepare
 from embedder.training.data.batches import Batches, Sampler, default_sampling, say_few_photos
@@ -199,7 +198,7 @@ class _Training:
         self._head, self._batches = self._build(material)
         self._untrained = self._crew.trunk.get_weights()
         self._keep = (
-            KeepBest(self._crew.trunk, self._measure, is_better, weights=self._now)
+            BestWeights(self._crew.trunk, self._measure, is_better, weights=self._now)
             if len(self._held_out)
             else None
         )
@@ -234,7 +233,7 @@ class _Training:
         """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
         config, crew = self._config, self._crew
         sampler, own = self._sampler(material), own_seed(config.seed, crew.peers)
-        freeze(crew.trunk, config.freeze)
+        freeze_layers(crew.trunk, config.freeze)
         labels, people = numbered(material.labels, material.people, crew.peers)
         head = build_head(config, build_stem(config, crew.trunk), padded_classes(people, crew.machines))
 
@@ -268,9 +267,9 @@ class _Training:
 
     def _begin(self) -> None:
         """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
-        if self._means is not None and self._head.start_from:
+        if self._means is not None and self._head.init_from_class_means:
             means = self._crew.peers.gather_rows(self._means)
-            self._head.start_from(padded_means(means, self._crew.machines))
+            self._head.init_from_class_means(padded_means(means, self._crew.machines))
         if self._keep:
             self._keep.measure_first()
             self._progress.say(f"Before training: {self._in_words(self._keep.scores[0])}")
@@ -287,7 +286,13 @@ class _Training:
                 initial_epoch=done,
                 shuffle=False,  # the batches have their own order
                 verbose=0,
-                callbacks=[show, StopDivergence(), *self._callbacks(), *extra, AfterEpoch(self._after_epoch)],
+                callbacks=[
+                    show,
+                    TerminateOnDivergence(),
+                    *self._callbacks(),
+                    *extra,
+                    AfterEpoch(self._after_epoch),
+                ],
             )
         except KeyboardInterrupt:
             if not self._saved or self._crew.peers.count > 1:  # the others cannot be asked to go back
@@ -302,7 +307,7 @@ class _Training:
         """Make those that move the loss, keep the best epoch and stop early, in this order."""
         config, keep = self._config, self._keep
         callbacks: list[keras.callbacks.Callback] = [
-            MoveParameter(name, variable, ramp(float(variable), config.ramp))
+            VariableSchedule(name, variable, ramp(float(variable), config.ramp))
             for name, variable in self._head.parameters.items()
             if config.ramp
         ]

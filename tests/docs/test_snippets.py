@@ -145,7 +145,7 @@ def test_a_loss_may_be_a_function(small_people: Path, tmp_path: Path):
     from dataclasses import replace
 
     from embedder.errors import UsageError
-    from embedder.losses import find_loss
+    from embedder.heads import find_loss
     from embedder.model_folder import load_manifest
 
     config = replace(SMALL, loss=squared, epochs=1, keep_trained=True)

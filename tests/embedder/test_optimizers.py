@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from embedder.config import TrainConfig
-from embedder.optimizers import build_optimizer, depth_factors, freeze, weighted_layers
+from embedder.optimizers import build_optimizer, freeze_layers, layer_factors, weighted_layers
 
 
 def trunk() -> keras.Model:
@@ -20,7 +20,7 @@ def trunk() -> keras.Model:
 def steps_of(config: TrainConfig, gradients: list[float]) -> list[float]:
     """How far each layer's kernel moved."""
     model = trunk()
-    freeze(model, config.freeze)
+    freeze_layers(model, config.freeze)
     before = [weight.copy() for weight in model.get_weights()]
     optimizer = build_optimizer(config, model, 10)
     optimizer.build(model.trainable_variables)
@@ -46,7 +46,7 @@ def test_layers_near_the_picture_learn_slower():
 
 def test_factors_of_one_layer():
     image = keras.Input((2,))
-    assert list(depth_factors(keras.Model(image, keras.layers.Dense(1)(image)), 0.5).values()) == [0.5, 0.5]
+    assert list(layer_factors(keras.Model(image, keras.layers.Dense(1)(image)), 0.5).values()) == [0.5, 0.5]
 
 
 def test_frozen_layers_stay():
