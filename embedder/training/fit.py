@@ -31,7 +31,13 @@ from embedder.model_folder import Threshold
 from embedder.optimizers import build_optimizer, freeze_layers
 from embedder.training.checkpoint import Checkpoints, State
 from embedder.training.data.augmentation import Material, prepare
-from embedder.training.data.batches import Batches, Sampler, default_sampling, say_few_photos
+from embedder.training.data.batches import (
+    Batches,
+    Sampler,
+    default_sampling,
+    say_few_photos,
+    say_uneven_photos,
+)
 from embedder.training.data.photos import Photos, Split
 from embedder.training.distributed import (
     Crew,
@@ -253,6 +259,9 @@ class _Training:
         """Draw this process's part of each batch."""
         config, peers = self._config, self._crew.peers
         sampling = config.sampling or default_sampling(config.head)
+        if sampling == "shuffled" and not config.sampling and (uneven := say_uneven_photos(material.labels)):
+            self._progress.say(uneven)
+            sampling = "balanced"
         if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
             self._progress.say(few)
         size, seed = config.batch_size // peers.count, own_seed(config.seed, peers)

@@ -191,7 +191,7 @@ def _read(
         return load_cropper(*wanted), ChipCache(chip_recipe(*wanted)) if keep_chips else None
 
     cropper, cache = cropping(config.crop)
-    photos = read_photos(folder, cropper, progress, cache)
+    photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
     if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = cropping("face")
         return with_clean_chips(photos, cropper, progress, cache)

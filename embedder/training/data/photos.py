@@ -113,21 +113,26 @@ class _Read:
 
 
 def read_photos(
-    folder: LabelledFolder, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+    folder: LabelledFolder,
+    cropper: Cropper,
+    progress: Progress,
+    cache: ChipCache | None = None,
+    least: int = 2,
 ) -> Photos:
     """Read every photo of a folder, so that nothing can break in the middle of an epoch.
 
-    Memory does not grow with the photos: chips go to disk one by one. People with fewer than two usable
-    photos are rejected: there is no second photo to be near to.
+    Memory does not grow with the photos: chips go to disk one by one. People with fewer than `least` usable
+    photos are rejected: to learn from, there has to be a second photo to be near to.
 
     Args:
         folder: what to read.
         cropper: makes the chips; all are of one size.
         progress: hears of each photo.
         cache: of chips that `cropper` makes; photos in it are read but not decoded.
+        least: usable photos that a person must have; 1 if nothing is to be learned.
 
     Raises:
-        FolderError: fewer than two people have two usable photos.
+        FolderError: fewer than two people have so many usable photos.
         UsageError: there is no room for the chips.
     """
     rejected = list(folder.rejected)
@@ -150,7 +155,7 @@ def read_photos(
     if cache and cache.trouble:
         progress.say(cache.trouble)
 
-    usable = _with_two_photos(read, folder, rejected)
+    usable = _with_enough_photos(read, folder, rejected, least)
     assert file is not None
     identities = tuple(sorted({entry.sample.identity for entry in usable}))
     index = {identity: number for number, identity in enumerate(identities)}
@@ -199,24 +204,28 @@ def with_clean_chips(
     return replace(photos, clean=file.chips())
 
 
-def _with_two_photos(read: list[_Read], folder: LabelledFolder, rejected: list[Rejected]) -> list[_Read]:
+def _with_enough_photos(
+    read: list[_Read], folder: LabelledFolder, rejected: list[Rejected], least: int
+) -> list[_Read]:
     count = Counter(entry.sample.identity for entry in read)
-    usable = [entry for entry in read if count[entry.sample.identity] >= 2]
+    usable = [entry for entry in read if count[entry.sample.identity] >= least]
     rejected += [
         Rejected(
             entry.sample.path,
             f"the only usable photo of {entry.sample.identity!r}; training needs two or more",
         )
         for entry in read
-        if count[entry.sample.identity] < 2
+        if count[entry.sample.identity] < least
     ]
     people = len({entry.sample.identity for entry in usable})
     if people < 2:
+        each = "2 usable photos" if least > 1 else "a usable photo"
         raise FolderError(
-            f"{folder.root}: training needs at least 2 people with 2 usable photos each, found {people} "
+            f"{folder.root}: expected at least 2 people with {each} each, found {people} "
             f"(people: {len(folder.identities)}, photos: {len(folder.samples)}, unusable: {len(rejected)}"
-            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). To recognize one "
-            "person, make a model of the pretrained trunk from any folder with --epochs 0 and enroll them"
+            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). Where people have "
+            "one photo each, --epochs 0 makes a model of the pretrained trunk as it is; to recognize one "
+            "person, do so with any folder and enroll them"
         )
     return usable
 
