@@ -35,17 +35,22 @@ TAKING_LABELS = [  # called with labels, without any model
 NAMES = [*LOSSES, *LAYERS, "CrossBatchMemory"]
 
 
+def quick(*some: str) -> list[object]:
+    """Every layer, those that are not among `some` when there is time."""
+    return [name if name in some else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_fit_gives_the_loss_of_the_oracle_whatever_the_labels_are(name: str):
     fitting.check_loss(name, fitting.FORMS if name == "triplet" else ["(batch, 1) int64"])
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", quick("DenseWithCenterLoss", "MetricLossLayer"))
 def test_layers_train_alike_with_a_column_of_labels_and_survive_a_file(name: str, tmp_path: Path):
     fitting.check_layer(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["triplet", "softened"])
+@pytest.mark.parametrize("name", ["triplet", pytest.param("softened", marks=pytest.mark.slow)])
 def test_losses_take_batches_of_unknown_size_from_tensorflow(name: str):
     import tensorflow as tf
 
@@ -59,7 +64,7 @@ def test_losses_take_batches_of_unknown_size_from_tensorflow(name: str):
     assert got == pytest.approx(fitting.expected(function), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["triplet", "f-beta"])
+@pytest.mark.parametrize("name", ["triplet", pytest.param("f-beta", marks=pytest.mark.slow)])
 def test_losses_stay_in_single_precision_under_mixed_precision(name: str):
     make, function = LOSSES[name]
     keras.config.set_dtype_policy("mixed_float16")

@@ -11,6 +11,7 @@ import pytest
 from embedder._internal.runtime import Advance, Progress
 from embedder.callbacks import (
     BestWeights,
+    OpenSetValidation,
     ShowProgress,
     StopEarly,
     TerminateOnDivergence,
@@ -145,3 +146,50 @@ def test_stops_after_epochs_that_were_no_better():
         stop.on_epoch_end(epoch)
         stopped.append(model.stop_training)
     assert stopped == [False, False, False, True]
+
+
+def test_people_not_trained_on_are_scored_after_each_epoch():
+    image = keras.Input((2,))
+    model = keras.Model(image, keras.layers.Dense(2, kernel_initializer="identity", use_bias=False)(image))
+    model.compile("sgd", "mse")
+    x = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [1, 0.05]], "float32")
+    validation = OpenSetValidation(model, x, np.array([[5], [5], [8], [8], [9]]), fpir=0.0)
+    history = model.fit(
+        np.zeros((2, 2)), np.zeros((2, 2)), epochs=2, callbacks=[validation], verbose=0
+    ).history
+    # 9 lies between both photos of 5 and is the nearest to either; so it is named, as the nearest of all.
+    assert history["val_rank1"] == [0.5, 0.5]
+    assert history["val_tpir"] == [0.0, 0.0]
+    validation = OpenSetValidation(model, x[:4], [5, 5, 8, 8], fpir=0.0)
+    assert validation.measure() == {"val_tpir": 1.0, "val_rank1": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1], "expected a label for each of 3 images"),
+        ([0, 0, 0], "two people at least.*got 1"),
+        ([0, 1, 2], "one of them with two photos, got 3 with at most 1"),
+    ],
+)
+def test_too_few_people_to_score_are_refused(labels: list[int], message: str):
+    with pytest.raises(ValueError, match=message):
+        OpenSetValidation(trunk(), np.zeros((3, 2)), labels)
+
+
+def test_the_largest_number_is_the_best_unless_something_else_is_said():
+    keep = BestWeights(trunk(), iter([0.0, 0.3, 0.9, 0.9]).__next__)
+    keep.measure_first()
+    for epoch in range(3):
+        keep.on_epoch_end(epoch)
+    assert keep.best_epoch == 2
+
+
+def test_only_a_loss_lost_at_once_speaks_of_labels():
+    callback = TerminateOnDivergence()
+    with pytest.raises(DivergedError, match="labels outside of the classes"):
+        callback.on_train_batch_end(0, {"loss": math.nan})
+    callback.on_epoch_begin(1)
+    with pytest.raises(DivergedError) as caught:
+        callback.on_train_batch_end(0, {"loss": math.nan})
+    assert "labels" not in str(caught.value)

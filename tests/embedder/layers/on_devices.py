@@ -1,7 +1,7 @@
 """Train centers on two CPU devices and on one with the same batches; a program, as devices are set once.
 
-`python -m tests.embedder.layers.on_devices tensorflow|jax` prints as JSON, of each form and rate: the centers
-of one device, and those of each of the two.
+`python -m tests.embedder.layers.on_devices tensorflow|jax RATE ...` prints as JSON, of each form and
+rate, the centers of one device and those of each of the two.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-BACKEND = sys.argv[1]
+BACKEND, *RATES = sys.argv[1:]
 os.environ |= {
     "KERAS_BACKEND": BACKEND,
     "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
@@ -39,7 +39,8 @@ def build(form: str, rate: float) -> keras.Model:
     model = keras.Model({"image": image, "label": label}, logits)
     rng = np.random.default_rng(1)
     model.set_weights([rng.normal(size=weight.shape).astype("float32") for weight in model.get_weights()])
-    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=BACKEND == "jax")
     return model
 
 
@@ -75,6 +76,6 @@ if BACKEND == "tensorflow":
 found = {
     f"{form} {rate}": [centers(form, rate, contextlib.nullcontext()), centers(form, rate, scopes())]
     for form in ("layer", "embedding")
-    for rate in (0.0, 0.5)
+    for rate in map(float, RATES)
 }
 print(json.dumps(found))  # noqa: T201 - the test reads it
