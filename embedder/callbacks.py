@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from embedder._internal.runtime import Progress
 from embedder.errors import DivergedError, MissingPackageError
-from embedder.metrics import Searches, nearest_own_and_other, unit_vectors
+from embedder.metrics import nearest_own_and_other, rank_1, tpir_at_fpir, unit_vectors
 
 __all__ = [
     "BestWeights",
@@ -169,8 +169,7 @@ class OpenSetValidation(keras.callbacks.Callback):  # type: ignore[misc]
         """Score the trunk as it is now."""
         features = np.asarray(self._trunk.predict(self._images, verbose=0), np.float32)
         nearest = nearest_own_and_other(unit_vectors(features, mirrored=False), self._labels)
-        searches = Searches.of_nearest(*nearest)
-        return {"val_tpir": searches.tpir(self._fpir), "val_rank1": searches.rank1}
+        return {"val_tpir": tpir_at_fpir(*nearest, self._fpir), "val_rank1": rank_1(*nearest)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Score the trunk and log it."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from embedder._internal.runtime import Progress
 from embedder.model_folder import load_manifest
+from embedder.training import fit
+from embedder.training.data.batches import Sampler
 from embedder.training.run import train
 from tests.conftest import SMALL, pattern, save_people
 
@@ -49,8 +52,16 @@ def test_one_photo_a_person_makes_a_model_with_a_threshold(tmp_path: Path):
     ("sampling", "balanced"), [(None, True), pytest.param("shuffled", False, marks=pytest.mark.slow)]
 )
 def test_one_person_with_very_many_photos_is_balanced_and_that_is_said(
-    sampling: str | None, balanced: bool, tmp_path: Path
+    sampling: str | None, balanced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    taken: list[str] = []
+
+    class Seen(Sampler):
+        def __init__(self, labels: Any, size: int, seed: int, sampling: str, *rest: Any) -> None:
+            taken.append(sampling)
+            super().__init__(labels, size, seed, sampling, *rest)
+
+    monkeypatch.setattr(fit, "Sampler", Seen)
     folder = save_people(tmp_path / "many", 4, 3)
     for number in range(3, 50):
         Image.fromarray(pattern(0, number)).save(folder / "p00" / f"{number}.png")
@@ -59,3 +70,4 @@ def test_one_person_with_very_many_photos_is_balanced_and_that_is_said(
     train(folder, tmp_path / "m", config, progress=said)
     line = "One person has 50 photos, half of all at most 3: everyone is shown equally often"
     assert any(entry.startswith(line) for entry in said.lines) == balanced
+    assert taken == ["balanced" if balanced else "shuffled"]
