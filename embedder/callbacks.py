@@ -15,12 +15,24 @@ from numpy.typing import NDArray
 
 from embedder._internal.runtime import Progress
 from embedder.errors import DivergedError, MissingPackageError
+from embedder.metrics import nearest_own_and_other, rank_1, tpir_at_fpir, unit_vectors
+
+__all__ = [
+    "BestWeights",
+    "OpenSetValidation",
+    "StopEarly",
+    "TerminateOnDivergence",
+    "VariableSchedule",
+    "ramp",
+]
 
 T = TypeVar("T")
 
 ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller --center-weight"
+# What a wrong label gives in a compiled graph, where nothing can be raised; see `losses.labels`.
+_LABELS = "; if that is no help, look for labels outside of the classes and for pixels that are not numbers"
 _PART = "_loss"
-_ADDED = ("center_loss", "rehearsal_loss", "penalty_loss")  # to what the head is about
+_ADDED = ("center_loss", "rehearsal_loss", "distillation_loss", "penalty_loss")  # to what the head is about
 _DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
 
 
@@ -52,12 +64,24 @@ class ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
         self._open.close()
 
 
-class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose loss is no longer a number, or whose center loss runs away."""
+class TerminateOnDivergence(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends a run whose loss became infinite or NaN, or whose center loss runs away.
+
+    Raises, in training:
+        DivergedError: with the loss, the batch and what to change.
+
+    Example:
+        >>> callback = TerminateOnDivergence()  # model.fit(..., callbacks=[callback])
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._first: float | None = None
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Remember which epoch it is."""
+        self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Look at the losses.
@@ -69,8 +93,9 @@ class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
         for name, value in plain_logs(logs).items():
             if not math.isfinite(value):
                 what = name.replace("_", " ")
+                labels = _LABELS if not batch and not self._epoch else ""
                 raise DivergedError(
-                    f"training diverged: the {what} is {value} after batch {batch + 1}; {ADVICE}"
+                    f"training diverged: the {what} is {value} after batch {batch + 1}; {ADVICE}{labels}"
                 )
         center = logs.get("center_loss")
         if center is None:
@@ -94,26 +119,90 @@ class StopDivergence(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
 
-class KeepBest(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
+def _larger(now: Any, _earlier: Sequence[Any], best: Any) -> bool:
+    return bool(now > best)
+
+
+class OpenSetValidation(keras.callbacks.Callback):  # type: ignore[misc]
+    """Scores people that are not trained on after each epoch, as open-set identification does.
+
+    Each photo searches all others, once with its own person enrolled and once without (ISO/IEC 19795-1).
+    Logs `val_tpir`, the share of photos with the right person found (TPIR, true positive identification rate)
+    at a threshold that names a share `fpir` of strangers (FPIR, false positive identification rate), and
+    `val_rank1`, the share whose nearest photo is of the right person.
+
+    Args:
+        trunk: (batch, ...) -> (batch, dim); is run on one device.
+        images: (n, ...) inputs of the trunk.
+        labels: (n,) or (n, 1), whose photo each is; two people at least, one of them with two photos.
+        fpir: share of strangers that may be named, 0 to 1.
+
+    Raises:
+        ValueError: there are too few photos or people, or labels that do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> images, labels = np.eye(3, dtype="float32"), np.array([0, 0, 1])
+        >>> validation = OpenSetValidation(trunk, images, labels)  # model.fit(..., callbacks=[validation])
+        >>> sorted(validation.measure())
+        ['val_rank1', 'val_tpir']
+    """
+
+    def __init__(self, trunk: keras.Model, images: Any, labels: Any, fpir: float = 0.01) -> None:
+        super().__init__()
+        self._trunk, self._images, self._fpir = trunk, images, fpir
+        shape = np.shape(labels)
+        if shape not in ((len(images),), (len(images), 1)):
+            raise ValueError(
+                f"OpenSetValidation: expected a label for each of {len(images)} images, got shape {shape}"
+            )
+        self._labels = np.unique(np.reshape(labels, -1), return_inverse=True)[1]
+        counts = np.bincount(self._labels)
+        if len(counts) < 2 or counts.max() < 2:
+            raise ValueError(
+                "OpenSetValidation: expected two people at least, one of them with two photos, got "
+                f"{len(counts)} with at most {counts.max(initial=0)}"
+            )
+
+    def measure(self) -> dict[str, float]:
+        """Score the trunk as it is now."""
+        features = np.asarray(self._trunk.predict(self._images, verbose=0), np.float32)
+        nearest = nearest_own_and_other(unit_vectors(features, mirrored=False), self._labels)
+        return {"val_tpir": tpir_at_fpir(*nearest, self._fpir), "val_rank1": rank_1(*nearest)}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Score the trunk and log it."""
+        if logs is not None:
+            logs.update(self.measure())
+
+
+class BestWeights(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
     """Keeps the weights of the best epoch by anything computed outside the graph.
 
     Args:
         trunk: whose weights are kept.
         measure: called before training and after each epoch.
-        better: (now, all earlier epochs, the best of them) -> whether now is better.
+        better: (now, all earlier epochs, the best of them) -> whether now is better; a larger number is, if
+            nothing is said.
         weights: gives the weights to keep where they are not those that the trunk has.
 
     Attributes:
         scores: what was measured, by epoch; 0 is before training.
         best_epoch: the epoch whose weights are kept, from 1; 0 until there is one.
         weights: of that epoch.
+
+    Example:
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> keep = BestWeights(trunk, measure=lambda: 0.5)  # model.fit(..., callbacks=[keep])
+        >>> trunk.set_weights(keep.weights)
     """
 
     def __init__(
         self,
         trunk: keras.Model,
         measure: Callable[[], T],
-        better: Callable[[T, Sequence[T], T], bool],
+        better: Callable[[T, Sequence[T], T], bool] = _larger,
         weights: Callable[[], Sequence[NDArray[Any]]] | None = None,
     ) -> None:
         super().__init__()
@@ -152,13 +241,21 @@ class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
         self._act(epoch + 1, {name: float(value) for name, value in (logs or {}).items()})
 
 
-class MoveParameter(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets a number of the loss at the beginning of each epoch, as λ of center loss or ε of softening.
+class VariableSchedule(keras.callbacks.Callback):  # type: ignore[misc]
+    """Sets a variable of the loss at the beginning of each epoch, as λ of center loss or ε of smoothing.
 
     Args:
         name: under which the log shows it.
-        variable: what is set; the graph reads it, so nothing is compiled anew.
+        variable: what is set; the graph reads it, so nothing is compiled again. On JAX it must be a variable
+            of the model (`embedder.layers.TrackedVariables`).
         value: epoch, from 0 -> value.
+
+    Example:
+        >>> factor = keras.Variable(0.5)
+        >>> schedule = VariableSchedule("center_weight", factor, ramp(0.5, epochs=5))
+        >>> schedule.on_epoch_begin(1)
+        >>> round(float(factor), 3)
+        0.1
     """
 
     def __init__(self, name: str, variable: keras.Variable, value: Callable[[int], float]) -> None:
@@ -188,7 +285,7 @@ class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
         patience: epochs.
     """
 
-    def __init__(self, keep: KeepBest[Any], patience: int) -> None:
+    def __init__(self, keep: BestWeights[Any], patience: int) -> None:
         super().__init__()
         self._keep, self._patience = keep, patience
 

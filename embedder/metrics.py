@@ -131,6 +131,41 @@ def nearest_own_and_other(
     return np.sqrt(own), np.sqrt(other)
 
 
+def tpir_at_fpir(own: NDArray[np.floating], other: NDArray[np.floating], fpir: float) -> float:
+    """Compute the TPIR at the largest threshold that names at most a share `fpir` of strangers.
+
+    Args:
+        own: (n,) distance from each sample to the nearest other sample of its identity; infinity if none.
+        other: (n,) distance to the nearest sample of another identity; see `nearest_own_and_other`.
+        fpir: share of non-mated searches that may be named, 0 to 1.
+
+    Returns:
+        A share; NaN if no sample has another of its identity.
+
+    Example:
+        >>> tpir_at_fpir(np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.6, 0.4]), fpir=0.0)
+        0.6666666666666666
+    """
+    return Searches.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).tpir(fpir)
+
+
+def rank_1(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Compute the share of mated searches whose nearest template is of the right identity.
+
+    Args:
+        own: (n,), as of `tpir_at_fpir`.
+        other: (n,), as of `tpir_at_fpir`.
+
+    Returns:
+        A share; NaN if no sample has another of its identity.
+
+    Example:
+        >>> rank_1(np.array([0.1, 0.2, 0.9, np.inf]), np.array([0.5, 0.6, 0.4, 0.3]))
+        0.6666666666666666
+    """
+    return Searches.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).rank1
+
+
 def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> Searches:
     """Search every sample against all others, once with its own identity enrolled and once without.
 

@@ -1,11 +1,9 @@
-"""Build the optimizer of a training run: Adam with a learning rate by batch and by depth.
-
-`freeze` keeps the first layers of a trunk as they are.
-"""
+"""Adam with a learning rate by batch and by depth, and layers that stay as they are."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,26 +11,39 @@ from keras import ops
 
 from embedder.config import FilledConfig
 
+__all__ = ["LayerwiseAdam", "WarmupSchedule", "freeze_layers"]
+
 
 @keras.saving.register_keras_serializable(package="embedder")
-class Pace(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Linear warm-up from zero (Goyal et al. 2017), then a constant, a cosine to zero or steps.
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Raises the learning rate linearly from zero, then keeps it, lowers it by a cosine, or by steps.
+
+    Goyal et al. 2017, "Accurate, Large Minibatch SGD"; Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient
+    Descent with Warm Restarts".
 
     Args:
         learning_rate: after the warm-up.
-        warmup: batches over which it rises; 0 starts at the full rate.
-        cosine: batches of the whole run, over which it falls to zero by half a cosine (Loshchilov and Hutter
-            2017); 0 lets it stay.
+        warmup_steps: batches over which it rises; 0 starts at the full rate.
+        decay_steps: batches of the whole run, over which it falls to zero by half a cosine; 0 lets it stay.
         steps: pairs of (batch, rate): from that batch on it is that rate.
+
+    Example:
+        >>> schedule = WarmupSchedule(1e-3, warmup_steps=4)
+        >>> [round(float(schedule(batch)), 6) for batch in (0, 1, 3, 100)]
+        [0.00025, 0.0005, 0.001, 0.001]
     """
 
     def __init__(
-        self, learning_rate: float, warmup: int, cosine: int = 0, steps: list[tuple[int, float]] | None = None
+        self,
+        learning_rate: float,
+        warmup_steps: int,
+        decay_steps: int = 0,
+        steps: Sequence[tuple[int, float]] = (),
     ) -> None:
         self.learning_rate = learning_rate
-        self.warmup = warmup
-        self.cosine = cosine
-        self.steps = sorted(tuple(pair) for pair in steps or [])
+        self.warmup_steps = warmup_steps
+        self.decay_steps = decay_steps
+        self.steps = sorted((int(start), float(rate)) for start, rate in steps)
 
     def __call__(self, step: Any) -> Any:
         """Give the rate of a batch, counted from 0."""
@@ -40,29 +51,30 @@ class Pace(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
         rate: Any = self.learning_rate
         for start, later in self.steps:
             rate = ops.where(step >= start, later, rate)
-        if self.cosine:
-            done = ops.minimum(1.0, ops.maximum(0.0, step - self.warmup) / max(1, self.cosine - self.warmup))
+        if self.decay_steps:
+            falling = max(1, self.decay_steps - self.warmup_steps)
+            done = ops.minimum(1.0, ops.maximum(0.0, step - self.warmup_steps) / falling)
             rate = rate * (1 + ops.cos(math.pi * done)) / 2
-        return rate * ops.minimum(1.0, (step + 1) / max(1, self.warmup))
+        return rate * ops.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
 
     def get_config(self) -> dict[str, Any]:
         """Give what `from_config` needs to make the same schedule."""
         return {
             "learning_rate": self.learning_rate,
-            "warmup": self.warmup,
-            "cosine": self.cosine,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
             "steps": [list(pair) for pair in self.steps],
         }
 
 
-def find_pace(config: FilledConfig, batches: int) -> Pace:
+def build_schedule(config: FilledConfig, batches: int) -> WarmupSchedule:
     """Make the schedule of a run.
 
     Args:
         config: resolved: learning rate and epochs are numbers.
         batches: per epoch.
     """
-    return Pace(
+    return WarmupSchedule(
         config.learning_rate,
         config.warmup,
         config.epochs * batches if config.schedule == "cosine" else 0,
@@ -70,28 +82,56 @@ def find_pace(config: FilledConfig, batches: int) -> Pace:
     )
 
 
-class DepthAdam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam (Kingma and Ba 2015) whose learning rate differs from variable to variable.
+@keras.saving.register_keras_serializable(package="embedder")
+class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam (Kingma and Ba 2015) whose learning rate is smaller near the input of a trunk.
+
+    Discriminative fine-tuning (Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text
+    Classification"): what lies near the picture is general and is to stay.
 
     Args:
-        factors: variable -> factor of its learning rate, by `id`; others have 1.
-        options: of Adam.
+        trunk: its layers learn the slower the nearer they are to the picture (`layer_factors`); variables
+            that are not its own learn at the full rate. None: all do.
+        lowest: factor of the learning rate at the trunk's first layer, 0 to 1.
+        factors: of a saved optimizer: one for each variable, in order; instead of a trunk.
+        adam: options of `keras.optimizers.Adam`.
+
+    Raises:
+        ValueError: `lowest` is not from 0 to 1.
+
+    Example:
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        >>> optimizer = LayerwiseAdam(trunk, lowest=0.1, learning_rate=1e-4)
     """
 
-    def __init__(self, factors: dict[int, float], **options: Any) -> None:
-        super().__init__(**options)
-        self._factors = factors
-        self._factor: list[float] = []
+    def __init__(
+        self,
+        trunk: keras.Model | None = None,
+        lowest: float = 1.0,
+        *,
+        factors: Sequence[float] | None = None,
+        **adam: Any,
+    ) -> None:
+        super().__init__(**adam)
+        if not 0 <= lowest <= 1:
+            raise ValueError(f"LayerwiseAdam: expected lowest from 0 to 1, got {lowest}")
+        self._by_id = {} if trunk is None else layer_factors(trunk, lowest)
+        self._factors = list(factors or [])
 
     def build(self, variables: list[Any]) -> None:
         """Make the moments of the variables."""
         super().build(variables)
-        self._factor = [self._factors.get(id(variable), 1.0) for variable in variables]
+        if len(self._factors) != len(variables):
+            self._factors = [self._by_id.get(id(variable), 1.0) for variable in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Take one step with one variable."""
-        factor = self._factor[self._get_variable_index(variable)]
+        factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
+
+    def get_config(self) -> dict[str, Any]:
+        """Give what `from_config` needs to make the same optimizer for a copy of the model."""
+        return {**super().get_config(), "factors": self._factors}
 
 
 def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> keras.optimizers.Optimizer:
@@ -102,17 +142,16 @@ def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> k
         trunk: whose layers learn the slower the nearer they are to the picture.
         batches: per epoch.
     """
-    return DepthAdam(
-        depth_factors(trunk, config.depth_rate),
-        learning_rate=find_pace(config, batches),
+    return LayerwiseAdam(
+        trunk,
+        config.depth_rate,
+        learning_rate=build_schedule(config, batches),
         gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )
 
 
-def depth_factors(trunk: keras.Model, lowest: float) -> dict[int, float]:
+def layer_factors(trunk: keras.Model, lowest: float) -> dict[int, float]:
     """Give factors of the learning rate, by equal ratios from `lowest` at the first layer to 1 at the last.
-
-    Discriminative fine-tuning (Howard and Ruder 2018): what lies near the picture is general and is to stay.
 
     Args:
         trunk: its layers with weights stand in order.
@@ -130,13 +169,24 @@ def depth_factors(trunk: keras.Model, lowest: float) -> dict[int, float]:
     return factors
 
 
-def freeze(trunk: keras.Model, share: float) -> None:
-    """Keep the first layers of a trunk as they are.
+def freeze_layers(trunk: keras.Model, share: float) -> None:
+    """Keep the first layers of a trunk as they are; do so before compiling.
 
     Args:
         trunk: changed in place.
-        share: of the layers with weights.
+        share: share of the layers with weights, 0 to 1.
+
+    Raises:
+        ValueError: it is another number.
+
+    Example:
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        >>> freeze_layers(trunk, 0.5)
+        >>> [layer.trainable for layer in trunk.layers]
+        [False, True]
     """
+    if not 0 <= share <= 1:
+        raise ValueError(f"freeze_layers: expected a share from 0 to 1, got {share}")
     layers = weighted_layers(trunk)
     for layer in layers[: round(share * len(layers))]:
         layer.trainable = False

@@ -99,8 +99,7 @@ def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
     import keras
     import numpy as np
 
-    from embedder.heads import build_head
-    from embedder.heads.stem import build_stem
+    from embedder.heads import build_head, build_stem
     from embedder.trunks import find_trunk
 
     images = photos.chips.take(np.arange(len(photos.labels))).astype(np.float32)

@@ -103,8 +103,7 @@ def train_both(digits: Digits, epochs: int, seed: int) -> dict[str, Trained]:
     import_keras()
     import keras
 
-    from embedder.heads import build_head
-    from embedder.heads.stem import build_stem
+    from embedder.heads import build_head, build_stem
 
     keras.utils.set_random_seed(seed)
     trunk = network()

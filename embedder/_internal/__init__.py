@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_names(package: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Callable[[str], Any]:
     """Build the `__getattr__` of a package that imports a public name when it is first used.
 
     Importing the package then loads none of what it offers: `embed --help` needs no numpy.
@@ -15,12 +15,15 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     Args:
         package: the package's own name.
         homes: public name -> the module below the package that defines it.
+        modules: modules below the package that are public names themselves.
 
     Returns:
         A function from a name to what it names; it raises AttributeError for other names.
     """
 
     def look_up(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)

@@ -1,51 +1,81 @@
-"""What a head that classifies is trained by; one file a loss.
+"""Losses for `model.compile(loss=...)` with integer labels: of embeddings, and of a classifier's logits.
 
-A loss compares labels y (batch,) int32 with logits z (batch, classes) float32; p = softmax(z).
+Importing this package imports Keras and lets `keras.models.load_model` know the losses.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    import keras
+import keras
 
-    from embedder.config import TrainConfig
+from embedder.losses.classification import (
+    OneHotLoss,
+    SmoothedCrossentropy,
+    SoftFBeta,
+    check_loss,
+    one_hot_loss,
+)
+from embedder.losses.metric import (
+    ContrastiveLoss,
+    CosineTripletLoss,
+    MetricLoss,
+    QuadrupletLoss,
+    TripletLoss,
+    contrastive_loss,
+)
 
-LOSSES = {
-    "crossentropy": "embedder.losses.crossentropy",
-    "softened": "embedder.losses.softened",
-    "f-beta": "embedder.losses.f_beta",
+__all__ = [
+    "ContrastiveLoss",
+    "CosineTripletLoss",
+    "MetricLoss",
+    "OneHotLoss",
+    "QuadrupletLoss",
+    "SmoothedCrossentropy",
+    "SoftFBeta",
+    "TripletLoss",
+    "check_loss",
+    "contrastive_loss",
+    "get",
+]
+
+OF_LOGITS = {
+    # From logits, so that no probability is rounded to zero before its logarithm.
+    "crossentropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="softmax"),
+    "softened": SmoothedCrossentropy,
+    "f-beta": SoftFBeta,
+}
+OF_EMBEDDINGS = {
+    "triplet": TripletLoss,
+    "triplet-cosine": CosineTripletLoss,
+    "quadruplet": QuadrupletLoss,
+    "contrastive": ContrastiveLoss,
 }
 
 
-@dataclass(frozen=True)
-class Loss:
-    """The classification term of a training model.
+def get(loss: str | Callable[[Any, Any], Any]) -> keras.losses.Loss:
+    """Find a loss by name, with its default options.
 
-    Attributes:
-        name: in the log, before `_loss`: "softmax" for cross-entropy, as softmax loss is what papers call it.
-        function: (labels, logits) -> a number, or one per sample.
-        parameters: numbers of the loss that may move during training, by the option that sets them.
-    """
+    Args:
+        loss: `triplet`, `triplet-cosine`, `quadruplet` or `contrastive`, of embeddings (batch, dim);
+            `crossentropy`, `softened`, `f-beta`, a name of `keras.losses`, FILE.py:FUNCTION or a function of
+            (one-hot targets, probabilities), all of which become a loss of logits (batch, classes). A
+            `keras.losses.Loss` is returned as it is.
 
-    name: str
-    function: keras.losses.Loss
-    parameters: Mapping[str, keras.Variable] = field(default_factory=dict)
-
-
-def find_loss(config: TrainConfig) -> Loss:
-    """Find the loss that `config.loss` asks for.
-
-    It is one of `LOSSES`, a loss of `keras.losses` by its class or function name, `FILE.py:FUNCTION`, or,
-    from Python, a function itself; see `embedder.losses.by_name` for what such a function is given.
+    Returns:
+        A loss of integer labels (batch,) or (batch, 1).
 
     Raises:
-        UsageError: there is no such loss, or it cannot stand in for the classification term.
+        UsageError: there is no such loss, or it cannot train a classifier, with the reason.
+
+    Example:
+        >>> get("triplet").margin
+        0.2
+        >>> get("mse").name
+        'mean_squared_error'
     """
-    home = LOSSES.get(str(config.loss), "embedder.losses.by_name")
-    loss: Loss = importlib.import_module(home).build(config)
-    return loss
+    if isinstance(loss, keras.losses.Loss):
+        return loss
+    known = OF_LOGITS | OF_EMBEDDINGS
+    return known[loss]() if isinstance(loss, str) and loss in known else one_hot_loss(loss)

@@ -21,7 +21,7 @@ from embedder._internal.files import check_file, write_whole
 from embedder.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from embedder.callbacks import KeepBest
+    from embedder.callbacks import BestWeights
     from embedder.heads import Head
     from embedder.training.heldout import Score
 
@@ -159,7 +159,7 @@ class State:
     """
 
     head: Head
-    keep: KeepBest[Score] | None
+    keep: BestWeights[Score] | None
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, checkpoints: Checkpoints) -> None:

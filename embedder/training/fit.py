@@ -16,24 +16,29 @@ from embedder._internal.runtime import Progress
 from embedder.backend import in_float32, precision
 from embedder.callbacks import (
     AfterEpoch,
-    KeepBest,
-    MoveParameter,
+    BestWeights,
     ShowProgress,
-    StopDivergence,
     StopEarly,
+    TerminateOnDivergence,
+    VariableSchedule,
     describe,
     plain_logs,
     ramp,
 )
 from embedder.config import FilledConfig
-from embedder.heads import Head, build_head
-from embedder.heads.stem import build_stem
-from embedder.optimizers import build_optimizer, freeze
+from embedder.heads import Head, build_head, build_stem
+from embedder.optimizers import build_optimizer, freeze_layers
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from embedder.training.checkpoint import Checkpoints, State
 from embedder.training.data.augmentation import Material, prepare
-from embedder.training.data.batches import Batches, Sampler, default_sampling, say_few_photos
+from embedder.training.data.batches import (
+    Batches,
+    Sampler,
+    default_sampling,
+    say_few_photos,
+    say_uneven_photos,
+)
 from embedder.training.data.photos import Photos, Split
 from embedder.training.distributed import (
     Crew,
@@ -201,7 +206,7 @@ class _Training:
         self._head, self._batches = self._build(material)
         self._untrained = self._crew.trunk.get_weights()
         self._keep = (
-            KeepBest(self._crew.trunk, self._measure, is_better, weights=self._now)
+            BestWeights(self._crew.trunk, self._measure, is_better, weights=self._now)
             if len(self._held_out)
             else None
         )
@@ -236,7 +241,7 @@ class _Training:
         """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
         config, crew = self._config, self._crew
         sampler, own = self._sampler(material), own_seed(config.seed, crew.peers)
-        freeze(crew.trunk, config.freeze)
+        freeze_layers(crew.trunk, config.freeze)
         labels, people = numbered(material.labels, material.people, crew.peers)
         head = build_head(config, build_stem(config, crew.trunk), padded_classes(people, crew.machines))
 
@@ -256,6 +261,9 @@ class _Training:
         """Draw this process's part of each batch."""
         config, peers = self._config, self._crew.peers
         sampling = config.sampling or default_sampling(config.head)
+        if sampling == "shuffled" and not config.sampling and (uneven := say_uneven_photos(material.labels)):
+            self._progress.say(uneven)
+            sampling = "balanced"
         if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
             self._progress.say(few)
         size, seed = config.batch_size // peers.count, own_seed(config.seed, peers)
@@ -270,9 +278,9 @@ class _Training:
 
     def _begin(self) -> None:
         """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
-        if self._means is not None and self._head.start_from:
+        if self._means is not None and self._head.init_from_class_means:
             means = self._crew.peers.gather_rows(self._means)
-            self._head.start_from(padded_means(means, self._crew.machines))
+            self._head.init_from_class_means(padded_means(means, self._crew.machines))
         if self._keep:
             self._keep.measure_first()
             self._progress.say(f"Before training: {self._in_words(self._keep.scores[0])}")
@@ -289,7 +297,13 @@ class _Training:
                 initial_epoch=done,
                 shuffle=False,  # the batches have their own order
                 verbose=0,
-                callbacks=[show, StopDivergence(), *self._callbacks(), *extra, AfterEpoch(self._after_epoch)],
+                callbacks=[
+                    show,
+                    TerminateOnDivergence(),
+                    *self._callbacks(),
+                    *extra,
+                    AfterEpoch(self._after_epoch),
+                ],
             )
         except KeyboardInterrupt:
             if not self._saved or self._crew.peers.count > 1:  # the others cannot be asked to go back
@@ -304,7 +318,7 @@ class _Training:
         """Make those that move the loss, keep the best epoch and stop early, in this order."""
         config, keep = self._config, self._keep
         callbacks: list[keras.callbacks.Callback] = [
-            MoveParameter(name, variable, ramp(float(variable), config.ramp))
+            VariableSchedule(name, variable, ramp(float(variable), config.ramp))
             for name, variable in self._head.parameters.items()
             if config.ramp
         ]

@@ -18,6 +18,7 @@ _MARGIN = ("arcface", "cosface", "subcenter-arcface")
 _CENTER = ("center", "center-embedding")
 _CLASSES = ("softmax", *_CENTER, *_MARGIN)
 _PAIRS = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
+HEADS = (*_CLASSES, *_PAIRS)  # those of `embedder.heads`, which this module asks without importing Keras
 _SHARED_BY_CLASS = ("softmax", *_CENTER)  # `distributed._BY_CLASS` knows their weights
 
 # Each option of a head: the heads that use it, and what others lack.
@@ -62,8 +63,6 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
     Raises:
         UsageError: with the reason.
     """
-    from embedder.heads import HEADS
-
     if not config.head:  # None, as in a configuration that no trunk has filled
         config = replace(config, head=Schedule.head)
     if is_function(config.head):

@@ -161,3 +161,26 @@ def find_trunk(name: str) -> Trunk:
     raise UsageError(
         f"--trunk: expected {', '.join(_TRUNKS)}, {IMAGENET}<name> or FILE.py:FUNCTION, got {name!r}"
     )
+
+
+def load_trunk(name: str, input_size: int | None = None, weights: str | None = None) -> keras.Model:
+    """Build a trunk with its starting weights, as a Keras model to train or to put a head on.
+
+    Args:
+        name: as given to `embed train --trunk`: `face-resnet`, `small-cnn`, `imagenet:<name>` or
+            FILE.py:FUNCTION.
+        input_size: side of the square input in pixels; None takes the trunk's own.
+        weights: a file with the weights, for trunks that fetch theirs.
+
+    Returns:
+        A model from (batch, size, size, 3) RGB in 0..255, any dtype, to (batch, dim) float32 features.
+
+    Raises:
+        UsageError: there is no such trunk, or it cannot be built so.
+        MissingPackageError: the weights are not there.
+
+    Example:
+        >>> load_trunk("small-cnn", input_size=32).output_shape
+        (None, 128)
+    """
+    return find_trunk(name).build(input_size, weights)

@@ -13,8 +13,7 @@ import keras
 import numpy as np
 
 from embedder.config import TrainConfig
-from embedder.heads import Head, build_head
-from embedder.heads.stem import build_stem
+from embedder.heads import Head, build_head, build_stem
 from tests.contracts import oracles
 
 CLASSES, DIM, BATCH = 3, 5, 8

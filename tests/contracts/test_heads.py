@@ -14,19 +14,20 @@ from keras import layers
 
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
-from embedder.heads import HEADS, Head
-from embedder.heads.arcface import ArcFace
-from embedder.heads.center import DenseWithCenterLoss, moved_centers
-from embedder.heads.center_embedding import CenterDistance
-from embedder.heads.cosface import CosFace
-from embedder.heads.softmax import LossMean, nearest_mean_classifier
-from embedder.heads.stem import build_stem
-from embedder.layers.numbers import HoldNumbers
-from embedder.layers.penalty import ActivityPenalty
-from embedder.layers.split import SplitHalves
-from embedder.losses.by_name import ClasswiseLoss
-from embedder.losses.f_beta import SoftFBeta
-from embedder.losses.softened import SoftenedCrossentropy
+from embedder.heads import HEADS, Head, build_stem, nearest_mean_classifier
+from embedder.layers import (
+    ActivityPenalty,
+    ArcFace,
+    CenterDistance,
+    CenterLoss,
+    CosFace,
+    DenseWithCenterLoss,
+    SplitHalves,
+    TrackedVariables,
+)
+from embedder.layers.center import update_centers
+from embedder.losses import OneHotLoss, SmoothedCrossentropy, SoftFBeta
+from embedder.losses.classification import LossMean
 from tests.contracts import cases, oracles
 from tests.contracts.cases import (
     BATCH,
@@ -147,10 +148,11 @@ def test_training_model_survives_a_file(case: Case, tmp_path: Path):
     [
         DenseWithCenterLoss(4, 0.3, 0.25, name="head"),
         CenterDistance(4, 0.25, name="head"),
+        CenterLoss(4, 0.3, 0.25, name="head"),
         ArcFace(4, 8.0, 0.3, 2, name="head"),
         CosFace(4, 8.0, 0.3, name="head"),
         ActivityPenalty(0.2, name="penalty"),
-        HoldNumbers({"softening": 0.2}, name="numbers"),
+        TrackedVariables({"softening": 0.2}, name="numbers"),
         SplitHalves(name="halves"),
     ],
     ids=lambda layer: type(layer).__name__,
@@ -172,10 +174,10 @@ def test_layers_survive_serialization(layer: layers.Layer):
 @pytest.mark.parametrize(
     "loss",
     [
-        SoftenedCrossentropy(0.25),
+        SmoothedCrossentropy(0.25),
         SoftFBeta(2.0),
-        ClasswiseLoss(keras.losses.Poisson(reduction=None)),
-        LossMean(SoftenedCrossentropy(0.25), name="softened_loss"),
+        OneHotLoss(keras.losses.Poisson(reduction=None)),
+        LossMean(SmoothedCrossentropy(0.25), name="softened_loss"),
     ],
     ids=lambda loss: type(loss).__name__,
 )
@@ -209,7 +211,7 @@ def test_alpha_moves_centers_as_the_paper_says():
     y[:] = [0, 0, 0, 0, 0, 1, 1, 0]  # class 2 is absent and must not move
     centers = np.random.default_rng(1).normal(size=(CLASSES, DIM)).astype("float32")
     expected = oracles.moved_centers(x, y, centers, 0.5)
-    np.testing.assert_allclose(moved_centers(keras.ops.array(centers), x, y, 0.5), expected, atol=1e-6)
+    np.testing.assert_allclose(update_centers(keras.ops.array(centers), x, y, 0.5), expected, atol=1e-6)
     np.testing.assert_array_equal(expected[2], centers[2])
 
 
@@ -231,7 +233,7 @@ def test_starts_as_the_nearest_mean_classifier(name: str):
     x, y = batch()
     means = means_of(x, y)
     head = build(TrainConfig(head=name))
-    head.start_from(means)
+    head.init_from_class_means(means)
     nearest = ((x[:, None] - means[None]) ** 2).sum(2).argmin(1)
     np.testing.assert_array_equal(head.parts["predict"].predict_on_batch(x).argmax(1), nearest)
     if "centers" in (weights := weights_of(head)):
@@ -243,7 +245,7 @@ def test_margin_heads_start_from_the_directions_of_the_means(name: str):
     x, y = batch()
     means = means_of(x, y)
     head = build(TrainConfig(head=name, scale=8.0))
-    head.start_from(means)
+    head.init_from_class_means(means)
     unit = means / np.linalg.norm(means, axis=1, keepdims=True)
     columns = weights_of(head)["kernel"].T.reshape(CLASSES, -1, DIM)
     cosine = (columns * unit[:, None]).sum(2) / np.linalg.norm(columns, axis=2)
@@ -300,7 +302,7 @@ def test_gradient_of_arcface_is_finite_on_its_class_and_opposite(name: str):
     x, y = batch()
     head = build(TrainConfig(head=name))
     means = np.eye(CLASSES, DIM, dtype="float32")
-    head.start_from(means)
+    head.init_from_class_means(means)
     x[:] = means[y] * np.resize([1, -1], BATCH)[:, None]
     step(head, x, y)
     assert all(np.isfinite(weight).all() for weight in weights_of(head).values())

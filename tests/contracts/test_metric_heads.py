@@ -16,14 +16,16 @@ from keras import layers, ops
 
 from embedder.config import TrainConfig
 from embedder.config.training import MINING
-from embedder.heads import Head, build_head
-from embedder.heads.contrastive import ContrastiveLoss, contrastive_loss
-from embedder.heads.memory import NOBODY, Memory
-from embedder.heads.mining import mine
-from embedder.heads.quadruplet import QuadrupletLoss
-from embedder.heads.stem import build_stem
-from embedder.heads.triplet import TripletLoss
-from embedder.heads.triplet_cosine import CosineTripletLoss
+from embedder.heads import Head, build_head, build_stem
+from embedder.layers import CrossBatchMemory, MetricLossLayer
+from embedder.losses import (
+    ContrastiveLoss,
+    CosineTripletLoss,
+    QuadrupletLoss,
+    TripletLoss,
+    contrastive_loss,
+)
+from embedder.losses.metric import NOBODY, mine
 from tests.contracts.metric_oracle import MARGINS, gradient, oracle
 
 DIM, BATCH, REMEMBERED = 3, 9, 4
@@ -45,7 +47,7 @@ def photos(seed: int = 0, count: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make(name: str, mining: str, memory: int = 0) -> keras.layers.Layer:
-    return LAYERS[name](MARGINS[name], mining, memory, name=name)
+    return MetricLossLayer(LAYERS[name](MARGINS[name], mining), memory, name=name)
 
 
 def remembered_photos() -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +62,8 @@ def layer_that_remembers(name: str, mining: str, memory: int) -> keras.layers.La
     if memory:
         features, labels = remembered_photos()
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
-        layer.earlier.features.assign(np.concatenate([features, np.zeros((1, DIM))]))
-        layer.earlier.labels.assign([*labels, NOBODY])
+        layer.memory.features.assign(np.concatenate([features, np.zeros((1, DIM))]))
+        layer.memory.labels.assign([*labels, NOBODY])
     return layer
 
 
@@ -87,7 +89,7 @@ def jax_fit(name: str) -> tuple[dict[str, float], list[int]]:
     head.model.compile("sgd", jit_compile=True, **head.compile)
     x, y = photos()
     log = head.model.fit({"image": x, "label": y}, head.targets(y), BATCH, verbose=0, shuffle=False).history
-    (memory,) = (layer.earlier.labels for layer in head.model.layers if hasattr(layer, "earlier"))
+    (memory,) = (layer.memory.labels for layer in head.model.layers if hasattr(layer, "memory"))
     return {key: values[0] for key, values in log.items()}, np.asarray(memory).tolist()
 
 
@@ -198,7 +200,7 @@ def test_two_people_have_no_third(mining: str):
 def test_active_is_the_share_of_triplets_not_satisfied():
     x = np.array([[1, 0], [1, 0], [0, 1], [0.1, 1], [1, 0.1]], "float32")
     y = np.array([0, 0, 1, 1, 2], "int32")
-    layer = TripletLoss(0.2, "batch-hard")
+    layer = MetricLossLayer(TripletLoss(0.2, "batch-hard"))
     layer(x, y)
     assert float(layer.logged_active.result()) == pytest.approx(2 / 4)  # the last has no positive
 
@@ -207,7 +209,7 @@ def test_active_is_the_share_of_triplets_not_satisfied():
 
 
 def test_memory_is_a_queue():
-    memory, seen = Memory(5), []
+    memory, seen = CrossBatchMemory(5), []
     for step, count in enumerate([2, 2, 3, 7]):
         x, _ = photos(step, count)
         y = (10 * step + np.arange(count)).astype("int32")
@@ -220,7 +222,7 @@ def test_memory_is_a_queue():
 
 
 def test_memory_is_left_alone_outside_training():
-    memory = Memory(5)
+    memory = CrossBatchMemory(5)
     memory(*photos(), training=False)
     np.testing.assert_array_equal(memory.labels, [NOBODY] * 5)
     assert memory.trainable_variables == []
@@ -229,8 +231,8 @@ def test_memory_is_left_alone_outside_training():
 def test_earlier_photos_are_negatives_and_never_positives():
     x, y = photos()
     layer = layer_that_remembers("triplet", "batch-hard", REMEMBERED)
-    layer.earlier.labels.assign([2] * REMEMBERED)
-    layer.earlier.features.assign(np.tile(-x[3] / np.linalg.norm(x[3]), (REMEMBERED, 1)))
+    layer.memory.labels.assign([2] * REMEMBERED)
+    layer.memory.features.assign(np.tile(-x[3] / np.linalg.norm(x[3]), (REMEMBERED, 1)))
     with_memory = float(layer(x, y)[0])
     others = y != 2
     expected = oracle("triplet", "batch-hard", x, y, [-x[3]], [2])
@@ -270,7 +272,7 @@ def test_log_says_the_loss_its_part_and_what_is_active(name: str):
     expected = oracle(name, "batch-hard", x, y)
     assert [logs["loss"], logs[part]] == pytest.approx([expected] * 2, rel=1e-5)
     assert 0 < logs["active"] <= 1
-    assert head.start_from is None
+    assert head.init_from_class_means is None
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -10,11 +10,12 @@ import pytest
 
 from embedder._internal.runtime import Advance, Progress
 from embedder.callbacks import (
-    KeepBest,
-    MoveParameter,
+    BestWeights,
+    OpenSetValidation,
     ShowProgress,
-    StopDivergence,
     StopEarly,
+    TerminateOnDivergence,
+    VariableSchedule,
     describe,
     plain_logs,
     ramp,
@@ -30,7 +31,7 @@ def trunk() -> keras.Model:
 def test_best_epoch_is_kept_by_any_number():
     numbers = iter([9.9, 0.5, 0.9, 0.9, 0.2])
     model = trunk()
-    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = BestWeights(model, lambda: next(numbers), lambda now, _, best: now > best)
     keep.measure_first()
     for epoch in range(4):
         model.set_weights([np.full((2, 1), epoch + 1.0), np.zeros(1)])
@@ -44,7 +45,7 @@ def test_best_epoch_of_a_fit_of_ones_own():
     numbers = iter([0.9, 0.1, 0.8, 0.3])  # before training, then of three epochs
     model, seen = trunk(), []
     model.compile("sgd", "mse")
-    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = BestWeights(model, lambda: next(numbers), lambda now, _, best: now > best)
     see = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()))
     model.fit(np.ones((4, 2)), np.ones(4), epochs=3, callbacks=[keep, see], verbose=0)
     assert (keep.scores, keep.best_epoch) == ([0.9, 0.1, 0.8, 0.3], 2)
@@ -53,7 +54,7 @@ def test_best_epoch_of_a_fit_of_ones_own():
 
 
 def test_other_weights_than_the_trunks_can_be_kept():
-    keep = KeepBest(trunk(), lambda: 1, lambda *_: True, weights=lambda: [np.full(3, 7.0)])
+    keep = BestWeights(trunk(), lambda: 1, lambda *_: True, weights=lambda: [np.full(3, 7.0)])
     keep.measure_first()
     keep.on_epoch_end(0)
     assert [weight.tolist() for weight in keep.weights] == [[7.0] * 3]
@@ -61,7 +62,7 @@ def test_other_weights_than_the_trunks_can_be_kept():
 
 def test_rule_sees_all_trained_epochs():
     seen = []
-    keep = KeepBest(trunk(), iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False)
+    keep = BestWeights(trunk(), iter([0, 1, 2, 3]).__next__, lambda *values: seen.append(values) or False)
     keep.measure_first()
     for epoch in range(3):
         keep.on_epoch_end(epoch)
@@ -73,11 +74,11 @@ def test_rule_sees_all_trained_epochs():
 def test_loss_that_is_no_number_stops_with_advice(name: str, value: float):
     logs = {"loss": 1.0, "softmax_loss": 1.0, "center_loss": 1.0, name: value}
     with pytest.raises(DivergedError, match=rf"the {name.replace('_', ' ')} is .*--learning-rate"):
-        StopDivergence().on_train_batch_end(4, logs)
+        TerminateOnDivergence().on_train_batch_end(4, logs)
 
 
 def test_center_loss_that_runs_away_stops_with_advice():
-    callback = StopDivergence()
+    callback = TerminateOnDivergence()
     callback.on_train_batch_end(0, {"loss": 1.0, "center_loss": 2.0})
     callback.on_train_batch_end(1, {"loss": 1.0, "center_loss": 1999.0})
     with pytest.raises(DivergedError, match=r"from 2 to 2\.1e\+03.*--center-weight"):
@@ -119,7 +120,7 @@ def test_progress_hears_of_every_batch():
 
 def test_parameter_rises_by_epoch_and_is_logged():
     variable = keras.Variable(0.8)
-    move = MoveParameter("center_weight", variable, ramp(0.8, 4))
+    move = VariableSchedule("center_weight", variable, ramp(0.8, 4))
     seen = []
     for epoch in range(6):
         move.on_epoch_begin(epoch)
@@ -134,7 +135,7 @@ def test_parameter_rises_by_epoch_and_is_logged():
 def test_stops_after_epochs_that_were_no_better():
     numbers = iter([0, 1, 3, 2, 2, 9])
     model = trunk()
-    keep = KeepBest(model, lambda: next(numbers), lambda now, _, best: now > best)
+    keep = BestWeights(model, lambda: next(numbers), lambda now, _, best: now > best)
     keep.measure_first()
     stop = StopEarly(keep, 2)
     stop.set_model(model)
@@ -145,3 +146,50 @@ def test_stops_after_epochs_that_were_no_better():
         stop.on_epoch_end(epoch)
         stopped.append(model.stop_training)
     assert stopped == [False, False, False, True]
+
+
+def test_people_not_trained_on_are_scored_after_each_epoch():
+    image = keras.Input((2,))
+    model = keras.Model(image, keras.layers.Dense(2, kernel_initializer="identity", use_bias=False)(image))
+    model.compile("sgd", "mse")
+    x = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [1, 0.05]], "float32")
+    validation = OpenSetValidation(model, x, np.array([[5], [5], [8], [8], [9]]), fpir=0.0)
+    history = model.fit(
+        np.zeros((2, 2)), np.zeros((2, 2)), epochs=2, callbacks=[validation], verbose=0
+    ).history
+    # 9 lies between both photos of 5 and is the nearest to either; so it is named, as the nearest of all.
+    assert history["val_rank1"] == [0.5, 0.5]
+    assert history["val_tpir"] == [0.0, 0.0]
+    validation = OpenSetValidation(model, x[:4], [5, 5, 8, 8], fpir=0.0)
+    assert validation.measure() == {"val_tpir": 1.0, "val_rank1": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1], "expected a label for each of 3 images"),
+        ([0, 0, 0], "two people at least.*got 1"),
+        ([0, 1, 2], "one of them with two photos, got 3 with at most 1"),
+    ],
+)
+def test_too_few_people_to_score_are_refused(labels: list[int], message: str):
+    with pytest.raises(ValueError, match=message):
+        OpenSetValidation(trunk(), np.zeros((3, 2)), labels)
+
+
+def test_the_largest_number_is_the_best_unless_something_else_is_said():
+    keep = BestWeights(trunk(), iter([0.0, 0.3, 0.9, 0.9]).__next__)
+    keep.measure_first()
+    for epoch in range(3):
+        keep.on_epoch_end(epoch)
+    assert keep.best_epoch == 2
+
+
+def test_only_a_loss_lost_at_once_speaks_of_labels():
+    callback = TerminateOnDivergence()
+    with pytest.raises(DivergedError, match="labels outside of the classes"):
+        callback.on_train_batch_end(0, {"loss": math.nan})
+    callback.on_epoch_begin(1)
+    with pytest.raises(DivergedError) as caught:
+        callback.on_train_batch_end(0, {"loss": math.nan})
+    assert "labels" not in str(caught.value)

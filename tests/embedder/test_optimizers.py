@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 
 from embedder.config import TrainConfig
-from embedder.optimizers import build_optimizer, depth_factors, freeze, weighted_layers
+from embedder.optimizers import (
+    LayerwiseAdam,
+    WarmupSchedule,
+    build_optimizer,
+    freeze_layers,
+    layer_factors,
+    weighted_layers,
+)
 
 
 def trunk() -> keras.Model:
@@ -20,7 +29,7 @@ def trunk() -> keras.Model:
 def steps_of(config: TrainConfig, gradients: list[float]) -> list[float]:
     """How far each layer's kernel moved."""
     model = trunk()
-    freeze(model, config.freeze)
+    freeze_layers(model, config.freeze)
     before = [weight.copy() for weight in model.get_weights()]
     optimizer = build_optimizer(config, model, 10)
     optimizer.build(model.trainable_variables)
@@ -46,7 +55,7 @@ def test_layers_near_the_picture_learn_slower():
 
 def test_factors_of_one_layer():
     image = keras.Input((2,))
-    assert list(depth_factors(keras.Model(image, keras.layers.Dense(1)(image)), 0.5).values()) == [0.5, 0.5]
+    assert list(layer_factors(keras.Model(image, keras.layers.Dense(1)(image)), 0.5).values()) == [0.5, 0.5]
 
 
 def test_frozen_layers_stay():
@@ -61,3 +70,25 @@ def test_gradients_are_gathered_before_a_step():
     assert min(steps_of(config, [1.0, 1.0, 1.0, 1.0])) > 0
     # The mean of the four is 0 only if all of them count.
     assert max(steps_of(config, [3.0, -1.0, -1.0, -1.0])) == 0.0
+
+
+def test_a_model_with_its_optimizer_survives_a_file(tmp_path: Path):
+    model, x = trunk(), np.ones((4, 2), "float32")
+    schedule = WarmupSchedule(1e-2, warmup_steps=2)
+    model.compile(LayerwiseAdam(model, lowest=0.001, learning_rate=schedule), "mse", jit_compile=False)
+    model.train_on_batch(x, x)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert again.optimizer.get_config() == model.optimizer.get_config()
+    assert again.optimizer.get_config()["factors"][0] == pytest.approx(0.001)
+    for network in (model, again):
+        network.train_on_batch(x, x)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_shares_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="lowest from 0 to 1, got 2"):
+        LayerwiseAdam(trunk(), lowest=2)
+    with pytest.raises(ValueError, match=r"a share from 0 to 1, got -0\.1"):
+        freeze_layers(trunk(), -0.1)

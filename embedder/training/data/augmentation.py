@@ -83,7 +83,7 @@ class Rehearsed:
     photometric: float = 0.0
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-        """Give {"image", "target", "clean", "before"}: see `layers.rehearsal.Rehearsal`."""
+        """Give {"image", "target", "clean", "before"}: see `layers.Distillation`."""
         mirrored = (rng.random(len(rows)) < 0.5).astype(np.intp)
         clean = self.clean.take(rows)
         kept = [chip[:, ::-1] if mirror else chip for chip, mirror in zip(clean, mirrored, strict=True)]

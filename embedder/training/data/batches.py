@@ -19,6 +19,7 @@ from embedder.training.data.augmentation import Views
 Rows = NDArray[np.intp]
 
 _COMPARING = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
+_UNEVEN = 10  # times the median number of photos: beyond, most of a shuffled epoch shows one person
 _SHUFFLED, _ROTATION, _ARRANGED = 3, 5, 6  # streams of random numbers, beside those of augmentation
 
 
@@ -29,6 +30,22 @@ def default_sampling(head: str) -> str:
         head: as in `embedder.heads.HEADS`; those that compare photos need several of a person in a batch.
     """
     return "people" if head in _COMPARING else "shuffled"
+
+
+def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
+    """Say that one person has many times the photos of others, who then are to be balanced, or None.
+
+    Args:
+        labels: (n,) class numbers from 0.
+    """
+    counts = np.bincount(labels)
+    most, half = int(counts.max()), int(np.median(counts))
+    if most <= _UNEVEN * half:
+        return None
+    return (
+        f"One person has {count(most, 'photo')}, half of all at most {half}: everyone is shown equally often "
+        "(--sampling balanced)"
+    )
 
 
 def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | None:

@@ -161,7 +161,7 @@ def read_photos(
     if cache and cache.trouble:
         progress.say(cache.trouble)
 
-    usable = _with_two_photos(read, folder, rejected) if least > 1 else read
+    usable = _with_enough_photos(read, folder, rejected, least) if least > 1 else read
     if not usable:
         first = f", first {rejected[0].path}: {rejected[0].reason}" if rejected else ""
         raise FolderError(f"{folder.root}: expected a photo that can be used, found none{first}")
@@ -217,24 +217,28 @@ def with_clean_chips(
     return replace(photos, clean=file.chips())
 
 
-def _with_two_photos(read: list[_Read], folder: LabelledFolder, rejected: list[Rejected]) -> list[_Read]:
+def _with_enough_photos(
+    read: list[_Read], folder: LabelledFolder, rejected: list[Rejected], least: int
+) -> list[_Read]:
     count = Counter(entry.sample.identity for entry in read)
-    usable = [entry for entry in read if count[entry.sample.identity] >= 2]
+    usable = [entry for entry in read if count[entry.sample.identity] >= least]
     rejected += [
         Rejected(
             entry.sample.path,
             f"the only usable photo of {entry.sample.identity!r}; training needs two or more",
         )
         for entry in read
-        if count[entry.sample.identity] < 2
+        if count[entry.sample.identity] < least
     ]
     people = len({entry.sample.identity for entry in usable})
     if people < 2:
+        each = "2 usable photos" if least > 1 else "a usable photo"
         raise FolderError(
-            f"{folder.root}: training needs at least 2 people with 2 usable photos each, found {people} "
+            f"{folder.root}: expected at least 2 people with {each} each, found {people} "
             f"(people: {len(folder.identities)}, photos: {len(folder.samples)}, unusable: {len(rejected)}"
-            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). To recognize one "
-            "person, make a model of the pretrained trunk from any folder with --epochs 0 and enroll them"
+            f"{f', first {rejected[0].path}: {rejected[0].reason}' if rejected else ''}). Where people have "
+            "one photo each, --epochs 0 makes a model of the pretrained trunk as it is; to recognize one "
+            "person, do so with any folder and enroll them"
         )
     return usable
 

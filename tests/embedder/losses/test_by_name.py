@@ -10,8 +10,8 @@ from keras import ops
 
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
-from embedder.losses import find_loss
-from embedder.losses.by_name import keras_losses
+from embedder.heads import find_loss
+from embedder.losses.classification import keras_losses
 from tests.contracts import oracles
 
 pytestmark = pytest.mark.usefixtures("fresh_keras")

@@ -48,8 +48,7 @@ PARTS = 2
 load_backend(machines)
 import keras  # noqa: E402
 
-from embedder.heads import build_head  # noqa: E402
-from embedder.heads.stem import build_stem  # noqa: E402
+from embedder.heads import build_head, build_stem  # noqa: E402
 from embedder.optimizers import build_optimizer  # noqa: E402
 from embedder.training import distributed  # noqa: E402
 from embedder.training.data.augmentation import Augmented  # noqa: E402

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from embedder.config import FROM_SCRATCH, TrainConfig
-from embedder.heads.stem import build_stem
-from embedder.layers.rehearsal import Rehearsal
+from embedder.heads import build_stem
+from embedder.layers import Distillation
 from embedder.training.data.augmentation import Augmented, Rehearsed, class_means, poor_views, prepare
 from embedder.training.data.crop_store import Chips
 from embedder.training.data.photos import Photos, Split
@@ -107,7 +107,7 @@ def test_rehearsal_is_the_distance_of_both_views_and_nothing_else(trunk: keras.M
 
 
 def test_rehearsal_layer_survives_serialization():
-    layer = Rehearsal(0.25, name="rehearsal")
+    layer = Distillation(0.25, name="rehearsal")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()
 
