@@ -38,7 +38,7 @@ def check_labels(labels: Any, features: Any, owner: str, classes: int | None = N
             f"{owner}: expected labels of shape (batch,) or (batch, 1), integers from 0, got shape {rows}; "
             "one-hot labels become integers by argmax"
         )
-    if rows is not None and None not in (rows[0], batch) and rows[0] != batch:
+    if rows is not None and batch is not None and rows[0] not in (None, batch):
         raise ValueError(
             f"{owner}: expected a label for each of {count(batch, 'row')}, got labels of shape {rows}"
         )
