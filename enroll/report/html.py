@@ -82,13 +82,16 @@ def save_report(
         "Python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
+    fpir, split = strictest(evaluation), evaluation.splits[0]
+    known = len(split.known)
+    photos = len(split.enrolled) / known
     text = to_html(
         evaluation,
         outcome.figures,
         facts,
         title=f"Evaluation of {root_of(evaluation.samples).name}",
-        fpir=strictest(evaluation),
-        threshold=None,
+        fpir=fpir,
+        threshold=manifest.strangers.threshold(fpir, known, photos) if manifest.strangers else None,
         chip=lambda row: _chip(evaluation.samples, row, extractor),
     )
     write_output(path, text.encode("utf-8"), inputs, force, advice)

@@ -26,7 +26,7 @@ from enroll.report import html, people, plots
 from enroll.report.evaluation import measured, strictest
 from enroll.report.html import check_report, save_report, to_html
 from enroll.report.page import Html, named, picture, table, tag
-from tests.conftest import ToyExtractor
+from tests.conftest import TOY_STRANGERS, ToyExtractor
 from tests.enroll.evaluation.evaluations import ROOT, made_evaluation, made_folder
 
 VOID = {"meta", "img", "br"}
@@ -396,7 +396,8 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
     facts = dict(row for row in page.rows if len(row) == 2)
     assert facts["fingerprint"] == toy.fingerprint and facts["model"] == "toy, head none, crop whole"
     assert {"Python", "numpy", "embedder-enroll", "matplotlib", "seed", "splits"} <= set(facts)
-    assert "fixed at 0.500 (model's own)" in page.text
+    own = TOY_STRANGERS.threshold(strictest(evaluation), 3, photos=2)
+    assert f"fixed at {own:.3f} (model's own)" in page.text
     assert f"At each split's threshold for FPIR {100 * strictest(evaluation):g} %" in page.text
     assert ["rank-1", f"{evaluation.rank(1).value:.3f}"] in [row[:2] for row in page.rows]
     assert any(row[0] == "p00/broken.png" for row in page.rows if row)
