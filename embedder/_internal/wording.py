@@ -37,8 +37,8 @@ def shell_words(*words: str, operands: Sequence[str] = ()) -> str:
         operands: names and paths, which may begin with a dash.
 
     Example:
-        >>> print(shell_words("embed", "gallery", "remove", operands=["-v"]))
-        embed gallery remove -- -v
+        >>> shell_words("embed", "gallery", "remove", operands=["-v"])
+        'embed gallery remove -- -v'
     """
     mark = ["--"] if any(operand.startswith("-") for operand in operands) else []
     return " ".join(map(_shell_word, [*words, *mark, *operands]))

@@ -156,7 +156,6 @@ class Enrolling:
         self._met: dict[bytes, _File] = {}
         self._pictures: dict[bytes, tuple[Path, str]] = {}
         self._home = home_of(store)
-        self._before: set[str] | None = None  # names there were before
 
     def run(self, people: Mapping[str, Sequence[Path]], advance: Callable[[], object]) -> Iterator[Enrolled]:
         """Enroll people; each is given when they are written."""
@@ -268,7 +267,6 @@ class Enrolling:
         """Add what is still free; another process may have enrolled some of it under another name."""
         if people:
             self._store.bind(self._extractor.fingerprint, self._extractor.dim)
-            self._notice_replaced(people)
         while people:
             try:
                 counts = self._store.add_many(
@@ -284,24 +282,21 @@ class Enrolling:
                 people = [person for person in people if person.fresh]
                 continue
             for person, count in zip(people, counts, strict=True):
+                self._notice_replaced(person)
                 person.added += count
                 person.already += len(person.fresh) - count
                 person.fresh = []
             return
 
-    def _notice_replaced(self, people: list[_Person]) -> None:
+    def _notice_replaced(self, person: _Person) -> None:
         """Notice photos that lie where other pictures of their person lay when they were enrolled."""
-        if self._before is None:
-            self._before = {name for name, _ in self._store.identities()}
-        for person in people:
-            if person.name in self._before:
-                with suppress(UnknownIdentityError):  # erased by another process since
-                    former = {entry.photo: entry.digest for entry in self._store.stored(person.name)}
-                    person.replaced += [
-                        Replaced(photo_file(entry.photo, self._home), former[entry.photo])
-                        for entry in person.fresh
-                        if former.get(entry.photo, entry.digest) != entry.digest
-                    ]
+        now = {entry.photo: entry.digest for entry in person.fresh}
+        with suppress(UnknownIdentityError):  # erased by another process since
+            person.replaced += [
+                Replaced(photo_file(entry.photo, self._home), entry.digest)
+                for entry in self._store.stored(person.name)
+                if now.get(entry.photo, entry.digest) != entry.digest
+            ]
 
 
 def _reason(found: PhotoSample | Rejected | None) -> str | None:

@@ -43,8 +43,8 @@ def test_two_people_can_be_learned(head: str, tmp_path: Path):
 def test_one_photo_a_person_makes_a_model_with_a_threshold(tmp_path: Path):
     folder = save_people(tmp_path / "one", 6, 1)
     manifest = train(folder, tmp_path / "m", replace(SMALL, epochs=0)).manifest
-    assert manifest.threshold.people == 6
-    assert 0 < manifest.threshold.distance < 2
+    assert (manifest.strangers.people, manifest.strangers.photos) == (6, 6)
+    assert 0 < manifest.strangers.threshold(0.01, 20) < 2
 
 
 @pytest.mark.usefixtures("quick_saving")
