@@ -121,7 +121,7 @@ VALUES = (
 
 
 def commands() -> dict[tuple[str, ...], Any]:
-    """Give every command by its words."""
+    """Give every command by its words, but `prepare`, which compiles for seconds: test_built_in.py tries it."""
     found = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
@@ -131,6 +131,7 @@ def commands() -> dict[tuple[str, ...], Any]:
             found[words] = command
 
     walk(typer.main.get_command(cli.app), ())
+    del found["prepare",]
     return found
 
 
@@ -145,8 +146,7 @@ class Lines:
             pairs: share of the lines that change a second option, too.
         """
         self._seed, self._pairs = seed, pairs
-        # `prepare` compiles a network for seconds; tests/embedder/test_built_in.py tries it.
-        self._commands = sorted(entry for entry in commands().items() if entry[0] != ("prepare",))
+        self._commands = sorted(commands().items())
 
     def __getitem__(self, number: int) -> list[str]:
         """Give the words after `embed`."""
