@@ -121,7 +121,7 @@ VALUES = (
 
 
 def commands() -> dict[tuple[str, ...], Any]:
-    """Give every command by its words, but `prepare`, which compiles for seconds: test_built_in.py tries it."""
+    """Give every command by its words, but `prepare`, which compiles for seconds (see test_built_in.py)."""
     found = {}
 
     def walk(command: Any, words: tuple[str, ...]) -> None:
