@@ -72,8 +72,8 @@ def test_what_is_said_on_a_closed_standard_error_is_not_said_on_standard_output(
 
 
 def test_a_reader_that_leaves_ends_what_only_answers(there: Path) -> None:
-    codes, out, err = shell(there, "EMBED identify people 2>log | head -1")
-    assert (codes, out.count("\n"), err) == (["0", "0"], 1, "")
+    codes, out, err = shell(there, "EMBED identify people 2>log | true")  # gone before the first answer
+    assert (codes, out, err) == (["0", "0"], "", "")
     assert "Threshold" not in (there / "log").read_text()
 
 
