@@ -8,7 +8,9 @@ terms.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,9 +234,11 @@ def _leads_outside(path: Path, root: Path) -> bool:
     except OSError:  # reading it will say why
         return False
     try:
-        return not path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # a link in a circle
-        return True
+        path.stat()
+    except OSError as error:  # any other, reading it will say
+        if error.errno == errno.ELOOP:  # a link in a circle
+            return True
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
 
 def write_dataset(

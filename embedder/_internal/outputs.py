@@ -136,7 +136,7 @@ def _problem(path: Path, inputs: Inputs | None) -> str | None:
         return "expected a file, got a folder"
     if path.exists() and not path.is_file():
         return "expected a file, got a pipe or a device"
-    place = path.resolve()
+    place = Path(os.path.realpath(path))  # `resolve` fails at a link in a circle, before Python 3.13
     if _is_sqlite(place) or is_side_file(path) or is_side_file(place):
         return "is a gallery or one of its files, which are never replaced"
     if _is_key(place):

@@ -102,6 +102,14 @@ def test_a_link_to_nowhere_is_there(here: Path) -> None:
     assert not Path("nowhere").exists()
 
 
+def test_a_link_in_a_circle_is_there(here: Path) -> None:
+    Path("circle.png").symlink_to("circle.png")
+    with pytest.raises(UsageError, match="already there"):
+        check_output("circle.png", Inputs([here / "people"]))
+    with pytest.raises(UsageError, match="cannot be written: Too many levels"):
+        write_output("circle.png", b"new", Inputs([here / "people"]), force=True)
+
+
 def test_force_replaces_a_link_and_not_what_it_leads_to(here: Path) -> None:
     Path("link").symlink_to("other.png")
     write_output("link", b"new", force=True)
