@@ -58,11 +58,11 @@ class DetectorConfig:
 class QualityLimits:
     """What makes a face too poor to enroll; see `faces.quality.Quality`. Measured: docs/faces.md."""
 
-    size: float = 26.0  # pixels
-    visible: float = 0.75  # share
-    sharpness: float = 0.14
-    dark: float = 0.035  # brightness
-    bright: float = 0.82
+    size: float = 14.0  # pixels
+    visible: float = 0.6  # share
+    sharpness: float = 0.1
+    dark: float = 0.03  # brightness
+    bright: float = 0.86
     yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond
 
 
