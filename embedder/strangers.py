@@ -89,8 +89,7 @@ class StrangerDistances:
 
     def in_words(self) -> str:
         """Say what it was measured on, for messages."""
-        sets = f" in {self.sets} sets" if self.sets > 1 else ""
-        return f"{count(self.people, 'person')}{sets}"
+        return people_in_sets(self.people, self.sets)
 
     def to_json(self) -> dict[str, Any]:
         """Give the numbers for JSON."""
@@ -112,6 +111,16 @@ class StrangerDistances:
             if isinstance(value, bool) or not isinstance(value, int if kind == "int" else (int, float)):
                 raise ValueError(f"strangers: {name}: expected a number, got {value!r}")
         return cls(**content)
+
+
+def people_in_sets(people: int, sets: int) -> str:
+    """Say how many people of how many sets something was measured on.
+
+    Example:
+        >>> people_in_sets(77, 4)
+        '77 people in 4 sets'
+    """
+    return count(people, "person") + (f" in {count(sets, 'set')}" if sets > 1 else "")
 
 
 _RANGES = {

@@ -5,9 +5,9 @@ upright, sRGB, 8 bits, whatever the file held.
 """
 
 from embedder.images.fit import resize_to_square
+from embedder.images.notes import tell
 from embedder.images.reading import Picture, decode_frames, decode_image, load_image, open_frames
 from embedder.images.sources import Photo, photo_name, read_image_file
-from embedder.images.told import tell
 
 __all__ = [
     "Photo",

@@ -23,10 +23,10 @@ from embedder.images.colour import to_rgb, upright
 from embedder.images.exif import orientation
 from embedder.images.header import BrokenError, Header
 from embedder.images.jpeg import scan_jpeg
+from embedder.images.notes import tell
 from embedder.images.pnm import decode_pnm, scan_pnm
 from embedder.images.sources import photo_name, read_bytes, rgb_of_array
 from embedder.images.tiff import raw_kind, scan_tiff
-from embedder.images.told import tell
 
 if TYPE_CHECKING:
     import numpy as np

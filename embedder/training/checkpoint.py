@@ -103,7 +103,7 @@ class Checkpoints:
         if changed:
             raise UsageError(
                 f"--resume: the unfinished run in {path.parent} differs: {'; '.join(changed)}. Restore that, "
-                "or leave --resume out to start anew"
+                "or leave --resume out to start over"
             )
         return Checkpoint(progress, tensors)
 

@@ -122,7 +122,8 @@ def train(
         for note in name_notes(scanned.identities):
             progress.say(note)
         labelled = _own_part(scanned, filled, resume, machines, peers)
-        photos = unite(_read(labelled, filled, trunk_facts, keep_chips, progress), peers)
+        cropping = _cropping(filled.crop, filled, trunk_facts, progress)
+        photos = unite(_read(labelled, filled, trunk_facts, cropping, keep_chips, progress), peers)
         if preview is not None and peers.is_first:
             save_preview(preview, preview_tiles(photos, Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
@@ -148,8 +149,9 @@ def train(
             try:
                 outcome, trunk, strangers = learner.learn(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
-                how = _cropping(filled.crop, filled, trunk_facts, progress)
-                manifest = save_model(place, trunk, strangers, photos, totals, filled, how, outcome, peers)
+                manifest = save_model(
+                    place, trunk, strangers, photos, totals, filled, cropping, outcome, peers
+                )
                 if peers.is_first:
                     _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:
@@ -194,16 +196,20 @@ def _check_places(
 
 
 def _read(
-    folder: LabelledFolder, config: FilledConfig, trunk: Trunk, keep_chips: bool, progress: Progress
+    folder: LabelledFolder,
+    config: FilledConfig,
+    trunk: Trunk,
+    cropping: Cropping,
+    keep_chips: bool,
+    progress: Progress,
 ) -> Photos:
-    def how(crop: str) -> tuple[Cropper, ChipCache | None]:
-        cropping = _cropping(crop, config, trunk, progress)
+    def load(cropping: Cropping) -> tuple[Cropper, ChipCache | None]:
         return load_cropper(cropping), ChipCache(chip_recipe(cropping)) if keep_chips else None
 
-    cropper, cache = how(config.crop)
+    cropper, cache = load(cropping)
     photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
     if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
-        cropper, cache = how("face")
+        cropper, cache = load(_cropping("face", config, trunk, progress))
         return with_clean_chips(photos, cropper, progress, cache)
     return photos
 

@@ -62,7 +62,7 @@ def _in_words(error: Exception) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", UsageError.exit_code
     if isinstance(error, ImportError):
-        return f"a package cannot be loaded: {said[-300:]}; install embed anew", UsageError.exit_code
+        return f"a package cannot be loaded: {said[-300:]}; install embed again", UsageError.exit_code
     return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embedder._internal.wording import count
 from embedder.errors import GalleryError
 from embedder.metrics import CONFIDENCE
+from embedder.strangers import people_in_sets
 from enroll.calibration import Promise
 from enroll.confidence import Curve
 
@@ -201,14 +202,13 @@ def evidence(promise: Promise) -> str:
     """Say what a promise rests on."""
     if not promise.known_people:
         return "by a model of the distances"
-    known = count(promise.known_people, "person")
-    sets = f" in {promise.known_sets} sets" if promise.known_sets > 1 else ""
+    known = people_in_sets(promise.known_people, promise.known_sets)
     own = (
         f"and {count(promise.comparisons, 'comparison')} of this gallery"
         if promise.comparisons
         else "without any comparison of this gallery"
     )
-    return f"from what is known of this network's distances between strangers ({known}{sets}) {own}"
+    return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
 def contradiction(promise: Promise) -> str | None:

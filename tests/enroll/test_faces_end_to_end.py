@@ -528,7 +528,7 @@ def test_heads_tilted_by_30_degrees_are_named(studio, degrees):
     for name, (upright,), tilted, place in zip(KNOWN, faces[::2], faces[1::2], places, strict=True):
         face = face_at(place, tilted)
         assert face["identity"] == upright["identity"] == name
-        # Nine in ten are off by up to 15 degrees (docs/faces.md).
+        # YuNet's points follow a tilt roughly.
         assert face["quality"]["roll"] == pytest.approx(upright["quality"]["roll"] - degrees, abs=15)
 
 
