@@ -26,6 +26,7 @@ from enroll.store.limits import (
     terms_problem,
     text_problem,
 )
+from enroll.store.sqlite.library_store import SqliteLibrary, log_merge
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.opening import open_gallery, verify
 from enroll.store.sqlite.reader import Reader, Somebody
@@ -272,6 +273,7 @@ class SqliteStore:
             if one.id == gone.id:
                 raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
             templates = self._reader.templates_of(gone.id)
+            log_merge(self._writer.library, one.id, gone, templates)
             self._writer.erase(gone)
             terms = joined_terms(one.terms, gone.terms)
             if terms != one.terms:
@@ -364,7 +366,12 @@ class SqliteStore:
     def verify(self) -> None:
         """Read and check everything that is stored."""
         with self._reading():
-            verify(self._connection, self._reader)
+            verify(self._connection, self._reader, self._writer.library)
+
+    def library(self) -> SqliteLibrary:
+        """Give the part that is about a photo library."""
+        library = self._writer.library
+        return SqliteLibrary(library, self._reader, self._reading, self._rewriting, self._erasing)
 
     def _enrolled(self, name: str) -> Somebody:
         someone = self._reader.named([name]).get(name)
