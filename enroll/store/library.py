@@ -118,8 +118,8 @@ class LibraryStore(Protocol):
         photos: Sequence[SeenPhoto] = (),
         faces: Sequence[SeenFace] = (),
         gone: Sequence[int] = (),
-    ) -> None:
-        """Write what a scan found, in one transaction.
+    ) -> list[int]:
+        """Write what a scan found, in one transaction; gives the numbers of the new photos.
 
         Args:
             new: photos with their faces.

@@ -102,13 +102,19 @@ class LibraryRows:
         handle = self._sealer.handle("photo", digest)
         return self._connection.row("SELECT 1 FROM photo WHERE handle = ?", (handle,)) is not None
 
-    def add_photos(self, new: Iterable[tuple[SeenPhoto, Sequence[SeenFace]]]) -> None:
-        """Write photos with their faces."""
+    def add_photos(self, new: Iterable[tuple[SeenPhoto, Sequence[SeenFace]]]) -> list[int]:
+        """Write photos with their faces; gives their numbers, of those that are there the one they have."""
+        numbers = []
         for photo, faces in new:
-            number = self._number("photo")
+            handle = self._sealer.handle("photo", photo.digest)
+            if there := self._connection.row("SELECT number FROM photo WHERE handle = ?", (handle,)):
+                numbers += there
+                continue
+            numbers.append(number := self._number("photo"))
             self._sealer.enter(photo_key(number))
-            self._put_photo(photo, number, self._sealer.handle("photo", photo.digest))
+            self._put_photo(photo, number, handle)
             self.add_faces(faces, number)
+        return numbers
 
     def add_faces(self, faces: Iterable[SeenFace], photo: int | None = None) -> list[int]:
         """Write new faces; gives their numbers."""
@@ -122,10 +128,9 @@ class LibraryRows:
 
     def replace_photo(self, photo: SeenPhoto) -> None:
         """Write a photo again, with other files."""
-        row = self._connection.row("SELECT handle FROM photo WHERE number = ?", (photo.number,))
-        if row:
-            self._blank("photo", "number = ?", photo.number)
-            self._put_photo(photo, photo.number, row[0])
+        if self._blank("photo", "number = ?", photo.number):
+            handle = self._sealer.handle("photo", photo.digest)
+            self._put_photo(photo, photo.number, handle)
 
     def replace_face(self, face: SeenFace) -> None:
         """Write a face again, as another model sees it."""

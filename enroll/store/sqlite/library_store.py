@@ -50,10 +50,12 @@ class SqliteLibrary:
         photos: Sequence[SeenPhoto] = (),
         faces: Sequence[SeenFace] = (),
         gone: Sequence[int] = (),
-    ) -> None:
-        """Write what a scan found, in one transaction."""
+    ) -> list[int]:
+        """Write what a scan found, in one transaction; gives the numbers of the new photos."""
+        if not (new or photos or faces or gone):
+            return []
         with self._erasing() if gone else self._writing():
-            self._rows.add_photos(entry for entry in new if not self._rows.knows(entry[0].digest))
+            numbers = self._rows.add_photos(new)
             for photo in photos:
                 self._rows.replace_photo(photo)
             for face in faces:
@@ -62,6 +64,7 @@ class SqliteLibrary:
                 else:
                     self._rows.add_faces([face])
             self._rows.erase_faces(gone)
+        return numbers
 
     def names(self) -> dict[int, tuple[int, str]]:
         """Id and name of the person of each face that has one."""
