@@ -60,9 +60,9 @@ def matched(
             continue
         partner[j] = i
     kept = [
-        replace(face, photo=photo, number=old[partner[j]].number, expires=old[partner[j]].expires)
+        replace(face, photo=photo, number=was.number, expires=was.expires, key=was.key)
         for j, face in enumerate(found)
-        if j in partner
+        if j in partner and (was := old[partner[j]])
     ]
     more = [replace(face, photo=photo) for j, face in enumerate(found) if j not in partner]
     lost = [face for i, face in enumerate(old) if i not in partner.values()]

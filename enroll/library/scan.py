@@ -18,7 +18,7 @@ from embedder.errors import FolderError, ImageError
 from embedder.faces.photo import find_crops
 from embedder.folders import Rejected
 from embedder.images import date_taken, decode_frames, read_image_file
-from enroll.gallery.places import photo_file, stored_path
+from enroll.gallery.places import face_digest, photo_file, stored_path
 from enroll.library.files import list_photos
 from enroll.library.matching import matched
 from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
@@ -223,11 +223,12 @@ class Scanner:
         faces = [
             SeenFace(
                 0,
-                crop.box or (0, 0, width, height),
+                box := crop.box or (0, 0, width, height),
                 vector,
                 vars(crop.quality) if crop.quality else {},
                 self._expires,
                 model,
+                key=face_digest(read.digest, box),
             )
             for crop, vector in zip(found.crops, vectors, strict=True)
         ]

@@ -74,6 +74,7 @@ class SeenFace:
         expires: the last day on which it is kept while nobody has named it; None is for ever.
         model: fingerprint of the model of the vector.
         number: of the face, which never changes; 0 until it is stored.
+        key: SHA-256 that stands for the face among templates; it never changes either.
     """
 
     photo: int
@@ -83,6 +84,7 @@ class SeenFace:
     expires: date | None
     model: str
     number: int = 0
+    key: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,19 @@ class LibraryStore(Protocol):
     def steps(self) -> list[Step]:
         """All decisions, oldest first."""
 
-    def decide(
-        self, content: Mapping[str, Any], names: Mapping[int, int | None], faces: Sequence[SeenFace] = ()
-    ) -> int:
-        """Write a decision and whose faces are whose then; gives its number.
+    def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
+        """Write a decision; gives its number.
 
         Args:
             content: JSON without names.
-            names: person's id by number of the face, None for no one; other faces stay.
-            faces: new faces that it is about, which get their numbers first.
+            faces: new faces that it is about, too, which get their numbers first.
         """
+
+    def set_names(self, names: Mapping[int, int | None]) -> None:
+        """Write the ids of the people of faces, None for no one; other faces stay."""
+
+    def people(self) -> dict[int, str]:
+        """Names of everyone who is enrolled, by id."""
 
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""

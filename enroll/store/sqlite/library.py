@@ -80,6 +80,7 @@ class LibraryRows:
                 None if expires == NEVER else date.fromordinal(expires),
                 facts["model"],
                 number,
+                bytes.fromhex(facts["key"]),
             )
         except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
             raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
@@ -300,7 +301,12 @@ class LibraryRows:
         insert_rows(self._connection, "photo", [(row, number, handle, sealed)])
 
     def _put_face(self, face: SeenFace, number: int, photo: int) -> None:
-        facts = {"box": face.box, "quality": dict(face.quality), "model": face.model}
+        facts = {
+            "box": face.box,
+            "quality": dict(face.quality),
+            "model": face.model,
+            "key": face.key.hex(),
+        }
         head = json.dumps(facts, separators=(",", ":")).encode()
         body = _LENGTH.pack(len(head)) + head + face.vector.astype("<f4").tobytes()
         row = self._reader.total("face").last + 1

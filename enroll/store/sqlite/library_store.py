@@ -78,16 +78,23 @@ class SqliteLibrary:
         with self._reading():
             return list(self._rows.steps())
 
-    def decide(
-        self, content: Mapping[str, Any], names: Mapping[int, int | None], faces: Sequence[SeenFace] = ()
-    ) -> int:
-        """Write a decision and whose faces are whose then; gives its number."""
+    def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
+        """Write a decision; gives its number."""
         with self._writing():
             added = self._rows.add_faces(faces)
             if added:
                 content = {**content, "faces": [*content.get("faces", ()), *added]}
-            self._rows.set_named(names)
             return self._rows.log(content)
+
+    def set_names(self, names: Mapping[int, int | None]) -> None:
+        """Write the ids of the people of faces, None for no one; other faces stay."""
+        with self._writing():
+            self._rows.set_named(names)
+
+    def people(self) -> dict[int, str]:
+        """Names of everyone who is enrolled, by id."""
+        with self._reading():
+            return {one.id: one.name for one in self._reader.everyone() if one.enrolled}
 
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""

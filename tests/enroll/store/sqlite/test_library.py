@@ -83,8 +83,10 @@ def test_decisions_are_kept_and_name_faces(opened: Opened) -> None:
         ada = library.person("Ada")
         assert ada is not None
         assert library.person("Bob") is None
-        library.decide({"do": "confirm", "faces": [1, 3]}, {1: ada, 3: ada})
-        library.decide({"do": "unknown", "faces": [3]}, {3: None})
+        library.decide({"do": "confirm", "faces": [1, 3]})
+        library.set_names({1: ada, 3: ada})
+        library.decide({"do": "unknown", "faces": [3]})
+        library.set_names({3: None})
     with opened() as store:
         library = store.library()
         assert library.names() == {1: (ada, "Ada")}
@@ -100,7 +102,8 @@ def test_removing_a_person_erases_their_faces(opened: Opened, tmp_path: Path, wa
 
     with opened() as store:
         library = store.library()
-        library.decide({"do": "confirm", "faces": [3]}, {3: library.person("Ada")})
+        library.decide({"do": "confirm", "faces": [3]})
+        library.set_names({3: library.person("Ada")})
         secret = [template("f3").vector.tobytes(), PATH_OF["Bern"]]
         assert bool(traces(tmp_path, secret)) is not store.encrypted
         if way == "remove":
@@ -121,7 +124,8 @@ def test_removing_a_person_erases_their_faces(opened: Opened, tmp_path: Path, wa
 def test_strangers_expire_and_leave_no_trace(opened: Opened, tmp_path: Path) -> None:
     with opened() as store:
         library = store.library()
-        library.decide({"do": "confirm", "faces": [1]}, {1: library.person("Ada")})
+        library.decide({"do": "confirm", "faces": [1]})
+        library.set_names({1: library.person("Ada")})
         assert library.expired(SOON) == 0
         assert library.purge(SOON) == 0
         assert library.expired(date(2026, 3, 2)) == 2
@@ -157,7 +161,8 @@ def test_merging_people_moves_faces_and_can_be_undone_later(opened: Opened) -> N
         store.add("A. Lovelace", [template("second")])
         library = store.library()
         other = library.person("A. Lovelace")
-        library.decide({"do": "confirm", "faces": [2]}, {2: other})
+        library.decide({"do": "confirm", "faces": [2]})
+        library.set_names({2: other})
         store.merge_people("Ada", "A. Lovelace")
         assert library.names() == {2: (library.person("Ada"), "Ada")}
         step = library.steps()[-1]
@@ -174,7 +179,7 @@ def test_a_plain_library_can_be_encrypted(tmp_path: Path) -> None:
         store.bind(MODEL, DIM)
         store.add("Ada", [template("ada")])
         store.library().write(new=[(photo("Rom"), [face("f1"), face("f2")])])
-        store.library().decide({"do": "ignore", "faces": [1]}, {})
+        store.library().decide({"do": "ignore", "faces": [1]})
         store.encrypt(KEY)
     with SqliteStore(path, key=KEY) as store:
         library = store.library()
