@@ -21,6 +21,7 @@ from enroll.gallery.places import home_of, photo_file, with_box
 from enroll.library import review
 from enroll.library.cluster import group_faces, oddness
 from enroll.store import Terms
+from enroll.store.library import SeenFace
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class Library:
 
     def path(self, face: SeenFace | SeenPhoto) -> Path:
         """Give where a photo lies, or the photo of a face."""
-        photo = self.photos[face.photo] if hasattr(face, "box") else face
-        return photo_file(photo.there or photo.files[0].path, home_of(self.store))  # type: ignore[union-attr]
+        photo = self.photos[face.photo] if isinstance(face, SeenFace) else face
+        return photo_file(photo.there or photo.files[0].path, home_of(self.store))
 
     def when(self, photo: SeenPhoto) -> str:
         """Give when a photo was taken, else when its file was last changed: ISO 8601."""

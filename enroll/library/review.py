@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from enroll.store.library import Step
@@ -106,7 +107,7 @@ def _apply(found: Reviewed, content: Mapping[str, Any]) -> None:
         found.merged[content["other"]] = content["kept"]
         return
     if action == TOGETHER:
-        found.together += list(zip(faces, faces[1:], strict=False))
+        found.together += pairwise(faces)
         return
     if action == APART:
         found.apart += [(one, other) for one in faces for other in content["others"]]

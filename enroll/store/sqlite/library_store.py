@@ -15,6 +15,7 @@ from enroll.store.library import SeenFace, SeenPhoto, Step
 if TYPE_CHECKING:
     from enroll.store.sqlite.library import LibraryRows
     from enroll.store.sqlite.reader import Reader, Somebody
+    from enroll.store.sqlite.writer import Writer
     from enroll.templates import StoredTemplate
 
 _Span = Callable[[], AbstractContextManager[None]]
@@ -23,11 +24,18 @@ _Span = Callable[[], AbstractContextManager[None]]
 class SqliteLibrary:
     """The library of an open gallery; made by `SqliteStore.library`."""
 
-    def __init__(
-        self, rows: LibraryRows, reader: Reader, reading: _Span, writing: _Span, erasing: _Span
-    ) -> None:
-        self._rows, self._reader = rows, reader
+    def __init__(self, writer: Callable[[], Writer], reading: _Span, writing: _Span, erasing: _Span) -> None:
+        """Join what the store has; `writer` gives that of this thread."""
+        self._writer = writer
         self._reading, self._writing, self._erasing = reading, writing, erasing
+
+    @property
+    def _rows(self) -> LibraryRows:
+        return self._writer().library
+
+    @property
+    def _reader(self) -> Reader:
+        return self._writer().reader
 
     def photos(self) -> list[SeenPhoto]:
         """All photos, by number."""

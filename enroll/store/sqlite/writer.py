@@ -31,6 +31,11 @@ class Writer:
         self._connection, self._sealer, self._reader = connection, sealer, reader
         self.library = LibraryRows(connection, sealer, reader)
 
+    @property
+    def reader(self) -> Reader:
+        """What finds the rows that are changed."""
+        return self._reader
+
     def bind(self, fingerprint: str, dim: int) -> None:
         """Write the model."""
         self._insert("model", [(1, fingerprint, dim)])
