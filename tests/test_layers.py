@@ -81,10 +81,11 @@ PEOPLE = {
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
     "store.sqlite embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
+    "library": "embedder config templates decision search store store.sqlite embedding gallery",
     "report": "embedder config templates decision confidence calibration search doctor evaluation store "
     "embedding gallery identify",
     "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report",
+    "store.sqlite store.milvus embedding gallery identify library report",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -97,6 +98,9 @@ ONLY_IN = {
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
     "cryptography": {"enroll.store.sqlite"},
+    "rawpy": {"embedder.images"},
+    "lxml": {"enroll.library"},
+    "watchfiles": {"enroll.library"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
     "keras": {

@@ -15,7 +15,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
+from enroll.cli import (
+    doctor,
+    enroll,
+    evaluate,
+    gallery,
+    identify,
+    library,
+    library_review,
+    prepare,
+    train,
+    transfer,
+)
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
 
@@ -102,6 +113,8 @@ def before_any_command(
 
 gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
 app.add_typer(gallery_app, name="gallery")
+library_app = typer.Typer(no_args_is_help=True, help="Photo libraries: who is in the photos of a folder.")
+app.add_typer(library_app, name="library")
 app.callback()(before_any_command)
 
 _COMMANDS: dict[str, Callable[..., None]] = {
@@ -137,10 +150,29 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "drop": gallery.drop,
 }
+_LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
+    "scan": library.scan,
+    "groups": library.groups,
+    "suggestions": library.suggestions,
+    "confirm": library_review.confirm,
+    "reject": library_review.reject,
+    "ignore": library_review.ignore,
+    "not-a-face": library_review.not_a_face,
+    "unknown": library_review.unknown,
+    "merge": library_review.merge,
+    "split": library_review.split,
+    "undo": library_review.undo,
+    "history": library_review.history,
+    "faces": library_review.faces,
+    "find": library.find,
+    "forget": library_review.forget,
+}
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 for _name, _command in _GALLERY_COMMANDS.items():
     gallery_app.command(_name)(_command)
+for _name, _command in _LIBRARY_COMMANDS.items():
+    library_app.command(_name)(_command)
 
 
 def main() -> None:

@@ -39,8 +39,7 @@ from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, che
 class SqliteStore:
     """A gallery's file: the contract `Store`, one transaction a change.
 
-    Threads may share it: they read side by side, and write one after the other. `together` is of the thread
-    that enters it.
+    Threads may share it: they read side by side, and write in turn. `together` is of one thread.
     """
 
     def __init__(
@@ -197,8 +196,7 @@ class SqliteStore:
         """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         with self._reading():
             found = self._reader.owners(digests)
-        owners = {digest: one.name for digest, (_, one) in found.items() if one.enrolled}
-        return [owners.get(digest) for digest in digests]
+        return [found[key][1].name if key in found and found[key][1].enrolled else None for key in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
