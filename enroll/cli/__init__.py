@@ -22,6 +22,7 @@ from enroll.cli import (
     gallery,
     identify,
     library,
+    library_files,
     library_review,
     prepare,
     train,
@@ -165,6 +166,7 @@ _LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
     "history": library_review.history,
     "faces": library_review.faces,
     "find": library.find,
+    "sort": library_files.sort,
     "forget": library_review.forget,
 }
 for _name, _command in _COMMANDS.items():

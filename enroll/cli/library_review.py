@@ -176,12 +176,9 @@ def history(
     gallery: GalleryFile = DEFAULT_GALLERY,
 ) -> None:
     """List the decisions that can be undone, the last one first."""
-    from enroll.library.review import in_words
-
     with opened(gallery) as library:
-        people = library.people()
         steps = [
-            {"step": step.number, "at": step.content.get("at"), "what": in_words(step.content, people)}
+            {"step": step.number, "at": step.content.get("at"), "what": library.in_words(step)}
             for step in reversed(library.reviewed.open)
         ]
     if as_json:

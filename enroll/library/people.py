@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.store import Store
-    from enroll.store.library import LibraryStore, SeenFace, SeenPhoto
+    from enroll.store.library import LibraryStore, SeenFace, SeenPhoto, Step
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ class Library:
         if not self.reviewed.open:
             return None
         step = self.reviewed.open[-1]
-        said = review.in_words(step.content, self.people())
+        said = self.in_words(step)
         content: dict[str, Any] = {"do": review.UNDO, "of": step.number}
         with self.store.together():
             if step.content["do"] == review.MERGE:
@@ -273,6 +273,12 @@ class Library:
             self._decide(content)
         self.read()
         return said
+
+    def in_words(self, step: Step) -> str:
+        """Say what a step decided, in one line."""
+        people = self.people()
+        merged = {old: people.get(self.reviewed.person(old), "") for old in self.reviewed.merged}
+        return review.in_words(step.content, {**merged, **people})
 
     def people(self) -> dict[int, str]:
         """Give the names of everyone who is enrolled, by id."""
