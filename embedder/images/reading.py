@@ -222,7 +222,7 @@ def read_header(data: bytes, path: str | Path) -> Header:
         ImageError: it is no picture, or broken.
     """
     if is_raw(data):
-        return Header("RAW", 0, 0, b"")
+        return Header("RAW", 0, 0, b"", orientation=orientation(data))
     name = kind_of(data, path)
     try:
         return _SCANS[name](data)

@@ -166,6 +166,8 @@ _LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
     "history": library_review.history,
     "faces": library_review.faces,
     "find": library.find,
+    "tag": library_files.tag,
+    "import-names": library_files.import_names,
     "sort": library_files.sort,
     "forget": library_review.forget,
 }

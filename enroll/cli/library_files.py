@@ -215,3 +215,86 @@ def _watch(
     print("watching; Ctrl-C ends it", file=sys.stderr, flush=True)
     for ready in watch_folders(folders, [target] if target else [], polling):
         look(ready or folders)
+
+
+def tag(
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Write into JPEGs themselves; other photos get a sidecar.")
+    ] = False,
+    dry_run: DryRun = False,
+    backup: Annotated[
+        bool,
+        typer.Option(
+            "--backup/--no-backup", help="Keep a JPEG as it was before the first time, as NAME_original."
+        ),
+    ] = True,
+    keep_times: Annotated[bool, typer.Option("--keep-times", help="Leave the times of files.")] = False,
+    as_json: AsJson = False,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Write confirmed names into XMP: face regions and persons, in sidecars or in JPEGs."""
+    from enroll.library.tagging import plan_tags, write_tags
+
+    with opened(gallery) as library:
+        plan = plan_tags(library, embed)
+        rejected = list(plan.rejected)
+        if as_json:
+            files = [
+                {"photo": str(e.photo), "file": str(e.file), "new": e.before is None, "changes": e.changes}
+                for e in plan.files
+            ]
+            print(json.dumps({"files": files, "written": not dry_run}))
+        elif dry_run:
+            for entry in plan.files:
+                print(printable(f"{entry.file}{' (new)' if entry.before is None else ''}"))
+                for line in entry.changes:
+                    print(printable(f"  {line}"))
+        if not dry_run:
+            done, failed = write_tags(plan, library, backup, keep_times)
+            rejected += failed
+    if not as_json:
+        print(
+            f"{count(len(plan.files), 'file')} would change; nothing was written"
+            if dry_run
+            else f"{count(done, 'file')} written"
+        )
+    show_failures(rejected)
+    if rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def import_names(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders that were scanned.", show_default="all of the library"),
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+) -> None:
+    """Enroll from the names that digiKam, Lightroom, Picasa or Google Photos gave to faces."""
+    from enroll.library.importing import find_names
+    from enroll.library.review import IMPORTED
+
+    with opened(gallery) as library:
+        if not library.photos:
+            raise UsageError(f"{safe(gallery)}: no photos are known; `embed library scan FOLDER` first")
+        with TerminalProgress().bar("Reading names", len(library.photos), "photos") as advance:
+            found = find_names(library, folders or (), advance)
+        if not dry_run:
+            for name, faces in sorted(found.faces.items()):
+                library.confirm(name, faces, source=IMPORTED)
+    if as_json:
+        unplaced = [{"photo": str(u.photo), "name": u.name, "reason": u.reason} for u in found.unplaced]
+        print(json.dumps({"names": found.faces, "known": found.known, "unplaced": unplaced}))
+    else:
+        for name, faces in sorted(found.faces.items()):
+            print(f"{printable(name)}: {count(len(faces), 'face')}")
+        for one in found.unplaced:
+            print(printable(f"not taken: {one.name} in {one.photo}: {one.reason}"))
+        total = sum(map(len, found.faces.values()))
+        said = "would be named" if dry_run else "named"
+        print(f"{count(total, 'face')} {said}, {found.known} had their name already")
+    show_failures(found.rejected)
+    if found.rejected:
+        raise typer.Exit(UNUSABLE_IMAGES)

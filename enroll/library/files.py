@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from embedder.folders import LITTER, SIDECARS, Rejected
@@ -123,6 +125,27 @@ def _inside(path: Path, root: str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(root)
 
 
+@lru_cache(maxsize=8)
+def _listed(folder: Path, _: int) -> tuple[list[str], list[Path]]:
+    """List a folder once while it is as it is: photos by the thousand lie in one."""
+    found = sorted((entry.name.lower(), Path(entry.path)) for entry in os.scandir(folder))
+    return [name for name, _ in found], [path for _, path in found]
+
+
+def beside(photo: Path) -> list[Path]:
+    """List what lies in the folder of a photo and has a name that begins like its own, without it itself."""
+    try:
+        names, paths = _listed(photo.parent, photo.parent.stat().st_mtime_ns)
+    except OSError:
+        return []
+    stem = photo.stem.lower()
+    start = bisect_left(names, stem)
+    end = start
+    while end < len(names) and names[end].startswith(stem):
+        end += 1
+    return [path for path in paths[start:end] if path.name != photo.name]
+
+
 def companions(photo: Path) -> Iterator[Path]:
     """Give the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
 
@@ -130,17 +153,10 @@ def companions(photo: Path) -> Iterator[Path]:
         photo: of which they lie in the same folder.
     """
     stem, name = photo.stem.lower(), photo.name.lower()
-    try:
-        entries = sorted(os.scandir(photo.parent), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        other = Path(entry.path)
+    for other in beside(photo):
         own, suffix = other.name.lower(), other.suffix.lower()
-        if own == name or entry.is_dir():
-            continue
-        beside = other.stem.lower() == stem and suffix in SIDECARS | FILMS | RAWS | {".json"}
+        same = other.stem.lower() == stem and suffix in SIDECARS | FILMS | RAWS
         # x.jpg.xmp, x.jpg.json, x.jpg.supplemental-metadata.json
         behind = own.startswith(f"{name}.") and suffix in SIDECARS
-        if beside or behind:
+        if (same or behind) and own != name and other.is_file():
             yield other
