@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.folders import Rejected
     from enroll.library.find import Sighting
-    from enroll.library.people import Group, Library
+    from enroll.library.grouping import Group
+    from enroll.library.people import Library
     from enroll.library.scan import Scanned
 
 _PACKAGE = re.compile(r"a package is missing; install it: (?P<command>[^,]+)")

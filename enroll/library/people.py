@@ -5,8 +5,7 @@ What the command line does, and the web page: no method prints or asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from embedder.faces.quality import Quality, problem
 from enroll.gallery.gallery import checked_name
 from enroll.gallery.places import home_of, photo_file, with_box
 from enroll.library import review
-from enroll.library.cluster import group_faces, oddness
+from enroll.library.cluster import group_faces
+from enroll.library.grouping import Group, group_ids, odd_first, rows_of
 from enroll.store import Terms
 from enroll.store.library import SeenFace
 from enroll.templates import NewTemplate
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
 
     from enroll.store import Store
     from enroll.store.library import LibraryStore, SeenFace, SeenPhoto, Step
-
-
-@dataclass(frozen=True)
-class Group:
-    """Faces of one unknown person, most probably.
-
-    Attributes:
-        id: of the group; it stays while the group grows.
-        faces: numbers of its faces, those that fit least first.
-    """
-
-    id: int
-    faces: tuple[int, ...]
 
 
 def library_of(store: Store) -> LibraryStore:
@@ -152,28 +139,24 @@ class Library:
             np.array([face.photo for face in faces]),
             np.array([self.quality_problem(face) is None for face in faces]),
             self._without_parted(before, row),
-            _rows_of(self.reviewed.together, row),
-            _rows_of(self.reviewed.apart, row),
+            rows_of(self.reviewed.together, row),
+            rows_of(self.reviewed.apart, row),
         )
         members: dict[int, list[SeenFace]] = {}
         for face, label in zip(faces, labels.tolist(), strict=True):
             members.setdefault(label, []).append(face)
-        groups, ids = [], {}
-        for _, group in sorted(members.items()):
-            earlier = [stored[face.number] for face in group if face.number in stored]
-            number = min(earlier) if earlier else min(face.number for face in group)
-            while number in ids:
-                number = min(face.number for face in group)
-                break
-            ids[number] = True
-            groups.append(Group(number, _odd_first(group)))
+        ids = group_ids([[face.number for face in group] for _, group in sorted(members.items())], stored)
+        groups = [
+            Group(number, odd_first(group))
+            for number, (_, group) in zip(ids, sorted(members.items()), strict=True)
+        ]
         self.rows.set_groups({face: group.id for group in groups for face in group.faces})
         return groups
 
     def _without_parted(self, before: NDArray[np.integer], row: Mapping[int, int]) -> NDArray[np.integer]:
         """Let the groups go in which faces are that someone has parted since."""
         before = before.copy()
-        for one, other in _rows_of(self.reviewed.apart, row):
+        for one, other in rows_of(self.reviewed.apart, row):
             if before[one] == before[other] >= 0:
                 before[before == before[one]] = -1
         return before
@@ -185,7 +168,7 @@ class Library:
         for number, group in self.rows.groups().items():
             if number in waiting:
                 members.setdefault(group, []).append(waiting[number])
-        groups = [Group(number, _odd_first(faces)) for number, faces in members.items()]
+        groups = [Group(number, odd_first(faces)) for number, faces in members.items()]
         return sorted(groups, key=lambda group: (-len(group.faces), group.id))
 
     # Decisions
@@ -378,13 +361,3 @@ class Library:
 
 def _size(face: SeenFace) -> tuple[float, int]:
     return face.quality.get("size", 0.0), -face.number
-
-
-def _rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tuple[int, int]]:
-    return [(row[one], row[other]) for one, other in pairs if one in row and other in row]
-
-
-def _odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
-    far = oddness(np.stack([face.vector for face in faces]))
-    order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
-    return tuple(number for _, number in order)
