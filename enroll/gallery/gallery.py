@@ -272,6 +272,10 @@ class Gallery:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
 
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change of people or calibration, by whichever process."""
+        return self._store.revision()
+
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""
         return self._store.identities()
