@@ -1,0 +1,77 @@
+"""Pictures that were enrolled by a request: kept in a folder of their own, called by their SHA-256.
+
+A name from a request never becomes the name of a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from embedder._internal.files import make_folder, write_whole
+from embedder._internal.lock import one_at_a_time
+from embedder.errors import UsageError
+
+_OURS = re.compile(r"[0-9a-f]{64}")
+_PATIENCE = 60.0  # seconds for another process of this server
+
+
+class PictureFolder:
+    """A folder of enrolled pictures, for its owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Let one thread or process at a time write a picture and enroll it, or erase both."""
+        self._make()
+        return one_at_a_time(self.folder / ".lock", _PATIENCE)
+
+    def place(self, digest: bytes) -> Path:
+        """Give where the picture with a digest is, or would be."""
+        return self.folder / digest.hex()
+
+    def keep(self, digest: bytes, data: bytes) -> Path:
+        """Write a picture; it is on the disk then.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        path = self.place(digest)
+        try:
+            if not path.is_file():
+                write_whole(path, data, private=True)
+        except OSError as error:
+            raise UsageError(f"the picture cannot be kept: {error.strerror}") from error
+        return path
+
+    def erase(self, digests: Iterable[bytes]) -> None:
+        """Erase pictures; those that are not here change nothing."""
+        for digest in digests:
+            self.place(digest).unlink(missing_ok=True)
+
+    def forget_strays(self, enrolled: Iterable[bytes]) -> int:
+        """Erase what was written but not enrolled, when a process was killed between the two.
+
+        Returns:
+            How many that were.
+        """
+        if not self.folder.is_dir():
+            return 0
+        kept = {digest.hex() for digest in enrolled}
+        strays = [
+            entry for entry in self.folder.iterdir() if _OURS.fullmatch(entry.name) and entry.name not in kept
+        ]
+        for entry in strays:
+            entry.unlink(missing_ok=True)
+        return len(strays)
+
+    def _make(self) -> None:
+        try:
+            if not self.folder.is_dir():
+                make_folder(self.folder)
+                self.folder.chmod(0o700)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: pictures cannot be kept there: {error.strerror}") from error
