@@ -73,7 +73,9 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
     metrics = Metrics()
     folder = Path(config.photos) if config.photos else beside_gallery(config, ".photos")
     people = People(engine, PictureFolder(folder) if config.keep_photos else None, metrics)
-    services = Services(config, engine, Access(config, keys), metrics, people, Jobs(shared_folder()))
+    services = Services(
+        config, engine, Access(config, keys), metrics, people, Jobs(config.gallery, shared_folder())
+    )
     app = FastAPI(
         title="embed",
         summary="Identify people in pictures.",

@@ -135,22 +135,24 @@ async def show_face(request: Request, image: str, caller: MayIdentify) -> Respon
 
 @router.post("/recognition/subjects")
 async def addsubject_of(request: Request, caller: MayEnroll) -> Response:
-    """Say that a person can be added: people are there from their first photo."""
+    """Remember a name; the person is in the gallery from their first photo on."""
     services = services_of(request)
     body = await read_body(request, services.config)
     name = subject_of(body.json.get("subject") if isinstance(body.json, dict) else None)
-    if any(one.name == name for one in await services.engine.run(services.people.everyone)):
+    if name in await services.engine.run(_subjects, services):
         raise RefusedError(43, f"Subject '{name}' already exists")
+    services.announced[name] = None
+    for oldest in list(services.announced)[:-_MOST_ANNOUNCED]:
+        del services.announced[oldest]
     return json_response({"subject": name}, 201)
 
 
 @router.get("/recognition/subjects")
 @router.get("/recognition/subjects/")
 async def list_subjects(request: Request, caller: MayIdentify) -> Response:
-    """List who is enrolled."""
+    """List who is enrolled, and names that were added without a photo."""
     services = services_of(request)
-    everyone = await services.engine.run(services.people.everyone)
-    return json_response({"subjects": [one.name for one in everyone]})
+    return json_response({"subjects": await services.engine.run(_subjects, services)})
 
 
 @router.put("/recognition/subjects/{subject}")
@@ -162,13 +164,18 @@ async def renamesubject_of(request: Request, subject: str, caller: MayAdminister
     new = subject_of(body.json.get("subject") if isinstance(body.json, dict) else None)
 
     def work() -> bool:
-        services.people.person(old)
+        enrolled = {one.name for one in services.people.everyone()}
+        if old not in enrolled and old not in services.announced:
+            raise RefusedError(42, f"Subject '{old}' is not found", 404)
         if new == old:
             return False
-        if any(one.name == new for one in services.people.everyone()):
+        if old not in enrolled:
+            services.announced[new] = None
+        elif new in enrolled:
             services.people.merge(new, old, caller)
         else:
             services.people.rename(old, new, caller)
+        services.announced.pop(old, None)
         return True
 
     return json_response({"updated": await services.engine.run(work)})
@@ -177,8 +184,14 @@ async def renamesubject_of(request: Request, subject: str, caller: MayAdminister
 @router.delete("/recognition/subjects/{subject}")
 async def deletesubject_of(request: Request, subject: str, caller: MayAdminister) -> Response:
     """Erase a person."""
-    services, name = services_of(request), unslashed(subject)
-    await services.engine.run(services.people.remove, name, caller)
+    services, name = services_of(request), subject_of(unslashed(subject))
+
+    def work() -> None:
+        announced = services.announced.pop(name, "") is None
+        if not announced or any(one.name == name for one in services.people.everyone()):
+            services.people.remove(name, caller)
+
+    await services.engine.run(work)
     return json_response({"subject": name})
 
 
@@ -190,9 +203,15 @@ async def delete_subjects(request: Request, caller: MayAdminister) -> Response:
 
     def work() -> int:
         names = [one.name for one in services.people.everyone()]
+        services.announced.clear()
         return sum(services.people.remove(name, caller) > 0 for name in names)
 
     return json_response({"deleted": await services.engine.run(work)})
+
+
+def _subjects(services: Services) -> list[str]:
+    """Give all names, sorted."""
+    return sorted({one.name for one in services.people.everyone()} | set(services.announced))
 
 
 def _found(engine: Engine, upload: Upload, least: float) -> int:

@@ -24,7 +24,7 @@ from enroll.config import IdentifyConfig
 from enroll.gallery.gallery import Gallery
 from enroll.identify import Answer, Identifier
 from enroll.serve.limits import retry_after
-from enroll.serve.problems import ProblemError
+from enroll.serve.problems import ProblemError, problem_of
 from enroll.store import Store, check_model, gallery_files, open_store
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Engine:
         if self._waiting >= self.config.waiting + self.threads:
             raise ProblemError("busy", f"{self.config.waiting} requests wait already", retry_after(1))
         self._waiting += 1
-        future: Future[Result] = self._pool.submit(work, *args)
+        future: Future[Result] = self._pool.submit(self._in_words, work, *args)
         future.add_done_callback(lambda _: self._done())
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.config.answer_seconds)
@@ -188,6 +188,13 @@ class Engine:
             raise ProblemError(
                 "too-slow", f"not done within {self.config.answer_seconds:g} seconds", retry_after(5)
             ) from None
+
+    def _in_words(self, work: Callable[..., Result], *args: object) -> Result:
+        """Do work; an error of ours becomes a problem that does not say where the gallery is."""
+        try:
+            return work(*args)
+        except EmbedError as error:
+            raise problem_of(error, self.config.gallery) from error
 
     def _done(self) -> None:
         with self._lock:

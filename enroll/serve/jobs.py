@@ -80,13 +80,14 @@ class _Followed(Progress):
 class Jobs:
     """The jobs of a server."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, hidden: str, folder: Path | None = None) -> None:
         """Prepare.
 
         Args:
+            hidden: where the gallery is, which no one who asks needs to know.
             folder: that the processes of one server share, private; None if there is one process.
         """
-        self._folder = folder
+        self._hidden, self._folder = hidden, folder
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._cancelled: set[str] = set()
         self._lock = threading.RLock()
@@ -122,7 +123,7 @@ class Jobs:
         except JobCancelledError:
             job.state = "cancelled"
         except Exception as error:
-            job.state, job.problem = "failed", problem_of(error).facts(job.id)
+            job.state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
         job.ended = _now()
         with suppress(JobCancelledError):
             self.note(job)

@@ -92,24 +92,37 @@ class ProblemError(Exception):
         }
 
 
-def problem_of(error: Exception) -> ProblemError:
-    """Say an error of ours as one of HTTP; what is not ours is a bug, and is logged with its traceback."""
+def problem_of(error: Exception, hidden: str = "") -> ProblemError:
+    """Say an error of ours as one of HTTP; what is not ours is a bug, and is logged with its traceback.
+
+    Args:
+        error: what was raised.
+        hidden: where the gallery is, which no request needs to know.
+    """
     if isinstance(error, ProblemError):
         return error
+    said = _without(str(error), hidden)
     if isinstance(error, PhotoConflictError):
         return ProblemError("conflict", error.reason)
     if isinstance(error, ImageError):
         return ProblemError("unusable", error.reason)
     if isinstance(error, UnknownIdentityError):
-        return ProblemError("unknown-person", str(error))
+        return ProblemError("unknown-person", said.partition("; see `embed")[0])
     if isinstance(error, ForeignModelError):
         return ProblemError("foreign-model", "its vectors and those of this model cannot be compared")
     if isinstance(error, GalleryError | ModelError | MissingPackageError):
         _log.error("the gallery or the model cannot be used: %s", error)  # with the path, which is not sent
         return ProblemError("not-ready", "the gallery or the model cannot be used; the log says why")
     if isinstance(error, UsageError):
-        return ProblemError("bad-request", str(error))
+        return ProblemError("bad-request", said)
     if isinstance(error, EmbedError):
-        return ProblemError("unusable", str(error))
+        return ProblemError("unusable", said)
     _log.error("a bug", exc_info=error)
     return ProblemError("bug", "the request is refused; nothing else is")
+
+
+def _without(text: str, hidden: str) -> str:
+    """Take out of a text where the gallery is."""
+    if not hidden:
+        return text
+    return text.removeprefix(f"{hidden}: ").replace(hidden, "the gallery")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -30,6 +30,7 @@ class Services:
         metrics: what is counted.
         people: whom the gallery has, and their pictures.
         jobs: what takes long.
+        announced: names that CompreFace's clients have added, of people who have no photo yet.
     """
 
     config: ServeConfig
@@ -38,6 +39,7 @@ class Services:
     metrics: Metrics
     people: People
     jobs: Jobs
+    announced: dict[str, None] = field(default_factory=dict)
 
 
 def services_of(request: Request) -> Services:
