@@ -87,7 +87,7 @@ class _Seen:
 
 
 class Identifier:
-    """Answers photos from a gallery; a thread of its own needs one, and a gallery, of its own.
+    """Answers photos from a gallery. Threads may share it, as those of a server do.
 
     Example:
         >>> answer = Identifier(extractor, gallery).identify("photo.jpg")

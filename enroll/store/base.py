@@ -117,7 +117,7 @@ class Changed:
 
 
 class Store(Protocol):
-    """An open gallery.
+    """An open gallery. Threads may share it.
 
     Attributes:
         location: the file or the address, for messages.

@@ -142,6 +142,7 @@ class Keyring:
         self.id, salt, test = ring
         self._wrapping, self._lookup = _derived(key, salt)
         self._keys: dict[int, AESGCM] = {}
+        connection.when_undone.append(self._keys.clear)  # someone else may get an id that was not taken
         if not _opens(self._wrapping, test, self.id):
             raise GalleryError(
                 f"{connection.path}: encrypted with another key than that of {key.origin}; give its own by "
@@ -175,7 +176,6 @@ class Keyring:
 
     def enter(self, person: int) -> None:
         """Make a new person's key."""
-        self._keys.pop(person, None)  # of a transaction that was rolled back
         wrapped = _encrypted(self._wrapping, secrets.token_bytes(_KEY), b"%d" % person)
         self._connection.run(
             f"INSERT INTO {_SCHEMA}.person VALUES (?, ?, ?)", (person, wrapped, checksum(person, wrapped))

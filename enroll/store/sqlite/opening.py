@@ -117,6 +117,11 @@ def _identity(connection: Connection) -> tuple[bytes, bytes | None]:
     return row[1], row[3]
 
 
+def gallery_salt(connection: Connection) -> bytes:
+    """Give what tells a gallery from every other one."""
+    return _identity(connection)[0]
+
+
 def _sealer(connection: Connection, salt: bytes, keys: bytes | None, key: Key | None) -> Sealer:
     if keys is None:
         if key is not None:

@@ -26,15 +26,21 @@ from enroll.store.limits import (
     terms_problem,
     text_problem,
 )
+from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
-from enroll.store.sqlite.opening import open_gallery, verify
+from enroll.store.sqlite.opening import verify
 from enroll.store.sqlite.reader import Reader, Somebody
+from enroll.store.sqlite.sessions import Session, Sessions
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
 from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
 
 
 class SqliteStore:
-    """A gallery's file: the contract `Store`, one transaction a change."""
+    """A gallery's file: the contract `Store`, one transaction a change.
+
+    Threads may share it: they read side by side, and write one after the other. `together` is of the thread
+    that enters it.
+    """
 
     def __init__(
         self, path: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
@@ -52,15 +58,25 @@ class SqliteStore:
         """
         self.path = Path(path)
         self.location = str(path)
-        self._connection, sealer, self._keys = open_gallery(self.path, create, key, plain_too)
-        self._reader = Reader(self._connection, sealer)
-        self._writer = Writer(self._connection, sealer, self._reader)
+        self._sessions = Sessions(self.path, create, key, plain_too)
         self._bound: tuple[str, int] | None = None
 
     @property
     def encrypted(self) -> bool:
         """Whether what is about people is encrypted."""
-        return self._keys is not None
+        return self._sessions.keys is not None
+
+    @property
+    def _connection(self) -> Connection:
+        return self._sessions.here().connection
+
+    @property
+    def _reader(self) -> Reader:
+        return self._sessions.here().reader
+
+    @property
+    def _writer(self) -> Writer:
+        return self._sessions.here().writer
 
     def encrypt(self, key: Key) -> None:
         """Encrypt the gallery; it is to be opened anew then.
@@ -71,8 +87,9 @@ class SqliteStore:
         if self.encrypted:
             raise GalleryError(f"{self.path}: expected a plain gallery, got an encrypted one")
         self._forget_index()
-        encrypt(self._connection, key)
-        sweep_if_due(self._connection, encrypted=False)
+        with self._sessions.session() as session, self._sessions.turn(session):
+            encrypt(session.connection, key)
+            sweep_if_due(session.connection, encrypted=False)
 
     def forget_keyless(self) -> int:
         """Erase the people of an encrypted gallery whose key is gone.
@@ -90,7 +107,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._sessions.close()
 
     def __enter__(self) -> SqliteStore:
         return self
@@ -100,22 +117,23 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._connection.reading():
-            self._check_same()
+        with self._sessions.session() as session, session.connection.reading():
+            self._check_same(session)
             yield
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._connection.writing():
-            self._check_same()
+        with self._sessions.session() as session, self._sessions.turn(session), session.connection.writing():
+            self._check_same(session)
             yield
 
     @contextmanager
     def _rewriting(self) -> Iterator[None]:
-        with self._writing():
-            yield
-        if not self._connection.in_transaction:
-            sweep_if_due(self._connection, self.encrypted)
+        with self._sessions.session() as session, self._sessions.turn(session):
+            with self._writing():
+                yield
+            if not session.connection.in_transaction:
+                sweep_if_due(session.connection, self.encrypted)
 
     @contextmanager
     def _erasing(self) -> Iterator[None]:
@@ -141,8 +159,8 @@ class SqliteStore:
         if self._bound is not None:
             check_model(self, *self._bound)
 
-    def _check_same(self) -> None:
-        if self._connection.row("SELECT keys FROM gallery") != (self._keys,):
+    def _check_same(self, session: Session) -> None:
+        if session.connection.row("SELECT keys FROM gallery") != (self._sessions.keys,):
             raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
 
     def model(self) -> tuple[str, int] | None:
