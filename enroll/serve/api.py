@@ -15,6 +15,7 @@ from enroll.config import IdentifyConfig
 from enroll.report import answers as report
 from enroll.serve.access import Caller
 from enroll.serve.answers import json_response
+from enroll.serve.cutting import box_of_text, cut_around
 from enroll.serve.engine import EXPLAINED, Options
 from enroll.serve.people import Enrolment, is_expired
 from enroll.serve.problems import MEDIA_TYPE, ProblemError
@@ -66,6 +67,12 @@ _IDENTIFY_BODY["requestBody"]["content"] |= {
 }
 _TERMS_FIELDS = {
     "force": {"type": "boolean", "description": "Enroll also faces that are too poor."},
+    "box": {
+        "type": "string",
+        "description": "x,y,width,height of the face to enroll, as an answer of identify has it; else the "
+        "largest, most central one. The part of the picture around it is enrolled. For one picture.",
+        "example": "40,32,100,136",
+    },
     "consent": {"type": "string", "description": "Where their consent is kept."},
     "consent_date": {"type": "string", "format": "date"},
     "expires": {"type": "string", "format": "date", "description": "The last day on which they are named."},
@@ -261,6 +268,10 @@ async def _enroll(request: Request, name: str, body: Body, caller: Caller) -> Re
     photos = pictures_of(body, request)
     given = body.json if isinstance(body.json, dict) else {}
     fields = {key.lower(): value for key, value in {**given, **body.fields}.items()}
+    if box := str(fields.get("box") or ""):
+        if len(photos) != 1:
+            raise ProblemError("bad-request", f"box: expected one picture with it, got {len(photos)}")
+        photos = [await services.engine.run(cut_around, photos[0], box_of_text(box))]
     force = str(fields.get("force", "")).lower() in ("true", "1", "yes", "on")
     done = await services.engine.run(services.people.enroll, name, photos, force, terms_of(fields), caller)
     if not done.added and not done.already:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXPLAINED = 5  # enrolled photos per face that `explain` gives, as `embed identify --explain`
+_MOST_KNOWN = 16  # ways of asking whose threshold is remembered
 _FRESH = 0.5  # seconds for which a threshold is taken as it was: another process may calibrate
 
 _log = logging.getLogger(__name__)
@@ -56,12 +57,13 @@ class Options:
 
 
 class Session:
-    """A gallery as one thread has it open."""
+    """The gallery, as all threads share it."""
 
     def __init__(self, config: ServeConfig, extractor: Extractor) -> None:
         self.store: Store = open_store(config.gallery, create=True)
         self.extractor = extractor
         self._gallery: Gallery | None = None
+        self._lock = threading.Lock()
         self._known: dict[Options, tuple[float, tuple[int, int], Identifier]] = {}
 
     @property
@@ -94,7 +96,10 @@ class Session:
             return known[2]
         made = Identifier(self.extractor, self.gallery, options.threshold, options.config)
         if options.threshold is None:  # the others are of one request
-            self._known[options] = now, changes, made
+            with self._lock:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[options] = now, changes, made
         return made
 
     def close(self) -> None:
@@ -115,8 +120,7 @@ class Engine:
         self.config = config
         self.threads = config.threads or usable_cores()
         self._given = extractor
-        self._own = threading.local()
-        self._sessions: list[Session] = []
+        self._session: Session | None = None
         self._lock = threading.Lock()
         self._waiting = 0
         self._pool = ThreadPoolExecutor(self.threads, "embed-serve")
@@ -145,13 +149,17 @@ class Engine:
         if self._given is None:
             finding = DetectorConfig(min_face=self.config.min_face, any_rotation=self.config.any_rotation)
             self._given = Extractor.load(self.config.model or None, finding=finding)
-        for done in [self._pool.submit(self._warm_up) for _ in range(self.threads)]:
+        if self._session is None:
+            self._session = Session(self.config, self._given)
+        every = threading.Barrier(self.threads)
+        for done in [self._pool.submit(self._warm_up, every) for _ in range(self.threads)]:
             done.result()
         self.failure = None
 
-    def _warm_up(self) -> None:
-        """Let a thread have its networks and its index before anyone waits for them."""
-        with self._lock:  # else one idle thread takes all of these
+    def _warm_up(self, every: threading.Barrier) -> None:
+        """Let a thread have its networks, and all the index, before anyone waits for them."""
+        every.wait()  # else one idle thread takes all of these
+        with self._lock:
             session = self.session()
             self.extractor.embed(
                 [crop.chip for crop in self.extractor.crops(np.zeros((64, 64, 3), np.uint8))]
@@ -162,12 +170,14 @@ class Engine:
                 _log.warning("%s", error)
 
     def session(self) -> Session:
-        """Give the gallery of this thread, opened at its first call."""
-        if not hasattr(self._own, "session"):
-            self._own.session = Session(self.config, self.extractor)
-            self._sessions.append(self._own.session)
-        session: Session = self._own.session
-        return session
+        """Give the gallery.
+
+        Raises:
+            ProblemError: it is not open yet.
+        """
+        if self._session is None:
+            raise ProblemError("not-ready", "the gallery is not open yet", retry_after(1))
+        return self._session
 
     async def run(self, work: Callable[..., Result], *args: object) -> Result:
         """Run work in a thread; `session` gives it the gallery.
@@ -250,15 +260,9 @@ class Engine:
     def close(self) -> None:
         """Finish what runs, and close the gallery."""
         self.stopping.set()
-        closing = [self._pool.submit(self._close_own) for _ in range(self.threads)]
-        for done in closing:
-            done.result()
         self._pool.shutdown()
-
-    def _close_own(self) -> None:
-        if hasattr(self._own, "session"):
-            self._own.session.close()
-            del self._own.session
+        if self._session is not None:
+            self._session.close()
 
 
 def beside_gallery(config: ServeConfig, ending: str) -> Path:

@@ -6,7 +6,6 @@ All of it runs in a thread of the engine.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from enroll.embedding import PhotoSample, embed_samples, enrolled_chip, read_sam
 from enroll.gallery.gallery import checked_name
 from enroll.gallery.photos import PhotoFiles
 from enroll.gallery.places import home_of, stored_path
+from enroll.serve.cutting import png
 from enroll.serve.pictures import PictureFolder
 from enroll.serve.problems import ProblemError
 from enroll.store import NewPerson, NewTemplate, Store, StoredTemplate, Terms
@@ -311,15 +311,6 @@ class People:
 def is_expired(terms: Terms) -> bool:
     """Say whether a person's last day is over."""
     return terms.expires is not None and terms.expires < date.today()
-
-
-def png(chip: object) -> bytes:
-    """Write (height, width, 3) uint8 RGB as a PNG file."""
-    from PIL import Image
-
-    written = io.BytesIO()
-    Image.fromarray(chip).save(written, "PNG")  # type: ignore[arg-type]
-    return written.getvalue()
 
 
 def _place(path: Path, home: Path | None) -> str:
