@@ -37,6 +37,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address; one of other machines needs keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM file, to speak HTTPS.", show_default=False)
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its key, if it is another.", show_default=False)
+    ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     keys: Keys = None,
@@ -89,6 +95,8 @@ def serve(
         host=host,
         port=port,
         workers=workers,
+        certificate=str(certificate or ""),
+        private_key=str(private_key or ""),
         require_key=require_key,
         keys=str(keys) if keys else None,
         photos=str(photos) if photos else None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from enroll.serve.keys import is_uuid
+from enroll.serve.keys import Key, is_uuid
 from enroll.serve.limits import Buckets, retry_after
 from enroll.serve.problems import ProblemError
 
@@ -88,33 +88,46 @@ class Access:
         Raises:
             ProblemError: it has.
         """
-        self._count_wrong(request.client.host if request.client else "", spend=False)
+        if wait := self._wrong.wait(request.client.host if request.client else ""):
+            raise _too_many_keys(wait)
 
     async def _known(self, given: str, address: str, run: Callable[..., Awaitable[object]]) -> str | None:
-        """Give the name of a key, None if it is not known."""
-        if self._keys.is_remembered(given):
-            found = self._keys.find(given)
-        elif not is_uuid(given) or not (self._needed or self._keys.listed()):
-            if self._needed:
-                self._count_wrong(address)
-            return None
-        else:
-            self._count_wrong(address, spend=False)
-            found = await run(self._keys.find, given)  # type: ignore[assignment]
-            if found is None:
-                self._count_wrong(address)
-        return found.name if found else None
+        """Give the name of a key, None if it is not known.
 
-    def _count_wrong(self, address: str, spend: bool = True) -> None:
-        wait = max(self._wrong.wait(address), self._all_wrong.wait(""))
-        if wait > 0:
-            raise ProblemError("too-many", "too many keys that are not known", retry_after(wait))
-        if spend:
-            self._wrong.spend(address)
-            self._all_wrong.spend("")
+        A try is paid for before it is made, and paid back if the key is right: else many at once would be
+        free. Where no key is needed, what cannot be tried any more counts as no key.
+        """
+        if (known := self._keys.remembered(given)) is not None:
+            return known.name or None
+        if not self._keys.listed() and not self._needed:
+            return None
+        if wait := self._pay(address):
+            if self._needed:
+                raise _too_many_keys(wait)
+            return None
+        if not is_uuid(given):
+            return None
+        found = await run(self._keys.find, given)
+        if not isinstance(found, Key):
+            return None
+        self._wrong.give(address)
+        self._all_wrong.give("")
+        return found.name
+
+    def _pay(self, address: str) -> float:
+        """Take a try; gives the seconds until there is one, 0 if there was."""
+        wait = self._wrong.take(address)
+        if wait or not (wait := self._all_wrong.take("")):
+            return wait
+        self._wrong.give(address)
+        return wait
 
     def _scope_of(self, name: str, scope: str) -> bool:
         return any(key.name == name and key.allows(scope) for key in self._keys.listed())
+
+
+def _too_many_keys(wait: float) -> ProblemError:
+    return ProblemError("too-many", "too many keys that are not known", retry_after(wait))
 
 
 def key_of(request: Request) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,11 +128,13 @@ def _running(services: Services) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(services.engine.start)
-        await services.engine.run(services.people.tidy)
+        tidying = asyncio.create_task(services.engine.run(services.people.tidy))
         try:
             yield
         finally:
             services.engine.stopping.set()
+            with suppress(ProblemError):
+                await tidying
             await anyio.to_thread.run_sync(services.jobs.close)
             await anyio.to_thread.run_sync(services.engine.close)
 

@@ -28,6 +28,8 @@ class ServeConfig:
         port: likewise.
         workers: processes.
         threads: of each process that answer pictures; 0 takes one a core.
+        certificate: file for HTTPS, in PEM form; "" speaks plain HTTP.
+        private_key: file of its key, if that is another one.
         require_key: also on an address of this machine.
         keys: file with the hashes of the keys; None puts it beside the gallery.
         photos: folder where enrolled pictures are kept; None puts it beside the gallery.
@@ -53,6 +55,8 @@ class ServeConfig:
     port: int = 8000
     workers: int = 1  # threads share the model and the index; processes do not
     threads: int = 0
+    certificate: str = ""
+    private_key: str = ""
     require_key: bool = False
     keys: str | None = None
     photos: str | None = None

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 
 from enroll.serve.config import is_loopback
+from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST_ADDRESS = 4096  # bytes of path and query
-_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_BODIES = 8  # of the largest size that are in memory at once
 
 # Nothing from elsewhere, no script but the page's own files, and no other page around it.
 CONTENT_POLICY = (
@@ -44,6 +45,12 @@ _HEADERS = {
 }
 
 _log = logging.getLogger("enroll.serve.requests")
+
+
+class _Held:
+    """How many bytes of a body are in memory."""
+
+    bytes = 0
 
 
 class Guard:
@@ -65,6 +72,7 @@ class Guard:
             shape: gives the answer to a path that says a problem, with the identity of the request.
         """
         self._app, self._config, self._metrics, self._shape = app, config, metrics, shape
+        self._held = 0  # bytes of the bodies of all requests that are being answered
         self._origins = {origin.lower().rstrip("/") for origin in config.origins}
         self._hosts = {host.lower() for host in config.hosts} | {config.host.lower().strip("[]")}
 
@@ -87,6 +95,7 @@ class Guard:
                 self._decorate(MutableHeaders(raw=message.setdefault("headers", [])), request_id, origin)
             await send(message)
 
+        held = _Held()
         try:
             problem = self._refused(scope, headers)
             if problem is not None:
@@ -94,13 +103,14 @@ class Guard:
             elif scope["method"] == "OPTIONS" and origin and "access-control-request-method" in headers:
                 await _preflight(answer)
             else:
-                await self._app(_with_slashes(scope), self._bounded(scope, headers, receive), answer)
+                await self._app(_with_slashes(scope), self._bounded(held, headers, receive), answer)
         except Exception as error:
             if status:
                 _log.error("a bug, with the answer begun", exc_info=error)
                 raise
             await self._send(scope, problem_of(error), answer)
         finally:
+            self._held -= held.bytes
             self._note(scope, request_id, status, time.perf_counter() - begun)
 
     def _refused(self, scope: Scope, headers: Headers) -> ProblemError | None:
@@ -116,12 +126,13 @@ class Guard:
         origin = headers.get("origin", "")
         if origin and not self._may_call(origin, headers.get("host", "")):
             return ProblemError("foreign-origin", "the Origin header names another site")
-        site = headers.get("sec-fetch-site", "")
-        if site in ("cross-site", "same-site") and not origin and scope["method"] in _CHANGING:
+        foreign = headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+        followed = headers.get("sec-fetch-mode", "") == "navigate" and scope["method"] == "GET"
+        if foreign and not origin and not followed:  # a picture or form of another page, no link to this one
             return ProblemError("foreign-origin", "the browser says that another site's page sends this")
-        if scope["method"] in _CHANGING:
-            return self._wrong_length(headers)
-        return None
+        if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            return ProblemError("wrong-type", "Content-Encoding: expected a body as it is, not compressed")
+        return self._wrong_length(headers)
 
     def _wrong_length(self, headers: Headers) -> ProblemError | None:
         lengths = headers.getlist("content-length")
@@ -160,14 +171,13 @@ class Guard:
             return True
         return origin.lower().rstrip("/") in self._origins
 
-    def _bounded(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """Count the bytes of a body as they come, and the time they take."""
-        taken = 0
-        done = scope["method"] not in _CHANGING and "content-length" not in headers
+    def _bounded(self, held: _Held, headers: Headers, receive: Receive) -> Receive:
+        """Count the bytes of a body as they come, those of all bodies together, and the time it takes."""
+        done = "content-length" not in headers and "transfer-encoding" not in headers
         end = time.monotonic() + self._config.upload_seconds
 
         async def bounded() -> Message:
-            nonlocal taken, done
+            nonlocal done
             if done:  # what comes now is that the client has gone
                 return await receive()
             left = end - time.monotonic()
@@ -176,10 +186,14 @@ class Guard:
             except TimeoutError:
                 problem = f"more than {self._config.upload_seconds:g} seconds for one request"
                 raise ProblemError("slow-request", problem, {"Connection": "close"}) from None
-            taken += len(message.get("body", b""))
+            more = len(message.get("body", b""))
+            held.bytes += more
+            self._held += more
             done = not message.get("more_body", False)
-            if taken > self._config.max_upload:
+            if held.bytes > self._config.max_upload:
                 raise self._too_large()
+            if self._held > _BODIES * self._config.max_upload:
+                raise ProblemError("busy", "too many large requests at once", retry_after(1))
             return message
 
         return bounded

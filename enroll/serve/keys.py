@@ -55,13 +55,16 @@ class Key:
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
+NO_KEY = Key("", "identify", "", "", "")
+
+
 class KeyFile:
     """The keys of a server. Threads may share it; changes of other processes are seen at the next request."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._secret = secrets.token_bytes(32)  # of this process: what memory holds opens nothing elsewhere
-        self._checked: dict[bytes, str] = {}  # keyed hash of a key -> its stored hash
+        self._checked: dict[bytes, str] = {}  # keyed hash of what was sent -> stored hash of that key, or ""
         self._read: tuple[tuple[int, int, int] | None, dict[str, Key]] = (None, {})
         self._lock = threading.Lock()
 
@@ -110,27 +113,33 @@ class KeyFile:
         Args:
             given: what was sent; anything.
         """
+        if (known := self.remembered(given)) is not None:
+            return known if known.name else None
         text = normal_key(given)
-        known = self._current()
-        key = known.get(text[:8])
-        mark = hmac.digest(self._secret, text.encode(), sha256)
-        if key is not None and self._checked.get(mark) == key.hashed:
-            return key
+        key = self._current().get(text[:8])
         right = self._matches(key.hashed if key else self._nothing, text)
-        if key is None or not right:
-            return None
         with self._lock:
             if len(self._checked) >= _REMEMBERED:
                 self._checked.clear()
-            self._checked[mark] = key.hashed
-        return key
+            self._checked[self._mark(text)] = key.hashed if key and right else ""
+        return key if right else None
 
-    def is_remembered(self, given: str) -> bool:
-        """Say whether a key was recognized before, so that it costs nothing to do it again."""
+    def remembered(self, given: str) -> Key | None:
+        """Recognize a key that was looked at before, which costs nothing.
+
+        Returns:
+            The key, `NO_KEY` if it is known to be none, None if it has to be looked at.
+        """
         text = normal_key(given)
-        key = self._current().get(text[:8])
-        mark = hmac.digest(self._secret, text.encode(), sha256)
-        return key is not None and self._checked.get(mark) == key.hashed
+        keys = self._current()  # forgets all that was looked at, if the file has changed
+        hashed = self._checked.get(self._mark(text))
+        if hashed is None:
+            return None
+        key = keys.get(text[:8])
+        return key if key is not None and key.hashed == hashed else NO_KEY
+
+    def _mark(self, text: str) -> bytes:
+        return hmac.digest(self._secret, text.encode("utf-8", "replace"), sha256)
 
     @cached_property
     def _hasher(self) -> PasswordHasher:
@@ -161,7 +170,10 @@ class KeyFile:
             raise UsageError(f"{self.path}: cannot be read: {error.strerror}") from error
         mark = facts.st_mtime_ns, facts.st_size, facts.st_ino
         if self._read[0] != mark:
-            self._read = mark, _parsed(self.path)
+            keys = _parsed(self.path)
+            with self._lock:
+                self._checked.clear()
+                self._read = mark, keys
         return self._read[1]
 
     def _changing(self) -> _Change:

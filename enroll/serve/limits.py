@@ -29,9 +29,9 @@ class Buckets:
         """Give the seconds until there is a token, 0 if there is one."""
         return max(0.0, (1 - self._now(name)) * 60 / self._most)
 
-    def spend(self, name: str) -> None:
-        """Take a token whether it is there or not."""
-        self._keep(name, max(0.0, self._now(name) - 1))
+    def give(self, name: str) -> None:
+        """Give a token back."""
+        self._keep(name, min(self._most, self._now(name) + 1))
 
     def _now(self, name: str) -> float:
         held, since = self._held.get(name, (self._most, 0.0))

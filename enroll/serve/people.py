@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from enroll.serve.metrics import Metrics
     from enroll.serve.uploads import Upload
     from enroll.store import Person
+
+_TOGETHER = 500  # pictures that are looked up at once
+_LATELY = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class People:
         """
         self._engine, self._metrics = engine, metrics
         self._pictures = pictures
+        self._lately: tuple[float, list[str]] | None = None
         self._listed: tuple[tuple[int, int], dict[int, str]] | None = None
 
     @property
@@ -140,7 +145,7 @@ class People:
         name = checked_name(name)
         session = self._engine.session()
         store, extractor = session.bound(), session.extractor
-        known = [person for person, _ in store.identities()]
+        known = self._names_lately()
         read = [
             read_sample(Path(upload.name), extractor, force, upload.data)
             if upload.data
@@ -177,6 +182,13 @@ class People:
         self._metrics.enrolled(len(added))
         conflict = bool(taken) and len(taken) == len(rejected)
         return Enrolment(name, added, already, tuple(rejected), tuple(notes), conflict)
+
+    def _names_lately(self) -> list[str]:
+        """Give all names as they were some seconds ago, for notes on names that look alike."""
+        now = time.monotonic()
+        if self._lately is None or now - self._lately[0] > _LATELY:
+            self._lately = now, [person for person, _ in self._store.identities()]
+        return self._lately[1]
 
     def _stored(self, name: str) -> list[StoredTemplate]:
         with suppress(UnknownIdentityError):  # no one, if all was rejected; or erased since
@@ -298,14 +310,23 @@ class People:
         if self._pictures is not None:
             self._pictures.erase(digests)
 
-    def tidy(self) -> None:
-        """Erase pictures that no photo is of: a process may have been killed between the two."""
+    def tidy(self) -> int:
+        """Erase pictures that no photo is of: a process may have been killed between writing the two.
+
+        Returns:
+            How many there were.
+        """
         if self._pictures is None:
-            return
-        store = self._store
-        with self._pictures.changing():
-            names = [name for name, _ in store.identities()]
-            self._pictures.forget_strays(entry.digest for name in names for entry in self._stored(name))
+            return 0
+        there, strays = self._pictures.all(), 0
+        for start in range(0, len(there), _TOGETHER):
+            with self._pictures.changing():
+                some = there[start : start + _TOGETHER]
+                owners = self._store.owners(some)
+                gone = [digest for digest, owner in zip(some, owners, strict=True) if owner is None]
+                self._pictures.erase(gone)
+                strays += len(gone)
+        return strays
 
 
 def is_expired(terms: Terms) -> bool:

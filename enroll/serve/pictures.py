@@ -6,8 +6,9 @@ A name from a request never becomes the name of a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from embedder._internal.files import make_folder, write_whole
@@ -23,11 +24,14 @@ class PictureFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        self._turn = threading.Lock()
 
-    def changing(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def changing(self) -> Iterator[None]:
         """Let one thread or process at a time write a picture and enroll it, or erase both."""
         self._make()
-        return one_at_a_time(self.folder / ".lock", _PATIENCE)
+        with self._turn, one_at_a_time(self.folder / ".lock", _PATIENCE):  # threads wait without asking again
+            yield
 
     def place(self, digest: bytes) -> Path:
         """Give where the picture with a digest is, or would be."""
@@ -52,21 +56,11 @@ class PictureFolder:
         for digest in digests:
             self.place(digest).unlink(missing_ok=True)
 
-    def forget_strays(self, enrolled: Iterable[bytes]) -> int:
-        """Erase what was written but not enrolled, when a process was killed between the two.
-
-        Returns:
-            How many that were.
-        """
+    def all(self) -> list[bytes]:
+        """Give the digests of all pictures that are here."""
         if not self.folder.is_dir():
-            return 0
-        kept = {digest.hex() for digest in enrolled}
-        strays = [
-            entry for entry in self.folder.iterdir() if _OURS.fullmatch(entry.name) and entry.name not in kept
-        ]
-        for entry in strays:
-            entry.unlink(missing_ok=True)
-        return len(strays)
+            return []
+        return [bytes.fromhex(entry.name) for entry in self.folder.iterdir() if _OURS.fullmatch(entry.name)]
 
     def _make(self) -> None:
         try:

@@ -83,6 +83,8 @@ def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = Fals
         proxy_headers=False,  # whoever sends one could be anyone
         server_header=False,
         factory=factory,
+        ssl_certfile=config.certificate or None,
+        ssl_keyfile=config.private_key or None,
         workers=config.workers,
         limit_concurrency=_CONNECTIONS,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
@@ -128,7 +130,7 @@ def serve(config: ServeConfig, ready: Callable[[str], None] = lambda address: No
     listening = bind(config)
     try:
         host, port = listening.getsockname()[:2]
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+        ready(f"http{'s' if config.certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}/")
         if config.workers > 1:
             _serve_by_many(config, listening)
             return
