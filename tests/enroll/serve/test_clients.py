@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import json
+import shutil
+import subprocess
 import sys
 import types
 import uuid
@@ -22,6 +25,7 @@ from tests.enroll.serve.live import Live, listening
 
 ANY_KEY = str(uuid.UUID(int=0))  # CompreFace's clients must send one; on this machine it may be anything
 STRANGER = 20
+ROOT = Path(__file__).parents[3]
 
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # old packages: what they leave open is theirs
@@ -163,15 +167,41 @@ def test_deepstack_and_codeproject(live: Live, package: str, who: int) -> None:
         client.register(name, b"no picture")
 
 
+def test_compreface_js_sdk(live: Live, photos: Path) -> None:
+    """Its package is installed by .ci/run, if there is npm."""
+    package = ROOT / "build" / "js" / "node_modules" / "@exadel" / "compreface-js-sdk"
+    if not package.exists() or shutil.which("node") is None:
+        pytest.skip("node or @exadel/compreface-js-sdk is not installed")
+    script = package.parents[2] / "compreface_client.mjs"  # beside the package: node looks for it from there
+    shutil.copy(Path(__file__).with_name("compreface_client.mjs"), script)
+    done = subprocess.run(
+        ["node", script, str(live.port)], cwd=photos, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])  # it prints lines of its own
+    assert said["added"]["subject"] == said["encoded"]["subject"] == "Ann B"
+    assert said["listed"]["total_elements"] == 2
+    assert said["known"]["result"][0]["subjects"][0]["subject"] == "Ann B"
+    assert said["known"]["result"][0]["subjects"][0]["similarity"] > 0.6
+    assert said["stranger"]["result"][0]["subjects"][0]["similarity"] < 0.4
+    assert said["verified"]["result"][0]["similarity"] > 0.6
+    assert said["subjects"] == {"subjects": ["Ann B"]}
+    assert said["renamed"] == {"updated": True}
+    assert said["deleted"]["image_id"] == said["added"]["image_id"]
+    assert said["detected"]["result"][0]["box"]["x_max"] == 16
+    assert said["compared"]["result"][0]["face_matches"][0]["similarity"] > 0.6
+    assert said["rest"] == {"deleted": 1}
+
+
 def test_deepstack_sdk(live: Live, photos: Path) -> None:
     pytest.importorskip("deepstack_sdk", reason="deepstack-sdk is not installed (with --no-deps)")
     from deepstack_sdk import Face, ServerConfig
 
     client = Face(ServerConfig(f"{live.address}/"))
     client.registerFace([str(photos / "p0-0.png"), str(photos / "p0-1.png")], "sdk person")
-    assert "sdk person" in client.listFaces().faces
+    assert "sdk person" in list(client.listFaces())
     response = client.recognizeFace(str(photos / "p0-2.png"))
     assert [(found.userid, found.confidence >= 0.7) for found in response] == [("sdk person", True)]
     assert len(list(client.detectFace(str(photos / "p0-2.png")))) == 1
     client.deleteFace("sdk person")
-    assert "sdk person" not in client.listFaces().faces
+    assert "sdk person" not in list(client.listFaces())
