@@ -83,8 +83,10 @@ PEOPLE = {
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "report": "embedder config templates decision confidence calibration search doctor evaluation store "
     "embedding gallery identify",
+    "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
+    "identify report",
     "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report",
+    "store.sqlite store.milvus embedding gallery identify report serve",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -97,6 +99,10 @@ ONLY_IN = {
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
     "cryptography": {"enroll.store.sqlite"},
+    **{
+        package: {"enroll.serve"}
+        for package in ("fastapi", "starlette", "uvicorn", "pydantic", "argon2", "prometheus_client")
+    },
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
     "keras": {

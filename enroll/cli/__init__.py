@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
+from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, serve, train, transfer
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
 
@@ -103,6 +103,11 @@ def before_any_command(
 gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
 app.add_typer(gallery_app, name="gallery")
 app.callback()(before_any_command)
+serve_app = typer.Typer(invoke_without_command=True)
+serve_app.callback()(serve.serve)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the server: make, list, revoke.")
+serve_app.add_typer(keys_app, name="keys")
+app.add_typer(serve_app, name="serve")
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
@@ -137,10 +142,17 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "drop": gallery.drop,
 }
+_KEY_COMMANDS: dict[str, Callable[..., None]] = {
+    "new": serve.new_key,
+    "list": serve.list_keys,
+    "revoke": serve.revoke_key,
+}
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 for _name, _command in _GALLERY_COMMANDS.items():
     gallery_app.command(_name)(_command)
+for _name, _command in _KEY_COMMANDS.items():
+    keys_app.command(_name)(_command)
 
 
 def main() -> None:
