@@ -81,12 +81,13 @@ PEOPLE = {
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
     "store.sqlite embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
+    "library": "embedder config templates decision search store store.sqlite embedding gallery",
     "report": "embedder config templates decision confidence calibration search doctor evaluation store "
     "embedding gallery identify",
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
     "identify report",
     "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report serve",
+    "store.sqlite store.milvus embedding gallery identify library report serve",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -103,6 +104,9 @@ ONLY_IN = {
         package: {"enroll.serve"}
         for package in ("fastapi", "starlette", "uvicorn", "pydantic", "argon2", "prometheus_client")
     },
+    "rawpy": {"embedder.images"},
+    "lxml": {"enroll.library"},
+    "watchfiles": {"enroll.library"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
     "keras": {
