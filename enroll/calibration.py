@@ -34,11 +34,13 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
 from embedder.moments import Moments, log_quantile, normal_quantile
+from enroll.decision import is_within
 from enroll.distances import LeftOut, LogSums, blocks_of_people
 from enroll.near_people import find_near_people, pairs_of
+from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from embedder.strangers import StrangerDistances
     from enroll.near_people import NearPeople
@@ -52,7 +54,7 @@ _UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradic
 
 
 @dataclass(frozen=True)
-class Promise:
+class Calibration:
     """A threshold, what it promises, and what that rests on.
 
     Attributes:
@@ -88,6 +90,11 @@ class Promise:
     agreement: float = 1.0
 
     @property
+    def threshold(self) -> float:
+        """Give the largest distance at which a name is given: `distance`."""
+        return self.distance
+
+    @property
     def contradicted(self) -> bool:
         """Say whether the gallery's photos contradict what is known of the model."""
         return self.agreement < _UNLIKELY
@@ -112,10 +119,10 @@ class Probes:
     @classmethod
     def of(
         cls,
-        vectors: NDArray[np.float32],
-        labels: NDArray[np.integer],
-        strangers: NDArray[np.float32] | None = None,
-        stranger_labels: NDArray[np.integer] | None = None,
+        vectors: NDArray[np.floating],
+        labels: NDArray[np.generic],
+        strangers: NDArray[np.floating] | None = None,
+        stranger_labels: NDArray[np.generic] | None = None,
     ) -> Probes:
         """Number people and strangers; see `calibrate` for the arguments.
 
@@ -146,31 +153,45 @@ class Probes:
 
 
 def calibrate(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.integer],
-    target_fpir: float,
-    strangers: NDArray[np.float32] | None = None,
-    stranger_labels: NDArray[np.integer] | None = None,
+    vectors: ArrayLike,
+    labels: ArrayLike,
+    fpir: float = 0.01,
+    strangers: ArrayLike | None = None,
+    stranger_labels: ArrayLike | None = None,
     seed: int = 0,
     known: StrangerDistances | None = None,
     near: tuple[NearPeople, ...] | None = None,
-) -> Promise:
+) -> Calibration:
     """Find the threshold for a wanted FPIR.
 
     Args:
         vectors: (n, dim) unit rows, the gallery's templates.
-        labels: (n,) whose they are.
-        target_fpir: share of strangers that may be named, above 0 and below 1.
+        labels: (n,) whose they are, names or numbers.
+        fpir: share of strangers that may be named, above 0 and below 1.
         strangers: (m, dim) unit rows of people who are not in the gallery.
-        stranger_labels: (m,) whose they are, apart from `labels`.
+        stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
         seed: of the draw, where there are too many searches to make all.
         known: of strangers' distances by the model; None: nothing.
         near: people who are not compared with each other, if they were found already (`Probes.near_people`).
 
     Raises:
-        UsageError: a vector that is not finite, or nothing is known and there are fewer than four people.
+        UsageError: an FPIR that is none, a vector that is not finite, or nothing is known and there are fewer
+            than four people.
+        ValueError: arrays of other shapes, or rows that are not of length 1.
+
+    Example:
+        >>> people = np.eye(8, dtype=np.float32)  # one photo each of 8 people, all as far from each other
+        >>> calibration = calibrate(people, list("abcdefgh"), fpir=0.01)
+        >>> round(calibration.threshold, 3), calibration.confidence
+        (1.414, 0.95)
     """
-    everything = Probes.of(vectors, labels, strangers, stranger_labels)
+    if not 0 < fpir < 1:
+        raise UsageError(f"fpir: expected a share of strangers above 0 and below 1, got {fpir}")
+    templates, whose = checked_rows(vectors, labels)
+    if not len(templates):
+        raise ValueError("vectors: expected at least one template, got none")
+    others, of_others = (None, None) if strangers is None else checked_rows(strangers, stranger_labels)
+    everything = Probes.of(templates, whose, others, of_others)
     people, owners, prior = everything.people, everything.owners, everything.prior(known)
     everyone = len(np.unique(owners))
     if prior is None and (everyone < _LEAST_PEOPLE or people < 2):
@@ -186,7 +207,7 @@ def calibrate(
         probes, owners = probes[drawn], owners[drawn]
     left_out = LeftOut.of(owners, people, pairs_of(near))
     sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
-    for rows, columns, distances in blocks_of_people(probes, vectors, labels):
+    for rows, columns, distances in blocks_of_people(probes, templates, everything.labels):
         sums.add(rows, columns, distances)
         distances[left_out.within(rows, columns)] = np.inf
         nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
@@ -194,27 +215,27 @@ def calibrate(
     nearest, owners = nearest[searched], owners[searched]
     agreement = 1.0
     if prior is not None:
-        limit, agreement = posterior_threshold(sums, target_fpir, prior, known.person_sd if known else 0.0)
+        limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
     elif len(np.unique(owners)) >= _LEAST_PEOPLE:
-        limit = modelled_threshold(sums, target_fpir)
+        limit = modelled_threshold(sums, fpir)
     else:
         raise UsageError(
             "calibrating: hardly anyone is left to compare, since these people are nearer to each other than "
             "strangers are; `embed gallery doctor` says who"
         )
-    limit = min(limit, counted_threshold(nearest, target_fpir) if len(nearest) else np.inf, 2.0)
-    named = nearest <= limit
+    limit = min(limit, counted_threshold(nearest, fpir) if len(nearest) else np.inf, 2.0)
+    named = is_within(nearest, limit)
     strange = len(np.unique(owners))
-    return Promise(
+    return Calibration(
         distance=limit,
-        target_fpir=target_fpir,
+        target_fpir=fpir,
         confidence=CONFIDENCE,
         named=int(named.sum()),
         searches=len(nearest),
         strangers=strange,
         counted_bound=upper_bound(len(np.unique(owners[named])), strange),
         identities=people,
-        templates=len(vectors),
+        templates=len(templates),
         comparisons=round(float(sums.searches[0].sum())),
         set_aside=len(near),
         known_people=known.people if known else 0,
@@ -254,7 +275,7 @@ def posterior_threshold(
         confidence: of the bound, one-sided.
 
     Returns:
-        The distance, and `Promise.agreement`.
+        The distance, and `Calibration.agreement`.
     """
     from scipy.stats import t
 

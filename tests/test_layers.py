@@ -68,12 +68,12 @@ PEOPLE = {
     "confidence": CORE,
     "distances": CORE,
     "near_people": f"{CORE} distances",
-    "calibration": f"{CORE} distances near_people",
+    "calibration": f"{CORE} templates decision distances near_people",
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
-    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search "
-    "doctor",
+    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates decision confidence "
+    "calibration rules search doctor",
     "store": f"{CORE} embedder._internal embedder.names templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",

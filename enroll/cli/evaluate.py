@@ -115,7 +115,7 @@ def evaluate_folder(
     from embedder.folders import scan_folder
     from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
-    from enroll.evaluation.protocol import evaluate
+    from enroll.evaluation.protocol import evaluate_samples
     from enroll.report.evaluation import compared, measured, pairs_measured
 
     config = EvaluationConfig(splits, known, enrolled, seed)
@@ -137,7 +137,7 @@ def evaluate_folder(
     else:
         scanned = scan_folder(folder)
         embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
-        evaluations = [evaluate(photos, config) for photos in embedded]
+        evaluations = [evaluate_samples(photos, config) for photos in embedded]
         if compare is not None:
             outcome = compared(evaluations[0], evaluations[1], list(compare))
         else:

@@ -24,7 +24,7 @@ from enroll.decision import Candidate
 from enroll.gallery.enrollment import Enrolled, Enrolling
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
-from enroll.gallery.threshold import Calibration, read_calibration
+from enroll.gallery.threshold import CalibrationRecord, read_calibration
 from enroll.search.approximate import forget_index, index_path, load_index, save_index
 from enroll.search.base import INDEXES, nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
@@ -307,7 +307,7 @@ class Gallery:
             )
         return gone
 
-    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> CalibrationRecord:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
 
         Args:
@@ -322,7 +322,7 @@ class Gallery:
 
     def calibrate_aside(
         self, target_fpir: float, strangers: EmbeddedFolder | None = None
-    ) -> tuple[Calibration, tuple[SetAside, ...]]:
+    ) -> tuple[CalibrationRecord, tuple[SetAside, ...]]:
         """Do as `calibrate`, and give also whose photos were set aside."""
         model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
@@ -342,7 +342,7 @@ class Gallery:
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
             known = leave_one_out_searches(templates.vectors, labels)
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            done = CalibrationRecord(promise, fit_curve(known), self._extractor.fingerprint, now)
             if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 continue
 
@@ -377,7 +377,7 @@ class Gallery:
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
-    def calibration(self) -> tuple[Calibration, str | None] | None:
+    def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
 

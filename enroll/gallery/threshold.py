@@ -11,7 +11,7 @@ from embedder._internal.wording import count
 from embedder.errors import GalleryError
 from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
-from enroll.calibration import Promise
+from enroll.calibration import Calibration
 from enroll.confidence import Curve
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _GROWTH = 0.1  # share by which people or photos may grow before the promise is 
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationRecord:
     """A promise, and when and for which model it was made.
 
     Attributes:
@@ -36,7 +36,7 @@ class Calibration:
         date: ISO 8601, UTC.
     """
 
-    promise: Promise
+    promise: Calibration
     curve: Curve | None
     fingerprint: str
     date: str
@@ -46,7 +46,7 @@ class Calibration:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_text(cls, text: str, path: object) -> Calibration:
+    def from_text(cls, text: str, path: object) -> CalibrationRecord:
         """Read what `to_text` wrote.
 
         Raises:
@@ -56,7 +56,7 @@ class Calibration:
             content = json.loads(text)
             curve = content["curve"]
             return cls(
-                Promise(**_numbers(content["promise"], Promise)),
+                Calibration(**_numbers(content["promise"], Calibration)),
                 None if curve is None else Curve(**_numbers(curve, Curve)),
                 str(content["fingerprint"]),
                 str(content["date"]),
@@ -123,7 +123,7 @@ class Basis:
 
     source: str
     distance: float
-    calibration: Calibration | None = None
+    calibration: CalibrationRecord | None = None
     estimate: FromModel | None = None
     warning: str | None = None
 
@@ -160,7 +160,7 @@ class Basis:
         }
 
 
-def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str | None] | None:
+def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord, str | None] | None:
     """Read what a gallery keeps of its calibration, and why it is in doubt by now.
 
     Args:
@@ -175,13 +175,13 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str |
     """
     if (kept := store.calibration()) is None:
         return None
-    calibration = Calibration.from_text(kept[0], store.location)
+    calibration = CalibrationRecord.from_text(kept[0], store.location)
     if calibration.fingerprint != fingerprint:
         return None
     return calibration, calibration.outdated(kept[1])
 
 
-def describe(calibration: Calibration) -> str:
+def describe(calibration: CalibrationRecord) -> str:
     """Say what was promised, on what evidence, and what counting alone would promise."""
     promise = calibration.promise
     counted = (
@@ -198,7 +198,7 @@ def describe(calibration: Calibration) -> str:
     )
 
 
-def evidence(promise: Promise) -> str:
+def evidence(promise: Calibration) -> str:
     """Say what a promise rests on."""
     if not promise.known_people:
         return "by a model of the distances"
@@ -211,7 +211,7 @@ def evidence(promise: Promise) -> str:
     return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
-def contradiction(promise: Promise) -> str | None:
+def contradiction(promise: Calibration) -> str | None:
     """Say that the gallery's photos contradict what is known of the model, or None."""
     if not promise.contradicted:
         return None
