@@ -19,8 +19,9 @@ from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
-from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
+from enroll.gallery.as_classifier import classifier_of
 from enroll.gallery.enrollment import Enrolled, Enrolling
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
@@ -36,17 +37,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
     from enroll.search.approximate import Graph
     from enroll.search.base import Finder, Index
-    from enroll.store.base import Store
     from enroll.templates import Templates
 
 
 _LACKING = 0.05  # of the nodes of an index file: it is written again once it lacks more
 
 _log = logging.getLogger(__name__)
-
 _TRIES = 3  # to calibrate while others enroll
 
 
@@ -286,14 +286,10 @@ class Gallery:
             if wanted >= finder.templates or all(len(entries) == count for entries in found):
                 break
             wanted *= 4
+        photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
-            [
-                NearPhoto(entry.identity, entry.distance, path)
-                for entry, path in zip(
-                    entries, self._store.photos([entry.template for entry in entries]), strict=True
-                )
-            ]
-            for entries in found
+            [NearPhoto(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
+            for entries, paths in zip(found, photos, strict=True)
         ]
 
     def _expired(self) -> set[str]:
@@ -340,9 +336,11 @@ class Gallery:
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
-            known = leave_one_out_searches(templates.vectors, labels)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            done = CalibrationRecord(promise, fit_curve(known), self._extractor.fingerprint, now)
+            curve, now = (
+                fit_confidence(templates.vectors, labels),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            done = CalibrationRecord(promise, curve, self._extractor.fingerprint, now)
             if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 continue
 
@@ -376,6 +374,10 @@ class Gallery:
             name = strangers.identities[strangers.labels[row]]
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
+
+    def to_classifier(self) -> OpenSetNeighborsClassifier:
+        """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""
+        return classifier_of(self._store, self._extractor, self._expired())
 
     def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
