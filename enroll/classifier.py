@@ -238,12 +238,15 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         if len(self.classes_) == len(self.people_):
             return values[:, 1] - values[:, 0] if len(self.people_) == 2 else values
         near = [candidates for part, _ in parts for candidates in part]
-        top = np.array([offset - one[0].distance for one in near])
+        every, first = np.arange(len(values)), np.array([int(one[0].identity) for one in near])
+        behind = values.argmax(axis=1) != first  # the subtraction rounded the first two to one number
+        values[every[behind], first[behind]] = np.nextafter(values[behind].max(axis=1), np.inf)
         gap = np.array([one[1].distance - one[0].distance if len(one) > 1 else np.inf for one in near])
+        top = values[every, first]
         unknown = np.zeros(len(values)) if np.isfinite(self.threshold_) else top - 1
-        ambiguous = gap < self.margin
-        unknown[ambiguous] = np.maximum(unknown, top)[ambiguous] + self.margin - gap[ambiguous]
-        return np.column_stack([values, unknown])
+        best = np.maximum(unknown, top)
+        above = np.maximum(best + self.margin - gap, np.nextafter(best, np.inf))
+        return np.column_stack([values, np.where(gap < self.margin, above, unknown)])
 
     def kneighbors(
         self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True

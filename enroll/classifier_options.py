@@ -6,8 +6,6 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from enroll.rules.base import Rule
 
 if TYPE_CHECKING:
@@ -56,9 +54,9 @@ def find_unknown_label(classes: NDArray[Any], asked: Any) -> Any:
     if isinstance(asked, str) and asked == "auto":
         if kind == "b":
             raise ValueError("unknown_label: expected a label beside False and True, got 'auto'")
-        label = {"S": b"unknown", "f": -1.0, "i": -1, "u": -1}.get(kind, "unknown")
+        label = {"f": -1.0, "i": -1, "u": -1}.get(kind, "unknown")
     first = classes[0]
-    if (np.array([label]).dtype.kind in "US") != (np.array([first]).dtype.kind in "US"):
+    if isinstance(label, str) != isinstance(first, str):
         raise ValueError(f"unknown_label: expected a label of the kind of {first!r}, got {label!r}")
     if label in classes.tolist():
         raise ValueError(
