@@ -107,13 +107,17 @@ def checked_rows(
     of = np.arange(len(rows)) if labels is None else np.asarray(labels)
     if rows.ndim != 2 or not rows.shape[1] or of.shape != rows.shape[:1]:
         raise ValueError(f"expected (n, dim) vectors and (n,) labels, got {rows.shape} and {of.shape}")
-    if of.dtype == object:
-        of = of.astype(str) if all(isinstance(label, str) for label in of) else of
+    if of.dtype.kind in "Of":
         missing = [row for row, label in enumerate(of) if label is None or label != label]
         if missing:
             raise ValueError(
                 f"labels: expected a name or a number a row, got {of[missing[0]]} in row {missing[0]}"
             )
+    if of.dtype == object:
+        texts = {isinstance(label, str) for label in of}
+        if texts == {True, False}:
+            raise ValueError("labels: expected names or numbers, got both, which have no order")
+        of = of.astype(str) if texts == {True} else of
     if not np.isfinite(rows).all():
         raise UsageError("a vector is not finite; the model is broken, train it again")
     if len(rows) and not are_unit(rows):

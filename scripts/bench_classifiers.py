@@ -90,9 +90,10 @@ def extreme_values(vectors: Array, labels: Array, queries: Array, tail: int) -> 
     for row, person in enumerate(labels):
         margins = np.sort(apart[row][labels != person])[:tail] / 2
         shapes[row], _, scales[row] = weibull_min.fit(margins, floc=0)
-    inside = -((np.sqrt(squared_distances(queries, vectors)) / scales) ** shapes)  # ln of the probability
-    nearest = inside.argmax(axis=1)
-    return labels[nearest], -inside[np.arange(len(queries)), nearest]
+    distances = np.maximum(np.sqrt(squared_distances(queries, vectors)), 1e-12)
+    beyond = shapes * np.log(distances / scales)  # the probability is exp(-exp(beyond))
+    nearest = beyond.argmin(axis=1)
+    return labels[nearest], beyond[np.arange(len(queries)), nearest]
 
 
 @dataclass(frozen=True)
