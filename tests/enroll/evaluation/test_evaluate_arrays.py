@@ -57,6 +57,7 @@ def test_photos_without_a_face_are_searched_for_in_vain() -> None:
         ({"vectors": 2 * FOLDER.vectors}, ValueError, "expected rows of length 1"),
         ({"vectors": FOLDER.vectors * np.nan}, UsageError, "a vector is not finite"),
         ({"labels": np.where(FOLDER.labels == 1, np.nan, FOLDER.labels)}, ValueError, "got nan in row 6"),
+        ({"labels": np.array([7, *NAMES[1:]], object)}, ValueError, "expected names or numbers, got both"),
         ({"labels": [None, *NAMES[1:]]}, ValueError, "labels: expected a name or a number a row, got None"),
         (
             {"detected": np.ones(72)},
@@ -110,11 +111,13 @@ def test_as_calibrated_is_what_a_user_gets(known: StrangerDistances | None) -> N
 
 
 def test_what_the_model_knows_moves_the_threshold() -> None:
-    near = replace(TOY_STRANGERS, mean=-0.3)
-    both = [
-        evaluate(FOLDER.vectors, NAMES, CONFIG, strangers=one).as_calibrated(0.05) for one in (None, near)
+    near, far = (replace(TOY_STRANGERS, mean=mean) for mean in (-0.3, 0.3))
+    found = [
+        evaluate(FOLDER.vectors, NAMES, CONFIG, strangers=one).as_calibrated(0.05)
+        for one in (None, near, far)
     ]
-    assert both[1].threshold < both[0].threshold
+    assert found[0].threshold < found[1].threshold < found[2].threshold  # six people alone say little
+    assert found[0].tpir.value < found[2].tpir.value
 
 
 def test_too_few_to_calibrate_is_said_by_none() -> None:
