@@ -65,21 +65,28 @@ PEOPLE = {
     "config": "embedder.config",
     "templates": CORE,
     "decision": CORE,
-    "confidence": CORE,
+    "confidence": f"{CORE} templates",
     "distances": CORE,
     "near_people": f"{CORE} distances",
-    "calibration": f"{CORE} distances near_people",
+    "calibration": f"{CORE} templates decision distances near_people",
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
-    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search "
-    "doctor",
+    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates decision confidence "
+    "calibration rules search doctor",
+    "score_calibration": f"{CORE} decision calibration rules",
+    "scored_people": f"{CORE} decision distances rules search",
+    "classifier_options": f"{CORE} rules",
+    "classifier": f"{CORE} templates decision confidence calibration rules search score_calibration "
+    "scored_people classifier_options",
+    "model_selection": f"{CORE} config evaluation classifier",
     "store": f"{CORE} embedder._internal embedder.names templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",
+    "photo_embedder": "embedder embedding",
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
-    "store.sqlite embedding",
+    "store.sqlite classifier embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision search store store.sqlite embedding gallery",
     "report": "embedder config templates decision confidence calibration search doctor evaluation store "
