@@ -110,20 +110,25 @@ def first_refused(non_mated: NDArray[np.floating], fpir: float) -> float:
 
 
 def nearest_own_and_other(
-    vectors: NDArray[np.floating], labels: NDArray[np.integer]
+    vectors: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    templates: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give each row's distance to the nearest other row of its identity, and of any other identity.
 
     Args:
         vectors: (n, dim) unit rows.
         labels: (n,) identity of each row.
+        templates: (n, dim) unit rows that are searched instead, of the same photos in the same order, as of
+            better copies; None: `vectors`.
 
     Returns:
         Two (n,) arrays; infinity where there is no such row.
     """
     own, other = np.full((2, len(labels)), np.inf)
+    searched = vectors if templates is None else templates
     for rows in blocks_of_rows(len(labels)):
-        squared = squared_distances(vectors[rows], vectors)
+        squared = squared_distances(vectors[rows], searched)
         same = labels[rows, None] == labels[None]
         other[rows] = np.where(same, np.inf, squared).min(axis=1)
         squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf  # itself

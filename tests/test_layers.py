@@ -47,13 +47,15 @@ LIBRARY = {
     "callbacks": "errors _internal metrics",
     "losses": "errors _internal",
     "layers": "losses",
-    "heads": "errors _internal config losses layers",
+    "head_inputs": "config layers",
+    "heads": "errors _internal config losses layers head_inputs",
     "trunks": "errors _internal config metrics",
     "export": "errors _internal config metrics images model_folder built_in strangers faces extractor "
     "backend trunks",
     "training.data": "errors _internal config images copies folders faces",
     "training": "errors _internal config metrics strangers stranger_fit images names copies folders "
-    "model_folder built_in faces extractor contact_sheet backend optimizers callbacks losses layers heads "
+    "model_folder built_in faces extractor contact_sheet backend optimizers callbacks losses layers "
+    "head_inputs heads "
     "trunks export training.data",
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
@@ -119,7 +121,7 @@ ONLY_IN = {
     "keras": {
         f"embedder.{room}"
         for room in (
-            *("losses", "layers", "heads", "trunks", "export", "training", "training.data"),
+            *("losses", "layers", "head_inputs", "heads", "trunks", "export", "training", "training.data"),
             *("backend", "optimizers", "callbacks", "_internal"),
         )
     },

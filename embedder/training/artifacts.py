@@ -33,8 +33,8 @@ from embedder.training.processes import Peers, Totals
 
 if TYPE_CHECKING:
     from embedder.strangers import StrangerDistances
-    from embedder.training.fit import Outcome
     from embedder.training.heldout import Score
+    from embedder.training.outcome import Outcome
 
 CONFIG, TABLE, CURVES = "train.toml", "training.csv", "training.png"
 _SCORE = ("tpir", "rank1", "separation")
@@ -265,6 +265,8 @@ def _record(
         "kept_epoch": outcome.kept_epoch,
         "helped": outcome.helped,
         "refitted": outcome.refitted,
+        "share": outcome.share,
+        "views": [asdict(entry) for entry in outcome.balances],
         "history": outcome.history,
         "scores": [asdict(entry) for entry in outcome.scores],
     }

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import keras
 
     from embedder.training.distributed import Crew
-    from embedder.training.fit import Outcome
+    from embedder.training.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _read(
 
     cropper, cache = load(cropping)
     photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
-    if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
+    if config.rehearsal and config.degrade == "none" and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = load(_cropping("face", config, trunk, progress))
         return with_clean_chips(photos, cropper, progress, cache)
     return photos
