@@ -24,10 +24,10 @@ from embedder.config import FilledConfig, TrainConfig
 from embedder.config.toml import to_toml
 from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
+from embedder.export.yunet import detector_record
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping, crowd_note, in_short
-from embedder.faces.yunet import NAME, VERSION
-from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, is_part_name, save_bundle
+from embedder.model_folder import MANIFEST, Manifest, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
 from embedder.training.processes import Peers, Totals
@@ -216,7 +216,7 @@ def save_model(
         input_size=config.input_size,
         crop=config.crop,
         landmarks=cropping.landmarks,
-        detector=detector_record(cropping),
+        detector=detector_record(cropping.network, cropping.finding) if cropping.network else None,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
@@ -232,14 +232,6 @@ def save_model(
         return None
     save_bundle(model, manifest, extractor, weights, cropping.network)
     return manifest
-
-
-def detector_record(cropping: Cropping) -> DetectorRecord | None:
-    """Give what a manifest says of how faces are found; None with whole pictures."""
-    if cropping.network is None:
-        return None
-    digest = hashlib.sha256(cropping.network).hexdigest()
-    return DetectorRecord(NAME, VERSION, digest, cropping.finding)
 
 
 def versions(backend: str) -> dict[str, str]:
