@@ -48,7 +48,8 @@ _TILT, _TURNS = 4.0, 3  # degrees that a face is tilted for one that is seen; ti
 _LARGEST_TURN, _SLOPES = 25.0, (0.15, 1.0)  # degrees; seen degrees for one turned
 _CUT = 0.8  # score of a face that is completed by its mirror image
 _CLOSE, _SHARE = 128, 0.5  # pixels of the close look, and the share of its side that a face takes
-_SHARES, _WORSE = (0.45, 0.6), 0.2  # of the looks that place the points; score by which one may be worse
+_SHARES, _SIDES = (0.45, 0.6), (False, True)  # of the looks that place the points: sizes; mirrored or not
+_WORSE = 0.2  # score by which one of them may be worse
 _MIRRORED = [1, 0, 2, 4, 3]  # points of a mirrored face in their order
 _SURELY_UPRIGHT = 0.88  # score that no face on its head or side reaches
 _LIKELY, _TURNED = 0.5, 0.8  # scores of a face in a turned photo: seen small, and looked at closely
@@ -245,7 +246,7 @@ class YuNetDetector:
         looks = [
             self._look_tilted(image, face, degrees, "black", share, mirrored)
             for share in _SHARES
-            for mirrored in (False, True)
+            for mirrored in _SIDES
         ]
         seen = [look.points for look in looks if look and look.score >= face.score - _WORSE]
         return replace(face, points=np.mean(seen, axis=0)) if len(seen) > len(looks) // 2 else face
