@@ -24,6 +24,7 @@ from embedder.config import FilledConfig, TrainConfig
 from embedder.config.toml import to_toml
 from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
+from embedder.export.yunet import detector_record
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping, crowd_note, in_short
 from embedder.model_folder import MANIFEST, Manifest, is_part_name, save_bundle
@@ -218,7 +219,7 @@ def save_model(
         input_size=config.input_size,
         crop=config.crop,
         landmarks=cropping.landmarks,
-        detector=detector_record(cropping),
+        detector=detector_record(cropping.network, cropping.finding) if cropping.network else None,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
