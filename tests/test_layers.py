@@ -65,6 +65,8 @@ PEOPLE = {
     "config": "embedder.config",
     "templates": CORE,
     "decision": CORE,
+    "agreement": f"{CORE} decision",
+    "sightings": "embedder decision agreement",
     "confidence": CORE,
     "distances": CORE,
     "near_people": f"{CORE} distances",
@@ -81,10 +83,12 @@ PEOPLE = {
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
     "store.sqlite embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
-    "report": "embedder config templates decision confidence calibration search doctor evaluation store "
+    "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
+    "evaluation store embedding gallery identify",
+    "library": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
-    "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report",
+    "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
+    "doctor evaluation store store.sqlite store.milvus embedding gallery identify report library",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -96,6 +100,7 @@ ONLY_IN = {
     "pymilvus": {"enroll.store.milvus"},
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
+    "av": {"enroll.library"},
     "cryptography": {"enroll.store.sqlite"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},

@@ -1,0 +1,1 @@
+"""Photo libraries and films: many pictures of the same people, together."""
