@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from embedder.config import QualityLimits
+from embedder.faces.quality import problem, usefulness
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -79,3 +82,14 @@ class FilmAnswer:
     looked_at: int = 0
     people: tuple[PersonSeen, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def worth(quality: Quality | None) -> tuple[float, bool]:
+    """Say how useful a face is among several of one person, and whether it can be recognized at all.
+
+    Args:
+        quality: None where the whole picture is the sample: then all count the same.
+    """
+    if quality is None:
+        return 1.0, True
+    return usefulness(quality), problem(quality, QualityLimits()) is None

@@ -87,8 +87,11 @@ PEOPLE = {
     "evaluation store embedding gallery identify",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
+    "watch": "embedder config templates decision agreement sightings confidence calibration search store "
+    "embedding gallery identify",
     "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
-    "doctor evaluation store store.sqlite store.milvus embedding gallery identify report library",
+    "doctor evaluation store store.sqlite store.milvus embedding gallery identify report library "
+    "watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -101,6 +104,7 @@ ONLY_IN = {
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
     "av": {"enroll.library"},
+    "paho": {"enroll.watch"},
     "cryptography": {"enroll.store.sqlite"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
+from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer, watch
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
 
@@ -108,6 +108,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "enroll": enroll.enroll,
     "identify": identify.identify,
+    "watch-frigate": watch.watch_frigate,
     "calibrate": evaluate.calibrate_gallery,
     "evaluate": evaluate.evaluate_folder,
     "prepare": prepare.prepare,

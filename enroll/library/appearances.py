@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.config import QualityLimits
-from embedder.faces.quality import problem, usefulness
 from enroll.agreement import Evidence
 from enroll.library.tracks import Linking, Tracker, is_cut
-from enroll.sightings import Sighting
+from enroll.sightings import Sighting, worth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,9 +43,7 @@ class Appearance:
 
     def add(self, sighting: Sighting, vector: NDArray[np.float32], keep: int) -> None:
         """Count a frame; of those to be shown, `keep` are kept."""
-        quality = sighting.quality
-        good = quality is None or problem(quality, QualityLimits()) is None
-        weight = 1.0 if quality is None else usefulness(quality)
+        weight, good = worth(sighting.quality)
         self.last = sighting.seconds
         self.evidence.add(vector, sighting.decision, weight, good)
         self.best.append((weight + good, sighting))  # a good one before any other
@@ -96,9 +92,7 @@ class Appearances:
         self._before = frame.pixels
         height, width = frame.pixels.shape[:2]
         boxes = np.array([crop.box or (0, 0, width, height) for crop in crops], np.float64).reshape(-1, 4)
-        good = np.array(
-            [crop.quality is None or problem(crop.quality, QualityLimits()) is None for crop in crops], bool
-        )
+        good = np.array([worth(crop.quality)[1] for crop in crops], bool)
         numbers = self._tracker.add(frame.seconds, boxes, vectors, good)
         if not len(crops):
             return
