@@ -122,7 +122,7 @@ def watch_frigate(
     connection = Broker(settings, topic, topics.status)
     config = WatchConfig(agree, margin, tries, every, frozenset(camera or ()), unknown_label, overwrite)
     extractor = load_extractor(model, False, min_face)
-    signal.signal(signal.SIGTERM, _stop)  # how services are stopped: as clean as Ctrl-C, and no failure
+    before = signal.signal(signal.SIGTERM, _stop)  # how services are stopped: as clean as Ctrl-C, no failure
     with Gallery.open(gallery, extractor, create=False) as opened:
         identifier = EventIdentifier(extractor, opened, server, threshold, config)
         _show(identifier.basis.in_words())
@@ -133,6 +133,7 @@ def watch_frigate(
                 _show_answer(answer, as_json)
         finally:
             answers.close()
+            signal.signal(signal.SIGTERM, before)
 
 
 def _show_answer(answer: object, as_json: bool) -> None:

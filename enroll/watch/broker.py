@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import socket
 import ssl
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ INSTALL = "pip install 'embedder-enroll[mqtt]'"
 _WAITING = 1000  # messages at most; the oldest are dropped for new ones
 _PORT, _TLS_PORT = 1883, 8883
 _FIRST_WAIT, _LONGEST_WAIT = 1, 60  # seconds before it is tried again, twice as long each time
+_PROBE = 5.0  # seconds for finding out why there is no connection
 _KEEP_ALIVE = 30  # seconds
 _LAST_WORDS = 2.0  # seconds for what is still to be sent at the end
 _REFUSED = frozenset({4, 5, 134, 135, 140})  # bad user or password, not authorized: waiting does not help
@@ -122,8 +124,9 @@ class Broker:
         self._client.will_set(status, b"offline", qos=1, retain=True)
         if config.user is not None:
             self._client.username_pw_set(config.user, config.password)
-        if config.tls:
-            self._client.tls_set_context(_tls(config))
+        self._tls = _tls(config) if config.tls else None
+        if self._tls is not None:
+            self._client.tls_set_context(self._tls)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
@@ -172,7 +175,7 @@ class Broker:
         _log.info("%s: connected", self._place())
 
     def _on_connect_fail(self, *_: Any) -> None:
-        _log.warning("%s: does not answer; trying again", self._place())
+        _log.warning("%s: no connection: %s; trying again", self._place(), self._why())
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self._connected and reason.is_failure:
@@ -194,6 +197,19 @@ class Broker:
                     self._heard.get_nowait()
                 except queue.Empty:
                     continue
+
+    def _why(self) -> str:
+        """Say why there is no connection, which paho does not: by another try."""
+        try:
+            with socket.create_connection((self._config.host, self._config.port), _PROBE) as plain:
+                if self._tls is not None:
+                    with self._tls.wrap_socket(plain, server_hostname=self._config.host):
+                        pass
+        except ssl.SSLCertVerificationError as error:
+            return f"its certificate is not trusted ({error.verify_message}); --ca says whose is"
+        except OSError as error:
+            return str(error.strerror or error)
+        return "it does not answer as a broker"
 
     def _fail(self, reason: str) -> None:
         self._failed = BrokerError(f"{self._place()}: {reason}")

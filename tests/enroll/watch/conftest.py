@@ -34,7 +34,7 @@ def snapshots() -> Snapshots:
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, toy: ToyExtractor, snapshots: Snapshots) -> Iterator[Gallery]:
+def gallery_file(tmp_path: Path, toy: ToyExtractor, snapshots: Snapshots) -> Path:
     """Ada and Bob, two photos each."""
     with Gallery.open(tmp_path / "gallery.db", toy) as opened:
         for name, person in (("ada", ADA), ("bob", BOB)):
@@ -44,6 +44,12 @@ def gallery(tmp_path: Path, toy: ToyExtractor, snapshots: Snapshots) -> Iterator
                 path.write_bytes(data)
                 paths.append(path)
             opened.enroll(name, paths)
+    return tmp_path / "gallery.db"
+
+
+@pytest.fixture
+def gallery(gallery_file: Path, toy: ToyExtractor) -> Iterator[Gallery]:
+    with Gallery.open(gallery_file, toy, create=False) as opened:
         yield opened
 
 

@@ -213,7 +213,7 @@ def test_no_proxy_is_asked(frigate: FrigateStand, snapshots, monkeypatch: pytest
 
 
 def test_a_server_that_is_not_there():
-    with pytest.raises(FrigateError, match="does not answer: .*refused"):
+    with pytest.raises(FrigateError, match=r"does not answer: .*refused"):
         Frigate(f"http://127.0.0.1:{free_port()}").snapshot("1-a")
 
 
