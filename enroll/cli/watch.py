@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,9 @@ from embedder.config import DetectorConfig
 from embedder.errors import UsageError
 from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, GalleryFile, MinFace, Model, load_extractor
 from enroll.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from enroll.watch.events import EventAnswer
 
 _PASSWORD, _TOKEN = "EMBED_MQTT_PASSWORD", "EMBED_FRIGATE_TOKEN"
 _MQTT, _HOME = "MQTT broker", "Home Assistant"
@@ -123,25 +128,21 @@ def watch_frigate(
     config = WatchConfig(agree, margin, tries, every, frozenset(camera or ()), unknown_label, overwrite)
     extractor = load_extractor(model, False, min_face)
     before = signal.signal(signal.SIGTERM, _stop)  # how services are stopped: as clean as Ctrl-C, no failure
-    with Gallery.open(gallery, extractor, create=False) as opened:
-        identifier = EventIdentifier(extractor, opened, server, threshold, config)
-        _show(identifier.basis.in_words())
-        watch = FrigateWatch(identifier, connection, topics)
-        answers = watch.answers()
-        try:
-            for answer in answers:
-                _show_answer(answer, as_json)
-        finally:
-            answers.close()
-            signal.signal(signal.SIGTERM, before)
+    try:
+        with Gallery.open(gallery, extractor, create=False) as opened:
+            identifier = EventIdentifier(extractor, opened, server, threshold, config)
+            _show(identifier.basis.in_words())
+            with closing(FrigateWatch(identifier, connection, topics).answers()) as answers:
+                for answer in answers:
+                    _show_answer(answer, as_json)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _show_answer(answer: object, as_json: bool) -> None:
+def _show_answer(answer: EventAnswer, as_json: bool) -> None:
     from enroll.report.answers import in_words
-    from enroll.watch.events import EventAnswer
     from enroll.watch.service import facts
 
-    assert isinstance(answer, EventAnswer)
     told = facts(answer)
     if as_json:
         print(json.dumps(told, allow_nan=False), flush=True)
@@ -156,8 +157,6 @@ def _show_answer(answer: object, as_json: bool) -> None:
 
 
 def _show(line: str) -> None:
-    import sys
-
     print(printable(line), file=sys.stderr, flush=True)
 
 

@@ -267,3 +267,16 @@ def test_events_are_answered_while_others_wait(watched: Watched, frigate: Frigat
         ("door", "ada"),
         ("garden", "bob"),
     }
+
+
+def test_whom_another_process_enrolls_is_known_from_the_next_snapshot_on(
+    watched: Watched, toy: ToyExtractor, frigate: FrigateStand, snapshots, gallery_file, tmp_path
+):
+    frigate.pictures["1-s"] = snapshots(STRANGER, 6)
+    watched.hear("new", "1-s")
+    (tmp_path / "eve.png").write_bytes(snapshots(STRANGER, 1, first=0)[0])
+    with Gallery.open(gallery_file, toy, create=False) as other:
+        other.enroll("eve", [tmp_path / "eve.png"])
+    assert watched.later() == []
+    (answer,) = watched.later()
+    assert answer.agreement.decision.identity == "eve"
