@@ -8,6 +8,7 @@ bounded.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,6 +35,7 @@ _LARGEST = 3840 * 2160  # pixels; of larger frames no more is seen, and several 
 _BROKEN_IN_A_ROW = 500  # packets after which the rest is given up
 _PROBE = 5_000_000  # bytes that are looked through for streams
 _STREAMS = 64  # streams of a film at most
+OUT_OF_TIME = "the time that it may take is over"
 _RATE = 25.0  # frames a second where a film does not say
 
 
@@ -48,10 +50,6 @@ class Frame:
 
     seconds: float
     pixels: NDArray[np.uint8]
-
-
-class OutOfTimeError(Exception):
-    """A film takes longer than it may."""
 
 
 def check_installed(name: str) -> None:
@@ -108,15 +106,19 @@ class Film:
                     "expected a film (MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg, WMV), got something "
                     "else, by its first bytes",
                 )
+            source = _Source(file, deadline)
             try:
-                with _container(_Source(file, deadline), kind) as container:
+                with _container(source, kind) as container:
                     yield from self._decoded(container, deadline)
-            except OutOfTimeError:
-                self._stopped(f"it took longer than {self._config.max_time:g} seconds")
             except av.FFmpegError as error:
-                if not self.decoded:
+                if source.problem is None and not self.decoded:
                     raise FilmError(self.path, f"cannot be read as a film: {_said(error)}") from error
-                self._stopped(f"the rest cannot be read: {_said(error)}")
+                if source.problem is None:
+                    self._stopped(f"the rest cannot be read: {_said(error)}")
+            if source.problem is None and time.monotonic() > deadline:
+                source.problem = OUT_OF_TIME
+            if source.problem is not None:
+                self._stopped(source.problem)
         self._finish()
 
     def _decoded(self, container: Any, deadline: float) -> Iterator[Frame]:
@@ -146,7 +148,7 @@ class Film:
                 if self._sampler.wants(seconds) and (pixels := self._pixels(frame, stream)) is not None:
                     yield Frame(seconds, pixels)
             if time.monotonic() > deadline:
-                raise OutOfTimeError
+                return
         if clock.guessed:
             self.notes.append(f"{count(clock.guessed, 'frame', ',')} without a usable time, counted on")
 
@@ -330,20 +332,35 @@ def _said(error: Exception) -> str:
 
 
 class _Source:
-    """A file for PyAV, which stops giving bytes when the time is over."""
+    """A file for PyAV, which gives no more bytes when the time is over.
+
+    Nothing is raised from here: PyAV prints exceptions that come while another one waits.
+
+    Attributes:
+        problem: why no more bytes are given, or None.
+    """
 
     def __init__(self, file: BinaryIO, deadline: float) -> None:
         self._file, self._deadline = file, deadline
+        self.problem: str | None = None
 
     def read(self, size: int) -> bytes:
         """Give the next bytes."""
         if time.monotonic() > self._deadline:
-            raise OutOfTimeError
-        return self._file.read(size)
+            self.problem = OUT_OF_TIME
+            return b""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.problem = f"the file cannot be read any more: {error.strerror or error}"
+            return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place of the file."""
-        return self._file.seek(offset, whence)
+        """Go to a place of the file; a negative number says that there is no such place."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
 
     def tell(self) -> int:
         """Say where the next bytes come from."""
