@@ -68,6 +68,8 @@ PEOPLE = {
     "templates": CORE,
     "decision": CORE,
     "confidence": f"{CORE} templates",
+    "agreement": f"{CORE} decision",
+    "sightings": "embedder decision agreement",
     "distances": CORE,
     "near_people": f"{CORE} distances",
     "calibration": f"{CORE} templates decision distances near_people",
@@ -90,13 +92,16 @@ PEOPLE = {
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
     "store.sqlite classifier embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
-    "library": "embedder config templates decision search store store.sqlite embedding gallery",
-    "report": "embedder config templates decision confidence calibration search doctor evaluation store "
+    "library": "embedder config templates decision agreement sightings confidence calibration search store "
+    "store.sqlite embedding gallery identify",
+    "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
+    "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
+    "evaluation store embedding gallery identify",
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
     "identify report",
-    "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify library report serve",
+    "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
+    "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -108,6 +113,8 @@ ONLY_IN = {
     "pymilvus": {"enroll.store.milvus"},
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
+    "av": {"enroll.library"},
+    "paho": {"enroll.watch"},
     "cryptography": {"enroll.store.sqlite"},
     **{
         package: {"enroll.serve"}

@@ -24,7 +24,6 @@ from embedder.config import FilledConfig, TrainConfig
 from embedder.config.toml import to_toml
 from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
-from embedder.export.yunet import detector_record
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping, crowd_note, in_short
 from embedder.model_folder import MANIFEST, Manifest, is_part_name, save_bundle
@@ -205,7 +204,8 @@ def save_model(
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement
-    from embedder.export.saving import compile_saved, detector_record
+    from embedder.export.saving import compile_saved
+    from embedder.export.yunet import detector_record
     from embedder.trunks import embed_chips, find_trunk
 
     weights_as = find_trunk(config.trunk).weights_as

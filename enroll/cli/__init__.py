@@ -28,6 +28,7 @@ from enroll.cli import (
     serve,
     train,
     transfer,
+    watch,
 )
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
@@ -128,6 +129,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "enroll": enroll.enroll,
     "identify": identify.identify,
+    "watch-frigate": watch.watch_frigate,
     "calibrate": evaluate.calibrate_gallery,
     "evaluate": evaluate.evaluate_folder,
     "prepare": prepare.prepare,
