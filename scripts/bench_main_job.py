@@ -1,4 +1,4 @@
-"""The README's table: does training help on people it has not met? ORL, as it is and at 24 x 24 pixels.
+"""The table of docs/training.md: does training help on other people? ORL, as it is and at 24 x 24 pixels.
 
 Trains on people 1-20. Then enrolls 5 photos each of people 21-30, searches with their other 5 photos and
 with all photos of people 31-40 as strangers (`fixed`), and repeats that over 10 random divisions of people
