@@ -194,6 +194,7 @@ def gallery_searches(
     strangers: NDArray[np.integer],
     enrolled: int,
     rng: np.random.Generator,
+    templates: NDArray[np.floating] | None = None,
 ) -> Searches:
     """Enroll some photos of known people, search with their others and with all photos of strangers.
 
@@ -204,17 +205,20 @@ def gallery_searches(
         strangers: identities that are searched for but not enrolled.
         enrolled: templates per known identity, drawn at random.
         rng: draws them.
+        templates: (n, dim) unit rows that are enrolled instead, of the same photos in the same order, as of
+            better copies; None: `vectors`.
     """
+    templates = vectors if templates is None else templates
     drawn = [rng.permutation(np.flatnonzero(labels == identity)) for identity in known]
     gallery = np.concatenate([rows[:enrolled] for rows in drawn])
     probes = np.concatenate([rows[enrolled:] for rows in drawn])
     others = np.flatnonzero(np.isin(labels, strangers))
-    mated = squared_distances(vectors[probes], vectors[gallery])
+    mated = squared_distances(vectors[probes], templates[gallery])
     nearest = mated.argmin(1)
     return Searches(
         labels[gallery][nearest] == labels[probes],
         np.sqrt(mated.min(1)),
-        np.sqrt(squared_distances(vectors[others], vectors[gallery]).min(1)),
+        np.sqrt(squared_distances(vectors[others], templates[gallery]).min(1)),
     )
 
 

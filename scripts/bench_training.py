@@ -1,10 +1,9 @@
 """Does reading photos hold training up? `embed train` against a bare `model.fit` on arrays in memory.
 
-Both train `face-resnet` with the head `dense-center` on the faces of ORL, found and aligned: `embed train`
-with its own batches, augmentation, progress and checks, the bare fit on a float32 array that is already
-there. They take turns, once a round; an epoch is timed from its first batch to its last, the first epoch of
-each turn, which compiles, is left out. Prints images/s of both, their ratio, a table and, last, one JSON
-line.
+Both train `face-resnet` with `dense-center` on the faces of ORL, found and aligned: `embed train` with its
+own batches, augmentation, progress and checks, the bare fit on a float32 array that is already there. They
+take turns, once a round; an epoch is timed from its first batch to its last, the first epoch of each turn,
+which compiles, is left out. Prints images/s of both, their ratio, a table and, last, one JSON line.
 
     python scripts/bench_training.py [--rounds 5] [--epochs 3]
 """

@@ -35,7 +35,7 @@ FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
 FACES = Schedule(
     head="center",
     learning_rate=5e-4,
-    epochs=3,
+    epochs=4,
     schedule="cosine",
     batch_size=24,
     photos_per_person=4,

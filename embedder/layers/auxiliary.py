@@ -100,23 +100,21 @@ class ActivityPenalty(AuxiliaryLoss):
 class Distillation(AuxiliaryLoss):
     """Passes features x on and adds their distance to those before training, shown as `<name>_loss`.
 
-    Of x, t, w it adds μ · mean_i w_i |x_i - t_i|²: t are features of the same views before training, and w
-    says which of them are to stay (Li and Hoiem 2016, "Learning without Forgetting"). Of x, t, x', t' it adds
-    μ · mean_i (|x_i - t_i|² + |x'_i - t'_i|²): x' and t' are of the same views, and degraded ones, x, are
-    drawn to t, the features of good ones.
+    Of x, t, w it adds μ · mean_i w_i |x_i - t_i|²: t are features of the same views before training, w says
+    which are to stay (Li and Hoiem 2016, "Learning without Forgetting"). Of x, t, x', t' it adds μ · mean_i
+    (|x_i - t_i|² + |x'_i - t'_i|²): x' and t' are of the same views; x, of degraded ones, are drawn to t.
 
     Args:
         weight: μ.
 
     Input shape:
-        A list: x and t, (batch, dim), and w, (batch,) or (batch, 1); or four (batch, dim). Any float dtype;
-        no gradient is meant to flow to t and t'.
+        A list: x and t, (batch, dim), and w, (batch,) or (batch, 1); or four (batch, dim); any float dtype.
 
     Output shape:
         (batch, dim) float32: x.
 
     Raises:
-        ValueError: there are not three or four, or their shapes do not fit.
+        ValueError: it is another list.
 
     Example:
         >>> import numpy as np
@@ -132,20 +130,18 @@ class Distillation(AuxiliaryLoss):
 
     def build(self, shapes: Any, *_: object) -> None:
         """Make μ, and check the shapes."""
-        rows = shapes[:2] if len(shapes) == 3 else shapes
-        if len(rows) not in (2, 4) or len({row[-1] for row in rows}) > 1 or {len(row) for row in rows} != {2}:
-            raise ValueError(
-                f"Distillation: expected four inputs (batch, dim), or two and one (batch,), got {shapes}"
-            )
+        rows = shapes[: 2 if len(shapes) == 3 else 4]
+        if len(shapes) not in (3, 4) or len({r[-1] for r in rows}) > 1 or {len(r) for r in rows} != {2}:
+            raise ValueError(f"Distillation: expected 4 inputs (batch, dim) or 2 and (batch,), got {shapes}")
         super().build(shapes)
 
     def call(self, inputs: list[Any]) -> Any:
         """Return x."""
-        distance = ops.sum(ops.square(inputs[0] - inputs[1]), axis=-1)
+        first = ops.sum(ops.square(inputs[0] - inputs[1]), axis=-1)
         if len(inputs) == 3:
-            self.add_mean(distance * ops.reshape(inputs[2], (-1,)))
+            self.add_mean(first * ops.reshape(inputs[2], (-1,)))
         else:
-            self.add_mean(distance + ops.sum(ops.square(inputs[2] - inputs[3]), axis=-1))
+            self.add_mean(first + ops.sum(ops.square(inputs[2] - inputs[3]), axis=-1))
         return inputs[0]
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:

@@ -44,8 +44,7 @@ def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
     if most <= _UNEVEN * half:
         return None
     return (
-        f"One person has {count(most, 'photo')}, half of all at most {half}: everyone is shown equally often "
-        "(--sampling balanced)"
+        f"One person has {count(most, 'photo')}, half of all at most {half}: everyone is shown equally often"
     )
 
 
@@ -62,7 +61,7 @@ def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | N
         return None
     return (
         f"{few} of {count(len(counts), 'person')} with fewer than {count(photos_per_person, 'photo')}; these "
-        "are shown again in the same batch, mirrored and shifted anew"
+        "are shown again in the same batch, in another view"
     )
 
 

@@ -34,6 +34,7 @@ COVER = 0.29  # of the side
 
 _SIDES = (8, 12, 16, 24, 32, 48, 64)  # pixels across that a crop is compared at
 _SAME = 0.06  # of a crop's contrast: what it may differ by from its copy of so many pixels
+_ROUNDING = 1.0  # grey levels: a dark crop has few, and differs from any copy by their rounding
 _DARK = 60.0  # grey levels: mean below which a face is dark
 _SHARE = 0.2  # of the photos that must be dark before darkness is trained
 _SAMPLE = 200  # photos that are looked at
@@ -126,11 +127,11 @@ def detail_of(crop: Pixels) -> int:
     """
     grey = Image.fromarray(crop).convert("L")
     pixels = np.asarray(grey, np.float64)
-    contrast = max(float(pixels.std()), 1.0)
+    allowed = max(_SAME * float(pixels.std()), _ROUNDING)
     for side in _SIDES:
         small = grey.resize((side, side), Image.Resampling.BOX).resize(grey.size, Image.Resampling.BICUBIC)
         error = math.sqrt(float(((np.asarray(small, np.float64) - pixels) ** 2).mean()))
-        if side < len(crop) and error < _SAME * contrast:
+        if side < len(crop) and error < allowed:
             return side
     return len(crop)
 
@@ -152,7 +153,8 @@ def degraded_view(crop: Pixels, plan: Degradation, rng: np.random.Generator, who
     size = (len(crop), len(crop))
     small = Image.fromarray(picture)
     if PIXELS in plan.kinds:
-        side = int(rng.integers(plan.fewest, plan.most + 1))
+        # Evenly by ratio: of 9 and 16 pixels, the fewer are the harder to learn.
+        side = round(plan.fewest * (plan.most / plan.fewest) ** rng.random())
         small = small.resize((side, side), FILTERS[rng.integers(len(FILTERS))])
     enlarged: Pixels = np.asarray(small.resize(size, FILTERS[1 + rng.integers(len(FILTERS) - 1)]))
     return enlarged
