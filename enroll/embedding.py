@@ -245,6 +245,7 @@ def embed_folder(
         unread=tuple(unread),
         copies=find_copies((sample.path, sample.identity, entry.picture) for sample, entry in kept),
         passed=folder.passed,
+        strangers=extractor.manifest.strangers,
     )
 
 

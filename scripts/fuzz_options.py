@@ -2,8 +2,8 @@
 
 Each case is one command line: a command with what it needs, and one or two of its options with a value that
 is too large, no number, not UTF-8, acts on a terminal, is a folder, a pipe or nothing. It must end with an
-exit code that README.md lists but 1, print no character that acts on a terminal, and not take long. The
-commands run in forked processes, with a model that has no network, which most cases never reach.
+exit code that docs/commands.md lists but 1, print no character that acts on a terminal, and not take long.
+The commands run in forked processes, with a model that has no network, which most cases never reach.
 
     python scripts/fuzz_options.py [--count 3000] [--seed 0] [--share-of-pairs 0.3]
 
@@ -268,12 +268,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share-of-pairs", type=float, default=0.3)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("EMBED_CACHE", f"{scratch}/cache")
         load_built_in()  # once, for all that looks for faces
         attempt = Try(Lines(options.seed, options.share_of_pairs), Path(scratch).resolve())
-        outcomes, problems = try_all(attempt, options.count)
+        outcomes, problems = try_all(attempt, options.count, options.processes)
     for problem in problems:
         print(problem)
     print(json.dumps({"outcomes": dict(sorted(outcomes.items())), "problems": len(problems)}))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from embedder.images.sources import Photo
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
-# Blocks of Pillow's 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB the
-# C library gives memory back at once.
-Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
 
 FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
 INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
@@ -72,6 +70,7 @@ _AVIF = frozenset({b"avif", b"avis"})
 _MOST_FRAMES = 100  # of an animation in which a face is looked for
 _MOST_PROFILE = 4 * 2**20  # bytes
 _BUDGET = MemoryBudget(limits_in_force().max_memory)
+_PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes that Pillow takes at a time, and is to take
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +229,18 @@ def read_header(data: bytes, path: str | Path) -> Header:
         raise ImageError(path, _as_reason(name, str(error))) from error
 
 
+@cache
+def _take_large_blocks() -> None:
+    """Let Pillow take memory in blocks that the C library gives back.
+
+    Blocks of 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB memory is
+    given back at once. All of the process shares the setting, so it is made with the first picture that is
+    read, not by an import, and one that someone else has made stays.
+    """
+    if Image.core.get_block_size() == _PILLOWS_BLOCK:  # type: ignore[attr-defined]
+        Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
+
+
 def kind_of(data: bytes, path: str | Path) -> str:
     """Give the kind of a file by its first bytes, as Pillow calls it.
 
@@ -307,6 +318,7 @@ def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLim
     if header.kind == "PPM":
         yield Picture(decode_pnm(header), notes)
         return
+    _take_large_blocks()
     with no_warnings(), decoders.open_as(header.kind, io.BytesIO(header.data)) as image:
         _check_opened(image, header, limits)
         if scale > 1:
@@ -364,6 +376,7 @@ def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
         raise ImageError(name, f"has more than {limits.max_pixels / 1e6:g} megapixels; make it smaller")
     if not image.width * image.height:
         raise ImageError(name, "expected a picture with pixels, got none")
+    _take_large_blocks()
     try:
         with no_warnings():
             image.load()

@@ -25,8 +25,10 @@ from enroll.cli import (
     library_files,
     library_review,
     prepare,
+    serve,
     train,
     transfer,
+    watch,
 )
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
@@ -117,11 +119,17 @@ app.add_typer(gallery_app, name="gallery")
 library_app = typer.Typer(no_args_is_help=True, help="Photo libraries: who is in the photos of a folder.")
 app.add_typer(library_app, name="library")
 app.callback()(before_any_command)
+serve_app = typer.Typer(invoke_without_command=True)
+serve_app.callback()(serve.serve)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the server: make, list, revoke.")
+serve_app.add_typer(keys_app, name="keys")
+app.add_typer(serve_app, name="serve")
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "enroll": enroll.enroll,
     "identify": identify.identify,
+    "watch-frigate": watch.watch_frigate,
     "calibrate": evaluate.calibrate_gallery,
     "evaluate": evaluate.evaluate_folder,
     "prepare": prepare.prepare,
@@ -151,6 +159,11 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "drop": gallery.drop,
 }
+_KEY_COMMANDS: dict[str, Callable[..., None]] = {
+    "new": serve.new_key,
+    "list": serve.list_keys,
+    "revoke": serve.revoke_key,
+}
 _LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
     "scan": library.scan,
     "groups": library.groups,
@@ -175,6 +188,8 @@ for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 for _name, _command in _GALLERY_COMMANDS.items():
     gallery_app.command(_name)(_command)
+for _name, _command in _KEY_COMMANDS.items():
+    keys_app.command(_name)(_command)
 for _name, _command in _LIBRARY_COMMANDS.items():
     library_app.command(_name)(_command)
 

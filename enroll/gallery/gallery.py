@@ -17,29 +17,30 @@ from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
-from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
+from enroll.gallery.as_classifier import classifier_of
 from enroll.gallery.enrollment import Enrolled, Enrolling
 from enroll.gallery.following import Following
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
-from enroll.gallery.threshold import Calibration, read_calibration
+from enroll.gallery.threshold import CalibrationRecord, read_calibration
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
-from enroll.store.limits import check, terms_problem
+from enroll.store.limits import check, new_terms_problem
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
     from enroll.store.base import Store
 
 
 _log = logging.getLogger(__name__)
-
 _TRIES = 3  # to calibrate while others enroll
 
 
@@ -137,11 +138,12 @@ class Gallery:
             Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
+            UsageError: a name or the terms cannot be stored, the last day is over, or two names are the same;
+                nothing was enrolled.
             GalleryError: the file cannot be written.
         """
         if terms is not None:
-            check(terms_problem(terms))
+            check(new_terms_problem(terms))
         checked: dict[str, Sequence[str | Path]] = {}
         for name, photos in people.items():
             stored = checked_name(name)
@@ -177,14 +179,10 @@ class Gallery:
                 if wanted >= finder.templates or all(len(entries) == count for entries in found):
                     break
                 wanted *= 4
+        photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
-            [
-                NearPhoto(entry.identity, entry.distance, path)
-                for entry, path in zip(
-                    entries, self._store.photos([entry.template for entry in entries]), strict=True
-                )
-            ]
-            for entries in found
+            [NearPhoto(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
+            for entries, paths in zip(found, photos, strict=True)
         ]
 
     def _expired(self) -> set[str]:
@@ -198,7 +196,7 @@ class Gallery:
             )
         return gone
 
-    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> CalibrationRecord:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
 
         Args:
@@ -213,7 +211,7 @@ class Gallery:
 
     def calibrate_aside(
         self, target_fpir: float, strangers: EmbeddedFolder | None = None
-    ) -> tuple[Calibration, tuple[SetAside, ...]]:
+    ) -> tuple[CalibrationRecord, tuple[SetAside, ...]]:
         """Do as `calibrate`, and give also whose photos were set aside."""
         model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
@@ -231,9 +229,11 @@ class Gallery:
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
-            known = leave_one_out_searches(templates.vectors, labels)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            curve, now = (
+                fit_confidence(templates.vectors, labels),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            done = CalibrationRecord(promise, curve, self._extractor.fingerprint, now)
             if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 continue
 
@@ -268,9 +268,17 @@ class Gallery:
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
-    def calibration(self) -> tuple[Calibration, str | None] | None:
+    def to_classifier(self) -> OpenSetNeighborsClassifier:
+        """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""
+        return classifier_of(self._store, self._extractor, self._expired())
+
+    def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
+
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change of people or calibration, by whichever process."""
+        return self._store.revision()
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 from embedder.errors import PhotoConflictError
-from enroll.store.base import NewPerson, Terms, conflict_reason
+from enroll.store.base import NewPerson, Terms, conflict_reason, signed
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.library import LibraryRows
@@ -129,7 +129,7 @@ class Writer:
         self._insert(
             "event",
             (
-                (number, now, action, subject or 0, templates)
+                (number, now, signed(action), subject or 0, templates)
                 for number, (action, subject, templates) in zip(numbers, entries, strict=False)
             ),
         )
