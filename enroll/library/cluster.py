@@ -1,8 +1,8 @@
 """Group unknown faces, so that one name can be given to many at once. Arrays in, arrays out.
 
-Average linkage by scikit-learn, on the parts of a sparse graph of nearest neighbours: two groups can come
-nearer than the threshold on average only if two of their faces do, so faces that no path of such pairs joins
-are never compared. Measured against DBSCAN, HDBSCAN and Chinese whispers: docs/library.md.
+Average linkage by scikit-learn, on the parts of the sparse graph of near pairs: two groups can come nearer
+than the threshold on average only if two of their faces do, so faces that no path of such pairs joins are
+never compared. Measured against DBSCAN, HDBSCAN and Chinese whispers: docs/library.md.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from enroll.templates import are_unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEIGHBOURS = 32  # of each face that are looked at; what lies beyond is found when groups are compared
+NEIGHBOURS = 32  # of a face, beside which it is put where a part is too large to be grouped at once
 LARGEST_PART = 2500  # faces compared with each other at once: 50 MB; larger parts are grouped in steps
 MARGIN = 0.02  # mean cosine by which a poor face must be nearer to one group than to the next
+_ROWS = 1024  # faces whose cosines to all others are in memory together: 200 MB for 50,000
 _NEVER = 1e6  # distance of two that must not share a group; it stays above any threshold on average
 
 
@@ -193,30 +194,52 @@ def _joined(items: _Items, threshold: float, forbidden: _Forbidden, vectors: NDA
 
 
 def _parts(means: NDArray[np.float64], threshold: float) -> list[NDArray[np.intp]]:
-    """Give the connected parts of the graph of near neighbours, none above `LARGEST_PART`."""
-    from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
-    from sklearn.neighbors import NearestNeighbors
-
+    """Give the connected parts of the graph of groups within the threshold, none above `LARGEST_PART`."""
     count = len(means)
     if count < 2:
         return [np.arange(count)] if count else []
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
     units = (means / np.maximum(lengths, 1e-9)).astype(np.float32)
-    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, count - 1), algorithm="brute").fit(units)
-    graph = search.kneighbors_graph(mode="distance")
-    graph.data[graph.data == 0] = 1e-6  # copies; a stored 0 is no edge
-    graph.data[graph.data > threshold] = 0
-    graph.eliminate_zeros()
-    _, labels = connected_components(graph, directed=False)
+    labels = _connected(units, 1 - threshold**2 / 2)
     order = np.argsort(labels, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     small: list[NDArray[np.intp]] = []
     for part in parts:
         if len(part) > LARGEST_PART:  # neighbours beside each other, so that they come into one block
-            near = graph[part][:, part]
-            part = part[reverse_cuthill_mckee((near + near.T).tocsr(), symmetric_mode=True)]
+            part = part[_in_line(units[part])]
         small += np.array_split(part, -(-len(part) // LARGEST_PART))
     return small
+
+
+def _connected(units: NDArray[np.float32], least: float) -> NDArray[np.integer]:
+    """Label the parts of the graph whose edges are pairs with at least a cosine.
+
+    All pairs are looked at, some thousand rows at a time; of the edges no more are kept than say what hangs
+    together.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(units)
+    labels: NDArray[np.integer] = np.arange(count)
+    for start in range(0, count, _ROWS):
+        cosines = units[start : start + _ROWS] @ units[start:].T
+        rows, columns = np.nonzero(cosines >= least)
+        ends = labels[rows + start], labels[columns + start]
+        table = coo_matrix((np.ones(len(rows), bool), ends), shape=(count, count))
+        labels = connected_components(table, directed=False)[1][labels]
+    return labels
+
+
+def _in_line(units: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Order the faces of a large part so that neighbours are beside each other."""
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(units) - 1), algorithm="brute").fit(units)
+    graph = search.kneighbors_graph()
+    order: NDArray[np.intp] = reverse_cuthill_mckee((graph + graph.T).tocsr(), symmetric_mode=True)
+    return order
 
 
 def _linked(
