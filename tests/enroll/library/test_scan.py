@@ -189,6 +189,7 @@ def test_new_metadata_makes_no_new_photo(
     library = Library(gallery)
     (face,) = [n for n, f in library.faces.items() if library.path(f).name == "stranger.jpg"]
     library.mark(NOT_A_FACE, [face])
+    key = library.faces[face].key
     data = (photos / "stranger.jpg").read_bytes()
     (photos / "stranger.jpg").write_bytes(data[:2] + b"\xff\xfe\x00\x06note" + data[2:])
     done = scan(gallery, photos, extractor)
@@ -196,6 +197,7 @@ def test_new_metadata_makes_no_new_photo(
     library.read()
     assert library.reviewed.state(face) == "not-a-face"
     assert len(library.faces) == 9
+    assert library.faces[face].key == key  # by which it is found among templates
 
 
 def test_again_keeps_faces_and_adds_what_was_missed(
