@@ -242,6 +242,8 @@ _TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a photo's place that is not UTF-8": (not_utf8, REFUSED),
     "a name that is no JSON": (forged_row("profile", body=b"[" * 100_000), REFUSED),
     "a name that is a number": (forged_row("profile", body=b"[1,null,null]"), REFUSED),
+    "a name with half a letter": (forged_row("profile", body=b'["\\ud800",null,null]'), REFUSED),
+    "a calibration made for three bytes of people": (forged_row("calibration", people=b"abc"), REFUSED),
     "a consent on a day that is none": (forged_row("profile", body=b'["Ada",null,"yesterday"]'), REFUSED),
     "a last day after all days": (forged_row("person", expires=2**60), REFUSED),
     "a model of 2^31 numbers": (forged_row("model", dim=2**31), REFUSED),

@@ -268,6 +268,8 @@ class Reader:
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
         """Give the calibration and the ids of the people it was made for."""
         rows = list(self.table("calibration"))
+        if rows and len(rows[0][2]) % 8:
+            raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
     def changes(self) -> tuple[int, int]:
