@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from embedder._internal.runtime import no_warnings, quiet, stop_if_closed
+from embedder.config import ImageLimits
 from embedder.config.faces import limits_in_force
 from embedder.errors import ImageError
 from embedder.images import blocks, decoders
+from embedder.images.apart import decode_apart, limit_memory
 from embedder.images.budget import MemoryBudget
 from embedder.images.colour import to_rgb, upright
 from embedder.images.exif import orientation
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from embedder.config import ImageLimits
     from embedder.images.sources import Photo
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
@@ -274,9 +277,39 @@ def _reduction(header: Header, limits: ImageLimits, path: str | Path) -> tuple[i
     )
 
 
-def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLimits) -> Generator[Picture]:
+def write_frames(task: dict[str, Any]) -> None:
+    """Decode standard input in this process, which has limits, for `apart.decode_apart`.
+
+    Args:
+        task: kind, width and height of the header, `pixels` and `memory` that are given.
+    """
+    out, data = sys.stdout.buffer, sys.stdin.buffer.read()
+    header = Header(task["kind"], task["width"], task["height"], data, sure=False)
+    limits = ImageLimits(max_pixels=task["pixels"])
+    limit_memory(task["memory"])
+    try:
+        for picture in _frames(header, 1, (), limits, apart=True):
+            facts = {"shape": picture.pixels.shape[:2], "notes": picture.notes, "frame": picture.frame}
+            out.write(json.dumps({**facts, "frames": picture.frames}).encode() + b"\n")
+            out.write(picture.pixels.tobytes())
+    except Exception as error:  # as in `decode_frames`
+        out.write(json.dumps({"error": " ".join(str(error).split())[:500] or "no memory"}).encode() + b"\n")
+    else:
+        out.write(b'{"end": true}\n')
+    out.flush()
+
+
+def _frames(
+    header: Header, scale: int, notes: tuple[str, ...], limits: ImageLimits, apart: bool = False
+) -> Generator[Picture]:
     if header.kind == "PPM":
         yield Picture(decode_pnm(header), notes)
+        return
+    if not header.sure and not apart:
+        about = {"kind": header.kind, "width": header.width, "height": header.height}
+        task = {**about, "pixels": limits.max_pixels, "memory": limits.max_memory}
+        for pixels, more, number, frames in decode_apart(header.data, task):
+            yield Picture(pixels, (*notes, *more), number, frames)
         return
     with no_warnings(), decoders.open_as(header.kind, io.BytesIO(header.data)) as image:
         _check_opened(image, header, limits)

@@ -238,6 +238,7 @@ _TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a vector of zeros": (vector(*[0.0] * DIM), REFUSED),
     "a denormal vector": (vector(*[1e-45] * DIM), REFUSED),
     "a vector twice too long": (vector(2.0, *[0.0] * (DIM - 1)), REFUSED),
+    "a template of nothing": (sql("UPDATE template SET body = NULL, checksum = 7 WHERE id = 1"), REFUSED),
     "a vector of fewer numbers": (forged_row("template", body=bytes(40)), REFUSED),
     "a photo's place that is not UTF-8": (not_utf8, REFUSED),
     "a name that is no JSON": (forged_row("profile", body=b"[" * 100_000), REFUSED),

@@ -232,7 +232,7 @@ class Reader:
         return sorted(found, key=lambda entry: entry[1].id)
 
     def _stored(self, row: tuple[Any, ...], dim: int) -> StoredTemplate:
-        if not is_sound(row, int, bytes, bytes):
+        if not is_sound(row, int, bytes, bytes) or None in row:
             raise self.broken("a row of 'template' was changed")
         number, person, _, body, _ = row
         try:
