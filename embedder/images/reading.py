@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from embedder.images.header import BrokenError, Header
 from embedder.images.jpeg import scan_jpeg
 from embedder.images.notes import tell
 from embedder.images.pnm import decode_pnm, scan_pnm
+from embedder.images.raw import is_raw, read_raw
 from embedder.images.sources import photo_name, read_bytes, rgb_of_array
 from embedder.images.tiff import raw_kind, scan_tiff
 
@@ -176,6 +178,9 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
     """
     stop_if_closed()
     limits = limits or limits_in_force()
+    if is_raw(data):
+        yield from _raw_frames(data, path, limits)
+        return
     name = kind_of(data, path)
     first = True
     try:
@@ -198,6 +203,30 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
             return  # a later frame
         reason = " ".join(str(error).split())
         raise ImageError(path, f"broken or truncated {_title(name)} file: {reason}") from error
+
+
+def _raw_frames(data: bytes, path: str | Path, limits: ImageLimits) -> Generator[Picture]:
+    preview, side = read_raw(data, path)
+    if not isinstance(preview, bytes):
+        yield Picture(rgb_of_array(preview, limits))
+        return
+    for picture in decode_frames(preview, path, limits):
+        yield replace(picture, pixels=upright(picture.pixels, side))
+
+
+def read_header(data: bytes, path: str | Path) -> Header:
+    """Give what a file says of its picture; of a raw file, an unknown size.
+
+    Raises:
+        ImageError: it is no picture, or broken.
+    """
+    if is_raw(data):
+        return Header("RAW", 0, 0, b"", orientation=orientation(data))
+    name = kind_of(data, path)
+    try:
+        return _SCANS[name](data)
+    except (BrokenError, struct.error) as error:
+        raise ImageError(path, _as_reason(name, str(error))) from error
 
 
 @cache
