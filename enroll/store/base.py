@@ -5,7 +5,9 @@ Every change is durable when its method returns, and whole: after any failure th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
@@ -74,6 +76,29 @@ class Event:
     action: str
     subject: int | None
     count: int
+
+
+_ACTOR: ContextVar[str] = ContextVar("actor", default="")
+
+
+@contextmanager
+def acting(actor: str) -> Iterator[None]:
+    """Let what is done to galleries inside be logged with who does it.
+
+    Args:
+        actor: such as the name of a key; it is not erased with the people it was about.
+    """
+    before = _ACTOR.set(actor)
+    try:
+        yield
+    finally:
+        _ACTOR.reset(before)
+
+
+def signed(action: str) -> str:
+    """Give an action of the audit log with who does it, if that is known."""
+    actor = _ACTOR.get()
+    return f"{action} by {actor}" if actor else action
 
 
 @dataclass(frozen=True)

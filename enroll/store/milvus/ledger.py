@@ -26,7 +26,7 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from enroll.store.base import Event, Terms
+from enroll.store.base import Event, Terms, signed
 
 if TYPE_CHECKING:
     from enroll.store.milvus.connection import MilvusConnection, Row
@@ -116,7 +116,7 @@ def event(
 ) -> Row:
     """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
     given = sorted(ids) or [0]
-    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=action)
+    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=signed(action))
 
 
 def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
