@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.ranges import COUNT, FPIR, check_fpir, check_numbers
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
@@ -51,6 +52,24 @@ _LEAST_PEOPLE = _MOMENTS + 1
 _JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
 _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
 _UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
+
+
+_RANGES = {
+    "distance": (-1e-9, 2),  # between unit vectors; below 0, where it names no one, not even for a copy
+    "target_fpir": FPIR,
+    "confidence": (0.5, 1),
+    "named": COUNT,
+    "searches": COUNT,
+    "strangers": COUNT,
+    "counted_bound": (0, 1),
+    "identities": (1, COUNT[1]),
+    "templates": (1, COUNT[1]),
+    "comparisons": COUNT,
+    "set_aside": COUNT,
+    "known_people": COUNT,
+    "known_sets": COUNT,
+    "agreement": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +107,16 @@ class Calibration:
     known_people: int = 0
     known_sets: int = 0
     agreement: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no calibration has.
+
+        Raises:
+            ValueError: a number is out of its range, or more were named than searched for.
+        """
+        check_numbers(self, _RANGES, "calibration")
+        if self.named > self.searches:
+            raise ValueError(f"calibration: named: expected at most {self.searches}, got {self.named}")
 
     @property
     def threshold(self) -> float:
@@ -167,7 +196,7 @@ def calibrate(
     Args:
         vectors: (n, dim) unit rows, the gallery's templates.
         labels: (n,) whose they are, names or numbers.
-        fpir: share of strangers that may be named, above 0 and below 1.
+        fpir: share of strangers that may be named, 1e-6 to .999.
         strangers: (m, dim) unit rows of people who are not in the gallery.
         stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
         seed: of the draw, where there are too many searches to make all.
@@ -175,8 +204,8 @@ def calibrate(
         near: people who are not compared with each other, if they were found already (`Probes.near_people`).
 
     Raises:
-        UsageError: an FPIR that is none, a vector that is not finite, or nothing is known and there are fewer
-            than four people.
+        UsageError: an FPIR out of its range, a vector that is not finite, or nothing is known and there
+            are fewer than four people.
         ValueError: arrays of other shapes, or rows that are not of length 1.
 
     Example:
@@ -185,8 +214,7 @@ def calibrate(
         >>> round(calibration.threshold, 3), calibration.confidence
         (1.414, 0.95)
     """
-    if not 0 < fpir < 1:
-        raise UsageError(f"fpir: expected a share of strangers above 0 and below 1, got {fpir}")
+    check_fpir(fpir, "fpir")
     templates, whose = checked_rows(vectors, labels)
     if not len(templates):
         raise ValueError("vectors: expected at least one template, got none")

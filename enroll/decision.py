@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery"]
+Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery", "few_frames", "disputed"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Decision:
         identity: the name, or None for unknown.
         reason: `match`; `too_far`: the nearest template is beyond the threshold; `ambiguous`: another
             person is within the margin; `taken`: another face of the photo is nearer to that person;
-            `empty_gallery`.
+            `empty_gallery`; and of several frames of one person (`enroll.agreement`) `few_frames`: too few of
+            them agree; `disputed`: too many of them name someone else.
         distance: of the nearest template, None in an empty gallery.
         threshold: the largest distance at which a name is given.
         candidates: the nearest identities, nearest first.

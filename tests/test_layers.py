@@ -47,25 +47,29 @@ LIBRARY = {
     "callbacks": "errors _internal metrics",
     "losses": "errors _internal",
     "layers": "losses",
-    "heads": "errors _internal config losses layers",
+    "head_inputs": "config layers",
+    "heads": "errors _internal config losses layers head_inputs",
     "trunks": "errors _internal config metrics",
     "export": "errors _internal config metrics images model_folder built_in strangers faces extractor "
     "backend trunks",
     "training.data": "errors _internal config images copies folders faces",
     "training": "errors _internal config metrics strangers stranger_fit images names copies folders "
-    "model_folder built_in faces extractor contact_sheet backend optimizers callbacks losses layers heads "
+    "model_folder built_in faces extractor contact_sheet backend optimizers callbacks losses layers "
+    "head_inputs heads "
     "trunks export training.data",
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
 CORE = (
-    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.runtime "
-    "embedder._internal.wording"
+    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.ranges "
+    "embedder._internal.runtime embedder._internal.wording"
 )
 PEOPLE = {
     "config": "embedder.config",
     "templates": CORE,
     "decision": CORE,
     "confidence": f"{CORE} templates",
+    "agreement": f"{CORE} decision",
+    "sightings": "embedder decision agreement",
     "distances": CORE,
     "near_people": f"{CORE} distances",
     "calibration": f"{CORE} templates decision distances near_people",
@@ -88,10 +92,16 @@ PEOPLE = {
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
     "store.sqlite classifier embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
-    "report": "embedder config templates decision confidence calibration search doctor evaluation store "
+    "library": "embedder config templates decision agreement sightings confidence calibration search store "
+    "store.sqlite embedding gallery identify",
+    "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
-    "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report",
+    "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
+    "evaluation store embedding gallery identify",
+    "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
+    "identify report",
+    "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
+    "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -103,13 +113,22 @@ ONLY_IN = {
     "pymilvus": {"enroll.store.milvus"},
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
+    "av": {"enroll.library"},
+    "paho": {"enroll.watch"},
     "cryptography": {"enroll.store.sqlite"},
+    **{
+        package: {"enroll.serve"}
+        for package in ("fastapi", "starlette", "uvicorn", "pydantic", "argon2", "prometheus_client")
+    },
+    "rawpy": {"embedder.images"},
+    "lxml": {"enroll.library"},
+    "watchfiles": {"enroll.library"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
     "keras": {
         f"embedder.{room}"
         for room in (
-            *("losses", "layers", "heads", "trunks", "export", "training", "training.data"),
+            *("losses", "layers", "head_inputs", "heads", "trunks", "export", "training", "training.data"),
             *("backend", "optimizers", "callbacks", "_internal"),
         )
     },

@@ -13,8 +13,7 @@ from embedder.config import CROPS
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping
-from embedder.faces.yunet import NAME, VERSION
-from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, save_bundle
+from embedder.model_folder import MANIFEST, Manifest, save_bundle
 
 if TYPE_CHECKING:
     import keras
@@ -63,6 +62,7 @@ def save_model(
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement
+    from embedder.export.yunet import detector_record
     from embedder.trunks import embed_chips, find_trunk
 
     known, place = find_trunk(name), Path(folder)
@@ -82,7 +82,7 @@ def save_model(
         input_size=size,
         crop=crop,
         landmarks=cropping.landmarks,
-        detector=detector_record(cropping),
+        detector=detector_record(cropping.network, cropping.finding) if cropping.network else None,
         mirror=mirror,
         dim=dim,
         extractor=hashlib.sha256(compiled).hexdigest(),
@@ -95,14 +95,6 @@ def save_model(
     check_agreement(embed_chips(trunk, tried, mirror), vectors, known.weights_as)
     save_bundle(place, manifest, compiled, weights, network)
     return manifest
-
-
-def detector_record(cropping: Cropping) -> DetectorRecord | None:
-    """Give what a manifest says of how faces are found; None with whole pictures."""
-    if cropping.network is None:
-        return None
-    digest = hashlib.sha256(cropping.network).hexdigest()
-    return DetectorRecord(NAME, VERSION, digest, cropping.finding)
 
 
 def compile_saved(trunk: Any, name: str, size: int, weights: bytes, weights_as: str) -> bytes:

@@ -33,8 +33,8 @@ from embedder.training.processes import Peers, Totals
 
 if TYPE_CHECKING:
     from embedder.strangers import StrangerDistances
-    from embedder.training.fit import Outcome
     from embedder.training.heldout import Score
+    from embedder.training.outcome import Outcome
 
 CONFIG, TABLE, CURVES = "train.toml", "training.csv", "training.png"
 _SCORE = ("tpir", "rank1", "separation")
@@ -204,7 +204,8 @@ def save_model(
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement
-    from embedder.export.saving import compile_saved, detector_record
+    from embedder.export.saving import compile_saved
+    from embedder.export.yunet import detector_record
     from embedder.trunks import embed_chips, find_trunk
 
     weights_as = find_trunk(config.trunk).weights_as
@@ -218,7 +219,7 @@ def save_model(
         input_size=config.input_size,
         crop=config.crop,
         landmarks=cropping.landmarks,
-        detector=detector_record(cropping),
+        detector=detector_record(cropping.network, cropping.finding) if cropping.network else None,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
@@ -265,6 +266,8 @@ def _record(
         "kept_epoch": outcome.kept_epoch,
         "helped": outcome.helped,
         "refitted": outcome.refitted,
+        "share": outcome.share,
+        "views": [asdict(entry) for entry in outcome.balances],
         "history": outcome.history,
         "scores": [asdict(entry) for entry in outcome.scores],
     }
