@@ -39,9 +39,7 @@ class ScoreCalibration(Calibration):
             ValueError: a confidence that is none, or a threshold that is not a number.
         """
         if not 0 <= self.confidence <= 1 or math.isnan(self.distance):
-            raise ValueError(
-                f"expected a score and a confidence, got {self.distance}, {self.confidence}"
-            )
+            raise ValueError(f"expected a score and a confidence, got {self.distance}, {self.confidence}")
 
 
 def calibrate_scores(
