@@ -116,7 +116,11 @@ def agree(evidence: Evidence, joint: Decision, least: int) -> Agreement:
         The name of `joint`, or unknown with the reason.
 
     Example:
-        >>> agree(evidence, decide(near(evidence.mean()), 1.0), least=2).decision.identity
+        >>> from enroll.decision import Candidate, decide
+        >>> named, evidence = decide([Candidate("ada", 0.4)], threshold=1.0), Evidence()
+        >>> for vector in np.eye(2, dtype=np.float32):
+        ...     evidence.add(vector, named, weight=1.0, good=True)
+        >>> agree(evidence, named, least=2).decision.identity
         'ada'
     """
     name = joint.identity

@@ -51,9 +51,9 @@ class Camera:
         name: the address without user and password.
 
     Example:
-        >>> with Camera("rtsp://door.local/stream") as camera:
-        ...     for frame in camera.frames(seconds=60):
-        ...         frame.seconds, frame.pixels.shape
+        >>> camera = Camera("rtsp://keeper:password@door.local/1")  # camera.frames() connects
+        >>> camera.name
+        'rtsp://door.local/1'
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class FilmIdentifier:
     Example:
         >>> answer = FilmIdentifier(extractor, gallery).identify("film.mp4")
         >>> [(person.identity, person.intervals) for person in answer.people]
-        [('ada', ((0.0, 4.5), (9.0, 12.0)))]
+        [('ada', ((0.0, 4.5),))]
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class FilmIdentifier:
         reader = Film(film, self.config)
         appearances = self.follow(keep_chips)
         looked_at = 0
-        with (progress or Progress()).bar(f"Looking at {Path(film).name}", 0, "frames") as advance:
-            for frame, crops, vectors in in_order(self.look, reader.frames()):
+        frames = reader.frames()
+        first = list(islice(frames, 1))  # opens it, so that its length is known
+        with (progress or Progress()).bar("Looking", reader.expected, "frames") as advance:
+            for frame, crops, vectors in in_order(self.look, chain(first, frames)):
                 appearances.add(frame, crops, vectors)
                 looked_at += 1
                 advance()
