@@ -12,6 +12,7 @@ import numpy as np
 from embedder._internal.runtime import Progress, in_order
 from embedder.errors import FilmError
 from embedder.faces.crop import principal
+from embedder.images import tell
 from enroll.agreement import agree
 from enroll.config import FilmConfig, IdentifyConfig
 from enroll.decision import Decision, decide, one_face_each
@@ -90,6 +91,7 @@ class FilmIdentifier:
                 appearances.add(frame, crops, vectors)
                 looked_at += 1
                 advance()
+        tell(film, tuple(reader.notes))
         people = self.people(appearances.take_all())
         return FilmAnswer(str(film), None, reader.seconds, looked_at, people, tuple(reader.notes))
 

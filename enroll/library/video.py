@@ -68,6 +68,11 @@ def check_installed(name: str) -> None:
 class Film:
     """A film to read once, from its beginning.
 
+    Example:
+        >>> film = Film("film.mp4")  # for frame in film.frames(): frame.seconds, frame.pixels
+        >>> film.path.name
+        'film.mp4'
+
     Attributes:
         seconds: film time that was read so far.
         decoded: frames that were decoded so far.

@@ -171,6 +171,22 @@ def test_a_stream_over_http_leads_to_no_file(tmp_path: Path):
         server.server_close()
 
 
+def test_no_protocol_of_files_is_allowed(monkeypatch: pytest.MonkeyPatch):
+    import av
+
+    given: list[dict[str, str]] = []
+
+    def refuse(*_: object, options: dict[str, str], **__: object) -> None:
+        given.append(options)
+        raise av.InvalidDataError(0, "no")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with Camera("http://h/live", patience=QUICK) as camera, pytest.raises(FilmError):
+        list(camera.frames())
+    allowed = set(given[0]["protocol_whitelist"].split(","))
+    assert "rtsp" in allowed and not allowed & {"file", "pipe", "concat", "subfile", "fd", "unix"}
+
+
 def test_people_are_seen_and_leave(heads_of, known: Gallery, built_in: Extractor):
     """Without a network: frames as a camera gives them."""
     visits = [
