@@ -1,4 +1,4 @@
-"""People of ORL who are enrolled, and films in which they move, answered by the built-in network."""
+"""A small library of drawn faces; people of ORL who are enrolled, and films in which they move."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from embedder import Extractor, load_image
 from enroll import Gallery
+from enroll.store.sqlite.store import SqliteStore
+from tests.enroll.library.made import GridExtractor, save
 
 KNOWN = {"ada": 21, "Zoë": 23}  # name -> person of ORL
 ENROLLED = 4  # photos of each; the others are shown in films
@@ -47,3 +49,26 @@ def known_gallery(orl: Path, built_in: Extractor, tmp_path_factory: pytest.TempP
 def known(known_gallery: Path, built_in: Extractor) -> Iterator[Gallery]:
     with Gallery.open(known_gallery, built_in, create=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number in range(3):
+        save(folder / f"ada{number}.jpg", {(0, 0): (1, number)})
+        save(folder / "deep" / f"bob{number}.png", {(1, 1): (2, number)})
+    save(folder / "both.jpg", {(0, 0): (1, 7), (2, 1): (2, 7)})
+    save(folder / "stranger.jpg", {(1, 0): (3, 0)})
+    save(folder / "empty.jpg", {})
+    return folder
+
+
+@pytest.fixture
+def extractor() -> GridExtractor:
+    return GridExtractor()
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[SqliteStore]:
+    with SqliteStore(tmp_path / "gallery.db", create=True) as store:
+        yield store
