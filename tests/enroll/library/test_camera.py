@@ -56,6 +56,15 @@ def test_who_is_slow_gets_new_frames_not_old_ones():
         frames.close()
 
 
+def test_watching_ends_on_time_for_who_is_slower_than_the_camera():
+    with RtspCamera(grey(50)) as rtsp, Camera(rtsp.address, FilmConfig(fps=10), QUICK) as camera:
+        begun = time.monotonic()
+        for frame in camera.frames(seconds=1.5):
+            time.sleep(0.3)
+            assert frame.seconds < 2
+        assert time.monotonic() - begun < 3
+
+
 def test_a_lost_stream_is_connected_again(caplog: pytest.LogCaptureFixture):
     with (
         RtspCamera(grey(50), sessions=(5, 5, 10_000)) as rtsp,
