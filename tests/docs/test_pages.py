@@ -16,7 +16,7 @@ TRAINING = ["training.md", "losses.md", "extend.md", "forgetting.md", "decisions
 PAGES = [*TRAINING, "library.md", "benchmarks.md", "scale.md", "gallery.md", "export.md", "trunk.md"]
 ELSEWHERE = {  # of Slurm, JAX, Milvus and our scripts
     *("--nodes", "--ntasks", "--ntasks-per-node", "--gpus-per-node", "--force_host_platform_device_count"),
-    *("--figure", "--people", "--scratch", "--write", "--trained", "--cpus", "--only"),
+    *("--figure", "--people", "--scratch", "--write", "--trained", "--cpus", "--only", "--wild", "--faces"),
 }
 
 
