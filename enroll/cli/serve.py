@@ -83,10 +83,8 @@ def serve(
     from embedder.built_in import BUILT_IN
 
     needs_packages()
-    from enroll.serve.app import key_file
-    from enroll.serve.config import ServeConfig
+    from enroll.serve.config import ServeConfig, key_file
     from enroll.serve.keys import KeyFile
-    from enroll.serve.server import serve as run
 
     spoken = tuple(name for name in dialects.replace(" ", "").split(",") if name not in ("", "none"))
     config = ServeConfig(
@@ -119,6 +117,8 @@ def serve(
 
     def say(address: str) -> None:
         print(f"The page is at {address} ; Ctrl-C ends it.", flush=True)
+
+    from enroll.serve.server import serve as run  # takes a while to load: options are checked before
 
     run(config, say)
 
@@ -155,8 +155,7 @@ def revoke_key(
 
 def _file(gallery: str, keys: Path | None) -> KeyFile:
     needs_packages()
-    from enroll.serve.app import key_file
-    from enroll.serve.config import ServeConfig
+    from enroll.serve.config import ServeConfig, key_file
     from enroll.serve.keys import KeyFile
 
     return KeyFile(key_file(ServeConfig(gallery=gallery, keys=str(keys) if keys else None)))
