@@ -37,6 +37,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address; one of other machines needs keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each; 0: one a core.")] = 0,
     certificate: Annotated[
         Path | None, typer.Option(help="PEM file, to speak HTTPS.", show_default=False)
     ] = None,
@@ -95,6 +96,7 @@ def serve(
         workers=workers,
         certificate=str(certificate or ""),
         private_key=str(private_key or ""),
+        threads=threads,
         require_key=require_key,
         keys=str(keys) if keys else None,
         photos=str(photos) if photos else None,
