@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,8 +23,10 @@ from embedder._internal.runtime import Advance, Progress
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
 
+OVER = ("done", "failed", "cancelled")  # states
 _KEPT = 50  # jobs that are over
 _MOST_WAITING = 8
+_LEAVE = 5.0  # seconds for a job to come to its next step, when the server ends
 _ID = 16  # hexadecimal digits
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.state in ("done", "failed", "cancelled")
+        return self.state in OVER
 
 
 class JobCancelledError(BaseException):
@@ -92,7 +94,8 @@ class Jobs:
         self._cancelled: set[str] = set()
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(1, "embed-jobs")
+        self._asked: queue.SimpleQueue[tuple[Job, Callable[[Progress], Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None  # from the first job on
 
     def start(self, kind: str, work: Callable[[Progress], Any]) -> Job:
         """Do something when those before it are done.
@@ -110,21 +113,29 @@ class Jobs:
                 raise ProblemError("busy", f"{_MOST_WAITING} jobs wait already", retry_after(30))
             self._jobs[job.id] = job
             self._forget_old()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="embed-jobs", daemon=True)
+                self._thread.start()
         self.note(job)
-        self._pool.submit(self._run, job, work)
+        self._asked.put((job, work))
         return job
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            self._run(*asked)
 
     def _run(self, job: Job, work: Callable[[Progress], Any]) -> None:
         try:
             job.state = "running"
             self.note(job)
             job.result = work(_Followed(self, job))
-            job.state = "done"
+            state = "done"
         except JobCancelledError:
-            job.state = "cancelled"
+            state = "cancelled"
         except Exception as error:
-            job.state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
+            state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
         job.ended = _now()
+        job.state = state  # last: whoever sees it sees the rest
         with suppress(JobCancelledError):
             self.note(job)
 
@@ -199,9 +210,11 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """End what runs at its next step."""
+        """End what runs at its next step; one that makes none for long is left alone, to end with us."""
         self._stopping.set()
-        self._pool.shutdown(cancel_futures=True)
+        self._asked.put(None)
+        if self._thread is not None:
+            self._thread.join(_LEAVE)
 
     def _forget_old(self) -> None:
         over = [number for number, job in self._jobs.items() if job.is_over]
