@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { hundred, ruler, table, tradeOff } from "./charts.js";
 import { field } from "./dialogs.js";
-import { action, busy, fill, h, loading, near, people, percent, problemBox, say } from "./dom.js";
+import { action, busy, fill, h, here, loading, near, people, percent, problemBox, say } from "./dom.js";
 import { work } from "./progress.js";
 
 const INTERVAL = "95 %";
@@ -82,19 +82,19 @@ function promise(basis) {
       "p",
       { class: "sentence" },
       target === null
-        ? basis.sentence
+        ? here(basis.sentence)
         : `Of 100 strangers at most ${Number((100 * target).toPrecision(3))} ${100 * target === 1 ? "gets" : "get"} a name; that is ${percent(sure)} sure.`,
     ),
     target !== null && hundred(target),
     ruler(basis.threshold),
-    basis.warning && h("p", { class: "warning" }, basis.warning),
+    basis.warning && h("p", { class: "warning" }, here(basis.warning)),
     !basis.calibrated && h("p", { class: "warning" }, "Not calibrated yet: it rests on what is known of the network. Calibrating adds what this gallery's own photos say."),
-    h("details", {}, h("summary", {}, "What it rests on"), h("p", {}, basis.sentence)),
+    h("details", {}, h("summary", {}, "What it rests on"), h("p", {}, here(basis.sentence))),
   );
 }
 
 function aside(lines) {
-  return h("details", { class: "card" }, h("summary", {}, `${lines.length} not counted, since their names are probably wrong`), h("ul", {}, lines.map((text) => h("li", {}, text))));
+  return h("details", { class: "card" }, h("summary", {}, `${lines.length} not counted, since their names are probably wrong`), h("ul", {}, lines.map((text) => h("li", {}, here(text)))));
 }
 
 function evaluation(found) {

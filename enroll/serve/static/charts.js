@@ -4,10 +4,10 @@ import { h, near, people, percent, svg } from "./dom.js";
 
 const WIDE = 640;
 const HIGH = 300;
-const LEFT = 52;
-const BOTTOM = 44;
+const LEFT = 56;
+const BOTTOM = 48;
 const TOP = 12;
-const RIGHT = 16;
+const RIGHT = 30;
 
 /** A hundred strangers, as many marked as get a name at most. */
 export function hundred(share) {
@@ -72,7 +72,7 @@ function frame(rows, columns, below, drawn, label = null) {
       svg("line", { class: "grid-line", x1: LEFT, x2: WIDE - RIGHT, y1: at, y2: at }),
       svg("text", { class: "tick", x: LEFT - 6, y: at + 5, "text-anchor": "end" }, text),
     ]),
-    columns.map(([at, text]) => svg("text", { class: "tick", x: at, y: HIGH - BOTTOM + 18, "text-anchor": "middle" }, text)),
+    columns.map(([at, text]) => svg("text", { class: "tick", x: at, y: HIGH - BOTTOM + 21, "text-anchor": "middle" }, text)),
     svg("text", { class: "tick", x: (LEFT + WIDE - RIGHT) / 2, y: HIGH - 6, "text-anchor": "middle" }, below),
     drawn,
   );

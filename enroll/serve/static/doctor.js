@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { growth } from "./charts.js";
 import { face } from "./crops.js";
-import { action, busy, count, fill, h, loading, named, near, people, percent, problemBox, say } from "./dom.js";
+import { action, busy, count, fill, h, here, loading, named, near, people, percent, problemBox, say } from "./dom.js";
 import { personLink } from "./people.js";
 import { work } from "./progress.js";
 
@@ -32,7 +32,7 @@ export function doctorView() {
       h("p", { class: "small" }, `Examined ${new Date(ended).toLocaleString()}: ${people(found.people)}, ${count(found.photos, "photo")}.`),
       sections(found),
       found.growth && grown(found.growth),
-      found.notes.map((note) => h("p", { class: "small" }, note)),
+      found.notes.map((note) => h("p", { class: "small" }, here(note))),
     );
   }
 
@@ -73,7 +73,7 @@ function sections(found) {
       one.crop && face(one.crop, `The photo of ${one.person}`),
       h("p", {}, "Is under ", person(one.person), ", looks like ", one.like ? person(one.like) : "no one here", `, ${percent(one.probability)} sure.`),
     ], "Remove the photo"],
-    same_person: ["Probably one person twice", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `, ${percent(one.probability)} sure.`), "Merge them"],
+    same_person: ["Probably one person twice", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `, ${percent(one.probability)} sure. Merging keeps the name `, named(one.names[0]), "."), "Merge them"],
     divided_people: ["Photos that differ, without a majority", (one) => h("p", {}, person(one.person), ": probably photos of several people."), null, "Look at the photos"],
     confused: ["Easily confused", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `: the nearest two photos are ${near(one.distance)} apart.`), null, "Add photos"],
     poor_photos: ["Poor photos", (one) => [one.crop && face(one.crop, `The photo of ${one.person}`), h("p", {}, person(one.person), `: ${one.reason}.`)], "Remove the photo"],
@@ -124,6 +124,6 @@ function grown(known) {
     h("h2", {}, "When more people come"),
     h("p", {}, `Strangers who get a name, at most, at the threshold ${near(known.threshold)} (${origin}):`),
     growth(known.fpir),
-    known.warning && h("p", { class: "warning" }, known.warning),
+    known.warning && h("p", { class: "warning" }, here(known.warning)),
   );
 }

@@ -51,7 +51,7 @@ export const near = (distance) => distance.toFixed(3);
 
 /** A share in percent, as the command line says it. */
 export function percent(share) {
-  if (share > 0.999 && share < 1) return "more than 99.9 %";
+  if (share > 0.999) return "more than 99.9 %";
   const shown = 100 * share;
   return `${shown >= 10 || shown === 0 ? Math.round(shown) : Number(shown.toPrecision(2))} %`;
 }
@@ -82,6 +82,15 @@ export async function busy(button, work, place) {
   }
 }
 
+// Where the server's advice is for programs.
+const ADVICE = {
+  "/problems/unknown-person": "They may have been renamed or removed meanwhile: People lists who is there.",
+  "/problems/unknown-photo": "It may have been removed meanwhile: load the page again.",
+  "/problems/too-many": "Wait a moment, then try again.",
+  "/problems/busy": "Wait a moment, then try again.",
+  "/problems/not-ready": "Wait a moment, then try again; the log of the server says why.",
+};
+
 /** What went wrong, and what to do. */
 export function problemBox(error, ...buttons) {
   const facts = error.facts ?? { title: "The page made a mistake", detail: String(error), advice: "Load it again." };
@@ -91,11 +100,18 @@ export function problemBox(error, ...buttons) {
     { class: "problem", role: "alert" },
     h("p", {}, h("strong", {}, facts.title), ": ", facts.detail),
     reasons.length > 1 && h("ul", {}, reasons),
-    facts.advice && h("p", { class: "advice" }, facts.advice),
+    facts.advice && h("p", { class: "advice" }, ADVICE[facts.type] ?? facts.advice),
     facts.request_id && h("p", { class: "small" }, `Request ${facts.request_id}`),
     buttons.length > 0 && h("div", { class: "row" }, buttons),
   );
 }
+
+/** What the server says for the command line, as this page does it. */
+export const here = (text) =>
+  text
+    .replace("run `embed calibrate` again", "calibrate again")
+    .replace("`embed calibrate` adds the gallery's own comparisons", "calibrating adds the gallery's own comparisons")
+    .replace("`embed calibrate` would give", "a calibration would give");
 
 /** What is shown while something is fetched. */
 export const loading = (text = "Loading…") => h("p", { class: "loading" }, text);

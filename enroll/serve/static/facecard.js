@@ -40,10 +40,9 @@ export function faceCard(face, number, context) {
 
 function inShort(face) {
   if (face.distance === null) return "No one is enrolled yet.";
+  if (face.identity === null) return `Nearest at ${near(face.distance)}, threshold ${near(face.threshold)}`;
   const sure = face.confidence === null ? "" : `, ${percent(face.confidence)} sure`;
-  return face.identity === null
-    ? `Nearest at ${near(face.distance)}, threshold ${near(face.threshold)}${sure}`
-    : `Distance ${near(face.distance)}, threshold ${near(face.threshold)}${sure}`;
+  return `Distance ${near(face.distance)}, threshold ${near(face.threshold)}${sure}`;
 }
 
 /** The distance on a line from same to different, with the threshold. The text beside it says the same. */
@@ -72,6 +71,7 @@ function why(face) {
   return [
     h("p", {}, reasons[face.reason] ?? nearest),
     second && h("p", {}, "The next person, ", named(second.identity), `, is ${near(second.distance - first.distance)} farther.`),
+    face.confidence !== null && h("p", {}, "That it is ", named(first.identity), ` is probable to ${percent(face.confidence)}.`),
     h(
       "table",
       {},

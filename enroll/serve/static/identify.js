@@ -2,7 +2,7 @@
 
 import { get, identify as ask } from "./api.js";
 import { draw } from "./boxes.js";
-import { action, count, fill, h, loading, problemBox, say } from "./dom.js";
+import { action, count, fill, h, here, loading, problemBox, say } from "./dom.js";
 import { faceCard } from "./facecard.js";
 
 const MOST_PIXELS = 40e6; // larger ones are made smaller here: their faces are large enough all the same
@@ -66,7 +66,7 @@ export function identifyView() {
         article.querySelector("h2").focus();
       };
       const parts = shown(answers[0], { picture, image, enrolled: again });
-      fill(article, heading(title, article), notes.map((note) => h("p", { class: "done" }, note)), parts, h("p", { class: "small" }, promise));
+      fill(article, heading(title, article), notes.map((note) => h("p", { class: "done" }, note)), parts, h("p", { class: "small" }, here(promise)));
       say(summary(answers[0]));
     } catch (error) {
       fill(article, heading(title, article), problemBox(error, action("Try again", () => show(article, given))));

@@ -41,6 +41,7 @@ function route(focus = true) {
   shown?.leave();
   shown = makers[chosen](name);
   main.replaceChildren(shown.node);
+  main.dataset.shown = location.hash;
   document.title = `${shown.title} – embed`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");

@@ -31,6 +31,7 @@ export function personView(name) {
   async function load() {
     try {
       const person = await get(path);
+      actions.hidden = false;
       fill(
         body,
         h("p", { class: "lead" }, count(person.photos, "photo"), person.expired && ". Their last day is over: they are not named any more."),
@@ -38,6 +39,7 @@ export function personView(name) {
         terms(person),
       );
     } catch (error) {
+      actions.hidden = error.facts?.status === 404;
       fill(body, problemBox(error, action("Try again", load)));
     }
   }
@@ -142,20 +144,21 @@ export function personView(name) {
     );
   }
 
+  const actions = h(
+    "div",
+    { class: "row" },
+    files,
+    h("label", { for: "more", class: "button main" }, "Add photos"),
+    action("Rename", rename, { place: problem }),
+    action("Merge", merge, { place: problem }),
+    action("Remove", remove, { place: problem, kind: "danger", name: "Remove this person" }),
+  );
   const node = h(
     "div",
     {},
     h("p", {}, h("a", { href: "#/people" }, "← All people")),
     heading,
-    h(
-      "div",
-      { class: "row" },
-      files,
-      h("label", { for: "more", class: "button main" }, "Add photos"),
-      action("Rename", rename, { place: problem }),
-      action("Merge", merge, { place: problem }),
-      action("Remove", remove, { place: problem, kind: "danger", name: "Remove this person" }),
-    ),
+    actions,
     problem,
     result,
     body,
