@@ -84,16 +84,19 @@ export function liveView(taken) {
           await pause(200);
           continue;
         }
-        const { answers } = await identify(await small(), { candidates: 1, signal });
+        const picture = await small();
+        const [width, height] = [canvas.width, canvas.height];
+        const asked = performance.now();
+        const { answers } = await identify(picture, { candidates: 1, signal });
         if (signal.aborted) return;
         fill(problem);
-        show(answers[0].faces);
+        show(answers[0].faces, width, height);
         const now = performance.now();
         times.push(now);
         while (now - times[0] > RECENT) times.shift();
         const seconds = (now - times[0]) / 1000;
         const each = seconds > 0 ? ((times.length - 1) / seconds).toFixed(1) : "–";
-        fill(rate, `${each} pictures a second, ${Math.round(now - begun)} ms each`);
+        fill(rate, `${each} pictures a second, ${Math.round(now - asked)} ms each, ${width} × ${height}`);
       } catch (error) {
         if (signal.aborted) return;
         fill(problem, problemBox(error));
@@ -117,8 +120,8 @@ export function liveView(taken) {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
   }
 
-  function show(faces) {
-    draw(overlay, faces, canvas.width, canvas.height);
+  function show(faces, width, height) {
+    draw(overlay, faces, width, height);
     fill(
       present,
       faces.length === 0

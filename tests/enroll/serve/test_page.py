@@ -120,7 +120,9 @@ def test_a_person_is_added_with_pictures_that_are_of_use(open_page: OpenPage, fa
     page = opened.page
     page.get_by_role("button", name="Add a person").click()
     page.get_by_label("Name", exact=True).fill("Noor")
-    page.get_by_label("Pictures").set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"no"})
+    page.get_by_label("Pictures").set_input_files(
+        {"name": "no.png", "mimeType": "image/png", "buffer": b"no"}
+    )
     page.get_by_role("button", name="Enroll").click()
     page.get_by_role("alert").filter(has_text="no.png").wait_for()
     page.get_by_label("Pictures").set_input_files([faces.of(9, 0), faces.of(9, 1)])
@@ -211,10 +213,10 @@ def test_a_key_is_asked_for_and_never_in_an_address(open_page: OpenPage, gallery
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.get_by_role("dialog", name="A key is needed").wait_for()
-    page.get_by_label("Key").fill("00000000-0000-4000-8000-000000000000")
+    page.get_by_role("textbox", name="Key").fill("00000000-0000-4000-8000-000000000000")
     page.keyboard.press("Enter")
     page.get_by_role("dialog", name="That key is not known").wait_for()
-    page.get_by_label("Key").fill(key)
+    page.get_by_role("textbox", name="Key").fill(key)
     page.keyboard.press("Enter")
     page.get_by_role("dialog").wait_for(state="detached")
     opened.go("people")
@@ -229,7 +231,7 @@ def test_a_key_is_asked_for_and_never_in_an_address(open_page: OpenPage, gallery
 def test_a_key_of_less_says_which_it_takes(open_page: OpenPage, gallery: Path, faces: Faces) -> None:
     key = KeyFile(gallery / "keys.json").new("identify")
     opened = open_page(expect_errors=True, require_key=True, keys=str(gallery / "keys.json"))
-    opened.page.get_by_label("Key").fill(key)
+    opened.page.get_by_role("textbox", name="Key").fill(key)
     opened.page.keyboard.press("Enter")
     opened.page.set_input_files("#files", faces.of(9, 0))
     opened.page.get_by_label("This is").fill("Noor")

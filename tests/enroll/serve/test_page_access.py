@@ -49,7 +49,9 @@ def test_axe_finds_nothing_on_any_view(
 def looked_at(opened: Opened, axe: Any, view: str) -> None:
     """See that axe finds nothing, and that nothing is wider than the screen."""
     found = axe.run(opened.page)["violations"]
-    assert not [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found], view
+    assert not [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found], (
+        view
+    )
     wider = opened.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wider <= 0, f"{view}: {wider} pixels wider than the screen"
 
@@ -68,7 +70,9 @@ def send(opened: Opened, faces: Faces) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [PHONE, pytest.param({"width": 320, "height": 640}, marks=pytest.mark.slow)], ids=["phone", "small"]
+    "size",
+    [PHONE, pytest.param({"width": 320, "height": 640}, marks=pytest.mark.slow)],
+    ids=["phone", "small"],
 )
 def test_long_names_stay_within_a_phone(
     open_page: Callable[..., Opened], faces: Faces, size: dict[str, int]
