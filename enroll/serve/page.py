@@ -49,10 +49,7 @@ def _file(request: Request, name: str) -> Response:
     if (found := static_files().get(name)) is None:
         raise ProblemError("not-found", "the page has no such file")
     content, kind, tag = found
-    headers = {
-        "ETag": tag,
-        "Cache-Control": "no-cache",
-    }  # asked for each time: a newer server has a newer page
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}  # a newer server has a newer page
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)

@@ -74,7 +74,6 @@ function nobody() {
 
 function promise(basis) {
   const target = basis.facts.target_fpir;
-  const sure = basis.facts.confidence;
   return h(
     "section",
     { class: "card promise" },
@@ -83,7 +82,7 @@ function promise(basis) {
       { class: "sentence" },
       target === null
         ? here(basis.sentence)
-        : `Of 100 strangers at most ${Number((100 * target).toPrecision(3))} ${100 * target === 1 ? "gets" : "get"} a name; that is ${percent(sure)} sure.`,
+        : `Of 100 strangers at most ${Number((100 * target).toPrecision(3))} ${100 * target === 1 ? "gets" : "get"} a name; that is ${percent(basis.facts.confidence)} sure.`,
     ),
     target !== null && hundred(target),
     ruler(basis.threshold),

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { growth } from "./charts.js";
 import { face } from "./crops.js";
-import { action, busy, count, fill, h, here, loading, named, near, people, percent, problemBox, say } from "./dom.js";
+import { action, busy, count, fill, h, here, loading, named, near, people, problemBox, say, sure } from "./dom.js";
 import { personLink } from "./people.js";
 import { work } from "./progress.js";
 
@@ -71,9 +71,9 @@ function sections(found) {
   const kinds = {
     wrong_photos: ["Photos under a wrong name", (one) => [
       one.crop && face(one.crop, `The photo of ${one.person}`),
-      h("p", {}, "Is under ", person(one.person), ", looks like ", one.like ? person(one.like) : "no one here", `, ${percent(one.probability)} sure.`),
+      h("p", {}, "Is under ", person(one.person), ", looks like ", one.like ? person(one.like) : "no one here", `, ${sure(one.probability)} sure.`),
     ], "Remove the photo"],
-    same_person: ["Probably one person twice", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `, ${percent(one.probability)} sure. Merging keeps the name `, named(one.names[0]), "."), "Merge them"],
+    same_person: ["Probably one person twice", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `, ${sure(one.probability)} sure. Merging keeps the name `, named(one.names[0]), "."), "Merge them"],
     divided_people: ["Photos that differ, without a majority", (one) => h("p", {}, person(one.person), ": probably photos of several people."), null, "Look at the photos"],
     confused: ["Easily confused", (one) => h("p", {}, person(one.names[0]), " and ", person(one.names[1]), `: the nearest two photos are ${near(one.distance)} apart.`), null, "Add photos"],
     poor_photos: ["Poor photos", (one) => [one.crop && face(one.crop, `The photo of ${one.person}`), h("p", {}, person(one.person), `: ${one.reason}.`)], "Remove the photo"],

@@ -49,12 +49,14 @@ export const count = (number, one, more = `${one}s`) => `${number} ${number === 
 export const people = (number) => count(number, "person", "people");
 export const near = (distance) => distance.toFixed(3);
 
-/** A share in percent, as the command line says it. */
+/** A share in percent; the number and the sign stay on one line. */
 export function percent(share) {
-  if (share > 0.999) return "more than 99.9 %";
   const shown = 100 * share;
-  return `${shown >= 10 || shown === 0 ? Math.round(shown) : Number(shown.toPrecision(2))} %`;
+  return `${shown >= 10 || shown === 0 ? Math.round(shown) : Number(shown.toPrecision(2))}\u00a0%`;
 }
+
+/** A probability in percent, which is never certain. */
+export const sure = (share) => (share > 0.999 ? "more than 99.9\u00a0%" : percent(share));
 
 let last = 0;
 /** An id that nothing else of the page has. */

@@ -3,7 +3,7 @@
 import { enroll, get, personPath } from "./api.js";
 import { who } from "./boxes.js";
 import { face as crop } from "./crops.js";
-import { busy, count, fill, h, named, near, percent, problemBox, say, svg } from "./dom.js";
+import { busy, count, fill, h, named, near, problemBox, say, sure, svg } from "./dom.js";
 import { nameField } from "./names.js";
 
 const FARTHEST = 2; // between unit vectors
@@ -41,8 +41,8 @@ export function faceCard(face, number, context) {
 function inShort(face) {
   if (face.distance === null) return "No one is enrolled yet.";
   if (face.identity === null) return `Nearest at ${near(face.distance)}, threshold ${near(face.threshold)}`;
-  const sure = face.confidence === null ? "" : `, ${percent(face.confidence)} sure`;
-  return `Distance ${near(face.distance)}, threshold ${near(face.threshold)}${sure}`;
+  const probable = face.confidence === null ? "" : `, ${sure(face.confidence)} sure`;
+  return `Distance ${near(face.distance)}, threshold ${near(face.threshold)}${probable}`;
 }
 
 /** The distance on a line from same to different, with the threshold. The text beside it says the same. */
@@ -71,7 +71,7 @@ function why(face) {
   return [
     h("p", {}, reasons[face.reason] ?? nearest),
     second && h("p", {}, "The next person, ", named(second.identity), `, is ${near(second.distance - first.distance)} farther.`),
-    face.confidence !== null && h("p", {}, "That it is ", named(first.identity), ` is probable to ${percent(face.confidence)}.`),
+    face.confidence !== null && h("p", {}, "That it is ", named(first.identity), ` is probable to ${sure(face.confidence)}.`),
     h(
       "table",
       {},

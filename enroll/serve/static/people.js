@@ -17,7 +17,7 @@ export function peopleView() {
   const list = h("div");
   const total = h("p", { class: "lead" });
   const problem = h("div");
-  const search = h("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "Name" });
+  const search = h("input", { type: "search", id: "search", autocomplete: "off", spellcheck: "false", placeholder: "Search" });
   let asked = 0;
 
   async function load(offset = 0) {

@@ -117,12 +117,10 @@ def test_a_taken_name_is_refused_in_the_dialog(open_page: OpenPage, faces: Faces
 
 def test_a_person_is_added_with_pictures_that_are_of_use(open_page: OpenPage, faces: Faces) -> None:
     opened = open_page("people", expect_errors=True)
-    page = opened.page
+    page, nothing = opened.page, {"name": "no.png", "mimeType": "image/png", "buffer": b"no"}
     page.get_by_role("button", name="Add a person").click()
     page.get_by_label("Name", exact=True).fill("Noor")
-    page.get_by_label("Pictures").set_input_files(
-        {"name": "no.png", "mimeType": "image/png", "buffer": b"no"}
-    )
+    page.get_by_label("Pictures").set_input_files(nothing)
     page.get_by_role("button", name="Enroll").click()
     page.get_by_role("alert").filter(has_text="no.png").wait_for()
     page.get_by_label("Pictures").set_input_files([faces.of(9, 0), faces.of(9, 1)])

@@ -69,11 +69,8 @@ def send(opened: Opened, faces: Faces) -> None:
                 pass
 
 
-@pytest.mark.parametrize(
-    "size",
-    [PHONE, pytest.param({"width": 320, "height": 640}, marks=pytest.mark.slow)],
-    ids=["phone", "small"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [PHONE, {"width": 320, "height": 640}], ids=["phone", "small"])
 def test_long_names_stay_within_a_phone(
     open_page: Callable[..., Opened], faces: Faces, size: dict[str, int]
 ) -> None:
