@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.ranges import COUNT, check_numbers
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
@@ -49,6 +50,25 @@ _LEAST_PEOPLE = _MOMENTS + 1
 _JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
 _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
 _UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
+
+
+LEAST_FPIR, MOST_FPIR = 1e-6, 0.999  # beyond, a model of the distances says nothing; nor does any count
+_RANGES = {
+    "distance": (-1e-9, 2),  # between unit vectors; below 0, where it names no one, not even for a copy
+    "target_fpir": (LEAST_FPIR, MOST_FPIR),
+    "confidence": (0.5, 1),
+    "named": COUNT,
+    "searches": COUNT,
+    "strangers": COUNT,
+    "counted_bound": (0, 1),
+    "identities": (1, COUNT[1]),
+    "templates": (1, COUNT[1]),
+    "comparisons": COUNT,
+    "set_aside": COUNT,
+    "known_people": COUNT,
+    "known_sets": COUNT,
+    "agreement": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,16 @@ class Promise:
     known_people: int = 0
     known_sets: int = 0
     agreement: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no calibration has.
+
+        Raises:
+            ValueError: a number is out of its range, or more were named than searched for.
+        """
+        check_numbers(self, _RANGES, "calibration")
+        if self.named > self.searches:
+            raise ValueError(f"calibration: named: expected at most {self.searches}, got {self.named}")
 
     @property
     def contradicted(self) -> bool:
@@ -160,7 +190,7 @@ def calibrate(
     Args:
         vectors: (n, dim) unit rows, the gallery's templates.
         labels: (n,) whose they are.
-        target_fpir: share of strangers that may be named, above 0 and below 1.
+        target_fpir: share of strangers that may be named, `LEAST_FPIR` to `MOST_FPIR`.
         strangers: (m, dim) unit rows of people who are not in the gallery.
         stranger_labels: (m,) whose they are, apart from `labels`.
         seed: of the draw, where there are too many searches to make all.
@@ -168,8 +198,10 @@ def calibrate(
         near: people who are not compared with each other, if they were found already (`Probes.near_people`).
 
     Raises:
-        UsageError: a vector that is not finite, or nothing is known and there are fewer than four people.
+        UsageError: a vector that is not finite, an FPIR out of its range, or nothing is known and there are
+            fewer than four people.
     """
+    check_fpir(target_fpir)
     everything = Probes.of(vectors, labels, strangers, stranger_labels)
     people, owners, prior = everything.people, everything.owners, everything.prior(known)
     everyone = len(np.unique(owners))
@@ -221,6 +253,16 @@ def calibrate(
         known_sets=known.sets if known else 0,
         agreement=agreement,
     )
+
+
+def check_fpir(value: float, what: str = "target_fpir") -> None:
+    """Refuse a share of strangers that no threshold can be found for.
+
+    Raises:
+        UsageError: it is out of its range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_FPIR <= value <= MOST_FPIR:
+        raise UsageError(f"{what}: expected a share from {LEAST_FPIR:g} to {MOST_FPIR:g}, got {value!r:.80}")
 
 
 def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.ranges import check_numbers
 from embedder.metrics import squared_distances
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _NO_DISTANCE = 1e-3  # two copies of one photo; the logarithm of their distance would be infinite
 _MOST_TEMPLATES = 3000  # of people drawn at random; more would add nothing but time
 FARTHEST = 2.0  # between unit vectors; the second person of a gallery with one
+_COEFFICIENT = (-1e6, 1e6)  # beyond, it is a step in any case: logits are cut at 500
 _WEIGHT_DECAY = 0.01  # of the standardized slopes; without it, a gallery without mistakes has none
 
 
@@ -32,6 +34,14 @@ class Curve:
     intercept: float
     near: float
     apart: float
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no curve has.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        check_numbers(self, dict.fromkeys(("intercept", "near", "apart"), _COEFFICIENT), "curve")
 
     def probability(self, distance: float, second: float | None) -> float:
         """Give how probable it is that the nearest person is the right one.

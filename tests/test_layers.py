@@ -58,8 +58,8 @@ LIBRARY = {
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
 CORE = (
-    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.runtime "
-    "embedder._internal.wording"
+    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.ranges "
+    "embedder._internal.runtime embedder._internal.wording"
 )
 PEOPLE = {
     "config": "embedder.config",

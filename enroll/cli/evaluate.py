@@ -51,12 +51,12 @@ def calibrate_gallery(
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
     from embedder.folders import scan_folder
+    from enroll.calibration import check_fpir
     from enroll.embedding import embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.threshold import contradiction, describe
 
-    if not 0 < fpir < 1:
-        raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
+    check_fpir(fpir, "--fpir")
     extractor = load_extractor(model, any_rotation, min_face)
     with Gallery.open(gallery, extractor, create=False) as opened:
         others = (

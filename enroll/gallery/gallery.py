@@ -27,7 +27,7 @@ from enroll.gallery.threshold import Calibration, read_calibration
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
-from enroll.store.limits import check, terms_problem
+from enroll.store.limits import check, new_terms_problem
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
@@ -137,11 +137,12 @@ class Gallery:
             Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
+            UsageError: a name or the terms cannot be stored, the last day is over, or two names are the same;
+                nothing was enrolled.
             GalleryError: the file cannot be written.
         """
         if terms is not None:
-            check(terms_problem(terms))
+            check(new_terms_problem(terms))
         checked: dict[str, Sequence[str | Path]] = {}
         for name, photos in people.items():
             stored = checked_name(name)
@@ -271,6 +272,10 @@ class Gallery:
     def calibration(self) -> tuple[Calibration, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
+
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change of people or calibration, by whichever process."""
+        return self._store.revision()
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""

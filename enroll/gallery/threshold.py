@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import MISSING, asdict, dataclass, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from embedder._internal.wording import count
@@ -13,6 +14,7 @@ from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
 from enroll.calibration import Promise
 from enroll.confidence import Curve
+from enroll.store.limits import FINGERPRINT, text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from enroll.store.base import Changed, Store
 
 
+_LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
@@ -55,15 +58,17 @@ class Calibration:
         try:
             content = json.loads(text)
             curve = content["curve"]
+            date = _text(content["date"], "date", _LONGEST_DATE)
+            datetime.fromisoformat(date)
             return cls(
                 Promise(**_numbers(content["promise"], Promise)),
                 None if curve is None else Curve(**_numbers(curve, Curve)),
-                str(content["fingerprint"]),
-                str(content["date"]),
+                _text(content["fingerprint"], "fingerprint", FINGERPRINT),
+                date,
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise GalleryError(
-                f"{path}: broken: its calibration cannot be read ({error}); run `embed calibrate`"
+                f"{path}: broken: its calibration cannot be read ({error!s:.900}); run `embed calibrate`"
             ) from error
 
     def outdated(self, changed: Changed) -> str | None:
@@ -222,18 +227,19 @@ def contradiction(promise: Promise) -> str | None:
     )
 
 
-def _numbers(content: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
-    names = {entry.name: entry.type for entry in fields(kind)}
+def _numbers(content: Any, kind: type[Any]) -> dict[str, Any]:
+    """Check the names of the numbers; `kind` itself checks each."""
+    names = {entry.name for entry in fields(kind)}
     required = {entry.name for entry in fields(kind) if entry.default is MISSING}
-    if not required <= set(content) <= set(names):  # a calibration from before has less
-        raise ValueError(f"expected {sorted(names)}, got {sorted(content)}")
-    for name, expected in names.items():
-        if name not in content:
-            continue
-        value = content[name]
-        whole = expected == "int"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ValueError(f"{name}: expected a number, got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    if not isinstance(content, dict) or not required <= content.keys() <= names:  # one from before has less
+        got = sorted(content) if isinstance(content, dict) else content
+        raise ValueError(f"expected {sorted(names)}, got {got!r:.600}")
     return content
+
+
+def _text(value: Any, what: str, longest: int) -> str:
+    if problem := text_problem(value, what, longest):
+        raise ValueError(problem)
+    if not value.isprintable():
+        raise ValueError(f"{what}: expected text that can be shown, got {value[:80]!a}")
+    return str(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXPLAINED = 5  # enrolled photos per face that `explain` gives, as `embed identify --explain`
-_MOST_KNOWN = 16  # ways of asking whose threshold is remembered
-_FRESH = 0.5  # seconds for which a threshold is taken as it was: another process may calibrate
+_MOST_KNOWN = 16  # ways of asking that are remembered
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Session:
         self.extractor = extractor
         self._gallery: Gallery | None = None
         self._lock = threading.Lock()
-        self._known: dict[Options, tuple[float, tuple[int, int], Identifier]] = {}
+        self._known: dict[Options, Identifier] = {}
 
     @property
     def gallery(self) -> Gallery:
@@ -89,18 +87,16 @@ class Session:
         return self.store
 
     def identifier(self, options: Options) -> Identifier:
-        """Give what answers, with the threshold of now."""
-        changes, now = self.store.changes(), time.monotonic()
-        known = self._known.get(options)
-        if known is not None and known[1] == changes and now - known[0] < _FRESH:
-            return known[2]
-        made = Identifier(self.extractor, self.gallery, options.threshold, options.config)
-        if options.threshold is None:  # the others are of one request
+        """Give what answers; it follows what any process does to the gallery."""
+        if options.threshold is not None:  # of one request
+            return Identifier(self.extractor, self.gallery, options.threshold, options.config)
+        if (known := self._known.get(options)) is None:
+            known = Identifier(self.extractor, self.gallery, None, options.config)
             with self._lock:
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
-                self._known[options] = now, changes, made
-        return made
+                self._known[options] = known
+        return known
 
     def close(self) -> None:
         """Close the gallery."""

@@ -23,6 +23,7 @@ from embedder._internal.runtime import Advance, Progress
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
 
+OVER = ("done", "failed", "cancelled")  # states
 _KEPT = 50  # jobs that are over
 _MOST_WAITING = 8
 _ID = 16  # hexadecimal digits
@@ -48,7 +49,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.state in ("done", "failed", "cancelled")
+        return self.state in OVER
 
 
 class JobCancelledError(BaseException):
@@ -119,12 +120,13 @@ class Jobs:
             job.state = "running"
             self.note(job)
             job.result = work(_Followed(self, job))
-            job.state = "done"
+            state = "done"
         except JobCancelledError:
-            job.state = "cancelled"
+            state = "cancelled"
         except Exception as error:
-            job.state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
+            state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
         job.ended = _now()
+        job.state = state  # last: whoever sees it sees the rest
         with suppress(JobCancelledError):
             self.note(job)
 

@@ -93,7 +93,7 @@ class KeyFile:
             while key[:8] in kept:
                 key = str(uuid.uuid4())
             today = datetime.now(UTC).date().isoformat()
-            kept[key[:8]] = Key(key[:8], scope, label, today, self._hasher.hash(key))
+            kept[key[:8]] = Key(key[:8], scope, label, today, _hasher().hash(key))
         return key
 
     def revoke(self, name: str) -> Key:
@@ -136,28 +136,21 @@ class KeyFile:
         if hashed is None:
             return None
         key = keys.get(text[:8])
-        return key if key is not None and key.hashed == hashed else NO_KEY
+        return key if key is not None and hashed and key.hashed == hashed else NO_KEY
 
     def _mark(self, text: str) -> bytes:
         return hmac.digest(self._secret, text.encode("utf-8", "replace"), sha256)
 
     @cached_property
-    def _hasher(self) -> PasswordHasher:
-        from argon2 import PasswordHasher
-        from argon2.profiles import RFC_9106_LOW_MEMORY
-
-        return PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
-
-    @cached_property
     def _nothing(self) -> str:
         """A hash of no key: a name that is not known takes as long to refuse as one that is."""
-        return self._hasher.hash(secrets.token_hex(16))
+        return _hasher().hash(secrets.token_hex(16))
 
     def _matches(self, hashed: str, text: str) -> bool:
         from argon2.exceptions import Argon2Error, InvalidHashError
 
         try:
-            return self._hasher.verify(hashed, text)
+            return _hasher().verify(hashed, text)
         except (Argon2Error, InvalidHashError):
             return False
 
@@ -178,6 +171,13 @@ class KeyFile:
 
     def _changing(self) -> _Change:
         return _Change(self.path)
+
+
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher
+    from argon2.profiles import RFC_9106_LOW_MEMORY
+
+    return PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)
 
 
 class _Change:

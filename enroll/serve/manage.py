@@ -18,7 +18,7 @@ from enroll.serve import tasks
 from enroll.serve.answers import json_response
 from enroll.serve.api import PREFIX, PROBLEMS, MayAdminister, MayEnroll, MayIdentify, form_of, pictures_of
 from enroll.serve.engine import Options
-from enroll.serve.jobs import Job, facts_of
+from enroll.serve.jobs import OVER, Job, facts_of
 from enroll.serve.people import is_expired
 from enroll.serve.problems import ProblemError
 from enroll.serve.schemas import (
@@ -249,14 +249,15 @@ async def _events(request: Request, number: str) -> AsyncIterator[str]:
             job = services.jobs.get(number)
         except ProblemError:  # forgotten
             return
-        text = json.dumps(facts_of(job), allow_nan=False)
+        facts = facts_of(job)  # as it is now: it goes on meanwhile
+        text = json.dumps(facts, allow_nan=False)
         if text != sent:
             sent, quiet = text, 0.0
             yield f"event: job\ndata: {text}\n\n"
         elif quiet >= _ALIVE:
             quiet = 0.0
             yield ": still there\n\n"
-        if job.is_over:
+        if facts["state"] in OVER:
             return
         await asyncio.sleep(_POLL)
         quiet += _POLL

@@ -10,11 +10,12 @@ from starlette.responses import Response
 from embedder.errors import EmbedError
 from enroll.serve.access import Caller
 from enroll.serve.answers import json_response
+from enroll.serve.api import PROBLEMS
 from enroll.serve.metrics import MEDIA_TYPE
 from enroll.serve.problems import KINDS, ProblemError
 from enroll.serve.services import needs, services_of
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
 
 @router.get("/healthz")

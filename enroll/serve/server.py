@@ -33,6 +33,7 @@ class Patient(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
+        self.access_log = False  # uvicorn's own has the names of people in it
         super().connection_made(transport)
         self._wait_for_head()
 

@@ -58,6 +58,16 @@ class _InMemory(MultiPartParser):
     """Keeps parts in memory, however large: their sum is bounded before they are read."""
 
     spool_max_size = 2**31
+    unfinished = True
+
+    def on_end(self) -> None:
+        """Note that the last boundary has come."""
+        self.unfinished = False
+
+    def close(self) -> None:
+        """Let all parts go, also one that had no end."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def read_body(request: Request, config: ServeConfig) -> Body:
@@ -130,22 +140,23 @@ async def _form(request: Request, config: ServeConfig) -> Body:
         max_fields=_MOST_FIELDS,
         max_part_size=_LONGEST_FIELD,
     )
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise ProblemError("bad-request", f"the form cannot be read: {error.message}") from None
-    except (UnicodeDecodeError, ValueError, AssertionError) as error:
-        raise ProblemError("bad-request", f"the form cannot be read: {type(error).__name__}") from None
     files, fields = [], {}
     try:
+        form = await parser.parse()
+        if parser.unfinished:
+            raise ProblemError("bad-request", "the form ends before its end")
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 sent = value.filename
                 files.append(Upload(name, shown_name(sent), await value.read(), folder_name(sent)))
             else:
                 fields[name] = value
+    except MultiPartException as error:
+        raise ProblemError("bad-request", f"the form cannot be read: {error.message}") from None
+    except (UnicodeDecodeError, ValueError, AssertionError) as error:
+        raise ProblemError("bad-request", f"the form cannot be read: {type(error).__name__}") from None
     finally:
-        await form.close()
+        parser.close()
     return Body(tuple(files), fields)
 
 

@@ -97,7 +97,7 @@ def test_json_gives_back_the_same() -> None:
         ("person_sd", -0.01, "person_sd: expected"),
         ("freedom", 0.5, "freedom: expected 1 to"),
         ("people", 1, "people: expected 2 to"),
-        ("people", 3.5, "people: expected a number, got 3.5"),
+        ("people", 3.5, "people: expected a whole number, got 3.5"),
         ("photos", 1, "photos: expected 2 to"),
         ("sets", 0, "sets: expected 1 to"),
         ("sets", 10**400, "sets: expected 1 to"),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import GalleryError
-from enroll.store.base import Terms
+from enroll.store.base import Terms, unknown_identity
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.rows import (
@@ -142,6 +142,18 @@ class Reader:
         """Find people by name."""
         handles = {self._sealer.handle("name", name.encode()) for name in names}
         return {one.name: one for one in self._people("handle", handles)}
+
+    def enrolled_as(self, name: str) -> Somebody:
+        """Find who is enrolled under a name.
+
+        Raises:
+            UnknownIdentityError: no one is.
+        """
+        someone = self.named([name]).get(name)
+        if someone is None or not someone.enrolled:
+            names = [one.name for one in self.everyone() if one.enrolled]
+            raise unknown_identity(self._connection.path, name, names)
+        return someone
 
     def persons(self, numbers: Iterable[int]) -> dict[int, Somebody]:
         """Read people by id."""

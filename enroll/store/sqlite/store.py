@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.errors import GalleryError, UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, UsageError
 from enroll.search.approximate import forget_index
 from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, joined_terms
 from enroll.store.keys import Key
@@ -29,7 +29,7 @@ from enroll.store.limits import (
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.opening import verify
-from enroll.store.sqlite.reader import Reader, Somebody
+from enroll.store.sqlite.reader import Reader
 from enroll.store.sqlite.sessions import Session, Sessions
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
 from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
@@ -232,7 +232,7 @@ class SqliteStore:
         """Replace on what terms a person is in the gallery."""
         check(terms_problem(terms))
         with self._rewriting():
-            someone = self._enrolled(name)
+            someone = self._reader.enrolled_as(name)
             if terms != someone.terms:
                 self._writer.rewrite(someone, name, terms)
                 self._writer.log(("terms", someone.id, 0))
@@ -240,7 +240,7 @@ class SqliteStore:
     def stored(self, name: str) -> list[StoredTemplate]:
         """All templates of a person, by id."""
         with self._reading():
-            return self._reader.templates_of(self._enrolled(name).id)
+            return self._reader.templates_of(self._reader.enrolled_as(name).id)
 
     def drop(self, ids: Sequence[int]) -> int:
         """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
@@ -252,7 +252,7 @@ class SqliteStore:
     def remove(self, name: str) -> int:
         """Erase an identity and its templates."""
         with self._erasing():
-            someone = self._enrolled(name)
+            someone = self._reader.enrolled_as(name)
             count = self._writer.erase(someone)
             self._writer.log(("remove", someone.id, count))
         return count
@@ -273,7 +273,7 @@ class SqliteStore:
         """Give an identity another name."""
         check(stored_name_problem(new))
         with self._rewriting():
-            someone, other = self._enrolled(old), self._reader.named([new]).get(new)
+            someone, other = self._reader.enrolled_as(old), self._reader.named([new]).get(new)
             if other and other.enrolled and other.id != someone.id:
                 raise UsageError(
                     f"{new!r} is already enrolled; two people are never merged by a rename, remove one first"
@@ -286,7 +286,7 @@ class SqliteStore:
     def merge_people(self, kept: str, other: str) -> int:
         """Join two people who are one; see `Store.merge_people`."""
         with self._erasing():
-            one, gone = self._enrolled(kept), self._enrolled(other)
+            one, gone = self._reader.enrolled_as(kept), self._reader.enrolled_as(other)
             if one.id == gone.id:
                 raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
             templates = self._reader.templates_of(gone.id)
@@ -371,6 +371,11 @@ class SqliteStore:
         with self._reading():
             return self._reader.changes()
 
+    def revision(self) -> tuple[int, ...]:
+        """Give the last number of the audit log, in which every change has an entry; see `Store.revision`."""
+        with self._reading():
+            return (self._reader.total("event").last,)
+
     def events(self) -> list[Event]:
         """The audit log, oldest first."""
         with self._reading():
@@ -383,14 +388,3 @@ class SqliteStore:
         """Read and check everything that is stored."""
         with self._reading():
             verify(self._connection, self._reader)
-
-    def _enrolled(self, name: str) -> Somebody:
-        someone = self._reader.named([name]).get(name)
-        if someone is None or not someone.enrolled:
-            raise self._no_such(name)
-        return someone
-
-    def _no_such(self, name: str) -> UnknownIdentityError:
-        near = [entry for entry, _ in self.identities() if entry.casefold() == name.casefold()]
-        hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
-        return UnknownIdentityError(f"{self.path}: no one is called {name!r}{hint}")

@@ -123,19 +123,19 @@ def test_a_record_reads_what_it_wrote(curve: Curve | None) -> None:
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
-        ("promise", "searches", 3.5, "searches: expected a number, got 3.5"),
-        ("promise", "searches", True, "searches: expected a number, got True"),
+        ("promise", "searches", 3.5, "searches: expected a whole number, got 3.5"),
+        ("promise", "searches", True, "searches: expected a whole number, got True"),
         ("promise", "distance", False, "distance: expected a number, got False"),
         ("promise", "distance", "0.5", "distance: expected a number, got '0.5'"),
-        ("curve", "near", float("inf"), "near: expected a finite number, got inf"),
-        ("curve", "near", 10**400, "int too large"),
+        ("curve", "near", float("inf"), "near: expected .*, got inf"),
+        ("curve", "near", 10**400, "near: expected .*, got 1000"),
         ("promise", "surplus", 1, r"expected \['agreement', .*\], got \[.*'surplus'"),
     ],
 )
 def test_another_number_is_refused(part: str, name: str, value: Any, message: str) -> None:
     content = json.loads(CALIBRATION.to_text())
     content[part][name] = value
-    with pytest.raises(GalleryError, match=rf"^g\.db: broken: its calibration cannot be read \({message}"):
+    with pytest.raises(GalleryError, match=rf"^g\.db: broken: its calibration .*{message}"):
         Calibration.from_text(json.dumps(content), "g.db")
 
 
@@ -160,7 +160,7 @@ def test_a_whole_number_may_stand_for_a_distance() -> None:
 
 
 def test_a_record_that_is_not_finite_is_not_written() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match=r"distance: expected .*, got nan"):
         replace(CALIBRATION, promise=replace(PROMISE, distance=float("nan"))).to_text()
 
 

@@ -31,10 +31,11 @@ def parts(*pictures: bytes, field: str = "photos") -> list[tuple[str, tuple[str,
     return [(field, (f"{n}.png", data, "image/png")) for n, data in enumerate(pictures)]
 
 
-def client_of(folder: Path, **given: Any) -> TestClient:
+def client_of(folder: Path, extractor: Any = None, **given: Any) -> TestClient:
     """A client of a server of its own; it runs inside `with`."""
     config = ServeConfig(gallery=str(folder / "gallery.db"), threads=2, **given)
-    return TestClient(create_app(config, ToyExtractor()), base_url="http://127.0.0.1:8000")
+    app = create_app(config, extractor or ToyExtractor())
+    return TestClient(app, base_url="http://127.0.0.1:8000")
 
 
 @pytest.fixture
