@@ -7,7 +7,7 @@
 # make fuzz      damage galleries, models and photos, a few hundred thousand times; options no one expects
 # make mutants   change the core in one place at a time: do its tests notice? An hour; MODULES=enroll/decision.py for one
 # make bench     beside face_recognition, faiss and others: docs/benchmarks.md
-# make figures   the figures of the README, measured again
+# make figures   the figures of README and docs, measured again
 
 # The first Python that pyproject.toml allows, or the one that is named: make PYTHON=/path/to/python3.12.
 # A folder .venv that is there keeps its Python: `make clean` first.

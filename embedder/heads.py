@@ -19,40 +19,17 @@ from numpy.typing import NDArray
 from embedder import layers, losses
 from embedder._internal.plugins import is_function, load_function
 from embedder.config import FilledConfig, TrainConfig
-from embedder.config.training import Schedule
+from embedder.config.schedule import Schedule
 from embedder.errors import UsageError
+from embedder.head_inputs import HeadInputs, build_stem
 from embedder.layers.margin import ARCFACE_MARGIN, COSFACE_MARGIN, SCALE
 from embedder.losses.classification import LossMean, one_hot_loss, scalar_variable
 
+UNIT_SCALE = 16.0  # what cosines of unit features are multiplied by before the softmax
+TRIPLET_MARGIN = 0.3  # of squared distances of unit vectors; photos of two people are about 1.7 apart
 # Sharpness of the first classifier: at 20 the nearest class mean of the frozen face trunk gets a
 # probability that leaves something to learn; the raw statistics would make it certain at once.
 SHARPNESS = 20.0
-
-
-@dataclass(frozen=True)
-class HeadInputs:
-    """What a head stands on.
-
-    Attributes:
-        inputs: inputs of the training model so far, by name; "image" (batch, size, size, 3) and "label"
-            (batch,) int32 are among them.
-        features: (batch, dim), what the head is given.
-        clean: (batch, dim), made from the picture alone, without what training adds; None: `features`.
-    """
-
-    inputs: Mapping[str, keras.KerasTensor]
-    features: keras.KerasTensor
-    clean: keras.KerasTensor | None = None
-
-    @property
-    def label(self) -> keras.KerasTensor:
-        """Whose picture each is, (batch,) int32."""
-        return self.inputs["label"]
-
-    @property
-    def answer(self) -> keras.KerasTensor:
-        """What the trunk gives in use, (batch, dim)."""
-        return self.features if self.clean is None else self.clean
 
 
 @dataclass(frozen=True)
@@ -93,6 +70,9 @@ class ClassifierLoss:
     parameters: Mapping[str, keras.Variable] = field(default_factory=dict)
 
 
+__all__ = ["HEADS", "ClassifierLoss", "Head", "HeadInputs", "build_head", "build_stem", "find_loss"]
+
+
 def build_head(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
     """Put a head on features; `embedder.training.validation` says which options go with which head.
 
@@ -114,34 +94,6 @@ def build_head(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
     if config.head not in HEADS:
         raise UsageError(f"--head: expected {', '.join(HEADS)} or FILE.py:FUNCTION, got {config.head!r}")
     return HEADS[config.head](config, stem, classes)
-
-
-def build_stem(config: FilledConfig, trunk: keras.Model) -> HeadInputs:
-    """Put the inputs of training on a trunk.
-
-    The penalty is taken of the trunk's own features. Noise (Gaussian, of a fixed standard deviation) is added
-    after that, in training only, and only to what the head sees.
-
-    Args:
-        config: what is added: `rehearsal`, `activity_penalty`, `feature_noise`.
-        trunk: (batch, size, size, 3) -> (batch, dim).
-    """
-    inputs = {"image": trunk.input, "label": keras.Input((), dtype="int32", name="label")}
-    features = trunk.output
-    if config.rehearsal:
-        vector = trunk.output.shape[1:]
-        inputs |= {
-            "clean": keras.Input(trunk.input.shape[1:], name="clean"),
-            "before": keras.Input(vector, name="before"),
-            "target": keras.Input(vector, name="target"),
-        }
-        distances = [features, inputs["target"], trunk(inputs["clean"]), inputs["before"]]
-        features = layers.Distillation(config.rehearsal, name="rehearsal")(distances)
-    if config.activity_penalty:
-        features = layers.ActivityPenalty(config.activity_penalty, name="penalty")(features)
-    if config.feature_noise:
-        features = keras.layers.GaussianNoise(config.feature_noise, name="noise")(features)
-    return HeadInputs(inputs, features, clean=trunk.output)
 
 
 def find_loss(config: TrainConfig) -> ClassifierLoss:
@@ -185,25 +137,26 @@ def nearest_mean_classifier(
 
 def build_softmax(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
     """Build W x + b, trained by the classification loss alone: the control of center loss."""
-    # Logits in float32 also under mixed precision: half would round the loss before it is taken.
-    classifier = keras.layers.Dense(classes, dtype="float32", name="softmax")
+    classifier = _Classifier(config, classes, "softmax")
     loss = find_loss(config)
     return _classifier_head(
         stem,
         classifier,
         loss,
         classifier(_track(loss.parameters, stem.features)),
-        lambda means: classifier.set_weights(list(nearest_mean_classifier(means))),
+        classifier.init_from_class_means,
     )
 
 
-def build_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
+def build_dense_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
     """Build softmax + center loss, layer form: one Dense layer that owns its centers."""
     loss = find_loss(config)
-    layer = layers.DenseWithCenterLoss(classes, _center_weight(config), config.center_rate, name="softmax")
+    weight, rate = _center_options(config)
+    layer = layers.DenseWithCenterLoss(classes, weight, rate, name="softmax")
+    sharpness = UNIT_SCALE if config.unit_features else SHARPNESS
 
     def init_from_class_means(means: NDArray[np.float32]) -> None:
-        kernel, bias = nearest_mean_classifier(means)
+        kernel, bias = nearest_mean_classifier(means, sharpness)
         layer.kernel.assign(kernel)
         layer.bias.assign(bias)
         layer.centers.assign(means)
@@ -212,30 +165,44 @@ def build_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
     return _classifier_head(stem, layer, loss, logits, init_from_class_means, {"center_weight": layer.factor})
 
 
-def build_center_embedding(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
-    """Build softmax + center loss, Embedding form: two outputs, so that the log shows both losses apart."""
+def build_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
+    """Build softmax + center loss, two outputs: a Dense layer, and distances to an Embedding of centers.
+
+    With `triplet_weight` a third output compares the photos of the batch with each other, batch-hard: centers
+    draw a person together, and triplets push apart just those two people whom a photo is taken for.
+    """
     loss = find_loss(config)
-    weight = scalar_variable(_center_weight(config), "center_weight")
+    center_weight, rate = _center_options(config)
+    weight = scalar_variable(center_weight, "center_weight")
     parameters = {**loss.parameters, "center_weight": weight}
     features = _track(parameters, stem.features)
-    classifier = keras.layers.Dense(classes, dtype="float32", name=loss.name)
-    distance = layers.CenterDistance(classes, config.center_rate, name="center")
+    classifier = _Classifier(config, classes, loss.name)
+    distance = layers.CenterDistance(classes, rate, name="center")
 
     def init_from_class_means(means: NDArray[np.float32]) -> None:
-        classifier.set_weights(list(nearest_mean_classifier(means)))
+        classifier.init_from_class_means(means)
         distance.centers.embeddings.assign(means)
 
+    outputs = {loss.name: classifier(features), "center": distance(features, stem.label)}
+    terms = {loss.name: loss.function, "center": layers.mean_of_output}
+    weights = {loss.name: 1.0, "center": weight}
+    if config.triplet_weight:
+        margin = TRIPLET_MARGIN if config.margin is None else config.margin
+        triplets = layers.MetricLossLayer(losses.TripletLoss(margin, "batch-hard"), name="triplet")
+        outputs["triplet"] = triplets(features, stem.label)
+        terms["triplet"], weights["triplet"] = layers.mean_of_output, config.triplet_weight
+    zeros = [name for name in outputs if name != loss.name]
     return Head(
-        model=keras.Model(
-            dict(stem.inputs),
-            {loss.name: classifier(features), "center": distance(features, stem.label)},
-        ),
+        model=keras.Model(dict(stem.inputs), outputs),
         compile={
-            "loss": {loss.name: loss.function, "center": layers.mean_of_output},
-            "loss_weights": {loss.name: 1.0, "center": weight},
+            "loss": terms,
+            "loss_weights": weights,
             "metrics": {loss.name: keras.metrics.SparseCategoricalAccuracy(name="accuracy")},
         },
-        targets=lambda labels: {loss.name: labels, "center": np.zeros(len(labels), np.float32)},
+        targets=lambda labels: {
+            loss.name: labels,
+            **{name: np.zeros(len(labels), np.float32) for name in zeros},
+        },
         init_from_class_means=init_from_class_means,
         parameters=parameters,
         parts={"predict": _predictor(stem, classifier)},
@@ -302,7 +269,7 @@ def build_contrastive(config: FilledConfig, stem: HeadInputs, _classes: int) -> 
 HEADS: Mapping[str, Callable[[FilledConfig, HeadInputs, int], Head]] = {
     "softmax": build_softmax,
     "center": build_center,
-    "center-embedding": build_center_embedding,
+    "dense-center": build_dense_center,
     "arcface": build_arcface,
     "cosface": build_cosface,
     "subcenter-arcface": build_subcenter_arcface,
@@ -313,9 +280,26 @@ HEADS: Mapping[str, Callable[[FilledConfig, HeadInputs, int], Head]] = {
 }
 
 
+class _Classifier:
+    """A Dense layer that starts from class means; of unit features its logits are cosines times a scale."""
+
+    def __init__(self, config: FilledConfig, classes: int, name: str) -> None:
+        # Logits in float32 also under mixed precision: half would round the loss before it is taken.
+        self._dense = keras.layers.Dense(classes, dtype="float32", name=name)
+        # The kernel holds directions, not logits, so that Adam turns them as fast as the centers.
+        self._scale = keras.layers.Rescaling(UNIT_SCALE, name="scale") if config.unit_features else None
+
+    def __call__(self, features: Any) -> Any:
+        return self._dense(features if self._scale is None else self._scale(features))
+
+    def init_from_class_means(self, means: NDArray[np.float32]) -> None:
+        kernel, bias = nearest_mean_classifier(means)
+        self._dense.set_weights([kernel, bias] if self._scale is None else [means.T, 0 * bias])
+
+
 def _classifier_head(
     stem: HeadInputs,
-    classifier: keras.layers.Layer,
+    classifier: Callable[[Any], Any],
     loss: ClassifierLoss,
     logits: keras.KerasTensor,
     init_from_class_means: Callable[[NDArray[np.float32]], None],
@@ -377,7 +361,7 @@ def _metric_head(
     )
 
 
-def _predictor(stem: HeadInputs, classifier: keras.layers.Layer) -> keras.Model:
+def _predictor(stem: HeadInputs, classifier: Callable[[Any], Any]) -> keras.Model:
     """Make the model picture -> probabilities (batch, classes); it shares the classifier and the trunk."""
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(classifier(stem.answer))
     return keras.Model(stem.inputs["image"], probabilities, name="predict")
@@ -388,6 +372,7 @@ def _track(parameters: Mapping[str, keras.Variable], features: Any) -> Any:
     return layers.TrackedVariables(parameters, name="numbers")(features) if parameters else features
 
 
-def _center_weight(config: FilledConfig) -> float:
-    """Give λ; that of `Schedule` if neither the user nor the trunk has one."""
-    return Schedule.center_weight if config.center_weight is None else config.center_weight
+def _center_options(config: FilledConfig) -> tuple[float, float]:
+    """Give λ and α; those of `Schedule` where neither the user nor the trunk has one."""
+    weight = Schedule.center_weight if config.center_weight is None else config.center_weight
+    return weight, Schedule.center_rate if config.center_rate is None else config.center_rate

@@ -110,20 +110,25 @@ def first_refused(non_mated: NDArray[np.floating], fpir: float) -> float:
 
 
 def nearest_own_and_other(
-    vectors: NDArray[np.floating], labels: NDArray[np.integer]
+    vectors: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    templates: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Give each row's distance to the nearest other row of its identity, and of any other identity.
 
     Args:
         vectors: (n, dim) unit rows.
         labels: (n,) identity of each row.
+        templates: (n, dim) unit rows that are searched instead, of the same photos in the same order, as of
+            better copies; None: `vectors`.
 
     Returns:
         Two (n,) arrays; infinity where there is no such row.
     """
     own, other = np.full((2, len(labels)), np.inf)
+    searched = vectors if templates is None else templates
     for rows in blocks_of_rows(len(labels)):
-        squared = squared_distances(vectors[rows], vectors)
+        squared = squared_distances(vectors[rows], searched)
         same = labels[rows, None] == labels[None]
         other[rows] = np.where(same, np.inf, squared).min(axis=1)
         squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf  # itself
@@ -189,6 +194,7 @@ def gallery_searches(
     strangers: NDArray[np.integer],
     enrolled: int,
     rng: np.random.Generator,
+    templates: NDArray[np.floating] | None = None,
 ) -> Searches:
     """Enroll some photos of known people, search with their others and with all photos of strangers.
 
@@ -199,17 +205,20 @@ def gallery_searches(
         strangers: identities that are searched for but not enrolled.
         enrolled: templates per known identity, drawn at random.
         rng: draws them.
+        templates: (n, dim) unit rows that are enrolled instead, of the same photos in the same order, as of
+            better copies; None: `vectors`.
     """
+    templates = vectors if templates is None else templates
     drawn = [rng.permutation(np.flatnonzero(labels == identity)) for identity in known]
     gallery = np.concatenate([rows[:enrolled] for rows in drawn])
     probes = np.concatenate([rows[enrolled:] for rows in drawn])
     others = np.flatnonzero(np.isin(labels, strangers))
-    mated = squared_distances(vectors[probes], vectors[gallery])
+    mated = squared_distances(vectors[probes], templates[gallery])
     nearest = mated.argmin(1)
     return Searches(
         labels[gallery][nearest] == labels[probes],
         np.sqrt(mated.min(1)),
-        np.sqrt(squared_distances(vectors[others], vectors[gallery]).min(1)),
+        np.sqrt(squared_distances(vectors[others], templates[gallery]).min(1)),
     )
 
 

@@ -13,11 +13,10 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench_main_job import surroundings
+from bench_main_job import head_alone, surroundings
 from frontier import SMALL, Bench, prepare
 
 from embedder._internal.runtime import Progress, import_keras
@@ -27,7 +26,7 @@ from embedder.training.run import train
 LOSSES: dict[str, dict[str, Any]] = {
     "softmax": {"head": "softmax"},
     "center": {"head": "center", "center_weight": 0.5},
-    "center-embedding": {"head": "center-embedding", "center_weight": 0.5},
+    "dense-center": {"head": "dense-center", "center_weight": 0.5},
     "softened": {"head": "softmax", "loss": "softened"},
     "f-beta": {"head": "softmax", "loss": "f-beta"},
     "poisson": {"head": "softmax", "loss": "poisson"},
@@ -57,19 +56,12 @@ def main() -> None:
         bench = Bench({SMALL: sets[SMALL]}, numbers)
         print("| loss | TPIR at 24 px | s |\n| --- | --- | --- |")
         print(f"| before training | {bench.frozen[SMALL]:.3f} | |", flush=True)
-        base = TrainConfig(
-            crop="whole",
-            hold_out=0.0,  # the last epoch, whatever it is
-            rehearsal=0.0,
-            freeze=0.0,
-            blend=1.0,
-            batch_size=32,
-            schedule="cosine",
-            epochs=options.epochs,
-        )
+        base = {"trunk": "face-resnet", "crop": "whole", "hold_out": 0.0}  # the last epoch, whatever it is
         for name in options.only:
+            alone = head_alone(LOSSES[name]["head"]) | {"schedule": "cosine", "epochs": options.epochs}
+            config = TrainConfig(**{**base, **alone, **LOSSES[name]})
             start = time.perf_counter()
-            train(folders[SMALL], Path(scratch) / "model", replace(base, **LOSSES[name]), progress=Progress())
+            train(folders[SMALL], Path(scratch) / "model", config, progress=Progress())
             seconds = time.perf_counter() - start
             tpir = bench.measure(Path(scratch) / "model", 1.0)[SMALL]
             rows.append({"loss": name, "tpir": tpir, "seconds": round(seconds, 1)})

@@ -1,6 +1,6 @@
 """Does reading photos hold training up? `embed train` against a bare `model.fit` on arrays in memory.
 
-Both train `face-resnet` with the head `center` on the faces of ORL, found and aligned: `embed train` with its
+Both train `face-resnet` with `dense-center` on the faces of ORL, found and aligned: `embed train` with its
 own batches, augmentation, progress and checks, the bare fit on a float32 array that is already there. They
 take turns, once a round; an epoch is timed from its first batch to its last, the first epoch of each turn,
 which compiles, is left out. Prints images/s of both, their ratio, a table and, last, one JSON line.
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench_main_job import surroundings
+from bench_main_job import head_alone, surroundings
 
 from embedder._internal.runtime import Advance, Progress, import_keras
 from embedder.built_in import load_built_in
@@ -63,7 +63,8 @@ def main() -> None:
     options = parser.parse_args()
     import_keras()
     # Without rehearsal, so that both do the same work.
-    plain = TrainConfig(head="center", hold_out=0.0, epochs=options.epochs + 1, rehearsal=0.0, freeze=0.0)
+    alone = head_alone("dense-center") | {"epochs": options.epochs + 1}
+    plain = TrainConfig(head="dense-center", hold_out=0.0, **alone)
     config = plain.filled(FACES, 150, "face", True)
     rates: dict[str, list[float]] = {"embed train": [], "bare fit": []}
     with tempfile.TemporaryDirectory() as scratch:

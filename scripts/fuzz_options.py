@@ -2,8 +2,8 @@
 
 Each case is one command line: a command with what it needs, and one or two of its options with a value that
 is too large, no number, not UTF-8, acts on a terminal, is a folder, a pipe or nothing. It must end with an
-exit code that README.md lists but 1, print no character that acts on a terminal, and not take long. The
-commands run in forked processes, with a model that has no network, which most cases never reach.
+exit code that docs/commands.md lists but 1, print no character that acts on a terminal, and not take long.
+The commands run in forked processes, with a model that has no network, which most cases never reach.
 
     python scripts/fuzz_options.py [--count 3000] [--seed 0] [--share-of-pairs 0.3]
 

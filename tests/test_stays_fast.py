@@ -31,7 +31,7 @@ from tests.conftest import ToyExtractor, save_people
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 SEARCH = {"sklearn", "scipy", "faiss", "pymilvus"}
 PICTURES = {"matplotlib"}
-OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx"}
+OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx", "av", "paho"}
 OURS = tuple(str(Path(package.__file__ or "").parent) for package in (embedder, enroll))
 HEAVY = FRAMEWORKS | SEARCH | PICTURES | OTHERS
 

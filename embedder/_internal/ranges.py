@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 
+from embedder.errors import UsageError
+
 Range = tuple[float, float]
 
 COUNT = (0, 2**53)  # of people, photos, searches: what JSON holds exactly
+FPIR = (1e-6, 0.999)  # share of strangers that may be named: beyond, neither counts nor models say anything
 
 
 def check_numbers(record: object, ranges: Mapping[str, Range], what: str = "") -> None:
@@ -32,3 +35,13 @@ def check_numbers(record: object, ranges: Mapping[str, Range], what: str = "") -
         number: float = value
         if not low <= number <= high or not math.isfinite(number):  # nor is a NaN within
             raise ValueError(f"{about}: expected {low:g} to {high:g}, got {value!r:.80}")
+
+
+def check_fpir(value: float, what: str = "target_fpir") -> None:
+    """Refuse a share of strangers that no threshold can be found for.
+
+    Raises:
+        UsageError: it is out of its range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not FPIR[0] <= value <= FPIR[1]:
+        raise UsageError(f"{what}: expected a share from {FPIR[0]:g} to {FPIR[1]:g}, got {value!r:.80}")

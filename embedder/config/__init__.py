@@ -11,7 +11,8 @@ from embedder.config.faces import (
     limits_in_force,
     use_limits,
 )
-from embedder.config.training import FACES, FINE_TUNING, FROM_SCRATCH, FilledConfig, Schedule, TrainConfig
+from embedder.config.schedule import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
+from embedder.config.training import FilledConfig, TrainConfig
 
 __all__ = [
     "ARCFACE_LANDMARKS",

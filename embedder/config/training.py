@@ -9,6 +9,7 @@ from typing import Any
 
 from embedder.config.faces import CROPS, DetectorConfig
 from embedder.config.fields import check_options, option
+from embedder.config.schedule import Schedule
 from embedder.errors import UsageError
 
 LossFunction = Callable[[Any, Any], Any]  # (one-hot (batch, classes), probabilities) -> a number a sample
@@ -32,40 +33,6 @@ def parse_steps(text: str) -> list[tuple[int, float]]:
         raise UsageError(f"--steps: expected rising epochs from 1 and rates up to 10, got {text!r}")
     return pairs
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a kind of trunk learns best; each is an option that is left to the trunk unless it is given."""
-
-    learning_rate: float
-    epochs: int
-    head: str = "center"
-    schedule: str = "constant"
-    batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
-    center_weight: float = 0.5
-    rehearsal: float = 0.0
-    poor_views: int = 0
-    freeze: float = 0.0
-    blend: float = 1.0
-    refit: bool = False
-
-
-# A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
-FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
-# The one for faces learns poor photos without forgetting good ones: docs/decisions/009.
-FACES = Schedule(
-    head="triplet-cosine",
-    learning_rate=1e-4,
-    epochs=24,
-    schedule="cosine",
-    rehearsal=0.1,
-    poor_views=16,
-    freeze=0.37,
-    blend=0.75,
-    refit=True,
-)
-# From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
-FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
 
 MINING = ("all", "semi-hard", "batch-hard")
 PRECISIONS = ("auto", "float32", "mixed")
@@ -122,8 +89,8 @@ class TrainConfig:
 
     head: str | None = _loss(
         None,
-        "softmax, center, center-embedding, arcface, cosface, subcenter-arcface, triplet, triplet-cosine, "
-        "quadruplet, contrastive or FILE.py:FUNCTION.",
+        "center (softmax + center loss, two outputs), dense-center (one layer), softmax, arcface, cosface, "
+        "subcenter-arcface, triplet, triplet-cosine, quadruplet, contrastive or FILE.py:FUNCTION.",
         unset=_OWN,
     )
     loss: str | LossFunction = _loss(  # noqa: RUF009 - it makes a field
@@ -137,10 +104,20 @@ class TrainConfig:
         within=(0.0, 1e6),
         unset=_OWN,
     )
-    center_rate: float = _loss(
-        0.5,  # the paper's; centers moved by Adam lag behind, at a rate meant for the trunk
+    center_rate: float | None = _loss(
+        None,
         "α of Wen et al. 2016, how fast centers follow their photos; 0: the optimizer moves them.",
         within=(0.0, 1.0),
+        unset=_OWN,
+    )
+    triplet_weight: float | None = _loss(
+        None,
+        "Of center: weight of a triplet loss beside softmax and center loss.",
+        within=(0.0, 1e6),
+        unset=_OWN,
+    )
+    unit_features: bool | None = _loss(
+        None, "Scale features to length 1 before the head, as the extractor does.", unset=_OWN
     )
     softening: float = _loss(
         0.1,
@@ -181,10 +158,16 @@ class TrainConfig:
         within=(0.0, 100.0),
     )
 
+    degrade: str | None = _keep(
+        None,
+        "Views to learn from: auto: degraded as the photos suggest; pixels, light or pixels,light; none: the "
+        "photos themselves.",
+        unset=_OWN,
+    )
     rehearsal: float | None = _keep(
         None,
-        "μ, weight of keeping the features that clean photos had before training, and of drawing those of "
-        "poor views to them.",
+        "μ, weight of keeping the features that clean photos had before training; without --degrade, also of "
+        "drawing those of poor views to them.",
         within=(0.0, 1e6),
         unset=_OWN,
     )
@@ -205,9 +188,16 @@ class TrainConfig:
         within=(0.0, 1.0),
         unset=_OWN,
     )
+    relative_step: float | None = _keep(
+        None,
+        "No weight moves by more than this share of its tensor's root mean square per batch; 0: no limit.",
+        within=(0.0, 1.0),
+        unset=_OWN,
+    )
     blend: float | None = _keep(
         None,
-        "Share of the trained weights in those that are saved: less forgets less and gains less.",
+        "Share of the trained weights in those that are saved: less forgets less and gains less. 0: chosen "
+        "on the held-out people, by what is gained and what is lost.",
         within=(0.0, 1.0),
         unset=_OWN,
     )
@@ -256,9 +246,17 @@ class TrainConfig:
         "shuffled: every photo once an epoch; balanced: every person as often; people: a few photos each of "
         "a few people per batch.",
         among=SAMPLINGS,
-        unset="people for triplet, quadruplet and contrastive, else shuffled",
+        unset="people with --degrade and for triplet, quadruplet and contrastive, else shuffled",
     )
-    photos_per_person: int = _batch(4, "In a batch of the sampling people.", within=(2, 10**6))
+    photos_per_person: int | None = _batch(
+        None, "In a batch of the sampling people.", within=(2, 10**6), unset=_OWN
+    )
+    epoch_batches: int | None = _batch(
+        None,
+        "Batches of an epoch at least: a small folder is gone through several times.",
+        within=(1, 10**6),
+        unset=_OWN,
+    )
     precision: str = _batch(
         "auto",
         "float32; mixed: 16 bits where that is safe; auto: mixed on a GPU.",
@@ -329,15 +327,22 @@ class FilledConfig(TrainConfig):
     mirror: bool
     head: str
     center_weight: float
+    center_rate: float
+    triplet_weight: float
+    unit_features: bool
+    degrade: str
     rehearsal: float
     poor_views: int
     freeze: float
+    relative_step: float
     blend: float
     refit: bool
     epochs: int
     learning_rate: float
     schedule: str
     batch_size: int
+    photos_per_person: int
+    epoch_batches: int
 
 
 def _named(function: LossFunction) -> str:

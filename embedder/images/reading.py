@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from embedder.images.header import BrokenError, Header
 from embedder.images.jpeg import scan_jpeg
 from embedder.images.notes import tell
 from embedder.images.pnm import decode_pnm, scan_pnm
+from embedder.images.raw import is_raw, read_raw
 from embedder.images.sources import photo_name, read_bytes, rgb_of_array
 from embedder.images.tiff import raw_kind, scan_tiff
 
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
     from embedder.images.sources import Photo
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
-# Blocks of Pillow's 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB the
-# C library gives memory back at once.
-Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
 
 FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
 INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
@@ -70,6 +70,7 @@ _AVIF = frozenset({b"avif", b"avis"})
 _MOST_FRAMES = 100  # of an animation in which a face is looked for
 _MOST_PROFILE = 4 * 2**20  # bytes
 _BUDGET = MemoryBudget(limits_in_force().max_memory)
+_PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes that Pillow takes at a time, and is to take
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +178,9 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
     """
     stop_if_closed()
     limits = limits or limits_in_force()
+    if is_raw(data):
+        yield from _raw_frames(data, path, limits)
+        return
     name = kind_of(data, path)
     first = True
     try:
@@ -199,6 +203,42 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
             return  # a later frame
         reason = " ".join(str(error).split())
         raise ImageError(path, f"broken or truncated {_title(name)} file: {reason}") from error
+
+
+def _raw_frames(data: bytes, path: str | Path, limits: ImageLimits) -> Generator[Picture]:
+    preview, side = read_raw(data, path)
+    if not isinstance(preview, bytes):
+        yield Picture(rgb_of_array(preview, limits))
+        return
+    for picture in decode_frames(preview, path, limits):
+        yield replace(picture, pixels=upright(picture.pixels, side))
+
+
+def read_header(data: bytes, path: str | Path) -> Header:
+    """Give what a file says of its picture; of a raw file, an unknown size.
+
+    Raises:
+        ImageError: it is no picture, or broken.
+    """
+    if is_raw(data):
+        return Header("RAW", 0, 0, b"", orientation=orientation(data))
+    name = kind_of(data, path)
+    try:
+        return _SCANS[name](data)
+    except (BrokenError, struct.error) as error:
+        raise ImageError(path, _as_reason(name, str(error))) from error
+
+
+@cache
+def _take_large_blocks() -> None:
+    """Let Pillow take memory in blocks that the C library gives back.
+
+    Blocks of 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB memory is
+    given back at once. All of the process shares the setting, so it is made with the first picture that is
+    read, not by an import, and one that someone else has made stays.
+    """
+    if Image.core.get_block_size() == _PILLOWS_BLOCK:  # type: ignore[attr-defined]
+        Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
 
 
 def kind_of(data: bytes, path: str | Path) -> str:
@@ -278,6 +318,7 @@ def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLim
     if header.kind == "PPM":
         yield Picture(decode_pnm(header), notes)
         return
+    _take_large_blocks()
     with no_warnings(), decoders.open_as(header.kind, io.BytesIO(header.data)) as image:
         _check_opened(image, header, limits)
         if scale > 1:
@@ -335,6 +376,7 @@ def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
         raise ImageError(name, f"has more than {limits.max_pixels / 1e6:g} megapixels; make it smaller")
     if not image.width * image.height:
         raise ImageError(name, "expected a picture with pixels, got none")
+    _take_large_blocks()
     try:
         with no_warnings():
             image.load()

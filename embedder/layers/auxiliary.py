@@ -98,28 +98,28 @@ class ActivityPenalty(AuxiliaryLoss):
 
 @keras.saving.register_keras_serializable(package="embedder")
 class Distillation(AuxiliaryLoss):
-    """Passes features on and adds μ · mean_i (|x_i - t_i|² + |x'_i - t'_i|²), shown as `<name>_loss`.
+    """Passes features x on and adds their distance to those before training, shown as `<name>_loss`.
 
-    t are features that the trunk gave before training; x is what it gives now for a degraded view of the same
-    photo, x' what it gives for the very view that t' was made from. The second term is distillation (Li and
-    Hoiem 2016, "Learning without Forgetting"), the first draws degraded views to good ones.
+    Of x, t, w it adds μ · mean_i w_i |x_i - t_i|²: t are features of the same views before training, w says
+    which are to stay (Li and Hoiem 2016, "Learning without Forgetting"). Of x, t, x', t' it adds μ · mean_i
+    (|x_i - t_i|² + |x'_i - t'_i|²): x' and t' are of the same views; x, of degraded ones, are drawn to t.
 
     Args:
         weight: μ.
 
     Input shape:
-        A list of four (batch, dim), any float dtype: x, t, x', t'; no gradient is meant to flow to t and t'.
+        A list: x and t, (batch, dim), and w, (batch,) or (batch, 1); or four (batch, dim); any float dtype.
 
     Output shape:
         (batch, dim) float32: x.
 
     Raises:
-        ValueError: there are not four, or their shapes differ.
+        ValueError: it is another list.
 
     Example:
         >>> import numpy as np
         >>> layer, now, before = Distillation(0.5), np.ones((4, 3), "float32"), np.zeros((4, 3), "float32")
-        >>> features = layer([now, before, now, now])
+        >>> features = layer([now, before, np.ones(4, "float32")])
         >>> float(layer.losses[0])
         1.5
     """
@@ -130,16 +130,19 @@ class Distillation(AuxiliaryLoss):
 
     def build(self, shapes: Any, *_: object) -> None:
         """Make μ, and check the shapes."""
-        if len(shapes) != 4 or len({shape[-1] for shape in shapes}) > 1 or {len(s) for s in shapes} != {2}:
-            raise ValueError(f"Distillation: expected four inputs of one shape (batch, dim), got {shapes}")
+        rows = shapes[: 2 if len(shapes) == 3 else 4]
+        if len(shapes) not in (3, 4) or len({r[-1] for r in rows}) > 1 or {len(r) for r in rows} != {2}:
+            raise ValueError(f"Distillation: expected 4 inputs (batch, dim) or 2 and (batch,), got {shapes}")
         super().build(shapes)
 
     def call(self, inputs: list[Any]) -> Any:
         """Return x."""
-        degraded, target, kept, before = inputs
-        distance = ops.square(degraded - target) + ops.square(kept - before)
-        self.add_mean(ops.sum(distance, axis=-1))
-        return degraded
+        first = ops.sum(ops.square(inputs[0] - inputs[1]), axis=-1)
+        if len(inputs) == 3:
+            self.add_mean(first * ops.reshape(inputs[2], (-1,)))
+        else:
+            self.add_mean(first + ops.sum(ops.square(inputs[2] - inputs[3]), axis=-1))
+        return inputs[0]
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         """The shape of x."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
@@ -40,6 +40,7 @@ from embedder.training.data.batches import (
     say_uneven_photos,
 )
 from embedder.training.data.photos import Photos, Split
+from embedder.training.data.view_pool import from_views
 from embedder.training.distributed import (
     Crew,
     SharedBatches,
@@ -49,32 +50,11 @@ from embedder.training.distributed import (
     this_process_alone,
 )
 from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
+from embedder.training.outcome import Outcome
 from embedder.training.processes import Totals, numbered, own_seed
+from embedder.training.share import EACH_EPOCH, SHARES, Balance, HeldOutViews, choose_share
+from embedder.training.views import Views, draw_views
 from embedder.trunks import embed_chips, features_of
-
-
-@dataclass
-class Outcome:
-    """What a run came to.
-
-    Attributes:
-        scores: of the held-out people after each epoch, from 0, the trunk before training; empty if no one
-            was held out.
-        best_epoch: the best one trained; the last one if no one was held out.
-        kept_epoch: the epoch whose weights the trunk now has: the best one, or 0 if training did not help.
-        helped: whether the best epoch did better on the held-out people than the trunk before training.
-        history: the log of each epoch, from 1.
-        interrupted: whether Ctrl-C ended it.
-        refitted: whether the weights are those of a second training, on everyone.
-    """
-
-    scores: list[Score] = field(default_factory=list)
-    best_epoch: int = 0
-    kept_epoch: int = 0
-    helped: bool = False
-    history: list[dict[str, float]] = field(default_factory=list)
-    interrupted: bool = False
-    refitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,11 +108,14 @@ class Learner:
         """
         first, second = checkpoints
         start = self.crew.trunk.get_weights()
-        outcome = self._train(split, first, resume, extra)
+        views = None
+        if self.config.epochs and self.config.degrade != "none":
+            views = draw_views(self.crew, self.photos, self.config, self.progress)
+        outcome = self._train(split, first, resume, self.config.blend, views, extra)
         trunk = self._in_float32()
         strangers = self._strangers(trunk, split, outcome)
         if self.config.refit and outcome.kept_epoch and not outcome.interrupted and self.totals.held_out:
-            outcome = self._train_on_everyone(outcome, start, second, resume)
+            outcome = self._train_on_everyone(outcome, start, second, resume, views)
             trunk = self._in_float32()
         return outcome, trunk, strangers
 
@@ -141,16 +124,23 @@ class Learner:
         split: Split,
         checkpoints: Checkpoints,
         resume: bool,
+        share: float,
+        views: Views | None,
         extra: Sequence[keras.callbacks.Callback] = (),
     ) -> Outcome:
         if not self.config.epochs:
             return Outcome()
         keras.utils.set_random_seed(self.config.seed)
         with precision(self.config.precision), distribution(self.crew.machines, self.config.batch_size):
-            return _Training(self, split, checkpoints).run(resume, extra)
+            return _Training(self, split, checkpoints, share, views).run(resume, extra)
 
     def _train_on_everyone(
-        self, outcome: Outcome, start: Weights, checkpoints: Checkpoints, resume: bool
+        self,
+        outcome: Outcome,
+        start: Weights,
+        checkpoints: Checkpoints,
+        resume: bool,
+        views: Views | None,
     ) -> Outcome:
         """Train from the weights `start`; if that is interrupted, the trunk keeps those of the first time."""
         self.progress.say("Training again from the start, on the people held out too")
@@ -160,7 +150,8 @@ class Learner:
         self.crew.look()
         everyone = Split(np.arange(len(self.photos.labels)), np.empty(0, np.intp))
         try:
-            interrupted = self._train(everyone, checkpoints, resume and checkpoints.exists()).interrupted
+            again = resume and checkpoints.exists()
+            interrupted = self._train(everyone, checkpoints, again, outcome.share, views).interrupted
         except KeyboardInterrupt:
             if self.crew.peers.count > 1:
                 raise
@@ -190,26 +181,31 @@ class _Training:
         learner: the trunk with its starting weights, the photos and the options.
         split: which photos to learn from and which people to score on.
         checkpoints: where the state is left after each epoch.
+        share: of the trained weights in those that are scored and left; 0: to be chosen.
+        views: of all photos, degraded, clean and varied; None: learn from the photos themselves.
 
     Raises:
         UsageError: options contradict each other.
     """
 
-    def __init__(self, learner: Learner, split: Split, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        split: Split,
+        checkpoints: Checkpoints,
+        share: float,
+        views: Views | None,
+    ) -> None:
         self._crew, self._config, self._progress = learner.crew, learner.config, learner.progress
-        self._checkpoints = checkpoints
+        self._checkpoints, self._views = checkpoints, views
+        self._chooses, self._share = not share, share or EACH_EPOCH
+        self._balances: list[Balance] = []
         with this_process_alone():
-            self._held_out = HeldOut(learner.photos, split, self._config, self._crew.peers)
-            features = partial(features_of, self._crew.eye)
-            material = prepare(features, learner.photos, split, self._config, learner.pretrained)
+            self._held_out, material = self._prepare(learner, split)
         self._means = material.means
         self._head, self._batches = self._build(material)
         self._untrained = self._crew.trunk.get_weights()
-        self._keep = (
-            BestWeights(self._crew.trunk, self._measure, is_better, weights=self._now)
-            if len(self._held_out)
-            else None
-        )
+        self._keep = BestWeights(self._crew.trunk, self._measure, is_better) if len(self._held_out) else None
         self._state = State(self._head, self._keep)
         self._saved = False  # whether there is a checkpoint to go back to
 
@@ -237,13 +233,25 @@ class _Training:
         interrupted = self._fit(extra)
         return self._finish(interrupted)
 
+    def _prepare(self, learner: Learner, split: Split) -> tuple[HeldOut | HeldOutViews, Material]:
+        """Take who is scored and what is learned from."""
+        photos, config, peers = learner.photos, self._config, self._crew.peers
+        if self._views is None:
+            features = partial(features_of, self._crew.eye)
+            material = prepare(features, photos, split, config, learner.pretrained)
+            return HeldOut(photos, split, config, peers), material
+        pool, labels = self._views.pool, photos.labels[split.held_out]
+        held_out = HeldOutViews(pool, split.held_out, labels, len(photos.identities), config, peers)
+        return held_out, from_views(pool, photos, split, config, learner.pretrained)
+
     def _build(self, material: Material) -> tuple[Head, Callable[[int], Batches | SharedBatches]]:
         """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
         config, crew = self._config, self._crew
         sampler, own = self._sampler(material), own_seed(config.seed, crew.peers)
         freeze_layers(crew.trunk, config.freeze)
         labels, people = numbered(material.labels, material.people, crew.peers)
-        head = build_head(config, build_stem(config, crew.trunk), padded_classes(people, crew.machines))
+        trained = crew.trunk if self._views is None else self._views.cut.late
+        head = build_head(config, build_stem(config, trained), padded_classes(people, crew.machines))
 
         def batches_from(epoch: int) -> Batches | SharedBatches:
             return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
@@ -260,21 +268,27 @@ class _Training:
     def _sampler(self, material: Material) -> Sampler:
         """Draw this process's part of each batch."""
         config, peers = self._config, self._crew.peers
-        sampling = config.sampling or default_sampling(config.head)
-        if sampling == "shuffled" and not config.sampling and (uneven := say_uneven_photos(material.labels)):
+        sampling = config.sampling or default_sampling(config.head, config.degrade)
+        if not config.sampling and (uneven := say_uneven_photos(material.labels)):
             self._progress.say(uneven)
-            sampling = "balanced"
+            sampling = "balanced" if sampling == "shuffled" else sampling
         if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
             self._progress.say(few)
         size, seed = config.batch_size // peers.count, own_seed(config.seed, peers)
-        return Sampler(material.labels, size, seed, sampling, config.photos_per_person)
+        each, least = config.photos_per_person, config.epoch_batches
+        return Sampler(material.labels, size, seed, sampling, each, least)
 
     def _now(self) -> Weights:
-        return blended(self._untrained, self._crew.trunk.get_weights(), self._config.blend)
+        return blended(self._untrained, self._crew.trunk.get_weights(), self._share)
 
     def _measure(self) -> Score:
         with this_process_alone(), weights_of(self._crew.eye, self._now()):
-            return self._held_out.score(self._crew.eye)
+            if isinstance(self._held_out, HeldOut):
+                return self._held_out.score(self._crew.eye)
+            assert self._views is not None
+            share = self._share if self._balances else 0.0
+            self._balances.append(self._held_out.measure(self._views.features, share))
+            return self._balances[-1].score
 
     def _begin(self) -> None:
         """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
@@ -283,7 +297,7 @@ class _Training:
             self._head.init_from_class_means(padded_means(means, self._crew.machines))
         if self._keep:
             self._keep.measure_first()
-            self._progress.say(f"Before training: {self._in_words(self._keep.scores[0])}")
+            self._progress.say(f"Before training, held out: {self._in_words(self._keep.scores[0])}")
 
     def _fit(self, extra: Sequence[keras.callbacks.Callback]) -> bool:
         """Train the epochs that are left; return whether Ctrl-C ended it, at the last checkpoint then."""
@@ -346,11 +360,41 @@ class _Training:
         trunk, keep, history = self._crew.trunk, self._keep, self._state.history
         if not keep:
             trunk.set_weights(self._now())
-            return Outcome([], len(history), len(history), False, history, interrupted)
+            return Outcome([], len(history), len(history), False, history, interrupted, share=self._share)
         helped = keep.scores[keep.best_epoch].shares > keep.scores[0].shares
+        balances: list[Balance] = []
+        if isinstance(self._held_out, HeldOutViews):
+            balances = self._weigh(keep.weights)
+            helped = balances[-1].helps(balances[0])
         kept = keep.best_epoch if helped or self._config.keep_trained else 0
-        trunk.set_weights(keep.weights if kept else self._untrained)
-        return Outcome(keep.scores, keep.best_epoch, kept, helped, history, interrupted)
+        share = self._share if kept else 0.0
+        trunk.set_weights(blended(self._untrained, keep.weights, share))
+        return Outcome(
+            keep.scores, keep.best_epoch, kept, helped, history, interrupted, share=share, balances=balances
+        )
+
+    def _weigh(self, trained: Weights) -> list[Balance]:
+        """Measure shares of the trained weights on views of the held-out people, and choose one.
+
+        Returns:
+            What they give before training and at the share that was chosen, or that was asked for.
+        """
+        assert self._views is not None
+        assert isinstance(self._held_out, HeldOutViews)
+        found = []
+        for share in (0.0, *(SHARES if self._chooses else (self._share,))):
+            weights = blended(self._untrained, trained, share)
+            with this_process_alone(), weights_of(self._crew.eye, weights):
+                found.append(self._held_out.measure(self._views.features, share))
+        before, after = found[0], found[1:]
+        chosen = choose_share(before, after) if self._chooses else after[0]
+        for balance in found:
+            mark = "  chosen" if self._chooses and balance is chosen else ""
+            self._progress.say(f"Share {balance.share:.1f} of trained weights: {balance.in_words()}{mark}")
+        self._share = chosen.share
+        return [before, chosen]
 
     def _in_words(self, score: Score) -> str:
+        if self._balances:
+            return self._balances[-1].in_words()
         return f"TPIR {score.tpir:.3f} at FPIR {self._config.target_fpir:g}, rank-1 {score.rank1:.3f}"

@@ -58,9 +58,13 @@ def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: 
     """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
     nearest = nearest_own_and_other(vectors, labels)
     searches = Searches.of_nearest(*nearest)
-    own, other = (np.log(np.maximum(distances, _NO_DISTANCE)) for distances in nearest)
-    separation = float((other - own).mean())
-    return Score(searches.tpir(target_fpir), searches.rank1, separation, len(searches.correct))
+    return Score(searches.tpir(target_fpir), searches.rank1, separation(*nearest), len(searches.correct))
+
+
+def separation(own: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Average ln(other / own) over (n,) distances of photos to the nearest of another and the own person."""
+    own, other = (np.log(np.maximum(distances, _NO_DISTANCE)) for distances in (own, other))
+    return float((other - own).mean())
 
 
 def mean_score(scores: Sequence[Score]) -> Score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     import keras
 
     from embedder.training.distributed import Crew
-    from embedder.training.fit import Outcome
+    from embedder.training.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def train(
         scanned = scan_folder(folder)
         for note in name_notes(scanned.identities):
             progress.say(note)
+        filled = _as_it_is(filled, scanned, progress)
         labelled = _own_part(scanned, filled, resume, machines, peers)
         cropping = _cropping(filled.crop, filled, trunk_facts, progress)
         photos = unite(_read(labelled, filled, trunk_facts, cropping, keep_chips, progress), peers)
@@ -162,6 +164,17 @@ def train(
             except OSError as error:
                 raise UsageError(f"--model: {model} cannot be written: {error}") from error
     return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted, photos.copies)
+
+
+def _as_it_is(config: FilledConfig, folder: LabelledFolder, progress: Progress) -> FilledConfig:
+    """Leave the trunk as it is where no one has two photos, which could be drawn to each other."""
+    if not config.epochs or max(Counter(sample.identity for sample in folder.samples).values()) > 1:
+        return config
+    progress.say(
+        "Everyone has a single photo, from which nothing can be learned: the network is kept as it is, with "
+        "a threshold from these people"
+    )
+    return replace(config, epochs=0)
 
 
 @contextmanager
@@ -208,7 +221,7 @@ def _read(
 
     cropper, cache = load(cropping)
     photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
-    if config.rehearsal and config.crop == "whole" and trunk.crop == "face":
+    if config.rehearsal and config.degrade == "none" and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = load(_cropping("face", config, trunk, progress))
         return with_clean_chips(photos, cropper, progress, cache)
     return photos

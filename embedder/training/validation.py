@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from embedder._internal.plugins import is_function
 from embedder.config import FilledConfig
 from embedder.config.devices import Machines
-from embedder.config.training import Schedule
+from embedder.config.schedule import Schedule
 from embedder.errors import UsageError
+from embedder.training.data.degradation import parse_kinds
 
 if TYPE_CHECKING:
     from embedder.config import TrainConfig
 
 _MARGIN = ("arcface", "cosface", "subcenter-arcface")
-_CENTER = ("center", "center-embedding")
+_CENTER = ("center", "dense-center")
 _CLASSES = ("softmax", *_CENTER, *_MARGIN)
 _PAIRS = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
 HEADS = (*_CLASSES, *_PAIRS)  # those of `embedder.heads`, which this module asks without importing Keras
@@ -26,7 +27,8 @@ _USED_BY = {
     "loss": (_CLASSES, "there are no classes to tell apart"),
     "center_weight": (_CENTER, "there are no centers"),
     "center_rate": (_CENTER, "there are no centers"),
-    "margin": ((*_MARGIN, *_PAIRS), "there is no margin"),
+    "triplet_weight": (("center",), "there is no third output"),
+    "margin": ((*_MARGIN, *_PAIRS, "center"), "there is no margin"),
     "scale": (_MARGIN, "there are no cosines to scale"),
     "sub_centers": (("subcenter-arcface",), "there are no sub-centers"),
     "mining": (_PAIRS, "there are no pairs or triplets"),
@@ -67,6 +69,10 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
         config = replace(config, head=Schedule.head)
     if is_function(config.head):
         return
+    if config.head == "center-embedding":
+        raise UsageError(
+            "--head: center-embedding is called center now, and the one layer that was center is dense-center"
+        )
     if config.head not in HEADS:
         raise UsageError(f"--head: expected {', '.join(HEADS)} or FILE.py:FUNCTION, got {config.head!r}")
     given = {
@@ -79,6 +85,8 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
             raise _refusal(
                 option, config, f"with --head {config.head} {lack}", f"--head {' or '.join(heads)}"
             )
+    if config.degrade is not None:
+        parse_kinds(config.degrade)
     for option, loss in _OF_LOSS.items():
         if option in given and config.loss != loss:
             raise _refusal(option, config, f"only --loss {loss} has it", f"--loss {loss}")
@@ -117,8 +125,8 @@ def check_sharing(config: FilledConfig, machines: Machines) -> None:
             f"--parallel: classes are shared with --head {', '.join(_SHARED_BY_CLASS)} alone, got --head "
             f"{config.head}; use --parallel data"
         )
-    if config.head == "center-embedding" and config.loss != "crossentropy":
+    if config.head == "center" and config.loss != "crossentropy":
         raise UsageError(
-            "--parallel: classes are shared with --head center-embedding only by --loss crossentropy, got "
-            f"--loss {config.loss}; use --head center or --parallel data"
+            "--parallel: classes are shared with --head center only by --loss crossentropy, got "
+            f"--loss {config.loss}; use --head dense-center or --parallel data"
         )

@@ -50,8 +50,8 @@ def calibrate_gallery(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
+    from embedder._internal.ranges import check_fpir
     from embedder.folders import scan_folder
-    from enroll.calibration import check_fpir
     from enroll.embedding import embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.threshold import contradiction, describe
@@ -115,7 +115,7 @@ def evaluate_folder(
     from embedder.folders import scan_folder
     from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
-    from enroll.evaluation.protocol import evaluate
+    from enroll.evaluation.protocol import evaluate_samples
     from enroll.report.evaluation import compared, measured, pairs_measured
 
     config = EvaluationConfig(splits, known, enrolled, seed)
@@ -137,7 +137,7 @@ def evaluate_folder(
     else:
         scanned = scan_folder(folder)
         embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
-        evaluations = [evaluate(photos, config) for photos in embedded]
+        evaluations = [evaluate_samples(photos, config) for photos in embedded]
         if compare is not None:
             outcome = compared(evaluations[0], evaluations[1], list(compare))
         else:

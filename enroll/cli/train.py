@@ -185,6 +185,9 @@ def _in_words(training: dict[str, Any]) -> list[str]:
         else "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
     )
     fpir = training["config"]["target_fpir"]
+    again = ["Kept is a second training, on everyone"] if training.get("refitted") else []
+    if training.get("views"):
+        return [*_of_views(training, fpir), verdict, *again]
     shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
     figures = (
         f"On {count(training['held_out_people'], 'person')} it has not met "
@@ -192,8 +195,30 @@ def _in_words(training: dict[str, Any]) -> list[str]:
         f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
         f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )
-    again = ["Kept is a second training, on everyone"] if training.get("refitted") else []
     return [figures, verdict, *again]
+
+
+_SHOWN = {
+    "clean": "clean photos",
+    "degraded": "degraded photos",
+    "crossed": "enrolled clean, searched degraded",
+    "varied": "tinted, turned, in other light or covered",
+}
+
+
+def _of_views(training: dict[str, Any], fpir: float) -> list[str]:
+    """Say what is gained and what is lost on views of the held-out people."""
+    before, after = training["views"]
+    changes = [
+        f"  {shown}: {before['tpir'][name]:.3f} → {after['tpir'][name]:.3f}" for name, shown in _SHOWN.items()
+    ]
+    people, photos = count(training["held_out_people"], "person"), count(after["searches"], "photo")
+    share = f"with {100 * after['share']:.0f} % of the trained weights"
+    return [
+        f"On {people} it has not met ({photos}), before → {share}, TPIR at FPIR {fpir:g}:",
+        *changes,
+        f"  vectors of the last moved by {after['drift']:.3f} (1 - cosine, mean)",
+    ]
 
 
 def info(model: Model = AS_FOUND, gallery: GalleryFile = DEFAULT_GALLERY) -> None:

@@ -17,13 +17,14 @@ from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
-from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
+from enroll.gallery.as_classifier import classifier_of
 from enroll.gallery.enrollment import Enrolled, Enrolling
 from enroll.gallery.following import Following
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
-from enroll.gallery.threshold import Calibration, read_calibration
+from enroll.gallery.threshold import CalibrationRecord, read_calibration
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
     from enroll.store.base import Store
 
 
 _log = logging.getLogger(__name__)
-
 _TRIES = 3  # to calibrate while others enroll
 
 
@@ -178,14 +179,10 @@ class Gallery:
                 if wanted >= finder.templates or all(len(entries) == count for entries in found):
                     break
                 wanted *= 4
+        photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
-            [
-                NearPhoto(entry.identity, entry.distance, path)
-                for entry, path in zip(
-                    entries, self._store.photos([entry.template for entry in entries]), strict=True
-                )
-            ]
-            for entries in found
+            [NearPhoto(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
+            for entries, paths in zip(found, photos, strict=True)
         ]
 
     def _expired(self) -> set[str]:
@@ -199,7 +196,7 @@ class Gallery:
             )
         return gone
 
-    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> CalibrationRecord:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
 
         Args:
@@ -214,7 +211,7 @@ class Gallery:
 
     def calibrate_aside(
         self, target_fpir: float, strangers: EmbeddedFolder | None = None
-    ) -> tuple[Calibration, tuple[SetAside, ...]]:
+    ) -> tuple[CalibrationRecord, tuple[SetAside, ...]]:
         """Do as `calibrate`, and give also whose photos were set aside."""
         model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
@@ -232,9 +229,11 @@ class Gallery:
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
-            known = leave_one_out_searches(templates.vectors, labels)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            curve, now = (
+                fit_confidence(templates.vectors, labels),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            done = CalibrationRecord(promise, curve, self._extractor.fingerprint, now)
             if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 continue
 
@@ -269,7 +268,11 @@ class Gallery:
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
-    def calibration(self) -> tuple[Calibration, str | None] | None:
+    def to_classifier(self) -> OpenSetNeighborsClassifier:
+        """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""
+        return classifier_of(self._store, self._extractor, self._expired())
+
+    def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from embedder.errors import GalleryError
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Terms
 from enroll.store.limits import (
@@ -216,7 +216,7 @@ class _Reader:
             self._calibration,
         )
         if self._calibration is not None:
-            made_for = Calibration.from_text(self._calibration, "its calibration")
+            made_for = CalibrationRecord.from_text(self._calibration, "its calibration")
             if self._model is None or made_for.fingerprint != self._model[0]:
                 _refuse("its calibration is of another model")
         return content

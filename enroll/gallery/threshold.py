@@ -12,7 +12,7 @@ from embedder._internal.wording import count
 from embedder.errors import GalleryError
 from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
-from enroll.calibration import Promise
+from enroll.calibration import Calibration
 from enroll.confidence import Curve
 from enroll.store.limits import FINGERPRINT, text_problem
 
@@ -29,7 +29,7 @@ _GROWTH = 0.1  # share by which people or photos may grow before the promise is 
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationRecord:
     """A promise, and when and for which model it was made.
 
     Attributes:
@@ -39,7 +39,7 @@ class Calibration:
         date: ISO 8601, UTC.
     """
 
-    promise: Promise
+    promise: Calibration
     curve: Curve | None
     fingerprint: str
     date: str
@@ -49,7 +49,7 @@ class Calibration:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_text(cls, text: str, path: object) -> Calibration:
+    def from_text(cls, text: str, path: object) -> CalibrationRecord:
         """Read what `to_text` wrote.
 
         Raises:
@@ -61,7 +61,7 @@ class Calibration:
             date = _text(content["date"], "date", _LONGEST_DATE)
             datetime.fromisoformat(date)
             return cls(
-                Promise(**_numbers(content["promise"], Promise)),
+                Calibration(**_numbers(content["promise"], Calibration)),
                 None if curve is None else Curve(**_numbers(curve, Curve)),
                 _text(content["fingerprint"], "fingerprint", FINGERPRINT),
                 date,
@@ -128,7 +128,7 @@ class Basis:
 
     source: str
     distance: float
-    calibration: Calibration | None = None
+    calibration: CalibrationRecord | None = None
     estimate: FromModel | None = None
     warning: str | None = None
 
@@ -165,7 +165,7 @@ class Basis:
         }
 
 
-def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str | None] | None:
+def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord, str | None] | None:
     """Read what a gallery keeps of its calibration, and why it is in doubt by now.
 
     Args:
@@ -180,13 +180,13 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str |
     """
     if (kept := store.calibration()) is None:
         return None
-    calibration = Calibration.from_text(kept[0], store.location)
+    calibration = CalibrationRecord.from_text(kept[0], store.location)
     if calibration.fingerprint != fingerprint:
         return None
     return calibration, calibration.outdated(kept[1])
 
 
-def describe(calibration: Calibration) -> str:
+def describe(calibration: CalibrationRecord) -> str:
     """Say what was promised, on what evidence, and what counting alone would promise."""
     promise = calibration.promise
     counted = (
@@ -203,7 +203,7 @@ def describe(calibration: Calibration) -> str:
     )
 
 
-def evidence(promise: Promise) -> str:
+def evidence(promise: Calibration) -> str:
     """Say what a promise rests on."""
     if not promise.known_people:
         return "by a model of the distances"
@@ -216,7 +216,7 @@ def evidence(promise: Promise) -> str:
     return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
-def contradiction(promise: Promise) -> str | None:
+def contradiction(promise: Calibration) -> str | None:
     """Say that the gallery's photos contradict what is known of the model, or None."""
     if not promise.contradicted:
         return None

@@ -14,7 +14,7 @@ from embedder.errors import EmbedError, UnknownIdentityError, UsageError
 from embedder.folders import scan_folder
 from enroll.config import EvaluationConfig
 from enroll.embedding import EmbeddedFolder
-from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.protocol import evaluate_samples
 from enroll.gallery.doctor import examine_gallery
 from enroll.gallery.photos import find_poor
 from enroll.gallery.places import home_of
@@ -122,9 +122,10 @@ def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
             found=everything,
             enrollable=everything,
             paths=tuple(map(Path, photos)),
+            strangers=engine.extractor.manifest.strangers,
         )
         with progress.bar("Evaluating", 1, "evaluations") as advance:
-            outcome = measured(evaluate(embedded, config))
+            outcome = measured(evaluate_samples(embedded, config))
             advance()
         return json.loads(outcome.to_json()) | {"lines": outcome.lines}
 

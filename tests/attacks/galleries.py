@@ -17,7 +17,7 @@ import numpy as np
 from fuzz_files import DIM, PAGE, load_gallery, make_gallery
 
 from embedder.errors import EmbedError
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.store import check_model, open_store
 from enroll.store.sqlite.rows import checksum, pack_template
 from enroll.store.sqlite.schema import APPLICATION_ID, STEPS
@@ -181,7 +181,7 @@ def foreign_model(folder: Path) -> str:
 
 
 def calibration(content: str, folder: Path) -> str:
-    return outcome(lambda: Calibration.from_text(content, folder))
+    return outcome(lambda: CalibrationRecord.from_text(content, folder))
 
 
 def odd_path(folder: Path) -> str:

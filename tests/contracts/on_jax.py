@@ -14,7 +14,7 @@ assert keras.backend.backend() == "jax"
 for case in cases.first_of("head", "loss"):
     try:
         cases.check_oracle(case)
-        if case.options["head"].startswith("center"):  # state besides weights
+        if case.options["head"] in ("center", "dense-center"):  # state besides weights
             cases.check_training(case)
         if cases.build(case.config).parameters:
             cases.check_moved(case)

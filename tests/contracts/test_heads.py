@@ -46,7 +46,7 @@ from tests.contracts.cases import (
 
 pytestmark = pytest.mark.usefixtures("fresh_keras")
 
-CENTER_HEADS = ["center", "center-embedding"]
+CENTER_HEADS = ["dense-center", "center"]
 METRIC_HEADS = {"triplet", "triplet-cosine", "quadruplet", "contrastive"}  # in test_metric_heads
 
 EACH_HEAD = first_of("head")
@@ -309,7 +309,7 @@ def test_gradient_of_arcface_is_finite_on_its_class_and_opposite(name: str):
 
 
 def test_unknown_head_is_refused():
-    with pytest.raises(UsageError, match=r"center-embedding.*got 'nothing'"):
+    with pytest.raises(UsageError, match=r"dense-center.*got 'nothing'"):
         build(TrainConfig(head="nothing"))
 
 

@@ -150,7 +150,8 @@ def test_losses_are_found_by_name():
         (lambda: layers.DenseWithCenterLoss(3, center_rate=2.0), "a center rate from 0 to 1, got 3 and 2.0"),
         (lambda: layers.CrossBatchMemory(0), "a size of at least 1"),
         (lambda: layers.MetricLossLayer(losses.SoftFBeta()), "a loss of embeddings, .*got SoftFBeta"),
-        (lambda: layers.Distillation(1.0)([FEATURES] * 3), "four inputs of one shape"),
+        (lambda: layers.Distillation(1.0)([FEATURES] * 3), r"4 inputs \(batch, dim\) or 2 and \(batch,\)"),
+        (lambda: layers.Distillation(1.0)([FEATURES] * 2), r"4 inputs \(batch, dim\) or 2 and \(batch,\)"),
     ],
 )
 def test_options_out_of_range_are_refused(make, message: str):

@@ -1,4 +1,4 @@
-"""What the README shows is what the program does."""
+"""What README, CONTRIBUTING and the page of commands show is what the program does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tests.conftest import pattern
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text()
+TEXT = README + CONTRIBUTING + COMMANDS_PAGE
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for kind, text in BLOCKS if not kind for line in text.splitlines()]
 COMMANDS = [
     line.removeprefix("$ ").partition(" #")[0].strip() for line in LINES if re.match(r"(\$ )?embed ", line)
@@ -37,7 +40,13 @@ def test_commands_and_options_exist(line: str):
 
 
 def test_there_are_commands_to_check():
-    assert len(COMMANDS) > 10
+    assert len(COMMANDS) > 25
+    assert "demo" in TARGETS
+    assert "test" in TARGETS
+
+
+def test_it_is_short():
+    assert README.count("\n") <= 150
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -53,7 +62,7 @@ def test_options_named_in_the_text_exist():
         entry = stack.pop()
         stack += getattr(entry, "commands", {}).values()
         known |= {name for parameter in entry.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    assert set(re.findall(r"`[^`\n]*?(--[a-z-]+)", README)) <= known
+    assert set(re.findall(r"`[^`\n]*?(--[a-z-]+)", TEXT)) <= known
 
 
 def test_python_example_runs(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -68,7 +77,7 @@ def test_python_example_runs(tmp_path: Path, model: Path, monkeypatch: pytest.Mo
 
 
 def test_exit_codes_are_those_of_the_errors():
-    table = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    table = {int(code) for code in re.findall(r"^\| (\d+) \|", COMMANDS_PAGE, re.MULTILINE)}
     codes = {
         value.exit_code
         for value in vars(errors).values()

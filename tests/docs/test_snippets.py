@@ -30,7 +30,7 @@ ROOT = Path(embedder.__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 RUNS = sorted(
     {
-        (page.name, line.partition("$ ")[2] or line.partition(" #")[0].strip())
+        (page.name, (line.partition("$ ")[2] or line).partition(" #")[0].strip())
         for page in PAGES
         for line in page.read_text().splitlines()
         if re.match(r"(\S*\$ )?embed train [a-zA-Z]", line)

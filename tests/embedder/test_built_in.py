@@ -364,7 +364,7 @@ def test_a_full_disk(
 
     with monkeypatch.context() as patch:
         patch.setattr("embedder._internal.files.os.fsync", full)
-        patch.setattr("embedder._internal.files._sync_folder", lambda _: None)
+        patch.setattr("embedder._internal.files.sync_folder", lambda _: None)
         load_built_in()
         load_built_in()
         assert len(made) == 1

@@ -86,15 +86,15 @@ def test_center_loss_that_runs_away_stops_with_advice():
 
 
 LOGS = {
-    "center": {"accuracy": 0.5, "center_loss": 0.25, "loss": 1.5, "softmax_loss": 1.25},
-    "center-embedding": {"center_loss": 0.25, "loss": 1.5, "softmax_accuracy": 0.5, "softmax_loss": 1.25},
+    "dense-center": {"accuracy": 0.5, "center_loss": 0.25, "loss": 1.5, "softmax_loss": 1.25},
+    "center": {"center_loss": 0.25, "loss": 1.5, "softmax_accuracy": 0.5, "softmax_loss": 1.25},
 }
 
 
 @pytest.mark.parametrize("head", LOGS)
 def test_every_head_shows_the_parts_apart(head: str):
     assert describe(LOGS[head]) == "loss 1.500  softmax 1.250  center 0.250  accuracy 0.500"
-    assert plain_logs(LOGS[head]) == LOGS["center"]
+    assert plain_logs(LOGS[head]) == LOGS["dense-center"]
 
 
 class Recorder(Progress):
@@ -112,10 +112,10 @@ def test_progress_hears_of_every_batch():
     recorder = Recorder()
     show = ShowProgress(recorder, epochs=3, batches=2)
     show.on_epoch_begin(1)
-    show.on_train_batch_end(0, LOGS["center"])
+    show.on_train_batch_end(0, LOGS["dense-center"])
     show.on_epoch_end(1)
     show.close()
-    assert recorder.events == ["open Epoch 2/3 of 2", describe(LOGS["center"]), "close"]
+    assert recorder.events == ["open Epoch 2/3 of 2", describe(LOGS["dense-center"]), "close"]
 
 
 def test_parameter_rises_by_epoch_and_is_logged():

@@ -19,6 +19,7 @@ from embedder.metrics import (
     identity_weights,
     interval,
     leave_one_out,
+    nearest_own_and_other,
     squared_distances,
     threshold_at_fpir,
     trials_needed,
@@ -220,3 +221,19 @@ def test_vectors_without_a_direction_are_refused(row: list[float]):
 def test_opposite_mirror_pictures_have_no_direction():
     with pytest.raises(ModelError, match="train it again"):
         unit_vectors(np.float32([[1, 0], [-1, 0]]), mirrored=True)
+
+
+def test_templates_of_the_same_photos_can_be_searched_instead():
+    vectors, templates, labels = unit_rows(12), unit_rows(24)[12:], np.repeat(np.arange(4), 3)
+    own, other = nearest_own_and_other(vectors, labels, templates)
+    d = np.linalg.norm(vectors[:, None].astype(float) - templates[None], axis=2)
+    for i in range(12):
+        assert own[i] == pytest.approx(min(d[i, j] for j in range(12) if labels[j] == labels[i] and j != i))
+        assert other[i] == pytest.approx(min(d[i, j] for j in range(12) if labels[j] != labels[i]))
+    people = np.array([0, 1]), np.array([2, 3])
+    found = gallery_searches(vectors, labels, *people, 2, np.random.default_rng(0), templates)
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(np.flatnonzero(labels == who)) for who in people[0]]
+    gallery = np.concatenate([rows[:2] for rows in drawn])
+    np.testing.assert_allclose(found.mated, [d[rows[2], gallery].min() for rows in drawn], rtol=1e-6)
+    np.testing.assert_allclose(found.non_mated, d[6:][:, gallery].min(axis=1), rtol=1e-6)

@@ -92,3 +92,30 @@ def test_shares_out_of_range_are_refused():
         LayerwiseAdam(trunk(), lowest=2)
     with pytest.raises(ValueError, match=r"a share from 0 to 1, got -0\.1"):
         freeze_layers(trunk(), -0.1)
+
+
+def test_no_step_is_larger_than_its_share_of_a_tensor():
+    model = trunk()
+    for layer, size in zip(weighted_layers(model), (1.0, 1e-3, 0.0, 1.0), strict=True):
+        layer.kernel.assign(keras.ops.full(layer.kernel.shape, size))
+    before = [layer.kernel.numpy().copy() for layer in weighted_layers(model)]
+    config = TrainConfig(**BASE, relative_step=0.1)
+    optimizer = build_optimizer(config, model, 10)
+    optimizer.build(model.trainable_variables)
+    optimizer.apply([keras.ops.full(v.shape, 1.0) for v in model.trainable_variables])
+    moved = [
+        float(np.abs(layer.kernel.numpy() - old).max())
+        for layer, old in zip(weighted_layers(model), before, strict=True)
+    ]
+    # The learning rate is .01: a tenth of the second kernel is less; of zeros there is no share.
+    assert moved == pytest.approx([1e-2, 1e-4, 1e-2, 1e-2], rel=1e-3)
+
+
+def test_limits_of_steps_and_of_depth_multiply():
+    model = trunk()
+    for layer in weighted_layers(model):
+        layer.kernel.assign(keras.ops.full(layer.kernel.shape, 1e-3))
+    optimizer = LayerwiseAdam(model, 0.001, 0.1, learning_rate=1e-2)
+    optimizer.build(model.trainable_variables)
+    kernels = optimizer.get_config()["factors"][::2]
+    assert kernels == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2], rel=1e-3)

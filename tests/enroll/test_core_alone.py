@@ -22,9 +22,9 @@ from enroll.decision import decide
 from enroll.doctor.examine import examine
 from enroll.evaluation.analysis import confusions, fpir_by_size, mistakes, probable_duplicates
 from enroll.evaluation.lfw import FailedPhoto, verify_pairs
-from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
-from enroll.rules import RULES, find_rule
+from enroll.rules import RULES, get_scorer
 from enroll.search import exact
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.templates import Templates
@@ -90,7 +90,7 @@ def fitted(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDAr
         "decisions": [asdict(decide(candidates, 0.9, 0.01)) for candidates in near],
         "templates": [[asdict(one) for one in found] for found in nearest_templates(few, vectors[:5], 4)],
         "rules": {
-            name: find_rule(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
+            name: get_scorer(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
             for name in RULES
         },
     }
@@ -129,7 +129,7 @@ def evaluated(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         found=found,
         enrollable=found & (np.arange(len(labels)) % 13 != 0),
     )
-    evaluation = evaluate(samples, EvaluationConfig(splits=4, replicates=30))
+    evaluation = evaluate_samples(samples, EvaluationConfig(splits=4, replicates=30))
     trust, pairs = evaluation.reliability(), samples.comparisons()
     assert trust is not None
     return {

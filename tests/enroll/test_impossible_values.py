@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from embedder.errors import EmbedError, GalleryError, UsageError
-from enroll.calibration import Promise, calibrate
+from enroll.calibration import Calibration, calibrate
 from enroll.confidence import Curve
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.jsonl import from_lines, to_lines
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.gallery.transfer import read_content
 from enroll.identify import Identifier
 from enroll.store import NewPerson, Terms, open_store
@@ -26,8 +26,8 @@ from tests.enroll.templates import open_store as made_store
 from tests.enroll.templates import template
 
 TODAY = date.today()
-PROMISE = Promise(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
-CALIBRATION = Calibration(PROMISE, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
+PROMISE = Calibration(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
+CALIBRATION = CalibrationRecord(PROMISE, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
 HUGE = int("9" * 400)
 
 
@@ -44,7 +44,7 @@ def altered(path: tuple[str, ...], value: Any) -> str:
     "value", [0.0, -0.1, 1.0, 2.5, 1e-300, 1e300, float("nan"), float("inf"), True, "0.1"]
 )
 def test_a_share_of_strangers_that_no_threshold_has(value: Any) -> None:
-    with pytest.raises(UsageError, match=r"target_fpir: expected a share from 1e-06 to 0\.999, got"):
+    with pytest.raises(UsageError, match=r"fpir: expected a share from 1e-06 to 0\.999, got"):
         calibrate(np.eye(8, dtype=np.float32), np.arange(8), value)
 
 
@@ -85,10 +85,10 @@ def test_a_share_of_strangers_that_no_threshold_has(value: Any) -> None:
 def test_a_calibration_that_cannot_be_is_not_used(
     tmp_path: Path, toy: ToyExtractor, path: tuple[str, ...], value: Any
 ) -> None:
-    assert Calibration.from_text(CALIBRATION.to_text(), "here") == CALIBRATION
+    assert CalibrationRecord.from_text(CALIBRATION.to_text(), "here") == CALIBRATION
     text = altered(path, value)
     with pytest.raises(GalleryError, match="here: broken: its calibration cannot be read") as refused:
-        Calibration.from_text(text, "here")
+        CalibrationRecord.from_text(text, "here")
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 1500
 

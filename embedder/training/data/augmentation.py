@@ -27,7 +27,7 @@ POOR_SCALE = 0.16
 LARGEST = 3  # times the smallest side that is drawn
 AS_IS = 0.15  # share of poor views that keep their resolution
 SQUEEZED = 0.5  # share of them that are stretched to a square, as some cameras and programs do
-_FILTERS = (
+FILTERS = (
     Image.Resampling.BOX,
     Image.Resampling.BILINEAR,
     Image.Resampling.BICUBIC,
@@ -150,7 +150,7 @@ def _poor_view(chip: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
         side = smallest * LARGEST ** rng.random()
     proportions = np.ones(2) if rng.random() < SQUEEZED else np.array([width, height]) / max(height, width)
     across, along = np.maximum(1, np.rint(side * proportions).astype(int)).tolist()
-    small = bordered.resize((across, along), _FILTERS[rng.integers(len(_FILTERS))], box=box)
+    small = bordered.resize((across, along), FILTERS[rng.integers(len(FILTERS))], box=box)
     view = resize_to_square(np.asarray(small), size)
     return view[:, ::-1] if rng.random() < 0.5 else view
 

@@ -23,13 +23,14 @@ _UNEVEN = 10  # times the median number of photos: beyond, most of a shuffled ep
 _SHUFFLED, _ROTATION, _ARRANGED = 3, 5, 6  # streams of random numbers, beside those of augmentation
 
 
-def default_sampling(head: str) -> str:
+def default_sampling(head: str, degrade: str = "none") -> str:
     """Name the sampling of a head if none is asked for.
 
     Args:
         head: as in `embedder.heads.HEADS`; those that compare photos need several of a person in a batch.
+        degrade: the option; several views of a person, good and degraded, belong in a batch.
     """
-    return "people" if head in _COMPARING else "shuffled"
+    return "people" if head in _COMPARING or degrade != "none" else "shuffled"
 
 
 def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
@@ -43,8 +44,7 @@ def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
     if most <= _UNEVEN * half:
         return None
     return (
-        f"One person has {count(most, 'photo')}, half of all at most {half}: everyone is shown equally often "
-        "(--sampling balanced)"
+        f"One person has {count(most, 'photo')}, half of all at most {half}: everyone is shown equally often"
     )
 
 
@@ -61,7 +61,7 @@ def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | N
         return None
     return (
         f"{few} of {count(len(counts), 'person')} with fewer than {count(photos_per_person, 'photo')}; these "
-        "are shown again in the same batch, mirrored and shifted anew"
+        "are shown again in the same batch, in another view"
     )
 
 
@@ -85,6 +85,7 @@ class Sampler:
         seed: of all draws.
         sampling: one of the three words.
         photos_per_person: K.
+        least: batches of an epoch at least; `shuffled` goes through the photos several times for that.
 
     Raises:
         UsageError: under `people`, no two people fit into a batch, or there are no two.
@@ -97,6 +98,7 @@ class Sampler:
         seed: int,
         sampling: str = "shuffled",
         photos_per_person: int = 4,
+        least: int = 1,
     ) -> None:
         self._seed, self._sampling = seed, sampling
         self._photos = np.argsort(labels, kind="stable")  # by person
@@ -104,11 +106,15 @@ class Sampler:
         self._starts = np.cumsum(self._counts) - self._counts
         people = len(self._counts)
         whole, rest = divmod(len(labels), batch_size)
-        self._batches = max(1, whole + (rest > 1))
+        once = max(1, whole + (rest > 1))
+        self._passes = 1 if sampling != "shuffled" else -(-least // once)
+        self._batches = max(least, once) if sampling != "shuffled" else once
         self._size = batch_size
         # A visit is of one person; so many have to be of different people, and bring so many photos each.
         self._together, self._each = 1, 1
-        self._visits = min(len(labels), self._batches * batch_size)
+        self._visits = (
+            self._batches * batch_size if least > 1 else min(len(labels), self._batches * batch_size)
+        )
         if sampling == "people":
             _check_fits(batch_size, photos_per_person, people)
             self._together, self._each = min(batch_size // photos_per_person, people), photos_per_person
@@ -117,7 +123,7 @@ class Sampler:
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        return self._batches
+        return self._batches * self._passes
 
     def epoch(self, number: int) -> list[Rows]:
         """Give the batches of an epoch.
@@ -129,10 +135,16 @@ class Sampler:
             For each batch the rows of its photos, (at most batch_size,).
         """
         if self._sampling == "shuffled":
-            rows = np.random.default_rng([self._seed, _SHUFFLED, number]).permutation(len(self._photos))
-        else:
-            rows = self._take_turns(*self._order_people(number))
-        return [rows[start : start + self._size] for start in range(0, len(rows), self._size)][: len(self)]
+            passes = range(number * self._passes, (number + 1) * self._passes)
+            return [batch for each in passes for batch in self._batches_of(self._shuffle(each))]
+        return self._batches_of(self._take_turns(*self._order_people(number)))
+
+    def _shuffle(self, number: int) -> Rows:
+        return np.random.default_rng([self._seed, _SHUFFLED, number]).permutation(len(self._photos))
+
+    def _batches_of(self, rows: Rows) -> list[Rows]:
+        starts = range(0, len(rows), self._size)
+        return [rows[start : start + self._size] for start in starts][: self._batches]
 
     def _order_people(self, number: int) -> tuple[Rows, Rows]:
         """Give the people of an epoch in order, and the how many-th visit of theirs each of these is, from 0.

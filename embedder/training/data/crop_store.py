@@ -31,7 +31,7 @@ from embedder.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
 
     from embedder.faces.crop import Cropping
 
@@ -44,22 +44,25 @@ treat them like the photos. This folder may be deleted at any time; `embed train
 """
 
 
-class ChipFile:
-    """One temporary file of pictures of one size; it vanishes with the process, however that ends.
+class RowFile:
+    """One temporary file of arrays of one shape; it vanishes with the process, however that ends.
 
     It is not mapped into memory: mapped pages count as memory of the process. Threads may read it together.
 
     Args:
-        size: side of a picture in pixels.
-        most: pictures that will come at most; the disk must have room for them.
+        shape: of an array.
+        dtype: of an array.
+        most: arrays that will come at most; the disk must have room for them.
         folder: where the file lies, or None: the system's for large temporary files, or `TMPDIR`.
 
     Raises:
-        UsageError: there is no room for `most` pictures, or no file can be made.
+        UsageError: there is no room for `most` arrays, or no file can be made.
     """
 
-    def __init__(self, size: int, most: int, folder: str | Path | None = None) -> None:
-        self._shape, self._most = (size, size, 3), most
+    def __init__(
+        self, shape: tuple[int, ...], dtype: DTypeLike, most: int, folder: str | Path | None = None
+    ) -> None:
+        self._shape, self._dtype, self._most = shape, np.dtype(dtype), most
         self._count = 0
         self._lock = threading.Lock()
         self._folder = str(folder or _scratch())
@@ -76,34 +79,34 @@ class ChipFile:
             raise self._full(f"there are {free / 1e9:.2f} GB")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one picture."""
+    def shape(self) -> tuple[int, ...]:
+        """Of one array."""
         return self._shape
 
     def __len__(self) -> int:
-        """Pictures so far."""
+        """Arrays so far."""
         return self._count
 
     def nbytes(self, count: int) -> int:
-        """Bytes that some pictures take."""
-        return count * int(np.prod(self._shape))
+        """Bytes that some arrays take."""
+        return count * int(np.prod(self._shape)) * self._dtype.itemsize
 
-    def append(self, chip: NDArray[np.uint8]) -> int:
-        """Write the next picture; one thread at a time.
+    def append(self, row: NDArray[Any]) -> int:
+        """Write the next array; one thread at a time.
 
         Args:
-            chip: (size, size, 3) uint8.
+            row: of the shape and dtype of the file.
 
         Returns:
-            Its row.
+            Its number.
 
         Raises:
-            ValueError: a picture of another kind.
+            ValueError: an array of another kind.
             UsageError: it cannot be written; the disk is full.
         """
-        if chip.shape != self._shape or chip.dtype != np.uint8:
-            raise ValueError(f"expected a chip of {self._shape} uint8, got {chip.shape} {chip.dtype}")
-        rest = memoryview(chip.tobytes())
+        if row.shape != self._shape or row.dtype != self._dtype:
+            raise ValueError(f"expected a chip of {self._shape} {self._dtype}, got {row.shape} {row.dtype}")
+        rest = memoryview(row.tobytes())
         try:
             self._file.seek(0, os.SEEK_END)  # where there is no pread, reading has moved it
             while rest:
@@ -113,8 +116,8 @@ class ChipFile:
         self._count += 1
         return self._count - 1
 
-    def read(self, row: int) -> NDArray[np.uint8]:
-        """Give one picture, (size, size, 3) uint8; it cannot be written to."""
+    def read(self, row: int) -> NDArray[Any]:
+        """Give one array; it cannot be written to."""
         length = self.nbytes(1)
         if hasattr(os, "pread"):
             data = os.pread(self._file.fileno(), length, row * length)
@@ -122,19 +125,41 @@ class ChipFile:
             with self._lock:
                 self._file.seek(row * length)
                 data = self._file.read(length)
-        return np.frombuffer(data, np.uint8).reshape(self._shape)
-
-    def chips(self, rows: ArrayLike | None = None) -> Chips:
-        """Give some of the pictures, or all, in an order."""
-        return Chips(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
+        return np.frombuffer(data, self._dtype).reshape(self._shape)
 
     def _full(self, found: str) -> UsageError:
-        height, width, _ = self._shape
+        height, width, *_ = self._shape
         return UsageError(
             f"{self._folder}: expected room for {count(self._most, 'picture')} of {height} x {width} pixels, "
             f"{self.nbytes(self._most) / 1e9:.2f} GB, but: {found}; make room there, or set TMPDIR to a "
             "folder on another disk"
         )
+
+
+class ChipFile(RowFile):
+    """A `RowFile` of pictures of one size, (size, size, 3) uint8.
+
+    Args:
+        size: side of a picture in pixels.
+        most: pictures that will come at most; the disk must have room for them.
+        folder: where the file lies, or None: the system's for large temporary files, or `TMPDIR`.
+
+    Raises:
+        UsageError: there is no room for `most` pictures, or no file can be made.
+    """
+
+    def __init__(self, size: int, most: int, folder: str | Path | None = None) -> None:
+        super().__init__((size, size, 3), np.uint8, most, folder)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one picture."""
+        height, width, colours = self._shape
+        return height, width, colours
+
+    def chips(self, rows: ArrayLike | None = None) -> Chips:
+        """Give some of the pictures, or all, in an order."""
+        return Chips(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
 
 
 class Chips:

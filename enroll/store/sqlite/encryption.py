@@ -80,6 +80,12 @@ class Sealer(Protocol):
     def last(self) -> int:
         """The highest id that a person with a key has, 0 if there is none."""
 
+    def lowest(self, odd: bool) -> int:
+        """The lowest odd or even id below 0, as a photo library has; 0 if there is none."""
+
+    def has(self, person: int) -> bool:
+        """Say whether there is a key of that id."""
+
     def keyless(self) -> list[int]:
         """Ids of the people whose key is gone."""
 
@@ -117,6 +123,14 @@ class Plain:
     def last(self) -> int:
         """Know of no one."""
         return 0
+
+    def lowest(self, odd: bool) -> int:
+        """Know of no one."""
+        return 0
+
+    def has(self, person: int) -> bool:
+        """Need no key."""
+        return True
 
     def keyless(self) -> list[int]:
         """Miss none."""
@@ -200,7 +214,17 @@ class Keyring:
 
     def last(self) -> int:
         """The highest id that a person with a key has; a backup of the gallery may know of fewer."""
-        return int(self._connection.row(f"SELECT ifnull(max(id), 0) FROM {_SCHEMA}.person")[0])
+        return int(self._connection.row(f"SELECT ifnull(max(max(id), 0), 0) FROM {_SCHEMA}.person")[0])
+
+    def lowest(self, odd: bool) -> int:
+        """The lowest odd or even id below 0, of erased keys too."""
+        query = f"SELECT ifnull(min(id), 0) FROM {_SCHEMA}.person WHERE id < 0 AND id & 1 = ?"
+        return int(self._connection.row(query, (int(odd),))[0])
+
+    def has(self, person: int) -> bool:
+        """Say whether there is a key of that id."""
+        query = f"SELECT 1 FROM {_SCHEMA}.person WHERE id = ? AND checksum IS NOT NULL"
+        return self._connection.row(query, (person,)) is not None
 
     def _key(self, person: int) -> AESGCM:
         if person not in self._keys:

@@ -13,6 +13,7 @@ from embedder.errors import GalleryError
 from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE, Key
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Plain, Sealer, open_keyring
+from enroll.store.sqlite.library import LibraryRows
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.reader import Reader
 from enroll.store.sqlite.rows import is_sound
@@ -22,7 +23,7 @@ _HEADER = 100  # bytes; SQLite writes over a shorter file
 _CHECKED_WHOLE = 1 << 22  # bytes; a file up to that takes some milliseconds
 
 
-def verify(connection: Connection, reader: Reader) -> None:
+def verify(connection: Connection, reader: Reader, library: LibraryRows) -> None:
     """Check everything, inside one `Connection.reading`.
 
     Raises:
@@ -38,6 +39,7 @@ def verify(connection: Connection, reader: Reader) -> None:
     reader.check_handles()
     for enrolled in (True, False):
         reader.templates(enrolled)
+    library.check()
 
 
 def open_gallery(

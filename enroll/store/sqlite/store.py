@@ -27,6 +27,7 @@ from enroll.store.limits import (
     text_problem,
 )
 from enroll.store.sqlite.connection import Connection
+from enroll.store.sqlite.library_store import SqliteLibrary, log_merge
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.opening import verify
 from enroll.store.sqlite.reader import Reader
@@ -38,8 +39,7 @@ from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, che
 class SqliteStore:
     """A gallery's file: the contract `Store`, one transaction a change.
 
-    Threads may share it: they read side by side, and write one after the other. `together` is of the thread
-    that enters it.
+    Threads may share it: they read side by side, and write in turn. `together` is of one thread.
     """
 
     def __init__(
@@ -196,8 +196,7 @@ class SqliteStore:
         """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         with self._reading():
             found = self._reader.owners(digests)
-        owners = {digest: one.name for digest, (_, one) in found.items() if one.enrolled}
-        return [owners.get(digest) for digest in digests]
+        return [found[key][1].name if key in found and found[key][1].enrolled else None for key in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
@@ -290,6 +289,7 @@ class SqliteStore:
             if one.id == gone.id:
                 raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
             templates = self._reader.templates_of(gone.id)
+            log_merge(self._writer.library, one.id, gone, templates)
             self._writer.erase(gone)
             terms = joined_terms(one.terms, gone.terms)
             if terms != one.terms:
@@ -387,4 +387,8 @@ class SqliteStore:
     def verify(self) -> None:
         """Read and check everything that is stored."""
         with self._reading():
-            verify(self._connection, self._reader)
+            verify(self._connection, self._reader, self._writer.library)
+
+    def library(self) -> SqliteLibrary:
+        """Give the part that is about a photo library."""
+        return SqliteLibrary(lambda: self._writer, self._reading, self._rewriting, self._erasing)

@@ -52,6 +52,9 @@ RANGES = [
     (EvaluationConfig, "splits", 1, 10_000, 1),
     (EvaluationConfig, "known", 0.01, 0.99, 1e-9),
     (EvaluationConfig, "enrolled", 1, 10_000, 1),
+    (TrainConfig, "triplet_weight", 0.0, 1e6, 1e-9),
+    (TrainConfig, "relative_step", 0.0, 1.0, 1e-9),
+    (TrainConfig, "epoch_batches", 1, 10**6, 1),
     (EvaluationConfig, "seed", 0, 2**32 - 1, 1),
     (EvaluationConfig, "replicates", 20, 100_000, 1),
 ]
@@ -76,6 +79,13 @@ OPTIONAL = [
     "batch_size",
     "head",
     "blend",
+    "center_rate",
+    "triplet_weight",
+    "unit_features",
+    "degrade",
+    "relative_step",
+    "photos_per_person",
+    "epoch_batches",
 ]
 OWN = {field.name for field in dataclasses.fields(config.Schedule)}
 CLASSES = [

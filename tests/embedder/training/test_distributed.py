@@ -357,7 +357,7 @@ def test_clean_chips_survive_uniting(tmp_path: Path) -> None:
         ({"head": "triplet"}, "got --head triplet; use --parallel data"),
         ({"head": "mine.py:head"}, "got --head mine.py:head"),
         (
-            {"head": "center-embedding", "loss": "softened"},
+            {"head": "center", "loss": "softened"},
             "only by --loss crossentropy, got --loss softened",
         ),
     ],

@@ -101,7 +101,7 @@ def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("head", ["center", slow("center-embedding"), slow("softmax")])
+@pytest.mark.parametrize("head", ["center", slow("dense-center"), slow("softmax")])
 def test_same_folder_and_seed_give_the_same_weights(
     head: str, small_people: Path, tmp_path: Path, uncompiled
 ):
@@ -113,7 +113,7 @@ def test_same_folder_and_seed_give_the_same_weights(
     assert not equal(uncompiled["a"], uncompiled["c"])
 
 
-@pytest.mark.parametrize("head", [slow("center"), "center-embedding"])
+@pytest.mark.parametrize("head", [slow("dense-center"), "center"])
 @pytest.mark.parametrize("batch", [slow(1), 3])
 def test_resumed_run_ends_like_an_unbroken_one(
     head: str, batch: int, small_people: Path, tmp_path: Path, uncompiled

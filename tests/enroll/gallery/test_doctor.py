@@ -12,7 +12,7 @@ from embedder.errors import GalleryError, UsageError
 from enroll.calibration import calibrate
 from enroll.doctor.examine import examine
 from enroll.gallery.doctor import examine_gallery
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.store import Store, open_store
 from enroll.templates import NewTemplate
 from tests.enroll.doctor.people import DIM, made_people
@@ -35,10 +35,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def keep(store: Store, fingerprint: str) -> Calibration:
+def keep(store: Store, fingerprint: str) -> CalibrationRecord:
     templates = store.templates()
     _, labels = np.unique(templates.identities, return_inverse=True)
-    done = Calibration(calibrate(templates.vectors, labels, 0.05), None, fingerprint, "2026-01-01")
+    done = CalibrationRecord(calibrate(templates.vectors, labels, 0.05), None, fingerprint, "2026-01-01")
     assert store.set_calibration(done.to_text(), done.promise.identities, done.promise.templates)
     return done
 

@@ -121,3 +121,16 @@ def test_weights_can_be_lent_and_blended(trunk: keras.Model):
         np.testing.assert_array_equal(after, weight)
     for share, end in ((0.0, before), (1.0, other)):
         np.testing.assert_allclose(blended(before, other, share)[0], end[0], rtol=1e-6)
+
+
+def test_only_views_that_are_to_stay_are_compared_with_those_before_training():
+    rng = np.random.default_rng(2)
+    now, before = rng.normal(size=(2, 5, 4)).astype(np.float32)
+    kept = np.array([0, 1, 1, 0, 1], np.float32)
+    layer = Distillation(0.5)
+    np.testing.assert_array_equal(np.asarray(layer([now, before, kept])), now)
+    expected = 0.5 * np.mean(kept * ((now.astype(float) - before) ** 2).sum(axis=1))
+    assert float(layer.losses[0]) == pytest.approx(expected, rel=1e-5)
+    column = Distillation(0.5)
+    column([now, before, kept[:, None]])
+    assert float(column.losses[0]) == pytest.approx(expected, rel=1e-5)

@@ -159,3 +159,19 @@ def test_default_sampling_of_every_head():
     assert compared == {"triplet", "triplet-cosine", "quadruplet", "contrastive"}
     assert {default_sampling(name) for name in HEADS} == {"people", "shuffled"}
     assert default_sampling("triplet_head.py:build") == "shuffled"
+
+
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced", "people"])
+def test_a_small_folder_is_gone_through_several_times_in_an_epoch(sampling: str):
+    labels = np.repeat(np.arange(4, dtype=np.int32), 4)
+    once, often = (Sampler(labels, 8, 0, sampling, 4, least) for least in (1, 7))
+    assert len(once) == 2
+    assert len(often) == (8 if sampling == "shuffled" else 7)  # whole passes
+    for number in range(3):
+        batches = often.epoch(number)
+        assert len(batches) == len(often)
+        shown = np.bincount(np.concatenate(batches), minlength=16)
+        assert shown.min() >= 3
+        assert shown.max() - shown.min() <= 1
+    assert [b.tolist() for b in often.epoch(0)] != [b.tolist() for b in often.epoch(1)]
+    assert len(Sampler(labels, 4, 0, sampling, 2, 3)) == 4  # more than asked for is as it was

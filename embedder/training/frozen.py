@@ -1,0 +1,65 @@
+"""Cut a trunk behind the layers that are never trained: they need run only once a view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CutTrunk:
+    """A trunk in two parts that share its weights.
+
+    Attributes:
+        early: the frozen layers, pictures -> what the next layer is given; None: there are none.
+        late: the rest, up to the features; the trunk itself if `early` is None.
+    """
+
+    early: keras.Model | None
+    late: keras.Model
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what `early` gives for a picture, in 16 bits; of the picture, in 8, without it."""
+        if self.early is None:
+            return int(np.prod(self.late.input_shape[1:]))
+        return 2 * int(np.prod(self.early.output_shape[1:]))
+
+
+def cut_trunk(trunk: keras.Model) -> CutTrunk:
+    """Cut a trunk at the last place that has no trainable weight before it and is passed by one tensor.
+
+    Args:
+        trunk: its first layers have been frozen (`embedder.optimizers.freeze_layers`).
+
+    Example:
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
+        >>> trunk.layers[0].trainable = False
+        >>> cut_trunk(trunk).early.output_shape
+        (None, 2)
+    """
+    layers = list(trunk.operations)
+    places = {id(layer): place for place, layer in enumerate(layers)}
+    first_trained = next(
+        (place for place, layer in enumerate(layers) if getattr(layer, "trainable_variables", ())),
+        len(layers) - 1,
+    )
+    best = 0
+    for place in range(1, first_trained):
+        later = (
+            places[id(tensor._keras_history.operation)]
+            for layer in layers[place + 1 :]
+            for node in layer._inbound_nodes
+            for tensor in node.input_tensors
+            if id(tensor._keras_history.operation) in places
+        )
+        if all(source >= place for source in later) and len(layers[place]._inbound_nodes) >= 1:
+            best = place
+    if not any(getattr(layer, "weights", ()) for layer in layers[: best + 1]):
+        return CutTrunk(None, trunk)
+    between = layers[best].output
+    rest = keras.Model(between, trunk.output)
+    given = keras.Input(between.shape[1:], name="image")
+    return CutTrunk(keras.Model(trunk.input, between), keras.Model(given, rest(given)))

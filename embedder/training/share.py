@@ -1,0 +1,172 @@
+"""Choose the share of the trained weights on held-out people, by what is gained and by what is lost.
+
+Weights on the line between those before and after training gain most of what training gives, and forget
+little (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). Where on the line is chosen here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.config import FilledConfig
+from embedder.errors import DivergedError, ModelError
+from embedder.metrics import Searches, nearest_own_and_other
+from embedder.training.data.view_pool import CLEAN, DEGRADED, VARIED, VIEWS, ViewPool, unit
+from embedder.training.heldout import Score, separation
+from embedder.training.processes import Peers, numbered
+
+SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+EACH_EPOCH = 0.4  # the share that epochs are compared at, while none is chosen
+MOST_LOST = 0.01  # of TPIR, on clean and on varied views
+MOST_DRIFT = 0.06  # mean of 1 - cosine to the vectors of varied views before training
+_SETS = ("clean", "degraded", "crossed", "varied")
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a trunk gives on views of the held-out people.
+
+    Attributes:
+        share: of the trained weights; 0 is before training.
+        tpir: by set: `clean` photos among each other, `degraded` ones among each other, `crossed`: enrolled
+            clean and searched degraded, `varied`: enrolled clean and searched tinted, turned, in other light
+            or covered.
+        rank1: likewise.
+        separation: of clean and degraded photos; see `heldout.Score`.
+        drift: mean of 1 - cosine between the vectors of varied views now and before training.
+        searches: photos.
+    """
+
+    share: float
+    tpir: dict[str, float]
+    rank1: dict[str, float]
+    separation: float
+    drift: float
+    searches: int
+
+    @property
+    def score(self) -> Score:
+        """The mean of clean, degraded and crossed searches, by which epochs are compared."""
+        three = _SETS[:3]
+        tpir, rank1 = (float(np.mean([part[name] for name in three])) for part in (self.tpir, self.rank1))
+        return Score(tpir, rank1, self.separation, self.searches)
+
+    @property
+    def gained(self) -> float:
+        """TPIR on what is trained for: degraded photos, searched among degraded and among clean ones."""
+        return (self.tpir["degraded"] + self.tpir["crossed"]) / 2
+
+    def lost(self, before: Balance) -> float:
+        """TPIR lost on clean or varied photos, whichever is worse."""
+        return max(before.tpir[name] - self.tpir[name] for name in ("clean", "varied"))
+
+    def helps(self, before: Balance) -> bool:
+        """Say whether more is gained on degraded photos than is lost on others."""
+        return self.gained - before.gained > max(0.0, self.lost(before))
+
+    def in_words(self) -> str:
+        """One line."""
+        sets = "  ".join(f"{name} {self.tpir[name]:.3f}" for name in _SETS)
+        return f"TPIR {sets}, drift {self.drift:.3f}"
+
+
+def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
+    """Choose the share with the largest gain among those that lose little.
+
+    Little is at most `MOST_LOST` of TPIR on clean and on varied views, and a drift of at most `MOST_DRIFT`:
+    the few held-out people of a small folder are told apart long after those of other cameras are not, which
+    the drift shows. Where every share loses more, the smallest is chosen.
+
+    Args:
+        before: of the trunk before training.
+        trained: by rising share.
+    """
+    little = [
+        balance for balance in trained if balance.lost(before) <= MOST_LOST and balance.drift <= MOST_DRIFT
+    ]
+    return max(little, key=lambda balance: balance.gained) if little else trained[0]
+
+
+class HeldOutViews:
+    """People who are not learned from, by the views of them in a pool.
+
+    Args:
+        pool: of all photos of this process.
+        rows: (n,) of the photos of held-out people.
+        labels: (n,) whose photos these are.
+        people: numbers of people that labels may be.
+        config: filled.
+        peers: other processes; all score together.
+    """
+
+    def __init__(
+        self,
+        pool: ViewPool,
+        rows: NDArray[np.intp],
+        labels: NDArray[np.int32],
+        people: int,
+        config: FilledConfig,
+        peers: Peers,
+    ) -> None:
+        self._pool, self._rows, self._fpir, self._peers = pool, rows, config.target_fpir, peers
+        own, _ = numbered(labels, people, peers)
+        self._labels = peers.gather_rows(own)
+        self._before = pool.before[VARIED][:, rows]
+
+    def __len__(self) -> int:
+        """Photos of all processes."""
+        return len(self._labels)
+
+    def measure(self, features: Callable[[NDArray[Any]], Floats], share: float) -> Balance:
+        """Measure a trunk.
+
+        Args:
+            features: from what the pool has to (m, dim) unit vectors.
+            share: of the trained weights that it has.
+
+        Raises:
+            DivergedError: its features are no numbers.
+        """
+        try:
+            clean = self._vectors(features, CLEAN, 0)
+            degraded = [self._vectors(features, DEGRADED, number) for number in range(2)]
+            varied = [self._vectors(features, VARIED, number) for number in range(VIEWS[VARIED])]
+        except ModelError as error:
+            from embedder.callbacks import ADVICE
+
+            raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
+        before = [self._peers.gather_rows(part) for part in self._before]
+        drift = np.mean([1 - (a * b).sum(axis=1) for a, b in zip(varied, before, strict=True)])
+        near = {
+            "clean": [nearest_own_and_other(clean, self._labels)],
+            "degraded": [nearest_own_and_other(part, self._labels) for part in degraded],
+            "crossed": [nearest_own_and_other(part, self._labels, clean) for part in degraded],
+            "varied": [nearest_own_and_other(part, self._labels, clean) for part in varied],
+        }
+        searches = {name: [Searches.of_nearest(*pair) for pair in pairs] for name, pairs in near.items()}
+        balance = Balance(
+            share,
+            {name: float(np.mean([one.tpir(self._fpir) for one in some])) for name, some in searches.items()},
+            {name: float(np.mean([one.rank1 for one in some])) for name, some in searches.items()},
+            float(np.mean([separation(*pair) for pair in (*near["clean"], *near["degraded"])])),
+            float(drift),
+            len(searches["clean"][0].correct),
+        )
+        return Balance(**self._peers.first_json(asdict(balance)))  # they must not differ in a last digit
+
+    def _vectors(self, features: Callable[[NDArray[Any]], Floats], kind: int, number: int) -> Floats:
+        parts = [
+            features(self._pool.take(kind, np.full(len(rows), number), rows))
+            for rows in np.array_split(self._rows, max(1, -(-len(self._rows) // 128)))
+        ]
+        vectors = np.concatenate(parts)
+        if not np.isfinite(vectors).all():
+            raise ModelError("features are not finite numbers")
+        return self._peers.gather_rows(unit(vectors))

@@ -1,0 +1,74 @@
+"""Draw the views that both trainings of a run learn from, through the frozen layers of its trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder._internal.runtime import Progress
+from embedder.config import FilledConfig
+from embedder.optimizers import freeze_layers
+from embedder.training.data.degradation import Degradation, choose_degradation, sample_rows
+from embedder.training.data.photos import Photos
+from embedder.training.data.view_pool import ViewPool, fits_on_disk, unit
+from embedder.training.distributed import Crew, this_process_alone
+from embedder.training.frozen import CutTrunk, cut_trunk
+from embedder.training.processes import own_seed
+from embedder.trunks import features_of
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is learned from, and the part of the trunk that learns.
+
+    Attributes:
+        pool: views of all photos of this process.
+        cut: the trunk in two; `cut.late` takes what the pool has.
+        features: by the weights of the trunk as they are: what the pool has -> (m, dim) unit vectors.
+    """
+
+    pool: ViewPool
+    cut: CutTrunk
+    features: Callable[[NDArray[Any]], NDArray[np.float32]]
+
+
+def draw_views(crew: Crew, photos: Photos, config: FilledConfig, progress: Progress) -> Views:
+    """Choose how views are degraded, draw them, and run the frozen layers once for each.
+
+    Shared among devices, or where the disk has no room for what the frozen layers give, views are kept as
+    pictures, and these layers run in every batch.
+
+    Args:
+        crew: the trunk with its starting weights, and who trains it.
+        photos: of this process.
+        config: filled.
+        progress: hears what was chosen, and of every block.
+    """
+    plan = crew.peers.first_json(_plan_of(photos, config) if crew.peers.is_first else None)
+    plan = Degradation(**{**plan, "kinds": tuple(plan["kinds"])})
+    progress.say(plan.reason)
+    freeze_layers(crew.trunk, config.freeze)
+    cut = cut_trunk(crew.trunk)
+    alone = crew.machines.sharing == "no" and crew.peers.count == 1
+    if not alone or not fits_on_disk(len(photos.chips), cut.nbytes):
+        cut = CutTrunk(None, crew.trunk)
+    rest = cut.late if alone else crew.eye
+
+    def features(shown: NDArray[Any]) -> NDArray[np.float32]:
+        return unit(features_of(rest, shown))
+
+    early = partial(features_of, cut.early) if cut.early is not None else None
+    with this_process_alone():
+        seed, whole = own_seed(config.seed, crew.peers), config.crop == "whole"
+        pool = ViewPool(photos.chips, plan, seed, whole, early, features, progress)
+    return Views(pool, cut, features)
+
+
+def _plan_of(photos: Photos, config: FilledConfig) -> dict[str, Any]:
+    plan = choose_degradation(config.degrade, photos.chips.take(sample_rows(len(photos.chips))))
+    return {"kinds": plan.kinds, "fewest": plan.fewest, "most": plan.most, "reason": plan.reason}
