@@ -104,6 +104,7 @@ def test_a_person_is_renamed_merged_and_removed(open_page: OpenPage, faces: Face
     assert page.locator(".person .name").all_inner_texts() == [faces.name(2), faces.name(3)]
 
 
+@pytest.mark.slow
 def test_a_taken_name_is_refused_in_the_dialog(open_page: OpenPage, faces: Faces) -> None:
     opened = open_page(f"people/{faces.name(0)}", expect_errors=True)
     opened.page.get_by_role("button", name="Rename").click()
@@ -115,6 +116,7 @@ def test_a_taken_name_is_refused_in_the_dialog(open_page: OpenPage, faces: Faces
     assert opened.page.get_by_role("button", name="Rename").evaluate("one => document.activeElement === one")
 
 
+@pytest.mark.slow
 def test_a_person_is_added_with_pictures_that_are_of_use(open_page: OpenPage, faces: Faces) -> None:
     opened = open_page("people", expect_errors=True)
     page, nothing = opened.page, {"name": "no.png", "mimeType": "image/png", "buffer": b"no"}
@@ -129,6 +131,7 @@ def test_a_person_is_added_with_pictures_that_are_of_use(open_page: OpenPage, fa
     page.locator(".photo img").nth(1).wait_for()
 
 
+@pytest.mark.slow
 def test_a_folder_of_people_is_enrolled(open_page: OpenPage, faces: Faces, tmp_path: Path) -> None:
     for person in (8, 9):
         (tmp_path / "album" / f"new{person}").mkdir(parents=True)
@@ -226,6 +229,7 @@ def test_a_key_is_asked_for_and_never_in_an_address(open_page: OpenPage, gallery
     page.get_by_role("dialog", name="A key is needed").wait_for()
 
 
+@pytest.mark.slow
 def test_a_key_of_less_says_which_it_takes(open_page: OpenPage, gallery: Path, faces: Faces) -> None:
     key = KeyFile(gallery / "keys.json").new("identify")
     opened = open_page(expect_errors=True, require_key=True, keys=str(gallery / "keys.json"))
@@ -257,6 +261,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(open_page: OpenPage, face
     page.locator("#offline").wait_for(state="hidden")
 
 
+@pytest.mark.slow
 def test_what_is_no_picture_is_refused_in_words(open_page: OpenPage) -> None:
     opened = open_page(expect_errors=True)
     opened.page.set_input_files("#files", {"name": "no.png", "mimeType": "image/png", "buffer": b"no"})

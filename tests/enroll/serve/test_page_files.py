@@ -70,4 +70,5 @@ def test_the_reference_lists_every_route_without_a_script(client: TestClient) ->
             assert f"{method.upper()} {path}</code>" in answered.text
     assert "<script" not in answered.text
     assert "Say who is in one or several pictures" in answered.text
+    assert "the object of <code>embed identify --json</code>" in answered.text
     assert not re.search(r"(?:src|href)=\"(?!/)", answered.text)

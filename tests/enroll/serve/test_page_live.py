@@ -72,6 +72,7 @@ def test_names_stand_over_faces_and_one_is_taken_for_enrolling(
     assert {address.removeprefix(opened.live.address) for address in addresses} >= {"/api/v1/identify"}
 
 
+@pytest.mark.slow
 def test_no_camera_is_said_in_words(open_page: Callable[..., Opened]) -> None:
     opened = open_page("live", expect_errors=True)
     opened.page.get_by_role("button", name="Start the camera").click()
