@@ -37,6 +37,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address; one of other machines needs keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of each; 0: one a core.")] = 0,
     certificate: Annotated[
         Path | None, typer.Option(help="PEM file, to speak HTTPS.", show_default=False)
     ] = None,
@@ -83,10 +84,8 @@ def serve(
     from embedder.built_in import BUILT_IN
 
     needs_packages()
-    from enroll.serve.app import key_file
-    from enroll.serve.config import ServeConfig
+    from enroll.serve.config import ServeConfig, key_file
     from enroll.serve.keys import KeyFile
-    from enroll.serve.server import serve as run
 
     spoken = tuple(name for name in dialects.replace(" ", "").split(",") if name not in ("", "none"))
     config = ServeConfig(
@@ -97,6 +96,7 @@ def serve(
         workers=workers,
         certificate=str(certificate or ""),
         private_key=str(private_key or ""),
+        threads=threads,
         require_key=require_key,
         keys=str(keys) if keys else None,
         photos=str(photos) if photos else None,
@@ -119,6 +119,8 @@ def serve(
 
     def say(address: str) -> None:
         print(f"The page is at {address} ; Ctrl-C ends it.", flush=True)
+
+    from enroll.serve.server import serve as run  # takes a while to load: options are checked before
 
     run(config, say)
 
@@ -155,8 +157,7 @@ def revoke_key(
 
 def _file(gallery: str, keys: Path | None) -> KeyFile:
     needs_packages()
-    from enroll.serve.app import key_file
-    from enroll.serve.config import ServeConfig
+    from enroll.serve.config import ServeConfig, key_file
     from enroll.serve.keys import KeyFile
 
     return KeyFile(key_file(ServeConfig(gallery=gallery, keys=str(keys) if keys else None)))

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from enroll.serve import api, compreface, deepstack, manage, operations, page, reference
 from enroll.serve.access import Access
 from enroll.serve.answers import problem_response
-from enroll.serve.config import ServeConfig
-from enroll.serve.engine import Engine, beside_gallery
+from enroll.serve.config import ServeConfig, beside_gallery, key_file, shared_folder
+from enroll.serve.engine import Engine
 from enroll.serve.guard import Guard, request_id_of
 from enroll.serve.jobs import Jobs
 from enroll.serve.keys import KeyFile
@@ -110,20 +110,6 @@ def from_environment() -> FastAPI:
     from enroll.serve.config import ENVIRONMENT
 
     return create_app(ServeConfig.from_json(os.environ[ENVIRONMENT]))
-
-
-def key_file(config: ServeConfig) -> Path:
-    """Give where the keys of a server are."""
-    return Path(config.keys) if config.keys else beside_gallery(config, ".keys.json")
-
-
-def shared_folder() -> Path | None:
-    """Give the folder that the processes of one server share, None if there is one process."""
-    import os
-
-    from enroll.serve.config import SHARED
-
-    return Path(os.environ[SHARED]) if os.environ.get(SHARED) else None
 
 
 def _running(services: Services) -> Callable[[FastAPI], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def beside_gallery(config: ServeConfig, ending: str) -> Path:
+    """Give the place beside a gallery's file that is called like it, with an ending.
+
+    Of a gallery on a server, that is in the working folder.
+    """
+    from enroll.store import gallery_files
+
+    files = gallery_files(config.gallery)
+    base = files[0] if files else Path("gallery.db")
+    return base.with_name(f"{base.name}{ending}")
+
+
+def key_file(config: ServeConfig) -> Path:
+    """Give where the keys of a server are."""
+    return Path(config.keys) if config.keys else beside_gallery(config, ".keys.json")
+
+
+def shared_folder() -> Path | None:
+    """Give the folder that the processes of one server share, None if there is one process."""
+    return Path(os.environ[SHARED]) if os.environ.get(SHARED) else None

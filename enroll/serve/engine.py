@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -24,7 +23,7 @@ from enroll.gallery.gallery import Gallery
 from enroll.identify import Answer, Identifier
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
-from enroll.store import Store, check_model, gallery_files, open_store
+from enroll.store import Store, check_model, open_store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -259,14 +258,3 @@ class Engine:
         self._pool.shutdown()
         if self._session is not None:
             self._session.close()
-
-
-def beside_gallery(config: ServeConfig, ending: str) -> Path:
-    """Give the place beside a gallery's file that is called like it, with an ending.
-
-    Raises:
-        ProblemError: the gallery is on a server.
-    """
-    files = gallery_files(config.gallery)
-    base = files[0] if files else Path("gallery.db")  # of a server: the working folder
-    return base.with_name(f"{base.name}{ending}")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from enroll.serve.problems import ProblemError, problem_of
 OVER = ("done", "failed", "cancelled")  # states
 _KEPT = 50  # jobs that are over
 _MOST_WAITING = 8
+_LEAVE = 5.0  # seconds for a job to come to its next step, when the server ends
 _ID = 16  # hexadecimal digits
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,8 @@ class Jobs:
         self._cancelled: set[str] = set()
         self._lock = threading.RLock()
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(1, "embed-jobs")
+        self._asked: queue.SimpleQueue[tuple[Job, Callable[[Progress], Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None  # from the first job on
 
     def start(self, kind: str, work: Callable[[Progress], Any]) -> Job:
         """Do something when those before it are done.
@@ -111,9 +113,16 @@ class Jobs:
                 raise ProblemError("busy", f"{_MOST_WAITING} jobs wait already", retry_after(30))
             self._jobs[job.id] = job
             self._forget_old()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="embed-jobs", daemon=True)
+                self._thread.start()
         self.note(job)
-        self._pool.submit(self._run, job, work)
+        self._asked.put((job, work))
         return job
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            self._run(*asked)
 
     def _run(self, job: Job, work: Callable[[Progress], Any]) -> None:
         try:
@@ -201,9 +210,11 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """End what runs at its next step."""
+        """End what runs at its next step; one that makes none for long is left alone, to end with us."""
         self._stopping.set()
-        self._pool.shutdown(cancel_futures=True)
+        self._asked.put(None)
+        if self._thread is not None:
+            self._thread.join(_LEAVE)
 
     def _forget_old(self) -> None:
         over = [number for number, job in self._jobs.items() if job.is_over]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _HEADERS_SECONDS = 10.0  # within which the head of a request has to be there
 _LONGEST_HEAD = 32 * 2**10  # bytes
 _CONNECTIONS = 500  # at a time; each may hold a request of `max_upload`
+_BACKLOG = 2048  # connections that wait to be taken
 _LEAVE_SECONDS = 60  # for requests in flight, after Ctrl-C
 
 
@@ -108,6 +109,7 @@ def bind(config: ServeConfig) -> socket.socket:
         if os.name != "nt":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((config.host, config.port))
+        listening.listen(_BACKLOG)  # whoever comes before the model is loaded waits
     except OSError as error:
         listening.close()
         raise UsageError(
