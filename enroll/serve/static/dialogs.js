@@ -42,7 +42,9 @@ export function ask({ title, content, label, danger = false, work }) {
     });
     document.body.append(dialog);
     dialog.showModal();
-    (form.querySelector("input, select") ?? (danger ? cancel : ok)).focus();
+    const first = form.querySelector("input, select");
+    (first ?? (danger ? cancel : ok)).focus();
+    first?.select?.();
   });
 }
 

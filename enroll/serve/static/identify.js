@@ -62,8 +62,8 @@ export function identifyView() {
       const { answers, promise } = await ask(picture, { explain: true });
       const again = async (lines) => {
         await show(article, given, lines);
-        await hint();
         article.querySelector("h2").focus();
+        await hint();
       };
       const parts = shown(answers[0], { picture, image, enrolled: again });
       fill(article, heading(title, article), notes.map((note) => h("p", { class: "done" }, note)), parts, h("p", { class: "small" }, here(promise)));

@@ -285,14 +285,14 @@ def test_all_is_done_by_keyboard(open_page: OpenPage, faces: Faces) -> None:
     page.keyboard.type("Noor")
     page.keyboard.press("Enter")
     page.locator("h3.known").wait_for()
-    assert page.evaluate("document.activeElement.tagName") == "H2"  # goes on from its picture
+    page.locator("article h2:focus").wait_for()  # goes on from its picture
     for _ in range(20):
         page.keyboard.press("Shift+Tab")
         if focused(opened) == "People":
             break
     page.keyboard.press("Enter")
     page.locator(".person", has_text="Noor").wait_for()
-    assert page.evaluate("document.activeElement.tagName") == "H1"
+    page.locator("h1:focus").wait_for()
     tab_to(opened, "Noor 1 photo")
     page.keyboard.press("Enter")
     page.locator("h1", has_text="Noor").wait_for()
@@ -300,9 +300,11 @@ def test_all_is_done_by_keyboard(open_page: OpenPage, faces: Faces) -> None:
     page.keyboard.press("Enter")
     page.keyboard.type("Nora")
     page.keyboard.press("Enter")
-    page.locator("h1", has_text="Nora").wait_for()
+    page.get_by_role("heading", name="Nora", exact=True).wait_for()
+    page.locator("h1:focus").wait_for()
     tab_to(opened, "Remove this person")
     page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
     assert focused(opened) == "Cancel"  # what cannot be undone is not one key away
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
