@@ -6,6 +6,7 @@ It decides by the same functions as a gallery does (`enroll.search.base`, `enrol
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,7 +113,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         """
         check_options(self.get_params(deep=False))
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_TYPES)
-        check_classification_targets(y)
+        _check_classes(y)
         self._calibrated_with: dict[str, Any] | None = None if self.fpir is None else {"fpir": self.fpir}
         return self._keep(X, np.asarray(y))
 
@@ -140,7 +141,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             return self.fit(X, y)
         check_options(self.get_params(deep=False))
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_TYPES, reset=False)
-        check_classification_targets(y)
+        _check_classes(y)
         if sparse.issparse(self._rows) or sparse.issparse(X):
             X = sparse.vstack([sparse.csr_matrix(self._rows), sparse.csr_matrix(X)], format="csr")
         else:
@@ -368,6 +369,13 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         step = max(1, _NUMBERS_AT_ONCE // rows.shape[1])
         for start in range(0, rows.shape[0], step):
             yield slice(start, min(start + step, rows.shape[0]))
+
+
+def _check_classes(y: Any) -> None:
+    """Refuse what is no class; that most have one row is usual here and no reason to warn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
+        check_classification_targets(y)
 
 
 def _dense(rows: Any) -> Any:

@@ -8,6 +8,8 @@ whom is named, FPIR is below about 3 / n.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 _MOST_PEOPLE = 200  # searched for; each takes a fit of the scorer without them
 
 
+@dataclass(frozen=True)
+class ScoreCalibration(Calibration):
+    """A threshold on scores; `distance` is a score, of any sign, infinite if everyone may pass."""
+
+    def __post_init__(self) -> None:
+        """Check what is no distance by other ranges: counting few people gives little confidence.
+
+        Raises:
+            ValueError: a confidence that is none, or a threshold that is not a number.
+        """
+        if not 0 <= self.confidence <= 1 or math.isnan(self.distance):
+            raise ValueError(f"expected a score and a confidence, got {self.distance}, {self.confidence}")
+
+
 def calibrate_scores(
     rule: Rule,
     vectors: NDArray[np.floating],
@@ -34,7 +50,7 @@ def calibrate_scores(
     strangers: NDArray[np.floating] | None = None,
     stranger_labels: NDArray[np.generic] | None = None,
     seed: int = 0,
-) -> Calibration:
+) -> ScoreCalibration:
     """Find the threshold of a scorer for a wanted FPIR.
 
     Args:
@@ -73,7 +89,7 @@ def calibrate_scores(
     limit = counted_threshold(nearest, fpir)
     named = is_within(nearest, limit)
     everyone, some = len(np.unique(whose)), len(np.unique(whose[named]))
-    return Calibration(
+    return ScoreCalibration(
         distance=limit,
         target_fpir=fpir,
         confidence=_confidence(some, everyone, fpir),

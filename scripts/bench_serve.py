@@ -330,7 +330,10 @@ def kills(folder: Path, photos: list[bytes], extractor: Extractor, options: Any)
             with ThreadPoolExecutor(4) as pool:
                 for writer in range(4):
                     pool.submit(write, writer)
-                time.sleep(0.2 + 0.13 * (round_ % 7))  # at another moment each time
+                before, end = len(answered), time.monotonic() + 30
+                while len(answered) < before + 2 + round_ % 5 and time.monotonic() < end:
+                    time.sleep(0.01)
+                time.sleep(0.013 * (round_ % 7))  # at another moment of a request each time
                 process.kill()
     with served(gallery, options.threads) as (address, _):
         Client(address).ask("POST", f"{API}/identify", photos[0])

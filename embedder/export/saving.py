@@ -56,7 +56,7 @@ def save_model(
         EmbedError: the compiled network does not compute what was trained.
 
     Example:
-        >>> save_model("embed-model", load_trunk("small-cnn", input_size=32), name="small-cnn").dim
+        >>> save_model("embed-model", trunk, name="small-cnn").dim  # trunk: load_trunk("small-cnn"), trained
         128
     """
     from safetensors.numpy import save

@@ -26,7 +26,7 @@ from enroll.cli.terminal import TerminalProgress, printable, safe
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
-    from enroll.library.organize import Plan, Sorted
+    from enroll.library.organize import Move, Plan, Sorted
     from enroll.library.people import Library
 
 _LIST = "list"
@@ -67,7 +67,7 @@ def sort(
 ) -> None:
     """Sort photos into a folder per person; nothing is ever written over."""
     from enroll.library import organize
-    from enroll.library.sorting import undo_moves
+    from enroll.library.sorting import earlier_moves, undo_moves
 
     if undo is not None:
         done, rejected = undo_moves(undo)
@@ -87,6 +87,8 @@ def sort(
     def once() -> bool:
         with opened(gallery) as library:
             limit = None if confirmed else threshold_of(library, extractor, threshold)
+            if mode == "move" and target is not None and not dry_run:
+                _adopt(library, earlier_moves(target))
             photos = _sorted(library, limit, several, with_unknown, without_face)
             if mode == _LIST or target is None:
                 _print_list(photos, as_json)
@@ -148,9 +150,8 @@ def _sort_once(
     library: Library, photos: list[Sorted], target: Path, mode: str, dry_run: bool, as_json: bool
 ) -> bool:
     """Plan and do it; gives whether everything was done."""
-    from enroll.gallery.places import home_of
     from enroll.library.organize import check_target, plan_sorting
-    from enroll.library.sorting import moved_photos, sort_photos
+    from enroll.library.sorting import sort_photos
 
     check_target(target, (entry.photo for entry in photos))
     plan = plan_sorting(photos, target, mode)  # type: ignore[arg-type]
@@ -164,11 +165,21 @@ def _sort_once(
     already = f", {there} already there" if there else ""
     print(f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}")
     if manifest is not None:
-        home = home_of(library.store)
-        library.rows.write(photos=moved_photos(library.photos.values(), plan.moves, home))
+        _adopt(library, plan.moves)
         print(f"to take it back: embed library sort --undo {printable(str(manifest))}")
     show_failures([*plan.rejected, *rejected])
     return not (plan.rejected or rejected)
+
+
+def _adopt(library: Library, moves: list[Move]) -> None:
+    """Let the library know where photos are by now."""
+    from enroll.gallery.places import home_of
+    from enroll.library.sorting import moved_photos
+
+    moved = moved_photos(library.photos.values(), moves, home_of(library.store))
+    if moved:
+        library.rows.write(photos=moved)
+        library.read()
 
 
 def _show_plan(plan: Plan, mode: str, as_json: bool) -> None:

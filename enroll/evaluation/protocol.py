@@ -210,8 +210,10 @@ class Evaluation(Generic[SomeSamples]):
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
-        Mated and non-mated searches weigh the same. None if no split can teach it.
+        Mated and non-mated searches weigh the same. None if no split can teach it, as scores of rules cannot.
         """
+        if self.scorer != "nearest":
+            return None
         probabilities, right, weights = [], [], []
         for split in self.splits:
             rows = split.enrolled[self.samples.enrollable[split.enrolled]]
@@ -302,7 +304,7 @@ def evaluate_samples(
         scorer: how people are compared with a photo, see `enroll.rules.get_scorer`.
 
     Raises:
-        UsageError: too few people or photos, or no one can be enrolled.
+        UsageError: too few people or photos, for the scorer too, or no one can be enrolled.
         ValueError: no such scorer.
     """
     drawn = list(draw_splits(samples.labels, config))
@@ -310,7 +312,11 @@ def evaluate_samples(
         first = next(iter(samples.problems.values()), None)
         raise UsageError(f"no photo can be enrolled{f'; the first: {first}' if first else ''}")
     rule = None if scorer == "nearest" else get_scorer(scorer)
-    return Evaluation(samples, config, tuple(search_split(samples, one, rule) for one in drawn), scorer)
+    try:
+        splits = tuple(search_split(samples, one, rule) for one in drawn)
+    except ValueError as error:  # a split has too few people for it
+        raise UsageError(f"scorer {scorer}: {error}") from error
+    return Evaluation(samples, config, splits, scorer)
 
 
 def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -41,6 +41,7 @@ from enroll.templates import NewTemplate, are_unit
 VERSION = 1
 TERMS = ("consent", "consent_date", "expires")
 
+_LONGEST_DATE = 40  # characters
 _LONGEST_LINE = 1 << 20  # bytes; the longest vector and path have three quarters of it
 
 _HEADER = frozenset({"embed-gallery", "model"})
@@ -304,7 +305,8 @@ def _name(value: Any) -> str:
 def _date(value: Any, what: str) -> date | None:
     if value is None:
         return None
-    day = date.fromisoformat(_text(value, what))
+    _check(text_problem(value, what, _LONGEST_DATE))
+    day = date.fromisoformat(value)
     if day.isoformat() != value:
         _refuse(f"{what}: expected YYYY-MM-DD, got {value!r}")
     return day

@@ -195,8 +195,8 @@ def _rect64(digits: str) -> Region:
     """Give the region of Picasa's number, whose leading zeros may be missing.
 
     Example:
-        >>> _rect64("40008000c000ffff").box
-        (0.25000381475547417, 0.5000076295109483, 0.5000000000000001, 0.4999923704890517)
+        >>> [round(share, 3) for share in _rect64("40008000c000ffff").box]
+        [0.25, 0.5, 0.5, 0.5]
     """
     whole = digits.rjust(16, "0")
     left, top, right, bottom = (int(whole[at : at + 4], 16) / 65535 for at in (0, 4, 8, 12))

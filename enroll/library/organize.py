@@ -141,7 +141,7 @@ def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode) -> Plan:
 
 
 def _plan_photo(photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode) -> None:
-    files = [photo, *companions(photo)]
+    files = [*companions(photo), photo]  # the photo last: while it is there, the others are looked for
     sizes = [file.stat().st_size for file in files]
     number = 0
     while True:

@@ -223,12 +223,7 @@ def undo_moves(manifest: Path) -> tuple[int, list[Rejected]]:
     Raises:
         UsageError: it is no manifest.
     """
-    try:
-        lines = manifest.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        whole = map(json.loads, filter(_whole, lines))
-        entries = [(Path(entry["source"]), Path(entry["target"])) for entry in whole]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{manifest}: expected a manifest of `embed library sort`: {error}") from error
+    entries = _entries(manifest)
     done, rejected = 0, []
     for source, target in reversed(entries):
         if not os.path.lexists(target):
@@ -242,6 +237,29 @@ def undo_moves(manifest: Path) -> tuple[int, list[Rejected]]:
         except OSError as error:
             rejected.append(Rejected(target, f"could not be moved back: {error.strerror or error}"))
     return done, rejected
+
+
+def earlier_moves(target: Path) -> list[Move]:
+    """Give the moves that manifests in a folder tell of: a run that was ended did not tell the library."""
+    found = []
+    for manifest in sorted(target.glob("embed-sort-*.jsonl")):
+        with suppress(UsageError):
+            found += [Move(source, place, 0) for source, place in _entries(manifest)]
+    return found
+
+
+def _entries(manifest: Path) -> list[tuple[Path, Path]]:
+    """Read where files were and are.
+
+    Raises:
+        UsageError: it is no manifest.
+    """
+    try:
+        lines = manifest.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        whole = map(json.loads, filter(_whole, lines))
+        return [(Path(entry["source"]), Path(entry["target"])) for entry in whole]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{manifest}: expected a manifest of `embed library sort`: {error}") from error
 
 
 def _whole(line: str) -> bool:

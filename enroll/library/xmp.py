@@ -87,7 +87,8 @@ def parsed(packet: bytes) -> Any:
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=False
     )
-    packet = packet.strip(b"\0 \t\r\n")
+    if packet[:2] not in (b"\xff\xfe", b"\xfe\xff"):  # in UTF-16 these are halves of letters
+        packet = packet.strip(b"\0 \t\r\n")
     try:
         tree = etree.parse(io.BytesIO(packet), parser)
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 from xml.parsers import expat
 
@@ -72,18 +72,36 @@ def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None
         top = {**properties(parsed(base)), **top}
     names = [region.name for region in wanted.regions if region.name]
     lost = {region.name for region in wanted.gone}
-    for region in read_regions(top):
-        if any(same_place(region, other, _AGREE) for other in wanted.regions):
-            lost.add(region.name)
+    there = [region for region in read_regions(top) if region.kind == "Face"]
+    lost |= {old.name for old in there if any(same_place(old, new, _AGREE) for new in wanted.regions)}
+    begin = _begun(there, wanted)
     changes = {}
     for key, element in (
-        (MWG, _new_mwg(etree, top.get(qname(*MWG)), wanted)),
-        (MICROSOFT, _new_microsoft(etree, top.get(qname(*MICROSOFT)), wanted)),
+        (MWG, _new_mwg(etree, top.get(qname(*MWG)), wanted, begin)),
+        (MICROSOFT, _new_microsoft(etree, top.get(qname(*MICROSOFT)), wanted, begin)),
         (PEOPLE, _new_people(etree, top.get(qname(*PEOPLE)), names, lost - set(names))),
     ):
         if element is not None:
             changes[key] = etree.tostring(element, encoding="unicode", with_tail=False).encode()
     return _spliced(text, changes) if changes else text
+
+
+def _begun(there: Sequence[Region], wanted: Wanted) -> Wanted:
+    """Give what a list begins with that a packet lacks: the named faces of its other list, and what is new.
+
+    Programs read one of the two lists, so both hold everyone.
+    """
+    old = []
+    fresh = list(wanted.regions)
+    for region in there:
+        name = region.name
+        for new in [new for new in fresh if same_place(region, new, _AGREE)][:1]:
+            name = new.name
+            fresh.remove(new)
+        gone = any(same_place(region, one, _AGREE) and one.name in (None, name) for one in wanted.gone)
+        if name and not gone:
+            old.append(replace(region, name=name))
+    return replace(wanted, regions=[*old, *fresh], gone=())
 
 
 def _copied(etree: Any, node: Any, prefix: str, name: str) -> tuple[Any, bytes]:
@@ -164,7 +182,7 @@ def _merge(array: Any, read: Any, wanted: Wanted, name_field: tuple[str, str], m
     return changed
 
 
-def _new_mwg(etree: Any, node: Any, wanted: Wanted) -> Any:
+def _new_mwg(etree: Any, node: Any, wanted: Wanted, begin: Wanted) -> Any:
     if node is None and not wanted.regions:
         return None
     element, before = _copied(etree, node, *MWG)
@@ -177,8 +195,8 @@ def _new_mwg(etree: Any, node: Any, wanted: Wanted) -> Any:
         etree.SubElement(item, qname("mwg-rs", "Type")).text = "Face"
         return item
 
-    fresh = not before
-    if fresh:
+    if not before:
+        wanted = begin
         element.set(qname("rdf", "parseType"), "Resource")
         if all(wanted.size):
             size = dict(zip(("w", "h"), map(str, wanted.size), strict=True))
@@ -192,7 +210,7 @@ def _new_mwg(etree: Any, node: Any, wanted: Wanted) -> Any:
     return _finished(etree, element, before, _merge(array, mwg_region, wanted, ("mwg-rs", "Name"), make))
 
 
-def _new_microsoft(etree: Any, node: Any, wanted: Wanted) -> Any:
+def _new_microsoft(etree: Any, node: Any, wanted: Wanted, begin: Wanted) -> Any:
     if node is None and not wanted.regions:
         return None
     element, before = _copied(etree, node, *MICROSOFT)
@@ -205,6 +223,7 @@ def _new_microsoft(etree: Any, node: Any, wanted: Wanted) -> Any:
         return item
 
     if not before:
+        wanted = begin
         element.set(qname("rdf", "parseType"), "Resource")
     array = _array(etree, element, "MPRI", "Regions")
     named = ("MPReg", "PersonDisplayName")

@@ -71,6 +71,7 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
     fpirs, fnirs = evaluation.curve()
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
+        "scorer": evaluation.scorer,
         "counts": counts,
         "curve": {"fpir": fpirs.tolist(), "fnir": fnirs.tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},

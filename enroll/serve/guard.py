@@ -44,7 +44,7 @@ _HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
 }
 
-_log = logging.getLogger("enroll.serve.requests")
+_log = logging.getLogger(__name__)
 
 
 class _Held:

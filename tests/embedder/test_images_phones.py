@@ -51,7 +51,7 @@ def test_a_large_jpeg_is_read_reduced(most: int, scale: int) -> None:
 @pytest.mark.parametrize(("width", "height"), [(8160, 6120), (9504, 6336), (12_000, 9000), (16_320, 12_240)])
 def test_pictures_of_phones_are_within_the_limits(width: int, height: int) -> None:
     header = reading.Header("JPEG", width, height, bytes(60_000_000), reducible=True)
-    scale, _ = reading._reduction(header, ImageLimits(), "photo")
+    scale, _ = reading.choose_scale(header, ImageLimits(), "photo")
     assert header.memory(scale) < 448 * 2**20
     assert width * height / scale**2 > 12e6  # enough for faces far away
 

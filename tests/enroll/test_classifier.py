@@ -304,3 +304,18 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         Classifier(threshold=1).fit(X, LABELS[KNOWN] > 3)
     assert Classifier(threshold=1, unknown_label="nobody").fit(X, Y).predict(-X[:1]).tolist() == ["nobody"]
     assert Classifier(threshold=1).fit(X, LABELS[KNOWN].astype(float)).unknown_label_ == -1.0
+
+
+def test_rounding_puts_no_one_before_the_nearest() -> None:
+    rng = np.random.default_rng(4)  # far from the origin, where products of matrices round by much
+    rows = 1e3 + rng.normal(size=(6, 20))[np.arange(60) % 6] + rng.normal(size=(60, 20)) * 1e-6
+    for labels in (np.arange(60), np.arange(60) % 2):
+        for options in ({}, {"threshold": 0.5}):
+            fitted = Classifier(**options).fit(rows, labels)
+            values = fitted.decision_function(rows)
+            first = (values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)
+            assert np.array_equal(fitted.classes_[first], fitted.predict(rows))
+            assert np.array_equal(fitted.predict(rows), labels)
+    between = np.array([[np.nextafter(0.5, 0), 0.0]])  # nearer to b, by less than 1 - distance can tell
+    fitted = Classifier(threshold=1.0).fit([[0.0, 0.0], [1.0, 0.0]], ["b", "a"])
+    assert fitted.predict(between) == fitted.classes_[fitted.decision_function(between).argmax()] == "b"

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import cross_val_score
 
+import enroll
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.config import EvaluationConfig
@@ -66,6 +68,7 @@ def core() -> dict[str, Any]:
     known = labels < 20
     return {
         "fitted": fitted(vectors, names, known),
+        "classified": classified(vectors, names, known),
         "calibrated": calibrated(vectors, labels, known),
         "examined": examined(*made_people(24, 8, noise=0.15)),
         "evaluated": evaluated(vectors, labels),
@@ -93,6 +96,17 @@ def fitted(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDAr
             name: get_scorer(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
             for name in RULES
         },
+    }
+
+
+def classified(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDArray[np.bool_]) -> Any:
+    """The classifier of scikit-learn, its splits and its scorer, by their public names."""
+    classifier = enroll.OpenSetNeighborsClassifier(fpir=0.05).fit(vectors[known], names[known])
+    cv, scorer = enroll.OpenSetSplit(3), enroll.tpir_scorer(0.05)
+    return {
+        "answers": classifier.predict(vectors).tolist(),
+        "probabilities": classifier.predict_proba(vectors[:9]).tolist(),
+        "scores": cross_val_score(classifier, vectors, names.astype(str), scoring=scorer, cv=cv).tolist(),
     }
 
 
@@ -172,5 +186,6 @@ def test_the_core_needs_no_pictures_galleries_or_networks():
     assert all(find_spec(name) for name in REFUSED)  # they are here, so refusing them means something
     alone = printed(ALONE + RUN)
     assert alone == printed(RUN)
+    assert "unknown" in alone["classified"]["answers"] and min(alone["classified"]["scores"]) > 0
     assert alone["examined"]["twins"] and len(alone["examined"]["suspects"]) == 2
     assert alone["evaluated"]["mistakes"][0] and alone["verified"]["figures"]["accuracy"] > 0.5

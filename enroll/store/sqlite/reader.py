@@ -232,7 +232,7 @@ class Reader:
         return sorted(found, key=lambda entry: entry[1].id)
 
     def _stored(self, row: tuple[Any, ...], dim: int) -> StoredTemplate:
-        if not is_sound(row, int, bytes, bytes):
+        if not is_sound(row, int, bytes, bytes) or None in row:
             raise self.broken("a row of 'template' was changed")
         number, person, _, body, _ = row
         try:
@@ -268,6 +268,8 @@ class Reader:
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
         """Give the calibration and the ids of the people it was made for."""
         rows = list(self.table("calibration"))
+        if rows and len(rows[0][2]) % 8:
+            raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
     def changes(self) -> tuple[int, int]:

@@ -524,6 +524,12 @@ def key_in_the_address(target: Target) -> None:
     refused(target.ask_locked("GET", f"{API}/static/{key}/images/x"), 404)
 
 
+def a_wrong_key_twice(target: Target) -> None:
+    """That it is remembered as none does not make it one."""
+    for _ in range(3):
+        refused(target.ask_locked("GET", PEOPLE, "0a0b0c0d-3333-4000-8000-000000000000"), 401)
+
+
 def guessing(target: Target) -> None:
     statuses = [
         target.ask_locked("GET", PEOPLE, f"{number:08x}-0000-4000-8000-000000000000").status_code
