@@ -118,7 +118,15 @@ ONLY_IN = {
     "cryptography": {"enroll.store.sqlite"},
     **{
         package: {"enroll.serve"}
-        for package in ("fastapi", "starlette", "uvicorn", "pydantic", "argon2", "prometheus_client")
+        for package in (
+            "fastapi",
+            "starlette",
+            "uvicorn",
+            "pydantic",
+            "argon2",
+            "prometheus_client",
+            "jinja2",
+        )
     },
     "rawpy": {"embedder.images"},
     "lxml": {"enroll.library"},

@@ -5,6 +5,8 @@ app ─┬─ api, manage      our own routes: identify and people; calibration,
      ├─ compreface       the routes of CompreFace
      ├─ deepstack        the routes of DeepStack and CodeProject.AI
      ├─ operations       /healthz, /readyz, /metrics
+     ├─ page             the web page: plain files in static/, which use our own routes
+     ├─ reference        /docs: all routes as a page
      ├─ guard            what every request passes: host, origin, size, time, log
      ├─ access           who may do what: keys, limits per key
      └─ engine           the model and the gallery, on threads of their own

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from enroll.serve import api, compreface, deepstack, manage, operations
+from enroll.serve import api, compreface, deepstack, manage, operations, page, reference
 from enroll.serve.access import Access
 from enroll.serve.answers import problem_response
 from enroll.serve.config import ServeConfig, beside_gallery, key_file, shared_folder
@@ -91,6 +91,8 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
     app.include_router(api.router)
     app.include_router(manage.router)
     app.include_router(operations.router)
+    app.include_router(page.router)
+    app.include_router(reference.router)
     if "compreface" in config.dialects:
         for router in compreface.routers:
             app.include_router(router)

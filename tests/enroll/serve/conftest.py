@@ -52,3 +52,13 @@ def enrolled(client: TestClient) -> TestClient:
         files = parts(picture(identity, 0), picture(identity, 1))
         assert client.post(f"/api/v1/people/p{identity:02d}/photos", files=files).status_code == 201
     return client
+
+
+from tests.enroll.serve.chromium import (  # noqa: E402, F401
+    browser_with,
+    faces,
+    gallery,
+    network,
+    open_page,
+    some_people,
+)
