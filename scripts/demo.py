@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def prepare(folder: Path) -> People:
-    """Cut out the faces: those to train on as they are, the others at `FEW` pixels; give these as they are."""
+    """Cut out faces: those to train on as they are, the others at `FEW` pixels; give these as they are."""
     network = load_built_in().parts["detector"]
     cropper = load_cropper(Cropping("face", SIDE, find_trunk("sface").landmarks, network=network))
     crops, labels = [], []
