@@ -42,6 +42,7 @@ fuzz: $(INSTALLED)
 	$(BIN)/python scripts/fuzz_images.py
 	$(BIN)/python scripts/fuzz_files.py
 	$(BIN)/python scripts/fuzz_options.py
+	$(BIN)/python scripts/fuzz_fields.py
 
 mutants: $(INSTALLED)
 	$(BIN)/python scripts/mutate_core.py $(MODULES)

@@ -8,25 +8,59 @@ from embedder._internal import lazy_names
 
 if TYPE_CHECKING:
     from embedder import callbacks, layers, losses, metrics, optimizers
+    from embedder._internal.runtime import Progress
+    from embedder.config import DetectorConfig, TrainConfig
     from embedder.errors import EmbedError
-    from embedder.extractor import Extractor
+    from embedder.export.saving import save_model
+    from embedder.extractor import Extractor, Face
+    from embedder.folders import LabelledFolder, scan_folder
     from embedder.images import load_image
+    from embedder.model_folder import load_manifest
+    from embedder.training.run import TrainResult, train
     from embedder.trunks import load_trunk
 
+    __version__: str
+
 __all__ = [
+    "DetectorConfig",
     "EmbedError",
     "Extractor",
+    "Face",
+    "LabelledFolder",
+    "Progress",
+    "TrainConfig",
+    "TrainResult",
+    "__version__",
     "callbacks",
     "layers",
     "load_image",
+    "load_manifest",
     "load_trunk",
     "losses",
     "metrics",
     "optimizers",
+    "save_model",
+    "scan_folder",
+    "train",
 ]
 
 __getattr__ = lazy_names(
     __name__,
-    {"EmbedError": "errors", "Extractor": "extractor", "load_image": "images", "load_trunk": "trunks"},
+    {
+        "DetectorConfig": "config",
+        "EmbedError": "errors",
+        "Extractor": "extractor",
+        "Face": "extractor",
+        "LabelledFolder": "folders",
+        "Progress": "_internal.runtime",
+        "TrainConfig": "config",
+        "TrainResult": "training.run",
+        "load_image": "images",
+        "load_manifest": "model_folder",
+        "load_trunk": "trunks",
+        "save_model": "export.saving",
+        "scan_folder": "folders",
+        "train": "training.run",
+    },
     modules=("callbacks", "layers", "losses", "metrics", "optimizers"),
 )

@@ -120,6 +120,16 @@ def built_in_fingerprint() -> str | None:
     return found.manifest.fingerprint if found else None
 
 
+def find_manifest(model: str | Path) -> Manifest | None:
+    """Read what a model is; None if it is broken or not there. The built-in one is not made for it."""
+    try:
+        if model == BUILT_IN:
+            return found.manifest if (found := _find()) else None
+        return load_manifest(model)
+    except ModelError:
+        return None
+
+
 def key() -> str:
     """Give the name of the model's folder: a digest of what it is made from, and how."""
     content = json.dumps([FORMAT, RECIPE, sorted(SOURCES.items())])

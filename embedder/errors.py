@@ -8,7 +8,8 @@ EmbedError                         1   ours to mend; so is any error that is non
 │   ├── MissingPackageError        2   an optional package is not installed, or a download failed
 │   └── DivergedError              2   training left the numbers; other options are needed
 ├── ImageError                     3   one image cannot be used; the rest of the run goes on
-│   └── PhotoConflictError         3   one photo, two names
+│   ├── PhotoConflictError         3   one photo, two names
+│   └── FilmError                  3   a film or a camera's stream cannot be read
 ├── ModelError                     4   a model folder is missing, broken or not ours
 └── GalleryError                   4   a gallery is missing, broken or not ours
     └── ForeignModelError          4   a gallery made with another model
@@ -81,6 +82,10 @@ class PhotoConflictError(ImageError):
     def __init__(self, path: str | Path, reason: str, digest: bytes = b"") -> None:
         super().__init__(path, reason)
         self.digest = digest
+
+
+class FilmError(ImageError):
+    """A film, or the stream of a camera, cannot be read."""
 
 
 class ModelError(EmbedError):

@@ -212,7 +212,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
         manifest = _parse(content)
         unchanged = manifest.to_bytes() == data  # what JSON cannot hold, as 1e999, cannot be written again
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a manifest of this toolkit: {error}") from error
+        raise ModelError(f"{path}: not a manifest of this toolkit: {error!s:.2000}") from error
     if not unchanged:
         raise ModelError(f"{path}: changed since it was written; train again or copy the folder afresh")
     return manifest
@@ -282,17 +282,19 @@ def _parse(content: dict[str, Any]) -> Manifest:
     if not isinstance(digest, str):
         raise ValueError("expected a digest")
     if not 16 <= content["input_size"] <= 1024:
-        raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']}")
+        raise ValueError(f"input_size: expected 16 to 1024, got {content['input_size']!r:.80}")
     if not 1 <= content["dim"] <= 65536:
-        raise ValueError(f"dim: expected 1 to 65536, got {content['dim']}")
+        raise ValueError(f"dim: expected 1 to 65536, got {content['dim']!r:.80}")
     for name, known in (("crop", CROPS), ("weights_as", (FLOAT32, *WEIGHTS))):
         if content[name] not in known:
-            raise ValueError(f"{name}: expected one of {known}, got {content[name]!r}; update the toolkit")
+            raise ValueError(
+                f"{name}: expected one of {known}, got {content[name]!r:.200}; update the toolkit"
+            )
     for part in ("extractor", "weights"):
         _check_digest(part, content[part])
     for name in ("landmarks", "detector"):
         if (content[name] is not None) != (content["crop"] == "face"):
-            raise ValueError(f"{name}: expected with crop face, and only with it, got {content[name]!r}")
+            raise ValueError(f"{name}: expected with crop face, and only with it, got {content[name]!r:.200}")
     readers: dict[str, Any] = {
         "strangers": StrangerDistances.from_json,
         "detector": _detector,
@@ -317,9 +319,9 @@ def _landmarks(content: list[Any]) -> Landmarks:
     points = [point for point in content if isinstance(point, list) and len(point) == 2]
     numbers = [number for point in points for number in point]
     if not len(points) == len(content) == _POINTS or not all(isinstance(one, float) for one in numbers):
-        raise ValueError(f"landmarks: expected {_POINTS} points x, y, got {content!r}")
+        raise ValueError(f"landmarks: expected {_POINTS} points x, y, got {content!r:.200}")
     if not all(-1 <= number <= 2 for number in numbers) or len(set(map(tuple, points))) == 1:
-        raise ValueError(f"landmarks: expected points in shares of the side, -1 to 2, got {content!r}")
+        raise ValueError(f"landmarks: expected points in shares of the side, -1 to 2, got {content!r:.200}")
     return tuple((x, y) for x, y in points)
 
 
@@ -340,16 +342,16 @@ def _check_format(number: object) -> None:
             "`embed gallery re-embed`"
         )
     if number != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, got {number!r}; update the toolkit, or train again")
+        raise ValueError(f"expected format {FORMAT}, got {number!r:.80}; update the toolkit, or train again")
 
 
 def _check_fields(content: dict[str, Any], kinds: dict[str, Any]) -> None:
     if content.keys() != kinds.keys():
-        raise ValueError(f"expected the fields {sorted(kinds)}, got {sorted(content)}")
+        raise ValueError(f"expected the fields {sorted(kinds)}, got {sorted(content)!r:.1000}")
     for name, kind in kinds.items():
         value = content[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ValueError(f"{name}: got {value!r}")
+            raise ValueError(f"{name}: got {value!r:.200}")
 
 
 def _refuse_constant(text: str) -> None:

@@ -26,6 +26,8 @@ MOST_SKEWED = 2.0  # a few people who look alike are no law
 LEAST_SPREAD = 1e-6
 _RARE = 1e-2  # comparisons as near as a near one among all of a set or gallery, expected of strangers
 WARY = -1.0  # skewness where it is not known; a longer tail than that of any set of faces seen
+_MANY, _BEYOND = 100.0, 40.0  # degrees of freedom from which no quantile that is asked for lies so far out
+_NORMAL = 1e7  # degrees of freedom of which it is normal to 6 digits; of more, ln gamma has too few digits
 _SCALE = 1.4826  # makes the median deviation of a normal distribution its standard deviation
 _TAIL, _TAIL_PEOPLE = 0.15, 100  # chosen on galleries of 1 to 10 people of `wild` (docs/trust.md)
 
@@ -91,9 +93,11 @@ def student_quantile(probability: float, freedom: float) -> float:
 
     With x = sqrt(freedom) tan(angle) the density is cos(angle)^(freedom - 1), integrated by Gauss-Legendre.
     """
+    freedom = min(freedom, _NORMAL)
     points, weights = np.polynomial.legendre.leggauss(64)
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
-    low, high = 0.0, math.pi / 2
+    # Of much freedom the density is too narrow to be integrated over all angles.
+    low, high = 0.0, math.pi / 2 if freedom < _MANY else math.atan(_BEYOND / math.sqrt(freedom))
     for _ in range(60):
         angle = (low + high) / 2
         area = scale * angle / 2 * float(weights @ np.cos(angle / 2 * (points + 1)) ** (freedom - 1))

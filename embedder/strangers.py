@@ -12,6 +12,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from embedder._internal.ranges import check_numbers
 from embedder._internal.wording import count
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ class StrangerDistances:
         Raises:
             ValueError: a number is not finite or out of its range.
         """
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:  # nor is a NaN
-                raise ValueError(f"strangers: {name}: expected {low:g} to {high:g}, got {value}")
+        check_numbers(self, _RANGES, "strangers")
 
     def prior(self, people: int, photos: float = 1.0) -> Moments:
         """Give what is known of the moments in a gallery that is not seen yet.
@@ -102,14 +100,10 @@ class StrangerDistances:
         Raises:
             ValueError: it is something else.
         """
-        names = {entry.name: entry.type for entry in fields(cls)}
-        if not isinstance(content, dict) or content.keys() != names.keys():
+        names = {entry.name for entry in fields(cls)}
+        if not isinstance(content, dict) or content.keys() != names:
             got = sorted(content) if isinstance(content, dict) else content
-            raise ValueError(f"strangers: expected the numbers {sorted(names)}, got {got!r}")
-        for name, kind in names.items():
-            value = content[name]
-            if isinstance(value, bool) or not isinstance(value, int if kind == "int" else (int, float)):
-                raise ValueError(f"strangers: {name}: expected a number, got {value!r}")
+            raise ValueError(f"strangers: expected the numbers {sorted(names)}, got {got!r:.200}")
         return cls(**content)
 
 

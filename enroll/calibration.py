@@ -30,15 +30,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.ranges import COUNT, FPIR, check_fpir, check_numbers
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
 from embedder.moments import Moments, log_quantile, normal_quantile
+from enroll.decision import is_within
 from enroll.distances import LeftOut, LogSums, blocks_of_people
 from enroll.near_people import find_near_people, pairs_of
+from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from embedder.strangers import StrangerDistances
     from enroll.near_people import NearPeople
@@ -51,8 +54,26 @@ _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing b
 _UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
 
 
+_RANGES = {
+    "distance": (-1e-9, 2),  # between unit vectors; below 0, where it names no one, not even for a copy
+    "target_fpir": FPIR,
+    "confidence": (0.5, 1),
+    "named": COUNT,
+    "searches": COUNT,
+    "strangers": COUNT,
+    "counted_bound": (0, 1),
+    "identities": (1, COUNT[1]),
+    "templates": (1, COUNT[1]),
+    "comparisons": COUNT,
+    "set_aside": COUNT,
+    "known_people": COUNT,
+    "known_sets": COUNT,
+    "agreement": (0, 1),
+}
+
+
 @dataclass(frozen=True)
-class Promise:
+class Calibration:
     """A threshold, what it promises, and what that rests on.
 
     Attributes:
@@ -87,6 +108,21 @@ class Promise:
     known_sets: int = 0
     agreement: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no calibration has.
+
+        Raises:
+            ValueError: a number is out of its range, or more were named than searched for.
+        """
+        check_numbers(self, _RANGES, "calibration")
+        if self.named > self.searches:
+            raise ValueError(f"calibration: named: expected at most {self.searches}, got {self.named}")
+
+    @property
+    def threshold(self) -> float:
+        """Give the largest distance at which a name is given: `distance`."""
+        return self.distance
+
     @property
     def contradicted(self) -> bool:
         """Say whether the gallery's photos contradict what is known of the model."""
@@ -112,10 +148,10 @@ class Probes:
     @classmethod
     def of(
         cls,
-        vectors: NDArray[np.float32],
-        labels: NDArray[np.integer],
-        strangers: NDArray[np.float32] | None = None,
-        stranger_labels: NDArray[np.integer] | None = None,
+        vectors: NDArray[np.floating],
+        labels: NDArray[np.generic],
+        strangers: NDArray[np.floating] | None = None,
+        stranger_labels: NDArray[np.generic] | None = None,
     ) -> Probes:
         """Number people and strangers; see `calibrate` for the arguments.
 
@@ -146,31 +182,44 @@ class Probes:
 
 
 def calibrate(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.integer],
-    target_fpir: float,
-    strangers: NDArray[np.float32] | None = None,
-    stranger_labels: NDArray[np.integer] | None = None,
+    vectors: ArrayLike,
+    labels: ArrayLike,
+    fpir: float = 0.01,
+    strangers: ArrayLike | None = None,
+    stranger_labels: ArrayLike | None = None,
     seed: int = 0,
     known: StrangerDistances | None = None,
     near: tuple[NearPeople, ...] | None = None,
-) -> Promise:
+) -> Calibration:
     """Find the threshold for a wanted FPIR.
 
     Args:
         vectors: (n, dim) unit rows, the gallery's templates.
-        labels: (n,) whose they are.
-        target_fpir: share of strangers that may be named, above 0 and below 1.
+        labels: (n,) whose they are, names or numbers.
+        fpir: share of strangers that may be named, 1e-6 to .999.
         strangers: (m, dim) unit rows of people who are not in the gallery.
-        stranger_labels: (m,) whose they are, apart from `labels`.
+        stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
         seed: of the draw, where there are too many searches to make all.
         known: of strangers' distances by the model; None: nothing.
         near: people who are not compared with each other, if they were found already (`Probes.near_people`).
 
     Raises:
-        UsageError: a vector that is not finite, or nothing is known and there are fewer than four people.
+        UsageError: an FPIR out of its range, a vector that is not finite, or nothing is known and there
+            are fewer than four people.
+        ValueError: arrays of other shapes, or rows that are not of length 1.
+
+    Example:
+        >>> people = np.eye(8, dtype=np.float32)  # one photo each of 8 people, all as far from each other
+        >>> calibration = calibrate(people, list("abcdefgh"), fpir=0.01)
+        >>> round(calibration.threshold, 3), calibration.confidence
+        (1.414, 0.95)
     """
-    everything = Probes.of(vectors, labels, strangers, stranger_labels)
+    check_fpir(fpir, "fpir")
+    templates, whose = checked_rows(vectors, labels)
+    if not len(templates):
+        raise ValueError("vectors: expected at least one template, got none")
+    others, of_others = (None, None) if strangers is None else checked_rows(strangers, stranger_labels)
+    everything = Probes.of(templates, whose, others, of_others)
     people, owners, prior = everything.people, everything.owners, everything.prior(known)
     everyone = len(np.unique(owners))
     if prior is None and (everyone < _LEAST_PEOPLE or people < 2):
@@ -186,7 +235,7 @@ def calibrate(
         probes, owners = probes[drawn], owners[drawn]
     left_out = LeftOut.of(owners, people, pairs_of(near))
     sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
-    for rows, columns, distances in blocks_of_people(probes, vectors, labels):
+    for rows, columns, distances in blocks_of_people(probes, templates, everything.labels):
         sums.add(rows, columns, distances)
         distances[left_out.within(rows, columns)] = np.inf
         nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
@@ -194,27 +243,27 @@ def calibrate(
     nearest, owners = nearest[searched], owners[searched]
     agreement = 1.0
     if prior is not None:
-        limit, agreement = posterior_threshold(sums, target_fpir, prior, known.person_sd if known else 0.0)
+        limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
     elif len(np.unique(owners)) >= _LEAST_PEOPLE:
-        limit = modelled_threshold(sums, target_fpir)
+        limit = modelled_threshold(sums, fpir)
     else:
         raise UsageError(
             "calibrating: hardly anyone is left to compare, since these people are nearer to each other than "
             "strangers are; `embed gallery doctor` says who"
         )
-    limit = min(limit, counted_threshold(nearest, target_fpir) if len(nearest) else np.inf, 2.0)
-    named = nearest <= limit
+    limit = min(limit, counted_threshold(nearest, fpir) if len(nearest) else np.inf, 2.0)
+    named = is_within(nearest, limit)
     strange = len(np.unique(owners))
-    return Promise(
+    return Calibration(
         distance=limit,
-        target_fpir=target_fpir,
+        target_fpir=fpir,
         confidence=CONFIDENCE,
         named=int(named.sum()),
         searches=len(nearest),
         strangers=strange,
         counted_bound=upper_bound(len(np.unique(owners[named])), strange),
         identities=people,
-        templates=len(vectors),
+        templates=len(templates),
         comparisons=round(float(sums.searches[0].sum())),
         set_aside=len(near),
         known_people=known.people if known else 0,
@@ -254,7 +303,7 @@ def posterior_threshold(
         confidence: of the bound, one-sided.
 
     Returns:
-        The distance, and `Promise.agreement`.
+        The distance, and `Calibration.agreement`.
     """
     from scipy.stats import t
 

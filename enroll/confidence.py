@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.ranges import check_numbers
 from embedder.metrics import squared_distances
+from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _NO_DISTANCE = 1e-3  # two copies of one photo; the logarithm of their distance would be infinite
 _MOST_TEMPLATES = 3000  # of people drawn at random; more would add nothing but time
 FARTHEST = 2.0  # between unit vectors; the second person of a gallery with one
+_COEFFICIENT = (-1e6, 1e6)  # beyond, it is a step in any case: logits are cut at 500
 _WEIGHT_DECAY = 0.01  # of the standardized slopes; without it, a gallery without mistakes has none
 
 
@@ -32,6 +35,14 @@ class Curve:
     intercept: float
     near: float
     apart: float
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no curve has.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
+        check_numbers(self, dict.fromkeys(("intercept", "near", "apart"), _COEFFICIENT), "curve")
 
     def probability(self, distance: float, second: float | None) -> float:
         """Give how probable it is that the nearest person is the right one.
@@ -68,7 +79,7 @@ class Known:
     mated: NDArray[np.bool_]
 
 
-def leave_one_out_searches(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Known:
+def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> Known:
     """Search for every template among the others, once with its person enrolled and once without.
 
     Args:
@@ -100,6 +111,33 @@ def leave_one_out_searches(vectors: NDArray[np.float32], labels: NDArray[np.int6
         ),
         mated=np.concatenate([np.ones(there.sum(), bool), np.zeros(len(own), bool)]),
     )
+
+
+def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> Curve | None:
+    """Learn how probable it is that the nearest person is the right one, from photos of known people.
+
+    Args:
+        vectors: (n, dim) unit rows.
+        labels: (n,) whose they are, names or numbers.
+
+    Returns:
+        None if there are not both right and wrong answers to learn from.
+
+    Raises:
+        ValueError: arrays of other shapes, or rows that are not of length 1.
+        UsageError: a vector is not finite.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> photos = np.repeat(rng.normal(size=(8, 16)), 5, axis=0) + 0.1 * rng.normal(size=(40, 16))
+        >>> photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+        >>> confidence = fit_confidence(photos, np.repeat(list("abcdefgh"), 5))
+        >>> confidence.probability(0.1, 1.2) > 0.9 > 0.5 > confidence.probability(1.1, 1.2)
+        True
+    """
+    rows, of = checked_rows(vectors, labels)
+    people, numbers = np.unique(of, return_inverse=True)
+    return fit_curve(leave_one_out_searches(rows, numbers)) if len(people) > 1 else None
 
 
 def fit_curve(known: Known) -> Curve | None:

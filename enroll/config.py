@@ -61,3 +61,40 @@ class IdentifyConfig:
         check_ranges(
             self, candidates=(1, 1000), margin=(0.0, 2.0), neighbours=(0, 1000), batch_size=(1, 10**6)
         )
+
+
+@dataclass(frozen=True)
+class FilmConfig:
+    """How films and cameras are looked at, and the most that a film may cost.
+
+    Attributes:
+        fps: frames looked at per second of film.
+        agree: good frames that must name a person; see `enroll.agreement`.
+        gap: seconds for which someone may be out of sight within one interval.
+        max_duration: seconds of film that are looked at.
+        max_time: seconds that a film may take.
+        max_frames: frames that are decoded, looked at or not.
+    """
+
+    fps: float = 2.0  # someone who walks by is seen in several frames, and two cores keep up with 6 times
+    agree: int = 2
+    gap: float = 2.0
+    max_duration: float = 4 * 3600.0
+    max_time: float = 3600.0
+    max_frames: int = 2_000_000  # 9 hours of 60 a second
+
+    def __post_init__(self) -> None:
+        """Refuse values no film can be looked at with.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        check_ranges(
+            self,
+            fps=(0.01, 60.0),
+            agree=(1, 1000),
+            gap=(0.0, 3600.0),
+            max_duration=(0.1, 1e6),
+            max_time=(0.1, 1e6),
+            max_frames=(1, 10**9),
+        )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, overload
 
-Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery", "few_frames", "disputed"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Decision:
         identity: the name, or None for unknown.
         reason: `match`; `too_far`: the nearest template is beyond the threshold; `ambiguous`: another
             person is within the margin; `taken`: another face of the photo is nearer to that person;
-            `empty_gallery`.
+            `empty_gallery`; and of several frames of one person (`enroll.agreement`) `few_frames`: too few of
+            them agree; `disputed`: too many of them name someone else.
         distance: of the nearest template, None in an empty gallery.
         threshold: the largest distance at which a name is given.
         candidates: the nearest identities, nearest first.
@@ -43,6 +48,20 @@ class Decision:
         return self.candidates[1].distance if len(self.candidates) > 1 else None
 
 
+@overload
+def is_within(distance: float, threshold: float) -> bool: ...
+@overload
+def is_within(distance: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]: ...
+def is_within(distance: float | NDArray[np.float64], threshold: float) -> bool | NDArray[np.bool_]:
+    """Say whether a distance, or each of an array of them, allows a name; a NaN does not."""
+    return distance <= threshold
+
+
+def is_ambiguous(first: float, second: float, margin: float) -> bool:
+    """Say whether the second person is too near to name the first one."""
+    return second - first < margin
+
+
 def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.0) -> Decision:
     """Name the nearest identity if its own nearest template is within the threshold.
 
@@ -52,15 +71,21 @@ def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.
         candidates: nearest identities in total order, nearest first.
         threshold: largest distance at which a name is given.
         margin: the second identity must be at least this much farther than the first.
+
+    Example:
+        >>> decide([Candidate("Ada", 0.41), Candidate("Bob", 0.93)], threshold=0.6).identity
+        'Ada'
+        >>> decide([Candidate("Ada", 0.71), Candidate("Bob", 0.93)], threshold=0.6).reason
+        'too_far'
     """
     listed = tuple(candidates)
     if not listed:
         return Decision(None, "empty_gallery", None, threshold, ())
     first = listed[0]
     reason: Reason = "match"
-    if not first.distance <= threshold:
+    if not is_within(first.distance, threshold):
         reason = "too_far"
-    elif len(listed) > 1 and listed[1].distance - first.distance < margin:
+    elif len(listed) > 1 and is_ambiguous(first.distance, listed[1].distance, margin):
         reason = "ambiguous"
     return Decision(first.identity if reason == "match" else None, reason, first.distance, threshold, listed)
 

@@ -19,7 +19,7 @@ from embedder._internal.wording import count
 from embedder.config import QualityLimits
 from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import ImageError, UsageError
-from embedder.faces.crop import NO_FACE, principal
+from embedder.faces.crop import NO_FACE, main_or_at
 from embedder.faces.photo import find_crops, no_face_reason
 from embedder.faces.quality import problem
 from embedder.folders import LabelledFolder, Rejected, Sample, scan_folder
@@ -89,7 +89,11 @@ def part_size(photos: int, most: int = IdentifyConfig.batch_size) -> int:
 
 
 def read_sample(
-    path: Path, extractor: Extractor, force: bool = False, data: bytes | None = None
+    path: Path,
+    extractor: Extractor,
+    force: bool = False,
+    data: bytes | None = None,
+    box: tuple[int, int, int, int] | None = None,
 ) -> PhotoSample | Rejected:
     """Read a photo and choose its face.
 
@@ -98,6 +102,7 @@ def read_sample(
         extractor: finds the faces.
         force: as for `take_sample`.
         data: content of the file, if it was read before.
+        box: x, y, width and height of the face to take; None: the largest, most central one.
 
     Returns:
         The sample without a vector, or why the photo cannot be read.
@@ -107,7 +112,7 @@ def read_sample(
         found = find_crops(frames, extractor.crops, path)
     except ImageError as error:
         return Rejected(path, error.reason)
-    return _sample(path, found.pixels, found.crops, found.no_face, force)
+    return _sample(path, found.pixels, found.crops, found.no_face, force, box)
 
 
 def take_sample(
@@ -126,11 +131,16 @@ def take_sample(
 
 
 def _sample(
-    path: Path, image: NDArray[np.uint8], crops: list[Crop], no_face: str | None, force: bool
+    path: Path,
+    image: NDArray[np.uint8],
+    crops: list[Crop],
+    no_face: str | None,
+    force: bool,
+    box: tuple[int, int, int, int] | None = None,
 ) -> PhotoSample:
     if not crops:
         return PhotoSample(path, None, 0, no_face or NO_FACE)
-    crop = principal(crops, image.shape)
+    crop = main_or_at(crops, image.shape, box)
     poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
     reason = f"{poor}; --force enrolls it all the same" if poor else None
     return PhotoSample(path, crop.chip, len(crops), reason, picture=picture_digest(crop.chip))
@@ -235,6 +245,7 @@ def embed_folder(
         unread=tuple(unread),
         copies=find_copies((sample.path, sample.identity, entry.picture) for sample, entry in kept),
         passed=folder.passed,
+        strangers=extractor.manifest.strangers,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from embedder.faces.crop import Box, Crop
     from embedder.faces.quality import Quality
     from enroll.gallery.gallery import Gallery, NearPhoto
+
+_LONG = 0.1  # seconds that reading a gallery for its threshold may take at every change
+_PAUSE = 9  # times as long as it took, before it is read again
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,9 @@ class _Seen:
 
 
 class Identifier:
-    """Answers photos from a gallery; a thread of its own needs one, and a gallery, of its own.
+    """Answers photos from a gallery, as it and its calibration are by now, whichever process changed them.
+
+    Threads may share it, as those of a server do.
 
     Example:
         >>> answer = Identifier(extractor, gallery).identify("photo.jpg")
@@ -114,11 +122,42 @@ class Identifier:
         Raises:
             UsageError: no threshold is given or known, or it is not a distance.
         """
-        self.basis = _basis(extractor, gallery, threshold)
-        self.threshold = self.basis.distance
         self._extractor, self._gallery = extractor, gallery
+        self._read_basis = partial(_basis, extractor, gallery, threshold)
         self._config = config or IdentifyConfig()
+        self._revision = gallery.revision()
+        self._basis = self._read_basis()
+        self._following = threading.Lock()
+        self._not_before = 0.0  # as `time.monotonic`
         gallery.prepare()
+
+    @property
+    def threshold(self) -> float:
+        """Largest distance at which a name is given."""
+        return self.basis.distance
+
+    @property
+    def basis(self) -> Basis:
+        """What the threshold rests on.
+
+        It follows `calibrate`, `enroll` and `remove` of any process: at the next answer, or, in a gallery so
+        large that reading this takes longer than 0.1 s, after ten times as long as it takes.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+            UsageError: there is no calibration any more and nothing is known of the model.
+        """
+        # Whoever comes while another thread reads goes on with what was known.
+        if time.monotonic() >= self._not_before and self._following.acquire(blocking=False):
+            try:
+                if (revision := self._gallery.revision()) != self._revision:
+                    begun = time.monotonic()
+                    self._basis, self._revision = self._read_basis(), revision
+                    now = time.monotonic()
+                    self._not_before = now + (_PAUSE * (now - begun) if now - begun > _LONG else 0)
+            finally:
+                self._following.release()
+        return self._basis
 
     def identify(self, photo: Photo) -> Answer:
         """Answer one photo.
@@ -193,18 +232,23 @@ class Identifier:
             found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
             if self._config.neighbours:
                 near = self._gallery.nearest_photos(vectors, self._config.neighbours)
-        decisions = iter([decide(candidates, self.threshold, self._config.margin) for candidates in found])
+        basis = self.basis
+        decisions = iter([decide(candidates, basis.distance, self._config.margin) for candidates in found])
         photos = iter(near)
         answers = []
         for one in seen:
             count = len(one.crops)
             chosen = one_face_each(list(islice(decisions, count)))
-            faces = self._faces(one.crops, chosen, list(islice(photos, count)))
+            faces = self._faces(one.crops, chosen, list(islice(photos, count)), basis)
             answers.append(Answer(one.photo, one.error, faces, one.picture, one.notes, one.no_face))
         return answers
 
     def _faces(
-        self, crops: Sequence[Crop], decisions: Sequence[Decision], near: Sequence[Sequence[NearPhoto]]
+        self,
+        crops: Sequence[Crop],
+        decisions: Sequence[Decision],
+        near: Sequence[Sequence[NearPhoto]],
+        basis: Basis,
     ) -> tuple[FaceAnswer, ...]:
         return tuple(
             FaceAnswer(
@@ -212,17 +256,18 @@ class Identifier:
                 replace(decision, candidates=decision.candidates[: self._config.candidates]),
                 crop.points,
                 crop.quality,
-                self._confidence(decision),
+                _confidence(decision, basis),
                 tuple(neighbours),
             )
             for crop, decision, neighbours in zip(crops, decisions, near, strict=True)
         )
 
-    def _confidence(self, decision: Decision) -> float | None:
-        curve = self.basis.calibration.curve if self.basis.calibration else None
-        if curve is None or decision.distance is None:
-            return None
-        return curve.probability(decision.distance, decision.second)
+
+def _confidence(decision: Decision, basis: Basis) -> float | None:
+    curve = basis.calibration.curve if basis.calibration else None
+    if curve is None or decision.distance is None:
+        return None
+    return curve.probability(decision.distance, decision.second)
 
 
 def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> Basis:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from embedder.errors import UsageError
 
 _UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
@@ -72,7 +74,7 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
         raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {found}")
 
 
-def are_unit(vectors: NDArray[np.float32]) -> bool:
+def are_unit(vectors: NDArray[np.floating]) -> bool:
     """Say whether all rows have unit length, the same on every processor; a row with a NaN has not.
 
     Processors add float32 in different orders, so what one takes in another could refuse: where rounding
@@ -84,6 +86,46 @@ def are_unit(vectors: NDArray[np.float32]) -> bool:
     return bool(np.all(off < _UNIT + rounding)) and all(
         (1 - _UNIT) ** 2 < math.fsum(np.square(row, dtype=np.float64)) < (1 + _UNIT) ** 2 for row in doubtful
     )
+
+
+def checked_rows(
+    vectors: ArrayLike, labels: ArrayLike | None = None
+) -> tuple[NDArray[np.floating], NDArray[np.generic]]:
+    """Give vectors and labels that come from outside as arrays, if they can be templates.
+
+    Args:
+        vectors: (n, dim) unit rows; float32 and float64 stay what they are.
+        labels: (n,) names or numbers; None: each row is of another person.
+
+    Raises:
+        ValueError: other shapes, rows that are not of length 1, or a label that is missing.
+        UsageError: a vector is not finite.
+    """
+    rows = np.asarray(vectors)
+    if not np.issubdtype(rows.dtype, np.floating):
+        rows = rows.astype(np.float64)
+    of = np.arange(len(rows)) if labels is None else np.asarray(labels)
+    if rows.ndim != 2 or not rows.shape[1] or of.shape != rows.shape[:1]:
+        raise ValueError(f"expected (n, dim) vectors and (n,) labels, got {rows.shape} and {of.shape}")
+    if of.dtype.kind in "Of":
+        missing = [row for row, label in enumerate(of) if label is None or label != label]
+        if missing:
+            raise ValueError(
+                f"labels: expected a name or a number a row, got {of[missing[0]]} in row {missing[0]}"
+            )
+    if of.dtype == object:
+        texts = {isinstance(label, str) for label in of}
+        if texts == {True, False}:
+            raise ValueError("labels: expected names or numbers, got both, which have no order")
+        of = of.astype(str) if texts == {True} else of
+    if not np.isfinite(rows).all():
+        raise UsageError("a vector is not finite; the model is broken, train it again")
+    if len(rows) and not are_unit(rows):
+        raise ValueError(
+            "vectors: expected rows of length 1, got others: divide each by its length, as "
+            "sklearn.preprocessing.normalize does"
+        )
+    return rows, of
 
 
 class Pool:

@@ -19,10 +19,10 @@ from mutations import mutate, try_all
 from PIL import Image
 
 from embedder.errors import ImageError
-from embedder.images import decode_image
+from embedder.images import decode_image, reading
 
 sys.path.append(str(Path(__file__).parents[1]))
-from tests.embedder.pictures import PICTURE, SAMPLES, encode
+from tests.embedder.pictures import PICTURE, SAMPLES, decode_here, encode
 
 
 def main() -> None:
@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     pictures = samples()
+    reading.decode_apart = decode_here
     started = time.monotonic()
 
     def check(case: int) -> str:

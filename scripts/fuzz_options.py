@@ -268,12 +268,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share-of-pairs", type=float, default=0.3)
+    parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ.setdefault("EMBED_CACHE", f"{scratch}/cache")
         load_built_in()  # once, for all that looks for faces
         attempt = Try(Lines(options.seed, options.share_of_pairs), Path(scratch).resolve())
-        outcomes, problems = try_all(attempt, options.count)
+        outcomes, problems = try_all(attempt, options.count, options.processes)
     for problem in problems:
         print(problem)
     print(json.dumps({"outcomes": dict(sorted(outcomes.items())), "problems": len(problems)}))

@@ -37,6 +37,7 @@ def compose(
     widths: tuple[float, float] = (60, 400),
     degrees: float = 15,
     background: str | None = None,
+    exactly: bool = False,
 ) -> tuple[NDArray[np.uint8], list[Truth]]:
     """Compose a photo.
 
@@ -48,6 +49,7 @@ def compose(
         widths: smallest and largest face in pixels, drawn evenly in the logarithm.
         degrees: largest turn in the plane.
         background: `drawn`, `china` or `flower`; None draws one of them.
+        exactly: turn every head by `degrees`, to the one side or the other.
 
     Returns:
         (height, width, 3) uint8 RGB, and where each face is.
@@ -60,6 +62,7 @@ def compose(
     sizes = sorted(np.exp(rng.uniform(*np.log(widths), people)), reverse=True)
     for head, width in zip(chosen, sizes, strict=True):
         turn = float(rng.uniform(-degrees, degrees))
+        turn = float(np.copysign(degrees, turn)) if exactly else turn
         x, y, reach = _free_place(size, width, taken, rng)
         taken.append((x, y, reach))
         _lay(photo, heads[head], (x, y), float(width), turn, rng)

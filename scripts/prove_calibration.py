@@ -44,7 +44,7 @@ from embedder.training.run import train
 from enroll.calibration import calibrate
 from enroll.config import EvaluationConfig
 from enroll.distances import person_distances
-from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
 from enroll.evaluation.verification import Comparisons
 
@@ -200,7 +200,7 @@ def calibration_error(vectors: Array, labels: Array) -> float | None:
         found=np.ones(count, bool),
         enrollable=np.ones(count, bool),
     )
-    measured = evaluate(samples, EvaluationConfig(enrolled=ENROLLED)).reliability()
+    measured = evaluate_samples(samples, EvaluationConfig(enrolled=ENROLLED)).reliability()
     return None if measured is None else round(measured.error, 4)
 
 

@@ -28,10 +28,12 @@ from embedder.model_folder import Manifest, load_manifest, read_part
 from embedder.strangers import StrangerDistances
 from embedder.training.run import train
 from embedder.trunks import find_trunk
+from tests.connections import watch_connections
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
 hypothesis.settings.load_profile("ours")
 import_keras()  # before any test imports keras, so that its chatter is held back
+watch_connections()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 

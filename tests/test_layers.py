@@ -60,33 +60,48 @@ LIBRARY = {
 }
 # The core: arrays in, arrays out. Of `embedder` it knows no more than these.
 CORE = (
-    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.runtime "
-    "embedder._internal.wording"
+    "embedder.errors embedder.metrics embedder.moments embedder.strangers embedder._internal.ranges "
+    "embedder._internal.runtime embedder._internal.wording"
 )
 PEOPLE = {
     "config": "embedder.config",
     "templates": CORE,
     "decision": CORE,
-    "confidence": CORE,
+    "confidence": f"{CORE} templates",
+    "agreement": f"{CORE} decision",
+    "sightings": "embedder decision agreement",
     "distances": CORE,
     "near_people": f"{CORE} distances",
-    "calibration": f"{CORE} distances near_people",
+    "calibration": f"{CORE} templates decision distances near_people",
     "rules": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
-    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates confidence rules search "
-    "doctor",
+    "evaluation": f"{CORE} embedder._internal.files embedder.config config templates decision confidence "
+    "calibration rules search doctor",
+    "score_calibration": f"{CORE} decision calibration rules",
+    "scored_people": f"{CORE} decision distances rules search",
+    "classifier_options": f"{CORE} rules",
+    "classifier": f"{CORE} templates decision confidence calibration rules search score_calibration "
+    "scored_people classifier_options",
+    "model_selection": f"{CORE} config evaluation classifier",
     "store": f"{CORE} embedder._internal embedder.names templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",
+    "photo_embedder": "embedder embedding",
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
-    "store.sqlite embedding",
+    "store.sqlite classifier embedding",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
-    "report": "embedder config templates decision confidence calibration search doctor evaluation store "
+    "library": "embedder config templates decision agreement sightings confidence calibration search store "
+    "store.sqlite embedding gallery identify",
+    "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
-    "cli": "embedder config templates decision confidence calibration rules search doctor evaluation store "
-    "store.sqlite store.milvus embedding gallery identify report",
+    "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
+    "evaluation store embedding gallery identify",
+    "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
+    "identify report",
+    "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
+    "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -98,7 +113,16 @@ ONLY_IN = {
     "pymilvus": {"enroll.store.milvus"},
     "milvus_lite": {"enroll.store.milvus"},
     "faiss": {"enroll.search"},
+    "av": {"enroll.library"},
+    "paho": {"enroll.watch"},
     "cryptography": {"enroll.store.sqlite"},
+    **{
+        package: {"enroll.serve"}
+        for package in ("fastapi", "starlette", "uvicorn", "pydantic", "argon2", "prometheus_client")
+    },
+    "rawpy": {"embedder.images"},
+    "lxml": {"enroll.library"},
+    "watchfiles": {"enroll.library"},
     "matplotlib": {"enroll.report", "embedder.training"},
     "ai_edge_litert": {"embedder.extractor", "embedder.faces"},
     "keras": {

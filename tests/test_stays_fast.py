@@ -21,7 +21,7 @@ import enroll.embedding
 from embedder.images import reading
 from enroll import Gallery, Identifier, identify
 from enroll.config import IdentifyConfig
-from enroll.gallery import gallery as gallery_module
+from enroll.gallery import following as following_module
 from enroll.search import exact
 from enroll.store import NewPerson
 from enroll.store.sqlite.store import SqliteStore
@@ -31,7 +31,7 @@ from tests.conftest import ToyExtractor, save_people
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 SEARCH = {"sklearn", "scipy", "faiss", "pymilvus"}
 PICTURES = {"matplotlib"}
-OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx"}
+OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx", "av", "paho"}
 OURS = tuple(str(Path(package.__file__ or "").parent) for package in (embedder, enroll))
 HEAVY = FRAMEWORKS | SEARCH | PICTURES | OTHERS
 
@@ -300,7 +300,7 @@ def test_scikit_learn_is_loaded_beside_the_first_photo_if_it_will_be_needed(
         done.set()
 
     monkeypatch.setattr(exact, "FEW", few)
-    monkeypatch.setattr(gallery_module, "import_module", load)
+    monkeypatch.setattr(following_module, "import_module", load)
     with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
         Identifier(toy, gallery)
         assert done.wait(timeout=10 if few < 60 else 0.2) == (few < 60)

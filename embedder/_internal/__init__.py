@@ -6,11 +6,14 @@ import importlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+_DISTRIBUTION = "embedder-enroll"
+
 
 def lazy_names(package: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Callable[[str], Any]:
     """Build the `__getattr__` of a package that imports a public name when it is first used.
 
-    Importing the package then loads none of what it offers: `embed --help` needs no numpy.
+    Importing the package then loads none of what it offers: `embed --help` needs no numpy. `__version__` is
+    that of what is installed.
 
     Args:
         package: the package's own name.
@@ -22,6 +25,10 @@ def lazy_names(package: str, homes: Mapping[str, str], modules: Collection[str] 
     """
 
     def look_up(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version  # takes 20 ms
+
+            return version(_DISTRIBUTION)
         if name in modules:
             return importlib.import_module(f"{package}.{name}")
         if name not in homes:

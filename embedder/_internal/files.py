@@ -118,7 +118,7 @@ def write_whole(
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _move_new(temporary: Path, path: Path) -> None:
@@ -143,10 +143,15 @@ def make_folder(folder: Path) -> None:
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
-        _sync_folder(made.parent)
+        sync_folder(made.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut.
+
+    Raises:
+        OSError: it cannot be.
+    """
     if os.name == "nt":  # Windows has no way to sync a folder, and needs none
         return
     descriptor = os.open(folder, os.O_RDONLY)

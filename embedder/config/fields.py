@@ -26,7 +26,7 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
     """
     if value is not None and not low <= value <= high:  # also refuses NaN
         raise UsageError(
-            f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value}"
+            f"--{name.replace('_', '-')}: expected a number from {low:g} to {high:g}, got {value!s:.80}"
         )
 
 
@@ -42,7 +42,7 @@ def check_options(config: Any) -> None:
             check_range(entry.name, value, *facts["within"])
         if facts["among"] and value is not None and value not in facts["among"]:
             expected = f"expected one of {', '.join(facts['among'])}"
-            raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r}")
+            raise UsageError(f"--{entry.name.replace('_', '-')}: {expected}, got {value!r:.200}")
 
 
 def option(

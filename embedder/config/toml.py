@@ -17,6 +17,7 @@ from embedder._internal.plugins import is_function
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 
+_LARGEST = 2**53  # whole number that a float holds; any option's range ends before
 _MOST = 2**20  # bytes; ours have one thousand
 
 
@@ -38,17 +39,20 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
         except OSError as error:
             raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError
-            raise UsageError(f"--config: {path} is not TOML: {error}") from error
+            raise UsageError(f"--config: {path} is not TOML: {error!s:.300}") from error
         hints = get_type_hints(TrainConfig)
         for key, value in table.items():
             name = key.replace("-", "_")
             if name not in hints:
-                raise UsageError(f"--config: {path}: expected names of options of embed train, got {key!r}")
+                raise UsageError(
+                    f"--config: {path}: expected names of options of embed train, got {_shown(key)}"
+                )
             if is_function(value) and name not in given:
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(
                     f"--config: {path}: {key}: expected no code, since a file can come from elsewhere, got "
-                    f"{value!r}; if it is yours, give it on the command line: {option} {shlex.quote(value)}"
+                    f"{_shown(value)}; if it is yours, give it on the command line: {option} "
+                    f"{shlex.quote(value):.200}"
                 )
             values[name] = _checked(path, key, value, _plain(hints[name]))
     return TrainConfig(**values | dict(given))
@@ -63,12 +67,16 @@ def _plain(hint: Any) -> Any:
 
 def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
     allowed = getattr(kind, "__args__", (kind,))
-    if float in allowed and type(value) is int:
+    if float in allowed and type(value) is int and abs(value) <= _LARGEST:
         return float(value)
     if type(value) not in allowed:
         expected = " or ".join(sorted(entry.__name__ for entry in allowed if entry is not type(None)))
-        raise UsageError(f"--config: {path}: {key}: expected a {expected}, got {value!r}")
+        raise UsageError(f"--config: {path}: {key}: expected a {expected}, got {_shown(value)}")
     return value
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.200}"
 
 
 def to_toml(config: TrainConfig) -> str:

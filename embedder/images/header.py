@@ -29,6 +29,7 @@ class Header:
         profile: ICC profile, b"" if there is none or the decoder knows it.
         frames: of an animation.
         notes: what a person should know.
+        sure: no picture in the file can be larger than that; else it is decoded in a process with limits.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Header:
     profile: bytes = b""
     frames: int = 1
     notes: tuple[str, ...] = ()
+    sure: bool = True
 
     def memory(self, scale: int = 1) -> int:
         """Estimate the bytes that decoding takes, the file's own included."""

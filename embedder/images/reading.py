@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import struct
+import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from embedder._internal.runtime import no_warnings, quiet, stop_if_closed
+from embedder.config import ImageLimits
 from embedder.config.faces import limits_in_force
 from embedder.errors import ImageError
 from embedder.images import blocks, decoders
+from embedder.images.apart import decode_apart, limit_memory
 from embedder.images.budget import MemoryBudget
 from embedder.images.colour import to_rgb, upright
 from embedder.images.exif import orientation
@@ -25,6 +31,8 @@ from embedder.images.header import BrokenError, Header
 from embedder.images.jpeg import scan_jpeg
 from embedder.images.notes import tell
 from embedder.images.pnm import decode_pnm, scan_pnm
+from embedder.images.raw import is_raw, read_raw
+from embedder.images.reduction import choose_scale, format_title
 from embedder.images.sources import photo_name, read_bytes, rgb_of_array
 from embedder.images.tiff import raw_kind, scan_tiff
 
@@ -32,13 +40,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from embedder.config import ImageLimits
     from embedder.images.sources import Photo
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
-# Blocks of Pillow's 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB the
-# C library gives memory back at once.
-Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]
 
 FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
 INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
@@ -70,6 +74,7 @@ _AVIF = frozenset({b"avif", b"avis"})
 _MOST_FRAMES = 100  # of an animation in which a face is looked for
 _MOST_PROFILE = 4 * 2**20  # bytes
 _BUDGET = MemoryBudget(limits_in_force().max_memory)
+_PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes that Pillow takes at a time, and is to take
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,11 +182,14 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
     """
     stop_if_closed()
     limits = limits or limits_in_force()
+    if is_raw(data):
+        yield from _raw_frames(data, path, limits)
+        return
     name = kind_of(data, path)
     first = True
     try:
         header = _SCANS[name](data)
-        scale, notes = _reduction(header, limits, path)
+        scale, notes = choose_scale(header, limits, path)
         with _BUDGET.hold(header.memory(scale)) as share:
             for picture in _frames(header, scale, notes, limits):
                 first = False
@@ -198,7 +206,43 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
         if not first:
             return  # a later frame
         reason = " ".join(str(error).split())
-        raise ImageError(path, f"broken or truncated {_title(name)} file: {reason}") from error
+        raise ImageError(path, f"broken or truncated {format_title(name)} file: {reason}") from error
+
+
+def _raw_frames(data: bytes, path: str | Path, limits: ImageLimits) -> Generator[Picture]:
+    preview, side = read_raw(data, path)
+    if not isinstance(preview, bytes):
+        yield Picture(rgb_of_array(preview, limits))
+        return
+    for picture in decode_frames(preview, path, limits):
+        yield replace(picture, pixels=upright(picture.pixels, side))
+
+
+def read_header(data: bytes, path: str | Path) -> Header:
+    """Give what a file says of its picture; of a raw file, an unknown size.
+
+    Raises:
+        ImageError: it is no picture, or broken.
+    """
+    if is_raw(data):
+        return Header("RAW", 0, 0, b"", orientation=orientation(data))
+    name = kind_of(data, path)
+    try:
+        return _SCANS[name](data)
+    except (BrokenError, struct.error) as error:
+        raise ImageError(path, _as_reason(name, str(error))) from error
+
+
+@cache
+def _take_large_blocks() -> None:
+    """Let Pillow take memory in blocks that the C library gives back.
+
+    Blocks of 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB memory is
+    given back at once. All of the process shares the setting, so it is made with the first picture that is
+    read, not by an import, and one that someone else has made stays.
+    """
+    if Image.core.get_block_size() == _PILLOWS_BLOCK:  # type: ignore[attr-defined]
+        Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
 
 
 def kind_of(data: bytes, path: str | Path) -> str:
@@ -233,51 +277,44 @@ def _as_reason(name: str, reason: str) -> str:
         return reason
     if reason.startswith(("begins ", "a picture of")):
         return f"broken: {reason}"
-    return f"broken or truncated {_title(name)} file: {reason}"
+    return f"broken or truncated {format_title(name)} file: {reason}"
 
 
-def _title(name: str) -> str:
-    return {"PPM": "PNM", "WEBP": "WebP", "HEIF": "HEIC"}.get(name, name)
+def write_frames(task: dict[str, Any]) -> None:
+    """Decode standard input in this process, which has limits, for `apart.decode_apart`.
 
-
-def _reduction(header: Header, limits: ImageLimits, path: str | Path) -> tuple[int, tuple[str, ...]]:
-    """Choose by how much a picture is reduced.
-
-    Raises:
-        ImageError: no reduction makes it fit.
+    Args:
+        task: kind, width and height of the header, `pixels` and `memory` that are given.
     """
-    count = header.width * header.height
-    if count <= limits.max_pixels:
-        blocks.check_sides(header)
-    scales = (
-        (1, 2, 4, 8) if header.reducible and count <= max(limits.max_jpeg_pixels, limits.max_pixels) else (1,)
-    )
-    for scale in scales:
-        wide, high = -(-header.width // scale), -(-header.height // scale)
-        if wide * high <= limits.max_pixels and header.memory(scale) <= limits.max_memory:
-            if scale == 1:
-                return 1, header.notes
-            note = f"read at {wide:,} x {high:,} of its {header.width:,} x {header.height:,} pixels"
-            return scale, (*header.notes, note)
-    if count > limits.max_pixels:
-        most = f"at most {limits.max_pixels / 1e6:g} are read"
-        if header.reducible:
-            most += f", of a JPEG {limits.max_jpeg_pixels / 1e6:g}"
-        raise ImageError(
-            path, f"has {count / 1e6:.1f} megapixels, {most}; make it smaller or raise --max-pixels"
-        )
-    needed, given = header.memory(scales[-1]) / 2**20, limits.max_memory / 2**20
-    raise ImageError(
-        path,
-        f"has {count / 1e6:.1f} megapixels, and as {_title(header.kind)} takes {needed:.0f} MiB to read, "
-        f"at most {given:.0f} are given; make it smaller, or save it as a plain JPEG",
-    )
+    out, data = sys.stdout.buffer, sys.stdin.buffer.read()
+    header = Header(task["kind"], task["width"], task["height"], data, sure=False)
+    limits = ImageLimits(max_pixels=task["pixels"])
+    limit_memory(task["memory"])
+    try:
+        for picture in _frames(header, 1, (), limits, apart=True):
+            facts = {"shape": picture.pixels.shape[:2], "notes": picture.notes, "frame": picture.frame}
+            out.write(json.dumps({**facts, "frames": picture.frames}).encode() + b"\n")
+            out.write(picture.pixels.tobytes())
+    except Exception as error:  # as in `decode_frames`
+        out.write(json.dumps({"error": " ".join(str(error).split())[:500] or "no memory"}).encode() + b"\n")
+    else:
+        out.write(b'{"end": true}\n')
+    out.flush()
 
 
-def _frames(header: Header, scale: int, notes: tuple[str, ...], limits: ImageLimits) -> Generator[Picture]:
+def _frames(
+    header: Header, scale: int, notes: tuple[str, ...], limits: ImageLimits, apart: bool = False
+) -> Generator[Picture]:
     if header.kind == "PPM":
         yield Picture(decode_pnm(header), notes)
         return
+    if not header.sure and not apart:
+        about = {"kind": header.kind, "width": header.width, "height": header.height}
+        task = {**about, "pixels": limits.max_pixels, "memory": limits.max_memory}
+        for pixels, more, number, frames in decode_apart(header.data, task):
+            yield Picture(pixels, (*notes, *more), number, frames)
+        return
+    _take_large_blocks()
     with no_warnings(), decoders.open_as(header.kind, io.BytesIO(header.data)) as image:
         _check_opened(image, header, limits)
         if scale > 1:
@@ -335,6 +372,7 @@ def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
         raise ImageError(name, f"has more than {limits.max_pixels / 1e6:g} megapixels; make it smaller")
     if not image.width * image.height:
         raise ImageError(name, "expected a picture with pixels, got none")
+    _take_large_blocks()
     try:
         with no_warnings():
             image.load()

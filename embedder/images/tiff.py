@@ -14,7 +14,7 @@ _SENSOR = frozenset({32803, 34892})  # colours: as a sensor sees them, by themse
 _MOST_TABLES = 200
 _MOST_TAGS = 20_000
 _MOST_TILE = 16_000_000  # pixels beyond those of the picture
-_ADVICE = "develop it and save it as JPEG or TIFF"
+RAW_ADVICE = "develop it and save it as JPEG or TIFF"
 
 # First bytes of raw files of cameras, which are no TIFF or only nearly one.
 RAW = (
@@ -34,7 +34,7 @@ def raw_kind(data: bytes) -> str | None:
     """Say which raw file of a camera this is by its first bytes, with what to do, or None."""
     for place, magic, name in RAW:
         if data[place : place + len(magic)] == magic and (place != 8 or data[:4] == b"II*\0"):
-            return f"{name}, a raw file of a camera, which is not read; {_ADVICE}"
+            return f"{name}, a raw file of a camera, which is not read; {RAW_ADVICE}"
     return None
 
 
@@ -102,6 +102,6 @@ def _refuse_raw(data: bytes, tables: list[Directory]) -> None:
     colours = {table.values.get(_COLOURS, (0,))[0] for table in [*tables, *parts]}
     preview = first.values.get(_KIND, (0,))[0] & 1 and (parts or len(tables) > 1)
     if _DNG in first.values or colours & _SENSOR:
-        raise BrokenError(f"a raw file of a camera, which is not read; {_ADVICE}")
+        raise BrokenError(f"a raw file of a camera, which is not read; {RAW_ADVICE}")
     if preview:
-        raise BrokenError(f"its first picture is a small preview, as in raw files of cameras; {_ADVICE}")
+        raise BrokenError(f"its first picture is a small preview, as in raw files of cameras; {RAW_ADVICE}")

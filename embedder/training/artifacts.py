@@ -26,8 +26,7 @@ from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
 from embedder.faces.crop import Cropping, crowd_note, in_short
-from embedder.faces.yunet import NAME, VERSION
-from embedder.model_folder import MANIFEST, DetectorRecord, Manifest, is_part_name, save_bundle
+from embedder.model_folder import MANIFEST, Manifest, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
 from embedder.training.processes import Peers, Totals
@@ -205,18 +204,22 @@ def save_model(
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement
+    from embedder.export.saving import compile_saved
+    from embedder.export.yunet import detector_record
     from embedder.trunks import embed_chips, find_trunk
 
     weights_as = find_trunk(config.trunk).weights_as
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
-    extractor = peers.first(_compiled(trunk, config, weights, weights_as) if peers.is_first else b"")
+    extractor = peers.first(
+        compile_saved(trunk, config.trunk, config.input_size, weights, weights_as) if peers.is_first else b""
+    )
     manifest = Manifest(
         trunk=config.trunk,
         head=config.head if outcome.kept_epoch else "none",
         input_size=config.input_size,
         crop=config.crop,
         landmarks=cropping.landmarks,
-        detector=detector_record(cropping),
+        detector=detector_record(cropping.network, cropping.finding) if cropping.network else None,
         mirror=config.mirror,
         dim=int(trunk.output_shape[-1]),
         extractor=hashlib.sha256(extractor).hexdigest(),
@@ -234,14 +237,6 @@ def save_model(
     return manifest
 
 
-def detector_record(cropping: Cropping) -> DetectorRecord | None:
-    """Give what a manifest says of how faces are found; None with whole pictures."""
-    if cropping.network is None:
-        return None
-    digest = hashlib.sha256(cropping.network).hexdigest()
-    return DetectorRecord(NAME, VERSION, digest, cropping.finding)
-
-
 def versions(backend: str) -> dict[str, str]:
     """Give the versions that a run depends on.
 
@@ -250,19 +245,6 @@ def versions(backend: str) -> dict[str, str]:
     """
     names = ["keras", "tensorflow", "numpy", "pillow", *(["jax"] if backend == "jax" else [])]
     return {name: version(name) for name in names}
-
-
-def _compiled(trunk: Any, config: FilledConfig, weights: bytes, weights_as: str) -> bytes:
-    """TensorFlow converts its own networks; one of another back end is built anew by a process apart."""
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        from embedder.export.litert import compile_trunk
-
-        return compile_trunk(trunk, weights_as)
-    from embedder.export.litert import compile_apart
-
-    return compile_apart(config.trunk, config.input_size, weights)
 
 
 def _record(

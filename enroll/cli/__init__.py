@@ -15,7 +15,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from enroll.cli import doctor, enroll, evaluate, gallery, identify, prepare, train, transfer
+from enroll.cli import (
+    doctor,
+    enroll,
+    evaluate,
+    gallery,
+    identify,
+    library,
+    library_files,
+    library_review,
+    prepare,
+    serve,
+    train,
+    transfer,
+    watch,
+)
 from enroll.cli.ending import end_well
 from enroll.cli.terminal import printable, show_notices
 
@@ -102,12 +116,20 @@ def before_any_command(
 
 gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
 app.add_typer(gallery_app, name="gallery")
+library_app = typer.Typer(no_args_is_help=True, help="Photo libraries: who is in the photos of a folder.")
+app.add_typer(library_app, name="library")
 app.callback()(before_any_command)
+serve_app = typer.Typer(invoke_without_command=True)
+serve_app.callback()(serve.serve)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the server: make, list, revoke.")
+serve_app.add_typer(keys_app, name="keys")
+app.add_typer(serve_app, name="serve")
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "enroll": enroll.enroll,
     "identify": identify.identify,
+    "watch-frigate": watch.watch_frigate,
     "calibrate": evaluate.calibrate_gallery,
     "evaluate": evaluate.evaluate_folder,
     "prepare": prepare.prepare,
@@ -137,10 +159,39 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor.doctor,
     "drop": gallery.drop,
 }
+_KEY_COMMANDS: dict[str, Callable[..., None]] = {
+    "new": serve.new_key,
+    "list": serve.list_keys,
+    "revoke": serve.revoke_key,
+}
+_LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
+    "scan": library.scan,
+    "groups": library.groups,
+    "suggestions": library.suggestions,
+    "confirm": library_review.confirm,
+    "reject": library_review.reject,
+    "ignore": library_review.ignore,
+    "not-a-face": library_review.not_a_face,
+    "unknown": library_review.unknown,
+    "merge": library_review.merge,
+    "split": library_review.split,
+    "undo": library_review.undo,
+    "history": library_review.history,
+    "faces": library_review.faces,
+    "find": library.find,
+    "tag": library_files.tag,
+    "import-names": library_files.import_names,
+    "sort": library_files.sort,
+    "forget": library_review.forget,
+}
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
 for _name, _command in _GALLERY_COMMANDS.items():
     gallery_app.command(_name)(_command)
+for _name, _command in _KEY_COMMANDS.items():
+    keys_app.command(_name)(_command)
+for _name, _command in _LIBRARY_COMMANDS.items():
+    library_app.command(_name)(_command)
 
 
 def main() -> None:

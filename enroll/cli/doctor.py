@@ -60,6 +60,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
+    from embedder.built_in import BUILT_IN
     from embedder.extractor import Extractor
     from enroll.gallery.doctor import examine_gallery
     from enroll.gallery.photos import find_poor
@@ -74,6 +75,6 @@ def doctor(
             check_model(store, extractor.fingerprint, extractor.dim)
             poor = find_poor(store, extractor, progress)
         shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)
-        words = Words(store, examine_gallery(store, progress), poor, shown)
+        words = Words(store, examine_gallery(store, progress, (model, BUILT_IN)), poor, shown)
     for line in [words.to_json()] if as_json else map(printable, words.lines()):
         print(line)

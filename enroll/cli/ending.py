@@ -62,8 +62,18 @@ def _in_words(error: Exception) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", UsageError.exit_code
     if isinstance(error, ImportError):
-        return f"a package cannot be loaded: {said[-300:]}; install embed again", UsageError.exit_code
+        advice = "allow the command more memory (`ulimit -v`), or " if _memory_is_limited() else ""
+        return f"a package cannot be loaded: {said[-300:]}; {advice}install embed again", UsageError.exit_code
     return None
+
+
+def _memory_is_limited() -> bool:
+    """Say whether memory may be why a package was not loaded: numpy 2.0 names other causes even then."""
+    try:
+        import resource
+    except ImportError:
+        return False  # Windows has no such limit
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 def _made_with(error: EmbedError) -> str:

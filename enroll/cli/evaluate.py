@@ -35,6 +35,9 @@ from enroll.cli.terminal import (
     show_rejected,
 )
 from enroll.config import EvaluationConfig
+from enroll.rules import RULES
+
+SCORERS = tuple(name for name in RULES if name != "cohort")  # which needs strangers of its own
 
 
 def calibrate_gallery(
@@ -50,13 +53,13 @@ def calibrate_gallery(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
+    from embedder._internal.ranges import check_fpir
     from embedder.folders import scan_folder
     from enroll.embedding import embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.threshold import contradiction, describe
 
-    if not 0 < fpir < 1:
-        raise UsageError(f"--fpir: expected a share above 0 and below 1, got {fpir}")
+    check_fpir(fpir, "--fpir")
     extractor = load_extractor(model, any_rotation, min_face)
     with Gallery.open(gallery, extractor, create=False) as opened:
         others = (
@@ -100,6 +103,9 @@ def evaluate_folder(
     report: Annotated[
         Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
     ] = None,
+    scorer: Annotated[
+        str, typer.Option(help=f"How people are compared with a photo: {', '.join(SCORERS)}.")
+    ] = SCORERS[0],
     force: Annotated[
         bool,
         typer.Option(
@@ -115,12 +121,16 @@ def evaluate_folder(
     from embedder.folders import scan_folder
     from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
-    from enroll.evaluation.protocol import evaluate
+    from enroll.evaluation.protocol import evaluate_samples
     from enroll.report.evaluation import compared, measured, pairs_measured
 
     config = EvaluationConfig(splits, known, enrolled, seed)
     if (compare is not None) + (pairs is not None) + (report is not None) > 1:
         raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
+    if scorer not in SCORERS:
+        raise UsageError(f"--scorer: expected one of {', '.join(SCORERS)}, got {scorer!r}")
+    if scorer != SCORERS[0] and (pairs is not None or report is not None):
+        raise UsageError(f"--scorer {scorer}: its scores are no distances; leave out --pairs and --report")
     models = compare or (model,)
     inputs = Inputs([folder, *model_files(*models), *([pairs] if pairs else [])])
     if report is not None:
@@ -137,7 +147,7 @@ def evaluate_folder(
     else:
         scanned = scan_folder(folder)
         embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
-        evaluations = [evaluate(photos, config) for photos in embedded]
+        evaluations = [evaluate_samples(photos, config, scorer) for photos in embedded]
         if compare is not None:
             outcome = compared(evaluations[0], evaluations[1], list(compare))
         else:

@@ -175,14 +175,18 @@ def change_terms(
 
 
 def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
-    """Erase everyone whose last day is over."""
+    """Erase everyone whose last day is over, and faces of a photo library that nobody has named in time."""
     from enroll.store import open_store
+    from enroll.store.sqlite.store import SqliteStore
 
     with open_store(gallery) as store:
         names = store.purge(date.today())
+        faces = store.library().purge(date.today()) if isinstance(store, SqliteStore) else 0
     for name in names:
         print(f"purged {printable(name)}")
-    if not names:
+    if faces:
+        print(f"purged {count(faces, 'face')} of unknown people")
+    if not names and not faces:
         print("no one has expired")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embedder.config import DetectorConfig
+from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
@@ -24,21 +26,30 @@ from enroll.cli.options import (
 )
 from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
-from enroll.config import IdentifyConfig
+from enroll.config import FilmConfig, IdentifyConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
+    from enroll.identify import Answer, Identifier
+    from enroll.library.film import FilmIdentifier
+    from enroll.sightings import FilmAnswer
+
 SOMEONE_UNKNOWN = 5
 
+_UsageFault: Any = typer.BadParameter.__base__  # shown with how the command is used
+_FILMS = "Films and cameras"  # panel of the help
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
 
 
 def identify(
     photos: Annotated[
-        list[Path], typer.Argument(help="Photos to answer, or folders of them.", show_default=False)
-    ],
+        list[Path] | None,
+        typer.Argument(help="Photos and films to answer, or folders of them.", show_default=False),
+    ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
     threshold: Annotated[
@@ -63,7 +74,10 @@ def identify(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     annotate: Annotated[
         Path | None,
-        typer.Option(help="Folder for copies of the photos with boxes and names.", show_default=False),
+        typer.Option(
+            help="Folder for copies of photos with boxes and names, and a sheet of a film's best frames.",
+            show_default=False,
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace copies that are there.")] = False,
     explain: Annotated[
@@ -72,22 +86,56 @@ def identify(
     index: Annotated[
         str, typer.Option(help="How people are found: exact, or approximate for millions of photos.")
     ] = "exact",
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Watch a camera until Ctrl-C: its number, or rtsp://…, http://….",
+            show_default=False,
+            rich_help_panel=_FILMS,
+        ),
+    ] = None,
+    fps: Annotated[
+        float, typer.Option(help="Frames looked at per second of film.", rich_help_panel=_FILMS)
+    ] = FilmConfig.fps,
+    agree: Annotated[
+        int, typer.Option(help="Good frames that must agree on a name.", rich_help_panel=_FILMS)
+    ] = FilmConfig.agree,
+    max_duration: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of a film, or of a camera, that are looked at.",
+            show_default=f"{FilmConfig.max_duration:g} of a film, a camera without end",
+            rich_help_panel=_FILMS,
+        ),
+    ] = None,
+    max_time: Annotated[
+        float, typer.Option(help="Seconds that answering a film may take.", rich_help_panel=_FILMS)
+    ] = FilmConfig.max_time,
 ) -> None:
-    """Say who is in a photo: a name, or unknown and why."""
+    """Say who is in a photo, a film or before a camera: a name, or unknown and why."""
     from embedder._internal.outputs import Inputs
     from embedder._internal.runtime import aloud
     from embedder.folders import pictures_at
     from enroll.embedding import enrolled_chip
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.places import photo_file
-    from enroll.identify import Identifier
+    from enroll.identify import Answer, Identifier
+    from enroll.library.film_kinds import is_film
     from enroll.report import answers
     from enroll.report.annotate import annotated_name, check_annotated, save_annotated
     from enroll.report.answers import to_json
     from enroll.store import gallery_files
 
+    if photos is None and camera is None:
+        raise _UsageFault("Missing argument 'photos': give photos, films or folders of them, or --camera.")
+    if camera is not None and (photos or annotate is not None):
+        raise UsageError(f"--camera: expected no {'--annotate' if annotate else 'photos'} beside it")
+    film_config = FilmConfig(
+        fps=fps, agree=agree, max_time=max_time, max_duration=max_duration or FilmConfig.max_duration
+    )
     passed: list[Path] = []
-    photos = [photo for place in photos for photo in pictures_at(place, passed)]
+    photos = [photo for place in photos or () for photo in pictures_at(place, passed)]
+    films = {photo for photo in photos if is_film(photo)}
     inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
@@ -108,8 +156,32 @@ def identify(
         def chip_of(photo: str) -> NDArray[np.uint8] | None:
             return enrolled_chip(extractor, photo_file(photo, opened.home))
 
+        def film_identifier() -> FilmIdentifier:
+            from enroll.library.film import FilmIdentifier
+
+            return FilmIdentifier(extractor, opened, threshold, film_config, config)
+
+        if camera is not None:
+            from enroll.cli.films import watch_camera
+            from enroll.library.camera import Camera
+
+            source = Camera(camera, film_config)
+            for name in watch_camera(film_identifier(), source, max_duration, as_json):
+                unknown += name is None
         with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
-            for answer in identifier.identify_many(photos):
+            for answer in _answers(photos, films, identifier, film_identifier, annotate is not None):
+                if not isinstance(answer, Answer):
+                    from enroll.cli.films import save_sheet, show_answer
+
+                    show_answer(answer, basis, as_json, explain)
+                    if annotate is not None and answer.people:
+                        save_sheet(annotate, answer, inputs, force or answer.film in copied)
+                        copied.add(answer.film)
+                        drawn.update(person.identity or "" for person in answer.people)
+                    unread += answer.error is not None
+                    unknown += any(person.identity is None for person in answer.people)
+                    advance()
+                    continue
                 lines = answers.explain(answer, basis) if explain else answers.to_lines(answer)
                 with aloud():
                     for line in [to_json(answer, basis)] if as_json else map(printable, lines):
@@ -136,3 +208,22 @@ def identify(
         raise typer.Exit(UNUSABLE_IMAGES)
     if unknown and fail_on_unknown:
         raise typer.Exit(SOMEONE_UNKNOWN)
+
+
+def _answers(
+    photos: list[Path],
+    films: set[Path],
+    identifier: Identifier,
+    film_identifier: Callable[[], FilmIdentifier],
+    keep_chips: bool,
+) -> Iterator[Answer | FilmAnswer]:
+    """Give the answers in the order of the photos and films."""
+    if not films:
+        yield from identifier.identify_many(photos)
+        return
+    answers_films = film_identifier()
+    for film, group in groupby(photos, films.__contains__):
+        if film:
+            yield from (answers_films.identify_or_say(path, keep_chips) for path in group)
+        else:
+            yield from identifier.identify_many(list(group))

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -159,20 +159,14 @@ def given_terms(
 ) -> Terms | None:
     """Give the terms of the three options, None if none is given; `over` takes a last day that is over."""
     from enroll.store import Terms
-    from enroll.store.limits import terms_problem
+    from enroll.store.limits import new_terms_problem, terms_problem
 
     if consent is not None and not consent.strip():
         raise UsageError("--consent: expected where it is kept, got nothing")
     terms = Terms(consent, to_date(consent_date), to_date(expires))
-    if problem := terms_problem(terms):
-        raise UsageError(f"--{problem}")
-    today = date.today()
-    if terms.expires is not None and terms.expires < today and not over:
-        raise UsageError(f"--expires: expected a day that is not over, got {terms.expires}; today is {today}")
-    if terms.consent_date is not None and terms.consent_date > today + timedelta(days=1):  # time zones
-        raise UsageError(
-            f"--consent-date: expected a day that has come, got {terms.consent_date}; today is {today}"
-        )
+    if problem := terms_problem(terms) if over else new_terms_problem(terms):
+        field, _, reason = problem.partition(":")
+        raise UsageError(f"--{field.replace('_', '-')}:{reason}")
     return None if terms == Terms() else terms
 
 

@@ -21,13 +21,14 @@ from enroll.calibration import calibrate
 from enroll.doctor.evidence import Crowd, learn, nearest_others, typical_distances
 from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
 from enroll.search.exact import ExactFinder
-from enroll.templates import Templates, are_unit
+from enroll.templates import Templates, checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from embedder._internal.runtime import Progress
-    from enroll.calibration import Promise
+    from embedder.strangers import StrangerDistances
+    from enroll.calibration import Calibration
     from enroll.doctor.evidence import Nearest
     from enroll.search.base import Finder
 
@@ -117,7 +118,13 @@ class Growth:
     fpir: tuple[float, ...]
 
 
-def expect(crowd: Crowd, kept: NDArray[np.bool_], calibration: Promise | None, warning: str | None) -> Growth:
+def expect(
+    crowd: Crowd,
+    kept: NDArray[np.bool_],
+    calibration: Calibration | None,
+    warning: str | None,
+    strangers: StrangerDistances | None = None,
+) -> Growth:
     """Say what FPIR to expect.
 
     Args:
@@ -125,19 +132,20 @@ def expect(crowd: Crowd, kept: NDArray[np.bool_], calibration: Promise | None, w
         kept: (n,) photos that are not suspected of showing someone else.
         calibration: the gallery's own, if it has one.
         warning: why that is in doubt.
+        strangers: what the model knows of strangers' distances, to calibrate with.
 
     Raises:
-        UsageError: there is none, and too few people to make one.
+        UsageError: there is none, and too few people to make one without the model's knowledge.
     """
     now = len(crowd.names)
     if calibration is not None:
-        threshold, target, size = calibration.distance, calibration.target_fpir, calibration.identities
+        threshold, target, size = calibration.threshold, calibration.target_fpir, calibration.identities
     else:
         drawn = np.random.default_rng(0).permutation(now)[:_MOST_PEOPLE]
         rows = np.flatnonzero(kept & np.isin(crowd.labels, drawn))
         size = len(np.unique(crowd.labels[rows]))
         target = fpir_at(_TARGET, now, max(size, 1))
-        threshold = calibrate(crowd.vectors[rows], crowd.labels[rows], target).distance
+        threshold = calibrate(crowd.vectors[rows], crowd.labels[rows], target, known=strangers).threshold
     people = tuple(times * now for times in _TIMES)
     fpir = tuple(fpir_at(target, size, count) for count in people)
     return Growth(threshold, calibration is not None, warning, people, fpir)
@@ -174,11 +182,12 @@ class Examination:
 
 
 def examine(
-    vectors: NDArray[np.float32],
-    labels: NDArray[np.generic],
+    vectors: ArrayLike,
+    labels: ArrayLike,
     *,
     ids: NDArray[np.int64] | None = None,
-    calibration: Promise | None = None,
+    calibration: Calibration | None = None,
+    strangers: StrangerDistances | None = None,
     warning: str | None = None,
     finder: Finder | None = None,
     progress: Progress | None = None,
@@ -190,12 +199,23 @@ def examine(
         labels: (n,) whose they are: names or numbers.
         ids: (n,) of the templates, rising; None: their rows.
         calibration: the gallery's own; None: it is calibrated to say what FPIR to expect.
+        strangers: what the model knows of strangers' distances, for that calibration; None: nothing.
         warning: why that calibration is in doubt, for the result.
         finder: searches the same templates by their ids; None: brute force.
         progress: hears of each template.
 
     Raises:
         ValueError: no templates, or arrays of other shapes or kinds.
+        UsageError: a vector is not finite.
+
+    Example:
+        >>> people = np.repeat(np.eye(8, 16), 4, axis=0)
+        >>> photos = people + np.random.default_rng(0).normal(0, 0.02, people.shape)
+        >>> names = np.repeat(list("abcdefgh"), 4)
+        >>> names[0] = "h"  # a photo of a under another name
+        >>> found = examine(photos / np.linalg.norm(photos, axis=1, keepdims=True), names)
+        >>> [suspect.row for suspect in found.judged.suspects]
+        [0]
     """
     templates = _checked(vectors, labels, ids)
     crowd = Crowd.of(templates)
@@ -215,7 +235,7 @@ def examine(
     confused: list[Confused] = []
     growth, near = None, 0
     try:
-        growth = expect(crowd, judged.kept, calibration, warning)
+        growth = expect(crowd, judged.kept, calibration, warning, strangers)
         confused, near = find_confused(crowd, nearest, growth.threshold, judged.kept, twins)
     except UsageError as error:
         notes.append(f"the FPIR to expect is not known, nor who is easily confused: {error}")
@@ -236,23 +256,19 @@ def probable_twins(templates: Templates) -> tuple[Crowd, list[Twins]]:
     return crowd, find_twins(crowd, rows, people, distances, evidence)
 
 
-def _checked(
-    vectors: NDArray[np.float32], labels: NDArray[np.generic], ids: NDArray[np.int64] | None
-) -> Templates:
+def _checked(vectors: ArrayLike, labels: ArrayLike, ids: NDArray[np.int64] | None) -> Templates:
     """Give arrays as templates, if they can be.
 
     Raises:
-        ValueError: they cannot.
+        ValueError, UsageError: they cannot.
     """
+    rows, of = checked_rows(vectors, labels)
     if ids is None:
-        ids = np.arange(len(vectors))
-    if vectors.ndim != 2 or not vectors.size or labels.shape != ids.shape or ids.shape != vectors.shape[:1]:
+        ids = np.arange(len(rows))
+    if not rows.size or ids.shape != rows.shape[:1]:
         raise ValueError(
-            f"expected (n, dim) vectors, (n,) labels and (n,) ids of at least one template, got "
-            f"{vectors.shape}, {labels.shape} and {ids.shape}"
+            f"expected (n, dim) vectors and (n,) ids, n at least 1, got {rows.shape} and {ids.shape}"
         )
-    if not are_unit(vectors):
-        raise ValueError("vectors: expected rows of length 1, got others: divide each by its length")
     if (np.diff(ids) <= 0).any():
         raise ValueError("ids: expected rising numbers, got others: sort the templates by them")
-    return Templates(ids, np.asarray(labels, object), vectors)
+    return Templates(ids, np.asarray(of, object), rows.astype(np.float32, copy=False))

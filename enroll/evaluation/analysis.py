@@ -22,8 +22,9 @@ from enroll.templates import Templates
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.evaluation.protocol import Evaluation, Split
+    from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
+    from enroll.evaluation.splits import Split
 
 
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB

@@ -5,8 +5,10 @@ people are drawn at random to be known or strangers, and of each known person's 
 the rest, and all photos of strangers, are searched for. A photo without a face finds no one: a mated search
 is missed, a non-mated one names nobody. It still counts.
 
-Thresholds are set within a split, figures are means over the splits, and intervals come from drawing the
-identities again (`embedder.metrics.identity_weights`), the same draw for all splits.
+Thresholds for a stated FPIR are set within a split, on its strangers, so that models can be compared at one
+error rate; `as_calibrated` sets them as `embed calibrate` does, from the enrolled photos and what the model
+knows. Figures are means over the splits, and intervals come from drawing the identities again
+(`embedder.metrics.identity_weights`), the same draw for all splits.
 """
 
 from __future__ import annotations
@@ -18,30 +20,26 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.metrics import (
-    CONFIDENCE,
-    first_refused,
-    identity_weights,
-    interval,
-    squared_distances,
-    trials_of_one,
-    upper_bound,
-)
-from enroll.confidence import FARTHEST, Reliability, fit_curve, leave_one_out_searches, reliability
+from embedder.metrics import CONFIDENCE, identity_weights, interval, trials_of_one, upper_bound
+from enroll.calibration import calibrate
+from enroll.confidence import Reliability, fit_curve, leave_one_out_searches, reliability
+from enroll.config import EvaluationConfig
+from enroll.decision import is_within
 from enroll.evaluation.once import computed_once
 from enroll.evaluation.samples import EmbeddedSamples
+from enroll.evaluation.splits import Split, draw_splits, search_split
+from enroll.rules import get_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from enroll.config import EvaluationConfig
+    from embedder.strangers import StrangerDistances
 
 
 FPIRS = (0.001, 0.01, 0.05, 0.1)
 _POINTS = 25  # of the curve, at most
-_PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 Samples = TypeVar("Samples", bound=EmbeddedSamples)
 SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # an evaluation never changes
@@ -99,35 +97,21 @@ def not_supported(needed: str) -> Figure:
     return Figure(None, needed=needed)
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The searches of one split.
+@dataclass(frozen=True)
+class AsCalibrated:
+    """What came out at the thresholds that calibrating gives.
 
     Attributes:
-        known: identities that are enrolled.
-        enrolled: rows that were drawn to be enrolled, also those that could not be.
-        mated, non_mated: (n,) rows that were searched for.
-        rank: (mated,) rank of the right person, ties counting against it; infinite if not found.
-        distance, other_distance: (mated,), (non_mated,) distance of the nearest template.
-        second, other_second: of the nearest template of any other person; 2 in a gallery of one.
-        nearest, other_nearest: the row of the nearest template, -1 if there is none.
+        target_fpir: what was calibrated for.
+        threshold: the mean of all splits.
+        tpir: share of mated searches answered rightly.
+        fpir: share of non-mated searches that name someone.
     """
 
-    known: NDArray[np.int64]
-    enrolled: NDArray[np.int64]
-    mated: NDArray[np.int64]
-    rank: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    second: NDArray[np.float64]
-    nearest: NDArray[np.int64]
-    non_mated: NDArray[np.int64]
-    other_distance: NDArray[np.float64]
-    other_second: NDArray[np.float64]
-    other_nearest: NDArray[np.int64]
-
-    def limit(self, fpir: float) -> float:
-        """Distance of the first stranger that must not pass; a search passes when it is nearer."""
-        return first_refused(self.other_distance, fpir)
+    target_fpir: float
+    threshold: float
+    tpir: Figure
+    fpir: Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +122,13 @@ class Evaluation(Generic[SomeSamples]):
         samples: the photos.
         config: how splits were drawn.
         splits: one entry a split.
+        scorer: what gave the scores that stand for distances.
     """
 
     samples: SomeSamples
     config: EvaluationConfig
     splits: tuple[Split, ...]
+    scorer: str = "nearest"
 
     @computed_once
     def weights(self) -> NDArray[np.float64]:
@@ -189,6 +175,31 @@ class Evaluation(Generic[SomeSamples]):
         )
 
     @computed_once
+    def as_calibrated(self, fpir: float) -> AsCalibrated | None:
+        """Measure what a user gets: each split at the threshold that calibrating its enrolled photos gives.
+
+        Args:
+            fpir: what is calibrated for.
+
+        Returns:
+            None if no threshold can be set: too few people, or scores that are no distances.
+        """
+        samples, thresholds = self.samples, []
+        if self.scorer != "nearest":
+            return None
+        for split in self.splits:
+            rows = split.enrolled[samples.enrollable[split.enrolled]]
+            try:
+                found = calibrate(samples.vectors[rows], samples.labels[rows], fpir, known=samples.strangers)
+            except (UsageError, ValueError):  # nobody who could be enrolled, or too few
+                return None
+            thresholds.append(found.threshold)
+        both = list(zip(self.splits, thresholds, strict=True))
+        tpir = self._share([(one.mated, (one.rank == 1) & is_within(one.distance, at)) for one, at in both])
+        named = self._share([(one.non_mated, is_within(one.other_distance, at)) for one, at in both])
+        return AsCalibrated(fpir, float(np.mean(thresholds)), tpir, named)
+
+    @computed_once
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """FPIRs from one non-mated search to all, in steps of one, and FNIR at each, mean over the splits."""
         searches = self.non_mated_searches
@@ -199,8 +210,10 @@ class Evaluation(Generic[SomeSamples]):
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
-        Mated and non-mated searches weigh the same. None if no split can teach it.
+        Mated and non-mated searches weigh the same. None if no split can teach it, as scores of rules cannot.
         """
+        if self.scorer != "nearest":
+            return None
         probabilities, right, weights = [], [], []
         for split in self.splits:
             rows = split.enrolled[self.samples.enrollable[split.enrolled]]
@@ -225,95 +238,85 @@ class Evaluation(Generic[SomeSamples]):
     def _once(self) -> NDArray[np.float64]:
         return np.ones((1, len(self.samples.identities)))
 
+    def _share(self, searches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]]) -> Figure:
+        """Share of the searches of each split, rows and hits, mean over the splits."""
+        labels = self.samples.labels
+        return self._figure(
+            lambda weights: _mean_over_splits(
+                [_weighted_share(weights[:, labels[rows]], hits) for rows, hits in searches]
+            )
+        )
+
     def _figure(self, of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Figure:
         return figure(of(self._once)[0], of(self.weights()), len(self.samples.identities))
 
 
-def evaluate(samples: Samples, config: EvaluationConfig) -> Evaluation[Samples]:
+def evaluate(
+    vectors: ArrayLike,
+    labels: ArrayLike,
+    config: EvaluationConfig | None = None,
+    *,
+    detected: ArrayLike | None = None,
+    enrollable: ArrayLike | None = None,
+    strangers: StrangerDistances | None = None,
+    scorer: str = "nearest",
+) -> Evaluation[EmbeddedSamples]:
+    """Repeat the open-set protocol on vectors of labelled photos.
+
+    Args:
+        vectors: (n, dim) unit rows, one a photo; rows of photos without a face may hold anything.
+        labels: (n,) names or numbers of the people.
+        config: splits, shares and seed; None: the defaults.
+        detected: (n,) bool, whether a face was found in each photo; None: in all. One without is searched
+            for in vain, and counts.
+        enrollable: (n,) bool, whether it is good enough to be enrolled; None: all that have a face are.
+        strangers: what the model knows of strangers' distances, for thresholds as calibrated.
+        scorer: how people are compared with a photo, see `enroll.get_scorer`.
+
+    Returns:
+        Figures with 95 % intervals: `.rank(k)`, `.tpir(fpir)`, `.as_calibrated(fpir)`.
+
+    Raises:
+        UsageError: too few people or photos, or a vector that is not finite.
+        ValueError: arrays of other shapes or rows that are not of length 1, or no such scorer.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> names = np.repeat([f"person {number}" for number in range(12)], 6)
+        >>> people = np.repeat(rng.normal(size=(12, 16)), 6, axis=0)
+        >>> photos = people + 0.3 * rng.normal(size=people.shape)
+        >>> result = evaluate(photos / np.linalg.norm(photos, axis=1, keepdims=True), names)
+        >>> round(result.rank(1).value, 3), round(result.tpir(fpir=0.05).value, 3)
+        (1.0, 1.0)
+    """
+    samples = EmbeddedSamples.of(vectors, labels, detected, enrollable, strangers)
+    return evaluate_samples(samples, config or EvaluationConfig(), scorer)
+
+
+def evaluate_samples(
+    samples: Samples, config: EvaluationConfig, scorer: str = "nearest"
+) -> Evaluation[Samples]:
     """Repeat the protocol.
 
     Args:
         samples: photos of at least three people, two of whom have two photos.
         config: splits, shares and seed; the same give the same splits for any model.
+        scorer: how people are compared with a photo, see `enroll.rules.get_scorer`.
 
     Raises:
-        UsageError: too few people or photos, or no one can be enrolled.
+        UsageError: too few people or photos, for the scorer too, or no one can be enrolled.
+        ValueError: no such scorer.
     """
-    counts = np.bincount(samples.labels)
-    candidates = np.flatnonzero(counts >= 2)
-    people = int(np.count_nonzero(counts))  # who has no photo can be no stranger either
-    if people < 3 or len(candidates) < 2:
-        raise UsageError(
-            "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "
-            f"photo of theirs is searched for, and the rest are strangers; got {count(people, 'person')}, "
-            f"{len(candidates)} of them with 2 photos"
-        )
+    drawn = list(draw_splits(samples.labels, config))
     if not samples.enrollable.any():
         first = next(iter(samples.problems.values()), None)
         raise UsageError(f"no photo can be enrolled{f'; the first: {first}' if first else ''}")
-    known = min(len(candidates), people - 1, max(1, round(config.known * people)))
-    splits = []
-    for number in range(config.splits):
-        rng = np.random.default_rng([config.seed, 0, number])
-        splits.append(_split(samples, np.sort(rng.permutation(candidates)[:known]), config.enrolled, rng))
-    return Evaluation(samples, config, tuple(splits))
-
-
-def _split(
-    samples: EmbeddedSamples, known: NDArray[np.int64], enrolled: int | None, rng: np.random.Generator
-) -> Split:
-    drawn, rest = [], []
-    for identity in known:
-        rows = rng.permutation(np.flatnonzero(samples.labels == identity))
-        some = min(len(rows) - 1, len(rows) // 2 if enrolled is None else enrolled)
-        drawn.append(rows[:some])
-        rest.append(rows[some:])
-    chosen, mated = np.concatenate(drawn), np.concatenate(rest)
-    non_mated = np.flatnonzero(~np.isin(samples.labels, known))
-    gallery = chosen[samples.enrollable[chosen]]  # sorted by identity, as `known` is
-    of_known, of_strangers = (_search(samples, probes, gallery) for probes in (mated, non_mated))
-    return Split(
-        known=known,
-        enrolled=chosen,
-        mated=mated,
-        rank=of_known.rank,
-        distance=of_known.distance,
-        second=of_known.second,
-        nearest=of_known.nearest,
-        non_mated=non_mated,
-        other_distance=of_strangers.distance,
-        other_second=of_strangers.second,
-        other_nearest=of_strangers.nearest,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    rank: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    second: NDArray[np.float64]
-    nearest: NDArray[np.int64]
-
-
-def _search(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> _Found:
-    """Search for each probe in the enrolled rows; one without a face finds nothing."""
-    rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
-    nearest = np.full(len(probes), -1, np.int64)
-    found = np.flatnonzero(samples.found[probes])
-    people, starts = np.unique(samples.labels[gallery], return_index=True)
-    step = max(1, _PAIRS_AT_ONCE // max(1, len(gallery)))
-    for start in range(0, len(found) if len(gallery) else 0, step):
-        rows = found[start : start + step]
-        squared = squared_distances(samples.vectors[probes[rows]], samples.vectors[gallery])
-        by_person = np.minimum.reduceat(squared, starts, axis=1)
-        own = people[None] == samples.labels[probes[rows], None]
-        of_own = np.where(own, by_person, np.inf).min(axis=1)
-        others = np.where(own, np.inf, by_person)
-        rank[rows] = np.where(np.isfinite(of_own), 1 + (others <= of_own[:, None]).sum(axis=1), np.inf)
-        first = squared.argmin(axis=1)
-        distance[rows], nearest[rows] = np.sqrt(squared[np.arange(len(rows)), first]), gallery[first]
-        second[rows] = np.sqrt(np.partition(by_person, 1, axis=1)[:, 1]) if len(people) > 1 else FARTHEST
-    return _Found(rank, distance, second, nearest)
+    rule = None if scorer == "nearest" else get_scorer(scorer)
+    try:
+        splits = tuple(search_split(samples, one, rule) for one in drawn)
+    except ValueError as error:  # a split has too few people for it
+        raise UsageError(f"scorer {scorer}: {error}") from error
+    return Evaluation(samples, config, splits, scorer)
 
 
 def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:

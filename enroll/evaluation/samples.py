@@ -9,9 +9,12 @@ import numpy as np
 
 from embedder.errors import UsageError
 from enroll.evaluation.verification import Comparisons
+from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
+
+    from embedder.strangers import StrangerDistances
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,6 +28,7 @@ class EmbeddedSamples:
         found: (n,) bool; a face was found.
         enrollable: (n,) bool; and it is good enough to enroll.
         problems: why a photo is not enrollable, by its row.
+        strangers: what the model knows of strangers' distances, or None.
     """
 
     identities: tuple[str, ...]
@@ -33,6 +37,43 @@ class EmbeddedSamples:
     found: NDArray[np.bool_]
     enrollable: NDArray[np.bool_]
     problems: dict[int, str] = field(default_factory=dict)
+    strangers: StrangerDistances | None = None
+
+    @classmethod
+    def of(
+        cls,
+        vectors: ArrayLike,
+        labels: ArrayLike,
+        detected: ArrayLike | None = None,
+        enrollable: ArrayLike | None = None,
+        strangers: StrangerDistances | None = None,
+    ) -> EmbeddedSamples:
+        """Take arrays; see `enroll.evaluation.protocol.evaluate` for the arguments.
+
+        Raises:
+            ValueError: arrays of other shapes or kinds.
+            UsageError: a vector of a found face is not finite.
+        """
+        rows = np.asarray(vectors)
+        found = np.ones(len(rows), bool) if detected is None else np.asarray(detected)
+        good = found if enrollable is None else np.asarray(enrollable)
+        for name, mask in (("detected", found), ("enrollable", good)):
+            if mask.dtype != bool or mask.shape != rows.shape[:1]:
+                raise ValueError(
+                    f"{name}: expected ({len(rows)},) of bool, one a photo, got {mask.dtype} {mask.shape}"
+                )
+        if rows.ndim == 2 and rows.shape[1]:  # what stands for a photo without a face is not looked at
+            rows = np.where(found[:, None], rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
+        checked, of = checked_rows(rows, labels)
+        names, numbers = np.unique(of, return_inverse=True)
+        return cls(
+            identities=tuple(map(str, names.tolist())),
+            labels=numbers.astype(np.int64),
+            vectors=np.where(found[:, None], checked, 0).astype(checked.dtype, copy=False),
+            found=found,
+            enrollable=good & found,
+            strangers=strangers,
+        )
 
     def __post_init__(self) -> None:
         """Refuse vectors nothing can be compared with.

@@ -18,9 +18,10 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.metrics import trials_of_one
+from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 
 LIMIT = 2_000_000  # pairs of a kind: some 50 MB each; TAR at an FMR of 1e-5 still rests on 20 of them
@@ -323,6 +324,26 @@ class _Weighted:
         f = _share((1 + beta**2) * true, true + false + beta**2 * self._mated[:, -1:])
         best = f.argmax(axis=1)
         return distances[best] + self._nan, f[self._row, best] + self._nan
+
+
+def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> Comparisons:
+    """Compare every two photos, as verification does: one person, or two.
+
+    Args:
+        vectors: (n, dim) unit rows.
+        labels: (n,) names or numbers of the people.
+        seed: draws the pairs, where there are more than can be compared.
+
+    Raises:
+        ValueError: other shapes, or rows that are not of length 1.
+        UsageError: a vector is not finite.
+
+    Example:
+        >>> compare_pairs(np.eye(4)[[0, 0, 1, 1]], ["a", "a", "b", "b"]).eer()
+        0.0
+    """
+    rows, of = checked_rows(vectors, labels)
+    return Comparisons.of_vectors(rows, of, seed=seed)
 
 
 def pairs_needed(fmr: float) -> int:

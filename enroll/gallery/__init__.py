@@ -2,6 +2,7 @@
 
 ```
 gallery ─┬─ enrollment   photos of people into the store
+         ├─ following    the templates, to be searched
          ├─ threshold    the calibration that a gallery keeps
          ├─ photos       the files behind the templates
          ├─ doctor       the templates, for the doctor to examine

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from embedder.built_in import find_manifest
 from embedder.errors import UsageError
 from enroll.doctor.examine import Examination, examine
 from enroll.gallery.threshold import read_calibration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from embedder._internal.runtime import Progress
     from enroll.store import Store
 
 
-def examine_gallery(store: Store, progress: Progress | None = None) -> Examination:
+def examine_gallery(
+    store: Store, progress: Progress | None = None, models: Iterable[str] = ()
+) -> Examination:
     """Examine all templates of a gallery; see `enroll.doctor.examine.examine`.
 
     Args:
         store: the gallery.
         progress: hears of each template.
+        models: folders, or `built-in`, that may be the gallery's model; what that one knows of strangers'
+            distances is used to say what FPIR to expect, as `embed calibrate` does.
 
     Raises:
         UsageError: no one is enrolled.
@@ -30,12 +37,15 @@ def examine_gallery(store: Store, progress: Progress | None = None) -> Examinati
     model = store.model()
     kept = read_calibration(store, model[0]) if model else None
     calibration, warning = kept or (None, None)
+    manifests = (find_manifest(name) for name in dict.fromkeys(models))
+    ours = next((one for one in manifests if model and one and one.fingerprint == model[0]), None)
     return examine(
         templates.vectors,
         templates.identities,
         ids=templates.ids,
         calibration=calibration.promise if calibration else None,
         warning=warning,
+        strangers=ours.strangers if ours else None,
         finder=store.finder(),
         progress=progress,
     )

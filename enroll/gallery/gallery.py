@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,143 +17,31 @@ from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
-from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
+from enroll.gallery.as_classifier import classifier_of
 from enroll.gallery.enrollment import Enrolled, Enrolling
+from enroll.gallery.following import Following
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
-from enroll.gallery.threshold import Calibration, read_calibration
-from enroll.search.approximate import forget_index, index_path, load_index, save_index
-from enroll.search.base import INDEXES, nearest_people, nearest_templates
+from enroll.gallery.threshold import CalibrationRecord, read_calibration
+from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
-from enroll.store.limits import check, terms_problem
+from enroll.store.limits import check, new_terms_problem
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
-    from enroll.search.approximate import Graph
-    from enroll.search.base import Finder, Index
     from enroll.store.base import Store
-    from enroll.templates import Templates
 
-
-_LACKING = 0.05  # of the nodes of an index file: it is written again once it lacks more
 
 _log = logging.getLogger(__name__)
-
 _TRIES = 3  # to calibrate while others enroll
-
-
-class Following:
-    """Gives what searches a gallery: the engine's own search, or an index of this process."""
-
-    def __init__(self, store: Store, model: tuple[str, int], index: str = "exact") -> None:
-        """Follow a gallery; it is read at the first search.
-
-        Args:
-            store: what to follow.
-            model: fingerprint and vector length that it is to have.
-            index: one of `INDEXES`.
-
-        Raises:
-            UsageError: no such index.
-        """
-        if index not in INDEXES:
-            raise UsageError(f"--index: expected one of {', '.join(INDEXES)}, got {index!r}")
-        self._store, self._model, self._index = store, model, index
-        self._finder: Index | None = None
-        self._generation: int | None = None
-        self._last = 0
-        self._cached = 0  # nodes in the index file
-
-    def prepare(self) -> None:
-        """Begin to load what searching many templates needs, to be there when photos have been read."""
-        from enroll.search.exact import FEW
-
-        if self._index == "exact" and self._store.finder() is None and self._store.changes()[1] > FEW:
-            threading.Thread(target=import_module, args=("sklearn.neighbors",), daemon=True).start()
-
-    def finder(self) -> Finder:
-        """Give what has all templates there are now.
-
-        Raises:
-            GalleryError: the gallery cannot be read, or was made with another model.
-            UsageError: an index was asked for and the engine has its own.
-            MissingPackageError: the index needs a package.
-        """
-        if (own := self._store.finder()) is not None:
-            if self._index != INDEXES[0]:
-                raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
-            return own
-        generation, last = self._store.changes()
-        if self._finder is None or not self._finder.templates or generation != self._generation:
-            self._finder = self._made(self._of_our_model(self._store.templates()))
-            self._keep(generation, anew=self._generation is not None)
-        elif last != self._last:
-            after = max(self._last, self._finder.pool.last)
-            self._finder.extend(self._of_our_model(self._store.templates(after)))
-            self._keep(generation)
-        self._generation, self._last = generation, last
-        return self._finder
-
-    def _of_our_model(self, templates: Templates) -> Templates:
-        """Check, when they have been read: another process may bind the gallery, or make it anew."""
-        check_model(self._store, *self._model)
-        return templates
-
-    def _made(self, templates: Templates) -> Index:
-        if self._index == "exact":
-            from enroll.search.exact import ExactFinder
-
-            return ExactFinder(templates)
-        from enroll.search.approximate import ApproximateFinder
-
-        if isinstance(self._finder, ApproximateFinder):
-            graph = self._finder.graph_of(templates)
-        else:
-            graph = self._loaded(templates)
-        return ApproximateFinder(templates, graph)
-
-    def _loaded(self, templates: Templates) -> Graph | None:
-        if (gallery := self._gallery_file()) is None or not index_path(gallery).exists():
-            return None
-        try:
-            graph = load_index(index_path(gallery), templates)
-        except (OSError, ValueError) as error:
-            _log.warning("%s: not used, the index is made anew: %s", index_path(gallery), error)
-            return None
-        self._cached = len(graph)
-        return graph
-
-    def _keep(self, generation: int, anew: bool = False) -> None:
-        """Write the index file, if there is much that it lacks or an erasing took it."""
-        from enroll.search.approximate import ApproximateFinder
-
-        gallery, finder = self._gallery_file(), self._finder
-        if gallery is None or not isinstance(finder, ApproximateFinder):
-            return
-        lacking = finder.templates - self._cached
-        if not anew and lacking <= _LACKING * self._cached:
-            return
-        try:
-            save_index(index_path(gallery), finder.graph(), finder.pool.parts)
-            self._cached = finder.templates
-            if self._store.changes()[0] != generation:  # someone was erased meanwhile
-                forget_index(gallery)
-        except OSError as error:
-            _log.warning("%s: not written, the index will be made anew: %s", index_path(gallery), error)
-
-    def _gallery_file(self) -> Path | None:
-        """Give the file beside which an index may be kept, None for none."""
-        from enroll.store.sqlite.store import SqliteStore
-
-        if not isinstance(self._store, SqliteStore) or self._store.encrypted:
-            return None
-        return self._store.path
 
 
 @dataclass(frozen=True)
@@ -168,7 +54,10 @@ class NearPhoto:
 
 
 class Gallery:
-    """People who can be identified. Bound to one model; every change is on disk when a method returns."""
+    """People who can be identified. Bound to one model; every change is on disk when a method returns.
+
+    Threads may share it: they search and read side by side, and change it one after the other.
+    """
 
     def __init__(self, store: Store, extractor: Extractor, index: str = "exact") -> None:
         """Bind a store to a model; see `open`."""
@@ -249,11 +138,12 @@ class Gallery:
             Each person with photos, in their order, when they are on disk.
 
         Raises:
-            UsageError: a name or the terms cannot be stored, or two names are the same; nothing was enrolled.
+            UsageError: a name or the terms cannot be stored, the last day is over, or two names are the same;
+                nothing was enrolled.
             GalleryError: the file cannot be written.
         """
         if terms is not None:
-            check(terms_problem(terms))
+            check(new_terms_problem(terms))
         checked: dict[str, Sequence[str | Path]] = {}
         for name, photos in people.items():
             stored = checked_name(name)
@@ -273,27 +163,26 @@ class Gallery:
         Whoever has expired is no one's neighbour.
         """
         gone = self._expired()
-        found = nearest_people(self._search.finder(), queries, people + len(gone))
+        with self._search.searching() as finder:
+            found = nearest_people(finder, queries, people + len(gone))
         return [[one for one in near if one.identity not in gone][:people] for near in found]
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
         """Find the nearest enrolled photos of each unit vector, nearest first; of no one who has expired."""
-        gone, finder = self._expired(), self._search.finder()
-        wanted = count
-        while True:
-            near = nearest_templates(finder, queries, wanted)
-            found = [[entry for entry in entries if entry.identity not in gone][:count] for entries in near]
-            if wanted >= finder.templates or all(len(entries) == count for entries in found):
-                break
-            wanted *= 4
+        gone, wanted = self._expired(), count
+        with self._search.searching() as finder:
+            while True:
+                near = nearest_templates(finder, queries, wanted)
+                found = [
+                    [entry for entry in entries if entry.identity not in gone][:count] for entries in near
+                ]
+                if wanted >= finder.templates or all(len(entries) == count for entries in found):
+                    break
+                wanted *= 4
+        photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
-            [
-                NearPhoto(entry.identity, entry.distance, path)
-                for entry, path in zip(
-                    entries, self._store.photos([entry.template for entry in entries]), strict=True
-                )
-            ]
-            for entries in found
+            [NearPhoto(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
+            for entries, paths in zip(found, photos, strict=True)
         ]
 
     def _expired(self) -> set[str]:
@@ -307,7 +196,7 @@ class Gallery:
             )
         return gone
 
-    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Calibration:
+    def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> CalibrationRecord:
         """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
 
         Args:
@@ -322,7 +211,7 @@ class Gallery:
 
     def calibrate_aside(
         self, target_fpir: float, strangers: EmbeddedFolder | None = None
-    ) -> tuple[Calibration, tuple[SetAside, ...]]:
+    ) -> tuple[CalibrationRecord, tuple[SetAside, ...]]:
         """Do as `calibrate`, and give also whose photos were set aside."""
         model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
@@ -340,9 +229,11 @@ class Gallery:
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
             promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
-            known = leave_one_out_searches(templates.vectors, labels)
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            done = Calibration(promise, fit_curve(known), self._extractor.fingerprint, now)
+            curve, now = (
+                fit_confidence(templates.vectors, labels),
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            done = CalibrationRecord(promise, curve, self._extractor.fingerprint, now)
             if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
                 continue
 
@@ -377,9 +268,17 @@ class Gallery:
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
 
-    def calibration(self) -> tuple[Calibration, str | None] | None:
+    def to_classifier(self) -> OpenSetNeighborsClassifier:
+        """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""
+        return classifier_of(self._store, self._extractor, self._expired())
+
+    def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
         """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
+
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change of people or calibration, by whichever process."""
+        return self._store.revision()
 
     def identities(self) -> list[tuple[str, int]]:
         """Names with their number of templates, sorted by name."""

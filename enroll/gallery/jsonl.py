@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 
 from embedder.errors import GalleryError
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Terms
 from enroll.store.limits import (
@@ -41,6 +41,7 @@ from enroll.templates import NewTemplate, are_unit
 VERSION = 1
 TERMS = ("consent", "consent_date", "expires")
 
+_LONGEST_DATE = 40  # characters
 _LONGEST_LINE = 1 << 20  # bytes; the longest vector and path have three quarters of it
 
 _HEADER = frozenset({"embed-gallery", "model"})
@@ -216,7 +217,7 @@ class _Reader:
             self._calibration,
         )
         if self._calibration is not None:
-            made_for = Calibration.from_text(self._calibration, "its calibration")
+            made_for = CalibrationRecord.from_text(self._calibration, "its calibration")
             if self._model is None or made_for.fingerprint != self._model[0]:
                 _refuse("its calibration is of another model")
         return content
@@ -304,7 +305,8 @@ def _name(value: Any) -> str:
 def _date(value: Any, what: str) -> date | None:
     if value is None:
         return None
-    day = date.fromisoformat(_text(value, what))
+    _check(text_problem(value, what, _LONGEST_DATE))
+    day = date.fromisoformat(value)
     if day.isoformat() != value:
         _refuse(f"{what}: expected YYYY-MM-DD, got {value!r}")
     return day

@@ -18,11 +18,11 @@ from embedder._internal.runtime import Progress
 from embedder._internal.wording import count
 from embedder.config import QualityLimits
 from embedder.errors import ImageError, UsageError
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_or_at
 from embedder.faces.photo import find_crops
 from embedder.faces.quality import problem
 from embedder.images import decode_frames, read_image_file
-from enroll.gallery.places import home_of, photo_file, stored_path
+from enroll.gallery.places import box_of, face_digest, home_of, photo_file, stored_path
 from enroll.templates import StoredTemplate
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class PhotoFiles:
                 if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                     reason = error.reason
                 continue
-            if _digest(data) == template.digest:
+            box = box_of(template.photo)
+            if template.digest == (face_digest(_digest(data), box) if box else _digest(data)):
                 return place, data
             reason = CHANGED
         return reason
@@ -162,18 +163,20 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
                 found = files.read(template)
                 if isinstance(found, str):
                     gone += 1
-                elif reason := _problem(*found, extractor):
+                elif reason := _problem(*found, extractor, box_of(template.photo)):
                     poor.append(PoorPhoto(name, template, reason))
             advance()
     return PoorPhotos(tuple(poor), gone)
 
 
-def _problem(path: Path, data: bytes, extractor: Extractor) -> str | None:
+def _problem(
+    path: Path, data: bytes, extractor: Extractor, box: tuple[int, int, int, int] | None = None
+) -> str | None:
     try:
         found = find_crops(decode_frames(data, path), extractor.crops, path)
     except ImageError as error:
         return error.reason
     if not found.crops:
         return found.no_face
-    quality = principal(found.crops, found.pixels.shape).quality
+    quality = main_or_at(found.crops, found.pixels.shape, box).quality
     return problem(quality, QualityLimits()) if quality else None

@@ -9,7 +9,10 @@ last plane, U+10FF80 to U+10FFFF, so that the path can be stored and is found ag
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from enroll.gallery.transfer import Content
     from enroll.store import Store
     from enroll.templates import NewTemplate
+
+_BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")  # as in W3C's Media Fragments
 
 _PRIVATE = 0x10FF00  # plus a byte from 0x80
 _ESCAPED = 0xDC00  # plus a byte: how Python decodes what is no UTF-8
@@ -51,11 +56,39 @@ def photo_file(text: str, home: Path | None) -> Path:
         text: from `stored_path`.
         home: from `home_of`; a relative path that leads to nothing there starts from the working folder.
     """
-    path = Path("".join(_as_escaped(letter) for letter in text))
+    path = Path("".join(_as_escaped(letter) for letter in _BOX.sub("", text)))
     if home is None or path.is_absolute():
         return path
     there = home / path
     return path if not os.path.lexists(there) and os.path.lexists(path) else there
+
+
+def with_box(text: str, box: Sequence[int]) -> str:
+    """Give the text of one face of a photo.
+
+    Args:
+        text: from `stored_path`.
+        box: x, y, width and height in pixels of the upright photo.
+
+    Example:
+        >>> with_box("party.jpg", (10, 20, 60, 80))
+        'party.jpg#xywh=10,20,60,80'
+    """
+    return f"{text}#xywh={','.join(map(str, box))}"
+
+
+def box_of(text: str) -> tuple[int, int, int, int] | None:
+    """Give the place of the face that a text is of, None if it is of a whole photo."""
+    found = _BOX.search(text)
+    if found is None:
+        return None
+    x, y, width, height = map(int, found.groups())
+    return x, y, width, height
+
+
+def face_digest(photo: bytes, box: Sequence[int]) -> bytes:
+    """Give what one face of a photo is known by: its place, and the digest of the photo's file."""
+    return hashlib.sha256(photo + with_box("", box).encode()).digest()
 
 
 def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
@@ -69,7 +102,9 @@ def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
             return template
         if new is not None and path.is_relative_to(new):
             path = path.relative_to(new)
-        return replace(template, photo=_as_text(path))
+        box = box_of(template.photo)
+        text = _as_text(path)
+        return replace(template, photo=with_box(text, box) if box else text)
 
     people = tuple(
         replace(person, templates=tuple(map(moved, person.templates))) for person in content.people

@@ -13,7 +13,7 @@ from embedder.faces.crop import NO_FACE
 from embedder.folders import Rejected
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
 from enroll.gallery.photos import PhotoFiles
-from enroll.gallery.places import photo_file, stored_path
+from enroll.gallery.places import box_of, photo_file, stored_path, with_box
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Store
 from enroll.templates import NewTemplate
@@ -133,7 +133,7 @@ def _outcomes(
         found = photos.read(template)
         if isinstance(found, str):
             return Rejected(Path(template.photo), found)
-        return read_sample(found[0], extractor, force=True, data=found[1])
+        return read_sample(found[0], extractor, force=True, data=found[1], box=box_of(template.photo))
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
         samples = embed_samples([read(template) for template in part], extractor)
@@ -151,5 +151,7 @@ def _anew(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | No
     if sample.vector is None:
         return sample.problem or NO_FACE
     same = bool(template.photo) and sample.path == photo_file(template.photo, home)
-    photo = template.photo if same else stored_path(sample.path, home)
+    box = box_of(template.photo)
+    moved = stored_path(sample.path, home)
+    photo = template.photo if same else with_box(moved, box) if box else moved
     return NewTemplate(photo, template.digest, sample.vector)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import MISSING, asdict, dataclass, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from embedder._internal.wording import count
 from embedder.errors import GalleryError
 from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
-from enroll.calibration import Promise
+from enroll.calibration import Calibration
 from enroll.confidence import Curve
+from enroll.store.limits import FINGERPRINT, text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     from enroll.store.base import Changed, Store
 
 
+_LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationRecord:
     """A promise, and when and for which model it was made.
 
     Attributes:
@@ -36,7 +39,7 @@ class Calibration:
         date: ISO 8601, UTC.
     """
 
-    promise: Promise
+    promise: Calibration
     curve: Curve | None
     fingerprint: str
     date: str
@@ -46,7 +49,7 @@ class Calibration:
         return json.dumps(asdict(self), allow_nan=False)
 
     @classmethod
-    def from_text(cls, text: str, path: object) -> Calibration:
+    def from_text(cls, text: str, path: object) -> CalibrationRecord:
         """Read what `to_text` wrote.
 
         Raises:
@@ -55,15 +58,17 @@ class Calibration:
         try:
             content = json.loads(text)
             curve = content["curve"]
+            date = _text(content["date"], "date", _LONGEST_DATE)
+            datetime.fromisoformat(date)
             return cls(
-                Promise(**_numbers(content["promise"], Promise)),
+                Calibration(**_numbers(content["promise"], Calibration)),
                 None if curve is None else Curve(**_numbers(curve, Curve)),
-                str(content["fingerprint"]),
-                str(content["date"]),
+                _text(content["fingerprint"], "fingerprint", FINGERPRINT),
+                date,
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise GalleryError(
-                f"{path}: broken: its calibration cannot be read ({error}); run `embed calibrate`"
+                f"{path}: broken: its calibration cannot be read ({error!s:.900}); run `embed calibrate`"
             ) from error
 
     def outdated(self, changed: Changed) -> str | None:
@@ -123,7 +128,7 @@ class Basis:
 
     source: str
     distance: float
-    calibration: Calibration | None = None
+    calibration: CalibrationRecord | None = None
     estimate: FromModel | None = None
     warning: str | None = None
 
@@ -160,7 +165,7 @@ class Basis:
         }
 
 
-def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str | None] | None:
+def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord, str | None] | None:
     """Read what a gallery keeps of its calibration, and why it is in doubt by now.
 
     Args:
@@ -175,13 +180,13 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[Calibration, str |
     """
     if (kept := store.calibration()) is None:
         return None
-    calibration = Calibration.from_text(kept[0], store.location)
+    calibration = CalibrationRecord.from_text(kept[0], store.location)
     if calibration.fingerprint != fingerprint:
         return None
     return calibration, calibration.outdated(kept[1])
 
 
-def describe(calibration: Calibration) -> str:
+def describe(calibration: CalibrationRecord) -> str:
     """Say what was promised, on what evidence, and what counting alone would promise."""
     promise = calibration.promise
     counted = (
@@ -198,7 +203,7 @@ def describe(calibration: Calibration) -> str:
     )
 
 
-def evidence(promise: Promise) -> str:
+def evidence(promise: Calibration) -> str:
     """Say what a promise rests on."""
     if not promise.known_people:
         return "by a model of the distances"
@@ -211,7 +216,7 @@ def evidence(promise: Promise) -> str:
     return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
-def contradiction(promise: Promise) -> str | None:
+def contradiction(promise: Calibration) -> str | None:
     """Say that the gallery's photos contradict what is known of the model, or None."""
     if not promise.contradicted:
         return None
@@ -222,18 +227,19 @@ def contradiction(promise: Promise) -> str | None:
     )
 
 
-def _numbers(content: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
-    names = {entry.name: entry.type for entry in fields(kind)}
+def _numbers(content: Any, kind: type[Any]) -> dict[str, Any]:
+    """Check the names of the numbers; `kind` itself checks each."""
+    names = {entry.name for entry in fields(kind)}
     required = {entry.name for entry in fields(kind) if entry.default is MISSING}
-    if not required <= set(content) <= set(names):  # a calibration from before has less
-        raise ValueError(f"expected {sorted(names)}, got {sorted(content)}")
-    for name, expected in names.items():
-        if name not in content:
-            continue
-        value = content[name]
-        whole = expected == "int"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ValueError(f"{name}: expected a number, got {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name}: expected a finite number, got {value!r}")
+    if not isinstance(content, dict) or not required <= content.keys() <= names:  # one from before has less
+        got = sorted(content) if isinstance(content, dict) else content
+        raise ValueError(f"expected {sorted(names)}, got {got!r:.600}")
     return content
+
+
+def _text(value: Any, what: str, longest: int) -> str:
+    if problem := text_problem(value, what, longest):
+        raise ValueError(problem)
+    if not value.isprintable():
+        raise ValueError(f"{what}: expected text that can be shown, got {value[:80]!a}")
+    return str(value)

@@ -34,19 +34,20 @@ def explain(answer: Answer, basis: Basis) -> list[str]:
     lines = []
     for face in answer.faces:
         lines.append(f"{answer.photo}: {_place(face)}{in_words(face.decision, face.confidence)}")
-        lines.append(f"  why: {_reason(face.decision)}")
+        lines.append(f"  why: {reason_in_words(face.decision)}")
         if face.decision.distance is not None and face.decision.second is not None:
             margin = face.decision.second - face.decision.distance
             second = face.decision.candidates[1].identity
             lines.append(f"  margin: the next person, {second}, is {margin:.3f} farther")
         lines.append(f"  {basis.in_words()}")
         if face.quality is not None:
-            lines.append(f"  face: {_quality(face.quality)}")
+            lines.append(f"  face: {quality_in_words(face.quality)}")
         lines += [f"  near: {near.distance:.3f}  {near.identity}  {near.path}" for near in face.neighbours]
     return lines or to_lines(answer)
 
 
-def _reason(decision: Decision) -> str:
+def reason_in_words(decision: Decision) -> str:
+    """Say why a face is named or not."""
     if decision.distance is None:
         return "no one is enrolled"
     nearest = decision.candidates[0].identity
@@ -56,10 +57,13 @@ def _reason(decision: Decision) -> str:
         "too_far": f"{near}, beyond the threshold of {decision.threshold:.3f}",
         "ambiguous": f"{near}, but another person is nearly as near",
         "taken": f"{near}, but another face of the photo is nearer to {nearest}, who is there once",
+        "few_frames": f"{near}, but too few frames say so on their own",
+        "disputed": f"{near}, but too many frames name someone else",
     }[decision.reason]
 
 
-def _quality(quality: Quality) -> str:
+def quality_in_words(quality: Quality) -> str:
+    """Say how well a face can be recognized, and what is wrong with it."""
     poor = problem(quality, QualityLimits())
     facts = (
         f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
@@ -93,6 +97,9 @@ def in_words(decision: Decision, confidence: float | None = None) -> str:
             f"unknown ({nearest.identity} at {nearest.distance:.3f} and {second.identity} at "
             f"{second.distance:.3f} are too close to call)"
         )
+    if decision.reason in ("few_frames", "disputed"):
+        why = "too few frames agree" if decision.reason == "few_frames" else "frames disagree"
+        return f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, but {why})"
     return (
         f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, threshold {decision.threshold:.3f})"
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from enroll.evaluation.samples import EmbeddedSamples
 
 FMRS = (1e-2, 1e-3, 1e-4)
+CALIBRATED_FOR = 0.01  # FPIR, as `embed calibrate` does by itself
 _RANKS = (1, 5)
 _WORST = 5  # people and photos that are named
 
@@ -70,10 +71,17 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
     fpirs, fnirs = evaluation.curve()
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
+        "scorer": evaluation.scorer,
         "counts": counts,
         "curve": {"fpir": fpirs.tolist(), "fnir": fnirs.tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},
     }
+    if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
+        lines.append(
+            f"as calibrated: at the threshold that `embed calibrate --fpir {CALIBRATED_FOR:g}` sets, "
+            f"{got.threshold:.3f} on average of the splits"
+        )
+        facts["as_calibrated"] = asdict(got)
     if (trust := evaluation.reliability()) is not None:
         lines.append(f"expected calibration error of the confidence: {trust.error:.3f}")
         facts["reliability"] = asdict(trust)
@@ -119,9 +127,11 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
 
 
 def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Figure]:
-    """Give rank-k, TPIR at FPIR, TAR at FMR and the equal error rate."""
+    """Give rank-k, TPIR at FPIR, what calibrated thresholds give, TAR at FMR and the equal error rate."""
     figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
+    if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
+        figures |= {"TPIR as calibrated": got.tpir, "FPIR as calibrated": got.fpir}
     folder = evaluation.samples
     people = len(folder.identities)
     comparisons = folder.comparisons(evaluation.config.seed)

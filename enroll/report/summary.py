@@ -19,6 +19,7 @@ _WORDS = {
     "mated search": "a photo of someone who is enrolled is searched for; non-mated: of a stranger.",
     "FPIR": "share of non-mated searches that are answered with a name.",
     "TPIR": "share of mated searches that are answered with the right name; FNIR = 1 − TPIR.",
+    "as calibrated": "at the threshold that embed calibrate sets for an FPIR of 1 %, from what is enrolled.",
     "rank-k": "share of mated searches with the right person among the k nearest, whatever the distance.",
     "95 % interval": "what other people might have given, from drawing the people of this folder anew.",
 }

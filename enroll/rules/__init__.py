@@ -25,7 +25,7 @@ RULES = {
 }
 
 
-def find_rule(name: str) -> Rule:
+def get_scorer(name: str) -> Rule:
     """Look a rule up by name, with its parameters at their defaults.
 
     Raises:

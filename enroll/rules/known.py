@@ -47,16 +47,27 @@ class Known:
             raise ValueError("expected at least one template, received none: enroll someone first")
         if of.shape != (len(rows),) or not np.issubdtype(of.dtype, np.integer):
             raise ValueError(f"expected {len(rows)} whole numbers as labels, got {of.dtype} {of.shape}")
-        people = np.unique(of).astype(np.int64)
-        groups = [np.unique(rows[of == person], axis=0) for person in people]
         strangers = np.empty((0, rows.shape[1])) if cohort is None else unit_rows(cohort, "cohort")
         if strangers.shape[1] != rows.shape[1]:
             raise ValueError(
                 f"the cohort has {strangers.shape[1]} dimensions and the templates have {rows.shape[1]}: "
                 "embed both with one model"
             )
+        return cls.grouped(rows, of, strangers)
+
+    @classmethod
+    def grouped(
+        cls,
+        rows: NDArray[np.float64],
+        labels: NDArray[np.integer],
+        cohort: NDArray[np.float64] | None = None,
+    ) -> Known:
+        """Sort rows that were checked, or that need not be of length 1."""
+        people = np.unique(labels).astype(np.int64)
+        groups = [np.unique(rows[labels == person], axis=0) for person in people]
         starts = np.cumsum([0, *map(len, groups[:-1])]).astype(np.intp)
-        return cls(people, np.concatenate(groups), starts, np.unique(strangers, axis=0))
+        strangers = rows[:0] if cohort is None else np.unique(cohort, axis=0)
+        return cls(people, np.concatenate(groups), starts, strangers)
 
     def groups(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Cut what belongs to the templates, (n, ...), into one part a person."""

@@ -225,6 +225,8 @@ def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
 class ApproximateFinder(ExactFinder):
     """Searches templates by a graph; asked for many, it looks at all of them, as an exact one.
 
+    Threads may search at once, not while templates are added.
+
     Attributes:
         built: nodes that were linked by this object, rather than taken from a graph.
     """

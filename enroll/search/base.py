@@ -5,7 +5,7 @@ No batch, order or tie changes the order of results.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -52,7 +52,7 @@ class Finder(Protocol):
     def people(self) -> int:
         """How many identities they are of."""
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+    def nearest(self, queries: NDArray[np.float32], count: int) -> Iterable[Found]:
         """Find at least the `count` nearest templates of each query, or all if there are fewer.
 
         Args:

@@ -34,7 +34,10 @@ _PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
 
 
 class ExactFinder:
-    """Searches templates by brute force, so that building it copies and computes nothing."""
+    """Searches templates by brute force, so that building it copies and computes nothing.
+
+    Threads may search at once, not while templates are added.
+    """
 
     def __init__(self, templates: Templates) -> None:
         """Make them ready to be searched."""
@@ -91,10 +94,12 @@ class ExactFinder:
         that the next photo needs.
         """
         parts = [part.vectors for part in self.pool.parts]
-        self._squares += [np.vecdot(part, part) for part in parts[len(self._squares) :]]
+        known = self._squares
+        squares = [*known, *(np.vecdot(part, part) for part in parts[len(known) :])]
+        self._squares = squares  # whole, since other threads search too
         distances = np.empty((len(queries), self.templates), np.float32)
         start = 0
-        for own, part in zip(self._squares, parts, strict=True):  # in place: new memory costs as much
+        for own, part in zip(squares, parts, strict=True):  # in place: new memory costs as much
             some = distances[:, start : start + len(part)]
             np.vecdot(queries[:, None], part, out=some)
             some *= -2
@@ -105,8 +110,8 @@ class ExactFinder:
         # A sum of n products is off by at most n half roundings of the product of the lengths, 1, in whatever
         # order; twice that for 2xy, once for each of the squares, and some for adding them.
         rounding = 2 * (queries.shape[1] + 8) * np.finfo(np.float32).eps
-        squares = np.take_along_axis(distances, rows, axis=1).max(axis=1).astype(np.float64)
-        reaches = np.sqrt(np.maximum(0, squares - rounding))
+        farthest = np.take_along_axis(distances, rows, axis=1).max(axis=1).astype(np.float64)
+        reaches = np.sqrt(np.maximum(0, farthest - rounding))
         taken = map(self.pool.take, rows)
         return [
             Found(found.ids, found.identities, found.vectors, float(reach))

@@ -5,12 +5,14 @@ Every change is durable when its method returns, and whole: after any failure th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
-from embedder.errors import ForeignModelError
+from embedder.errors import ForeignModelError, UnknownIdentityError
 from enroll.templates import NewTemplate, StoredTemplate, Templates
 
 if TYPE_CHECKING:
@@ -76,6 +78,29 @@ class Event:
     count: int
 
 
+_ACTOR: ContextVar[str] = ContextVar("actor", default="")
+
+
+@contextmanager
+def acting(actor: str) -> Iterator[None]:
+    """Let what is done to galleries inside be logged with who does it.
+
+    Args:
+        actor: such as the name of a key; it is not erased with the people it was about.
+    """
+    before = _ACTOR.set(actor)
+    try:
+        yield
+    finally:
+        _ACTOR.reset(before)
+
+
+def signed(action: str) -> str:
+    """Give an action of the audit log with who does it, if that is known."""
+    actor = _ACTOR.get()
+    return f"{action} by {actor}" if actor else action
+
+
 @dataclass(frozen=True)
 class Changed:
     """What a gallery has become since it was calibrated.
@@ -92,7 +117,7 @@ class Changed:
 
 
 class Store(Protocol):
-    """An open gallery.
+    """An open gallery. Threads may share it.
 
     Attributes:
         location: the file or the address, for messages.
@@ -274,6 +299,12 @@ class Store(Protocol):
         of terms begins another.
         """
 
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change of people, photos or calibration, by whichever process.
+
+        Quick, since every answer asks; a server is asked twice a second at most.
+        """
+
     def finder(self) -> Finder | None:
         """Give the engine's own search, None if `templates` are to be searched here."""
 
@@ -322,6 +353,13 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
             "gallery anew from its photos: `embed gallery re-embed --model THIS_ONE`",
             model[0],
         )
+
+
+def unknown_identity(location: object, name: str, names: Iterable[str]) -> UnknownIdentityError:
+    """Give the error of a name that no one has; it names the one that differs in case only."""
+    near = [entry for entry in names if entry.casefold() == name.casefold()]
+    hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
+    return UnknownIdentityError(f"{location}: no one is called {name!r}{hint}")
 
 
 def joined_terms(kept: Terms, other: Terms) -> Terms:

@@ -7,7 +7,7 @@ and imported again. A function gives what is wrong with a value, or None.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import UsageError
@@ -71,8 +71,19 @@ def terms_problem(terms: Terms) -> str | None:
     for what in ("consent_date", "expires"):
         day = getattr(terms, what)
         if day is not None and (not isinstance(day, date) or isinstance(day, datetime)):
-            return f"{what}: expected a date, got {day!r}"
+            return f"{what}: expected a date, got {day!r:.80}"
+    today = date.today()
+    if terms.consent_date is not None and terms.consent_date > today + timedelta(days=1):  # time zones
+        return f"consent_date: expected a day that has come, got {terms.consent_date}; today is {today}"
     return None
+
+
+def new_terms_problem(terms: Terms) -> str | None:
+    """Say why no one can be enrolled on such terms; those of people who are there may be over."""
+    today = date.today()
+    if (problem := terms_problem(terms)) or terms.expires is None or terms.expires >= today:
+        return problem
+    return f"expires: expected a day that is not over, got {terms.expires}; today is {today}"
 
 
 def model_problem(fingerprint: Any, dim: Any) -> str | None:

@@ -13,6 +13,7 @@ from embedder.errors import ImageError
 from embedder.folders import scan_folder
 from embedder.images import load_image
 from embedder.model_folder import MANIFEST, load_manifest
+from embedder.training.checkpoint import Checkpoints
 from enroll.cli.transfer import import_gallery
 from enroll.store import open_store
 from enroll.store.keys import read_key
@@ -63,6 +64,7 @@ USES: dict[str, Callable[[Path], object]] = {
     "a new gallery": partial(gallery, create=True),
     "a manifest": manifest,
     "a configuration": lambda path: read_config(path, {}),
+    "a checkpoint": lambda path: Checkpoints(path.parent, {}, path.name).load(),
     "a key": read_key,
     "an export": lambda path: import_gallery(str(path), str(path.parent / "new.db")),
 }

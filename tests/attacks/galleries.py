@@ -17,7 +17,7 @@ import numpy as np
 from fuzz_files import DIM, PAGE, load_gallery, make_gallery
 
 from embedder.errors import EmbedError
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.store import check_model, open_store
 from enroll.store.sqlite.rows import checksum, pack_template
 from enroll.store.sqlite.schema import APPLICATION_ID, STEPS
@@ -181,7 +181,7 @@ def foreign_model(folder: Path) -> str:
 
 
 def calibration(content: str, folder: Path) -> str:
-    return outcome(lambda: Calibration.from_text(content, folder))
+    return outcome(lambda: CalibrationRecord.from_text(content, folder))
 
 
 def odd_path(folder: Path) -> str:
@@ -238,10 +238,13 @@ _TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a vector of zeros": (vector(*[0.0] * DIM), REFUSED),
     "a denormal vector": (vector(*[1e-45] * DIM), REFUSED),
     "a vector twice too long": (vector(2.0, *[0.0] * (DIM - 1)), REFUSED),
+    "a template of nothing": (sql("UPDATE template SET body = NULL, checksum = 7 WHERE id = 1"), REFUSED),
     "a vector of fewer numbers": (forged_row("template", body=bytes(40)), REFUSED),
     "a photo's place that is not UTF-8": (not_utf8, REFUSED),
     "a name that is no JSON": (forged_row("profile", body=b"[" * 100_000), REFUSED),
     "a name that is a number": (forged_row("profile", body=b"[1,null,null]"), REFUSED),
+    "a name with half a letter": (forged_row("profile", body=b'["\\ud800",null,null]'), REFUSED),
+    "a calibration made for three bytes of people": (forged_row("calibration", people=b"abc"), REFUSED),
     "a consent on a day that is none": (forged_row("profile", body=b'["Ada",null,"yesterday"]'), REFUSED),
     "a last day after all days": (forged_row("person", expires=2**60), REFUSED),
     "a model of 2^31 numbers": (forged_row("model", dim=2**31), REFUSED),

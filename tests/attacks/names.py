@@ -223,5 +223,9 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "a configuration that names a path": (configured_path, REFUSED),
     "a configuration 100,000 lists deep": (partial(configuration, "epochs = " + "[" * 100_000), REFUSED),
     "a configuration with an option of no one's": (partial(configuration, "__class__ = 1"), REFUSED),
+    "a configuration with a share of 400 digits": (
+        partial(configuration, "hold_out = " + "9" * 400),
+        REFUSED,
+    ),
     "a configuration with a huge number": (partial(configuration, "epochs = " + "9" * 10_000), REFUSED),
 }

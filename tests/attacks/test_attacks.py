@@ -27,4 +27,4 @@ def test_an_attack(ended: dict[str, str], name: str) -> None:
 
 
 def test_there_are_many() -> None:
-    assert len(ATTACKS) >= 40
+    assert len(ATTACKS) >= 250

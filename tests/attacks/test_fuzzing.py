@@ -60,6 +60,21 @@ def test_options_that_no_one_expects() -> None:
     assert outcomes["0"] > 3  # some do no harm
 
 
+def test_hostile_values_in_fields() -> None:
+    outcomes = run("fuzz_fields.py", "--count", "40")["outcomes"]
+    assert set(outcomes) == {
+        *("manifests", "configurations", "checkpoints", "calibrations"),
+        *("exports", "rows", "crops", "indices"),
+    }
+    for kind in ("manifests", "configurations", "checkpoints", "calibrations", "exports"):
+        assert outcomes[kind]["refused"] > 10
+
+
+@pytest.mark.slow
+def test_hostile_values_in_all_fields() -> None:
+    assert run("fuzz_fields.py")["problems"] == 0
+
+
 @pytest.mark.slow
 def test_many_options() -> None:
     assert run("fuzz_options.py", "--count", "5000", "--seed", "7")["problems"] == 0

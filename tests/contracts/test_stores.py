@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -100,6 +101,30 @@ def test_same_terms_again_change_nothing(store: Store) -> None:
     assert actions(store) == [("enroll", 1), ("enroll", 1)]
     store.add("ada", [template("3")], Terms("Nr. 8"))
     assert actions(store)[2:] == [("terms", 0), ("enroll", 1)]
+
+
+def test_every_change_of_another_is_noticed_within_a_second(store: Store, engine: Engine) -> None:
+    """And nothing else is: whoever asks at every answer reads the gallery again only then."""
+    changes: list[Callable[[Store], object]] = [
+        lambda other: other.add("ada", [template("1"), template("2")]),
+        lambda other: other.set_terms("ada", FULL),
+        lambda other: other.set_calibration("found", 1, 2),
+        lambda other: other.set_calibration("found", 1, 2),
+        lambda other: other.rename("ada", "eva"),
+        lambda other: other.drop([int(other.templates().ids[0])]),
+        lambda other: other.add_strangers([("bob", template("3"))]),
+        lambda other: other.remove_strangers(),
+        lambda other: other.remove("eva"),
+    ]
+    with engine() as other:
+        for change in changes:
+            before = store.revision()
+            assert store.revision() == before
+            change(other)
+            until = time.monotonic() + 1
+            while (now := store.revision()) == before and time.monotonic() < until:
+                time.sleep(0.1)
+            assert now != before
 
 
 def test_same_photo_again_changes_nothing(store: Store) -> None:

@@ -73,7 +73,7 @@ CONTROLS: dict[str, tuple[str, Callable[[], Any]]] = {
     "no sync of the model's files": ("save a model", lambda: patch.object(os, "fsync", lambda number: None)),
     "no sync of the model's folder": (
         "save the first model",
-        lambda: patch.object(files, "_sync_folder", lambda folder: None),
+        lambda: patch.object(files, "sync_folder", lambda folder: None),
     ),
 }
 

@@ -13,7 +13,7 @@ from enroll import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 TRAINING = ["training.md", "losses.md", "extend.md", "forgetting.md", "decisions/009-forgetting.md"]
-PAGES = [*TRAINING, "benchmarks.md", "scale.md", "gallery.md", "export.md", "trunk.md"]
+PAGES = [*TRAINING, "library.md", "benchmarks.md", "scale.md", "gallery.md", "export.md", "trunk.md"]
 ELSEWHERE = {  # of Slurm, JAX, Milvus and our scripts
     *("--nodes", "--ntasks", "--ntasks-per-node", "--gpus-per-node", "--force_host_platform_device_count"),
     *("--figure", "--people", "--scratch", "--write", "--trained", "--cpus", "--only"),

@@ -364,7 +364,7 @@ def test_a_full_disk(
 
     with monkeypatch.context() as patch:
         patch.setattr("embedder._internal.files.os.fsync", full)
-        patch.setattr("embedder._internal.files._sync_folder", lambda _: None)
+        patch.setattr("embedder._internal.files.sync_folder", lambda _: None)
         load_built_in()
         load_built_in()
         assert len(made) == 1
@@ -541,3 +541,11 @@ def test_it_is_compiled_without_loading_tensorflow_here(tmp_path: Path):
     assert runs[0].stdout.endswith("[]\n"), runs
     (folder,) = (path for path in (tmp_path / "models").iterdir() if path.is_dir())
     assert check_model(folder).fingerprint in runs[0].stdout
+
+
+def test_a_manifest_is_found_where_there_is_one(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert built_in.find_manifest(model) == load_manifest(model)
+    assert built_in.find_manifest(tmp_path) is None
+    monkeypatch.setenv("EMBED_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(built_in, "_made_apart", lambda progress: pytest.fail("it is not made for this"))
+    assert built_in.find_manifest(BUILT_IN) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -256,3 +257,23 @@ def test_few_bits_of_grey(depth: int, row: bytes) -> None:
 def test_one_pixel(kind: str) -> None:
     image = decode(encode(Image.new("RGB", (1, 1), (255, 255, 255)), kind))
     assert image.tolist() == [[[255, 255, 255]]]
+
+
+def test_blocks_of_pillow_are_set_by_reading_unless_they_are_set() -> None:
+    code = """
+import io
+from PIL import Image
+import embedder.images.reading as reading
+picture, file = Image.new("RGB", (4, 4)), io.BytesIO()
+picture.save(file, "PNG")
+def size_after(photo, given):
+    Image.core.set_block_size(given)
+    reading._take_large_blocks.cache_clear()
+    reading.load_image(photo)
+    return Image.core.get_block_size()
+print(Image.core.get_block_size())
+for photo in (picture, file.getvalue()):
+    print(size_after(photo, 1 << 23), size_after(photo, 1 << 24))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [int(word) for word in done.stdout.split()] == [1 << 24] + 2 * [1 << 23, 1 << 26]

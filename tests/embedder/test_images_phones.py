@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL import __version__ as pillow_version
 
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
@@ -50,7 +51,7 @@ def test_a_large_jpeg_is_read_reduced(most: int, scale: int) -> None:
 @pytest.mark.parametrize(("width", "height"), [(8160, 6120), (9504, 6336), (12_000, 9000), (16_320, 12_240)])
 def test_pictures_of_phones_are_within_the_limits(width: int, height: int) -> None:
     header = reading.Header("JPEG", width, height, bytes(60_000_000), reducible=True)
-    scale, _ = reading._reduction(header, ImageLimits(), "photo")
+    scale, _ = reading.choose_scale(header, ImageLimits(), "photo")
     assert header.memory(scale) < 448 * 2**20
     assert width * height / scale**2 > 12e6  # enough for faces far away
 
@@ -286,7 +287,8 @@ def test_a_profile_that_cannot_be_used_is_told(broken: bytes) -> None:
 def test_colours_of_printers_and_television(
     mode: str, colour: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
-    for kind in ("TIFF", "JPEG"):
+    reads_it = mode != "YCbCr" or int(pillow_version.split(".")[0]) >= 13  # older Pillow: "truncated"
+    for kind in ("TIFF", "JPEG") if reads_it else ("JPEG",):
         image = decode_image(encode(Image.new(mode, (16, 16), colour), kind), "photo")
         np.testing.assert_allclose(image[8, 8].astype(int), right, atol=3)
 

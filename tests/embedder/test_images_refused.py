@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
 from embedder.images import decode_image, decoders, load_image, read_image_file, reading
-from tests.embedder.pictures import GREY, PICTURE, SAMPLES, encode, png, tiff
+from tests.embedder.pictures import GREY, PICTURE, SAMPLES, decode_here, encode, png, tiff
 
 PIXELS = PICTURE.shape[0] * PICTURE.shape[1]
 MEBIBYTE = 2**20
@@ -27,6 +27,12 @@ WHOLE = [name for name in SAMPLES if not name.startswith("jpeg")]  # a JPEG is r
 
 class Decoded(BaseException):
     """Pixels were decoded; no `except Exception` swallows it."""
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each damaged animation would take a process of its own; `test_images_apart` tests those."""
+    monkeypatch.setattr("embedder.images.reading.decode_apart", decode_here)
 
 
 @pytest.fixture

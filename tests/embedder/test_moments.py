@@ -21,7 +21,7 @@ PRIOR = Moments(np.array([0.25, math.log(0.05), -0.4]), np.diag([0.02, 0.1, 0.2]
 DATA = Moments(np.array([0.2, math.log(0.06), 0.1]), np.diag([0.01, 0.05, 0.3]) ** 2, 20.0)
 
 
-@pytest.mark.parametrize("freedom", [1.0, 2.5, 6.0, 30.0, 1e4])
+@pytest.mark.parametrize("freedom", [1.0, 2.5, 6.0, 30.0, 99.0, 100.0, 1e4, 1e7, 1e9, 1e12])
 @pytest.mark.parametrize("probability", [0.5, 0.9, 0.95, 0.985])
 def test_student_quantile_is_that_of_scipy(freedom: float, probability: float) -> None:
     assert student_quantile(probability, freedom) == pytest.approx(t.ppf(probability, freedom), abs=1e-6)
@@ -60,7 +60,7 @@ def test_data_without_error_are_all_that_counts() -> None:
     np.testing.assert_allclose(PRIOR.updated(nothing).values, PRIOR.values, atol=1e-6)
 
 
-@pytest.mark.parametrize("skewness", [-0.4, 1.9, -3.0])
+@pytest.mark.parametrize("skewness", [-0.4, 1.0, 1.9, -3.0])
 def test_error_is_that_of_the_quantile(skewness: float) -> None:
     """By drawing moments; where the reach or the skewness is bounded, its error is none."""
     moments = Moments(np.array([0.25, math.log(0.05), skewness]), np.diag([0.002, 0.01, 0.02]) ** 2, 6.0)
@@ -68,6 +68,8 @@ def test_error_is_that_of_the_quantile(skewness: float) -> None:
     quantiles = log_quantile(drawn.T, -3.0)
     assert moments.log_quantile(-3.0) == pytest.approx(quantiles.mean(), abs=1e-4)
     assert moments.error(-3.0) == pytest.approx(quantiles.std(), rel=0.02)
+    rounded = replace(moments, covariance=-1e-30 * np.eye(3))
+    assert rounded.error(-3.0) == 0
 
 
 def test_lower_bound() -> None:
@@ -76,8 +78,9 @@ def test_lower_bound() -> None:
     tail = 0.15 * (PRIOR.values[0] - quantile)
     expected = quantile - t.ppf(0.95, 6) * math.sqrt(error**2 + tail**2)
     assert PRIOR.lower_bound(z, 0.95) == pytest.approx(math.exp(expected), rel=1e-6)
-    seen = quantile - t.ppf(0.95, 6) * math.sqrt(error**2 + tail**2 / 4)
-    assert PRIOR.lower_bound(z, 0.95, seen=300) == pytest.approx(math.exp(seen), rel=1e-6)
+    for people in (50, 300):
+        seen = quantile - t.ppf(0.95, 6) * math.sqrt(error**2 + tail**2 / (1 + people / 100))
+        assert PRIOR.lower_bound(z, 0.95, seen=people) == pytest.approx(math.exp(seen), rel=1e-6)
     assert PRIOR.lower_bound(z, 0.99) < PRIOR.lower_bound(z, 0.95) < math.exp(quantile)
 
 
@@ -89,6 +92,7 @@ def test_limit_of_strangers() -> None:
     assert limit_of_strangers(0.25, 0.05, None, 500) == wary < expected
     assert limit_of_strangers(0.25, 0.05, None, 5000) < wary
     assert limit_of_strangers(0.25, 0.05, None, 0) == limit_of_strangers(0.25, 0.05, None, 1)
+    assert limit_of_strangers(0.25, 0.05, None, 1) > limit_of_strangers(0.25, 0.05, None, 2)
 
 
 def test_middle_and_spread_do_not_see_a_few_far_off() -> None:

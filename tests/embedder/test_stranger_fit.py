@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import skew
 
+from embedder.moments import limit_of_strangers, reach_of
 from embedder.stranger_fit import fit_strangers
 
 
@@ -126,3 +129,111 @@ def test_many_photos_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedder.stranger_fit._MOST_PHOTOS", 60)
     known = fit_strangers([people(40, 3)])
     assert known is not None and known.photos == 60
+
+
+def slow_set(vectors: NDArray, labels: NDArray) -> dict[str, Any]:
+    """What `fit_strangers` sees of a set, by plain loops over people and photos."""
+    names, total = sorted({*labels.tolist()}), len(labels)
+    distances = np.linalg.norm(vectors[:, None].astype(float) - vectors[None], axis=2)
+    logs = np.log(np.maximum(distances, 1e-3))
+    other = [(i, j) for i in range(total) for j in range(total) if labels[i] != labels[j]]
+    seen = np.array([logs[pair] for pair in other])
+    middle = np.median(seen)
+    spread = max(1.4826 * np.median(abs(seen - middle)), 1e-6)
+    limit = math.log(limit_of_strangers(float(middle), float(spread), None, len(other) // 2))
+    near = {(labels[i], labels[j]) for i, j in other if logs[i, j] < limit}
+    apart = {(a, b) for a in names for b in names if a != b} - near
+    counted = [pair for pair in other if (labels[pair[0]], labels[pair[1]]) in apart]
+    values = np.array([logs[pair] for pair in counted])
+    mean, deviation = values.mean(), max(values.std(), 1e-6)
+    skewness = float(np.clip((((values - mean) / deviation) ** 3).mean(), -2, 2))
+    means, tails, falls = [], [], []
+    reach = float(reach_of(np.array([skewness]), -2.326)[0])
+    for person in names:
+        own = np.array([logs[pair] for pair in counted if labels[pair[1]] == person])
+        if not len(own):
+            continue
+        means.append(own.mean())
+        tails.append(own.mean() + reach * own.std())
+        photos = np.flatnonzero(labels == person)
+        rows = [i for i in range(total) if (labels[i], person) in apart]
+        if len(photos) > 1:
+            drawn = min(len(photos), 3)
+            nearest = [
+                min(logs[i, j] for j in chosen) for i in rows for chosen in combinations(photos, drawn)
+            ]
+            usual = np.mean([logs[i, j] for i in rows for j in photos])
+            falls.append((usual - np.mean(nearest)) / math.log(drawn))
+    pairs = len(apart) / 2
+    of_mean = math.sqrt(4 * np.var(means, ddof=1) / len(names) + deviation**2 / pairs)
+    return {
+        "moments": (mean, math.log(deviation), skewness),
+        "errors": (of_mean, math.sqrt(0.5 / pairs), math.sqrt(6 / pairs)),
+        "shrink": np.mean(falls) if falls else None,
+        "person_sd": np.std(tails, ddof=1),
+        "people": len(names),
+        "photos": total,
+    }
+
+
+def slow_fit(sets: list[tuple[NDArray, NDArray]]) -> dict[str, float]:
+    """The same over sets, moment by moment."""
+    seen = [slow_set(*one) for one in sets]
+    usual = math.exp(np.median([one["moments"][1] for one in seen]))
+    found: dict[str, float] = {}
+    freedom = []
+    for place, (name, before) in enumerate({"mean": 0.4 * usual, "log_spread": 0.1, "skewness": 0.2}.items()):
+        values = np.array([one["moments"][place] for one in seen])
+        errors = np.array([one["errors"][place] for one in seen])
+        counts = 1 / (1 + (errors / before) ** 2)
+        total = counts.sum()
+        found[name] = middle = (counts * values).sum() / total
+        freedom.append(4 + max(total - 1, 0))
+        scatter = 4 * before**2 + (counts * (values - middle) ** 2).sum()
+        found[f"{name}_sd"] = math.sqrt(scatter / freedom[-1] * (1 + 1 / total))
+    spread = math.exp(found["log_spread"])
+    shrinks = [one["shrink"] for one in seen if one["shrink"] is not None]
+    people = sum(one["people"] for one in seen)
+    return found | {
+        "shrink": max(float(np.mean(shrinks)), 0) if shrinks else 0.4 * spread,
+        "shrink_sd": 0.15 * spread,
+        "person_sd": math.sqrt(sum(one["people"] * one["person_sd"] ** 2 for one in seen) / people),
+        "freedom": freedom[0],
+        "people": people,
+        "photos": sum(one["photos"] for one in seen),
+        "sets": len(seen),
+    }
+
+
+def uneven(count: int, seed: int) -> tuple[NDArray, NDArray]:
+    """People with one to six photos, some of them nearer to others than is usual."""
+    vectors, labels = people(count, 6, seed, noise=0.4)
+    rng = np.random.default_rng(seed)
+    kept = np.arange(6 * count) % 6 < np.repeat(rng.integers(1, 7, count), 6)
+    return vectors[kept], labels[kept]
+
+
+def with_errors(count: int, seed: int) -> tuple[NDArray, NDArray]:
+    """People of whom two are one, one has another's photo, and two share a picture."""
+    vectors, labels = people(count, 4, seed)
+    vectors[8] = vectors[17]
+    labels[labels == 3] = 2
+    labels[24] = 0
+    return vectors, labels
+
+
+SETS = {
+    "one": [people(9, 3)],
+    "one photo each": [people(8, 1)],
+    "uneven": [uneven(12, 5)],
+    "with errors": [with_errors(12, 3)],
+    "few": [people(2, 2), people(3, 1)],
+    "of all kinds": [people(9, 3), people(14, 1, 2), uneven(12, 5), with_errors(12, 3), people(3, 5, 4)],
+}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_fit_is_what_plain_loops_give(kind: str) -> None:
+    found = fit_strangers(SETS[kind])
+    assert found is not None
+    assert found.to_json() == pytest.approx(slow_fit(SETS[kind]), rel=1e-5, abs=1e-7)

@@ -36,6 +36,9 @@ def test_prior_of_a_gallery() -> None:
     assert one.freedom == 6.5
     many = KNOWN.prior(100, photos=math.e)
     np.testing.assert_allclose(many.values, [0.255, math.log(0.05), -0.35])
+    np.testing.assert_array_equal(
+        KNOWN.prior(3, 0.5).values, KNOWN.prior(3).values
+    )  # none has fewer than one
     expected = math.sqrt(0.02**2 + 0.008**2 + 0.002**2)
     np.testing.assert_allclose(np.sqrt(np.diag(many.covariance)), [expected, 0.1, 0.2])
 
@@ -46,6 +49,7 @@ def test_threshold_is_the_lower_bound_of_the_prior() -> None:
     tail = 0.15 * (prior.values[0] - prior.log_quantile(z))
     expected = prior.log_quantile(z) - t.ppf(0.95, 6.5) * math.hypot(prior.error(z), tail)
     assert KNOWN.threshold(0.01, 1, 3) == pytest.approx(math.exp(expected), rel=1e-6)
+    assert KNOWN.threshold(0.01, 1) == KNOWN.threshold(0.01, 1, 1)
 
 
 def test_threshold_falls_with_people_and_photos() -> None:
@@ -65,12 +69,16 @@ def test_less_known_is_a_smaller_threshold() -> None:
 
 
 def test_distances_never_exceed_those_of_unit_vectors() -> None:
-    assert replace(KNOWN, mean=0.69, log_spread=-9.0, mean_sd=0.0).threshold(0.5, 1) <= 2
+    far = replace(KNOWN, mean=0.69, mean_sd=0.0, person_sd=0.0, log_spread=1.0, skewness=0.0)
+    sure = replace(far, log_spread_sd=0.0, skewness_sd=0.0, freedom=1e6)
+    assert sure.prior(1).lower_bound(normal_quantile(0.99, 1), 0.95) > 2.5
+    assert sure.threshold(0.99, 1) == 2
 
 
 def test_in_words() -> None:
     assert KNOWN.in_words() == "77 people in 4 sets"
     assert replace(KNOWN, sets=1, people=5).in_words() == "5 people"
+    assert replace(KNOWN, sets=2).in_words() == "77 people in 2 sets"
 
 
 def test_json_gives_back_the_same() -> None:
@@ -97,7 +105,7 @@ def test_json_gives_back_the_same() -> None:
         ("person_sd", -0.01, "person_sd: expected"),
         ("freedom", 0.5, "freedom: expected 1 to"),
         ("people", 1, "people: expected 2 to"),
-        ("people", 3.5, "people: expected a number, got 3.5"),
+        ("people", 3.5, "people: expected a whole number, got 3.5"),
         ("photos", 1, "photos: expected 2 to"),
         ("sets", 0, "sets: expected 1 to"),
         ("sets", 10**400, "sets: expected 1 to"),
@@ -114,3 +122,27 @@ def test_other_fields_are_refused() -> None:
     for content in (short, {**KNOWN.to_json(), "more": 1}, None, [], "x"):
         with pytest.raises(ValueError, match="strangers: expected the numbers"):
             StrangerDistances.from_json(content)
+    with pytest.raises(ValueError, match=r"got \['a', 'b'\]"):
+        StrangerDistances.from_json({"b": 1, "a": 2})
+
+
+RANGES = {
+    **dict.fromkeys(("mean_sd", "log_spread_sd", "shrink", "shrink_sd", "person_sd"), (0, 10)),
+    "mean": (math.log(1e-3), math.log(2)),
+    "log_spread": (math.log(1e-6), 2),
+    "skewness": (-100, 100),
+    "skewness_sd": (0, 100),
+    "freedom": (1, 1e9),
+    "people": (2, 2**53),
+    "photos": (2, 2**53),
+    "sets": (1, 2**53),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_ends_of_a_range_are_within(name: str) -> None:
+    for end, way in zip(RANGES[name], (-1, 1), strict=True):
+        assert getattr(replace(KNOWN, **{name: end}), name) == end
+        beyond = end + way if name in ("people", "photos", "sets") else math.nextafter(end, way * math.inf)
+        with pytest.raises(ValueError, match=f"strangers: {name}: expected"):
+            replace(KNOWN, **{name: beyond})

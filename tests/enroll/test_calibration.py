@@ -140,7 +140,8 @@ def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr("enroll.distances._ROWS_AT_ONCE", rows)
         monkeypatch.setattr("enroll.distances._PHOTOS_AT_ONCE", photos)
         found = calibrate(vectors, labels, 0.05, others, whose)
-        assert found == replace(at_once, distance=pytest.approx(at_once.distance, rel=1e-9))
+        assert found.distance == pytest.approx(at_once.distance, rel=1e-9)
+        assert found == replace(at_once, distance=found.distance)
         blocks = LogSums(labels, 12)
         for start in range(0, 60, rows):
             some = slice(start, min(start + rows, 60))
@@ -438,3 +439,37 @@ def test_everyone_set_aside_leaves_what_is_known() -> None:
     with pytest.raises(UsageError, match="hardly anyone is left"):
         near = tuple(NearPeople(a, b, "people", ((0, 1, 0.1),)) for a in range(4) for b in range(a + 1, 4))
         calibrate(both, labels, 0.01, near=near)
+
+
+def test_arrays_of_any_kind_are_taken() -> None:
+    vectors, labels = people(8, 3)
+    expected = calibrate(vectors, labels, 0.05)
+    names = [f"p{label:02d}" for label in labels]
+    for rows in (vectors.astype(np.float64), vectors.tolist()):
+        assert calibrate(rows, names, fpir=0.05).threshold == pytest.approx(expected.threshold, rel=1e-6)
+    assert calibrate(vectors, names).target_fpir == 0.01
+    assert expected.threshold == expected.distance
+
+
+def test_strangers_without_labels_are_each_another_person() -> None:
+    vectors, labels = people(8, 3)
+    others, _ = people(5, 2, seed=3)
+    found = calibrate(vectors, labels, 0.05, others)
+    assert found == calibrate(vectors, labels, 0.05, others, np.arange(10)) and found.strangers == 18
+
+
+@pytest.mark.parametrize("fpir", [0, 1, -0.1, 1.5, float("nan")])
+def test_what_is_no_share_is_refused(fpir: float) -> None:
+    with pytest.raises(UsageError, match="fpir: expected a share"):
+        calibrate(*people(8, 3), fpir)
+
+
+def test_arrays_that_are_no_templates_are_refused() -> None:
+    vectors, labels = people(8, 3)
+    for rows, of, message in (
+        (2 * vectors, labels, "expected rows of length 1"),
+        (vectors, labels[1:], r"expected \(n, dim\) vectors and \(n,\) labels"),
+        (vectors[:0], labels[:0], "expected at least one template, got none"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            calibrate(rows, of, 0.05)

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from enroll.confidence import FARTHEST, Curve, Known, fit_curve, leave_one_out_searches, reliability
+from enroll.confidence import (
+    FARTHEST,
+    Curve,
+    Known,
+    fit_confidence,
+    fit_curve,
+    leave_one_out_searches,
+    reliability,
+)
+from tests.enroll.doctor.people import made_people
 from tests.enroll.search.vectors import random_rows
 
 
@@ -181,3 +190,14 @@ def test_bins_are_tenths() -> None:
     assert found.count == (10,) * 10
     assert found.confidence == pytest.approx(np.arange(0.05, 1, 0.1))
     assert found.error == pytest.approx(0.5)
+
+
+def test_arrays_teach_what_their_searches_do() -> None:
+    vectors, labels = made_people(8, 4, noise=0.3)
+    names = [f"p{label}" for label in labels]
+    expected = fit_curve(leave_one_out_searches(vectors, labels))
+    assert fit_confidence(vectors, names) == expected is not None
+    assert fit_confidence(vectors.tolist(), names).near == pytest.approx(expected.near, rel=1e-4)
+    assert fit_confidence(vectors[:4], names[:4]) is None  # one person
+    with pytest.raises(ValueError, match="expected rows of length 1"):
+        fit_confidence(2 * vectors, names)

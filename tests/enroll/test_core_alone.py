@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import cross_val_score
 
+import enroll
 from enroll.calibration import calibrate
 from enroll.confidence import fit_curve, leave_one_out_searches
 from enroll.config import EvaluationConfig
@@ -22,9 +24,9 @@ from enroll.decision import decide
 from enroll.doctor.examine import examine
 from enroll.evaluation.analysis import confusions, fpir_by_size, mistakes, probable_duplicates
 from enroll.evaluation.lfw import FailedPhoto, verify_pairs
-from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
-from enroll.rules import RULES, find_rule
+from enroll.rules import RULES, get_scorer
 from enroll.search import exact
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.templates import Templates
@@ -66,6 +68,7 @@ def core() -> dict[str, Any]:
     known = labels < 20
     return {
         "fitted": fitted(vectors, names, known),
+        "classified": classified(vectors, names, known),
         "calibrated": calibrated(vectors, labels, known),
         "examined": examined(*made_people(24, 8, noise=0.15)),
         "evaluated": evaluated(vectors, labels),
@@ -90,9 +93,20 @@ def fitted(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDAr
         "decisions": [asdict(decide(candidates, 0.9, 0.01)) for candidates in near],
         "templates": [[asdict(one) for one in found] for found in nearest_templates(few, vectors[:5], 4)],
         "rules": {
-            name: find_rule(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
+            name: get_scorer(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
             for name in RULES
         },
+    }
+
+
+def classified(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDArray[np.bool_]) -> Any:
+    """The classifier of scikit-learn, its splits and its scorer, by their public names."""
+    classifier = enroll.OpenSetNeighborsClassifier(fpir=0.05).fit(vectors[known], names[known])
+    cv, scorer = enroll.OpenSetSplit(3), enroll.tpir_scorer(0.05)
+    return {
+        "answers": classifier.predict(vectors).tolist(),
+        "probabilities": classifier.predict_proba(vectors[:9]).tolist(),
+        "scores": cross_val_score(classifier, vectors, names.astype(str), scoring=scorer, cv=cv).tolist(),
     }
 
 
@@ -129,7 +143,7 @@ def evaluated(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         found=found,
         enrollable=found & (np.arange(len(labels)) % 13 != 0),
     )
-    evaluation = evaluate(samples, EvaluationConfig(splits=4, replicates=30))
+    evaluation = evaluate_samples(samples, EvaluationConfig(splits=4, replicates=30))
     trust, pairs = evaluation.reliability(), samples.comparisons()
     assert trust is not None
     return {
@@ -172,5 +186,6 @@ def test_the_core_needs_no_pictures_galleries_or_networks():
     assert all(find_spec(name) for name in REFUSED)  # they are here, so refusing them means something
     alone = printed(ALONE + RUN)
     assert alone == printed(RUN)
+    assert "unknown" in alone["classified"]["answers"] and min(alone["classified"]["scores"]) > 0
     assert alone["examined"]["twins"] and len(alone["examined"]["suspects"]) == 2
     assert alone["evaluated"]["mistakes"][0] and alone["verified"]["figures"]["accuracy"] > 0.5

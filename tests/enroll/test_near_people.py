@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from embedder.errors import UsageError
-from embedder.moments import Moments
+from embedder.moments import Moments, limit_of_strangers, middle_and_spread
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from enroll.calibration import Probes, calibrate
 from enroll.distances import LeftOut
-from enroll.near_people import NearPeople, pairs_of, robust_moments
+from enroll.near_people import NearPeople, find_near_people, pairs_of, robust_moments
 from tests.enroll.test_calibration import people
 
 
@@ -135,10 +136,145 @@ def test_robust_skewness_is_a_deviation_lower() -> None:
 
 
 def test_left_out() -> None:
-    owners = np.array([2, 0, 0, 3, 1])
-    left_out = LeftOut.of(owners, 3, np.array([[0, 1], [3, 0]]))
-    cells = set(zip(left_out.rows.tolist(), left_out.people.tolist(), strict=True))
-    assert cells == {(0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (4, 0), (4, 1)}
+    owners = np.array([2, 0, 0, 3, 1, 4])
+    left_out = LeftOut.of(owners, 3, np.array([[0, 1], [3, 0], [4, 1], [2, 0]]))
+    cells = sorted(zip(left_out.rows.tolist(), left_out.people.tolist(), strict=True))
+    of_people = [(0, 2), (0, 0), *((row, person) for row in (1, 2) for person in (0, 1, 2)), (4, 0), (4, 1)]
+    assert cells == sorted([*of_people, (3, 0), (5, 1)])  # of the strangers 3 and 4
+    assert left_out.rows.tolist() == sorted(left_out.rows)
     rows, columns = left_out.within(slice(1, 4), slice(1, 3))
-    assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 0), (1, 0)]
+    here = sorted(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert here == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_pairs_of() -> None:
     assert pairs_of(()).shape == (0, 2)
+    near = (NearPeople(1, 2, "copy", ()), NearPeople(5, 0, "photo", ()), NearPeople(3, 4, "people", ()))
+    assert pairs_of(near).tolist() == [[1, 2], [5, 0], [3, 4]]
+
+
+def slow_moments(logs: list[float], weight: float, prior: Moments) -> tuple[float, float, float]:
+    """The same as `robust_moments`, distance by distance."""
+    center, known = float(prior.values[0]), math.exp(2 * prior.values[1])
+    variance, of_spread, of_skewness = (float(prior.covariance[place, place]) for place in range(3))
+    worth, sureness = 1 / (2 * of_spread), 1 / of_skewness
+    ends = []
+    for start in (center, float(np.median(logs))):
+        mean, squared = start, known
+        for _ in range(30):
+            height = 0.99 / math.sqrt(2 * math.pi * squared)
+            normal = [height * math.exp(-((one - mean) ** 2) / 2 / squared) for one in logs]
+            anything = 0.01 / math.log(2000)
+            share = [weight * one / (one + anything) for one in normal]
+            wider = (prior.freedom * variance + (mean - center) ** 2) / (prior.freedom + 1)
+            total = sum(share)
+            seen = sum(a * b for a, b in zip(share, logs, strict=True))
+            mean = (center / wider + seen / squared) / (1 / wider + total / squared)
+            moment = sum(a * (b - mean) ** 2 for a, b in zip(share, logs, strict=True))
+            squared = (worth * known + moment) / (worth + total)
+        bent = sum(a * (b - mean) ** 3 for a, b in zip(share, logs, strict=True)) / total / squared**1.5
+        likelihood = weight * sum(math.log(one + anything) for one in normal)
+        likelihood += t.logpdf(mean, prior.freedom, center, math.sqrt(variance))
+        ends.append((likelihood, mean, math.sqrt(squared), bent, total / 6))
+    _, mean, spread, bent, seen = max(ends)
+    skewness = (sureness * prior.values[2] + seen * bent) / (sureness + seen)
+    return mean, spread, max(skewness - 1 / math.sqrt(sureness + seen), -1.0)
+
+
+@pytest.mark.parametrize("freedom", [1.5, 6.0])
+@pytest.mark.parametrize("weight", [0.2, 1.0])
+@pytest.mark.parametrize("shift", [0.0, 0.03, -0.2, -0.6])
+def test_robust_moments_are_what_plain_loops_give(shift: float, weight: float, freedom: float) -> None:
+    rng = np.random.default_rng(3)
+    prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.03, 0.2, 0.3]) ** 2, freedom)
+    logs = np.concatenate([rng.normal(0.3 + shift, 0.07, 60), [-1.5, -0.1, 0.1, 0.6]])
+    expected = slow_moments(logs.tolist(), weight, prior)
+    assert robust_moments(logs, weight, prior) == pytest.approx(expected, rel=1e-8)
+
+
+def slow_near(
+    probes: NDArray, owners: NDArray, enrolled: int, prior: Moments | None
+) -> list[tuple[Any, ...]]:
+    """The same as `find_near_people`, photo by photo; templates come before strangers' photos."""
+    apart = np.linalg.norm(probes[:, None].astype(float) - probes[None], axis=2)
+    photos = [np.flatnonzero(owners == person) for person in range(owners.max() + 1)]
+    searched = [
+        (row, person) for row in range(len(probes)) for person in range(enrolled) if owners[row] != person
+    ]
+    rows = set(np.random.default_rng(0).permutation(len(probes))[:512].tolist())
+    logs = [math.log(max(apart[row, photos[person]].min(), 1e-3)) for row, person in searched if row in rows]
+    if prior is None:
+        limit = limit_of_strangers(*middle_and_spread(np.array(logs)), None, len(searched))
+    else:
+        pairs = {frozenset((int(owners[row]), person)) for row, person in searched}
+        weight = min(1.0, len(pairs) / len(logs))
+        limit = limit_of_strangers(*slow_moments(logs, weight, prior), len(searched))
+    found = {
+        tuple(sorted((int(owners[row]), person)))
+        for row, person in searched
+        if apart[row, photos[person]].min() <= limit
+    }
+    result = []
+    for first, second in found:
+        mine, theirs = photos[first], photos[second]
+        _, row, column = min((apart[i, j], i, j) for i in mine for j in theirs)
+        near = [
+            [i for i in one if apart[i, other].min() <= limit]
+            for one, other in ((mine, theirs), (theirs, mine))
+        ]
+        alone = [
+            min((apart[i, j] for j in one if i != j), default=math.inf)
+            for i, one in ((row, mine), (column, theirs))
+        ]
+        most = 2 * len(near[0]) > len(mine) and 2 * len(near[1]) > len(theirs)
+        if alone[1] > alone[0] or (alone[1] == alone[0] and len(near[1]) < len(near[0])):
+            first, second, mine, theirs, near = second, first, theirs, mine, near[::-1]
+        like = sorted((apart[i, theirs].min(), i, theirs[apart[i, theirs].argmin()]) for i in near[0])
+        kind = "copy" if like[0][0] <= 0.02 else "people" if most else "photo"
+        result.append((first, second, kind, [(i, j) for _, i, j in like], [one for one, _, _ in like]))
+    return sorted(result, key=lambda one: one[4][0])
+
+
+def galleries() -> dict[str, tuple[NDArray, NDArray, int]]:
+    """Photos, whose they are, and how many people are enrolled."""
+    vectors, labels = people(9, 6)
+    uneven = np.array([0, 1, 2, 3, 6, 7, 12, 13, 14, 18, 24, 25, 26, 27, 28, 30, 36, 37, 42, 43])
+    few, whose = vectors[uneven], labels[uneven]
+    shared = np.where(np.isin(np.arange(54), [0, 1, 8, 20, 33]), (labels + 1) % 9, labels)
+    halves = np.where((labels == 4) & (np.arange(54) % 2 == 0), 0, labels)
+    noise = np.random.default_rng(1).normal(size=vectors.shape) * 0.002
+    nearly = vectors[[3, 20, 40]] + noise[:3] * np.array([[0.3], [0.9], [0.6]])
+    copies = np.concatenate(
+        [vectors, (nearly / np.linalg.norm(nearly, axis=1, keepdims=True)).astype(np.float32)]
+    )
+    twice = np.concatenate([vectors[:8], (vectors + noise)[6:7], vectors[20:48:6]])
+    order = np.argsort(shared, kind="stable")
+    return {
+        "shared": (vectors, shared, 9),
+        "halves": (vectors, halves, 9),
+        "thirds": (vectors, np.where((labels == 4) & (np.arange(54) % 3 < 2), 5, labels), 9),
+        "copies": (copies, np.append(labels, [5, 0, 1]), 9),
+        "uneven": (few, np.where(np.arange(20) == 9, 1, np.unique(whose, return_inverse=True)[1]) % 9, 8),
+        "one photo each": (twice, np.array([0, 0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9]), 10),
+        "strangers": (vectors[order], shared[order], 6),
+    }
+
+
+GALLERIES = galleries()
+
+
+@pytest.mark.parametrize("prior", [KNOWN, None])
+@pytest.mark.parametrize("kind", GALLERIES)
+def test_found_is_what_plain_loops_give(kind: str, prior: StrangerDistances | None) -> None:
+    vectors, owners, enrolled = GALLERIES[kind]
+    owners = np.unique(owners, return_inverse=True)[1]
+    count = int((owners < enrolled).sum())
+    known = None if prior is None else prior.prior(enrolled, 4.0)
+    found = find_near_people(vectors, owners, vectors[:count], owners[:count], known)
+    expected = slow_near(vectors, owners, int(owners[:count].max()) + 1, known)
+    assert [one[:4] for one in expected] == [
+        (one.first, one.second, one.kind, [photo[:2] for photo in one.photos]) for one in found
+    ]
+    distances = [photo[2] for one in found for photo in one.photos]
+    assert distances == pytest.approx([each for one in expected for each in one[4]], abs=1e-6)
+    assert prior is None or kind == "uneven" or len(expected) >= 1

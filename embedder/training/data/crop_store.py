@@ -280,6 +280,8 @@ class ChipCache:
         if body is None:
             return None
         faces, pixels = int.from_bytes(body[:4], "little"), body[4:]
+        if len(body) < 4 or len(pixels) != (int(np.prod(self._shape)) if faces else 0):
+            return None  # not as `put` writes it; the photo is read again
         return Aligned(np.frombuffer(pixels, np.uint8).reshape(self._shape) if faces else None, faces)
 
     def put(self, digest: bytes, aligned: Aligned) -> None:

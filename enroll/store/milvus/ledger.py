@@ -26,13 +26,14 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from enroll.store.base import Event, Terms
+from enroll.store.base import Event, Terms, signed
 
 if TYPE_CHECKING:
     from enroll.store.milvus.connection import MilvusConnection, Row
 
 
 LONGEST = 65_535  # bytes of a text in Milvus
+_POLL = 0.5  # seconds between questions for what others changed
 _PIECE = 60_000  # letters of a note
 _LISTED = 2_500  # people in one text
 
@@ -115,7 +116,7 @@ def event(
 ) -> Row:
     """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
     given = sorted(ids) or [0]
-    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=action)
+    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=signed(action))
 
 
 def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
@@ -178,6 +179,8 @@ class Ledger:
         self.collection = f"{name}_facts"
         self._connection = connection
         self._added = self._last = self._late = 0  # as `changes` was told last
+        self._revision: tuple[int, ...] = ()
+        self._ask_again = 0.0  # as `time.monotonic`
 
     def exists(self) -> bool:
         """Say whether it is there, as one of ours."""
@@ -190,11 +193,13 @@ class Ledger:
 
     def write(self, facts: Sequence[Row]) -> list[int]:
         """Add facts, all or none if they are few enough for one request; gives the ids of their rows."""
-        return [
+        rows = [
             row
             for start in range(0, len(facts), _WRITTEN)
             for row in self._connection.insert(self.collection, facts[start : start + _WRITTEN])
         ]
+        self._ask_again = 0.0
+        return rows
 
     def people(self, at: int, persons: Iterable[int] | None = None) -> dict[int, Known]:
         """Give who is in the gallery, enrolled or as strangers, by id: all, or these."""
@@ -300,6 +305,15 @@ class Ledger:
         self._late += sum(row["first"] <= self._last for row in added) > self._added
         self._added, self._last = len(added), max((row["key"] for row in added), default=0)
         return len(rows) - len(added) + self._late, self._last
+
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change; see `Store.revision`."""
+        if (now := time.monotonic()) >= self._ask_again:
+            at = self._connection.now()
+            notes = self._connection.rows(self.collection, 'kind == "note"', ["op"], at)
+            events = self._connection.count(self.collection, 'kind == "event"', at)
+            self._revision, self._ask_again = (events, *sorted(row["op"] for row in notes)), now + _POLL
+        return self._revision
 
     def keep(self, text: str) -> None:
         """Keep a long text, of ASCII, instead of the one before."""

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import GalleryError, PhotoConflictError, UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, PhotoConflictError, UsageError
 from enroll.store.base import (
     Changed,
     Event,
@@ -24,6 +24,7 @@ from enroll.store.base import (
     check_model,
     conflict_reason,
     joined_terms,
+    unknown_identity,
 )
 from enroll.store.limits import (
     CALIBRATION,
@@ -45,7 +46,6 @@ from enroll.templates import NewTemplate, StoredTemplate, Templates
 if TYPE_CHECKING:
     from enroll.store.milvus.address import MilvusAddress
     from enroll.store.milvus.ledger import Known
-
 
 _SIDE_BY_SIDE = 4  # groups of people
 
@@ -202,10 +202,7 @@ class MilvusStore:
         """
         found = [one for one in self._ledger.named([name], self._connection.now())[name] if not one.stranger]
         if not found:
-            names = [entry for entry, _ in self.identities()]
-            near = [entry for entry in names if entry.casefold() == name.casefold()]
-            hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
-            raise UnknownIdentityError(f"{self.location}: no one is called {name!r}{hint}")
+            raise unknown_identity(self.location, name, [entry for entry, _ in self.identities()])
         return found
 
     def set_terms(self, name: str, terms: Terms) -> None:
@@ -338,6 +335,10 @@ class MilvusStore:
         """Generation and last template id; those who ask of another store may be told another generation."""
         return self._ledger.changes(self._connection.now())
 
+    def revision(self) -> tuple[int, ...]:
+        """Give what is another after any change; half a second late if another process made it."""
+        return self._ledger.revision()
+
     def finder(self) -> MilvusFinder:
         """Give a search of what is there now."""
         return MilvusFinder(self._connection, self._ledger, self._templates)
@@ -379,8 +380,7 @@ class MilvusStore:
     def calibration(self) -> tuple[str, Changed] | None:
         """Give the calibration and what changed since, or None if there is none."""
         at = self._connection.now()
-        kept = self._ledger.kept(at)
-        if kept is None:
+        if (kept := self._ledger.kept(at)) is None:
             return None
         stored = json.loads(kept)
         people = [one for one in self._ledger.people(at).values() if not one.stranger]

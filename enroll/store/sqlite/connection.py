@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from embedder._internal.files import open_file
+from embedder._internal.files import check_file
 from embedder.errors import GalleryError
 
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -34,6 +34,8 @@ _IN = 500  # values looked up at a time; old SQLites take 999
 _LONGEST = 1 << 26  # bytes of one value; the longest of ours are the people of a calibration, 8 bytes each
 
 _IN_MEMORY = ":memory:"
+
+_LEFT_OPEN: dict[tuple[int, int], int] = {}  # descriptors by device and number; see `_has_log`
 
 _PRIVATE = 0o600  # SQLite gives a journal the mode of its file
 
@@ -72,7 +74,12 @@ def check_journal(path: Path) -> None:
 
 
 class Connection:
-    """One SQLite file, with another one beside it if that is attached."""
+    """One SQLite file, with another one beside it if that is attached. One thread at a time may use it.
+
+    Attributes:
+        path: the file.
+        when_undone: called after a change was rolled back.
+    """
 
     def __init__(self, path: Path | None) -> None:
         """Open a file, or make it; None is a database in memory.
@@ -81,13 +88,15 @@ class Connection:
             GalleryError: it cannot be opened, or is no database.
         """
         self.path = path or Path(_IN_MEMORY)
+        self.when_undone: list[Callable[[], object]] = []
         if path:
             check_journal(path)
             _make_private(path)
         try:
             # Absolute, since SQLite takes a file of that name, or of none, for something else.
             place = path.absolute() if path else _IN_MEMORY
-            self._raw = sqlite3.connect(place, timeout=_NOTICE, isolation_level=None)
+            # One thread at a time has it: see `enroll.store.sqlite.sessions`.
+            self._raw = sqlite3.connect(place, timeout=_NOTICE, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise GalleryError(f"{path}: cannot be opened as a gallery: {error}") from error
         try:
@@ -217,6 +226,8 @@ class Connection:
             self.run("COMMIT")
         except BaseException:
             self._roll_back()
+            for call in self.when_undone:
+                call()
             raise
 
     def _roll_back(self) -> None:
@@ -252,10 +263,19 @@ class Connection:
 
 
 def _has_log(path: Path) -> bool:
-    """Say whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3)."""
+    """Say whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3).
+
+    It stays open: closing it would take the locks of all connections of this process to it away
+    (https://sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
-        with open_file(path) as file:
-            return file.read(20)[18:] == b"\2\2"
+        about = path.stat()
+        place = about.st_dev, about.st_ino
+        if place not in _LEFT_OPEN:
+            check_file(path)
+            _LEFT_OPEN[place] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        os.lseek(_LEFT_OPEN[place], 18, os.SEEK_SET)
+        return os.read(_LEFT_OPEN[place], 2) == b"\2\2"
     except OSError:
         return False
 

@@ -80,6 +80,12 @@ class Sealer(Protocol):
     def last(self) -> int:
         """The highest id that a person with a key has, 0 if there is none."""
 
+    def lowest(self, odd: bool) -> int:
+        """The lowest odd or even id below 0, as a photo library has; 0 if there is none."""
+
+    def has(self, person: int) -> bool:
+        """Say whether there is a key of that id."""
+
     def keyless(self) -> list[int]:
         """Ids of the people whose key is gone."""
 
@@ -118,6 +124,14 @@ class Plain:
         """Know of no one."""
         return 0
 
+    def lowest(self, odd: bool) -> int:
+        """Know of no one."""
+        return 0
+
+    def has(self, person: int) -> bool:
+        """Need no key."""
+        return True
+
     def keyless(self) -> list[int]:
         """Miss none."""
         return []
@@ -142,6 +156,7 @@ class Keyring:
         self.id, salt, test = ring
         self._wrapping, self._lookup = _derived(key, salt)
         self._keys: dict[int, AESGCM] = {}
+        connection.when_undone.append(self._keys.clear)  # someone else may get an id that was not taken
         if not _opens(self._wrapping, test, self.id):
             raise GalleryError(
                 f"{connection.path}: encrypted with another key than that of {key.origin}; give its own by "
@@ -175,7 +190,6 @@ class Keyring:
 
     def enter(self, person: int) -> None:
         """Make a new person's key."""
-        self._keys.pop(person, None)  # of a transaction that was rolled back
         wrapped = _encrypted(self._wrapping, secrets.token_bytes(_KEY), b"%d" % person)
         self._connection.run(
             f"INSERT INTO {_SCHEMA}.person VALUES (?, ?, ?)", (person, wrapped, checksum(person, wrapped))
@@ -200,7 +214,17 @@ class Keyring:
 
     def last(self) -> int:
         """The highest id that a person with a key has; a backup of the gallery may know of fewer."""
-        return int(self._connection.row(f"SELECT ifnull(max(id), 0) FROM {_SCHEMA}.person")[0])
+        return int(self._connection.row(f"SELECT ifnull(max(max(id), 0), 0) FROM {_SCHEMA}.person")[0])
+
+    def lowest(self, odd: bool) -> int:
+        """The lowest odd or even id below 0, of erased keys too."""
+        query = f"SELECT ifnull(min(id), 0) FROM {_SCHEMA}.person WHERE id < 0 AND id & 1 = ?"
+        return int(self._connection.row(query, (int(odd),))[0])
+
+    def has(self, person: int) -> bool:
+        """Say whether there is a key of that id."""
+        query = f"SELECT 1 FROM {_SCHEMA}.person WHERE id = ? AND checksum IS NOT NULL"
+        return self._connection.row(query, (person,)) is not None
 
     def _key(self, person: int) -> AESGCM:
         if person not in self._keys:

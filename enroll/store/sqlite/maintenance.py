@@ -23,11 +23,12 @@ from enroll.store.sqlite.encryption import (
     sweep_keys,
     vacuum_keys,
 )
+from enroll.store.sqlite.library import LibraryRows
 from enroll.store.sqlite.reader import Reader
 from enroll.store.sqlite.rows import checksum, pack_profile, unpack_template
 
 _BLANK_SHARE = 1 / 8
-_TABLES = ("template", "profile")
+_TABLES = ("template", "profile", "photo", "face", "step")
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def finish_sweep(connection: Connection, encrypted: bool) -> None:
 
 
 def _is_due(connection: Connection) -> bool:
-    query = "SELECT sum(blanks), sum(count) FROM total WHERE part IN (?, ?)"
+    query = f"SELECT sum(blanks), sum(count) FROM total WHERE part IN ({', '.join('?' * len(_TABLES))})"
     blanks, rest = connection.row(query, _TABLES)
     return bool(blanks > _BLANK_SHARE * (blanks + rest))
 
@@ -119,3 +120,4 @@ def _seal_everything(connection: Connection, plain: Plain, ring: Keyring) -> Non
                 (*row[2:], checksum(*row), number),
             )
         done = rows[-1][0]
+    LibraryRows(connection, plain, reader).seal_again(ring)

@@ -13,6 +13,7 @@ from embedder.errors import GalleryError
 from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE, Key
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Plain, Sealer, open_keyring
+from enroll.store.sqlite.library import LibraryRows
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.reader import Reader
 from enroll.store.sqlite.rows import is_sound
@@ -22,7 +23,7 @@ _HEADER = 100  # bytes; SQLite writes over a shorter file
 _CHECKED_WHOLE = 1 << 22  # bytes; a file up to that takes some milliseconds
 
 
-def verify(connection: Connection, reader: Reader) -> None:
+def verify(connection: Connection, reader: Reader, library: LibraryRows) -> None:
     """Check everything, inside one `Connection.reading`.
 
     Raises:
@@ -38,6 +39,7 @@ def verify(connection: Connection, reader: Reader) -> None:
     reader.check_handles()
     for enrolled in (True, False):
         reader.templates(enrolled)
+    library.check()
 
 
 def open_gallery(
@@ -115,6 +117,11 @@ def _identity(connection: Connection) -> tuple[bytes, bytes | None]:
     if row is None or not is_sound(row, bytes, int, bytes):
         raise GalleryError(f"{connection.path}: broken: its first row was changed or is lost; restore a copy")
     return row[1], row[3]
+
+
+def gallery_salt(connection: Connection) -> bytes:
+    """Give what tells a gallery from every other one."""
+    return _identity(connection)[0]
 
 
 def _sealer(connection: Connection, salt: bytes, keys: bytes | None, key: Key | None) -> Sealer:

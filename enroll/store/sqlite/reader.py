@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import GalleryError
-from enroll.store.base import Terms
+from enroll.store.base import Terms, unknown_identity
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.rows import (
@@ -143,6 +143,18 @@ class Reader:
         handles = {self._sealer.handle("name", name.encode()) for name in names}
         return {one.name: one for one in self._people("handle", handles)}
 
+    def enrolled_as(self, name: str) -> Somebody:
+        """Find who is enrolled under a name.
+
+        Raises:
+            UnknownIdentityError: no one is.
+        """
+        someone = self.named([name]).get(name)
+        if someone is None or not someone.enrolled:
+            names = [one.name for one in self.everyone() if one.enrolled]
+            raise unknown_identity(self._connection.path, name, names)
+        return someone
+
     def persons(self, numbers: Iterable[int]) -> dict[int, Somebody]:
         """Read people by id."""
         wanted = set(numbers)
@@ -220,7 +232,7 @@ class Reader:
         return sorted(found, key=lambda entry: entry[1].id)
 
     def _stored(self, row: tuple[Any, ...], dim: int) -> StoredTemplate:
-        if not is_sound(row, int, bytes, bytes):
+        if not is_sound(row, int, bytes, bytes) or None in row:
             raise self.broken("a row of 'template' was changed")
         number, person, _, body, _ = row
         try:
@@ -256,6 +268,8 @@ class Reader:
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
         """Give the calibration and the ids of the people it was made for."""
         rows = list(self.table("calibration"))
+        if rows and len(rows[0][2]) % 8:
+            raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
     def changes(self) -> tuple[int, int]:

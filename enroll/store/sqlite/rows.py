@@ -144,6 +144,10 @@ def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tup
         raise ValueError(f"a person cannot be read: {error}") from error
     if not all(isinstance(name, str) and isinstance(terms.consent, str | None) for name, terms in found):
         raise ValueError("a name is not text")
+    try:  # all at once; JSON can say half a surrogate pair
+        "".join(f"{name}{terms.consent}" for name, terms in found).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a name or a consent is not UTF-8") from error
     return found
 
 

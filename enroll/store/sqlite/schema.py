@@ -3,10 +3,10 @@
 A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction. A
 file whose tables, indices or triggers are not exactly those of its version is not ours and is not read.
 
-All that is about someone stands in two tables, `template` and `profile`, to which rows are only appended.
-SQLite moves rows about when others go or grow, and may leave copies behind in the unused parts of its
-pages, `secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set its columns
-to NULL where it stands, which overwrites it; a sweep takes such blanks away later
+All that is about someone stands in tables (`template`, `profile`, `photo`, `face`, `step`) to which rows are
+only appended. SQLite moves rows about when others go or grow, and may leave copies behind in the unused parts
+of its pages, `secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set its
+columns to NULL where it stands, which overwrites it; a sweep takes such blanks away later
 (`enroll.store.sqlite.maintenance`). What an index finds is a keyed hash (`enroll.store.sqlite.encryption`),
 since the rows of an index do move.
 
@@ -26,9 +26,9 @@ from embedder.errors import GalleryError
 from enroll.store.base import Terms
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import SALT, Plain
-from enroll.store.sqlite.rows import NEVER, checksum, pack_profile, pack_template
+from enroll.store.sqlite.rows import NEVER, Field, checksum, pack_profile, pack_template
 
-COLUMNS = {
+_PEOPLE = {
     "model": "fingerprint TEXT NOT NULL, dim INTEGER NOT NULL, checksum INTEGER NOT NULL",
     # `profile` is the row with their name; strangers are not enrolled; `expires` is a day, 1 is 0001-01-01.
     "person": """handle BLOB NOT NULL UNIQUE, profile INTEGER NOT NULL, enrolled INTEGER NOT NULL,
@@ -41,6 +41,18 @@ COLUMNS = {
     "event": """at TEXT NOT NULL, action TEXT NOT NULL, subject INTEGER NOT NULL, templates INTEGER NOT NULL,
             checksum INTEGER NOT NULL""",
 }
+# A photo library: `enroll.store.library`. A row of `photo` or `face` is written again at the end when it
+# changes, so `number` is what stays. `named` and `grouped` have the face's number as id and hold no more than
+# numbers. `expires` counts while a face is not in `named`.
+_LIBRARY = {
+    "photo": "number INTEGER, handle BLOB UNIQUE, body BLOB, checksum INTEGER",
+    "face": "number INTEGER, photo INTEGER, expires INTEGER, body BLOB, checksum INTEGER",
+    "named": "person INTEGER NOT NULL, checksum INTEGER NOT NULL",
+    "grouped": "part INTEGER NOT NULL, checksum INTEGER NOT NULL",
+    # `person` is whose key seals it, 0 for the library's own.
+    "step": "person INTEGER, body BLOB, checksum INTEGER",
+}
+COLUMNS = _PEOPLE | _LIBRARY
 
 _BEFORE = ("model", "identity", "template", "calibration", "stranger")
 
@@ -77,7 +89,7 @@ LAYOUT = (
     # is set while pages may hold copies of what was erased, and is not part of the checksum.
     """CREATE TABLE gallery (only INTEGER PRIMARY KEY CHECK (only = 1), salt BLOB NOT NULL,
         born INTEGER NOT NULL, keys BLOB, checksum INTEGER NOT NULL, sweep INTEGER NOT NULL) STRICT""",
-    *(statement for name, columns in COLUMNS.items() for statement in _table(name, columns)),
+    *(statement for name, columns in _PEOPLE.items() for statement in _table(name, columns)),
     "CREATE INDEX template_person ON template (person)",
     "CREATE INDEX person_expires ON person (expires)",
 )
@@ -193,7 +205,21 @@ STEPS: tuple[Step, ...] = (
         ) STRICT""",
     ),
     (*LAYOUT, fill_from_before),
+    (
+        *(statement for name, columns in _LIBRARY.items() for statement in _table(name, columns)),
+        "CREATE INDEX photo_number ON photo (number)",
+        "CREATE INDEX face_number ON face (number)",
+        "CREATE INDEX face_photo ON face (photo)",
+        "CREATE INDEX face_expires ON face (expires)",
+        "CREATE INDEX named_person ON named (person)",
+    ),
 )
+
+
+def insert_rows(connection: Connection, table: str, rows: Iterable[tuple[Field, ...]]) -> None:
+    """Append rows to a table, each with its checksum."""
+    marks = ", ".join("?" * (COLUMNS[table].count(",") + 2))
+    connection.run_many(f"INSERT INTO {table} VALUES ({marks})", ((*row, checksum(*row)) for row in rows))
 
 
 def migrate(connection: Connection) -> None:

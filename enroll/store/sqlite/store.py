@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.errors import GalleryError, UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, UsageError
 from enroll.search.approximate import forget_index
 from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, joined_terms
 from enroll.store.keys import Key
@@ -26,15 +26,21 @@ from enroll.store.limits import (
     terms_problem,
     text_problem,
 )
+from enroll.store.sqlite.connection import Connection
+from enroll.store.sqlite.library_store import SqliteLibrary, log_merge
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
-from enroll.store.sqlite.opening import open_gallery, verify
-from enroll.store.sqlite.reader import Reader, Somebody
+from enroll.store.sqlite.opening import verify
+from enroll.store.sqlite.reader import Reader
+from enroll.store.sqlite.sessions import Session, Sessions
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
 from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
 
 
 class SqliteStore:
-    """A gallery's file: the contract `Store`, one transaction a change."""
+    """A gallery's file: the contract `Store`, one transaction a change.
+
+    Threads may share it: they read side by side, and write in turn. `together` is of one thread.
+    """
 
     def __init__(
         self, path: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
@@ -52,15 +58,25 @@ class SqliteStore:
         """
         self.path = Path(path)
         self.location = str(path)
-        self._connection, sealer, self._keys = open_gallery(self.path, create, key, plain_too)
-        self._reader = Reader(self._connection, sealer)
-        self._writer = Writer(self._connection, sealer, self._reader)
+        self._sessions = Sessions(self.path, create, key, plain_too)
         self._bound: tuple[str, int] | None = None
 
     @property
     def encrypted(self) -> bool:
         """Whether what is about people is encrypted."""
-        return self._keys is not None
+        return self._sessions.keys is not None
+
+    @property
+    def _connection(self) -> Connection:
+        return self._sessions.here().connection
+
+    @property
+    def _reader(self) -> Reader:
+        return self._sessions.here().reader
+
+    @property
+    def _writer(self) -> Writer:
+        return self._sessions.here().writer
 
     def encrypt(self, key: Key) -> None:
         """Encrypt the gallery; it is to be opened anew then.
@@ -71,8 +87,9 @@ class SqliteStore:
         if self.encrypted:
             raise GalleryError(f"{self.path}: expected a plain gallery, got an encrypted one")
         self._forget_index()
-        encrypt(self._connection, key)
-        sweep_if_due(self._connection, encrypted=False)
+        with self._sessions.session() as session, self._sessions.turn(session):
+            encrypt(session.connection, key)
+            sweep_if_due(session.connection, encrypted=False)
 
     def forget_keyless(self) -> int:
         """Erase the people of an encrypted gallery whose key is gone.
@@ -90,7 +107,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._sessions.close()
 
     def __enter__(self) -> SqliteStore:
         return self
@@ -100,22 +117,23 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with self._connection.reading():
-            self._check_same()
+        with self._sessions.session() as session, session.connection.reading():
+            self._check_same(session)
             yield
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._connection.writing():
-            self._check_same()
+        with self._sessions.session() as session, self._sessions.turn(session), session.connection.writing():
+            self._check_same(session)
             yield
 
     @contextmanager
     def _rewriting(self) -> Iterator[None]:
-        with self._writing():
-            yield
-        if not self._connection.in_transaction:
-            sweep_if_due(self._connection, self.encrypted)
+        with self._sessions.session() as session, self._sessions.turn(session):
+            with self._writing():
+                yield
+            if not session.connection.in_transaction:
+                sweep_if_due(session.connection, self.encrypted)
 
     @contextmanager
     def _erasing(self) -> Iterator[None]:
@@ -141,8 +159,8 @@ class SqliteStore:
         if self._bound is not None:
             check_model(self, *self._bound)
 
-    def _check_same(self) -> None:
-        if self._connection.row("SELECT keys FROM gallery") != (self._keys,):
+    def _check_same(self, session: Session) -> None:
+        if session.connection.row("SELECT keys FROM gallery") != (self._sessions.keys,):
             raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
 
     def model(self) -> tuple[str, int] | None:
@@ -178,8 +196,7 @@ class SqliteStore:
         """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
         with self._reading():
             found = self._reader.owners(digests)
-        owners = {digest: one.name for digest, (_, one) in found.items() if one.enrolled}
-        return [owners.get(digest) for digest in digests]
+        return [found[key][1].name if key in found and found[key][1].enrolled else None for key in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
         """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
@@ -214,7 +231,7 @@ class SqliteStore:
         """Replace on what terms a person is in the gallery."""
         check(terms_problem(terms))
         with self._rewriting():
-            someone = self._enrolled(name)
+            someone = self._reader.enrolled_as(name)
             if terms != someone.terms:
                 self._writer.rewrite(someone, name, terms)
                 self._writer.log(("terms", someone.id, 0))
@@ -222,7 +239,7 @@ class SqliteStore:
     def stored(self, name: str) -> list[StoredTemplate]:
         """All templates of a person, by id."""
         with self._reading():
-            return self._reader.templates_of(self._enrolled(name).id)
+            return self._reader.templates_of(self._reader.enrolled_as(name).id)
 
     def drop(self, ids: Sequence[int]) -> int:
         """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
@@ -234,7 +251,7 @@ class SqliteStore:
     def remove(self, name: str) -> int:
         """Erase an identity and its templates."""
         with self._erasing():
-            someone = self._enrolled(name)
+            someone = self._reader.enrolled_as(name)
             count = self._writer.erase(someone)
             self._writer.log(("remove", someone.id, count))
         return count
@@ -255,7 +272,7 @@ class SqliteStore:
         """Give an identity another name."""
         check(stored_name_problem(new))
         with self._rewriting():
-            someone, other = self._enrolled(old), self._reader.named([new]).get(new)
+            someone, other = self._reader.enrolled_as(old), self._reader.named([new]).get(new)
             if other and other.enrolled and other.id != someone.id:
                 raise UsageError(
                     f"{new!r} is already enrolled; two people are never merged by a rename, remove one first"
@@ -268,10 +285,11 @@ class SqliteStore:
     def merge_people(self, kept: str, other: str) -> int:
         """Join two people who are one; see `Store.merge_people`."""
         with self._erasing():
-            one, gone = self._enrolled(kept), self._enrolled(other)
+            one, gone = self._reader.enrolled_as(kept), self._reader.enrolled_as(other)
             if one.id == gone.id:
                 raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
             templates = self._reader.templates_of(gone.id)
+            log_merge(self._writer.library, one.id, gone, templates)
             self._writer.erase(gone)
             terms = joined_terms(one.terms, gone.terms)
             if terms != one.terms:
@@ -353,6 +371,11 @@ class SqliteStore:
         with self._reading():
             return self._reader.changes()
 
+    def revision(self) -> tuple[int, ...]:
+        """Give the last number of the audit log, in which every change has an entry; see `Store.revision`."""
+        with self._reading():
+            return (self._reader.total("event").last,)
+
     def events(self) -> list[Event]:
         """The audit log, oldest first."""
         with self._reading():
@@ -364,15 +387,8 @@ class SqliteStore:
     def verify(self) -> None:
         """Read and check everything that is stored."""
         with self._reading():
-            verify(self._connection, self._reader)
+            verify(self._connection, self._reader, self._writer.library)
 
-    def _enrolled(self, name: str) -> Somebody:
-        someone = self._reader.named([name]).get(name)
-        if someone is None or not someone.enrolled:
-            raise self._no_such(name)
-        return someone
-
-    def _no_such(self, name: str) -> UnknownIdentityError:
-        near = [entry for entry, _ in self.identities() if entry.casefold() == name.casefold()]
-        hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
-        return UnknownIdentityError(f"{self.path}: no one is called {name!r}{hint}")
+    def library(self) -> SqliteLibrary:
+        """Give the part that is about a photo library."""
+        return SqliteLibrary(lambda: self._writer, self._reading, self._rewriting, self._erasing)

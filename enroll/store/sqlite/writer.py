@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from itertools import count
 
 from embedder.errors import PhotoConflictError
-from enroll.store.base import NewPerson, Terms, conflict_reason
+from enroll.store.base import NewPerson, Terms, conflict_reason, signed
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
+from enroll.store.sqlite.library import LibraryRows
 from enroll.store.sqlite.reader import Reader, Somebody
 from enroll.store.sqlite.rows import Field, checksum, pack_profile, pack_template
-from enroll.store.sqlite.schema import COLUMNS
+from enroll.store.sqlite.schema import insert_rows
 from enroll.templates import NewTemplate
 
 _BLANK_TEMPLATE = "UPDATE template SET person = NULL, handle = NULL, body = NULL, checksum = NULL"
@@ -28,6 +29,12 @@ class Writer:
 
     def __init__(self, connection: Connection, sealer: Sealer, reader: Reader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
+        self.library = LibraryRows(connection, sealer, reader)
+
+    @property
+    def reader(self) -> Reader:
+        """What finds the rows that are changed."""
+        return self._reader
 
     def bind(self, fingerprint: str, dim: int) -> None:
         """Write the model."""
@@ -99,9 +106,11 @@ class Writer:
         for person in keyless:
             (profile,) = self._connection.row("SELECT profile FROM person WHERE id = ?", (person,))
             self._erase(person, profile)
+        self.library.erase_keyless()
         return len(keyless)
 
     def _erase(self, person: int, profile: int) -> int:
+        self.library.forget_person(person)
         templates = self._connection.run(f"{_BLANK_TEMPLATE} WHERE person = ?", (person,))
         self._blank_profile(profile)
         self._connection.run("DELETE FROM person WHERE id = ?", (person,))
@@ -120,7 +129,7 @@ class Writer:
         self._insert(
             "event",
             (
-                (number, now, action, subject or 0, templates)
+                (number, now, signed(action), subject or 0, templates)
                 for number, (action, subject, templates) in zip(numbers, entries, strict=False)
             ),
         )
@@ -139,10 +148,7 @@ class Writer:
         return self._reader.total(table).last + 1
 
     def _insert(self, table: str, rows: Iterable[tuple[Field, ...]]) -> None:
-        marks = ", ".join("?" * (COLUMNS[table].count(",") + 2))
-        self._connection.run_many(
-            f"INSERT INTO {table} VALUES ({marks})", ((*row, checksum(*row)) for row in rows)
-        )
+        insert_rows(self._connection, table, rows)
 
 
 def enroll(reader: Reader, writer: Writer, people: Sequence[NewPerson]) -> list[int]:

@@ -131,7 +131,7 @@ def test_every_folder_that_was_made_is_synced_where_its_name_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("embedder._internal.files._sync_folder", synced.append)
+    monkeypatch.setattr("embedder._internal.files.sync_folder", synced.append)
     make_folder(tmp_path / "a" / "Zoë 1" / "c")
     assert sorted(synced) == [tmp_path, tmp_path / "a", tmp_path / "a" / "Zoë 1"]
     make_folder(tmp_path / "a")

@@ -216,6 +216,26 @@ def test_faces_on_their_side_and_head_are_found_upright(detector, heads):
         assert np.hypot(*(back.points - straight.points).T).max() < 0.2 * straight.box[2]
 
 
+@pytest.mark.parametrize("degrees", [75, 90, 180])
+def test_everyone_lying_in_a_small_photo_is_found(yunet_network, heads, degrees):
+    """Faces of 40 pixels in 400, which a fourth of the photo's size would make too small to be seen."""
+    finder = YuNetDetector(yunet_network, DetectorConfig(min_face=32))
+    photos = [
+        compose(heads, seed, (400, 300), 4, (40, 40), degrees, "drawn", exactly=True) for seed in range(3)
+    ]
+    assert sum(len(finder.find(photo)) for photo, _ in photos) >= 11
+
+
+@pytest.mark.parametrize("seed", [7, 10])
+def test_one_who_is_tilted_hides_no_one_who_lies(detector, heads, seed):
+    """Tilted by 45 degrees a face is certain, and yet says nothing of how the photo lies."""
+    tilted, _ = compose(heads, seed, (400, 400), 1, (120, 120), 45, "drawn", exactly=True)
+    lying, _ = compose(heads, seed + 50, (400, 400), 1, (120, 120), 90, "drawn", exactly=True)
+    (face,) = detector.find(tilted)
+    assert face.score >= search._SURELY_UPRIGHT
+    assert len(detector.find(np.concatenate([tilted, lying], axis=1))) == 2
+
+
 def test_a_face_cut_in_the_middle_is_found(detector, heads):
     """Completed by its mirror image; the network alone does not see it."""
     photo = np.full((300, 400, 3), 120, np.uint8)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from embedder.errors import UsageError
 from embedder.images import load_image
 from enroll import cli
 from tests.conftest import pattern, save_people
@@ -56,10 +57,10 @@ def test_calibrate_then_identify(there: Path):
     assert "The promise is in doubt: 1 of its 10 people gone; run `embed calibrate` again" in warned
 
 
-@pytest.mark.parametrize("fpir", ["0", "1", "-0.1", "nan"])
+@pytest.mark.parametrize("fpir", ["0", "1", "-0.1", "nan", "1e-300"])
 def test_calibrate_refuses_what_is_no_share(there: Path, fpir: str):
     run("enroll", "faces")
-    with pytest.raises(Exception, match="--fpir: expected a share above 0 and below 1"):
+    with pytest.raises(Exception, match=r"--fpir: expected a share from 1e-06 to 0\.999, got"):
         run("calibrate", "--fpir", fpir)
 
 
@@ -213,3 +214,33 @@ def test_compare_lists_what_either_model_could_not_use(there: Path):
     models = ["--compare", "embed-model", "embed-model"]
     _, err = run("evaluate", "faces", "--splits", "2", *models, code=3)
     assert err.count("broken.png") == 1
+
+
+def test_evaluate_by_another_scorer(there: Path):
+    found = {}
+    for scorer in ("nearest", "mean"):
+        out, _ = run("evaluate", "faces", "--splits", "3", "--json", "--scorer", scorer)
+        found[scorer] = json.loads(out)
+        assert found[scorer]["scorer"] == scorer
+    assert "as_calibrated" in found["nearest"] and "reliability" in found["nearest"]
+    assert not {"as_calibrated", "reliability"} & set(found["mean"])
+    assert (
+        found["mean"]["curve"] != found["nearest"]["curve"]
+        or found["mean"]["figures"]["rank-1"]["value"] == 1
+    )
+    text, _ = run("evaluate", "faces", "--splits", "3")
+    assert "  TPIR as calibrated" in text and "as calibrated: at the threshold that `embed calibrate" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--scorer", "median"), "--scorer: expected one of nearest, k-nearest, mean, .* got 'median'"),
+        (("--scorer", "cohort"), "--scorer: expected one of nearest, .* got 'cohort'"),
+        (("--scorer", "mean", "--report", "r.html"), "--scorer mean: its scores are no distances; leave out"),
+        (("--scorer", "margin", "--known", "0.05"), "scorer margin: .*needs a second person"),
+    ],
+)
+def test_scorers_that_cannot_be_used_are_refused(there: Path, given: tuple[str, ...], message: str):
+    with pytest.raises(UsageError, match=message):
+        run("evaluate", "faces", "--splits", "1", *given)

@@ -81,12 +81,12 @@ def test_nothing_acts_on_the_terminal(arguments: str):
         ("gallery list --galery g.db", ["--galery", "(Possible options: --gallery"]),
         ("identify p.png --threshold x", ["Invalid value for '--threshold'"]),
         ("gallery list a/b.db milvus://h:1/g", ["(a/b.db milvus://h:1/g)"]),
-        ("identify", ["Missing argument 'photos'"]),
+        ("identify", ["Missing argument 'photos"]),  # typer 0.26 shows it as PHOTOS...
     ],
 )
 def test_all_else_is_said(arguments: str, words: list[str]):
     error = usage_error(arguments, "")
-    assert all(word in error for word in words)
+    assert all(word.casefold() in error.casefold() for word in words)
 
 
 def test_what_is_not_shown_is_explained():

@@ -10,7 +10,7 @@ import numpy as np
 from embedder.folders import Rejected
 from enroll.config import EvaluationConfig
 from enroll.embedding import EmbeddedFolder
-from enroll.evaluation.protocol import Evaluation, evaluate
+from enroll.evaluation.protocol import Evaluation, evaluate_samples
 
 ROOT = Path("/photos")
 
@@ -68,4 +68,4 @@ def photos_of(folder: EmbeddedFolder, counts: list[int]) -> EmbeddedFolder:
 
 def made_evaluation(folder: EmbeddedFolder | None = None, **config: float) -> Evaluation[EmbeddedFolder]:
     settings = {"splits": 4, "replicates": 40, "seed": 3} | config
-    return evaluate(folder or made_folder(), EvaluationConfig(**settings))  # type: ignore[arg-type]
+    return evaluate_samples(folder or made_folder(), EvaluationConfig(**settings))  # type: ignore[arg-type]

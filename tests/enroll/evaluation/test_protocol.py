@@ -8,7 +8,7 @@ import pytest
 from embedder.errors import UsageError
 from enroll.config import EvaluationConfig
 from enroll.evaluation.analysis import mistakes, probable_duplicates
-from enroll.evaluation.protocol import Evaluation, evaluate
+from enroll.evaluation.protocol import Evaluation, evaluate_samples
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 
@@ -100,14 +100,14 @@ def test_tpir_is_what_plain_loops_give(evaluation: Evaluation, fpir: float) -> N
 def test_a_photo_without_a_face_is_a_miss() -> None:
     whole, blind = made_folder(noise=0.01), made_folder(noise=0.01, no_face=tuple(range(0, 72, 6)))
     config = EvaluationConfig(splits=30, replicates=20)
-    assert evaluate(whole, config).rank(1).value == 1.0
+    assert evaluate_samples(whole, config).rank(1).value == 1.0
     # One of six photos of each shows no face; three are enrolled, three searched for.
-    assert evaluate(blind, config).rank(1).value == pytest.approx(5 / 6, abs=0.03)
+    assert evaluate_samples(blind, config).rank(1).value == pytest.approx(5 / 6, abs=0.03)
 
 
 def test_poor_photos_are_searched_for_but_not_enrolled() -> None:
     folder = made_folder(noise=0.01, poor=tuple(range(6)))
-    found = evaluate(folder, EvaluationConfig(splits=10, replicates=20))
+    found = evaluate_samples(folder, EvaluationConfig(splits=10, replicates=20))
     for split in found.splits:
         of_first = folder.labels[split.mated] == 0
         assert (split.rank[of_first] == np.inf).all()  # no photo of theirs could be enrolled
@@ -117,13 +117,13 @@ def test_poor_photos_are_searched_for_but_not_enrolled() -> None:
 
 def test_the_same_seed_gives_the_same_searches_for_another_model(evaluation: Evaluation) -> None:
     other = made_folder(noise=0.1)
-    again = evaluate(other, evaluation.config)
+    again = evaluate_samples(other, evaluation.config)
     for one, two in zip(evaluation.splits, again.splits, strict=True):
         np.testing.assert_array_equal(one.mated, two.mated)
         np.testing.assert_array_equal(one.enrolled, two.enrolled)
         np.testing.assert_array_equal(one.non_mated, two.non_mated)
     assert not np.array_equal(
-        evaluate(other, replace(evaluation.config, seed=4)).splits[0].known, again.splits[0].known
+        evaluate_samples(other, replace(evaluation.config, seed=4)).splits[0].known, again.splits[0].known
     )
 
 
@@ -154,7 +154,7 @@ def test_all_right_is_not_certain() -> None:
 
 @pytest.mark.parametrize(("enrolled", "expected"), [(1, 1), (5, 5), (100, 5)])
 def test_photos_enrolled_per_person(enrolled: int, expected: int) -> None:
-    split = evaluate(made_folder(), EvaluationConfig(splits=1, enrolled=enrolled)).splits[0]
+    split = evaluate_samples(made_folder(), EvaluationConfig(splits=1, enrolled=enrolled)).splits[0]
     assert len(split.enrolled) == expected * len(split.known)
 
 
@@ -171,12 +171,12 @@ def test_confidence_is_as_often_right_as_it_says() -> None:
 )
 def test_too_little_to_evaluate(people: int, photos: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        evaluate(made_folder(people, photos), EvaluationConfig())
+        evaluate_samples(made_folder(people, photos), EvaluationConfig())
 
 
 def test_nothing_to_enroll() -> None:
     with pytest.raises(UsageError, match="no photo can be enrolled; the first: no face found"):
-        evaluate(made_folder(4, 3, no_face=tuple(range(12))), EvaluationConfig())
+        evaluate_samples(made_folder(4, 3, no_face=tuple(range(12))), EvaluationConfig())
 
 
 def test_vectors_that_are_not_finite() -> None:
@@ -189,7 +189,7 @@ def test_vectors_that_are_not_finite() -> None:
 def test_all_photos_the_same() -> None:
     folder = made_folder(6, 4)
     same = replace(folder, vectors=np.tile(folder.vectors[:1], (24, 1)))
-    found = evaluate(same, EvaluationConfig(splits=3, replicates=20))
+    found = evaluate_samples(same, EvaluationConfig(splits=3, replicates=20))
     assert found.rank(1).value == 0.0  # ties count against the right person
     assert found.tpir(0.5).value == 0.0
 

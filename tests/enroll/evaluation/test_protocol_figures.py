@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from embedder.errors import UsageError
 from enroll.confidence import FARTHEST, fit_curve, leave_one_out_searches, reliability
-from enroll.evaluation import protocol
-from enroll.evaluation.protocol import FPIRS, Evaluation, Figure, Split, difference, figure
+from enroll.evaluation import splits
+from enroll.evaluation.protocol import FPIRS, Evaluation, Figure, difference, figure
+from enroll.evaluation.splits import Split
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
 from tests.enroll.evaluation.test_protocol import slow_tpir
 
@@ -216,7 +217,7 @@ def test_a_gallery_of_two_people_has_a_second() -> None:
 
 def test_in_blocks_searches_are_the_same(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
     for pairs in (1, 40):  # one probe at a time, two at a time
-        monkeypatch.setattr(protocol, "_PAIRS_AT_ONCE", pairs)
+        monkeypatch.setattr(splits, "_PAIRS_AT_ONCE", pairs)
         for one, other in zip(made_evaluation(FOLDER).splits, evaluation.splits, strict=True):
             for name in ("rank", "nearest", "other_nearest"):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
@@ -257,8 +258,8 @@ def test_splits_that_teach_nothing_are_left_out(evaluation: Evaluation) -> None:
     untaught = replace(evaluation.splits[0], enrolled=evaluation.splits[0].enrolled[:3])  # of one person
     expected = replace(evaluation, splits=good).reliability()
     assert expected is not None
-    for splits in ((untaught, *good), (*good, untaught)):
-        found = replace(evaluation, splits=splits).reliability()
+    for some in ((untaught, *good), (*good, untaught)):
+        found = replace(evaluation, splits=some).reliability()
         assert found is not None
         assert found.count == pytest.approx(expected.count)
         assert found.error == pytest.approx(expected.error)

@@ -10,7 +10,7 @@ import pytest
 from embedder.errors import UsageError
 from embedder.faces.crop import NO_FACE
 from enroll.config import EvaluationConfig
-from enroll.evaluation.protocol import evaluate
+from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
 from tests.enroll.evaluation.evaluations import made_folder
 
@@ -24,7 +24,10 @@ def made_samples(**changes: object) -> EmbeddedSamples:
 
 
 def test_arrays_alone_give_the_figures_of_their_folder():
-    alone, folder = evaluate(made_samples(problems={}), CONFIG), evaluate(made_folder(no_face=(4,)), CONFIG)
+    alone, folder = (
+        evaluate_samples(made_samples(problems={}), CONFIG),
+        evaluate_samples(made_folder(no_face=(4,)), CONFIG),
+    )
     assert (alone.rank(1), alone.tpir(0.1)) == (folder.rank(1), folder.tpir(0.1))
     assert alone.reliability() == folder.reliability()
     assert alone.samples.comparisons().eer() == folder.samples.comparisons().eer()
@@ -50,7 +53,7 @@ def test_arrays_of_other_lengths_are_refused(name: str):
 
 def test_no_one_can_be_enrolled_and_no_one_says_why():
     with pytest.raises(UsageError, match=r"^no photo can be enrolled$"):
-        evaluate(made_samples(enrollable=np.zeros(72, bool), problems={}), CONFIG)
+        evaluate_samples(made_samples(enrollable=np.zeros(72, bool), problems={}), CONFIG)
 
 
 def test_a_photo_without_a_face_has_a_reason():

@@ -21,7 +21,8 @@ names = (
     .filter(lambda name: name_problem(name) is None and normal_name(name) == name)
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-terms = st.builds(Terms, st.none() | texts, st.none() | st.dates(), st.none() | st.dates())
+given_days = st.none() | st.dates(max_value=date.today())
+terms = st.builds(Terms, st.none() | texts, given_days, st.none() | st.dates())
 
 
 @st.composite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from embedder.errors import GalleryError, UsageError
 from enroll.calibration import calibrate
 from enroll.doctor.examine import examine
 from enroll.gallery.doctor import examine_gallery
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.store import Store, open_store
 from enroll.templates import NewTemplate
+from tests.conftest import TOY_STRANGERS
 from tests.enroll.doctor.people import DIM, made_people
 from tests.enroll.templates import MODEL, template
 
@@ -35,10 +37,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def keep(store: Store, fingerprint: str) -> Calibration:
+def keep(store: Store, fingerprint: str) -> CalibrationRecord:
     templates = store.templates()
     _, labels = np.unique(templates.identities, return_inverse=True)
-    done = Calibration(calibrate(templates.vectors, labels, 0.05), None, fingerprint, "2026-01-01")
+    done = CalibrationRecord(calibrate(templates.vectors, labels, 0.05), None, fingerprint, "2026-01-01")
     assert store.set_calibration(done.to_text(), done.promise.identities, done.promise.templates)
     return done
 
@@ -81,3 +83,18 @@ def test_a_gallery_of_no_one_is_refused(tmp_path: Path):
         pytest.raises(UsageError, match=r"empty\.db: no one is enrolled"),
     ):
         examine_gallery(store)
+
+
+def test_what_the_model_knows_is_used_to_say_what_to_expect(store: Store, monkeypatch: pytest.MonkeyPatch):
+    there = {
+        "other": SimpleNamespace(fingerprint="e" * 64, strangers=None),
+        "ours": SimpleNamespace(fingerprint=MODEL, strangers=TOY_STRANGERS),
+    }
+    monkeypatch.setattr("enroll.gallery.doctor.find_manifest", there.get)
+    vectors, labels = made_people(10, 4)
+    known = examine(vectors[4:], labels[4:], strangers=TOY_STRANGERS).growth
+    assert examine_gallery(store, models=["missing", "other", "ours"]).growth == known
+    assert examine_gallery(store, models=["other"]).growth == examine_gallery(store).growth != known
+    kept = keep(store, MODEL)
+    growth = examine_gallery(store, models=["ours"]).growth
+    assert growth is not None and growth.threshold == kept.promise.threshold

@@ -205,7 +205,10 @@ def test_name_that_cannot_be_shown_is_refused(gallery: Gallery, people: Path, na
 def test_no_one_who_expired_is_anyones_neighbour(gallery: Gallery, people: Path, toy: ToyExtractor) -> None:
     over = Terms(expires=date.today() - timedelta(days=1))
     for person in sorted(people.iterdir()):
-        gallery.enroll(person.name, sorted(person.iterdir()), terms=over if person.name < "p04" else None)
+        gallery.enroll(person.name, sorted(person.iterdir()))
+    with SqliteStore(gallery._store.location) as other:
+        for name in ("p00", "p01", "p02", "p03"):
+            other.set_terms(name, over)
     assert sorted(nearest(gallery, toy, 9)) == ["p04", "p05"]
     assert len(nearest(gallery, toy, 1)) == 1
     probe = toy.embed([np.asarray(Image.open(people / "p00" / "0.png"))])
@@ -230,7 +233,9 @@ def test_expired_people_are_warned_about_once(
     gallery.nearest_photos(probe, 1)
     assert caplog.messages == []
     for name in ("p01", "p02"):
-        gallery.enroll(name, [people / name / "0.png"], terms=over)
+        gallery.enroll(name, [people / name / "0.png"])
+        with SqliteStore(gallery._store.location) as other:
+            other.set_terms(name, over)
     assert caplog.messages == []  # no one has searched since
     for _ in range(2):
         gallery.nearest_people(probe, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from embedder.errors import ForeignModelError, UsageError
-from enroll.gallery.gallery import Following
+from enroll.gallery.following import Following
 from enroll.search import exact
 from enroll.search.approximate import index_path
 from enroll.search.base import nearest_people
@@ -186,7 +186,7 @@ def test_erasing_anyone_erases_the_file_which_a_living_index_writes_again(
 
 
 def test_erasing_while_the_file_is_written_takes_it_away(path: Path, store: SqliteStore, monkeypatch) -> None:
-    from enroll.gallery import gallery as module
+    from enroll.gallery import following as module
 
     enroll(store, *"abcdef")
     save = module.save_index

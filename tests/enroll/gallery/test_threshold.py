@@ -16,7 +16,7 @@ from embedder.errors import GalleryError, UsageError
 from embedder.folders import scan_folder
 from enroll.embedding import embed_folder
 from enroll.gallery.gallery import Gallery
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.identify import Identifier
 from enroll.report.answers import explain, in_words, to_json, to_lines
 from tests.conftest import TOY_STRANGERS, ToyExtractor, save_people
@@ -145,14 +145,14 @@ def test_another_models_calibration_is_not_used(gallery: Gallery) -> None:
 
 
 @pytest.fixture
-def calibration(gallery: Gallery) -> Calibration:
+def calibration(gallery: Gallery) -> CalibrationRecord:
     return gallery.calibrate(0.05)
 
 
-def test_text_gives_it_back(calibration: Calibration) -> None:
-    assert Calibration.from_text(calibration.to_text(), "g.db") == calibration
+def test_text_gives_it_back(calibration: CalibrationRecord) -> None:
+    assert CalibrationRecord.from_text(calibration.to_text(), "g.db") == calibration
     without = replace(calibration, curve=None)
-    assert Calibration.from_text(without.to_text(), "g.db") == without
+    assert CalibrationRecord.from_text(without.to_text(), "g.db") == without
 
 
 @pytest.mark.parametrize(
@@ -161,16 +161,16 @@ def test_text_gives_it_back(calibration: Calibration) -> None:
 )
 def test_broken_text_is_named(broken: str) -> None:
     with pytest.raises(GalleryError, match=r"g\.db: broken: its calibration cannot be read"):
-        Calibration.from_text(broken, "g.db")
+        CalibrationRecord.from_text(broken, "g.db")
 
 
 @pytest.mark.parametrize("value", ['"0.3"', "true", "null", "NaN", "1e999", "[]"])
 @pytest.mark.parametrize("name", ["distance", "searches"])
-def test_a_number_that_is_none_is_refused(calibration: Calibration, name: str, value: str) -> None:
+def test_a_number_that_is_none_is_refused(calibration: CalibrationRecord, name: str, value: str) -> None:
     content = json.loads(calibration.to_text())
     content["promise"][name] = "HERE"
     with pytest.raises(GalleryError, match=name):
-        Calibration.from_text(json.dumps(content).replace('"HERE"', value), "g.db")
+        CalibrationRecord.from_text(json.dumps(content).replace('"HERE"', value), "g.db")
 
 
 def test_a_calibration_changed_on_disk(gallery: Gallery, path: Path) -> None:

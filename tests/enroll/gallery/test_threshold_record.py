@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from embedder.errors import GalleryError
-from enroll.calibration import Promise
+from enroll.calibration import Calibration
 from enroll.confidence import Curve
-from enroll.gallery.threshold import Basis, Calibration, FromModel, contradiction, describe
+from enroll.gallery.threshold import Basis, CalibrationRecord, FromModel, contradiction, describe
 from enroll.store.base import Changed
 from tests.conftest import TOY_STRANGERS
 
-PROMISE = Promise(
+PROMISE = Calibration(
     distance=0.5,
     target_fpir=0.02,
     confidence=0.95,
@@ -27,7 +27,7 @@ PROMISE = Promise(
     templates=40,
 )
 FROM_MODEL = FromModel(0.6, 0.01, 20, replace(TOY_STRANGERS, people=7, sets=2))
-CALIBRATION = Calibration(PROMISE, Curve(0.5, -2.0, 3.0), "f" * 64, "2026-11-28T10:20:30Z")
+CALIBRATION = CalibrationRecord(PROMISE, Curve(0.5, -2.0, 3.0), "f" * 64, "2026-11-28T10:20:30Z")
 AGAIN = "; run `embed calibrate` again"
 
 
@@ -117,50 +117,50 @@ def test_the_threshold_for_programs() -> None:
 @pytest.mark.parametrize("curve", [CALIBRATION.curve, None])
 def test_a_record_reads_what_it_wrote(curve: Curve | None) -> None:
     record = replace(CALIBRATION, curve=curve)
-    assert Calibration.from_text(record.to_text(), "g.db") == record
+    assert CalibrationRecord.from_text(record.to_text(), "g.db") == record
 
 
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
-        ("promise", "searches", 3.5, "searches: expected a number, got 3.5"),
-        ("promise", "searches", True, "searches: expected a number, got True"),
+        ("promise", "searches", 3.5, "searches: expected a whole number, got 3.5"),
+        ("promise", "searches", True, "searches: expected a whole number, got True"),
         ("promise", "distance", False, "distance: expected a number, got False"),
         ("promise", "distance", "0.5", "distance: expected a number, got '0.5'"),
-        ("curve", "near", float("inf"), "near: expected a finite number, got inf"),
-        ("curve", "near", 10**400, "int too large"),
+        ("curve", "near", float("inf"), "near: expected .*, got inf"),
+        ("curve", "near", 10**400, "near: expected .*, got 1000"),
         ("promise", "surplus", 1, r"expected \['agreement', .*\], got \[.*'surplus'"),
     ],
 )
 def test_another_number_is_refused(part: str, name: str, value: Any, message: str) -> None:
     content = json.loads(CALIBRATION.to_text())
     content[part][name] = value
-    with pytest.raises(GalleryError, match=rf"^g\.db: broken: its calibration cannot be read \({message}"):
-        Calibration.from_text(json.dumps(content), "g.db")
+    with pytest.raises(GalleryError, match=rf"^g\.db: broken: its calibration .*{message}"):
+        CalibrationRecord.from_text(json.dumps(content), "g.db")
 
 
 def test_a_missing_number_is_refused() -> None:
     content = json.loads(CALIBRATION.to_text())
     del content["promise"]["searches"]
     with pytest.raises(GalleryError, match=r"expected \['agreement', .*'searches'.*\], got \['agreement'"):
-        Calibration.from_text(json.dumps(content), "g.db")
+        CalibrationRecord.from_text(json.dumps(content), "g.db")
 
 
 def test_a_record_from_before_is_read() -> None:
     content = json.loads(CALIBRATION.to_text())
     for name in ("comparisons", "set_aside", "known_people", "known_sets", "agreement"):
         del content["promise"][name]
-    assert Calibration.from_text(json.dumps(content), "g.db") == CALIBRATION
+    assert CalibrationRecord.from_text(json.dumps(content), "g.db") == CALIBRATION
 
 
 def test_a_whole_number_may_stand_for_a_distance() -> None:
     content = json.loads(CALIBRATION.to_text())
     content["promise"]["distance"] = 1
-    assert Calibration.from_text(json.dumps(content), "g.db").promise.distance == 1
+    assert CalibrationRecord.from_text(json.dumps(content), "g.db").promise.distance == 1
 
 
 def test_a_record_that_is_not_finite_is_not_written() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match=r"distance: expected .*, got nan"):
         replace(CALIBRATION, promise=replace(PROMISE, distance=float("nan"))).to_text()
 
 
@@ -180,7 +180,7 @@ WITH_PRIOR = replace(PROMISE, comparisons=360, known_people=77, known_sets=4)
         (replace(WITH_PRIOR, comparisons=0, searches=0, named=0), "; nothing to count"),
     ],
 )
-def test_evidence_in_words(promise: Promise, words: str) -> None:
+def test_evidence_in_words(promise: Calibration, words: str) -> None:
     assert words in describe(replace(CALIBRATION, promise=promise))
 
 

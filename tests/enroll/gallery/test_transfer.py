@@ -8,7 +8,7 @@ import pytest
 from embedder.errors import ForeignModelError, UsageError
 from enroll.calibration import calibrate
 from enroll.gallery.jsonl import from_lines, to_lines
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
 from enroll.store import Terms
 from enroll.store.sqlite.store import SqliteStore
@@ -26,7 +26,7 @@ def calibrated(path: Path) -> SqliteStore:
     store.bind(MODEL, MANY)
     for row, (vector, label) in enumerate(zip(vectors, labels, strict=True)):
         store.add(f"p{label}", [NewTemplate(f"{row}.png", template(f"{row}").digest, vector)])
-    text = Calibration(calibrate(vectors, labels, 0.01), None, MODEL, "2026-01-01").to_text()
+    text = CalibrationRecord(calibrate(vectors, labels, 0.01), None, MODEL, "2026-01-01").to_text()
     assert store.set_calibration(text, 8, 24)
     return store
 

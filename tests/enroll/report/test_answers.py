@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -25,6 +26,14 @@ DECISIONS: dict[str, tuple[Decision, str]] = {
         "unknown (nearest ada at 0.410, nearer to another face)",
     ),
     "empty_gallery": (decide([], 0.62), "unknown (the gallery is empty)"),
+    "few_frames": (
+        replace(decide([ADA, BOB], 0.62), identity=None, reason="few_frames"),
+        "unknown (nearest ada at 0.410, but too few frames agree)",
+    ),
+    "disputed": (
+        replace(decide([ADA, BOB], 0.62), identity=None, reason="disputed"),
+        "unknown (nearest ada at 0.410, but frames disagree)",
+    ),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from enroll.decision import Candidate
-from enroll.rules import RULES, find_rule
+from enroll.rules import RULES, get_scorer
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
 from enroll.rules.margin import Margin
@@ -21,7 +21,7 @@ from tests.enroll.rules.made import DIM, made, random_rows, unit
 
 # Every rule as it comes, and the settings that take another way.
 SOME = [
-    *map(find_rule, RULES),
+    *map(get_scorer, RULES),
     Margin("ratio", 1.0),
     Margin("gate", 0.1),
     Margin(base=Mean()),
@@ -134,7 +134,7 @@ def test_one_template_each(rule: Rule) -> None:
 @pytest.mark.parametrize("name", [name for name in RULES if name != "margin"])
 def test_one_person(name: str) -> None:
     one = made(90, people=1)
-    found = find_rule(name).fit(one.vectors, one.labels, one.cohort).scores(one.queries)
+    found = get_scorer(name).fit(one.vectors, one.labels, one.cohort).scores(one.queries)
     assert found.shape == (len(one.queries), 1)
     assert np.isfinite(found).all()
     assert found[0, 0] == found.min()  # the first query was made near that person
@@ -143,9 +143,9 @@ def test_one_person(name: str) -> None:
 @pytest.mark.parametrize("name", ["nearest", "k-nearest", "mean", "nearest+mean"])
 def test_same_distance_for_one_template(name: str) -> None:
     single = made(100, people=4, each=1)
-    by_nearest = find_rule("nearest").fit(single.vectors, single.labels).scores(single.queries)
+    by_nearest = get_scorer("nearest").fit(single.vectors, single.labels).scores(single.queries)
     np.testing.assert_allclose(
-        find_rule(name).fit(single.vectors, single.labels).scores(single.queries), by_nearest
+        get_scorer(name).fit(single.vectors, single.labels).scores(single.queries), by_nearest
     )
 
 
@@ -160,7 +160,7 @@ def test_two_people_with_the_same_templates_are_tied(rule: Rule) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_margin_cohort_and_t_norm_keep_the_order_of_people(seed: int) -> None:
     g = made(seed, people=6, spread=1.5)
-    order = find_rule("nearest").fit(g.vectors, g.labels).scores(g.queries).argsort(1)
+    order = get_scorer("nearest").fit(g.vectors, g.labels).scores(g.queries).argsort(1)
     for rule in (Margin("ratio", 0.7), Margin("gate", 0.3), Margin(), Cohort(), Normalized("t")):
         found = rule.fit(g.vectors, g.labels, g.cohort).scores(g.queries)
         assert (found.argsort(1, kind="stable")[:, 0] == order[:, 0]).all()
@@ -179,7 +179,7 @@ def test_nearest_is_todays_rule_also_among_ties() -> None:
     labels = np.random.default_rng(5).integers(0, 12, 80)
     names = np.array([f"p{label:02d}" for label in labels], object)
     index = ExactFinder(Templates(np.arange(80), names, few))
-    fitted = find_rule("nearest").fit(few, labels)
+    fitted = get_scorer("nearest").fit(few, labels)
     found = fitted.scores(few)
     for row, (first,) in zip(found, nearest_people(index, few, 1), strict=True):
         best = int(row.argmin())
@@ -196,8 +196,8 @@ def test_impostors_at_one_distance_are_no_division_by_zero(form: str) -> None:
 
 def test_rules_load_no_scipy() -> None:
     code = (
-        "import sys; from enroll.rules import RULES, find_rule; "
-        "[find_rule(name) for name in RULES]; print(*sys.modules)"
+        "import sys; from enroll.rules import RULES, get_scorer; "
+        "[get_scorer(name) for name in RULES]; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"scipy", "sklearn", "tensorflow", "keras"} & set(done.stdout.split())

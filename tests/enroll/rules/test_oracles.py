@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from enroll.rules import find_rule
+from enroll.rules import get_scorer
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
 from enroll.rules.margin import Margin, nearest_other
@@ -87,7 +87,7 @@ def test_cohort(count: int, weight: float, seed: int) -> None:
 def test_normalization(form: str, oracle: Oracle, top: int | None, with_cohort: bool) -> None:
     rule = Normalized(form, top)  # type: ignore[arg-type]
     agree(rule, lambda *given: oracle(*given, top), made(30), with_cohort)  # type: ignore[call-arg]
-    assert find_rule(f"{form}-norm") == Normalized(form)  # type: ignore[arg-type]
+    assert get_scorer(f"{form}-norm") == Normalized(form)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_two_impostors_are_enough(form: str, oracle: Oracle) -> None:
 )
 def test_a_rule_as_it_comes_is_what_is_documented(name: str, oracle: Oracle) -> None:
     """The defaults in the table of docs/rules.md."""
-    agree(find_rule(name), oracle, made(40, each=5), with_cohort=True)
+    agree(get_scorer(name), oracle, made(40, each=5), with_cohort=True)
 
 
 def test_weights_of_0_and_1_are_the_nearest_and_the_mean() -> None:

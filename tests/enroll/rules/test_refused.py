@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from enroll.rules import RULES, find_rule
+from enroll.rules import RULES, get_scorer
 from enroll.rules.base import Rule
 from enroll.rules.cohort import Cohort
 from enroll.rules.margin import Margin
@@ -47,7 +47,7 @@ def spoiled(value: float) -> Any:
 )
 def test_refused_by_every_rule(name: str, vectors: Any, labels: Any, cohort: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        find_rule(name).fit(vectors, labels, cohort)
+        get_scorer(name).fit(vectors, labels, cohort)
 
 
 @names
@@ -62,7 +62,7 @@ def test_refused_by_every_rule(name: str, vectors: Any, labels: Any, cohort: Any
     ],
 )
 def test_queries_refused(name: str, queries: Any, message: str) -> None:
-    fitted = find_rule(name).fit(G.vectors, G.labels, G.cohort)
+    fitted = get_scorer(name).fit(G.vectors, G.labels, G.cohort)
     with pytest.raises(ValueError, match=message):
         fitted.scores(queries)
 
@@ -104,16 +104,16 @@ def test_an_empty_cohort_is_none() -> None:
 def test_opposite_templates_have_no_mean(name: str, other: int) -> None:
     vectors = np.concatenate([G.vectors[:1], -G.vectors[:1], G.vectors[1:3]])
     with pytest.raises(ValueError, match=r"person 8 cancel out.*look at the photos"):
-        find_rule(name).fit(vectors, np.array([8, 8, other, other]))
+        get_scorer(name).fit(vectors, np.array([8, 8, other, other]))
 
 
 def test_rows_may_be_a_thousandth_off_length_1() -> None:
     rows = G.vectors / np.linalg.norm(G.vectors.astype(np.float64), axis=1, keepdims=True)
     for length in (0.9991, 1.0009):
-        find_rule("nearest").fit(rows * length, G.labels)
+        get_scorer("nearest").fit(rows * length, G.labels)
     for length in (0.9989, 1.0011):
         with pytest.raises(ValueError, match=r"row 0 .*12 such rows"):
-            find_rule("nearest").fit(rows * length, G.labels)
+            get_scorer("nearest").fit(rows * length, G.labels)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_rows_may_be_a_thousandth_off_length_1() -> None:
         (lambda: Cohort(weight=float("nan")), "weight at least 0"),
         (lambda: Normalized("x"), "z, t or s, got 'x'"),  # type: ignore[arg-type]
         (lambda: Normalized("z", 1), "top is at least 2, got 1"),
-        (lambda: find_rule("nearset"), "expected a rule of nearest, k-nearest.*got 'nearset'"),
+        (lambda: get_scorer("nearset"), "expected a rule of nearest, k-nearest.*got 'nearset'"),
     ],
 )
 def test_parameters_refused(make: Callable[[], Rule], message: str) -> None:

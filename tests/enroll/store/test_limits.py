@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from embedder.errors import GalleryError, UsageError
 from enroll import cli
 from enroll.gallery.jsonl import from_lines, importable_lines, to_lines
-from enroll.gallery.threshold import Calibration
+from enroll.gallery.threshold import CalibrationRecord
 from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
 from enroll.store import NewPerson, Store, Terms, limits
 from enroll.templates import NewTemplate
@@ -206,4 +206,4 @@ def test_a_calibration_with_an_endless_number_is_refused():
     }
     text = json.dumps({"promise": promise, "curve": None, "fingerprint": "f", "date": "d"})
     with pytest.raises(GalleryError, match="its calibration cannot be read"):
-        Calibration.from_text(text, "g")
+        CalibrationRecord.from_text(text, "g")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,30 @@ def test_broken_old_gallery_is_refused_and_left_as_it_is(old: Path, change: str)
     with pytest.raises(GalleryError, match=r"gallery\.db: (broken|tampered)"):
         SqliteStore(old)
     assert old.read_bytes() == before
+
+
+@pytest.fixture
+def third(tmp_path: Path) -> Path:
+    return Path(shutil.copy(OLD / "format-3.db", tmp_path / "gallery.db"))
+
+
+def test_gallery_of_format_3_holds_what_it_held_and_takes_a_library(third: Path) -> None:
+    for _ in range(2):
+        with SqliteStore(third) as store:
+            assert store.people() == [
+                Person("Zoë", 2, Terms()),
+                Person("bob", 1, Terms("file 7", date(2026, 1, 2), date(2999, 1, 1))),
+            ]
+            assert store.stored("bob")[0].digest == template("b.png").digest
+            assert store.strangers().identities.tolist() == ["eve"]
+            assert store.calibration() == ('{"promise": "kept"}', Changed(0, 0, 3))
+            assert store.library().photos() == []
+            store.verify()
+
+
+def test_gallery_of_format_3_can_be_encrypted(third: Path) -> None:
+    with SqliteStore(third) as store:
+        store.encrypt(KEY)
+    with SqliteStore(third, key=KEY) as store:
+        assert [person.name for person in store.people()] == ["Zoë", "bob"]
+        store.verify()

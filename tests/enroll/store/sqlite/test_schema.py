@@ -14,7 +14,8 @@ from enroll.store.sqlite import schema
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.schema import APPLICATION_ID, STEPS, migrate, schema_of
 
-TABLES = {"model", "person", "profile", "template", "calibration", "event", "total", "gallery"}
+LIBRARY = {"photo", "face", "named", "grouped", "step"}
+TABLES = {"model", "person", "profile", "template", "calibration", "event", "total", "gallery", *LIBRARY}
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""Find how large the pictures in an AVIF file really are: its header may say anything.
+
+A file of one picture, or of tiles, is followed to each of its AV1 pictures. One in the reduced form that all
+encoders use for photos states its size once, in its sequence header (AV1 bitstream specification, 5.5.1);
+nothing in it can be larger. Of any other the size cannot be told without decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from embedder.images.header import MOST_BLOCKS, BrokenError
+
+_MOST_ITEMS = 10_000
+
+
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """Give the largest width and height of all AV1 pictures of a file, None if they cannot be told.
+
+    Raises:
+        BrokenError: the file is cut short.
+    """
+    try:
+        boxes = _once(_boxes(data, 0, len(data)))
+        if b"moov" in boxes or b"meta" not in boxes:
+            return None
+        sizes = [_reduced_size(item) for item in _items(data, *boxes[b"meta"])]
+    except (IndexError, ValueError):
+        return None
+    if not sizes or None in sizes:
+        return None
+    known = [size for size in sizes if size]
+    return max(width for width, _ in known), max(height for _, height in known)
+
+
+def _boxes(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Give kind and content of boxes (ISO/IEC 14496-12, 4.2)."""
+    for _ in range(MOST_BLOCKS):
+        if place + 8 > end:
+            return
+        size, kind, head = _number(data, place, 4), data[place + 4 : place + 8], 8
+        if size == 1:
+            size, head = _number(data, place + 8, 8), 16
+        size = size or end - place
+        if size < head or place + size > end:
+            raise BrokenError("a part of it is cut short")
+        yield kind, (place + head, place + size)
+        place += size
+    raise ValueError("too many boxes")
+
+
+def _once(boxes: Iterable[tuple[bytes, tuple[int, int]]]) -> dict[bytes, tuple[int, int]]:
+    """Give boxes by kind; which of two of a kind a decoder takes is not known."""
+    found: dict[bytes, tuple[int, int]] = {}
+    for kind, place in boxes:
+        if kind in found and kind in (b"meta", b"moov", b"iinf", b"iloc", b"idat"):
+            raise ValueError("a box twice")
+        found[kind] = place
+    return found
+
+
+def _number(data: bytes, place: int, length: int) -> int:
+    if place + length > len(data):
+        raise IndexError(place)
+    return int.from_bytes(data[place : place + length])
+
+
+def _items(data: bytes, begin: int, end: int) -> list[bytes]:
+    """Give the content of every AV1 item (14496-12, 8.11.3 and 8.11.6)."""
+    inside = _once(_boxes(data, begin + 4, end))
+    place, stop = inside.get(b"iinf", (0, 0))
+    place += 6 if not data[place] else 8
+    pictures = set()
+    for kind, (at, _) in _boxes(data, place, stop):
+        version = data[at]
+        if kind != b"infe" or version < 2:
+            raise ValueError("an entry of another kind")
+        wide = 2 if version == 2 else 4
+        if data[at + 6 + wide : at + 10 + wide] == b"av01":
+            pictures.add(_number(data, at + 4, wide))
+    held = inside.get(b"idat", (0, 0))
+    found = []
+    for number, method, extents in _locations(data, *inside.get(b"iloc", (0, 0))):
+        if number in pictures:
+            if method > 1:
+                raise ValueError("an item that is made of others")
+            shift = held[0] if method else 0
+            found.append(b"".join(data[shift + at : shift + at + length] for at, length in extents))
+            if sum(map(len, found)) > 2 * len(data):
+                raise ValueError("items that share their bytes")
+    if len(found) != len(pictures):
+        raise ValueError("an item without a place")
+    return found
+
+
+def _locations(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    version, sizes = data[place], _number(data, place + 4, 2)
+    offset, length, base, index = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
+    wide = 4 if version == 2 else 2
+    count, place = _number(data, place + 6, wide), place + 6 + wide
+    if version > 2 or count > _MOST_ITEMS:
+        raise ValueError("too many items")
+    for _ in range(count):
+        number, place = _number(data, place, wide), place + wide
+        method = 0
+        if version:
+            method, place = _number(data, place, 2) & 15, place + 2
+        start, parts = _number(data, place + 2, base), _number(data, place + 2 + base, 2)
+        place += 4 + base
+        extents = []
+        for _ in range(min(parts, MOST_BLOCKS)):
+            place += index if version else 0
+            at, size = _number(data, place, offset), _number(data, place + offset, length)
+            extents.append((start + at, size or len(data)))
+            place += offset + length
+            if place > end:
+                raise ValueError("an item beyond the end")
+        yield number, method, extents
+
+
+def _reduced_size(item: bytes) -> tuple[int, int] | None:
+    """Give the size of a picture whose only sequence header is in the reduced form, else None."""
+    place, size = 0, None
+    for _ in range(MOST_BLOCKS):
+        if place >= len(item):
+            return size
+        head = item[place]
+        place += 1 + (head >> 2 & 1)
+        length = len(item) - place
+        if head & 2:
+            length = shift = 0
+            while True:
+                length |= (item[place] & 127) << shift
+                place, shift, more = place + 1, shift + 7, item[place] >> 7
+                if not more:
+                    break
+                if shift > 56:
+                    return None
+        if head >> 3 & 15 == 1:
+            bits = int.from_bytes(item[place : place + 8])  # of 64
+            profile_still_reduced, wide, high = bits >> 59, (bits >> 50 & 15) + 1, (bits >> 46 & 15) + 1
+            if profile_still_reduced & 3 != 3 or size is not None or wide + high > 46:
+                return None
+            size = (bits >> 46 - wide & (1 << wide) - 1) + 1, (bits >> 46 - wide - high & (1 << high) - 1) + 1
+        place += length
+    return None

@@ -1,0 +1,369 @@
+"""`embed library`: scan folders, group unknown faces, suggest names, find people."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from embedder._internal.wording import count
+from embedder.config import DetectorConfig
+from embedder.errors import UsageError
+from enroll.cli.options import (
+    AS_FOUND,
+    DEFAULT_GALLERY,
+    DEFAULT_MAX_PIXELS,
+    UNUSABLE_IMAGES,
+    AnyRotation,
+    GalleryFile,
+    MaxPixels,
+    MinFace,
+    Model,
+    load_extractor,
+)
+from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
+
+if TYPE_CHECKING:
+    from embedder.extractor import Extractor
+    from embedder.folders import Rejected
+    from enroll.library.find import Sighting
+    from enroll.library.grouping import Group
+    from enroll.library.people import Library
+    from enroll.library.scan import Scanned
+
+_PACKAGE = re.compile(r"a package is missing; install it: (?P<command>[^,]+)")
+_SHOWN = 8  # faces of a group that are listed
+
+KeepUnknown = Annotated[
+    str,
+    typer.Option(
+        help="Days for which faces are kept that nobody names, such as 90d, or forever; "
+        "`embed gallery purge` erases them then."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
+    ),
+]
+Confirmed = Annotated[
+    bool,
+    typer.Option("--confirmed", help="Only what someone has confirmed, not what the model says by itself."),
+]
+
+
+def days_of(text: str) -> int | None:
+    """Give the days of an option such as 90d; None for ever.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if text.strip().lower() == "forever":
+        return None
+    found = re.fullmatch(r"(\d{1,5})\s*d?", text.strip().lower())
+    if not found:
+        raise UsageError(f"--keep-unknown: expected days, such as 90d, or forever, got {text!r}")
+    return int(found.group(1))
+
+
+def scan(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or photos.", show_default=False)],
+    model: Model = AS_FOUND,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    keep_unknown: KeepUnknown = "90d",
+    again: Annotated[bool, typer.Option("--again", help="Look also at photos that are known.")] = False,
+    any_rotation: AnyRotation = False,
+    min_face: MinFace = DetectorConfig.min_face,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+) -> None:
+    """Find every face of a photo library once; a second scan looks only at what is new or changed."""
+    from enroll.gallery.places import home_of
+    from enroll.library.people import library_of
+    from enroll.library.scan import Scanner
+    from enroll.store import open_store
+
+    days = days_of(keep_unknown)
+    missing = [folder for folder in folders if not folder.exists()]
+    if missing:
+        raise UsageError(f"{missing[0]}: expected a folder of photos, there is none; is its disk connected?")
+    extractor = load_extractor(model, any_rotation, min_face)
+    failed = False
+    with open_store(gallery, create=True) as store:
+        store.bind(extractor.fingerprint, extractor.dim)
+        library = library_of(store)
+        scanner = Scanner(library, extractor, home_of(store), days)
+        for folder in folders:
+            done = scanner.scan(folder, again, TerminalProgress())
+            _show_scanned(folder, done)
+            failed = failed or bool(done.rejected)
+        waiting = len(library.faces()) - len(library.names())
+        if waiting and days is not None:
+            until = date.today() + timedelta(days)
+            print(
+                f"faces that nobody names are kept until {until} (--keep-unknown); then `embed gallery purge`"
+            )
+        if expired := library.expired(date.today()):
+            print(f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them")
+    if failed:
+        raise typer.Exit(UNUSABLE_IMAGES)
+
+
+def _show_scanned(folder: Path, done: Scanned) -> None:
+    known = [
+        f"{done.unchanged} known" if done.unchanged else "",
+        f"{done.moved} moved or copied" if done.moved else "",
+        f"{done.forgotten} erased before, left alone" if done.forgotten else "",
+        f"{done.gone} not there any more" if done.gone else "",
+    ]
+    told = ", ".join(filter(None, known))
+    print(
+        f"{safe(folder)}: {count(done.photos, 'photo')}, {done.looked} looked at"
+        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}"
+    )
+    if done.others:
+        others = ", ".join(f"{number} {kind}" for kind, number in sorted(done.others.items()))
+        print(f"passed over: {others}", file=sys.stderr)
+    show_failures(done.rejected)
+
+
+def show_failures(rejected: Sequence[Rejected]) -> None:
+    """List what could not be used; files that wait for a package are one line a package."""
+    waiting: dict[str, int] = {}
+    others = []
+    for entry in rejected:
+        if found := _PACKAGE.search(entry.reason):
+            waiting[found["command"]] = waiting.get(found["command"], 0) + 1
+        else:
+            others.append(entry)
+    for command, files in waiting.items():
+        print(f"{count(files, 'photo')} not read for want of a package: {command}", file=sys.stderr)
+    show_rejected(others)
+
+
+@contextmanager
+def opened(gallery: str) -> Iterator[Library]:
+    """Open the library of a gallery."""
+    from enroll.library.people import Library
+    from enroll.store import open_store
+
+    with open_store(gallery) as store:
+        library = Library(store)
+        if library.stale:
+            print(
+                f"{count(library.stale, 'face')} of another model: `embed library scan` looks again",
+                file=sys.stderr,
+            )
+        yield library
+
+
+def threshold_of(library: Library, extractor: Extractor, threshold: float | None) -> float:
+    """Give the largest distance at which a name is given, as `embed identify` has it."""
+    from enroll.gallery.gallery import Gallery
+    from enroll.identify import Identifier
+
+    return Identifier(extractor, Gallery(library.store, extractor), threshold).threshold
+
+
+def group_threshold(extractor: Extractor, threshold: float | None) -> float:
+    """Give the mean distance up to which unknown faces are one group.
+
+    Raises:
+        UsageError: it is not known of the model and not given, or is no distance.
+    """
+    from enroll.gallery.threshold import TARGET_FPIR
+
+    if threshold is not None:
+        if not 0 < threshold <= 2:
+            raise UsageError(f"--threshold: expected a distance above 0, at most 2, got {threshold}")
+        return threshold
+    known = extractor.manifest.strangers
+    if known is None:
+        raise UsageError("nothing is known of the model's distances between strangers; give --threshold")
+    return known.threshold(TARGET_FPIR, 1)
+
+
+def groups(
+    model: Model = AS_FOUND,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    as_json: AsJson = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Group everything again; else groups stay and grow.")
+    ] = False,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Largest mean distance in a group.", show_default="from the model"),
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="List also faces that are alone.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="PNG to write that shows the groups.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a sheet that is there.")] = False,
+) -> None:
+    """Group the faces that have no name, so that one name can be given to many at once."""
+    extractor = load_extractor(model, False, DetectorConfig.min_face)
+    limit = group_threshold(extractor, threshold)
+    with opened(gallery) as library:
+        found = library.group(limit, again)
+        if sheet is not None:
+            _write_sheet(sheet, found, library, extractor, force)
+        if as_json:
+            print(json.dumps({"groups": [_group_json(library, group) for group in found]}))
+            return
+        several = [group for group in found if len(group.faces) > 1]
+        for group in found if alone else several:
+            print(f"g{group.id}: {count(len(group.faces), 'face')}")
+            for number in group.faces[:_SHOWN]:
+                print(f"  {_face_line(library, number)}")
+            if len(group.faces) > _SHOWN:
+                print(f"  and {len(group.faces) - _SHOWN} more")
+        singles = len(found) - len(several)
+        print(f"{count(len(several), 'group')}, {count(singles, 'face')} alone")
+
+
+def _group_json(library: Library, group: Group) -> dict[str, Any]:
+    faces = [
+        {"photo": str(library.path(face)), "box": list(face.box), "face": number}
+        for number in group.faces
+        if (face := library.faces[number])
+    ]
+    return {"id": group.id, "faces": faces}
+
+
+def _face_line(library: Library, number: int) -> str:
+    face = library.faces[number]
+    box = "{2}x{3}+{0}+{1}".format(*face.box)
+    poor = library.quality_problem(face)
+    return printable(f"f{number} {library.path(face)} {box}{f' (poor: {poor})' if poor else ''}")
+
+
+def _write_sheet(
+    sheet: Path, found: Sequence[Group], library: Library, extractor: Extractor, force: bool
+) -> None:
+    from embedder._internal.outputs import Inputs
+    from embedder.contact_sheet import Tile, save_preview
+    from enroll.embedding import PhotoSample, read_sample
+
+    def tile(group: Group, number: int) -> Tile:
+        face = library.faces[number]
+        sample = read_sample(library.path(face), extractor, force=True, box=face.box)
+        chip = sample.chip if isinstance(sample, PhotoSample) else None
+        return Tile(f"g{group.id}", chip, f"f{number}", None if chip is not None else "cannot be read")
+
+    tiles = [
+        tile(group, number) for group in found if len(group.faces) > 1 for number in group.faces[:_SHOWN]
+    ]
+    save_preview(sheet, tiles, Inputs([], [library.store.location]), force)
+
+
+def suggestions(
+    model: Model = AS_FOUND,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    threshold: Threshold = None,
+    name: Annotated[str | None, typer.Option(help="Of one person only.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Suggest names for unknown faces and say why, the most doubtful first."""
+    from enroll.library.find import suggestions as suggest_names
+
+    extractor = load_extractor(model, False, DetectorConfig.min_face)
+    with opened(gallery) as library:
+        found = suggest_names(library, threshold_of(library, extractor, threshold))
+        ordered = sorted(found.items(), key=lambda entry: (entry[1].name, -entry[1].distance, entry[0]))
+        ordered = [(number, one) for number, one in ordered if name in (None, one.name)]
+        nearest = library.store.photos([one.template for _, one in ordered])
+        if as_json:
+            listed = [
+                {
+                    "face": number,
+                    "photo": str(library.path(library.faces[number])),
+                    "box": list(library.faces[number].box),
+                    "name": one.name,
+                    "distance": round(one.distance, 4),
+                    "threshold": round(one.threshold, 4),
+                    "second": None if one.second is None else round(one.second, 4),
+                    "nearest": photo,
+                }
+                for (number, one), photo in zip(ordered, nearest, strict=True)
+            ]
+            print(json.dumps({"suggestions": listed}))
+            return
+        for (number, one), photo in zip(ordered, nearest, strict=True):
+            print(
+                f"{printable(one.name)}? {_face_line(library, number)}: distance {one.distance:.2f}, at most "
+                f"{one.threshold:.2f}, to {printable(photo)}"
+            )
+        print(f"{count(len(ordered), 'suggestion')}; `embed library confirm NAME f1 f2 …` or `reject`")
+
+
+def find(
+    whom: Annotated[str, typer.Argument(help="A name, or a photo of someone.", show_default=False)],
+    model: Model = AS_FOUND,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    threshold: Threshold = None,
+    confirmed: Confirmed = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every photo of a person, by date."""
+    from enroll.gallery.gallery import checked_name
+    from enroll.library.find import sightings, similar
+
+    extractor = load_extractor(model, False, DetectorConfig.min_face)
+    with opened(gallery) as library:
+        limit = None if confirmed else threshold_of(library, extractor, threshold)
+        people = {name for name, _ in library.store.identities()}
+        if whom not in people and Path(whom).is_file():
+            vector = vector_of(Path(whom), extractor)
+            found = similar(library, vector, threshold_of(library, extractor, threshold))
+        elif (name := checked_name(whom)) in people:
+            found = sightings(library, limit, name=name)
+        else:
+            raise UsageError(
+                f"{whom}: expected the name of someone who is enrolled, or a photo; see `embed gallery list`"
+            )
+        if as_json:
+            print(json.dumps({"whom": whom, "photos": [_sighting_json(one) for one in found]}))
+            return
+        for one in found:
+            sure = "" if one.state == "confirmed" else f" (distance {one.distance:.2f})"
+            print(f"{one.date} {printable(str(one.photo))}{sure}")
+        print(count(len({one.photo for one in found}), "photo"), file=sys.stderr)
+
+
+def vector_of(photo: Path, extractor: Extractor) -> Any:
+    """Give the vector of the main face of a photo.
+
+    Raises:
+        ImageError: it cannot be read.
+        UsageError: there is no face in it.
+    """
+    from embedder.errors import ImageError
+    from embedder.folders import Rejected
+    from enroll.embedding import embed_samples, read_sample
+
+    (sample,) = embed_samples([read_sample(photo, extractor, force=True)], extractor)
+    if isinstance(sample, Rejected):
+        raise ImageError(photo, sample.reason)
+    if sample.vector is None:
+        raise UsageError(f"{photo}: {sample.problem}")
+    return sample.vector
+
+
+def _sighting_json(one: Sighting) -> dict[str, Any]:
+    return {
+        "photo": str(one.photo),
+        "date": one.date,
+        "name": one.name,
+        "box": list(one.box),
+        "face": one.face,
+        "state": one.state,
+        "distance": None if one.distance is None else round(one.distance, 4),
+    }

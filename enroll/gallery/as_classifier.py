@@ -1,0 +1,53 @@
+"""Give what a gallery holds as a classifier of scikit-learn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder.errors import UsageError
+from enroll.gallery.threshold import FromModel, read_calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from embedder.extractor import Extractor
+    from enroll.classifier import OpenSetNeighborsClassifier
+    from enroll.store import Store
+
+
+def classifier_of(
+    store: Store, extractor: Extractor, expired: Container[str] = ()
+) -> OpenSetNeighborsClassifier:
+    """Fit a classifier on all templates; it names whom `Identifier` names, at the same distances.
+
+    Args:
+        store: the gallery.
+        extractor: its model.
+        expired: people who are left out.
+
+    Returns:
+        With the gallery's calibrated threshold, else the one from what is known of the model, else none.
+
+    Raises:
+        UsageError: no one is enrolled.
+        GalleryError: the gallery is broken.
+    """
+    from enroll.classifier import OpenSetNeighborsClassifier
+
+    templates = store.templates()
+    kept = np.array([name not in expired for name in templates.identities], bool)
+    if not kept.any():
+        raise UsageError(f"{store.location}: no one is enrolled; nothing to fit a classifier on")
+    calibrated, known = read_calibration(store, extractor.fingerprint), extractor.manifest.strangers
+    threshold = None
+    if calibrated is not None:
+        threshold = calibrated[0].promise.threshold
+    elif known is not None:
+        threshold = FromModel.for_gallery(known, store.identities()).distance
+    unknown = "unknown"
+    while unknown in set(templates.identities):  # someone's name
+        unknown = f"({unknown})"
+    classifier = OpenSetNeighborsClassifier(threshold=threshold, unknown_label=unknown)
+    return classifier.fit(templates.vectors[kept], templates.identities[kept].astype(str))

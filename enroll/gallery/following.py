@@ -1,0 +1,191 @@
+"""What searches a gallery, kept up with what any process changes in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.errors import UsageError
+from enroll.search.approximate import forget_index, index_path, load_index, save_index
+from enroll.search.base import INDEXES
+from enroll.store.base import check_model
+
+if TYPE_CHECKING:
+    from enroll.search.approximate import Graph
+    from enroll.search.base import Finder, Index
+    from enroll.store.base import Store
+    from enroll.templates import Templates
+
+_LACKING = 0.05  # of the nodes of an index file: it is written again once it lacks more
+
+_log = logging.getLogger(__name__)
+
+
+class _Turns:
+    """Any number of searches at once, or one change; a change that waits lets no further search begin."""
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._searches, self._changes = 0, 0
+
+    @contextmanager
+    def search(self) -> Iterator[None]:
+        with self._free:
+            self._free.wait_for(lambda: not self._changes)
+            self._searches += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._searches -= 1
+                self._free.notify_all()
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        with self._free:
+            self._changes += 1
+            try:
+                self._free.wait_for(lambda: not self._searches)
+                yield
+            finally:
+                self._changes -= 1
+                self._free.notify_all()
+
+
+class Following:
+    """Gives what searches a gallery: the engine's own search, or an index of this process.
+
+    Threads may share it if they search by `searching`.
+    """
+
+    def __init__(self, store: Store, model: tuple[str, int], index: str = "exact") -> None:
+        """Follow a gallery; it is read at the first search.
+
+        Args:
+            store: what to follow.
+            model: fingerprint and vector length that it is to have.
+            index: one of `INDEXES`.
+
+        Raises:
+            UsageError: no such index.
+        """
+        if index not in INDEXES:
+            raise UsageError(f"--index: expected one of {', '.join(INDEXES)}, got {index!r}")
+        self._store, self._model, self._index = store, model, index
+        self._finder: Index | None = None
+        self._generation: int | None = None
+        self._last = 0
+        self._cached = 0  # nodes in the index file
+        self._turns = _Turns()
+
+    def prepare(self) -> None:
+        """Begin to load what searching many templates needs, to be there when photos have been read."""
+        from enroll.search.exact import FEW
+
+        if self._index == "exact" and self._store.finder() is None and self._store.changes()[1] > FEW:
+            threading.Thread(target=import_module, args=("sklearn.neighbors",), daemon=True).start()
+
+    @contextmanager
+    def searching(self) -> Iterator[Finder]:
+        """Give what has all templates there are now, unchanged until the block ends.
+
+        Raises:
+            Exception: as `finder`.
+        """
+        if (own := self._own_search()) is not None:
+            yield own
+            return
+        if self._finder is None or (self._generation, self._last) != self._store.changes():
+            with self._turns.change():
+                self.finder()
+        with self._turns.search():
+            assert self._finder is not None
+            yield self._finder
+
+    def finder(self) -> Finder:
+        """Give what has all templates there are now; for one thread, or inside a turn.
+
+        Raises:
+            GalleryError: the gallery cannot be read, or was made with another model.
+            UsageError: an index was asked for and the engine has its own.
+            MissingPackageError: the index needs a package.
+        """
+        if (own := self._own_search()) is not None:
+            return own
+        generation, last = self._store.changes()
+        if self._finder is None or not self._finder.templates or generation != self._generation:
+            self._finder = self._made(self._of_our_model(self._store.templates()))
+            self._keep(generation, anew=self._generation is not None)
+        elif last != self._last:
+            after = max(self._last, self._finder.pool.last)
+            self._finder.extend(self._of_our_model(self._store.templates(after)))
+            self._keep(generation)
+        self._generation, self._last = generation, last
+        return self._finder
+
+    def _own_search(self) -> Finder | None:
+        """Give the engine's own search, if it has one."""
+        own = self._store.finder()
+        if own is not None and self._index != INDEXES[0]:
+            raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
+        return own
+
+    def _of_our_model(self, templates: Templates) -> Templates:
+        """Check, when they have been read: another process may bind the gallery, or make it anew."""
+        check_model(self._store, *self._model)
+        return templates
+
+    def _made(self, templates: Templates) -> Index:
+        if self._index == "exact":
+            from enroll.search.exact import ExactFinder
+
+            return ExactFinder(templates)
+        from enroll.search.approximate import ApproximateFinder
+
+        if isinstance(self._finder, ApproximateFinder):
+            graph = self._finder.graph_of(templates)
+        else:
+            graph = self._loaded(templates)
+        return ApproximateFinder(templates, graph)
+
+    def _loaded(self, templates: Templates) -> Graph | None:
+        if (gallery := self._gallery_file()) is None or not index_path(gallery).exists():
+            return None
+        try:
+            graph = load_index(index_path(gallery), templates)
+        except (OSError, ValueError) as error:
+            _log.warning("%s: not used, the index is made anew: %s", index_path(gallery), error)
+            return None
+        self._cached = len(graph)
+        return graph
+
+    def _keep(self, generation: int, anew: bool = False) -> None:
+        """Write the index file, if there is much that it lacks or an erasing took it."""
+        from enroll.search.approximate import ApproximateFinder
+
+        gallery, finder = self._gallery_file(), self._finder
+        if gallery is None or not isinstance(finder, ApproximateFinder):
+            return
+        lacking = finder.templates - self._cached
+        if not anew and lacking <= _LACKING * self._cached:
+            return
+        try:
+            save_index(index_path(gallery), finder.graph(), finder.pool.parts)
+            self._cached = finder.templates
+            if self._store.changes()[0] != generation:  # someone was erased meanwhile
+                forget_index(gallery)
+        except OSError as error:
+            _log.warning("%s: not written, the index will be made anew: %s", index_path(gallery), error)
+
+    def _gallery_file(self) -> Path | None:
+        """Give the file beside which an index may be kept, None for none."""
+        from enroll.store.sqlite.store import SqliteStore
+
+        if not isinstance(self._store, SqliteStore) or self._store.encrypted:
+            return None
+        return self._store.path

@@ -1,0 +1,122 @@
+"""Follow faces from frame to frame, and keep of each appearance what its answer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.agreement import Evidence
+from enroll.library.tracks import Linking, Tracker, is_cut
+from enroll.sightings import Sighting, worth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.faces.crop import Crop
+    from enroll.decision import Decision
+    from enroll.library.video import Frame
+
+    Decide = Callable[[NDArray[np.float32]], Sequence[Decision]]
+
+_APART = 1.2  # times the threshold: beyond lie no two photos of one person of ORL, and most of strangers
+_BEST = 3  # frames of an appearance that are kept to be shown
+_MANY = 1000  # appearances of which more than one picture is kept
+
+
+@dataclass(eq=False)
+class Appearance:
+    """A person from coming into sight to going out of it.
+
+    Attributes:
+        first, last: seconds.
+        evidence: what its frames say.
+        best: its most useful frames, the best first.
+    """
+
+    first: float
+    last: float
+    evidence: Evidence = field(default_factory=Evidence)
+    best: list[tuple[float, Sighting]] = field(default_factory=list)
+
+    def add(self, sighting: Sighting, vector: NDArray[np.float32], keep: int) -> None:
+        """Count a frame; of those to be shown, `keep` are kept."""
+        weight, good = worth(sighting.quality)
+        self.last = sighting.seconds
+        self.evidence.add(vector, sighting.decision, weight, good)
+        self.best.append((weight + good, sighting))  # a good one before any other
+        self._keep_best(keep)
+
+    def include(self, other: Appearance) -> None:
+        """Count another appearance of the same person."""
+        self.evidence.include(other.evidence)
+        self.best += other.best
+        self._keep_best(max(len(self.best), 1))
+
+    def _keep_best(self, keep: int) -> None:
+        self.best.sort(key=lambda entry: -entry[0])
+        del self.best[keep:]
+        self.best[1:] = [entry for entry in self.best[1:] if entry[1].chip is not None]
+
+
+class Appearances:
+    """All appearances of a film or camera, one frame after another."""
+
+    def __init__(self, decide: Decide, threshold: float, gap: float, keep_chips: bool) -> None:
+        """Begin without any.
+
+        Args:
+            decide: gives the decision for each row of (n, dim) unit vectors, the faces of one frame.
+            threshold: largest distance at which a name is given.
+            gap: seconds for which someone may be out of sight within an appearance.
+            keep_chips: keep the pictures of the best frames, too.
+        """
+        self._decide, self._keep_chips = decide, keep_chips
+        self._tracker = Tracker(Linking(near=threshold, apart=min(_APART * threshold, 2.0), gap=gap))
+        self._by_track: dict[int, Appearance] = {}
+        self._before: NDArray[np.uint8] | None = None
+        self._count = 0
+
+    def add(self, frame: Frame, crops: Sequence[Crop], vectors: NDArray[np.float32]) -> None:
+        """Count the faces of a frame.
+
+        Args:
+            frame: of a later time than the last one.
+            crops: its faces.
+            vectors: (n, dim) unit vectors of them.
+        """
+        if self._before is not None and is_cut(self._before, frame.pixels):
+            self._tracker.cut()
+        self._before = frame.pixels
+        height, width = frame.pixels.shape[:2]
+        boxes = np.array([crop.box or (0, 0, width, height) for crop in crops], np.float64).reshape(-1, 4)
+        good = np.array([worth(crop.quality)[1] for crop in crops], bool)
+        numbers = self._tracker.add(frame.seconds, boxes, vectors, good)
+        if not len(crops):
+            return
+        for number, crop, vector, decision in zip(
+            numbers.tolist(), crops, vectors, self._decide(vectors), strict=True
+        ):
+            if number not in self._by_track:
+                self._by_track[number] = Appearance(frame.seconds, frame.seconds)
+                self._count += 1
+            keep = _BEST if self._keep_chips and self._count <= _MANY else 1
+            chip = crop.chip.copy() if self._keep_chips else None
+            sighting = Sighting(frame.seconds, crop.box, crop.points, crop.quality, decision, chip)
+            self._by_track[number].add(sighting, vector, keep)
+
+    def open(self) -> list[Appearance]:
+        """Give those that are in sight, or were within the gap."""
+        return [self._by_track[number] for number in sorted(self._tracker.open) if number in self._by_track]
+
+    def take_ended(self) -> list[Appearance]:
+        """Give those that are over, and forget them."""
+        ended = sorted(set(self._by_track) - self._tracker.open)
+        return [self._by_track.pop(number) for number in ended]
+
+    def take_all(self) -> list[Appearance]:
+        """Give all that are left, and forget them."""
+        self._tracker.cut()
+        return self.take_ended()

@@ -1,0 +1,210 @@
+"""Say who is in a film: one answer per person, from all frames in which they are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.runtime import Progress, in_order
+from embedder.errors import FilmError
+from embedder.faces.crop import principal
+from enroll.agreement import agree
+from enroll.config import FilmConfig, IdentifyConfig
+from enroll.decision import Decision, decide, one_face_each
+from enroll.identify import Identifier
+from enroll.library.appearances import Appearance, Appearances
+from enroll.library.tracks import join_tracks
+from enroll.library.video import Film, Frame
+from enroll.sightings import FilmAnswer, PersonSeen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
+    from embedder.faces.crop import Crop
+    from enroll.gallery.gallery import Gallery
+
+
+class FilmIdentifier:
+    """Answers films from a gallery.
+
+    Attributes:
+        basis: the threshold, and what it rests on.
+
+    Example:
+        >>> answer = FilmIdentifier(extractor, gallery).identify("film.mp4")
+        >>> [(person.identity, person.intervals) for person in answer.people]
+        [('ada', ((0.0, 4.5), (9.0, 12.0)))]
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        gallery: Gallery,
+        threshold: float | None = None,
+        config: FilmConfig | None = None,
+        options: IdentifyConfig | None = None,
+    ) -> None:
+        """Join a model and a gallery.
+
+        Args:
+            extractor: the model the gallery was made with.
+            gallery: whom to look for.
+            threshold: largest distance at which a name is given; None takes the gallery's if it is
+                calibrated, else the model's.
+            config: frames a second, agreement and limits.
+            options: candidates, margin, and whether every face of a frame counts.
+
+        Raises:
+            UsageError: no threshold is given or known, or it is not a distance.
+        """
+        self.basis = Identifier(extractor, gallery, threshold, options).basis
+        self.config = config or FilmConfig()
+        self._extractor, self._gallery = extractor, gallery
+        self._options = options or IdentifyConfig()
+
+    def identify(
+        self, film: str | Path, keep_chips: bool = False, progress: Progress | None = None
+    ) -> FilmAnswer:
+        """Answer one film.
+
+        Args:
+            film: its path.
+            keep_chips: give the best frames' faces as pictures, too.
+            progress: hears of each frame.
+
+        Raises:
+            FilmError: it cannot be read.
+        """
+        reader = Film(film, self.config)
+        appearances = self.follow(keep_chips)
+        looked_at = 0
+        with (progress or Progress()).bar(f"Looking at {Path(film).name}", 0, "frames") as advance:
+            for frame, crops, vectors in in_order(self.look, reader.frames()):
+                appearances.add(frame, crops, vectors)
+                looked_at += 1
+                advance()
+        people = self.people(appearances.take_all())
+        return FilmAnswer(str(film), None, reader.seconds, looked_at, people, tuple(reader.notes))
+
+    def identify_or_say(
+        self, film: str | Path, keep_chips: bool = False, progress: Progress | None = None
+    ) -> FilmAnswer:
+        """Answer one film as `identify` does; one that cannot be read gets an `error`."""
+        try:
+            return self.identify(film, keep_chips, progress)
+        except FilmError as error:
+            return FilmAnswer(str(film), error.reason)
+
+    def look(self, frame: Frame) -> tuple[Frame, list[Crop], NDArray[np.float32]]:
+        """Find and embed the faces of a frame; threads may do so side by side."""
+        crops = self._extractor.crops(frame.pixels)
+        if crops and not self._options.all_faces:
+            crops = [principal(crops, frame.pixels.shape)]
+        return frame, crops, self._extractor.embed([crop.chip for crop in crops])
+
+    def follow(self, keep_chips: bool = False) -> Appearances:
+        """Begin to follow the faces of frames."""
+
+        def frame_decisions(vectors: NDArray[np.float32]) -> list[Decision]:
+            return one_face_each(self.decide(vectors))
+
+        return Appearances(frame_decisions, self.basis.distance, self.config.gap, keep_chips)
+
+    def decide(self, vectors: NDArray[np.float32]) -> list[Decision]:
+        """Decide each of some vectors on its own, (n, dim) unit rows."""
+        found = self._gallery.nearest_people(vectors, max(2, self._options.candidates))
+        return [decide(candidates, self.basis.distance, self._options.margin) for candidates in found]
+
+    def people(self, appearances: Sequence[Appearance]) -> tuple[PersonSeen, ...]:
+        """Join appearances to people, and decide who each is; by the first time they are seen."""
+        if not appearances:
+            return ()
+        groups = self._joined(appearances)
+        joint = self.decide(np.stack([group.evidence.mean() for group in groups]))
+        groups, joint = self._one_of_each_name(groups, joint)
+        people = [
+            PersonSeen(
+                agree(group.evidence, decision, self.config.agree),
+                group.intervals(self.config.gap),
+                tuple(sighting for _, sighting in group.best),
+                self._confidence(group.best[0][1].decision),
+            )
+            for group, decision in zip(groups, joint, strict=True)
+        ]
+        return tuple(sorted(people, key=lambda person: person.intervals[0]))
+
+    def _joined(self, appearances: Sequence[Appearance]) -> list[_Group]:
+        vectors = np.stack([appearance.evidence.mean() for appearance in appearances])
+        spans = np.array([(appearance.first, appearance.last) for appearance in appearances])
+        weights = np.array([float(appearance.evidence.good) for appearance in appearances])
+        numbers = join_tracks(vectors, spans, weights, self.basis.distance)
+        groups: dict[int, _Group] = {}
+        for number, appearance in zip(numbers.tolist(), appearances, strict=True):
+            if number in groups:
+                groups[number].include(_Group(appearance))
+            else:
+                groups[number] = _Group(appearance)
+        return list(groups.values())
+
+    def _one_of_each_name(
+        self, groups: list[_Group], joint: Sequence[Decision]
+    ) -> tuple[list[_Group], list[Decision]]:
+        """Make one person of all groups of one name, the nearest first.
+
+        One that is seen at the same time is someone else: unknown, as another face of a photo is.
+        """
+        kept: list[tuple[_Group, Decision]] = []
+        holders: dict[str, int] = {}
+        for row in sorted(range(len(groups)), key=lambda row: joint[row].distance or 0.0):
+            group, decision = groups[row], joint[row]
+            name = decision.identity
+            if name is None or name not in holders:
+                if name is not None:
+                    holders[name] = len(kept)
+                kept.append((group, decision))
+            elif kept[holders[name]][0].meets(group):
+                kept.append((group, _taken(decision)))
+            else:
+                kept[holders[name]][0].include(group)
+        return [group for group, _ in kept], [decision for _, decision in kept]
+
+    def _confidence(self, decision: Decision) -> float | None:
+        curve = self.basis.calibration.curve if self.basis.calibration else None
+        if curve is None or decision.distance is None:
+            return None
+        return curve.probability(decision.distance, decision.second)
+
+
+class _Group:
+    """Appearances of one person."""
+
+    def __init__(self, appearance: Appearance) -> None:
+        self._appearance = appearance
+        self.spans = [(appearance.first, appearance.last)]
+        self.evidence, self.best = appearance.evidence, appearance.best
+
+    def include(self, other: _Group) -> None:
+        self._appearance.include(other._appearance)
+        self.spans += other.spans
+
+    def meets(self, other: _Group) -> bool:
+        """Say whether both are in sight at some time."""
+        return any(first <= last and start <= end for start, last in self.spans for first, end in other.spans)
+
+    def intervals(self, gap: float) -> tuple[tuple[float, float], ...]:
+        """Give when the person is in sight; what is no farther apart than the gap is one interval."""
+        merged: list[tuple[float, float]] = []
+        for start, end in sorted(self.spans):
+            if merged and start - merged[-1][1] <= gap:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        return tuple(merged)
+
+
+def _taken(decision: Decision) -> Decision:
+    return Decision(None, "taken", decision.distance, decision.threshold, decision.candidates)

@@ -1,0 +1,148 @@
+"""Find every photo of a person, by date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from enroll.library.suggest import Suggestion, suggest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.library.people import Library
+    from enroll.store.library import SeenFace
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A person in a photo.
+
+    Attributes:
+        name: of the person; None for someone who is known by a photo alone.
+        photo: its path.
+        date: when it was taken, ISO 8601; of a photo without a date, when its file was last changed.
+        face: number of the face.
+        box: x, y, width and height in pixels of the upright photo.
+        state: confirmed by someone, or suggested by the model.
+        distance: to the nearest template, or to the face that was asked for; None if it was confirmed.
+    """
+
+    name: str | None
+    photo: Path
+    date: str
+    face: int
+    box: tuple[int, int, int, int]
+    state: Literal["confirmed", "suggested"]
+    distance: float | None
+
+
+def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict[int, Suggestion]:
+    """Suggest names for the unknown faces of a library, by number.
+
+    What was refused is not suggested, nor anyone who has expired.
+    """
+    from datetime import date
+
+    faces = library.unknown()
+    templates = library.store.templates()
+    gone = set(library.store.expired(date.today()))
+    kept = np.array([name not in gone for name in templates.identities], bool)
+    if not faces or not kept.any():
+        return {}
+    templates = type(templates)(templates.ids[kept], templates.identities[kept], templates.vectors[kept])
+    people = library.people()
+    refused = {
+        row: {people[person] for person in library.reviewed.refused.get(face.number, ()) if person in people}
+        for row, face in enumerate(faces)
+    }
+    taken: dict[int, set[str]] = {}
+    for number, name in library.names.items():
+        if number in library.faces:
+            taken.setdefault(library.faces[number].photo, set()).add(name)
+    found = suggest(
+        np.stack([face.vector for face in faces]),
+        [face.photo for face in faces],
+        templates,
+        threshold,
+        margin,
+        refused,
+        taken,
+    )
+    return {face.number: one for face, one in zip(faces, found, strict=True) if one is not None}
+
+
+def sightings(
+    library: Library, threshold: float | None, margin: float = 0.0, name: str | None = None
+) -> list[Sighting]:
+    """Give who is in which photo, by date.
+
+    Args:
+        library: the photos.
+        threshold: for names that nobody has confirmed; None leaves them out.
+        margin: how much farther the second person must be.
+        name: of one person; None is everyone.
+    """
+    found = [
+        _sighting(library, library.faces[number], whose, "confirmed", None)
+        for number, whose in library.names.items()
+        if number in library.faces and name in (None, whose)
+    ]
+    if threshold is not None:
+        found += [
+            _sighting(library, library.faces[number], one.name, "suggested", one.distance)
+            for number, one in suggestions(library, threshold, margin).items()
+            if name in (None, one.name)
+        ]
+    return _by_date([one for one in found if library.photos[library.faces[one.face].photo].there])
+
+
+def similar(library: Library, vector: NDArray[np.float32], threshold: float) -> list[Sighting]:
+    """Give the photos with a face that is within a distance of another one, by date.
+
+    Args:
+        library: the photos.
+        vector: (dim,) float32 of unit length.
+        threshold: largest distance.
+    """
+    faces = [
+        face
+        for face in library.faces.values()
+        if library.photos[face.photo].there and library.reviewed.state(face.number) != "not-a-face"
+    ]
+    if not faces:
+        return []
+    away = np.stack([face.vector for face in faces]).astype(np.float64) - vector
+    distances = np.sqrt((away**2).sum(axis=1))
+    return _by_date(
+        [
+            _sighting(
+                library,
+                face,
+                library.names.get(face.number),
+                "confirmed" if face.number in library.names else "suggested",
+                float(distance),
+            )
+            for face, distance in zip(faces, distances, strict=True)
+            if distance <= threshold
+        ]
+    )
+
+
+def _sighting(
+    library: Library,
+    face: SeenFace,
+    name: str | None,
+    state: Literal["confirmed", "suggested"],
+    distance: float | None,
+) -> Sighting:
+    photo = library.photos[face.photo]
+    where, when = library.path(photo), library.when(photo)
+    return Sighting(name, where, when, face.number, face.box, state, distance)
+
+
+def _by_date(found: list[Sighting]) -> list[Sighting]:
+    return sorted(found, key=lambda one: (one.date, str(one.photo), one.face))

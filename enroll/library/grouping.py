@@ -1,0 +1,66 @@
+"""Groups of unknown faces as people see them: numbers that stay, odd faces first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.library.cluster import oddness
+
+if TYPE_CHECKING:
+    from enroll.store.library import SeenFace
+
+
+@dataclass(frozen=True)
+class Group:
+    """Faces of one unknown person, most probably.
+
+    Attributes:
+        id: of the group; it stays while the group grows.
+        faces: numbers of its faces, those that fit least first.
+    """
+
+    id: int
+    faces: tuple[int, ...]
+
+
+def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> list[int]:
+    """Give each group a number of its own: the one that it had, else that of one of its faces.
+
+    Args:
+        groups: numbers of faces, the largest group first.
+        stored: the group that faces were in before.
+    """
+    ids: dict[int, int] = {}
+    taken: set[int] = set()
+    for place, faces in enumerate(groups):
+        for number in sorted({stored[face] for face in faces if face in stored}):
+            if number not in taken:
+                ids[place] = number
+                taken.add(number)
+                break
+    after = max((max(faces) for faces in groups), default=0)
+    after = max(after, max(stored.values(), default=0))
+    for place, faces in enumerate(groups):
+        if place not in ids:
+            free = [face for face in sorted(faces) if face not in taken]
+            if not free:
+                after += 1
+            ids[place] = free[0] if free else after
+            taken.add(ids[place])
+    return [ids[place] for place in range(len(groups))]
+
+
+def rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Give pairs of faces as pairs of rows, those that have one."""
+    return [(row[one], row[other]) for one, other in pairs if one in row and other in row]
+
+
+def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
+    """Give the numbers of the faces of a group, those that fit least first."""
+    far = oddness(np.stack([face.vector for face in faces]))
+    order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
+    return tuple(number for _, number in order)

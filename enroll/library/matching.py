@@ -1,0 +1,73 @@
+"""Find faces again: at the same place of a photo that was looked at another time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.store.library import SeenFace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SAME_PLACE = 0.5  # share of two boxes' union from which they are one face
+_SAME_FACE = 1.0  # distance of two vectors, up to which a face of a changed file is the same
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Give the share of the union of two boxes that both cover.
+
+    Args:
+        one: x, y, width and height.
+        other: likewise.
+
+    Example:
+        >>> overlap((0, 0, 2, 2), (1, 0, 2, 2))
+        0.3333333333333333
+    """
+    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(wide, 0) * max(high, 0)
+    union = one[2] * one[3] + other[2] * other[3] - shared
+    return shared / union if union else 0.0
+
+
+def matched(
+    old: Sequence[SeenFace], found: Sequence[SeenFace], photo: int
+) -> tuple[list[SeenFace], list[SeenFace], list[SeenFace]]:
+    """Find the faces of a photo again that was looked at another time, by another model, or changed.
+
+    Args:
+        old: faces as they are stored.
+        found: faces as they were found now, without numbers.
+        photo: number of the photo.
+
+    Returns:
+        Old faces as they are now, new faces, and old faces that were not found.
+    """
+    pairs = sorted(
+        ((overlap(one.box, other.box), i, j) for i, one in enumerate(old) for j, other in enumerate(found)),
+        reverse=True,
+    )
+    partner: dict[int, int] = {}
+    for share, i, j in pairs:
+        if share < _SAME_PLACE or i in partner.values() or j in partner:
+            continue
+        if old[i].model == found[j].model and _far(old[i].vector, found[j].vector):
+            continue
+        partner[j] = i
+    kept = [
+        replace(face, photo=photo, number=was.number, expires=was.expires, key=was.key)
+        for j, face in enumerate(found)
+        if j in partner and (was := old[partner[j]])
+    ]
+    more = [replace(face, photo=photo) for j, face in enumerate(found) if j not in partner]
+    lost = [face for i, face in enumerate(old) if i not in partner.values()]
+    return kept, more, lost
+
+
+def _far(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return float(np.linalg.norm(one - other)) > _SAME_FACE

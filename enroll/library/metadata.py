@@ -1,0 +1,249 @@
+"""The metadata of a photo that is about people, wherever programs keep it: in the file, or beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from configparser import Error as IniError
+from configparser import RawConfigParser
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from embedder._internal.files import read_file
+from embedder.images import read_header, read_image_file
+from enroll.library.files import beside
+from enroll.library.jpeg_xmp import embedded_xmp
+from enroll.library.regions import Region, displayed, frame_of, same_place
+from enroll.library.xmp import LARGEST, XmpError, XmpPeople, read_people
+
+_SUPPLEMENT = ".supplemental-metadata"  # of Google Takeout since 2024; its end may be cut off
+_CLIPPED = 46  # characters of a name in Google Takeout
+_LARGEST_TEXT = 4 * 2**20  # bytes of an ini or JSON
+_FACE = re.compile(r"rect64\(([0-9a-fA-F]{1,16})\),([0-9a-fA-F]+)")
+_NOBODY = "ffffffffffffffff"
+
+
+@dataclass(frozen=True)
+class FoundName:
+    """A person that a program has named in a photo.
+
+    Attributes:
+        name: of the person.
+        region: where, in the upright picture; None if that is not said.
+        source: the file that says so.
+        sure: False if the picture was cut since.
+    """
+
+    name: str
+    region: Region | None
+    source: Path
+    sure: bool = True
+
+
+@dataclass(frozen=True)
+class Sidecars:
+    """The XMP files beside a photo.
+
+    Attributes:
+        read: those that are there, the one that was changed last first.
+        write: the one to write.
+    """
+
+    read: tuple[Path, ...]
+    write: Path
+
+
+def sidecars_of(photo: Path) -> Sidecars:
+    """Find the XMP files of a photo: name.ext.xmp, as most programs write, or name.xmp, as Lightroom.
+
+    Args:
+        photo: of which name.xmp counts only if it is of no other photo beside it: it says so, or there is no
+            other.
+    """
+    forms = {f"{photo.name}.xmp".lower(): 0, f"{photo.stem}.xmp".lower(): 1}
+    found = [(forms[path.name.lower()], path) for path in beside(photo) if path.name.lower() in forms]
+    kept = [path for form, path in found if form == 0 or _is_of(path, photo)]
+    kept.sort(key=lambda path: path.stat().st_mtime_ns if path.exists() else 0, reverse=True)
+    return Sidecars(tuple(kept), kept[0] if kept else photo.with_name(f"{photo.name}.xmp"))
+
+
+def _is_of(sidecar: Path, photo: Path) -> bool:
+    """Say whether name.xmp is of a photo: where two photos have one name, it says of which."""
+    try:
+        said = read_people(read_file(sidecar, LARGEST)).extension
+    except (OSError, XmpError):
+        return True  # reading it will say what is wrong
+    return said is None or said.lower() == photo.suffix.lower().lstrip(".")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the picture of a file is stored.
+
+    Attributes:
+        orientation: EXIF's, 1 to 8.
+        size: width and height as it is stored; 0 if unknown.
+    """
+
+    orientation: int
+    size: tuple[int, int]
+
+
+def frame_of_file(photo: Path, data: bytes | None = None) -> Frame:
+    """Read how a picture is stored.
+
+    Raises:
+        ImageError: it is no picture.
+    """
+    header = read_header(read_image_file(photo) if data is None else data, photo)
+    orientation = header.orientation if header.orientation in range(1, 9) else 1
+    return Frame(orientation, (header.width, header.height))
+
+
+def names_in(photo: Path) -> tuple[list[FoundName], list[str]]:
+    """Read who programs say is in a photo: XMP inside and beside it, Picasa's ini, Google Takeout's JSON.
+
+    Args:
+        photo: the file.
+
+    Returns:
+        The names, and what could not be read, one sentence each.
+
+    Raises:
+        ImageError: the photo cannot be read.
+    """
+    data = read_image_file(photo)
+    frame = frame_of_file(photo, data)
+    found: list[FoundName] = []
+    problems: list[str] = []
+    packets = [(path, None) for path in sidecars_of(photo).read] + [(photo, data)]
+    for path, content in packets:
+        try:
+            packet = read_file(path, LARGEST) if content is None else embedded_xmp(content)
+            if packet is not None:
+                said = read_people(packet)
+                found += _from_xmp(said, frame, path)
+                if path != photo and said.orientation not in (None, frame.orientation):
+                    problems.append(
+                        f"{path.name}: says orientation {said.orientation}, the photo {frame.orientation}; "
+                        "the photo's counts"
+                    )
+        except XmpError as error:
+            problems.append(f"{path.name}: {error}")
+        except OSError as error:
+            problems.append(f"{path.name}: cannot be read: {error.strerror}")
+    for read in (_from_picasa, _from_takeout):
+        try:
+            found += read(photo)
+        except (OSError, ValueError, IniError, KeyError, TypeError, RecursionError) as error:
+            problems.append(f"names beside {photo.name} cannot be read: {str(error)[:100]}")
+    return _once(found), problems
+
+
+def _from_xmp(said: XmpPeople, frame: Frame, source: Path) -> list[FoundName]:
+    """Give the names of a packet, their places in the upright picture."""
+    kind = frame_of(said.applied, frame.size, frame.orientation)
+    found = []
+    for region in said.regions:
+        if region.kind != "Face" or not region.name:
+            continue
+        if not (region.w > 0 and region.h > 0 and -0.5 <= region.x <= 1.5 and -0.5 <= region.y <= 1.5):
+            continue
+        upright = region if kind == "displayed" else displayed(region, frame.orientation)
+        found.append(FoundName(region.name, upright, source, kind != "unsure"))
+    placed = {one.name for one in found}
+    return found + [FoundName(name, None, source) for name in said.people if name not in placed]
+
+
+def _from_picasa(photo: Path) -> list[FoundName]:
+    """Read Picasa's ini: four shares of 65535 in one number: left, top, right, bottom, upright."""
+    for name in (".picasa.ini", "Picasa.ini", "picasa.ini"):
+        path = photo.parent / name
+        if path.is_file():
+            faces = _picasa_faces(path, path.stat().st_mtime_ns).get(photo.name, ())
+            return [FoundName(person, region, path) for person, region in faces]
+    return []
+
+
+@lru_cache(maxsize=4)
+def _picasa_faces(path: Path, _: int) -> dict[str, list[tuple[str, Region]]]:
+    """Give the named faces of all photos of an ini, which is read once while it is as it is."""
+    text = read_file(path, _LARGEST_TEXT).decode("utf-8-sig", "replace")
+    ini = RawConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
+    ini.optionxform = str  # type: ignore[assignment,method-assign]
+    ini.read_string(text)
+    names = {
+        key.lower(): (value or "").split(";")[0].strip()
+        for section in ("Contacts", "Contacts2")
+        if ini.has_section(section)
+        for key, value in ini.items(section)
+    }
+    return {
+        section: [
+            (names[contact.lower()], _rect64(digits))
+            for digits, contact in _FACE.findall(ini.get(section, "faces", fallback="") or "")
+            if contact.lower() != _NOBODY and names.get(contact.lower())
+        ]
+        for section in ini.sections()
+    }
+
+
+def _rect64(digits: str) -> Region:
+    """Give the region of Picasa's number, whose leading zeros may be missing.
+
+    Example:
+        >>> [round(share, 3) for share in _rect64("40008000c000ffff").box]
+        [0.25, 0.5, 0.5, 0.5]
+    """
+    whole = digits.rjust(16, "0")
+    left, top, right, bottom = (int(whole[at : at + 4], 16) / 65535 for at in (0, 4, 8, 12))
+    return Region((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
+
+
+def _from_takeout(photo: Path) -> list[FoundName]:
+    """Read the JSON of Google Takeout: names without places; its name may be cut off."""
+    for path in _takeout_files(photo):
+        content = json.loads(read_file(path, _LARGEST_TEXT))
+        if not isinstance(content, dict):
+            continue
+        title = content.get("title")
+        if title is not None and title != photo.name and not _is_clipped(path, photo, str(title)):
+            continue
+        people: Any = content.get("people", [])
+        told = [entry for entry in people if isinstance(entry, dict) and entry.get("name")]
+        names = [str(entry["name"]).strip() for entry in told]
+        return [FoundName(name, None, path) for name in names]
+    return []
+
+
+def _takeout_files(photo: Path) -> Iterable[Path]:
+    whole = f"{photo.name}{_SUPPLEMENT}"
+    for length in range(len(whole), min(len(photo.name), _CLIPPED) - 1, -1):
+        path = photo.with_name(f"{whole[:length]}.json")
+        if path.is_file():
+            yield path
+
+
+def _is_clipped(path: Path, photo: Path, title: str) -> bool:
+    """Say whether a JSON whose title is another name is of a photo all the same: both names were cut."""
+    return len(photo.stem) >= _CLIPPED and title.startswith(photo.stem) and path.name.startswith(photo.stem)
+
+
+def _once(found: list[FoundName]) -> list[FoundName]:
+    """Leave out what is said twice: a name without a place where it has one, and the same place again."""
+    kept: list[FoundName] = []
+    for one in sorted(found, key=lambda entry: entry.region is None):
+        same = [other for other in kept if other.name == one.name]
+        if one.region is None and same:
+            continue
+        if one.region is not None and any(_near(one.region, other.region) for other in kept):
+            continue
+        kept.append(replace(one, name=one.name.strip()))
+    return [one for one in kept if one.name]
+
+
+def _near(one: Region, other: Region | None) -> bool:
+    return other is not None and same_place(one, other, 0.5)

@@ -1,0 +1,214 @@
+"""Sort photos into a folder per person: a plan first, which can be looked at, then what it says.
+
+Nothing is ever written over. A file that is copied appears under its name when it is whole. One that is moved
+is noted in a manifest before, has its new name before it loses the old one, and can be moved back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from embedder._internal.files import open_file
+from embedder.errors import UsageError
+from embedder.folders import Rejected
+from enroll.library.files import companions
+
+Mode = Literal["copy", "hardlink", "symlink", "move"]
+MODES = ("copy", "hardlink", "symlink", "move")
+UNKNOWN, NO_FACE, SEVERAL = "_unknown", "_no face", "_several"
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
+_BARRED = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_LONGEST = 200  # bytes of a folder's name; file systems take 255
+_PART = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """A photo, and the folders it is to go to."""
+
+    photo: Path
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A file and the place it is to have; `there` if the same content is there already."""
+
+    source: Path
+    target: Path
+    size: int
+    there: bool = False
+
+
+@dataclass
+class Plan:
+    """What sorting would do.
+
+    Attributes:
+        moves: one entry a file, sidecars and films of live photos too.
+        rejected: what cannot be sorted, and why.
+    """
+
+    moves: list[Move] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def open(self) -> list[Move]:
+        """What is not there yet."""
+        return [move for move in self.moves if not move.there]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files that are not there yet."""
+        return sum(move.size for move in self.open)
+
+
+def folder_name(name: str) -> str:
+    """Give the folder of a person: a name that every common file system takes.
+
+    Example:
+        >>> folder_name("Ada/Lovelace. "), folder_name("CON")
+        ('Ada_Lovelace', '_CON')
+    """
+    cleaned = _BARRED.sub("_", unicodedata.normalize("NFC", name)).strip().rstrip(". ")
+    while len(cleaned.encode()) > _LONGEST:
+        cleaned = cleaned[:-1].rstrip(". ")
+    if cleaned.partition(".")[0].casefold() in _RESERVED or cleaned.startswith((".", "_")):
+        cleaned = f"_{cleaned}"
+    return cleaned or "_"
+
+
+def folder_names(names: Iterable[str]) -> dict[str, str]:
+    """Give each person a folder of their own, also where case makes no difference.
+
+    Example:
+        >>> folder_names(["Ada", "ada"])
+        {'Ada': 'Ada', 'ada': 'ada (2)'}
+    """
+    taken: set[str] = {UNKNOWN.casefold(), NO_FACE.casefold(), SEVERAL.casefold()}
+    found = {}
+    for name in sorted(set(names)):
+        base = folder = folder_name(name)
+        number = 2
+        while folder.casefold() in taken:
+            folder, number = f"{base} ({number})", number + 1
+        taken.add(folder.casefold())
+        found[name] = folder
+    return found
+
+
+def check_target(target: Path, photos: Iterable[Path]) -> None:
+    """Refuse a target that lies among the photos: the next scan would find the copies.
+
+    Raises:
+        UsageError: it does, or is no folder.
+    """
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: expected a folder to sort into, got a file")
+    real = Path(os.path.realpath(target))
+    for folder in {Path(os.path.realpath(photo.parent)) for photo in photos}:
+        if real == folder or real.is_relative_to(folder):
+            raise UsageError(f"{target}: lies in {folder}, where photos are; name a folder outside of it")
+
+
+def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode) -> Plan:
+    """Say which file would get which place; nothing is changed.
+
+    Args:
+        photos: and their folders; with `move` only the first folder counts.
+        target: the folder of the folders.
+        mode: one of `MODES`.
+    """
+    plan = Plan()
+    taken: dict[Path, Path] = {}
+    for entry in photos:
+        folders = entry.folders[:1] if mode == "move" else entry.folders
+        for folder in folders:
+            try:
+                _plan_photo(entry.photo, target / folder, taken, plan, mode)
+            except OSError as error:
+                plan.rejected.append(Rejected(entry.photo, f"cannot be read: {error.strerror}"))
+                break
+    return plan
+
+
+def _plan_photo(photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode) -> None:
+    files = [*companions(photo), photo]  # the photo last: while it is there, the others are looked for
+    sizes = [file.stat().st_size for file in files]
+    number = 0
+    while True:
+        targets = [folder / _numbered(file.name, photo.stem, number) for file in files]
+        states = [_state(file, place, taken, mode) for file, place in zip(files, targets, strict=True)]
+        if "other" not in states:
+            break
+        number += 1
+    for file, place, size, state in zip(files, targets, sizes, states, strict=True):
+        if _key(place) in taken:
+            continue  # a sidecar of two photos
+        taken[_key(place)] = file
+        plan.moves.append(Move(file, place, size, state == "same"))
+
+
+def _numbered(name: str, stem: str, number: int) -> str:
+    """Give the name of a file whose photo gets a number: its companions get it, too."""
+    if not number:
+        return name
+    rest = name[len(stem) :] if name.lower().startswith(stem.lower()) else name
+    return f"{stem}-{number}{rest}"
+
+
+def _key(place: Path) -> Path:
+    return place.parent / unicodedata.normalize("NFC", place.name).casefold()
+
+
+def _state(file: Path, place: Path, taken: dict[Path, Path], mode: Mode) -> Literal["free", "same", "other"]:
+    """Say what has the place that a file is to have."""
+    if (first := taken.get(_key(place))) is not None:
+        return "same" if first == file or same_content(first, file) else "other"
+    if not os.path.lexists(place):
+        return "free"
+    if mode == "symlink" and place.is_symlink():
+        return "same" if os.path.realpath(place) == os.path.realpath(file) else "other"
+    return "same" if same_content(place, file) else "other"
+
+
+def same_content(one: Path, other: Path) -> bool:
+    """Say whether two files hold the same bytes; what cannot be read is not the same."""
+    try:
+        if one.samefile(other):
+            return True
+        return one.stat().st_size == other.stat().st_size and digest(one) == digest(other)
+    except OSError:
+        return False
+
+
+def digest(path: Path) -> bytes:
+    """Give the SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    summed = hashlib.sha256()
+    with open_file(path) as file:
+        while part := file.read(_PART):
+            summed.update(part)
+    return summed.digest()
+
+
+def is_same_entry(one: Path, other: Path) -> bool:
+    """Say whether two paths are one name of one file: to take one away would lose it."""
+    try:
+        if not one.samefile(other):
+            return False
+        alike = one.name.casefold() == other.name.casefold() and one.parent.samefile(other.parent)
+        return alike or one.stat().st_nlink < 2
+    except OSError:
+        return False

@@ -1,0 +1,266 @@
+"""Do what a plan of sorting says, so that no file is lost and none is half written, and take it back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from embedder._internal.files import make_folder, open_file, sync_folder, write_whole
+from embedder.errors import UsageError
+from embedder.folders import Rejected
+from enroll.gallery.places import photo_file, stored_path
+from enroll.library.organize import Mode, Move, Plan, is_same_entry, same_content
+from enroll.store.library import PhotoFile, SeenPhoto
+
+_PART = 1 << 20  # bytes
+_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # what a copy that was ended leaves
+
+
+def check_space(plan: Plan, target: Path, mode: Mode) -> None:
+    """Refuse to copy more than the disk holds.
+
+    Raises:
+        UsageError: it has too little space.
+    """
+    if mode != "copy":
+        return
+    place = next(folder for folder in (target, *target.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if plan.size > free:
+        raise UsageError(
+            f"{target}: {plan.size / 2**20:,.0f} MiB are to be copied, {free / 2**20:,.0f} are free; "
+            "make room, or use --mode hardlink"
+        )
+
+
+def sort_photos(
+    plan: Plan, target: Path, mode: Mode, advance: Callable[[], object] = lambda: None
+) -> tuple[int, list[Rejected], Path | None]:
+    """Do what a plan says; one that was ended goes on where it was, when it is made and done again.
+
+    Args:
+        plan: from `plan_sorting`.
+        target: as for it.
+        mode: as for it.
+        advance: called after each file.
+
+    Returns:
+        How many files were sorted, what could not be, and the manifest that `undo_moves` takes.
+
+    Raises:
+        UsageError: the disk has too little space, or nothing can be written there.
+    """
+    check_space(plan, target, mode)
+    moves = plan.open
+    if mode == "move":  # what is there already is taken away where it was
+        moves = [move for move in plan.moves if not is_same_entry(move.source, move.target)]
+    if not moves:
+        return 0, [], None
+    try:
+        for folder in sorted({move.target.parent for move in moves}):
+            make_folder(folder)
+            _clear(folder)
+        manifest = _Manifest(target) if mode == "move" else None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}") from error
+    done, rejected = 0, []
+    try:
+        for move in moves:
+            try:
+                if manifest is not None:
+                    manifest.note(move)
+                _place(move, mode)
+                done += 1
+            except OSError as error:
+                rejected.append(Rejected(move.source, _in_words(error, mode)))
+            advance()
+    finally:
+        if manifest is not None:
+            manifest.close()
+    return done, rejected, manifest.path if manifest else None
+
+
+def _place(move: Move, mode: Mode) -> None:
+    """Give one file its place.
+
+    Raises:
+        OSError: it cannot be; both places are as they were.
+    """
+    if mode == "hardlink":
+        os.link(move.source, move.target)
+    elif mode == "symlink":
+        folder = os.path.realpath(move.target.parent)
+        move.target.symlink_to(os.path.relpath(os.path.realpath(move.source), folder))
+    elif mode == "copy":
+        copy_file(move.source, move.target)
+    else:
+        move_file(move.source, move.target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file with its times; the copy has its name when it is whole.
+
+    Raises:
+        FileExistsError: there is a file of that name.
+        OSError: it cannot be read or written.
+    """
+
+    def parts() -> Iterator[bytes]:
+        with open_file(source) as file:
+            while part := file.read(_PART):
+                yield part
+
+    write_whole(target, parts(), replace=False)
+    with suppress(OSError):  # a file system without times or attributes
+        shutil.copystat(source, target)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file so that it is always at one of the two places, whole.
+
+    Raises:
+        FileExistsError: another file has that name.
+        OSError: it cannot be moved.
+    """
+    if source.is_symlink():
+        raise OSError(errno.EINVAL, "is a link, which would lead nowhere from there", str(source))
+    if not os.path.lexists(target):
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:  # another file system, or one without hard links
+            copy_file(source, target)
+    if is_same_entry(source, target):
+        return
+    if not same_content(source, target):
+        raise FileExistsError(errno.EEXIST, "another file has that name", str(target))
+    source.unlink()
+    sync_folder(target.parent)
+
+
+def _clear(folder: Path) -> None:
+    """Take away what a run that was ended left half written."""
+    for entry in os.scandir(folder):
+        if _LEFT.fullmatch(entry.name):
+            with suppress(OSError):
+                Path(entry.path).unlink()
+
+
+def _in_words(error: OSError, mode: Mode) -> str:
+    if error.errno == errno.EXDEV:
+        return "is on another file system, where no hard link leads; use --mode copy"
+    if error.errno == errno.ENOENT:
+        return "is not there any more"
+    return f"could not be sorted ({mode}): {error.strerror or error}"
+
+
+def moved_photos(photos: Iterable[SeenPhoto], moves: Iterable[Move], home: Path | None) -> list[SeenPhoto]:
+    """Give the photos of a library that were moved, with the places they have now.
+
+    Args:
+        photos: all of them.
+        moves: that were made, or failed.
+        home: the folder that relative paths of the gallery start from.
+    """
+    places = {
+        move.source.absolute(): move.target
+        for move in moves
+        if move.target.exists() and not move.source.exists()
+    }
+    found = []
+    for photo in photos:
+        files = []
+        for file in photo.files:
+            target = places.get(photo_file(file.path, home).absolute())
+            if target is not None:
+                status = target.stat()
+                path = stored_path(target, home)
+                file = PhotoFile(path, status.st_size, status.st_mtime_ns)
+            files.append(file)
+        if tuple(files) != photo.files:
+            found.append(replace(photo, files=tuple(files)))
+    return found
+
+
+class _Manifest:
+    """Notes where files were, each before it is moved; JSON lines."""
+
+    def __init__(self, target: Path) -> None:
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        self.path = target / f"embed-sort-{moment}.jsonl"
+        self._file = self.path.open("x", encoding="utf-8", errors="surrogateescape")
+
+    def note(self, move: Move) -> None:
+        """Write where a file was and will be."""
+        entry = {"source": str(move.source.absolute()), "target": str(move.target.absolute())}
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
+def undo_moves(manifest: Path) -> tuple[int, list[Rejected]]:
+    """Move files back to where they were, the last one first.
+
+    Args:
+        manifest: that `sort_photos` wrote.
+
+    Returns:
+        How many files were moved back, and what could not be.
+
+    Raises:
+        UsageError: it is no manifest.
+    """
+    entries = _entries(manifest)
+    done, rejected = 0, []
+    for source, target in reversed(entries):
+        if not os.path.lexists(target):
+            if not os.path.lexists(source):
+                rejected.append(Rejected(target, "is not there any more"))
+            continue
+        try:
+            make_folder(source.parent)
+            move_file(target, source)
+            done += 1
+        except OSError as error:
+            rejected.append(Rejected(target, f"could not be moved back: {error.strerror or error}"))
+    return done, rejected
+
+
+def earlier_moves(target: Path) -> list[Move]:
+    """Give the moves that manifests in a folder tell of: a run that was ended did not tell the library."""
+    found = []
+    for manifest in sorted(target.glob("embed-sort-*.jsonl")):
+        with suppress(UsageError):
+            found += [Move(source, place, 0) for source, place in _entries(manifest)]
+    return found
+
+
+def _entries(manifest: Path) -> list[tuple[Path, Path]]:
+    """Read where files were and are.
+
+    Raises:
+        UsageError: it is no manifest.
+    """
+    try:
+        lines = manifest.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        whole = map(json.loads, filter(_whole, lines))
+        return [(Path(entry["source"]), Path(entry["target"])) for entry in whole]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{manifest}: expected a manifest of `embed library sort`: {error}") from error
+
+
+def _whole(line: str) -> bool:
+    return line.endswith("}")  # the last one may be cut, by a kill: then its file was not moved

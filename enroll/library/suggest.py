@@ -1,0 +1,96 @@
+"""Suggest names for unknown faces, and say why. Arrays in, names out; nothing is named by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.decision import Decision, decide, one_face_each
+from enroll.search.base import nearest_people
+from enroll.search.exact import ExactFinder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.templates import Templates
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A name for a face, and what speaks for it.
+
+    Attributes:
+        name: of the person.
+        distance: to their nearest template, euclidean between unit vectors.
+        threshold: largest distance at which a name is suggested.
+        second: distance of the next person, None if there is none.
+        template: id of the nearest template.
+    """
+
+    name: str
+    distance: float
+    threshold: float
+    second: float | None
+    template: int
+
+
+def suggest(
+    vectors: NDArray[np.float32],
+    photos: Sequence[int],
+    templates: Templates,
+    threshold: float,
+    margin: float = 0.0,
+    refused: Mapping[int, set[str]] | None = None,
+    taken: Mapping[int, set[str]] | None = None,
+) -> list[Suggestion | None]:
+    """Suggest a name for each face, or none.
+
+    Args:
+        vectors: (n, dim) float32 of unit length.
+        photos: the photo of each face: a person is suggested for one face of a photo.
+        templates: of the people who are enrolled.
+        threshold: largest distance at which a name is suggested.
+        margin: how much farther the second person must be.
+        refused: names that a face, by its row, is not.
+        taken: names that faces of a photo have already.
+
+    Example:
+        >>> from enroll.templates import Templates
+        >>> ada = Templates(np.array([1]), np.array(["ada"], object), np.eye(2, dtype=np.float32)[:1])
+        >>> [one.name for one in suggest(ada.vectors, [7], ada, 1.0)]
+        ['ada']
+    """
+    refused, taken = refused or {}, taken or {}
+    if not len(vectors) or not len(templates.ids):
+        return [None] * len(vectors)
+    finder = ExactFinder(templates)
+    barred = [
+        refused.get(row, set()) | taken.get(photo, set()) for row, photo in enumerate(photos)
+    ]  # of whom it is no use to say that they are near
+    wanted = 2 + max(map(len, barred))
+    decisions: list[Decision] = []
+    for candidates, names in zip(nearest_people(finder, vectors, wanted), barred, strict=True):
+        kept = [one for one in candidates if one.identity not in names]
+        decisions.append(decide(kept, threshold, margin))
+    rows_of: dict[int, list[int]] = {}
+    for row, photo in enumerate(photos):
+        rows_of.setdefault(photo, []).append(row)
+    for rows in rows_of.values():
+        for row, chosen in zip(rows, one_face_each([decisions[row] for row in rows]), strict=True):
+            decisions[row] = chosen
+    return [
+        _suggestion(decision, vector, templates) for decision, vector in zip(decisions, vectors, strict=True)
+    ]
+
+
+def _suggestion(decision: Decision, vector: NDArray[np.float32], templates: Templates) -> Suggestion | None:
+    if decision.identity is None or decision.distance is None:
+        return None
+    theirs = np.flatnonzero(templates.identities == decision.identity)
+    nearest = theirs[np.argmax(templates.vectors[theirs] @ vector)]
+    return Suggestion(
+        decision.identity, decision.distance, decision.threshold, decision.second, int(templates.ids[nearest])
+    )

@@ -1,0 +1,109 @@
+"""Set a threshold on scores that are no distances, by counting.
+
+`enroll.calibration` models distances between photos of two people; what a scorer such as the mean or a
+normalized score gives has another distribution. So each enrolled person is searched for among the others, as
+a stranger, and the threshold is the largest one that counting allows. That takes many people: of n, none of
+whom is named, FPIR is below about 3 / n.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedder._internal.wording import count
+from embedder.errors import UsageError
+from embedder.metrics import upper_bound
+from enroll.calibration import Calibration, counted_threshold
+from enroll.decision import is_within
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.rules.base import Rule
+
+_MOST_PEOPLE = 200  # searched for; each takes a fit of the scorer without them
+
+
+@dataclass(frozen=True)
+class ScoreCalibration(Calibration):
+    """A threshold on scores; `distance` is a score, of any sign, infinite if everyone may pass."""
+
+    def __post_init__(self) -> None:
+        """Check what is no distance by other ranges: counting few people gives little confidence.
+
+        Raises:
+            ValueError: a confidence that is none, or a threshold that is not a number.
+        """
+        if not 0 <= self.confidence <= 1 or math.isnan(self.distance):
+            raise ValueError(f"expected a score and a confidence, got {self.distance}, {self.confidence}")
+
+
+def calibrate_scores(
+    rule: Rule,
+    vectors: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    fpir: float,
+    strangers: NDArray[np.floating] | None = None,
+    stranger_labels: NDArray[np.generic] | None = None,
+    seed: int = 0,
+) -> ScoreCalibration:
+    """Find the threshold of a scorer for a wanted FPIR.
+
+    Args:
+        rule: the scorer.
+        vectors: (n, dim) unit rows.
+        labels: (n,) whose they are, from 0 without a gap.
+        fpir: share of strangers that may be named.
+        strangers: (m, dim) unit rows of people who are not enrolled.
+        stranger_labels: (m,) whose they are.
+        seed: of the draw, where there are too many people to search for all.
+
+    Returns:
+        The threshold; its `confidence` is that of counting people alone, and may be low.
+
+    Raises:
+        UsageError: no one to search for.
+        ValueError: the scorer needs more people.
+    """
+    people = int(labels.max()) + 1
+    drawn = np.sort(np.random.default_rng(seed).permutation(people)[:_MOST_PEOPLE])
+    scores, owners = [], []
+    for person in drawn.tolist() if people > 1 else []:
+        own = labels == person
+        fitted = rule.fit(vectors[~own], labels[~own])
+        scores.append(fitted.scores(vectors[own]).min(axis=1))
+        owners.append(np.full(int(own.sum()), person))
+    if strangers is not None and stranger_labels is not None and len(strangers):
+        _, others = np.unique(stranger_labels, return_inverse=True)
+        scores.append(rule.fit(vectors, labels).scores(strangers).min(axis=1))
+        owners.append(others + people)
+    if not scores:
+        raise UsageError(
+            f"calibrating needs at least 2 people, or strangers; got {count(people, 'person')}: give more"
+        )
+    nearest, whose = np.concatenate(scores), np.concatenate(owners)
+    limit = counted_threshold(nearest, fpir)
+    named = is_within(nearest, limit)
+    everyone, some = len(np.unique(whose)), len(np.unique(whose[named]))
+    return ScoreCalibration(
+        distance=limit,
+        target_fpir=fpir,
+        confidence=_confidence(some, everyone, fpir),
+        named=int(named.sum()),
+        searches=len(nearest),
+        strangers=everyone,
+        counted_bound=upper_bound(some, everyone),
+        identities=people,
+        templates=len(vectors),
+    )
+
+
+def _confidence(named: int, people: int, fpir: float) -> float:
+    """Give how sure an FPIR is, if so many of so many people were named (Clopper and Pearson 1934)."""
+    from scipy.stats import beta
+
+    return float(beta.cdf(fpir, named + 1, people - named)) if named < people else 0.0

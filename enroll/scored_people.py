@@ -1,0 +1,112 @@
+"""Compare queries with people: by their nearest template, or by a scorer of `enroll.rules`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics.pairwise import euclidean_distances
+
+from enroll.decision import Candidate
+from enroll.distances import person_distances
+from enroll.rules.base import Fitted
+from enroll.rules.known import Known
+from enroll.rules.nearest import KNearest
+from enroll.search.base import nearest_people
+from enroll.search.neighbors import NeighborsFinder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from enroll.rules.base import Rule
+
+_DIGITS = 9  # of a person's place, as text that sorts as numbers do
+
+
+class ScoredPeople:
+    """Templates of people, and what compares a query with them.
+
+    Attributes:
+        finder: searches the templates.
+    """
+
+    def __init__(
+        self, rows: Any, labels: NDArray[np.int64], rule: Rule | None, n_jobs: int | None = None
+    ) -> None:
+        """Take templates.
+
+        Args:
+            rows: (n, dim) float array or CSR matrix.
+            labels: (n,) people, from 0 without a gap.
+            rule: gives the score of each person; None: the distance of the nearest template.
+            n_jobs: processors to search with.
+
+        Raises:
+            ValueError: the rule cannot use these templates.
+        """
+        self._rows, self._labels, self._rule = rows, labels, rule
+        self._order = np.argsort(labels, kind="stable")
+        self._starts = np.unique(labels[self._order], return_index=True)[1]
+        names = np.array([f"{place:0{_DIGITS}d}" for place in range(len(self._starts))], object)
+        self.finder = NeighborsFinder(rows, names[labels], n_jobs)
+        self._fitted = None if rule is None else _fitted(rule, rows, labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a rule has learned: it holds functions, which cannot be pickled."""
+        return {**self.__dict__, "_fitted": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        if self._rule is not None:
+            self._fitted = _fitted(self._rule, self._rows, self._labels)
+
+    def nearest(self, queries: NDArray[np.floating], count: int) -> list[list[Candidate]]:
+        """Find the nearest people of each query, nearest first; an identity is a person's place, as text.
+
+        Args:
+            queries: (q, dim) float.
+            count: people wanted.
+        """
+        if self._fitted is None:
+            return nearest_people(self.finder, queries, count)
+        scores = self._by_rule(queries)
+        order = np.argsort(scores, axis=1, kind="stable")[:, :count]
+        return [
+            [Candidate(f"{place:0{_DIGITS}d}", float(row[place])) for place in first.tolist()]
+            for row, first in zip(scores, order, strict=True)
+        ]
+
+    def scores(self, queries: NDArray[np.floating]) -> tuple[list[list[Candidate]], NDArray[np.float64]]:
+        """Give the two nearest people of each query, and its score with everyone, (q, people).
+
+        The first two are as exact as `nearest` gives them; no other one is below them by rounding.
+        """
+        near = self.nearest(queries, 2)
+        if self._fitted is not None:
+            return near, self._by_rule(queries)
+        if sparse.issparse(self._rows):
+            every = euclidean_distances(queries, self._rows)[:, self._order]
+            scores = np.minimum.reduceat(every.astype(np.float64), self._starts, axis=1)
+        else:
+            scores = person_distances(queries, self._rows, self._labels)
+        scores = np.maximum(scores, [[found[-1].distance] for found in near])
+        for row, found in enumerate(near):
+            for one in found:
+                scores[row, int(one.identity)] = one.distance
+        return near, scores
+
+    def _by_rule(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
+        assert self._fitted is not None
+        if isinstance(self._rule, KNearest):  # of rows of any length
+            rows = queries.astype(np.float64)
+            return np.array([self._fitted.score(row) for row in rows]).reshape(len(rows), -1)
+        return self._fitted.scores(queries)
+
+
+def _fitted(rule: Rule, rows: Any, labels: NDArray[np.int64]) -> Fitted:
+    dense = rows.toarray() if sparse.issparse(rows) else rows
+    if not isinstance(rule, KNearest):
+        return rule.fit(dense, labels)
+    known = Known.grouped(dense.astype(np.float64), labels)
+    return Fitted(known.people, dense.shape[1], rule.scorer(known))

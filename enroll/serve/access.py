@@ -1,0 +1,139 @@
+"""Who may do what: the key of a request, and how often it may ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from enroll.serve.keys import Key, is_uuid
+from enroll.serve.limits import Buckets, retry_after
+from enroll.serve.problems import ProblemError
+
+if TYPE_CHECKING:
+    from enroll.serve.config import ServeConfig
+    from enroll.serve.keys import KeyFile
+
+_WRONG_PER_MINUTE = 10  # keys that an address may try; each takes a good part of a second of argon2
+_ALL_WRONG_PER_MINUTE = 120  # by all addresses together: of an attacker who has many
+_SAYS = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        key: name of the key, "" without one.
+        address: of the client.
+    """
+
+    key: str
+    address: str
+
+    @property
+    def journal(self) -> str:
+        """How the gallery's journal says it: no address, no person."""
+        return f"key {self.key}" if self.key else "this machine"
+
+
+class Access:
+    """Recognizes keys, and counts what each asks for."""
+
+    def __init__(self, config: ServeConfig, keys: KeyFile) -> None:
+        self._needed, self._keys = config.needs_key, keys
+        self._asked = Buckets(config.per_minute)
+        self._wrong, self._all_wrong = Buckets(_WRONG_PER_MINUTE), Buckets(_ALL_WRONG_PER_MINUTE)
+
+    async def caller(
+        self,
+        request: Request,
+        given: str | None,
+        scope: str,
+        run: Callable[..., Awaitable[object]],
+    ) -> Caller:
+        """Say who asks, and whether they may.
+
+        Args:
+            request: what is asked.
+            given: the key as it was sent, None if there is none.
+            scope: that it takes.
+            run: runs a function in a thread; recognizing a key takes time.
+
+        Raises:
+            ProblemError: no key, a wrong one, one that does not allow it, or too many requests.
+        """
+        address = request.client.host if request.client else ""
+        known = await self._known(given, address, run) if given else None
+        if known is None and self._needed:
+            if given:
+                raise ProblemError("wrong-key", "the key that was sent is not known here, or was revoked")
+            raise ProblemError(
+                "no-key", "this server answers nobody without a key", {"WWW-Authenticate": "Bearer"}
+            )
+        caller = Caller(known or "", address)
+        if wait := self._asked.take(known or address):
+            raise ProblemError("too-many", "more requests than a minute allows", retry_after(wait))
+        if known is not None and self._needed and not self._scope_of(known, scope):
+            raise ProblemError("not-allowed", f"the key {known} does not allow it", scope=scope)
+        request.state.caller = caller
+        return caller
+
+    async def may_try(self, request: Request) -> None:
+        """Refuse an address that has tried too many keys, before its body is read.
+
+        Raises:
+            ProblemError: it has.
+        """
+        if wait := self._wrong.wait(request.client.host if request.client else ""):
+            raise _too_many_keys(wait)
+
+    async def _known(self, given: str, address: str, run: Callable[..., Awaitable[object]]) -> str | None:
+        """Give the name of a key, None if it is not known.
+
+        A try is paid for before it is made, and paid back if the key is right: else many at once would be
+        free. Where no key is needed, what cannot be tried any more counts as no key.
+        """
+        if (known := self._keys.remembered(given)) is not None:
+            return known.name or None
+        if not self._keys.listed() and not self._needed:
+            return None
+        if wait := self._pay(address):
+            if self._needed:
+                raise _too_many_keys(wait)
+            return None
+        if not is_uuid(given):
+            return None
+        found = await run(self._keys.find, given)
+        if not isinstance(found, Key):
+            return None
+        self._wrong.give(address)
+        self._all_wrong.give("")
+        return found.name
+
+    def _pay(self, address: str) -> float:
+        """Take a try; gives the seconds until there is one, 0 if there was."""
+        wait = self._wrong.take(address)
+        if wait or not (wait := self._all_wrong.take("")):
+            return wait
+        self._wrong.give(address)
+        return wait
+
+    def _scope_of(self, name: str, scope: str) -> bool:
+        return any(key.name == name and key.allows(scope) for key in self._keys.listed())
+
+
+def _too_many_keys(wait: float) -> ProblemError:
+    return ProblemError("too-many", "too many keys that are not known", retry_after(wait))
+
+
+def key_of(request: Request) -> str | None:
+    """Give the key of a request's headers, None without one; never of its address, which is logged."""
+    given = request.headers.get("x-api-key")
+    if given is None and (bearer := request.headers.get("authorization", "")).lower().startswith("bearer "):
+        given = bearer[len("bearer ") :]
+    given = (given or "").strip()
+    return given if _SAYS.fullmatch(given) else ("?" if given else None)

@@ -1,0 +1,141 @@
+"""How a server is run, each option with its default and the reason."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from embedder.config import DetectorConfig
+from embedder.config.fields import check_ranges
+from embedder.errors import UsageError
+
+ENVIRONMENT = "EMBED_SERVE"  # how the processes of `--workers` get their options
+SHARED = "EMBED_SERVE_SHARED"  # and the folder that they share
+_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """How a server is run.
+
+    Attributes:
+        gallery: a file, or milvus://HOST:PORT/NAME.
+        model: a model folder; "" is the built-in network.
+        host: address that is listened on; on one that is not of this machine alone, a key is required.
+        port: likewise.
+        workers: processes.
+        threads: of each process that answer pictures; 0 takes one a core.
+        certificate: file for HTTPS, in PEM form; "" speaks plain HTTP.
+        private_key: file of its key, if that is another one.
+        require_key: also on an address of this machine.
+        keys: file with the hashes of the keys; None puts it beside the gallery.
+        photos: folder where enrolled pictures are kept; None puts it beside the gallery.
+        keep_photos: else enrolled pictures are not kept, and cannot be shown or embedded by another model.
+        folders: that may be enrolled by a request, which names one by its last part.
+        hosts: names by which the server is reached, besides its own addresses.
+        origins: pages of other servers that may call this one.
+        dialects: of other programs that are spoken: compreface, deepstack.
+        any_rotation: find faces that lie on their side or head, too.
+        min_face: pixels across the smallest face to look for.
+        max_upload: bytes of a request.
+        max_pixels: of a picture; larger JPEGs are read reduced, others refused.
+        max_photos: pictures of a request.
+        upload_seconds: within which a request has to be there.
+        answer_seconds: within which a request is answered, or refused as too much.
+        waiting: requests that may wait for a thread; more are refused with 503.
+        per_minute: requests a key, or an address without a key, may make.
+    """
+
+    gallery: str = "gallery.db"
+    model: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1  # threads share the model and the index; processes do not
+    threads: int = 0
+    certificate: str = ""
+    private_key: str = ""
+    require_key: bool = False
+    keys: str | None = None
+    photos: str | None = None
+    keep_photos: bool = True
+    folders: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ("compreface", "deepstack")
+    any_rotation: bool = False
+    min_face: int = DetectorConfig.min_face
+    max_upload: int = 32 * 2**20  # three photos of 200 megapixels do not pass, a phone's burst does
+    max_pixels: int = 50_000_000  # as everywhere: 150 MB as RGB
+    max_photos: int = 64
+    upload_seconds: float = 30.0
+    answer_seconds: float = 60.0
+    waiting: int = 64
+    per_minute: int = 1200  # twenty pictures a second: four live cameras
+
+    def __post_init__(self) -> None:
+        """Refuse values no server can use.
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        check_ranges(
+            self,
+            port=(0, 65_535),
+            workers=(1, 64),
+            threads=(0, 256),
+            min_face=(10, 10_000),
+            max_upload=(1024, 2**31),
+            max_pixels=(1, 2**31),
+            max_photos=(1, 10_000),
+            upload_seconds=(0.1, 86_400.0),
+            answer_seconds=(0.1, 86_400.0),
+            waiting=(1, 100_000),
+            per_minute=(1, 10**9),
+        )
+        for origin in self.origins:
+            if "*" in origin or "://" not in origin:
+                raise UsageError(f"--origin: expected an origin such as https://photos.lan, got {origin!r}")
+        if unknown := set(self.dialects) - set(ServeConfig.dialects):
+            raise UsageError(
+                f"dialects: expected some of {', '.join(ServeConfig.dialects)}, got {', '.join(unknown)}"
+            )
+        names = [folder.name for folder in map(Path, self.folders)]
+        for place in self.folders:
+            if not Path(place).is_dir():
+                raise UsageError(f"--folder {place}: expected a folder of people")
+            if names.count(Path(place).name) > 1:
+                raise UsageError(
+                    f"--folder {place}: expected each last part once, since requests name them so"
+                )
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request without a key is refused."""
+        return self.require_key or not is_loopback(self.host)
+
+    def to_json(self) -> str:
+        """Give the options as one line, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServeConfig:
+        """Read what `to_json` wrote."""
+        given = json.loads(text)
+        tuples = {entry.name for entry in fields(cls) if isinstance(entry.default, tuple)}
+        values: dict[str, Any] = {
+            name: tuple(value) if name in tuples else value for name, value in given.items()
+        }
+        return cls(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address can be reached from this machine alone."""
+    if host.lower() in _LOCAL_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,276 @@
+"""The model and the gallery of a server, on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from embedder._internal.runtime import usable_cores
+from embedder.config import DetectorConfig, ImageLimits, use_limits
+from embedder.errors import EmbedError, ForeignModelError
+from embedder.extractor import Extractor
+from embedder.faces.photo import find_crops
+from embedder.images import decode_frames
+from enroll.config import IdentifyConfig
+from enroll.gallery.gallery import Gallery
+from enroll.identify import Answer, Identifier
+from enroll.serve.limits import retry_after
+from enroll.serve.problems import ProblemError, problem_of
+from enroll.store import Store, check_model, gallery_files, open_store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.faces.crop import Crop
+    from enroll.gallery.threshold import Basis
+    from enroll.serve.config import ServeConfig
+
+Result = TypeVar("Result")
+
+EXPLAINED = 5  # enrolled photos per face that `explain` gives, as `embed identify --explain`
+_MOST_KNOWN = 16  # ways of asking whose threshold is remembered
+_FRESH = 0.5  # seconds for which a threshold is taken as it was: another process may calibrate
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request to identify asks for.
+
+    Attributes:
+        threshold: largest distance at which a name is given; None takes the gallery's, else the model's.
+        config: the rest.
+    """
+
+    threshold: float | None = None
+    config: IdentifyConfig = field(default_factory=IdentifyConfig)
+
+
+class Session:
+    """The gallery, as all threads share it."""
+
+    def __init__(self, config: ServeConfig, extractor: Extractor) -> None:
+        self.store: Store = open_store(config.gallery, create=True)
+        self.extractor = extractor
+        self._gallery: Gallery | None = None
+        self._lock = threading.Lock()
+        self._known: dict[Options, tuple[float, tuple[int, int], Identifier]] = {}
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery, bound to the model.
+
+        Raises:
+            ForeignModelError: it was made with another one.
+        """
+        if self._gallery is None:
+            self._gallery = Gallery(self.store, self.extractor)
+        else:
+            check_model(self.store, self.extractor.fingerprint, self.extractor.dim)
+        return self._gallery
+
+    def bound(self) -> Store:
+        """Give the store of the gallery, if it is one of this model.
+
+        Raises:
+            ForeignModelError: it was made with another one.
+        """
+        check_model(self.store, self.extractor.fingerprint, self.extractor.dim)
+        return self.store
+
+    def identifier(self, options: Options) -> Identifier:
+        """Give what answers, with the threshold of now."""
+        changes, now = self.store.changes(), time.monotonic()
+        known = self._known.get(options)
+        if known is not None and known[1] == changes and now - known[0] < _FRESH:
+            return known[2]
+        made = Identifier(self.extractor, self.gallery, options.threshold, options.config)
+        if options.threshold is None:  # the others are of one request
+            with self._lock:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[options] = now, changes, made
+        return made
+
+    def close(self) -> None:
+        """Close the gallery."""
+        self.store.close()
+
+
+class Engine:
+    """Runs what takes the model or the gallery on threads; refuses what would wait too long."""
+
+    def __init__(self, config: ServeConfig, extractor: Extractor | None = None) -> None:
+        """Prepare; `start` loads.
+
+        Args:
+            config: of the server.
+            extractor: the model, if it is loaded already.
+        """
+        self.config = config
+        self.threads = config.threads or usable_cores()
+        self._given = extractor
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._pool = ThreadPoolExecutor(self.threads, "embed-serve")
+        self.stopping = threading.Event()
+        self.failure: str | None = "the model is being loaded"
+
+    @property
+    def extractor(self) -> Extractor:
+        """The model.
+
+        Raises:
+            ProblemError: it is not loaded yet.
+        """
+        if self._given is None:
+            raise ProblemError("not-ready", "the model is being loaded", retry_after(1))
+        return self._given
+
+    def start(self) -> None:
+        """Load the model and open the gallery.
+
+        Raises:
+            EmbedError: it cannot; a gallery of another model can be served to be made again.
+        """
+        if self.config.max_pixels != ImageLimits.max_pixels:
+            use_limits(replace(ImageLimits(), max_pixels=self.config.max_pixels))
+        if self._given is None:
+            finding = DetectorConfig(min_face=self.config.min_face, any_rotation=self.config.any_rotation)
+            self._given = Extractor.load(self.config.model or None, finding=finding)
+        if self._session is None:
+            self._session = Session(self.config, self._given)
+        every = threading.Barrier(self.threads)
+        for done in [self._pool.submit(self._warm_up, every) for _ in range(self.threads)]:
+            done.result()
+        self.failure = None
+
+    def _warm_up(self, every: threading.Barrier) -> None:
+        """Let a thread have its networks, and all the index, before anyone waits for them."""
+        every.wait()  # else one idle thread takes all of these
+        with self._lock:
+            session = self.session()
+            self.extractor.embed(
+                [crop.chip for crop in self.extractor.crops(np.zeros((64, 64, 3), np.uint8))]
+            )
+            try:
+                session.gallery.nearest_people(np.zeros((1, self.extractor.dim), np.float32), 1)
+            except ForeignModelError as error:
+                _log.warning("%s", error)
+
+    def session(self) -> Session:
+        """Give the gallery.
+
+        Raises:
+            ProblemError: it is not open yet.
+        """
+        if self._session is None:
+            raise ProblemError("not-ready", "the gallery is not open yet", retry_after(1))
+        return self._session
+
+    async def run(self, work: Callable[..., Result], *args: object) -> Result:
+        """Run work in a thread; `session` gives it the gallery.
+
+        Raises:
+            ProblemError: too much waits already, or there was no time for it.
+        """
+        if self._waiting >= self.config.waiting + self.threads:
+            raise ProblemError("busy", f"{self.config.waiting} requests wait already", retry_after(1))
+        self._waiting += 1
+        future: Future[Result] = self._pool.submit(self._in_words, work, *args)
+        future.add_done_callback(lambda _: self._done())
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), self.config.answer_seconds)
+        except TimeoutError:
+            if not future.cancelled() and future.done():
+                raise
+            raise ProblemError(
+                "too-slow", f"not done within {self.config.answer_seconds:g} seconds", retry_after(5)
+            ) from None
+
+    def _in_words(self, work: Callable[..., Result], *args: object) -> Result:
+        """Do work; an error of ours becomes a problem that does not say where the gallery is."""
+        try:
+            return work(*args)
+        except EmbedError as error:
+            raise problem_of(error, self.config.gallery) from error
+
+    def _done(self) -> None:
+        with self._lock:
+            self._waiting -= 1
+
+    async def identify(
+        self, photos: Sequence[tuple[str, bytes]], options: Options
+    ) -> tuple[list[Answer], Basis]:
+        """Answer pictures.
+
+        Args:
+            photos: names for people, and the bytes of the files.
+            options: of the request.
+
+        Raises:
+            ProblemError: too much waits already.
+            EmbedError: the gallery or the model cannot be used.
+        """
+        return await self.run(self._identify, photos, options)
+
+    def _identify(self, photos: Sequence[tuple[str, bytes]], options: Options) -> tuple[list[Answer], Basis]:
+        identifier = self.session().identifier(options)
+        answers = []
+        for name, data in photos:
+            (answer,) = identifier.identify_many([data])
+            answers.append(replace(answer, photo=name))
+        return answers, identifier.basis
+
+    def crops(self, data: bytes, name: str) -> tuple[NDArray[np.uint8], list[Crop]]:
+        """Find the faces of a picture; in a thread of the pool.
+
+        Returns:
+            (height, width, 3) uint8 RGB, and its faces, the largest first.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        found = find_crops(decode_frames(data, name), self.extractor.crops, name)
+        return found.pixels, found.crops
+
+    def readiness(self) -> str | None:
+        """Say why nothing can be answered, or None; in a thread of the pool."""
+        if self.failure:
+            return self.failure
+        try:
+            self.session().gallery.identities()
+        except ForeignModelError:
+            return "the gallery was made with another model"
+        except EmbedError:
+            return "the gallery cannot be read"
+        return None
+
+    def close(self) -> None:
+        """Finish what runs, and close the gallery."""
+        self.stopping.set()
+        self._pool.shutdown()
+        if self._session is not None:
+            self._session.close()
+
+
+def beside_gallery(config: ServeConfig, ending: str) -> Path:
+    """Give the place beside a gallery's file that is called like it, with an ending.
+
+    Raises:
+        ProblemError: the gallery is on a server.
+    """
+    files = gallery_files(config.gallery)
+    base = files[0] if files else Path("gallery.db")  # of a server: the working folder
+    return base.with_name(f"{base.name}{ending}")

@@ -1,0 +1,95 @@
+"""The answers for a film: who is seen when, in which frame best, and how many frames agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from embedder.config import QualityLimits
+from embedder.faces.quality import problem, usefulness
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from embedder.faces.crop import Box
+    from embedder.faces.quality import Quality
+    from enroll.agreement import Agreement
+    from enroll.decision import Decision
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A face in one frame.
+
+    Attributes:
+        seconds: time of the frame since the film began.
+        box: x, y, width and height in pixels of the upright frame; None when the whole frame is the face, and
+            so are the next two.
+        points: (5, 2) x and y of eyes, nose tip and corners of the mouth.
+        quality: how well the face can be recognized.
+        decision: who the frame alone says it is.
+        chip: (size, size, 3) uint8 RGB, if it was to be kept.
+    """
+
+    seconds: float
+    box: Box | None
+    points: NDArray[np.float64] | None
+    quality: Quality | None
+    decision: Decision
+    chip: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class PersonSeen:
+    """One person of a film.
+
+    Attributes:
+        agreement: who it is, and how many frames say so.
+        intervals: first and last second of each time that the person is in sight, in their order.
+        best: the most useful frames, the best first.
+        confidence: probability that the nearest person of the best frame is the right one, if as many faces
+            are of enrolled people as of strangers; None if the gallery is not calibrated.
+    """
+
+    agreement: Agreement
+    intervals: tuple[tuple[float, float], ...]
+    best: tuple[Sighting, ...]
+    confidence: float | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """The name, or None for unknown."""
+        return self.agreement.decision.identity
+
+
+@dataclass(frozen=True, eq=False)
+class FilmAnswer:
+    """The answer for one film.
+
+    Attributes:
+        film: as it was given.
+        error: why it could not be read, or None.
+        seconds: how much of the film was looked at.
+        looked_at: frames that were looked at.
+        people: everyone who is seen, by the first time.
+        notes: what a person should know of the film, such as that its end is missing.
+    """
+
+    film: str
+    error: str | None = None
+    seconds: float = 0.0
+    looked_at: int = 0
+    people: tuple[PersonSeen, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def worth(quality: Quality | None) -> tuple[float, bool]:
+    """Say how useful a face is among several of one person, and whether it can be recognized at all.
+
+    Args:
+        quality: None where the whole picture is the sample: then all count the same.
+    """
+    if quality is None:
+        return 1.0, True
+    return usefulness(quality), problem(quality, QualityLimits()) is None

@@ -1,0 +1,169 @@
+"""What a gallery keeps of a photo library: photos that were looked at, the faces in them, what was decided.
+
+Faces of people nobody has named are personal data as well: each has a day on which it is erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A file that holds a photo.
+
+    Attributes:
+        path: as `enroll.gallery.places.stored_path` writes it.
+        size: bytes.
+        modified: nanoseconds since 1970.
+        there: False if a scan did not find it any more.
+    """
+
+    path: str
+    size: int
+    modified: int
+    there: bool = True
+
+
+@dataclass(frozen=True)
+class SeenPhoto:
+    """A photo that was looked at, wherever its file lies by now.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        files: where it lies; copies are one photo.
+        width: of the upright picture that was searched, in pixels.
+        height: likewise.
+        taken: when, ISO 8601 without a time zone, as the camera wrote it; None if unknown.
+        problem: why no face could be looked for, or None.
+        model: fingerprint of the model that looked.
+        number: of the photo; 0 until it is stored.
+    """
+
+    digest: bytes
+    files: tuple[PhotoFile, ...]
+    width: int
+    height: int
+    taken: str | None
+    problem: str | None
+    model: str
+    number: int = 0
+
+    @property
+    def there(self) -> str | None:
+        """Where the photo lies, None if no scan finds it any more."""
+        return next((file.path for file in self.files if file.there), None)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenFace:
+    """A face in a photo.
+
+    Attributes:
+        photo: number of the photo.
+        box: x, y, width and height in pixels of the upright picture that was searched.
+        vector: (dim,) float32 of unit length.
+        quality: as `embedder.faces.quality.Quality` measures it, by name; empty if the picture is the face.
+        expires: the last day on which it is kept while nobody has named it; None is for ever.
+        model: fingerprint of the model of the vector.
+        number: of the face, which never changes; 0 until it is stored.
+        key: SHA-256 that stands for the face among templates; it never changes either.
+    """
+
+    photo: int
+    box: tuple[int, int, int, int]
+    vector: NDArray[np.float32] = field(repr=False)
+    quality: Mapping[str, float]
+    expires: date | None
+    model: str
+    number: int = 0
+    key: bytes = b""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A decision of a person about faces, as `enroll.library.review` reads it.
+
+    Attributes:
+        number: of the step, rising.
+        person: whose key protects it, since it holds a name; 0 if it holds none.
+        content: what was decided; JSON.
+    """
+
+    number: int
+    person: int
+    content: Mapping[str, Any]
+
+
+class LibraryStore(Protocol):
+    """The part of a gallery that is about a photo library; every change is whole and durable."""
+
+    def photos(self) -> list[SeenPhoto]:
+        """All photos, by number."""
+
+    def faces(self) -> list[SeenFace]:
+        """All faces, by number."""
+
+    def forgotten(self, digest: bytes) -> bool:
+        """Say whether a photo was looked at and all that it showed was erased since."""
+
+    def write(
+        self,
+        new: Sequence[tuple[SeenPhoto, Sequence[SeenFace]]] = (),
+        photos: Sequence[SeenPhoto] = (),
+        faces: Sequence[SeenFace] = (),
+        gone: Sequence[int] = (),
+    ) -> list[int]:
+        """Write what a scan found, in one transaction; gives the numbers of the new photos.
+
+        Args:
+            new: photos with their faces.
+            photos: take the place of those with their numbers.
+            faces: likewise; one without a number is new.
+            gone: numbers of faces to erase.
+        """
+
+    def names(self) -> dict[int, tuple[int, str]]:
+        """Id and name of the person of each face that has one."""
+
+    def steps(self) -> list[Step]:
+        """All decisions, oldest first."""
+
+    def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
+        """Write a decision; gives its number.
+
+        Args:
+            content: JSON without names.
+            faces: new faces that it is about, too, which get their numbers first.
+        """
+
+    def set_names(self, names: Mapping[int, int | None]) -> None:
+        """Write the ids of the people of faces, None for no one; other faces stay."""
+
+    def people(self) -> dict[int, str]:
+        """Names of everyone who is enrolled, by id."""
+
+    def groups(self) -> dict[int, int]:
+        """Number of the group of each face that is in one."""
+
+    def set_groups(self, groups: Mapping[int, int]) -> None:
+        """Replace the groups."""
+
+    def person(self, name: str) -> int | None:
+        """Id of an enrolled person, None if there is none."""
+
+    def expired(self, today: date) -> int:
+        """How many faces that nobody has named are past their last day."""
+
+    def purge(self, today: date) -> int:
+        """Erase the faces that nobody has named and whose last day is before `today`; gives how many."""
+
+    def erase_all(self) -> tuple[int, int]:
+        """Erase all that is known of the library; gives how many photos and faces that was."""

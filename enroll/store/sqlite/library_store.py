@@ -1,0 +1,156 @@
+"""The photo library of a gallery that is a file; each change is one transaction.
+
+`enroll.store.library.LibraryStore` says what its methods do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from enroll.store.library import SeenFace, SeenPhoto, Step
+
+if TYPE_CHECKING:
+    from enroll.store.sqlite.library import LibraryRows
+    from enroll.store.sqlite.reader import Reader, Somebody
+    from enroll.store.sqlite.writer import Writer
+    from enroll.templates import StoredTemplate
+
+_Span = Callable[[], AbstractContextManager[None]]
+
+
+class SqliteLibrary:
+    """The library of an open gallery; made by `SqliteStore.library`."""
+
+    def __init__(self, writer: Callable[[], Writer], reading: _Span, writing: _Span, erasing: _Span) -> None:
+        """Join what the store has; `writer` gives that of this thread."""
+        self._writer = writer
+        self._reading, self._writing, self._erasing = reading, writing, erasing
+
+    @property
+    def _rows(self) -> LibraryRows:
+        return self._writer().library
+
+    @property
+    def _reader(self) -> Reader:
+        return self._writer().reader
+
+    def photos(self) -> list[SeenPhoto]:
+        """All photos, by number."""
+        with self._reading():
+            return sorted(self._rows.photos(), key=lambda photo: photo.number)
+
+    def faces(self) -> list[SeenFace]:
+        """All faces, by number."""
+        with self._reading():
+            return sorted(self._rows.faces(), key=lambda face: face.number)
+
+    def forgotten(self, digest: bytes) -> bool:
+        """Say whether a photo was looked at and all that it showed was erased since."""
+        with self._reading():
+            return self._rows.knows(digest)
+
+    def write(
+        self,
+        new: Sequence[tuple[SeenPhoto, Sequence[SeenFace]]] = (),
+        photos: Sequence[SeenPhoto] = (),
+        faces: Sequence[SeenFace] = (),
+        gone: Sequence[int] = (),
+    ) -> list[int]:
+        """Write what a scan found, in one transaction; gives the numbers of the new photos."""
+        if not (new or photos or faces or gone):
+            return []
+        with self._erasing() if gone else self._writing():
+            numbers = self._rows.add_photos(new)
+            for photo in photos:
+                self._rows.replace_photo(photo)
+            for face in faces:
+                if face.number:
+                    self._rows.replace_face(face)
+                else:
+                    self._rows.add_faces([face])
+            self._rows.erase_faces(gone)
+        return numbers
+
+    def names(self) -> dict[int, tuple[int, str]]:
+        """Id and name of the person of each face that has one."""
+        with self._reading():
+            named = self._rows.named()
+            people = self._reader.persons(set(named.values()))
+        return {face: (person, people[person].name) for face, person in named.items()}
+
+    def steps(self) -> list[Step]:
+        """All decisions, oldest first."""
+        with self._reading():
+            return list(self._rows.steps())
+
+    def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
+        """Write a decision; gives its number."""
+        with self._writing():
+            added = self._rows.add_faces(faces)
+            if added:
+                content = {**content, "faces": [*content.get("faces", ()), *added]}
+            return self._rows.log(content)
+
+    def set_names(self, names: Mapping[int, int | None]) -> None:
+        """Write the ids of the people of faces, None for no one; other faces stay."""
+        with self._writing():
+            self._rows.set_named(names)
+
+    def people(self) -> dict[int, str]:
+        """Names of everyone who is enrolled, by id."""
+        with self._reading():
+            return {one.id: one.name for one in self._reader.everyone() if one.enrolled}
+
+    def groups(self) -> dict[int, int]:
+        """Number of the group of each face that is in one."""
+        with self._reading():
+            return self._rows.grouped()
+
+    def set_groups(self, groups: Mapping[int, int]) -> None:
+        """Replace the groups."""
+        with self._writing():
+            there = set(self._rows.numbers())
+            self._rows.set_grouped({face: group for face, group in groups.items() if face in there})
+
+    def person(self, name: str) -> int | None:
+        """Id of an enrolled person, None if there is none."""
+        with self._reading():
+            found = self._reader.named([name]).get(name)
+        return found.id if found and found.enrolled else None
+
+    def expired(self, today: date) -> int:
+        """How many faces that nobody has named are past their last day."""
+        with self._reading():
+            return len(self._rows.expired(today))
+
+    def purge(self, today: date) -> int:
+        """Erase the faces that nobody has named and whose last day is before `today`; gives how many."""
+        if not self.expired(today):
+            return 0
+        with self._erasing():
+            return self._rows.erase_faces(self._rows.expired(today))
+
+    def erase_all(self) -> tuple[int, int]:
+        """Erase all that is known of the library; gives how many photos and faces that was."""
+        with self._erasing():
+            return self._rows.erase_everything()
+
+
+def log_merge(rows: LibraryRows, kept: int, gone: Somebody, templates: Sequence[StoredTemplate]) -> None:
+    """Let the faces of a person who is about to be merged be the other's, and note what undoes it."""
+    if not rows.is_used():
+        return
+    terms = gone.terms
+    content = {
+        "do": "merge",
+        "kept": kept,
+        "other": gone.id,
+        "name": gone.name,
+        "terms": [terms.consent, *(day and day.isoformat() for day in (terms.consent_date, terms.expires))],
+        "digests": [template.digest.hex() for template in templates],
+    }
+    rows.move_person(gone.id, kept)
+    rows.log(content, kept)

@@ -1,0 +1,1 @@
+"""Listen to other programs' events, and tell them who was seen."""

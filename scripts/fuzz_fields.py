@@ -1,0 +1,458 @@
+"""Put hostile values into every field of every file that is read: what was written, or a typed error.
+
+Each case is one field with one value: of another type, huge, negative, no number, of 400 digits, deeply
+nested, acting on a terminal, a megabyte, half a surrogate pair. Checksums and digests are made again, as
+whoever wrote the file would: nothing but the checks of the fields stands between the value and the program.
+The files are manifest.json, train.toml, the checkpoint, a gallery's calibration and its rows, the export, the
+cache of crops, the built-in model in its cache, and the index beside a gallery.
+
+    python scripts/fuzz_fields.py [--count 0] [--seed 0] [--processes 2]
+
+0 tries all. Prints what went wrong and, last, one JSON line; ends with 1 if anything went wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import os
+import sqlite3  # noqa: TID251 - writes what `enroll` would not
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from bench_main_job import surroundings
+from fuzz_files import make_export, make_gallery, make_model
+from mutations import try_all
+from safetensors.numpy import save
+
+from embedder import built_in
+from embedder.config.toml import read_config
+from embedder.errors import EmbedError
+from embedder.model_folder import MANIFEST, load_manifest
+from embedder.training.checkpoint import FILE, Checkpoints, State
+from embedder.training.data.crop_store import ChipCache
+from embedder.training.heldout import Score
+from enroll.calibration import Promise
+from enroll.confidence import Curve
+from enroll.gallery.jsonl import from_lines
+from enroll.gallery.threshold import Basis, Calibration, describe
+from enroll.search.approximate import load_index
+from enroll.store import open_store
+from enroll.store.sqlite.rows import checksum
+from enroll.templates import NewTemplate, Templates
+
+DEEP: Any = json.loads("[" * 900 + "]" * 900)
+HUGE = int("9" * 400)
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, -(2**63), 2**63, 2**64, HUGE, -HUGE, 0.5, -0.5, 2.5),
+    *(1e300, -1e300, 1e-300, float("nan"), float("inf"), float("-inf")),
+    *("", " ", "0", "x", "nan", "x" * 2**20, "\x1b[2J", "a\nb", "\x00", "\udcff", "\u202eabc", "../../etc"),
+    *("0" * 64, "2999-12-31", "0000-00-00", "built-in", "2026-11-28T20:44:31+00:00"),
+    *([], {}, [1], [None], {"a": 1}, [[]], DEEP, [0.5] * 10_000, ["x"] * 10_000),
+)
+RAW: tuple[Any, ...] = (  # what SQLite holds
+    *(None, 0, 1, -1, 2**62, -(2**63), 1e300, float("inf"), "", "x", "\x1b[2J", "x" * 2**20, "[" * 10_000),
+    *(b"", b"\0" * 16, b"\xff" * 16, b"[" * 10_000, b"x" * 2**20, b'["a"]', b"[1,2,3]", b'["a",[],{}]'),
+    *(
+        b'["\\ud800",null,null]',
+        b'["a","b","c"]',
+        b'["a",null,"2999-12-31"]',
+        b'["a",null,"' + b"9" * 400 + b'"]',
+    ),
+)
+Cases = list[tuple[str, Callable[[Path], object]]]
+
+
+def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Give the way to every value inside a JSON value; of a list the first three."""
+    yield at
+    inside: Any = ()
+    if isinstance(content, dict):
+        inside = content.items()
+    elif isinstance(content, list):
+        inside = list(enumerate(content))[:3]
+    for name, value in inside:
+        yield from places(value, (*at, name))
+
+
+def changed(content: Any, at: tuple[Any, ...], value: Any) -> Any:
+    """Give a JSON value with another in one place."""
+    if not at:
+        return value
+    content = copy.deepcopy(content)
+    inside = content
+    for name in at[:-1]:
+        inside = inside[name]
+    inside[at[-1]] = value
+    return content
+
+
+def in_fields(kind: str, content: Any, read: Callable[[Path, Any], object]) -> Cases:
+    """Give a case for each field and value, and for each field that is gone or has a sister."""
+    cases: Cases = []
+    for at in places(content):
+        for number, value in enumerate(VALUES):
+            name = f"{kind} {'.'.join(map(str, at)) or 'itself'} value {number}"
+            cases.append((name, lambda folder, at=at, value=value: read(folder, changed(content, at, value))))
+    for at in places(content):
+        if at and isinstance(at[-1], str):
+            shorter, longer = copy.deepcopy(content), copy.deepcopy(content)
+            for one, change in ((shorter, dict.pop), (longer, lambda inside, _: inside.update(surplus=1))):
+                inside = one
+                for name in at[:-1]:
+                    inside = inside[name]
+                change(inside, at[-1])
+                cases.append(
+                    (
+                        f"{kind} {'.'.join(map(str, at))} gone or doubled",
+                        lambda folder, one=one: read(folder, one),
+                    )
+                )
+    return cases
+
+
+def dumped(content: Any) -> bytes:
+    """Give JSON as Python's own writer does, with NaN and half surrogate pairs as they are."""
+    return (
+        json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True).encode(errors="surrogatepass")
+        + b"\n"
+    )
+
+
+def manifests(scratch: Path) -> Cases:
+    """Manifest, also in the place of the built-in model."""
+    make_model(scratch / "model")
+    content = json.loads((scratch / "model" / MANIFEST).read_bytes())
+    del content["digest"]
+
+    def read(folder: Path, forged: Any) -> None:
+        if isinstance(forged, dict):
+            forged = {**forged, "digest": hashlib.sha256(dumped(forged)).hexdigest()}
+        (folder / MANIFEST).write_bytes(dumped(forged))
+        manifest = load_manifest(folder)
+        str(manifest), manifest.fingerprint, manifest.to_bytes()
+        place = folder / "cache" / "models" / built_in.key()
+        place.mkdir(parents=True, mode=0o700)
+        (place / MANIFEST).write_bytes(dumped(forged))
+        with patch.object(built_in, "place", lambda: place):
+            assert built_in._find() is None  # never another model than ours
+
+    return in_fields("manifest", content, read)
+
+
+def configurations(_: Path) -> Cases:
+    """Every option of train.toml."""
+    from embedder.config import TrainConfig
+
+    def text(value: Any) -> str | None:
+        if isinstance(value, float | int) and not isinstance(value, bool):
+            return (
+                repr(value)
+                if abs(value) < 10**300 or value != value or abs(value) == float("inf")
+                else str(value)
+            )
+        return json.dumps(value)
+
+    def read(folder: Path, name: str, value: Any) -> None:
+        (folder / "train.toml").write_bytes(f"{name} = {text(value)}\n".encode(errors="surrogatepass"))
+        read_config(folder / "train.toml", {})
+
+    return [
+        (
+            f"train.toml {name} value {number}",
+            lambda folder, name=name, value=value: read(folder, name, value),
+        )
+        for name in TrainConfig().to_dict()
+        for number, value in enumerate(VALUES)
+    ]
+
+
+def checkpoints(_: Path) -> Cases:
+    """What a checkpoint says of its run and progress."""
+    scores = [asdict(Score(0.5, 0.5, 1.0, 9))] * 2
+    run = {"options": {"epochs": 2}, "photos": "a", "people": {"ada": "b"}}
+    progress = {"history": [{"loss": 1.0}], "best_epoch": 1, "scores": scores}
+    content = {"run": run, "progress": progress}
+
+    def read(folder: Path, forged: Any) -> None:
+        tensors = {name: np.zeros(2, np.float32) for name in ("model.0", "optimizer.0", "best.0")}
+        digest = hashlib.sha256()
+        for name in sorted(tensors):
+            digest.update(f"{name} float32 (2,) ".encode() + tensors[name].tobytes())
+        facts = {"digest": digest.hexdigest()}
+        if isinstance(forged, dict):
+            facts |= {name: json.dumps(value) for name, value in forged.items() if name in content}
+        (folder / FILE).write_bytes(save(tensors, metadata=facts))
+        variable = SimpleNamespace(assign=lambda value: None)
+        model = SimpleNamespace(variables=[variable], optimizer=SimpleNamespace(variables=[variable]))
+        keep = SimpleNamespace(weights=[tensors["best.0"]], scores=[], best_epoch=0)
+        state = State(SimpleNamespace(model=model), keep)  # type: ignore[arg-type]
+        state.restore(Checkpoints(folder, run))
+        assert all(isinstance(epoch, dict) for epoch in state.history)
+        [entry.shares for entry in keep.scores]
+
+    return in_fields("checkpoint", content, read)
+
+
+def calibrations(_: Path) -> Cases:
+    """The calibration that a gallery keeps."""
+    promise = Promise(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
+    record = Calibration(promise, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
+
+    def read(_: Path, forged: Any) -> None:
+        found = Calibration.from_text(json.dumps(forged), "gallery.db")
+        basis = Basis("gallery", found.promise.distance, found)
+        said = f"{describe(found)} {basis.in_words()} {json.dumps(basis.facts(), allow_nan=False)}"
+        assert said.isprintable(), f"it says {said!a:.200}"
+        if found.curve:
+            assert 0 <= found.curve.probability(0.5, None) <= 1
+
+    return in_fields("calibration", asdict(record), read)
+
+
+def exports(scratch: Path) -> Cases:
+    """Every line of an export."""
+    make_export(scratch / "exported")
+    records = [json.loads(line) for line in (scratch / "exported" / "people").read_bytes().splitlines()]
+
+    def read(folder: Path, forged: Any) -> None:
+        lines = [
+            json.dumps(record, ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
+            for record in (forged if isinstance(forged, list) else [forged])
+        ]
+        with suppress(ValueError, IndexError, TypeError, AttributeError):
+            end = {**json.loads(lines[-1]), "sha256": hashlib.sha256(b"".join(lines[:-1])).hexdigest()}
+            lines[-1] = json.dumps(end).encode() + b"\n"
+        from_lines(lines, folder)
+
+    cases: Cases = []
+    for number, record in enumerate(records):
+
+        def line(folder: Path, forged: Any, number: int = number) -> None:
+            read(folder, [*records[:number], forged, *records[number + 1 :]])
+
+        cases += in_fields(f"export line {number}", record, line)
+    return cases
+
+
+def rows(scratch: Path) -> Cases:
+    """Every column of every table of a gallery."""
+    make_gallery(scratch / "gallery")
+    original = (scratch / "gallery" / "gallery.db").read_bytes()
+    with closing(sqlite3.connect(scratch / "gallery" / "gallery.db")) as connection:
+        tables = {
+            name: [column[1] for column in connection.execute(f"PRAGMA table_info({name})")]
+            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+
+    def read(folder: Path, table: str, column: str, value: Any) -> None:
+        path = folder / "gallery.db"
+        path.write_bytes(original)
+        with closing(sqlite3.connect(path)) as connection, connection:
+            triggers = connection.execute(
+                "SELECT sql, name FROM sqlite_schema WHERE type = 'trigger'"
+            ).fetchall()
+            for _, name in triggers:
+                connection.execute(f"DROP TRIGGER {name}")
+            key = "part" if table == "total" else "only" if table == "gallery" else "id"
+            (first,) = connection.execute(f"SELECT min({key}) FROM {table}").fetchone()
+            try:
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, first))
+            except sqlite3.Error:
+                return  # no file can hold it
+            columns = tables[table]
+            if "checksum" in columns and column != "checksum":
+                row = connection.execute(f"SELECT * FROM {table} WHERE {key} = ?", (first,)).fetchone()
+                if row is None:
+                    return
+                given = [
+                    part for name, part in zip(columns, row, strict=True) if name not in ("checksum", "sweep")
+                ]
+                made = checksum(*given) if not any(isinstance(part, float) for part in given) else 0
+                connection.execute(f"UPDATE {table} SET checksum = ? WHERE {key} = ?", (made, first))
+            if table not in ("total", "gallery"):
+                connection.execute(
+                    f"UPDATE total SET sum = (SELECT ifnull(sum(checksum), 0) FROM {table}), "
+                    f"count = (SELECT count(checksum) FROM {table}), "
+                    f"last = max(last, (SELECT max(id) FROM {table})) WHERE part = ?",
+                    (table,),
+                )
+            for made_by, _ in triggers:
+                connection.execute(made_by)
+        read_gallery(path)
+
+    def read_gallery(path: Path) -> None:
+        from fuzz_files import READS
+
+        with open_store(path) as store:
+            for reading in (*READS, lambda store: store.revision(), lambda store: store.changes()):
+                with suppress(EmbedError):
+                    reading(store)
+            with suppress(EmbedError, ValueError):  # the model may be of other vectors
+                store.add("eve", [NewTemplate("eve 2.jpg", b"e" * 32, np.eye(8, dtype=np.float32)[0])])
+            with suppress(EmbedError):
+                store.remove("Ada")
+
+    return [
+        (f"gallery {table}.{column} value {number}",
+         lambda folder, table=table, column=column, value=value: read(folder, table, column, value))
+        for table, columns in tables.items()
+        for column in columns
+        for number, value in enumerate(RAW)
+    ]  # fmt: skip
+
+
+def crops(_: Path) -> Cases:
+    """An entry of the cache of crops."""
+    recipe = {"size": 8}
+
+    def read(folder: Path, body: bytes) -> None:
+        cache = ChipCache(recipe, folder / "chips")
+        cache._entries.put(cache._recipe + b"digest", body)
+        found = cache.get(b"digest")
+        assert found is None or found.chip is None or found.chip.shape == (8, 8, 3)
+
+    bodies = [
+        b"",
+        b"\0",
+        b"\1\0\0\0",
+        b"\0\0\0\0x",
+        b"\xff" * 4,
+        b"\1\0\0\0" + bytes(191),
+        b"\1\0\0\0" + bytes(193),
+    ]
+    return [
+        (f"crop {number}", lambda folder, body=body: read(folder, body)) for number, body in enumerate(bodies)
+    ]
+
+
+def indices(_: Path) -> Cases:
+    """The index beside a gallery."""
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(4, 8)).astype(np.float32)
+    templates = Templates(
+        np.arange(1, 5), np.array([*"abcd"], object), vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    )
+    sha = hashlib.sha256(templates.ids.data)
+    sha.update(templates.vectors.data)
+    sound = {
+        "levels": np.ones(4, np.int32),
+        "links": np.full(4 * 32, -1, np.int32),
+        "about": np.array([1, 0, 0], np.int64),
+        "templates": np.frombuffer(sha.digest(), np.uint8),
+    }
+
+    def read(folder: Path, name: str, tensor: Any) -> None:
+        content = save(sound | {name: tensor})
+        (folder / "gallery.db.index").write_bytes(hashlib.sha256(content).digest() + content)
+        try:
+            graph = load_index(folder / "gallery.db.index", templates)
+        except (OSError, ValueError):  # what its readers expect
+            return
+        graph.check()
+
+    assert len(load_sound(sound, templates)) == 4
+    cases: Cases = []
+    for name, tensor in sound.items():
+        for place in range(min(len(tensor), 40)):
+            for value in (
+                0,
+                1,
+                2,
+                5,
+                33,
+                -1,
+                -2,
+                127,
+                np.iinfo(tensor.dtype).max,
+                np.iinfo(tensor.dtype).min,
+            ):
+                other = tensor.copy()
+                other[place] = np.array(value).astype(tensor.dtype)
+                cases.append(
+                    (
+                        f"index {name}[{place}] = {value}",
+                        lambda folder, name=name, other=other: read(folder, name, other),
+                    )
+                )
+        for other in (
+            tensor[:0],
+            tensor[:-1],
+            np.tile(tensor, 3),
+            tensor.astype(np.float64),
+            tensor[:, None],
+        ):
+            cases.append(
+                (
+                    f"index {name} {other.shape}",
+                    lambda folder, name=name, other=other: read(folder, name, other),
+                )
+            )
+    return cases
+
+
+def load_sound(sound: dict[str, Any], templates: Templates) -> Any:
+    """See that the index is read as it is, or no case says anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = save(sound)
+        path = Path(folder) / "gallery.db.index"
+        path.write_bytes(hashlib.sha256(content).digest() + content)
+        return load_index(path, templates)
+
+
+MAKERS = (manifests, configurations, checkpoints, calibrations, exports, rows, crops, indices)
+
+
+def main() -> None:
+    """Try all cases or some, print what went wrong and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--count", type=int, default=0, help="cases drawn of each file; 0 takes all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    counts, problems = {}, []
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ["EMBED_CACHE"] = f"{scratch}/cache"
+        for make in MAKERS:
+            place = Path(scratch).resolve() / make.__name__
+            place.mkdir()
+            cases = make(place)
+            if 0 < options.count < len(cases):
+                drawn = np.random.default_rng(options.seed).permutation(len(cases))[: options.count]
+                cases = [cases[index] for index in sorted(drawn)]
+
+            def attempt(number: int, cases: Cases = cases, place: Path = place) -> str:
+                name, act = cases[number]
+                with tempfile.TemporaryDirectory(dir=place) as folder:
+                    try:
+                        act(Path(folder))
+                    except EmbedError as error:
+                        said = str(error)
+                        assert len(said) < 5000, f"{name}: an error of {len(said)} characters"
+                        return "refused"
+                    except Exception as error:
+                        raise AssertionError(f"{name}: {error!r:.300}") from error
+                return "read"
+
+            outcomes, wrong = try_all(attempt, len(cases), options.processes)
+            counts[make.__name__] = dict(sorted(outcomes.items()))
+            problems += [f"{make.__name__}: {problem}" for problem in wrong]
+    for problem in problems:
+        print(problem)
+    facts = {"script": "fuzz_fields", **surroundings(), **vars(options), "outcomes": counts}
+    print(json.dumps(facts | {"problems": len(problems)}))
+    sys.exit(bool(problems))
+
+
+if __name__ == "__main__":
+    main()
