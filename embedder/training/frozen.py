@@ -40,7 +40,10 @@ def cut_trunk(trunk: keras.Model) -> CutTrunk:
         >>> cut_trunk(trunk).early.output_shape
         (None, 2)
     """
-    layers = list(trunk.operations)
+    network = getattr(trunk, "_functional", None) or trunk  # that of a Sequential
+    layers = list(getattr(network, "operations", ()))
+    if not layers:  # a model of a class of its own, whose layers stand in no order
+        return CutTrunk(None, trunk)
     places = {id(layer): place for place, layer in enumerate(layers)}
     first_trained = next(
         (place for place, layer in enumerate(layers) if getattr(layer, "trainable_variables", ())),
