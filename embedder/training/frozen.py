@@ -63,6 +63,6 @@ def cut_trunk(trunk: keras.Model) -> CutTrunk:
     if not any(getattr(layer, "weights", ()) for layer in layers[: best + 1]):
         return CutTrunk(None, trunk)
     between = layers[best].output
-    rest = keras.Model(between, trunk.output)
+    rest = keras.Model(between, network.output)
     given = keras.Input(between.shape[1:], name="image")
-    return CutTrunk(keras.Model(trunk.input, between), keras.Model(given, rest(given)))
+    return CutTrunk(keras.Model(network.input, between), keras.Model(given, rest(given)))
