@@ -44,7 +44,7 @@ def main() -> None:
             runs, helped = [], []
             for seed in range(options.seeds):
                 folder = part_of(folders["as is"], Path(scratch) / "part", people, photos, seed)
-                config = TrainConfig(crop="whole", keep_trained=True, seed=seed)
+                config = TrainConfig(trunk="face-resnet", crop="whole", keep_trained=True, seed=seed)
                 result = train(folder, Path(scratch) / "model", config, progress=Progress())
                 helped.append(bool(result.manifest.training["helped"]))
                 runs.append(bench.measure(Path(scratch) / "model", 1.0))

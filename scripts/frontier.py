@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from bench_main_job import ENROLLED, PEOPLE, random_people, surroundings
+from bench_main_job import ENROLLED, PEOPLE, head_alone, random_people, surroundings
 from conditions import CONDITIONS, SIZE, aligned_chips, shrunk, small_chips, under
 from PIL import Image
 
@@ -38,30 +38,33 @@ from embedder.training.run import train
 
 SPLITS = 20
 SMALL = "24 px"
-_PLAIN: dict[str, Any] = {
-    "rehearsal": 0.0,
-    "freeze": 0.0,
-    "blend": 1.0,
+_CENTER_ALONE: dict[str, Any] = {"head": "center", "center_rate": 0.5, "triplet_weight": 0.0}
+_PLAIN: dict[str, Any] = head_alone("softmax") | {
+    "trunk": "face-resnet",
     "schedule": "cosine",
     "hold_out": 0.0,  # the second training of --refit
     "epochs": 8,  # without rehearsal the gain comes early
-    "batch_size": 32,
 }
-_REHEARSED: dict[str, Any] = _PLAIN | {"rehearsal": 0.1, "freeze": 0.37, "epochs": 24}
+_REHEARSED: dict[str, Any] = _PLAIN | {"rehearsal": 0.1, "poor_views": 16, "freeze": 0.37, "epochs": 24}
 # Photos that are learned from, options, shares of the trained weights.
 METHODS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+    "center and triplets, degraded views": (
+        "as is",
+        {"trunk": "face-resnet", "hold_out": 0.0, "blend": 1.0},
+        (1.0, 0.8, 0.6, 0.4),
+    ),
     "triplets, rehearsal": ("as is", _REHEARSED | {"head": "triplet-cosine"}, (1.0, 0.85, 0.75, 0.65, 0.5)),
     "triplets": (SMALL, _PLAIN | {"head": "triplet-cosine"}, (1.0, 0.75, 0.5)),
-    "center": (SMALL, _PLAIN | {"head": "center", "center_weight": 0.5}, (1.0, 0.75, 0.5)),
+    "center": (SMALL, _PLAIN | _CENTER_ALONE | {"center_weight": 0.5}, (1.0, 0.75, 0.5)),
     "softmax": (SMALL, _PLAIN | {"head": "softmax"}, (1.0, 0.75, 0.5)),
     "center, early layers slower": (
         SMALL,
-        _PLAIN | {"head": "center", "center_weight": 0.5, "depth_rate": 0.03},
+        _PLAIN | _CENTER_ALONE | {"center_weight": 0.5, "depth_rate": 0.03},
         (1.0, 0.75, 0.5),
     ),
     "center, rehearsal": (
         "as is",
-        _REHEARSED | {"head": "center", "center_weight": 1.5, "batch_size": 16, "rehearsal": 1.0},
+        _REHEARSED | _CENTER_ALONE | {"center_weight": 1.5, "batch_size": 16, "rehearsal": 1.0},
         (1.0, 0.75),
     ),
     "triplets, rehearsal, other light": (

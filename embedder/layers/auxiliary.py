@@ -131,17 +131,16 @@ class Distillation(AuxiliaryLoss):
     def build(self, shapes: Any, *_: object) -> None:
         """Make μ, and check the shapes."""
         rows = shapes[: 2 if len(shapes) == 3 else 4]
-        if len(shapes) not in (3, 4) or len({r[-1] for r in rows}) > 1 or {len(r) for r in rows} != {2}:
+        weights = len(shapes) == 4 or (len(shapes) == 3 and tuple(shapes[2][1:]) in ((), (1,)))
+        if not weights or len({r[-1] for r in rows}) > 1 or {len(r) for r in rows} != {2}:
             raise ValueError(f"Distillation: expected 4 inputs (batch, dim) or 2 and (batch,), got {shapes}")
         super().build(shapes)
 
     def call(self, inputs: list[Any]) -> Any:
         """Return x."""
         first = ops.sum(ops.square(inputs[0] - inputs[1]), axis=-1)
-        if len(inputs) == 3:
-            self.add_mean(first * ops.reshape(inputs[2], (-1,)))
-        else:
-            self.add_mean(first + ops.sum(ops.square(inputs[2] - inputs[3]), axis=-1))
+        second = None if len(inputs) == 3 else ops.sum(ops.square(inputs[2] - inputs[3]), axis=-1)
+        self.add_mean(first * ops.reshape(inputs[2], (-1,)) if second is None else first + second)
         return inputs[0]
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:

@@ -40,7 +40,10 @@ def cut_trunk(trunk: keras.Model) -> CutTrunk:
         >>> cut_trunk(trunk).early.output_shape
         (None, 2)
     """
-    layers = list(trunk.operations)
+    network = getattr(trunk, "_functional", None) or trunk  # that of a Sequential
+    layers = list(getattr(network, "operations", ()))
+    if not layers:  # a model of a class of its own, whose layers stand in no order
+        return CutTrunk(None, trunk)
     places = {id(layer): place for place, layer in enumerate(layers)}
     first_trained = next(
         (place for place, layer in enumerate(layers) if getattr(layer, "trainable_variables", ())),
@@ -60,6 +63,6 @@ def cut_trunk(trunk: keras.Model) -> CutTrunk:
     if not any(getattr(layer, "weights", ()) for layer in layers[: best + 1]):
         return CutTrunk(None, trunk)
     between = layers[best].output
-    rest = keras.Model(between, trunk.output)
+    rest = keras.Model(between, network.output)
     given = keras.Input(between.shape[1:], name="image")
-    return CutTrunk(keras.Model(trunk.input, between), keras.Model(given, rest(given)))
+    return CutTrunk(keras.Model(network.input, between), keras.Model(given, rest(given)))

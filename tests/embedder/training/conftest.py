@@ -18,6 +18,6 @@ def _forget_networks(fresh_keras: None) -> None: ...
 def quick_saving(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save models with all but their compiled network, for tests of what was trained."""
     anything = SimpleNamespace(embed=lambda images: np.zeros((len(images), 1)))
-    monkeypatch.setattr(artifacts, "_compiled", lambda *_: b"not compiled")
+    monkeypatch.setattr("embedder.export.saving.compile_saved", lambda *_: b"not compiled")
     monkeypatch.setattr(artifacts, "Extractor", lambda *_: anything)
     monkeypatch.setattr("embedder.export.litert.check_agreement", lambda *_: None)

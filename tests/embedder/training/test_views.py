@@ -72,6 +72,7 @@ def test_a_run_says_what_it_degrades_each_loss_and_what_is_gained_and_lost(
     assert "clean" in words
 
 
+@pytest.mark.slow
 def test_the_share_that_was_chosen_is_the_one_saved(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncompiled: dict
 ):
@@ -90,6 +91,7 @@ def test_the_share_that_was_chosen_is_the_one_saved(
     assert not equal(ends[0.2], ends[1.0])
 
 
+@pytest.mark.slow
 def test_a_second_training_takes_the_share_of_the_first(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncompiled: dict
 ):
@@ -108,6 +110,7 @@ def test_resumed_run_ends_like_an_unbroken_one(small_people: Path, tmp_path: Pat
     assert equal(uncompiled["whole"], uncompiled["broken"])
 
 
+@pytest.mark.slow
 def test_frozen_layers_give_the_same_training_whether_they_run_once_or_in_every_batch(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncompiled: dict
 ):
