@@ -2,7 +2,8 @@
 
 One frame can be wrong: of hundreds of frames of a stranger, the nearest is nearer than a photo would be. So a
 name takes two things. The mean vector of the best frames must be decided for it, as a photo would be; and
-enough good frames must name the same person each on its own, with as large a lead over any other person.
+enough good frames must name the same person each on its own, a share of all of them, with as large a lead
+over any other person. How often that names strangers: scripts/measure_agreement.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from enroll.decision import Decision
 
+SHARE = 3  # one good frame in three must agree: names .7 % of strangers instead of 1.7 %, and no fewer known
 MEAN_OF = 10  # best frames whose vectors are averaged: more of the same seconds add little
 
 
@@ -109,14 +111,18 @@ def agree(evidence: Evidence, joint: Decision, least: int) -> Agreement:
     Args:
         evidence: all of them.
         joint: the decision for their mean vector.
-        least: good frames that must name the person, and by which they must outnumber those that name
-            anyone else.
+        least: good frames that must name the person, at least a third of all good ones; and by which they
+            must outnumber those that name anyone else.
 
     Returns:
         The name of `joint`, or unknown with the reason.
 
     Example:
-        >>> agree(evidence, decide(near(evidence.mean()), 1.0), least=2).decision.identity
+        >>> from enroll.decision import Candidate, decide
+        >>> named, evidence = decide([Candidate("ada", 0.4)], threshold=1.0), Evidence()
+        >>> for vector in np.eye(2, dtype=np.float32):
+        ...     evidence.add(vector, named, weight=1.0, good=True)
+        >>> agree(evidence, named, least=2).decision.identity
         'ada'
     """
     name = joint.identity
@@ -127,7 +133,7 @@ def agree(evidence: Evidence, joint: Decision, least: int) -> Agreement:
     agreed = evidence.named[name]
     against = max((count for person, count in evidence.named.items() if person != name), default=0)
     decision = joint
-    if agreed < least:
+    if agreed < max(least, evidence.good / SHARE):
         decision = replace(joint, identity=None, reason="few_frames")
     elif agreed - against < least:
         decision = replace(joint, identity=None, reason="disputed")

@@ -33,7 +33,7 @@ from enroll.sightings import FilmAnswer
 
 SIZE = (1280, 720)
 RATE = 25
-NOISE, QUALITY = 6.0, "23"  # give some 4 Mbit/s, as cameras of 720p do
+NOISE, QUALITY = 5.0, "23"  # give some 4 Mbit/s, as cameras of 720p do
 ENROLLED = 5  # photos of each known person; the others are shown
 KNOWN = 20  # people of ORL that are enrolled; the other 20 are strangers
 

@@ -16,13 +16,10 @@ from enroll.sightings import FilmAnswer
 
 
 def show_answer(answer: FilmAnswer, basis: Basis, as_json: bool, explain: bool) -> None:
-    """Print the answer for a film, and what a person should know of it."""
+    """Print the answer for a film."""
     lines = report.explain(answer, basis) if explain else report.to_lines(answer)
     for line in [report.to_json(answer, basis)] if as_json else map(printable, lines):
         print(line, flush=True)
-    if not as_json:
-        for note in answer.notes:
-            print(printable(f"{answer.film}: {note}"), flush=True)
 
 
 def watch_camera(

@@ -224,6 +224,7 @@ def _answers(
     answers_films = film_identifier()
     for film, group in groupby(photos, films.__contains__):
         if film:
-            yield from (answers_films.identify_or_say(path, keep_chips) for path in group)
+            alone = TerminalProgress() if len(photos) == 1 else None  # beside other files, they are counted
+            yield from (answers_films.identify_or_say(path, keep_chips, alone) for path in group)
         else:
             yield from identifier.identify_many(list(group))

@@ -51,9 +51,9 @@ class Camera:
         name: the address without user and password.
 
     Example:
-        >>> with Camera("rtsp://door.local/stream") as camera:
-        ...     for frame in camera.frames(seconds=60):
-        ...         frame.seconds, frame.pixels.shape
+        >>> camera = Camera("rtsp://keeper:password@door.local/1")  # camera.frames() connects
+        >>> camera.name
+        'rtsp://door.local/1'
     """
 
     def __init__(
@@ -108,12 +108,14 @@ class Camera:
 
     def _next(self, end: float | None) -> Frame | None:
         with self._changed:
-            while self._newest is None:
-                if self._failed is not None:
-                    raise self._failed
+            while True:
                 left = None if end is None else end - time.monotonic()
                 if self._closed or (left is not None and left <= 0):
-                    return None
+                    return None  # also where frames come faster than they are looked at
+                if self._newest is not None:
+                    break
+                if self._failed is not None:
+                    raise self._failed
                 # Waits end now and then, since Ctrl-C is not heard within one on every system.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
             frame, self._newest = self._newest, None

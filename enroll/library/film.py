@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from embedder._internal.runtime import Progress, in_order
 from embedder.errors import FilmError
 from embedder.faces.crop import principal
+from embedder.images import tell
 from enroll.agreement import agree
 from enroll.config import FilmConfig, IdentifyConfig
 from enroll.decision import Decision, decide, one_face_each
@@ -37,7 +39,7 @@ class FilmIdentifier:
     Example:
         >>> answer = FilmIdentifier(extractor, gallery).identify("film.mp4")
         >>> [(person.identity, person.intervals) for person in answer.people]
-        [('ada', ((0.0, 4.5), (9.0, 12.0)))]
+        [('ada', ((0.0, 4.5),))]
     """
 
     def __init__(
@@ -82,11 +84,14 @@ class FilmIdentifier:
         reader = Film(film, self.config)
         appearances = self.follow(keep_chips)
         looked_at = 0
-        with (progress or Progress()).bar(f"Looking at {Path(film).name}", 0, "frames") as advance:
-            for frame, crops, vectors in in_order(self.look, reader.frames()):
+        frames = reader.frames()
+        first = list(islice(frames, 1))  # opens it, so that its length is known
+        with (progress or Progress()).bar("Looking", reader.expected, "frames") as advance:
+            for frame, crops, vectors in in_order(self.look, chain(first, frames)):
                 appearances.add(frame, crops, vectors)
                 looked_at += 1
                 advance()
+        tell(film, tuple(reader.notes))
         people = self.people(appearances.take_all())
         return FilmAnswer(str(film), None, reader.seconds, looked_at, people, tuple(reader.notes))
 

@@ -57,8 +57,9 @@ class Tracker:
 
     Example:
         >>> tracker = Tracker(Linking(near=1.0, apart=1.2))
-        >>> tracker.add(0.0, boxes, vectors, good), tracker.add(0.5, boxes + 3, vectors, good)
-        (array([0, 1]), array([0, 1]))
+        >>> box, vector, good = np.array([[10, 10, 60, 60]]), np.eye(1, 4), np.array([True])
+        >>> [tracker.add(seconds, box, vector, good).tolist() for seconds in (0.0, 0.5, 9.0)]
+        [[0], [0], [1]]
     """
 
     def __init__(self, linking: Linking) -> None:

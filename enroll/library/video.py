@@ -68,10 +68,16 @@ def check_installed(name: str) -> None:
 class Film:
     """A film to read once, from its beginning.
 
+    Example:
+        >>> film = Film("film.mp4")  # for frame in film.frames(): frame.seconds, frame.pixels
+        >>> film.path.name
+        'film.mp4'
+
     Attributes:
         seconds: film time that was read so far.
         decoded: frames that were decoded so far.
         skipped: packets that could not be decoded so far.
+        expected: frames that will be looked at, if the film is as long as it says; 0 until it is open.
         notes: what a person should know of it; complete when the frames are at their end.
     """
 
@@ -85,6 +91,7 @@ class Film:
         self.path = Path(path)
         self._config = config or FilmConfig()
         self.seconds, self.decoded, self.skipped = 0.0, 0, 0
+        self.expected = 0
         self.notes: list[str] = []
         self._sampler = Sampler(self._config.fps)
 
@@ -126,6 +133,8 @@ class Film:
         stream.codec_context.thread_type = "SLICE"  # frames in threads were slower, and take more memory
         with suppress(ValueError):
             stream.codec_context.options = {"max_pixels": str(limits_in_force().max_pixels)}
+        stated = float(container.duration or 0) / 1e6  # microseconds
+        self.expected = round(min(max(stated, 0.0), self._config.max_duration) * self._config.fps)
         clock = Clock(stream)
         in_a_row = 0
         for packet in self._packets(container, stream):

@@ -52,8 +52,8 @@ class Frigate:
     """A Frigate server.
 
     Example:
-        >>> frigate = Frigate("http://127.0.0.1:5000")
-        >>> frigate.set_sub_label("1718987129.308396-fqk5ka", "Ada", 0.91)
+        >>> Frigate("http://127.0.0.1:5000/").address  # nothing is asked yet
+        'http://127.0.0.1:5000'
     """
 
     def __init__(self, address: str, token: str | None = None, ca: Path | None = None) -> None:

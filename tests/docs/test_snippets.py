@@ -119,6 +119,11 @@ def given_names() -> dict[str, Any]:
         "whole_pictures": ToyExtractor(),
         "Extractor": SimpleNamespace(load=lambda: SimpleNamespace(faces=lambda image: [])),
         "load_image": lambda path: None,
+        "FilmIdentifier": lambda extractor, gallery: SimpleNamespace(
+            identify=lambda path: SimpleNamespace(
+                people=[SimpleNamespace(identity="ada", intervals=((0.0, 4.5),))]
+            )
+        ),
         "Identifier": lambda extractor, gallery: SimpleNamespace(identify=lambda path: photo),
     }
 

@@ -36,7 +36,9 @@ def seen(*frames: tuple[Decision, bool]) -> Evidence:
         ([(NAMED, True)] * 3 + [(OTHER, True)], 2, "ada", "match", 3, 1),
         ([(NAMED, True)] * 3 + [(OTHER, True)] * 2, 2, None, "disputed", 3, 2),
         ([(NAMED, True)] * 3 + [(OTHER, False)] * 2, 2, "ada", "match", 3, 0),
-        ([(NAMED, True)] * 2 + [(FAR, True)] * 50, 2, "ada", "match", 2, 0),
+        ([(NAMED, True)] * 2 + [(FAR, True)] * 4, 2, "ada", "match", 2, 0),  # a third of them
+        ([(NAMED, True)] * 2 + [(FAR, True)] * 5, 2, None, "few_frames", 2, 0),
+        ([(NAMED, True)] * 2 + [(FAR, False)] * 50, 2, "ada", "match", 2, 0),
     ],
 )
 def test_a_name_takes_good_frames_that_agree(frames, least, identity, reason, agreed, against):

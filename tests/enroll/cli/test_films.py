@@ -75,6 +75,8 @@ def test_options_of_films(there: Path, near: str):
     short = json.loads(run("identify", "film.avi", "--json", "--max-duration", "1", "--threshold", near))
     assert [person["identity"] for person in short["people"]] == ["ada"]
     assert short["notes"] == ["not read to its end: only the first 1 seconds are looked at"]
+    _, err = main("identify", "film.avi", "--max-duration", "1", "--threshold", near)
+    assert "film.avi: not read to its end: only the first 1 seconds are looked at" in err
     strict = run("identify", "film.avi", "--agree", "5", "--threshold", near, "--fail-on-unknown", code=5)
     assert strict.count("unknown (nearest ada at 0.") == 1 and "too few frames agree" in strict
     _, err = main("identify", "film.avi", "--fps", "0", code=2)

@@ -56,6 +56,15 @@ def test_who_is_slow_gets_new_frames_not_old_ones():
         frames.close()
 
 
+def test_watching_ends_on_time_for_who_is_slower_than_the_camera():
+    with RtspCamera(grey(50)) as rtsp, Camera(rtsp.address, FilmConfig(fps=10), QUICK) as camera:
+        begun = time.monotonic()
+        for frame in camera.frames(seconds=1.5):
+            time.sleep(0.3)
+            assert frame.seconds < 2
+        assert time.monotonic() - begun < 3
+
+
 def test_a_lost_stream_is_connected_again(caplog: pytest.LogCaptureFixture):
     with (
         RtspCamera(grey(50), sessions=(5, 5, 10_000)) as rtsp,
@@ -169,6 +178,22 @@ def test_a_stream_over_http_leads_to_no_file(tmp_path: Path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_no_protocol_of_files_is_allowed(monkeypatch: pytest.MonkeyPatch):
+    import av
+
+    given: list[dict[str, str]] = []
+
+    def refuse(*_: object, options: dict[str, str], **__: object) -> None:
+        given.append(options)
+        raise av.InvalidDataError(0, "no")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with Camera("http://h/live", patience=QUICK) as camera, pytest.raises(FilmError):
+        list(camera.frames())
+    allowed = set(given[0]["protocol_whitelist"].split(","))
+    assert "rtsp" in allowed and not allowed & {"file", "pipe", "concat", "subfile", "fd", "unix"}
 
 
 def test_people_are_seen_and_leave(heads_of, known: Gallery, built_in: Extractor):

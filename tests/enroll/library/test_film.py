@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from embedder import Extractor, load_image
+from embedder._internal.runtime import Advance, Progress
 from embedder.contact_sheet import PER_LINE
 from embedder.errors import FilmError
 from enroll import Gallery
@@ -227,3 +230,21 @@ def test_the_same_film_gives_the_same_answer(
     again = FilmIdentifier(built_in, known).identify(film)
     assert report.to_json(again) == report.to_json(answer)
     assert np.all([sighting.chip is None for person in again.people for sighting in person.best])
+
+
+def test_progress_hears_of_each_frame(film: Path, known: Gallery, built_in: Extractor):
+    heard: list[tuple[int, int]] = []
+
+    class Heard(Progress):
+        @contextmanager
+        def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
+            steps = [0]
+
+            def advance(count: int = 1, detail: str = "") -> None:
+                steps[0] += count
+
+            yield advance
+            heard.append((total, steps[0]))
+
+    FilmIdentifier(built_in, known, config=FilmConfig(fps=1)).identify(film, progress=Heard())
+    assert heard == [(10, 10)]
