@@ -159,7 +159,7 @@ def test_a_run_traces_the_trunk_once_to_use_it_and_once_to_convert_it(
         return call(model, *arguments, **options)
 
     monkeypatch.setattr(functional, "call", counted)
-    # 24 and 8 photos, then 32; 8 to a batch. Keras calls a model of two outputs once more, for the losses.
+    # 24 and 8 photos, then 32; 8 to a batch. A model of several outputs is called once more, for its losses.
     config = replace(AGAIN, head="dense-center", keep_trained=True, hold_out=0.25)
     assert train(small_people, tmp_path / "m", config).manifest.training["refitted"]
     assert traced == {"trunk": 2, "training": 2}
