@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedder._internal.runtime import import_keras
+from embedder._internal.runtime import import_keras, own_streams
 from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
 from embedder.faces.crop import Crop
@@ -32,7 +32,8 @@ from tests.connections import watch_connections
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
 hypothesis.settings.load_profile("ours")
-import_keras()  # before any test imports keras, so that its chatter is held back
+with own_streams():
+    import_keras()  # before any test imports keras, so that its chatter is held back
 watch_connections()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
