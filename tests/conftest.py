@@ -83,6 +83,9 @@ class ToyExtractor:
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         return [Crop(resize_to_square(image, 16))]
 
+    def why_missed(self, image: NDArray[np.uint8]) -> str | None:
+        return None
+
     def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded.append(len(images))
         rows = [
