@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 Find = Callable[["NDArray[np.uint8]", "DetectorConfig"], "list[Detection]"]
 
 _SMALLEST = 20  # pixels across a face; YuNet sees none below
-_UNCERTAIN = 0.4  # score; what is no face at all seldom has it
-_DARK, _LIT = (
-    0.25,
-    0.45,
-)  # mean brightness below which more light is tried, and that of the brightened picture
+_UNCERTAIN = 0.4  # score from which a place is called what may be a face
+_DARK, _LIT = 0.25, 0.45  # mean brightness below which more light is tried, and what it is raised to
 _MOST = 2_000_000  # pixels that are looked at again: a photo without a face may cost no multiple of another
-_WHOLE = 0.98  # share of a box; the detector's boxes of whole faces leave the picture by so much
+_WHOLE = 0.98  # share of a box within the picture; boxes are not exact to the pixel
 
 
 def why_missed(image: NDArray[np.uint8], find: Find, config: DetectorConfig) -> str:
