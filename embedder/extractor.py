@@ -211,6 +211,18 @@ class Extractor:
             raise ModelError("expected the network that finds faces, got none; use Extractor.load")
         return self._cropper.crops(image)
 
+    def why_missed(self, image: NDArray[np.uint8]) -> str | None:
+        """Say of a picture of which `crops` gave none why: a face is too small, dark, uncertain or cut.
+
+        Args:
+            image: (height, width, 3) uint8 RGB.
+
+        Returns:
+            The reason, as the end of a sentence; None if nothing can be told. It takes several times as long
+            as `crops`, at most 2 megapixels are looked at.
+        """
+        return self._cropper.why_missed(image) if self._cropper is not None else None
+
     def faces(self, image: NDArray[np.uint8]) -> list[Face]:
         """Find, align and embed the faces of a picture, the largest first.
 

@@ -109,7 +109,7 @@ def read_sample(
     """
     try:
         frames = open_frames(path) if data is None else decode_frames(data, path)
-        found = find_crops(frames, extractor.crops, path)
+        found = find_crops(frames, extractor.crops, path, extractor.why_missed)
     except ImageError as error:
         return Rejected(path, error.reason)
     return _sample(path, found.pixels, found.crops, found.no_face, force, box)
@@ -127,7 +127,9 @@ def take_sample(
         force: take a face that is too poor to be recognized well, too.
     """
     crops = extractor.crops(image)
-    return _sample(path, image, crops, None if crops else no_face_reason(image), force)
+    return _sample(
+        path, image, crops, None if crops else no_face_reason(image, look_again=extractor.why_missed), force
+    )
 
 
 def _sample(

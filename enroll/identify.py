@@ -204,7 +204,7 @@ class Identifier:
 
     def _read(self, photo: Photo) -> _Seen:
         name = photo_name(photo)
-        found = find_crops(open_frames(photo), self._extractor.crops, name)
+        found = find_crops(open_frames(photo), self._extractor.crops, name, self._extractor.why_missed)
         crops, picture = found.crops, found.pixels if self._config.keep_pictures else None
         if crops and not self._config.all_faces:
             crops = [principal(crops, found.pixels.shape)]

@@ -56,6 +56,10 @@ class Thumbnail:
     manifest = Manifest("thumbnail", "none", 16, "whole", None, None, False, dim, "0" * 64, "0" * 64, None)
     fingerprint = manifest.fingerprint
 
+    def why_missed(self, image: np.ndarray) -> str | None:
+        """Say nothing: the whole picture is always there."""
+        return None
+
     def crops(self, image: np.ndarray) -> list[Crop]:
         """Give the whole picture."""
         return [Crop(resize_to_square(image, 16))]

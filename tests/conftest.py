@@ -18,7 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedder._internal.runtime import import_keras
+from embedder._internal.runtime import import_keras, own_streams
 from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
 from embedder.faces.crop import Crop
@@ -32,7 +32,8 @@ from tests.connections import watch_connections
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
 hypothesis.settings.load_profile("ours")
-import_keras()  # before any test imports keras, so that its chatter is held back
+with own_streams():
+    import_keras()  # before any test imports keras, so that its chatter is held back
 watch_connections()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
@@ -81,6 +82,9 @@ class ToyExtractor:
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         return [Crop(resize_to_square(image, 16))]
+
+    def why_missed(self, image: NDArray[np.uint8]) -> str | None:
+        return None
 
     def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         self.embedded.append(len(images))

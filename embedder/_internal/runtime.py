@@ -1,7 +1,7 @@
 """Run work on items in order, keep TensorFlow silent, report progress of long work.
 
 Progress is silent unless someone listens, as the command line does. What TensorFlow writes by itself is
-held back and shown only when something fails.
+held back by the command line, which owns the process, and shown only when something fails.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _here = threading.local()
 
 _UNFINISHED: set[ThreadPoolExecutor] = set()
 _LOCK = threading.RLock()
+_OURS: list[None] = []  # one entry for each command that owns the process's streams now
 _SILENT: list[None] = []  # one entry for each block that wants silence now
 _RESTORE: list[warnings.catch_warnings[None]] = []
 
@@ -131,13 +132,29 @@ def stop_if_closed() -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back what is written to standard output and error, also by C++ code.
+def own_streams() -> Iterator[None]:
+    """Let `quiet` hold back the streams of the process while the block runs: for the command line alone.
 
-    If the block fails, the last of it is added to the exception as a note. One thread at a time: the two
-    streams belong to the whole process, and what another thread writes meanwhile is lost, unless it waits
-    for `aloud`.
+    A library redirects nothing: file descriptors 1 and 2 belong to the program that calls it.
     """
+    _OURS.append(None)
+    try:
+        yield
+    finally:
+        _OURS.pop()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what is written to standard output and error, also by C++ code, within `own_streams`.
+
+    Elsewhere it changes nothing. If the block fails, the last of it is added to the exception as a note. One
+    thread at a time: the two streams belong to the whole process, and what another thread writes meanwhile
+    is lost, unless it waits for `aloud`.
+    """
+    if not _OURS:
+        yield
+        return
     with _LOCK, tempfile.TemporaryFile() as log:
         kept = []
         _flush()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from embedder.faces.detection import Detector
+    from embedder.faces.detection import Detection, Detector
 
 
 Box = tuple[int, int, int, int]
@@ -86,6 +86,9 @@ class Cropper(Protocol):
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the samples of a (height, width, 3) uint8 RGB picture, the largest first."""
 
+    def why_missed(self, image: NDArray[np.uint8]) -> str | None:
+        """Say why `crops` gave none, if that can be told."""
+
 
 class WholePicture:
     """Every picture is one sample."""
@@ -97,6 +100,10 @@ class WholePicture:
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the picture, fitted into a square."""
         return [Crop(resize_to_square(image, self._size))]
+
+    def why_missed(self, image: NDArray[np.uint8]) -> str | None:
+        """Say nothing: there is always a crop."""
+        return None
 
 
 class FaceCrops:
@@ -132,6 +139,16 @@ class FaceCrops:
             (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
             crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)
+
+    def why_missed(self, image: NDArray[np.uint8]) -> str:
+        """Say why `crops` gave none; takes several times as long as they do."""
+        from embedder.faces.missed import why_missed
+
+        def find(picture: NDArray[np.uint8], config: DetectorConfig) -> list[Detection]:
+            assert self._network is not None
+            return load_detector(config, self._network, self._threads or threads_here()).find(picture)
+
+        return why_missed(image, find, self._finding)
 
     def _detector(self) -> Detector:
         if not hasattr(self._own, "detector"):

@@ -44,7 +44,10 @@ class PhotoCrops:
 
 
 def find_crops(
-    frames: Generator[Picture], find: Callable[[NDArray[np.uint8]], list[Crop]], path: str | Path
+    frames: Generator[Picture],
+    find: Callable[[NDArray[np.uint8]], list[Crop]],
+    path: str | Path,
+    look_again: Callable[[NDArray[np.uint8]], str | None] = lambda image: None,
 ) -> PhotoCrops:
     """Find the samples of a photo: of an animation those of the first frame that has any.
 
@@ -52,6 +55,7 @@ def find_crops(
         frames: of the photo; closed at the end.
         find: gives the samples of a (height, width, 3) uint8 RGB picture.
         path: of the photo, for what is logged.
+        look_again: says of a picture without a face why none was found; `Extractor.why_missed`.
 
     Raises:
         ImageError: the photo cannot be read.
@@ -69,18 +73,23 @@ def find_crops(
     if chosen.frame > 1:
         notes += (f"frame {chosen.frame} of {chosen.frames} is used, the first with a face",)
     tell(path, notes)
-    reason = None if crops else no_face_reason(chosen.pixels, first.notes)
+    reason = None if crops else no_face_reason(chosen.pixels, first.notes, look_again)
     return PhotoCrops(chosen.pixels, crops, notes, reason)
 
 
-def no_face_reason(image: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> str:
+def no_face_reason(
+    image: NDArray[np.uint8],
+    notes: tuple[str, ...] = (),
+    look_again: Callable[[NDArray[np.uint8]], str | None] = lambda image: None,
+) -> str:
     """Say that no face was found, and what of the picture may be why.
 
     Args:
         image: (height, width, 3) uint8 RGB.
         notes: what is known of the file, such as that it is cut.
+        look_again: as for `find_crops`; asked if the picture as a whole and the file are no reason.
     """
-    cause = _cause(image) or (notes[0] if notes else None)
+    cause = _cause(image) or (notes[0] if notes else look_again(image))
     if cause is None:
         return NO_FACE
     found, _, advice = NO_FACE.partition("; ")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from embedder._internal.runtime import is_working
+from embedder._internal.runtime import is_working, own_streams
 from embedder.errors import EmbedError, ForeignModelError, UsageError
 from enroll.cli.options import INTERRUPTED
 from enroll.cli.streams import guard_streams, let_go
@@ -28,7 +28,8 @@ def end_well(command: Callable[[], object]) -> None:
     guard_streams()
     try:
         try:
-            command()
+            with own_streams():
+                command()
         finally:
             sys.stdout.flush()
             show_remarks()

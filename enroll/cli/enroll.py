@@ -31,6 +31,7 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
+from enroll.cli.standard_input import read_given
 from enroll.cli.terminal import (
     TerminalProgress,
     printable,
@@ -46,12 +47,14 @@ from enroll.cli.terminal import (
 if TYPE_CHECKING:
     from embedder.copies import Copy
     from embedder.extractor import Extractor
+    from embedder.images import Photo
     from enroll.gallery.enrollment import Replaced
 
 
 def enroll(
     photos: Annotated[
-        list[Path] | None, typer.Argument(help="PEOPLE_FOLDER, or photos of --name.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="PEOPLE_FOLDER, or photos of --name; - is standard input.", show_default=False),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Whose photos these are.")] = None,
     model: Model = AS_FOUND,
@@ -100,12 +103,12 @@ def enroll(
     rejected: list[Rejected] = []
     crowded: dict[Path, int] = {}
     tiles: list[Tile] = []
-    people: dict[str, list[Path]] = {}
+    people: dict[str, list[Photo]] = {}
     passed: tuple[Path, ...] = ()
     copies: list[Copy] = []
     notes: list[str] = []
     if name is not None:
-        people[checked_name(name)] = photos
+        people[checked_name(name)] = read_given(photos)
     elif len(photos) == 1 and photos[0].is_dir():
         folder = scan_folder(photos[0])
         scanned, passed = list(folder.rejected), folder.passed

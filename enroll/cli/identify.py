@@ -24,6 +24,7 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
+from enroll.cli.standard_input import DASH, read_given
 from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
 from enroll.config import FilmConfig, IdentifyConfig
@@ -48,7 +49,9 @@ _EXPLAINED = 5  # enrolled photos listed per face by --explain
 def identify(
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(help="Photos and films to answer, or folders of them.", show_default=False),
+        typer.Argument(
+            help="Photos and films to answer, folders of them, or - for standard input.", show_default=False
+        ),
     ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
@@ -134,8 +137,12 @@ def identify(
         fps=fps, agree=agree, max_time=max_time, max_duration=max_duration or FilmConfig.max_duration
     )
     passed: list[Path] = []
-    photos = [photo for place in photos or () for photo in pictures_at(place, passed)]
-    films = {photo for photo in photos if is_film(photo)}
+    photos = [
+        photo
+        for place in photos or ()
+        for photo in ([place] if place == DASH else pictures_at(place, passed))
+    ]
+    films = {photo for photo in photos if photo != DASH and is_film(photo)}
     inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if annotate is not None:
         check_annotated(annotate, photos, inputs, force)
@@ -219,7 +226,7 @@ def _answers(
 ) -> Iterator[Answer | FilmAnswer]:
     """Give the answers in the order of the photos and films."""
     if not films:
-        yield from identifier.identify_many(photos)
+        yield from identifier.identify_many(read_given(photos))
         return
     answers_films = film_identifier()
     for film, group in groupby(photos, films.__contains__):
@@ -227,4 +234,4 @@ def _answers(
             alone = TerminalProgress() if len(photos) == 1 else None  # beside other files, they are counted
             yield from (answers_films.identify_or_say(path, keep_chips, alone) for path in group)
         else:
-            yield from identifier.identify_many(list(group))
+            yield from identifier.identify_many(read_given(list(group)))

@@ -15,8 +15,8 @@ from embedder.copies import Copy
 from embedder.errors import ImageError, PhotoConflictError, UnknownIdentityError
 from embedder.faces.crop import NO_FACE, crowd_note, in_short
 from embedder.folders import Rejected
-from embedder.images import read_image_file
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
+from enroll.gallery.given import content_of, is_file, path_of
 from enroll.gallery.places import home_of, photo_file, stored_path
 from enroll.store import NewPerson, Store, Terms
 from enroll.store.base import conflict_reason
@@ -24,6 +24,7 @@ from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
+    from embedder.images import Photo
 
 
 _WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
@@ -92,7 +93,6 @@ class _Person:
     """Someone whose photos are being read; `fresh` is not written yet."""
 
     name: str
-    paths: Sequence[Path]
     added: int = 0
     already: int = 0
     rejected: list[Rejected] = field(default_factory=list)
@@ -127,6 +127,7 @@ class _Photo:
     """A photo on its way.
 
     Attributes:
+        given: as for `Gallery.enroll_many`.
         last: it is the last of its person.
         data: of the file, while it is to be looked at.
         first: what became of the same content before, if it was met before.
@@ -135,6 +136,7 @@ class _Photo:
     """
 
     person: _Person
+    given: Photo
     path: Path
     last: bool
     data: bytes | None = None
@@ -157,7 +159,7 @@ class Enrolling:
         self._pictures: dict[bytes, tuple[Path, str]] = {}
         self._home = home_of(store)
 
-    def run(self, people: Mapping[str, Sequence[Path]], advance: Callable[[], object]) -> Iterator[Enrolled]:
+    def run(self, people: Mapping[str, Sequence[Photo]], advance: Callable[[], object]) -> Iterator[Enrolled]:
         """Enroll people; each is given when they are written."""
         reading: list[_Person] = []  # begun, and not all written
         finished = photos = 0
@@ -175,14 +177,14 @@ class Enrolling:
                     finished = photos = 0
         yield from self._write(reading, finished)
 
-    def _parts(self, people: Mapping[str, Sequence[Path]]) -> Iterator[list[_Photo]]:
+    def _parts(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
         """Read files, a part of them at a time, and say which need not be looked at."""
         size = part_size(sum(map(len, people.values())))
         part: list[_Photo] = []
-        for name, paths in people.items():
-            person = _Person(name, paths)
-            for place, path in enumerate(paths, 1):
-                part.append(_Photo(person, Path(path), place == len(paths)))
+        for name, photos in people.items():
+            person = _Person(name)
+            for place, photo in enumerate(photos, 1):
+                part.append(_Photo(person, photo, path_of(photo), place == len(photos)))
                 if len(part) == size:
                     yield self._read(part)
                     part = []
@@ -192,7 +194,7 @@ class Enrolling:
     def _read(self, part: list[_Photo]) -> list[_Photo]:
         for photo in part:
             try:
-                photo.data = read_image_file(photo.path)
+                photo.data = content_of(photo.given)
                 photo.digest = hashlib.sha256(photo.data).digest()
             except ImageError as error:
                 photo.found = Rejected(photo.path, error.reason)
@@ -239,7 +241,7 @@ class Enrolling:
             assert isinstance(photo.found, PhotoSample)
             assert photo.found.vector is not None
             self._notice_copy(photo.found, person)
-            text = stored_path(photo.path, self._home)
+            text = stored_path(photo.path, self._home) if is_file(photo.given) else ""
             person.fresh.append(NewTemplate(text, photo.digest, photo.found.vector))
 
     def _notice_copy(self, found: PhotoSample, person: _Person) -> None:
@@ -290,7 +292,7 @@ class Enrolling:
 
     def _notice_replaced(self, person: _Person) -> None:
         """Notice photos that lie where other pictures of their person lay when they were enrolled."""
-        now = {entry.photo: entry.digest for entry in person.fresh}
+        now = {entry.photo: entry.digest for entry in person.fresh if entry.photo}
         with suppress(UnknownIdentityError):  # erased by another process since
             person.replaced += [
                 Replaced(photo_file(entry.photo, self._home), entry.digest)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
+    from embedder.images import Photo
     from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
     from enroll.store.base import Store
@@ -106,7 +107,7 @@ class Gallery:
         self.close()
 
     def enroll(
-        self, name: str, photos: Sequence[str | Path], force: bool = False, terms: Terms | None = None
+        self, name: str, photos: Sequence[Photo], force: bool = False, terms: Terms | None = None
     ) -> Enrolled:
         """Add photos of one person, new or known; see `enroll_many`."""
         for outcome in self.enroll_many({name: photos}, force, terms):
@@ -115,7 +116,7 @@ class Gallery:
 
     def enroll_many(
         self,
-        people: Mapping[str, Sequence[str | Path]],
+        people: Mapping[str, Sequence[Photo]],
         force: bool = False,
         terms: Terms | None = None,
         keep_chips: bool = False,
@@ -128,7 +129,9 @@ class Gallery:
         shows no face or too poor a one, or is enrolled under another name, is rejected and the others go on.
 
         Args:
-            people: image files by the name of the person, which is stored in Unicode form NFC.
+            people: photos by the name of the person, which is stored in Unicode form NFC: paths of image
+                files, their bytes, open files, pictures of Pillow or arrays, as for `embedder.load_image`.
+                Only of a path it is known later where the photo lies.
             force: take faces that are too poor to be recognized well, too.
             terms: on what terms they are enrolled; they replace those there, None leaves them.
             keep_chips: give the chips, too, for people to look at; those of many photos take much memory.
@@ -144,14 +147,14 @@ class Gallery:
         """
         if terms is not None:
             check(new_terms_problem(terms))
-        checked: dict[str, Sequence[str | Path]] = {}
+        checked: dict[str, Sequence[Photo]] = {}
         for name, photos in people.items():
             stored = checked_name(name)
             if stored in checked:
                 raise UsageError(f"{name!r}: expected each name once, got one that is stored alike")
             checked[stored] = photos
         run = Enrolling(self._store, self._extractor, force, terms, keep_chips)
-        return run.run({name: [Path(photo) for photo in photos] for name, photos in checked.items()}, advance)
+        return run.run(checked, advance)
 
     def prepare(self) -> None:
         """Begin to load in the background what searching will need."""

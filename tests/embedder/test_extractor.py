@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import interpreter
 
 from embedder import Extractor
+from embedder._internal.runtime import own_streams
 from embedder.errors import ModelError
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
@@ -147,10 +148,30 @@ def test_keras_and_litert_agree(model: Path, trained_trunk):
 
 def test_never_loads_tensorflow(model: Path):
     code = (
-        "import sys, numpy; from embedder import Extractor;"
-        f"Extractor.load({str(model)!r}).embed([numpy.full((9, 9, 3), 7, numpy.uint8)]);"
+        "import sys, numpy; from embedder import Extractor\n"
+        "from embedder._internal.runtime import own_streams\n"
+        "with own_streams():\n"
+        f"    Extractor.load({str(model)!r}).embed([numpy.full((9, 9, 3), 7, numpy.uint8)])\n"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'jax') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert done.stderr == ""  # LiteRT's own announcements are held back
+    assert done.stderr == ""  # LiteRT's own announcements, on the command line
+
+
+def test_a_program_keeps_its_streams(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server writes its log while a model is loaded in another thread: none of it is lost."""
+    redirected: list[tuple[int, ...]] = []
+    real = os.dup2
+
+    def redirect(*given: int) -> int:
+        redirected.append(given)
+        return real(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup2", redirect)
+        Extractor.load(model).embed(PICTURES)
+        assert redirected == []
+        with own_streams():
+            Extractor.load(model)
+    assert {given[1] for given in redirected} == {1, 2}

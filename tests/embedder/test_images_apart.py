@@ -1,4 +1,4 @@
-"""AVIF files whose header lies about their size: the cost of what they hold is bounded all the same."""
+"""AVIF and HEIC files whose header lies about their size: what they hold is bounded all the same."""
 
 from __future__ import annotations
 
@@ -101,3 +101,18 @@ def test_a_broken_animation_says_so(tmp_path: Path) -> None:
     broken = data[:at] + bytes(len(data) - at)
     with pytest.raises(ImageError, match="broken or truncated AVIF file: "):
         decode_image(broken, "photo.avif")
+
+
+def heic(size: tuple[int, int]) -> bytes:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    file = io.BytesIO()
+    Image.new("RGB", size, (200, 100, 0)).save(file, "HEIF")
+    return file.getvalue()
+
+
+def test_a_heic_that_lies_is_not_decoded() -> None:
+    """libheif compares what is coded with what the header says."""
+    data = heic((1200, 1000))
+    assert decode_image(data, "photo.heic").shape == (1000, 1200, 3)
+    with pytest.raises(ImageError, match=r"broken or truncated HEIC file: .*1200x1000 exceeds"):
+        decode_image(lying(data), "photo.heic")

@@ -318,7 +318,10 @@ def test_a_photo_without_a_face_has_no_answer_and_is_no_error(studio, ada):
     assert (empty["photo"], empty["error"], empty["faces"]) == ("wall.png", None, [])
     assert named(full["faces"]) == {"ada"}
     lines = embed("identify", "wall.png", ada, "--one-face").stdout.splitlines()
-    assert lines[0] == "wall.png: no face found"
+    assert (
+        lines[0]
+        == "wall.png: no face found: none from 20 pixels on either, and more than half of a face must be seen"
+    )
     assert lines[1].startswith("ada.png: ada (distance 0.")
 
 
@@ -334,8 +337,8 @@ def test_photos_without_a_face_are_listed_and_the_others_are_enrolled(studio, he
     reasons = (
         "3 not used:",
         "  people/eve/broken.jpg: broken",
-        "  people/eve/wall.png: no face found; --min-face",
-        "  people/ghost/wall.png: no face found; --min-face",
+        "  people/eve/wall.png: no face found: none from 20 pixels on either, and more",
+        "  people/ghost/wall.png: no face found: none from 20 pixels on either, and more",
     )
     assert all(line.startswith(reason) for line, reason in zip(listed, reasons, strict=True))
     assert embed("gallery", "list", "--gallery", "own.db").stdout == "eve (1 photo)\n"
@@ -364,7 +367,9 @@ def test_training_says_which_photos_show_several_faces_and_which_none(trained):
     crowded = said.index("1 photo with several faces; the largest, most central one was used:")
     assert said[crowded + 1] == f"  {trained.photos}/s01/two.jpg: 2 faces"
     rejected = said.index("2 not used:")
-    assert said[rejected + 1].startswith(f"  {trained.photos}/s03/00 wall.png: no face found; --min-face")
+    assert said[rejected + 1].startswith(
+        f"  {trained.photos}/s03/00 wall.png: no face found: none from 20 pixels on either, and more"
+    )
     assert said[rejected + 1].endswith("--crop whole takes pictures of other things")
     assert said[rejected + 2].startswith(f"  {trained.photos}/s05/00 broken.jpg: broken")
     assert trained.stdout.endswith(f"Saved {trained.model}\n")

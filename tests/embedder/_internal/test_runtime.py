@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from embedder._internal.runtime import no_warnings, quiet
+from embedder._internal.runtime import no_warnings, own_streams, quiet
 
 
 def test_holds_back_what_c_code_and_python_write():
     code = (
-        "import os; from embedder._internal.runtime import quiet\n"
+        "import os; from embedder._internal.runtime import own_streams, quiet\n"
         "print('before')\n"
-        "with quiet():\n"
+        "with own_streams(), quiet():\n"
         "    os.write(1, b'raw out'); os.write(2, b'raw err'); print('python')\n"
         "print('after')"
     )
@@ -26,17 +26,34 @@ def test_holds_back_what_c_code_and_python_write():
 
 
 def test_shows_it_when_something_fails():
-    with pytest.raises(RuntimeError) as caught, quiet():
+    with pytest.raises(RuntimeError) as caught, own_streams(), quiet():
         os.write(2, b"the reason")
         raise RuntimeError
     assert caught.value.__notes__ == ["the reason"]
 
 
 def test_works_without_standard_streams(tmp_path):
-    code = "from embedder._internal.runtime import quiet\nwith quiet(): pass\nopen('done', 'w').close()"
+    code = (
+        "from embedder._internal.runtime import own_streams, quiet\n"
+        "with own_streams(), quiet(): pass\n"
+        "open('done', 'w').close()"
+    )
     for stream in (">&-", "2>&-", ">&- 2>&-"):
         subprocess.run(f'{sys.executable} -c "{code}" {stream}', shell=True, check=True, cwd=tmp_path)
         (tmp_path / "done").unlink()
+
+
+def test_a_library_call_redirects_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    before = [os.fstat(number).st_ino for number in (1, 2)]
+    with quiet():
+        assert [os.fstat(number).st_ino for number in (1, 2)] == before
+        os.write(2, b"of another thread")
+    with own_streams(), quiet():
+        assert [os.fstat(number).st_ino for number in (1, 2)] != before
+        os.write(2, b"held back")
+    with quiet():
+        os.write(1, b"after")
+    assert capfd.readouterr() == ("after", "of another thread")
 
 
 def test_warnings_are_ignored_in_all_threads_and_come_back():
@@ -57,9 +74,9 @@ def test_warnings_are_ignored_in_all_threads_and_come_back():
 def test_ctrl_c_while_keras_is_loaded_is_only_a_stop():
     code = (
         "import os, signal, threading\n"
-        "from embedder._internal.runtime import import_keras\n"
+        "from embedder._internal.runtime import import_keras, own_streams\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try: import_keras()\n"
+        "try:\n with own_streams(): import_keras()\n"
         "except KeyboardInterrupt: print('stopped')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -110,8 +110,10 @@ def test_tensorflow_is_never_imported_and_nothing_is_said(yunet_network, tmp_pat
     code = """
 import sys
 import numpy as np
+from embedder._internal.runtime import own_streams
 from embedder.faces.search import YuNetDetector
-YuNetDetector(open(sys.argv[1], "rb").read()).find(np.zeros((90, 90, 3), np.uint8))
+with own_streams():
+    YuNetDetector(open(sys.argv[1], "rb").read()).find(np.zeros((90, 90, 3), np.uint8))
 print(*sys.modules)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "yunet.tflite")]

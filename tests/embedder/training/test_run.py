@@ -485,8 +485,10 @@ def test_every_other_option_changes_the_manifest(small_people: Path, tmp_path: P
 
 def test_nothing_but_our_own_words_is_printed(small_people: Path, tmp_path: Path):
     code = (
-        "import sys; from embedder.training.run import train; from embedder.config import TrainConfig;"
-        "train(sys.argv[1], sys.argv[2], TrainConfig(trunk='small-cnn', input_size=32, epochs=1))"
+        "import sys; from embedder.training.run import train; from embedder.config import TrainConfig\n"
+        "from embedder._internal.runtime import own_streams\n"
+        "with own_streams():\n"
+        "    train(sys.argv[1], sys.argv[2], TrainConfig(trunk='small-cnn', input_size=32, epochs=1))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     done = subprocess.run(

@@ -16,7 +16,7 @@ from embedder._internal import runtime
 from embedder.errors import UsageError
 from embedder.faces.crop import NO_FACE, Crop
 from enroll import Gallery, embedding
-from enroll.gallery import enrollment
+from enroll.gallery import enrollment, given
 from enroll.store import Terms
 from tests.conftest import ToyExtractor, save_people
 
@@ -197,7 +197,7 @@ def test_few_files_are_in_memory_at_once(
         most = max(most, len(read) - len(settled))
         return images.read_image_file(path)
 
-    monkeypatch.setattr(enrollment, "read_image_file", counted)
+    monkeypatch.setattr(given, "read_image_file", counted)
     many = {path.name: sorted(path.iterdir()) for path in sorted(folder.iterdir())}
     list(gallery.enroll_many(many, advance=lambda: settled.append(None)))
     assert len(read) == 160
