@@ -1,7 +1,7 @@
 """What center loss does to features, in a picture: scikit-learn's digits in a plane, after Wen et al. 2016.
 
 A small network with an embedding of 2 units is trained twice from the same weights on half of the 1797
-digits: with the head `softmax` and with the head `center`. Drawn are the features of the other half. How
+digits: with the head `softmax` and with `dense-center`. Drawn are the features of the other half. How
 compact they are is measured by how far a feature lies from the mean of its class, on average, divided by how
 far apart two class means lie, on average: 0 when each class is a point, the same at any scale. All this once
 a seed; the first seed is drawn. Prints a table and, last, one JSON line.
@@ -30,7 +30,7 @@ Features = np.ndarray[Any, np.dtype[np.float32]]
 Labels = np.ndarray[Any, np.dtype[np.int32]]
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "digits-center-loss.png"
-HEADS = {"softmax": "softmax alone", "center": "softmax + center loss"}
+HEADS = {"softmax": "softmax alone", "dense-center": "softmax + center loss"}
 DIGITS = 10
 EPOCHS = 60
 BATCH = 32

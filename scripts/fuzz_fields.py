@@ -42,10 +42,10 @@ from embedder.model_folder import MANIFEST, load_manifest
 from embedder.training.checkpoint import FILE, Checkpoints, State
 from embedder.training.data.crop_store import ChipCache
 from embedder.training.heldout import Score
-from enroll.calibration import Promise
+from enroll.calibration import Calibration
 from enroll.confidence import Curve
 from enroll.gallery.jsonl import from_lines
-from enroll.gallery.threshold import Basis, Calibration, describe
+from enroll.gallery.threshold import Basis, CalibrationRecord, describe
 from enroll.search.approximate import load_index
 from enroll.store import open_store
 from enroll.store.sqlite.rows import checksum
@@ -206,11 +206,11 @@ def checkpoints(_: Path) -> Cases:
 
 def calibrations(_: Path) -> Cases:
     """The calibration that a gallery keeps."""
-    promise = Promise(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
-    record = Calibration(promise, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
+    promise = Calibration(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
+    record = CalibrationRecord(promise, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
 
     def read(_: Path, forged: Any) -> None:
-        found = Calibration.from_text(json.dumps(forged), "gallery.db")
+        found = CalibrationRecord.from_text(json.dumps(forged), "gallery.db")
         basis = Basis("gallery", found.promise.distance, found)
         said = f"{describe(found)} {basis.in_words()} {json.dumps(basis.facts(), allow_nan=False)}"
         assert said.isprintable(), f"it says {said!a:.200}"
@@ -284,7 +284,7 @@ def rows(scratch: Path) -> Cases:
                 connection.execute(
                     f"UPDATE total SET sum = (SELECT ifnull(sum(checksum), 0) FROM {table}), "
                     f"count = (SELECT count(checksum) FROM {table}), "
-                    f"last = max(last, (SELECT max(id) FROM {table})) WHERE part = ?",
+                    f"last = max(last, (SELECT ifnull(max(id), 0) FROM {table})) WHERE part = ?",
                     (table,),
                 )
             for made_by, _ in triggers:

@@ -179,9 +179,12 @@ class YuNetDetector:
             needed = max([at_least] + [old.score + _BETTER for old in found if _same_place(old, here)])
             if place.face.score < needed and not quarters:
                 continue
-            if face := self._look_closely(
-                image, place.face, needed, border="black" if quarters else "mirror"
-            ):
+            face = self._look_closely(image, place.face, needed, border="black" if quarters else "mirror")
+            if face and quarters:
+                face = self._placed(image, face)
+                if any(_same_place(old, here) and abs(_roll(old)) <= abs(_roll(face)) for old in found):
+                    continue  # the one that was found is seen more nearly upright
+            if face:
                 further.append(turned_back(face, image.shape[:2], quarters))
         return further
 

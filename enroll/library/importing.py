@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedder._internal.wording import count
 from embedder.errors import ImageError, UsageError
 from embedder.folders import Rejected
 from enroll.gallery.gallery import checked_name
@@ -123,7 +124,7 @@ def _face_of(
     if one.region is None:
         if len(faces) == 1 and names == 1:
             return faces[0], ""
-        return None, f"{one.source.name} does not say which of {len(faces)} faces it is"
+        return None, f"{one.source.name} does not say which of {count(len(faces), 'face')} it is"
     box = box_of_region(one.region, photo.width, photo.height)
     best = max(faces, key=lambda face: overlap(face.box, box), default=None)
     if best is None or overlap(best.box, box) < _SAME_PLACE:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
+from embedder._internal.wording import count
 from enroll.store.library import Step
 
 State = Literal["unseen", "confirmed", "ignored", "not-a-face"]
@@ -145,8 +146,8 @@ def in_words(content: Mapping[str, Any], names: Mapping[int, str]) -> str:
         content: of the step.
         names: of people who are enrolled, by id.
     """
-    count = len(content.get("faces", ()))
-    faces = f"{count} face{'' if count == 1 else 's'}"
+    faces = count(len(content.get("faces", ())), "face")
+    others = count(len(content.get("others", ())), "other")
     person = names.get(content.get("person", 0), "someone who was removed")
     action = content["do"]
     if action == MERGE:
@@ -158,6 +159,6 @@ def in_words(content: Mapping[str, Any], names: Mapping[int, str]) -> str:
         NOT_A_FACE: f"{faces}: no faces",
         UNKNOWN: f"{faces}: unknown again",
         TOGETHER: f"{faces} of one person",
-        APART: f"{faces} are not the same person as {len(content.get('others', ()))} others",
+        APART: f"{faces} are not the same person as {others}",
     }
     return words.get(action, f"undo step {content.get('of')}")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedder._internal.files import make_folder, open_file, sync_folder, write_whole
+from embedder._internal.files import make_folder, open_file, read_file, sync_folder, write_whole
 from embedder.errors import UsageError
 from embedder.folders import Rejected
 from enroll.gallery.places import photo_file, stored_path
@@ -255,7 +255,7 @@ def _entries(manifest: Path) -> list[tuple[Path, Path]]:
         UsageError: it is no manifest.
     """
     try:
-        lines = manifest.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = read_file(manifest).decode("utf-8", "surrogateescape").splitlines()
         whole = map(json.loads, filter(_whole, lines))
         return [(Path(entry["source"]), Path(entry["target"])) for entry in whole]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from embedder._internal.wording import count
 from enroll.config import IdentifyConfig
 from enroll.report import answers as report
 from enroll.serve.access import Caller
@@ -293,7 +294,7 @@ def pictures_of(body: Body, request: Request) -> list[Upload]:
         listed = body.json["photos"]
         if len(listed) > config.max_photos:
             raise ProblemError(
-                "too-large", f"expected at most {config.max_photos} pictures, got {len(listed)}"
+                "too-large", f"expected at most {count(config.max_photos, 'picture')}, got {len(listed)}"
             )
         photos += [from_base64(text, config, f"photos[{n}]") for n, text in enumerate(listed)]
     if not photos:

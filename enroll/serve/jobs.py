@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import read_file, write_whole
 from embedder._internal.runtime import Advance, Progress
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
@@ -188,7 +188,7 @@ class Jobs:
         if self._folder is None or len(number) != _ID or not number.isalnum():
             return None
         try:
-            return Job(**json.loads((self._folder / f"{number}.json").read_bytes()))
+            return Job(**json.loads(read_file(self._folder / f"{number}.json")))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import read_file, write_whole
 from embedder._internal.lock import one_at_a_time
 from embedder.errors import UsageError
 
@@ -225,7 +225,7 @@ def is_uuid(given: str) -> bool:
 
 def _parsed(path: Path) -> dict[str, Key]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
         keys = [Key(**entry) for entry in content["keys"]]
         for key in keys:
             if key.scope not in SCOPES or not all(isinstance(part, str) for part in asdict(key).values()):

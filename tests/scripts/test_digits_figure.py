@@ -102,7 +102,7 @@ def test_figure_is_written(run: Run):
 def test_numbers_come_from_the_features(run: Run):
     labels = digits_figure.read_digits(0).test_labels
     rows = run.report["rows"]
-    assert [row["head"] for row in rows] == ["softmax", "center"]
+    assert [row["head"] for row in rows] == ["softmax", "dense-center"]
     for row in rows:
         features = run.trained[row["head"]].features.astype(np.float64)
         assert features.shape == (len(labels), 2)

@@ -26,6 +26,8 @@ OTHERS: dict[str, Any] = {
     "sampling": "balanced",
     "precision": "float32",
     "mirror": False,
+    "degrade": "light",
+    "unit_features": True,
     "refit": True,
 }
 

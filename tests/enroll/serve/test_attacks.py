@@ -75,6 +75,7 @@ def test_no_key_is_ever_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture)
         CLIENT.post(f"{live.address}/v1/vision/face/list", data={"api_key": key})
         CLIENT.get(f"{live.address}/api/v1/static/{key}/images/x")
     facts = [record.facts for record in caplog.records if hasattr(record, "facts")]
+    facts = [entry for entry in facts if entry["route"] != "/healthz"]  # asked until it listens
     assert [entry["status"] for entry in facts] == [200, 401, 200, 404]
     assert [entry["key"] for entry in facts] == [key[:8], "", key[:8], ""]
     assert key[9:] not in caplog.text + json.dumps(facts)
