@@ -55,6 +55,7 @@ _SURELY_UPRIGHT = 0.88  # score that no face on its head or side reaches
 _TILTED = 30.0  # degrees; where everyone is tilted by more, others may lie
 _LIKELY, _TURNED = 0.5, 0.8  # scores of a face in a turned photo: seen small, and looked at closely
 _BETTER = 0.04  # score by which a face turned upright must be more certain
+_CLEARLY_TILTED = 1.5  # times as tilted as in a photo turned by quarters; tilts are known to 10 degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +183,9 @@ class YuNetDetector:
             face = self._look_closely(image, place.face, needed, border="black" if quarters else "mirror")
             if face and quarters:
                 face = self._placed(image, face)
-                if any(_same_place(old, here) and abs(_roll(old)) <= abs(_roll(face)) for old in found):
-                    continue  # the one that was found is seen more nearly upright
+                least = _CLEARLY_TILTED * abs(_roll(face))
+                if any(_same_place(old, here) and abs(_roll(old)) <= least for old in found):
+                    continue  # the one that was found is seen about as nearly upright
             if face:
                 further.append(turned_back(face, image.shape[:2], quarters))
         return further

@@ -368,7 +368,7 @@ def test_training_says_which_photos_show_several_faces_and_which_none(trained):
     assert said[crowded + 1] == f"  {trained.photos}/s01/two.jpg: 2 faces"
     rejected = said.index("2 not used:")
     assert said[rejected + 1].startswith(
-        f"  {trained.photos}/s03/00 wall.png: no face found: none from 20 pixels on either, and more"
+        f"  {trained.photos}/s03/00 wall.png: no face found; --min-face looks for smaller ones"
     )
     assert said[rejected + 1].endswith("--crop whole takes pictures of other things")
     assert said[rejected + 2].startswith(f"  {trained.photos}/s05/00 broken.jpg: broken")
