@@ -21,7 +21,7 @@ from PIL import Image
 from embedder.errors import ImageError
 from embedder.images import decode_image, reading
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # other packages, too, bring a folder `tests`
 from tests.embedder.pictures import PICTURE, SAMPLES, decode_here, encode
 
 
