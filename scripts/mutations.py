@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from embedder._internal.runtime import own_streams
+
 MEMORY = 512 * 2**20  # bytes of data in one process, its libraries' included
 SECONDS = 10.0  # of computing for one file; a hundredth is usual
 PATIENCE = 60.0  # seconds in all, for one that waits for ever: how busy the machine is proves nothing
@@ -110,7 +112,8 @@ def _work(check: Check, first: int, count: int, step: int, send: Any) -> None:
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             signal.setitimer(signal.ITIMER_REAL, PATIENCE)
             try:
-                outcome = check(case)
+                with own_streams():  # as on the command line, which holds back what LiteRT and libtiff write
+                    outcome = check(case)
             except BaseException as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 problem = f"{error!r} at {where.filename}:{where.lineno}"
