@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFont
 from training_gain import SIDE, People, shrunk, tpirs
 
 from embedder import Extractor, load_image
-from embedder._internal.runtime import Progress
+from embedder._internal.runtime import Progress, own_streams
 from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
 from embedder.faces.crop import Cropping, load_cropper, principal
@@ -246,4 +246,5 @@ def draw_sheet(probes: list[Probe], enrolled: Path, columns: int = 10) -> Image.
 
 
 if __name__ == "__main__":
-    main()
+    with own_streams():  # a program of our own: what TensorFlow writes at its start is held back
+        main()
