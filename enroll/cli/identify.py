@@ -18,9 +18,11 @@ from enroll.cli.options import (
     UNUSABLE_IMAGES,
     AnyRotation,
     GalleryFile,
+    Margin,
     MaxPixels,
     MinFace,
     Model,
+    Threshold,
     load_extractor,
     model_files,
 )
@@ -55,15 +57,8 @@ def identify(
     ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
-        ),
-    ] = None,
-    margin: Annotated[
-        float, typer.Option(help="How much farther the second person must be; else: ambiguous.")
-    ] = IdentifyConfig.margin,
+    threshold: Threshold = None,
+    margin: Margin = IdentifyConfig.margin,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per photo, one per line.")] = False,
     fail_on_unknown: Annotated[
         bool, typer.Option("--fail-on-unknown", help=f"Exit with {SOMEONE_UNKNOWN} if someone is unknown.")

@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -26,7 +26,7 @@ from enroll.cli.terminal import TerminalProgress, printable, safe
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
-    from enroll.library.organize import Move, Plan, Sorted
+    from enroll.library.organize import Mode, Move, Plan, Sorted
     from enroll.library.people import Library
 
 _LIST = "list"
@@ -93,7 +93,7 @@ def sort(
             if mode == _LIST or target is None:
                 _print_list(photos, as_json)
                 return True
-            return _sort_once(library, photos, target, mode, dry_run, as_json)
+            return _sort_once(library, photos, target, cast("Mode", mode), dry_run, as_json)
 
     if watch:
         _watch(watch, target, gallery, extractor, polling, once)
@@ -147,20 +147,20 @@ def _print_list(photos: list[Sorted], as_json: bool) -> None:
 
 
 def _sort_once(
-    library: Library, photos: list[Sorted], target: Path, mode: str, dry_run: bool, as_json: bool
+    library: Library, photos: list[Sorted], target: Path, mode: Mode, dry_run: bool, as_json: bool
 ) -> bool:
     """Plan and do it; gives whether everything was done."""
     from enroll.library.organize import check_target, plan_sorting
     from enroll.library.sorting import sort_photos
 
     check_target(target, (entry.photo for entry in photos))
-    plan = plan_sorting(photos, target, mode)  # type: ignore[arg-type]
+    plan = plan_sorting(photos, target, mode)
     if dry_run:
         _show_plan(plan, mode, as_json)
         show_failures(plan.rejected)
         return not plan.rejected
     with TerminalProgress().bar("Sorting", len(plan.moves), "files") as advance:
-        done, rejected, manifest = sort_photos(plan, target, mode, advance)  # type: ignore[arg-type]
+        done, rejected, manifest = sort_photos(plan, target, mode, advance)
     there = sum(move.there for move in plan.moves) if mode != "move" else 0
     already = f", {there} already there" if there else ""
     print(f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}")

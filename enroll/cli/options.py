@@ -52,6 +52,13 @@ AnyRotation = Annotated[
     bool, typer.Option("--any-rotation", help="Find also faces that lie on their side or head.")
 ]
 MinFace = Annotated[int, typer.Option(help="Pixels across the smallest face to look for.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
+    ),
+]
+Margin = Annotated[float, typer.Option(help="How much farther the second person must be; else: ambiguous.")]
 
 
 def _set_max_pixels(pixels: int) -> int:

@@ -15,7 +15,16 @@ import typer
 
 from embedder.config import DetectorConfig
 from embedder.errors import UsageError
-from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, GalleryFile, MinFace, Model, load_extractor
+from enroll.cli.options import (
+    AS_FOUND,
+    DEFAULT_GALLERY,
+    GalleryFile,
+    Margin,
+    MinFace,
+    Model,
+    Threshold,
+    load_extractor,
+)
 from enroll.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -32,15 +41,8 @@ def watch_frigate(
     ],
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Largest distance at which a name is given.", show_default="the gallery's, else the model's"
-        ),
-    ] = None,
-    margin: Annotated[
-        float, typer.Option(help="How much farther the second person must be; else: ambiguous.")
-    ] = 0.0,
+    threshold: Threshold = None,
+    margin: Margin = 0.0,
     agree: Annotated[
         int, typer.Option(min=1, max=100, help="Good snapshots of an event that must agree on a name.")
     ] = 2,
