@@ -32,9 +32,10 @@ from embedder.training import checkpoint, fit, heldout, run
 from embedder.training.heldout import Score
 from embedder.training.run import train
 from embedder.trunks import find_trunk
-from tests.conftest import SMALL, save_people
+from tests.conftest import save_people
+from tests.embedder.training.tiny import TINY
 
-TRAINED = replace(SMALL, keep_trained=True)
+TRAINED = replace(TINY, keep_trained=True)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -131,9 +132,9 @@ def test_resumed_run_ends_like_an_unbroken_one(
 @pytest.mark.slow
 def test_resume_after_sigkill(small_people: Path, tmp_path: Path):
     code = (
-        "import sys; from tests.conftest import SMALL; from dataclasses import replace;"
+        "import sys; from tests.embedder.training.tiny import TINY; from dataclasses import replace;"
         "from embedder.training.run import train;"
-        "train(sys.argv[1], sys.argv[2], replace(SMALL, keep_trained=True, epochs=12))"
+        "train(sys.argv[1], sys.argv[2], replace(TINY, keep_trained=True, epochs=12))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, small_people, tmp_path / "broken"])
     while not (tmp_path / "broken" / checkpoint.FILE).exists():
@@ -181,15 +182,15 @@ def test_ctrl_c_in_the_first_epoch_leaves_the_model_that_was_there(
 
 def test_resume_of_nothing_is_refused(small_people: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="found no checkpoint"):
-        train(small_people, tmp_path / "none", SMALL, resume=True)
+        train(small_people, tmp_path / "none", TINY, resume=True)
     with pytest.raises(UsageError, match="--epochs 0"):
-        train(small_people, tmp_path / "none", replace(SMALL, epochs=0), resume=True)
+        train(small_people, tmp_path / "none", replace(TINY, epochs=0), resume=True)
 
 
 def test_folder_that_cannot_be_made_is_refused(small_people: Path, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"--model: the folder .* cannot be made: Not a directory"):
-        train(small_people, tmp_path / "file" / "m", SMALL)
+        train(small_people, tmp_path / "file" / "m", TINY)
 
 
 def test_resume_of_another_run_is_refused(small_people: Path, tmp_path: Path):
@@ -212,9 +213,9 @@ def test_frozen_weights_are_kept_when_training_does_not_help(
 ):
     falling = iter([0.9, 0.8, 0.7, 0.6] * 2)
     monkeypatch.setattr(heldout, "score", lambda *_: Score(next(falling), 1.0, 1.0, 8))
-    kept = train(small_people, tmp_path / "kept", SMALL).manifest
+    kept = train(small_people, tmp_path / "kept", TINY).manifest
     trained = train(small_people, tmp_path / "trained", TRAINED).manifest
-    train(small_people, tmp_path / "frozen", replace(SMALL, epochs=0))
+    train(small_people, tmp_path / "frozen", replace(TINY, epochs=0))
     assert kept.training["best_epoch"] == trained.training["best_epoch"] == 1
     assert kept.training["kept_epoch"] == 0
     assert kept.head == "none"
@@ -233,14 +234,14 @@ def test_best_epoch_is_the_one_saved(small_people: Path, tmp_path: Path, monkeyp
     for name, numbers in (("three", [0.0, 0.2, 1.0, 0.2]), ("two", [0.0, 0.2, 1.0])):
         scores = iter(numbers)
         monkeypatch.setattr(heldout, "score", lambda *_, scores=scores: Score(next(scores), 1.0, 1.0, 8))
-        manifest = train(small_people, tmp_path / name, replace(SMALL, epochs=len(numbers) - 1)).manifest
+        manifest = train(small_people, tmp_path / name, replace(TINY, epochs=len(numbers) - 1)).manifest
         assert manifest.training["kept_epoch"] == 2
     assert same(tmp_path / "three", tmp_path / "two")
 
 
 @pytest.mark.usefixtures("quick_saving")
 def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_path: Path):
-    manifest = train(small_people, tmp_path / "m", replace(SMALL, hold_out=0.0, epochs=1)).manifest
+    manifest = train(small_people, tmp_path / "m", replace(TINY, hold_out=0.0, epochs=1)).manifest
     assert manifest.strangers is None
     assert manifest.training["scores"] == []
     assert manifest.training["best_epoch"] == 1
@@ -347,7 +348,7 @@ def test_training_helps_on_small_photos():
 )
 def test_impossible_options_are_refused(change: dict, message: str, small_people: Path, tmp_path: Path):
     with pytest.raises(UsageError, match=message):
-        train(small_people, tmp_path / "m", replace(SMALL, **change))
+        train(small_people, tmp_path / "m", replace(TINY, **change))
     assert not (tmp_path / "m").exists()
 
 
@@ -438,7 +439,7 @@ def test_without_tensorboard_the_option_says_what_to_install(tmp_path: Path, mon
 def test_a_run_can_be_made_again_from_its_own_file(
     small_people: Path, tmp_path: Path, uncompiled: dict[str, list[np.ndarray]]
 ):
-    options = {"ramp": 2, "schedule": "cosine", "depth_rate": 0.5, "accumulate": 2, "batch_size": 4}
+    options = {"trunk": "small-cnn", "ramp": 2, "schedule": "cosine", "depth_rate": 0.5, "accumulate": 2, "batch_size": 4}
     train(small_people, tmp_path / "a", replace(TRAINED, **options))
     config = read_config(tmp_path / "a" / "train.toml", {})
     assert config.crop == "whole"  # the trunk's own, as it was

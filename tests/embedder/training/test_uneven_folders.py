@@ -15,7 +15,8 @@ from embedder.model_folder import load_manifest
 from embedder.training import fit
 from embedder.training.data.batches import Sampler
 from embedder.training.run import train
-from tests.conftest import SMALL, pattern, save_people
+from tests.conftest import pattern, save_people
+from tests.embedder.training.tiny import TINY
 
 
 class Said(Progress):
@@ -32,7 +33,7 @@ class Said(Progress):
 @pytest.mark.parametrize("head", [pytest.param("center", marks=pytest.mark.slow), "quadruplet"])
 def test_two_people_can_be_learned(head: str, tmp_path: Path):
     folder = save_people(tmp_path / "two", 2, 4)
-    config = replace(SMALL, head=head, hold_out=0.0, epochs=2)
+    config = replace(TINY, head=head, hold_out=0.0, epochs=2)
     train(folder, tmp_path / "m", config)
     history = load_manifest(tmp_path / "m").training["history"]
     assert len(history) == 2
@@ -42,7 +43,7 @@ def test_two_people_can_be_learned(head: str, tmp_path: Path):
 @pytest.mark.usefixtures("quick_saving")
 def test_one_photo_a_person_makes_a_model_with_a_threshold(tmp_path: Path):
     folder = save_people(tmp_path / "one", 6, 1)
-    manifest = train(folder, tmp_path / "m", replace(SMALL, epochs=0)).manifest
+    manifest = train(folder, tmp_path / "m", replace(TINY, epochs=0)).manifest
     assert (manifest.strangers.people, manifest.strangers.photos) == (6, 6)
     assert 0 < manifest.strangers.threshold(0.01, 20) < 2
 
@@ -66,7 +67,7 @@ def test_one_person_with_very_many_photos_is_balanced_and_that_is_said(
     for number in range(3, 50):
         Image.fromarray(pattern(0, number)).save(folder / "p00" / f"{number}.png")
     said = Said()
-    config = replace(SMALL, head="softmax", epochs=1, hold_out=0.0, sampling=sampling)
+    config = replace(TINY, head="softmax", epochs=1, hold_out=0.0, sampling=sampling)
     train(folder, tmp_path / "m", config, progress=said)
     line = "One person has 50 photos, half of all at most 3: everyone is shown equally often"
     assert any(entry.startswith(line) for entry in said.lines) == balanced

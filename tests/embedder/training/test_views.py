@@ -15,11 +15,12 @@ from embedder.training import share, views
 from embedder.training.run import train
 from embedder.training.share import SHARES, Balance
 from enroll.cli.train import describe_training
-from tests.conftest import SMALL, save_people
+from tests.conftest import save_people
 from tests.embedder.training.test_run import Hook, KilledError, equal, raiser
+from tests.embedder.training.tiny import TINY
 
 DEGRADED = replace(
-    SMALL,
+    TINY,
     head="center",
     degrade="auto",
     unit_features=True,
@@ -159,7 +160,7 @@ def test_trunk_is_left_as_it_was_where_more_is_lost_than_gained(
 def test_one_photo_a_person_is_not_trained_on_and_gives_a_threshold(tmp_path: Path):
     said = Hook()
     folder = save_people(tmp_path / "one", 6, 1)
-    manifest = train(folder, tmp_path / "m", SMALL, progress=said).manifest
+    manifest = train(folder, tmp_path / "m", TINY, progress=said).manifest
     assert any("Everyone has a single photo, from which nothing can be learned" in line for line in said.said)
     assert manifest.head == "none"
     assert (manifest.strangers.people, manifest.strangers.photos) == (6, 6)
