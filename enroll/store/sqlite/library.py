@@ -81,6 +81,8 @@ class LibraryRows:
                 facts["model"],
                 number,
                 bytes.fromhex(facts["key"]),
+                facts.get("seconds"),  # galleries of format 4 had no films
+                tuple((start, end) for start, end in facts.get("intervals", ())),
             )
         except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
             raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
@@ -284,7 +286,7 @@ class LibraryRows:
         self._put_body(fresh, row[0], {"digest": ""})
 
     def _put_photo(self, photo: SeenPhoto, number: int, handle: bytes) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "digest": photo.digest.hex(),
             "files": [[file.path, file.size, file.modified, int(file.there)] for file in photo.files],
             "size": [photo.width, photo.height],
@@ -292,6 +294,8 @@ class LibraryRows:
             "problem": photo.problem,
             "model": photo.model,
         }
+        if photo.is_film:
+            facts |= {"seconds": photo.seconds, "live": photo.live}
         self._put_body(number, handle, facts)
 
     def _put_body(self, number: int, handle: bytes, facts: Mapping[str, Any]) -> None:
@@ -301,12 +305,14 @@ class LibraryRows:
         insert_rows(self._connection, "photo", [(row, number, handle, sealed)])
 
     def _put_face(self, face: SeenFace, number: int, photo: int) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "box": face.box,
             "quality": dict(face.quality),
             "model": face.model,
             "key": face.key.hex(),
         }
+        if face.seconds is not None:
+            facts |= {"seconds": face.seconds, "intervals": face.intervals}
         head = json.dumps(facts, separators=(",", ":")).encode()
         body = _LENGTH.pack(len(head)) + head + face.vector.astype("<f4").tobytes()
         row = self._reader.total("face").last + 1
@@ -359,4 +365,6 @@ def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
         facts["problem"],
         facts["model"],
         number,
+        facts.get("seconds"),
+        facts.get("live", False),
     )
