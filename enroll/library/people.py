@@ -351,7 +351,7 @@ class Library:
         """Give a face as a template: its picture is a part of the photo, so it has a digest of its own."""
         photo = self.photos[face.photo]
         path = photo.there or photo.files[0].path
-        return NewTemplate(with_box(path, face.box), face.key, face.vector)
+        return NewTemplate(with_box(path, face.box, face.seconds), face.key, face.vector)
 
     def _free(self, templates: Sequence[NewTemplate], name: str) -> list[NewTemplate]:
         """Leave out what is the person's already, also as a photo of theirs that was enrolled whole."""

@@ -77,7 +77,10 @@ class Film:
         seconds: film time that was read so far.
         decoded: frames that were decoded so far.
         skipped: packets that could not be decoded so far.
-        expected: frames that will be looked at, if the film is as long as it says; 0 until it is open.
+        stated: seconds that the film says it has; 0 until it is open, or if it does not say.
+        expected: frames that will be looked at, if that is so.
+        metadata: what the container says of the film, once it is open.
+        lost: whether the file could not be read to its end, as on a disk that went away.
         notes: what a person should know of it; complete when the frames are at their end.
     """
 
@@ -91,7 +94,8 @@ class Film:
         self.path = Path(path)
         self._config = config or FilmConfig()
         self.seconds, self.decoded, self.skipped = 0.0, 0, 0
-        self.expected = 0
+        self.stated, self.expected, self.lost = 0.0, 0, False
+        self.metadata: dict[str, str] = {}
         self.notes: list[str] = []
         self._sampler = Sampler(self._config.fps)
 
@@ -125,6 +129,7 @@ class Film:
             if source.problem is None and time.monotonic() > deadline:
                 source.problem = OUT_OF_TIME
             if source.problem is not None:
+                self.lost = source.problem != OUT_OF_TIME
                 self._stopped(source.problem)
         self._finish()
 
@@ -133,8 +138,9 @@ class Film:
         stream.codec_context.thread_type = "SLICE"  # frames in threads were slower, and take more memory
         with suppress(ValueError):
             stream.codec_context.options = {"max_pixels": str(limits_in_force().max_pixels)}
-        stated = float(container.duration or 0) / 1e6  # microseconds
-        self.expected = round(min(max(stated, 0.0), self._config.max_duration) * self._config.fps)
+        self.metadata = dict(container.metadata)
+        self.stated = max(float(container.duration or 0) / 1e6, 0.0)  # microseconds
+        self.expected = round(min(self.stated, self._config.max_duration) * self._config.fps)
         clock = Clock(stream)
         in_a_row = 0
         for packet in self._packets(container, stream):
