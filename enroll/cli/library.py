@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from enroll.library.find import Sighting
     from enroll.library.grouping import Group
     from enroll.library.people import Library
-    from enroll.library.scan import Scanned
+    from enroll.library.scanned import Scanned
 
 _PACKAGE = re.compile(r"a package is missing; install it: (?P<command>[^,]+)")
 _SHOWN = 8  # faces of a group that are listed
@@ -179,16 +179,16 @@ def group_threshold(extractor: Extractor, threshold: float | None) -> float:
     Raises:
         UsageError: it is not known of the model and not given, or is no distance.
     """
-    from enroll.gallery.threshold import TARGET_FPIR
+    from enroll.library.grouping import group_distance
 
     if threshold is not None:
         if not 0 < threshold <= 2:
             raise UsageError(f"--threshold: expected a distance above 0, at most 2, got {threshold}")
         return threshold
-    known = extractor.manifest.strangers
+    known = group_distance(extractor)
     if known is None:
         raise UsageError("nothing is known of the model's distances between strangers; give --threshold")
-    return known.threshold(TARGET_FPIR, 1)
+    return known
 
 
 def groups(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from enroll.gallery.threshold import TARGET_FPIR
 from enroll.library.cluster import oddness
 
 if TYPE_CHECKING:
+    from embedder.extractor import Extractor
     from enroll.store.library import SeenFace
 
 
@@ -25,6 +27,15 @@ class Group:
 
     id: int
     faces: tuple[int, ...]
+
+
+def group_distance(extractor: Extractor) -> float | None:
+    """Give the mean distance up to which unknown faces are one person's; None if none is known of the model.
+
+    At it, the model names 1 % of strangers in a gallery of one person.
+    """
+    known = extractor.manifest.strangers
+    return None if known is None else known.threshold(TARGET_FPIR, 1)
 
 
 def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> list[int]:

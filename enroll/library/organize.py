@@ -6,9 +6,11 @@ is noted in a manifest before, has its new name before it loses the old one, and
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -190,16 +192,23 @@ def same_content(one: Path, other: Path) -> bool:
         return False
 
 
-def digest(path: Path) -> bytes:
+def digest(path: Path, seconds: float | None = None) -> bytes:
     """Give the SHA-256 of a file.
 
+    Args:
+        path: of it.
+        seconds: that reading it may take; None is any time.
+
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or not in that time.
     """
     summed = hashlib.sha256()
+    end = None if seconds is None else time.monotonic() + seconds
     with open_file(path) as file:
         while part := file.read(_PART):
             summed.update(part)
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, f"not read in {seconds:g} seconds", str(path))
     return summed.digest()
 
 

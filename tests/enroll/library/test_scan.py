@@ -19,11 +19,11 @@ from tests.enroll.library.made import GridExtractor, save, scan
 
 
 def test_finds_every_face_once(gallery: SqliteStore, photos: Path, extractor: GridExtractor) -> None:
-    (photos / "film.mov").write_bytes(b"film")
+    (photos / "notes.txt").write_bytes(b"text")
     (photos / "ada0.jpg.xmp").write_bytes(b"<x/>")
     done = scan(gallery, photos, extractor)
     assert (done.photos, done.looked, done.faces, done.rejected) == (9, 9, 9, [])
-    assert dict(done.others) == {"films": 1, "sidecars": 1}
+    assert dict(done.others) == {"files of other kinds": 1, "sidecars": 1}
     library = Library(gallery)
     boxes = {library.path(face).name: face.box for face in library.faces.values()}
     assert boxes["ada1.jpg"] == (0, 0, 24, 24)
