@@ -18,7 +18,7 @@ LIMIT = ("--threshold", str(THRESHOLD))
 
 @pytest.fixture
 def typed(photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch) -> object:
-    for module in ("library", "library_files"):
+    for module in ("library", "library_files", "library_scan"):
         monkeypatch.setattr(f"enroll.cli.{module}.load_extractor", lambda *_: extractor)
     monkeypatch.chdir(photos.parent)
 
