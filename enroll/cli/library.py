@@ -27,6 +27,7 @@ from enroll.cli.terminal import printable, show_rejected
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.folders import Rejected
+    from enroll.embedding import PhotoSample
     from enroll.library.find import Sighting
     from enroll.library.grouping import Group
     from enroll.library.people import Library
@@ -181,11 +182,11 @@ def _write_sheet(
 ) -> None:
     from embedder._internal.outputs import Inputs
     from embedder.contact_sheet import Tile, save_preview
-    from enroll.embedding import PhotoSample, read_sample
+    from enroll.embedding import PhotoSample
 
     def tile(group: Group, number: int) -> Tile:
         face = library.faces[number]
-        sample = read_sample(library.path(face), extractor, force=True, box=face.box)
+        sample = sample_of(library, face, extractor)
         chip = sample.chip if isinstance(sample, PhotoSample) else None
         return Tile(f"g{group.id}", chip, f"f{number}", None if chip is not None else "cannot be read")
 
@@ -193,6 +194,23 @@ def _write_sheet(
         tile(group, number) for group in found if len(group.faces) > 1 for number in group.faces[:_SHOWN]
     ]
     save_preview(sheet, tiles, Inputs([], [library.store.location]), force)
+
+
+def sample_of(library: Library, face: SeenFace, extractor: Extractor) -> PhotoSample | Rejected:
+    """Read the picture of a face, from its photo or its frame of a film."""
+    from embedder.errors import FilmError
+    from embedder.folders import Rejected
+    from enroll.embedding import read_sample, take_sample
+    from enroll.library.film_still import frame_at
+
+    path = library.path(face)
+    if face.seconds is None:
+        return read_sample(path, extractor, force=True, box=face.box)
+    try:
+        pixels = frame_at(path, face.seconds)
+    except FilmError as error:
+        return Rejected(path, error.reason)
+    return take_sample(path, pixels, extractor, force=True, box=face.box)
 
 
 def suggestions(

@@ -86,12 +86,15 @@ class Film:
         notes: what a person should know of it; complete when the frames are at their end.
     """
 
-    def __init__(self, path: str | Path, config: FilmConfig | None = None) -> None:
+    def __init__(
+        self, path: str | Path, config: FilmConfig | None = None, sampler: Sampler | None = None
+    ) -> None:
         """Note which film; `frames` opens it.
 
         Args:
             path: of the film.
             config: how many frames a second, and limits.
+            sampler: chooses other frames.
         """
         self.path = Path(path)
         self._config = config or FilmConfig()
@@ -99,7 +102,7 @@ class Film:
         self.stated, self.expected, self.lost = 0.0, 0, False
         self.metadata: dict[str, str] = {}
         self.notes: list[str] = []
-        self._sampler = Sampler(self._config.fps)
+        self._sampler = sampler or Sampler(self._config.fps)
 
     def frames(self) -> Generator[Frame]:
         """Give the frames that are looked at, in the order of time.
