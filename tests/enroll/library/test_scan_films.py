@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from embedder.extractor import Extractor
 from embedder.faces.crop import Crop
@@ -335,3 +336,22 @@ def test_people_of_real_photos_in_a_film(
     write_film(folder / "film.mp4", film_frames(visits, 6.0, (480, 270), 4), 4)
     scan(gallery, folder, built_in)  # type: ignore[arg-type]
     assert set(by_intervals(gallery)) == {((0.0, 1.0), (4.0, 5.0)), ((1.0, 2.5),)}
+
+
+def test_of_a_motion_photo_the_still_is_looked_at(
+    gallery: SqliteStore, films: Path, made: Path, extractor: GridExtractor
+) -> None:
+    """Phones write the film behind the still: as it is in JPEG, in a box `mpvd` in HEIC."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    film = made.read_bytes()
+    jpeg = save(films / "PXL.MP.jpg", {(0, 0): (7, 0)})
+    heic = films / "PXL.MP.heic"
+    pillow_heif.from_pillow(Image.open(save(films / "still.png", {(1, 1): (8, 0)}))).save(heic, quality=95)
+    (films / "still.png").unlink()
+    (films / "party.mp4").unlink()
+    jpeg.write_bytes(jpeg.read_bytes() + film)
+    heic.write_bytes(heic.read_bytes() + (len(film) + 8).to_bytes(4, "big") + b"mpvd" + film)
+    done = scan(gallery, films, extractor)
+    assert (done.photos, done.films, done.faces, done.rejected) == (2, 0, 2, [])
+    assert sorted(face.box for face in gallery.library().faces()) == [(0, 0, 24, 24), (24, 24, 24, 24)]
+    assert not any(photo.is_film for photo in gallery.library().photos())
