@@ -133,6 +133,7 @@ class Scanner:
             return
         reads = read_films(films, self._films.config, done.others)
         for read in self._filtered(reads, again, done):
+            self._write(done)  # a film may take an hour, in which nothing that was found is to be lost
             yield self._films.look(read, advance)
 
     def _file(self, path: Path, status: os.stat_result) -> PhotoFile:

@@ -14,7 +14,6 @@ from embedder.extractor import Extractor
 from embedder.faces.crop import Crop
 from enroll.config import FilmConfig
 from enroll.library import film_faces, scan_films
-from enroll.library import scan as scanning
 from enroll.library.film_faces import film_taken
 from enroll.library.people import Library
 from enroll.library.review import NOT_A_FACE
@@ -254,7 +253,6 @@ def test_films_are_passed_over_on_request(
 def test_a_scan_ended_in_a_film_keeps_the_photos_before(
     gallery: SqliteStore, films: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanning, "BLOCK", 1)
     save(films / "ada.jpg", {(0, 0): (ADA, 0)})
     save_film(films / "zoo.mp4", [{(0, 0): (EVE, 1)}] * 4)
     crops = extractor.crops
