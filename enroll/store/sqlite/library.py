@@ -58,7 +58,10 @@ class LibraryRows:
         for row, number, _, body in self._reader.table("photo"):
             facts = self._open(photo_key(number), "photo", row, body)
             if facts["digest"]:
-                yield _photo(number, facts)
+                try:
+                    yield _photo(number, facts)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise self._reader.broken(f"a photo of the library cannot be read: {error}") from error
 
     def faces(self) -> Iterator[SeenFace]:
         """Read all faces."""
@@ -81,8 +84,8 @@ class LibraryRows:
                 facts["model"],
                 number,
                 bytes.fromhex(facts["key"]),
-                facts.get("seconds"),  # galleries of format 4 had no films
-                tuple((start, end) for start, end in facts.get("intervals", ())),
+                _moment(facts.get("seconds")),  # galleries of format 4 had no films
+                tuple((_time(start), _time(end)) for start, end in facts.get("intervals", ())),
             )
         except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
             raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
@@ -354,6 +357,17 @@ class LibraryRows:
         return facts
 
 
+def _moment(value: Any) -> float | None:
+    return None if value is None else _time(value)
+
+
+def _time(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < 1e9:
+        raise ValueError(f"expected seconds of a film, got {seconds}")
+    return seconds
+
+
 def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
     width, height = facts["size"]
     return SeenPhoto(
@@ -365,6 +379,6 @@ def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
         facts["problem"],
         facts["model"],
         number,
-        facts.get("seconds"),
-        facts.get("live", False),
+        _moment(facts.get("seconds")),
+        bool(facts.get("live")),
     )
