@@ -217,6 +217,8 @@ def test_a_film_goes_to_everyone_in_it_with_its_sidecar(
             name = library.path(face).name
             if name in ("party.jpg", "stage.jpg", "stage.mov"):
                 library.confirm("Eve" if name == "stage.mov" else "Bob", [number])
+    listed = typed("sort", "--mode", "list", "--confirmed", "--no-face")
+    assert "empty.jpg" in listed and "party.mp4" not in listed
     typed("sort", "out", "--mode", mode, "--confirmed")
     files = {str(path.relative_to("out")) for path in Path("out").rglob("*") if path.parent.name != "out"}
     assert files == {

@@ -211,6 +211,12 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
     assert undo_moves(write(tmp_path / "m", '{"source": "/cut')) == (0, [])
 
 
+def test_to_a_film_sidecars_alone_belong(tmp_path: Path) -> None:
+    for name in ("a.MOV", "a.mp4", "a.dng", "a.xmp", "a.MOV.xmp"):
+        (tmp_path / name).touch()
+    assert {path.name for path in companions(tmp_path / "a.MOV")} == {"a.xmp", "a.MOV.xmp"}
+
+
 def test_companions(source: Path) -> None:
     assert [path.name for path in companions(source / "a.jpg")] == ["a.jpg.xmp", "a.MOV"]
     assert list(companions(source / "b.jpg")) == []

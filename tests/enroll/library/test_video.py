@@ -234,7 +234,9 @@ def test_a_disk_that_goes_away_is_told_from_a_broken_film(tmp_path: Path, monkey
                     raise OSError(5, "Input/output error")
                 return super().read(count)
 
-        return Gone(opened(where).detach())  # type: ignore[attr-defined]
+        gone = Gone(opened(where).detach())  # type: ignore[attr-defined]
+        gone.seek(0)
+        return gone
 
     monkeypatch.setattr(video, "_opened", unplugged)
     frames, film = read(path)
