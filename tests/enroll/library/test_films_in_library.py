@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from enroll.gallery.photos import find_poor
 from enroll.gallery.places import home_of
 from enroll.gallery.reembed import embed_anew
 from enroll.gallery.transfer import read_content
@@ -257,6 +258,7 @@ def test_another_model_embeds_the_frame_that_was_confirmed(
 ) -> None:
     scan(gallery, photos, extractor)
     confirmed(gallery)
+    assert find_poor(gallery, extractor).gone == 0  # type: ignore[arg-type]
     content, _ = read_content(gallery)
     texts = {template.photo for person in content.people for template in person.templates}
     assert {text.partition("#")[2][:2] for text in texts} == {"t="}
