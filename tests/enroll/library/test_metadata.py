@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -204,6 +205,16 @@ def test_a_file_that_changed_since_it_was_read_is_not_written(library: Library, 
     assert done == 3
     assert "changed meanwhile" in rejected[0].reason
     assert (album / "o1.jpg").read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_times_and_backups_are_kept_as_asked(library: Library, album: Path, keep: bool) -> None:
+    photo = album / "o1.jpg"
+    os.utime(photo, ns=(10**18, 10**18))
+    done, rejected = write_tags(plan_tags(library, embed=True), library, backup=keep, keep_times=keep)
+    assert (done, rejected) == (4, [])
+    assert (photo.stat().st_mtime_ns == 10**18) == keep
+    assert (album / "o1.jpg_original").exists() == keep
 
 
 def test_a_picture_that_is_no_jpeg_gets_a_sidecar(
