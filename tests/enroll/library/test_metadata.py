@@ -217,6 +217,28 @@ def test_times_and_backups_are_kept_as_asked(library: Library, album: Path, keep
     assert (album / "o1.jpg_original").exists() == keep
 
 
+def test_a_copy_that_is_gone_is_no_problem(
+    gallery: SqliteStore, library: Library, album: Path, extractor: GridExtractor
+) -> None:
+    copy = Path(shutil.copy(album / "o1.jpg", album / "copy.jpg"))
+    scan(gallery, album, extractor)
+    copy.unlink()
+    scan(gallery, album, extractor)
+    library.read()
+    plan = plan_tags(library)
+    assert (len(plan.files), plan.rejected) == (4, ())
+
+
+def test_a_sidecar_that_is_a_link_stays_one(library: Library, album: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real.xmp"
+    real.write_bytes(write_people(None, Wanted((), people=["Zoë"])))
+    link = album / "o1.jpg.xmp"
+    link.symlink_to(real)
+    write_tags(plan_tags(library), library)
+    assert link.is_symlink()
+    assert set(read_people(real.read_bytes()).people) == {"Zoë", "Ada", "Bob"}
+
+
 def test_a_picture_that_is_no_jpeg_gets_a_sidecar(
     gallery: SqliteStore, tmp_path: Path, extractor: GridExtractor
 ) -> None:

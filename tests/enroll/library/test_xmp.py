@@ -205,3 +205,12 @@ def test_a_packet_that_is_not_utf_8_is_not_written() -> None:
         write_people(
             DIGIKAM.replace("\ufeff", "").encode("utf-16"), Wanted([Region(0.7, 0.3, 0.1, 0.1, "B")])
         )
+
+
+def test_places_in_other_units_are_not_read() -> None:
+    packet = write_people(None, Wanted([Region(0.5, 0.5, 0.2, 0.2, name="Ada")]))
+    assert b'stArea:x="0.500000"' in packet
+    packet = packet.replace(b'stArea:x="0.500000"', b'stArea:x="0.4"')
+    (ours,) = read_people(packet).regions
+    (theirs,) = read_people(packet.replace(b'unit="normalized"', b'unit="pixel"')).regions
+    assert (ours.x, theirs.x) == (0.4, 0.5)  # what is left is the list of Microsoft
