@@ -306,3 +306,12 @@ def test_who_has_expired_is_not_suggested(
     assert {one.name for one in suggestions(library, THRESHOLD).values()} == {"Ada"}
     monkeypatch.setattr(gallery, "expired", lambda today: ["Ada"])
     assert suggestions(library, THRESHOLD) == {}
+
+
+def test_what_is_no_face_is_like_no_one(gallery: SqliteStore, photos: Path, extractor: GridExtractor) -> None:
+    scan(gallery, photos, extractor)
+    library = Library(gallery)
+    number, face = next((n, f) for n, f in library.faces.items() if library.path(f).name == "stranger.jpg")
+    assert [one.face for one in similar(library, face.vector, 0.1)] == [number]
+    library.mark(NOT_A_FACE, [number])
+    assert similar(library, face.vector, 0.1) == []
