@@ -116,20 +116,24 @@ def read_sample(
 
 
 def take_sample(
-    path: Path, image: NDArray[np.uint8], extractor: Extractor, force: bool = False
+    path: Path,
+    image: NDArray[np.uint8],
+    extractor: Extractor,
+    force: bool = False,
+    box: tuple[int, int, int, int] | None = None,
 ) -> PhotoSample:
-    """Choose the largest, most central face of a photo and judge it.
+    """Choose the face of a picture, by default the largest, most central one, and judge it.
 
     Args:
         path: of the photo.
         image: (height, width, 3) uint8 RGB.
         extractor: finds the faces.
         force: take a face that is too poor to be recognized well, too.
+        box: as for `read_sample`.
     """
     crops = extractor.crops(image)
-    return _sample(
-        path, image, crops, None if crops else no_face_reason(image, look_again=extractor.why_missed), force
-    )
+    reason = None if crops else no_face_reason(image, look_again=extractor.why_missed)
+    return _sample(path, image, crops, reason, force, box)
 
 
 def _sample(

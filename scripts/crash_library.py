@@ -1,9 +1,9 @@
-"""Kill scanning, tagging and sorting of a photo library before a call that touches a file: nothing is lost.
+"""Kill scanning, tagging and sorting of photos and films before a call that touches a file: nothing is lost.
 
 Each run is the real command in a process of its own, on a model that is a thumbnail, killed before a random
-one of its calls that change a file. Then every photo must be there whole, no other file may be half written,
-the gallery must open and be sound, and the same command, done again, must come to what one that was not
-killed comes to. Prints what went wrong and, last, one JSON line; ends with 1 if anything went wrong.
+one of its calls that change a file. Then every photo and film must be there whole, no other file may be half
+written, the gallery must open and be sound, and the same command, done again, must come to what one that was
+not killed comes to. Prints what went wrong and, last, one JSON line; ends with 1 if anything went wrong.
 
     python scripts/crash_library.py [--runs 1000] [--seed 0]
 """
@@ -22,12 +22,14 @@ import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 from bench_main_job import surroundings
 from crash_operations import embed, use_thumbnails
+from made_films import write_film
 from PIL import Image
 from stopped_calls import KILL, Call, Verdict, run_stopped, unsupported
 
@@ -37,6 +39,7 @@ from enroll.library.people import Library
 from enroll.store import open_store
 
 PEOPLE, EACH = 3, 3
+SEEN = (".jpg", ".mp4")
 _LEFT = re.compile(r"\.embed-[0-9a-f]{16}|gallery\.db-journal|gallery\.db-mj[0-9A-F]+|.*_original")
 THRESHOLD = ("--threshold", "0.6")
 
@@ -57,14 +60,22 @@ class Operation:
 
 
 def make_photos(folder: Path) -> None:
-    """Write generated photos, one face each: the model takes a picture for a face."""
+    """Write generated photos and films, one face each: the model takes a picture for a face."""
     folder.mkdir(parents=True)
+    with_films = find_spec("av") is not None
     for person in range(PEOPLE):
-        base = np.random.default_rng([7, person]).integers(0, 256, (4, 4, 3))
         for photo in range(EACH):
-            noise = np.random.default_rng([8, person, photo]).normal(0, 12, (32, 32, 3))
-            pixels = (np.kron(base, np.ones((8, 8, 1))) + noise).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / f"p{person}-{photo}.jpg", quality=95)
+            picture = Image.fromarray(_picture(person, photo))
+            picture.save(folder / f"p{person}-{photo}.jpg", quality=95)
+        if with_films:
+            frames = [(number / 2, _picture(person, EACH + number)) for number in range(3)]
+            write_film(folder / f"p{person}-film.mp4", frames, 2)
+
+
+def _picture(person: int, photo: int) -> np.ndarray:
+    base = np.random.default_rng([7, person]).integers(0, 256, (4, 4, 3))
+    noise = np.random.default_rng([8, person, photo]).normal(0, 12, (32, 32, 3))
+    return (np.kron(base, np.ones((8, 8, 1))) + noise).clip(0, 255).astype(np.uint8)
 
 
 def prepare(place: Path) -> list[Operation]:
@@ -144,7 +155,9 @@ def state(folder: Path) -> object:
     with open_store(folder / "gallery.db") as store:
         store.verify()
         known = Library(store)
-        faces = sorted((known.path(face).name, known.names.get(n, "")) for n, face in known.faces.items())
+        faces = sorted(
+            (known.path(face).name, known.names.get(n, ""), face.intervals) for n, face in known.faces.items()
+        )
         return faces, dict(store.identities())
 
 
@@ -155,15 +168,15 @@ def problems(operation: Operation, folder: Path, photos: set[bytes], last: objec
     for path in folder.rglob("*"):
         if path.is_symlink() or not path.is_file() or _LEFT.fullmatch(path.name):
             continue
-        if path.suffix == ".jpg":
-            data = bare(path)
+        if path.suffix in SEEN:
+            data = bare(path) if path.suffix == ".jpg" else path.read_bytes()
             whole.add(data)
             if data not in photos:
                 found.append(f"{path.name}: half written")
         elif path.suffix == ".xmp" and not path.read_bytes().rstrip().endswith(b"?>"):
             found.append(f"{path.name}: half written")
     if photos - whole:
-        found.append(f"{len(photos - whole)} photos are lost")
+        found.append(f"{len(photos - whole)} photos or films are lost")
     try:
         if (folder / "gallery.db").exists() and (folder / "gallery.db").stat().st_size:
             state(folder)
@@ -184,7 +197,8 @@ def kept(folder: Path) -> dict[str, str]:
 
 def run(operation: Operation, place: Path, count: int, rng: random.Random) -> tuple[int, list[str]]:
     """Kill an operation at random calls; gives how many kills there were, and what went wrong."""
-    photos = {path.read_bytes() for path in (operation.before / "photos").glob("*.jpg")}
+    files = (operation.before / "photos").iterdir()
+    photos = {path.read_bytes() for path in files if path.suffix in SEEN}
     work = place / "work"
 
     def begin() -> None:

@@ -24,6 +24,7 @@ from enroll.cli import (
     library,
     library_files,
     library_review,
+    library_scan,
     prepare,
     serve,
     train,
@@ -165,7 +166,7 @@ _KEY_COMMANDS: dict[str, Callable[..., None]] = {
     "revoke": serve.revoke_key,
 }
 _LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
-    "scan": library.scan,
+    "scan": library_scan.scan,
     "groups": library.groups,
     "suggestions": library.suggestions,
     "confirm": library_review.confirm,

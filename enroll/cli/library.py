@@ -1,4 +1,4 @@
-"""`embed library`: scan folders, group unknown faces, suggest names, find people."""
+"""`embed library`: group unknown faces, suggest names, find people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,35 +18,24 @@ from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
-    DEFAULT_MAX_PIXELS,
-    UNUSABLE_IMAGES,
-    AnyRotation,
     GalleryFile,
-    MaxPixels,
-    MinFace,
     Model,
     load_extractor,
 )
-from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
+from enroll.cli.terminal import printable, show_rejected
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.folders import Rejected
+    from enroll.embedding import PhotoSample
     from enroll.library.find import Sighting
     from enroll.library.grouping import Group
     from enroll.library.people import Library
-    from enroll.library.scan import Scanned
+    from enroll.store.library import SeenFace
 
 _PACKAGE = re.compile(r"a package is missing; install it: (?P<command>[^,]+)")
 _SHOWN = 8  # faces of a group that are listed
 
-KeepUnknown = Annotated[
-    str,
-    typer.Option(
-        help="Days for which faces are kept that nobody names, such as 90d, or forever; "
-        "`embed gallery purge` erases them then."
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 Threshold = Annotated[
     float | None,
@@ -61,80 +49,6 @@ Confirmed = Annotated[
 ]
 
 
-def days_of(text: str) -> int | None:
-    """Give the days of an option such as 90d; None for ever.
-
-    Raises:
-        UsageError: it is something else.
-    """
-    if text.strip().lower() == "forever":
-        return None
-    found = re.fullmatch(r"(\d{1,5})\s*d?", text.strip().lower())
-    if not found:
-        raise UsageError(f"--keep-unknown: expected days, such as 90d, or forever, got {text!r}")
-    return int(found.group(1))
-
-
-def scan(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of photos, or photos.", show_default=False)],
-    model: Model = AS_FOUND,
-    gallery: GalleryFile = DEFAULT_GALLERY,
-    keep_unknown: KeepUnknown = "90d",
-    again: Annotated[bool, typer.Option("--again", help="Look also at photos that are known.")] = False,
-    any_rotation: AnyRotation = False,
-    min_face: MinFace = DetectorConfig.min_face,
-    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
-) -> None:
-    """Find every face of a photo library once; a second scan looks only at what is new or changed."""
-    from enroll.gallery.places import home_of
-    from enroll.library.people import library_of
-    from enroll.library.scan import Scanner
-    from enroll.store import open_store
-
-    days = days_of(keep_unknown)
-    missing = [folder for folder in folders if not folder.exists()]
-    if missing:
-        raise UsageError(f"{missing[0]}: expected a folder of photos, there is none; is its disk connected?")
-    extractor = load_extractor(model, any_rotation, min_face)
-    failed = False
-    with open_store(gallery, create=True) as store:
-        store.bind(extractor.fingerprint, extractor.dim)
-        library = library_of(store)
-        scanner = Scanner(library, extractor, home_of(store), days)
-        for folder in folders:
-            done = scanner.scan(folder, again, TerminalProgress())
-            _show_scanned(folder, done)
-            failed = failed or bool(done.rejected)
-        waiting = len(library.faces()) - len(library.names())
-        if waiting and days is not None:
-            until = date.today() + timedelta(days)
-            print(
-                f"faces that nobody names are kept until {until} (--keep-unknown); then `embed gallery purge`"
-            )
-        if expired := library.expired(date.today()):
-            print(f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them")
-    if failed:
-        raise typer.Exit(UNUSABLE_IMAGES)
-
-
-def _show_scanned(folder: Path, done: Scanned) -> None:
-    known = [
-        f"{done.unchanged} known" if done.unchanged else "",
-        f"{done.moved} moved or copied" if done.moved else "",
-        f"{done.forgotten} erased before, left alone" if done.forgotten else "",
-        f"{done.gone} not there any more" if done.gone else "",
-    ]
-    told = ", ".join(filter(None, known))
-    print(
-        f"{safe(folder)}: {count(done.photos, 'photo')}, {done.looked} looked at"
-        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}"
-    )
-    if done.others:
-        others = ", ".join(f"{number} {kind}" for kind, number in sorted(done.others.items()))
-        print(f"passed over: {others}", file=sys.stderr)
-    show_failures(done.rejected)
-
-
 def show_failures(rejected: Sequence[Rejected]) -> None:
     """List what could not be used; files that wait for a package are one line a package."""
     waiting: dict[str, int] = {}
@@ -145,7 +59,7 @@ def show_failures(rejected: Sequence[Rejected]) -> None:
         else:
             others.append(entry)
     for command, files in waiting.items():
-        print(f"{count(files, 'photo')} not read for want of a package: {command}", file=sys.stderr)
+        print(f"{count(files, 'file')} not read for want of a package: {command}", file=sys.stderr)
     show_rejected(others)
 
 
@@ -179,16 +93,16 @@ def group_threshold(extractor: Extractor, threshold: float | None) -> float:
     Raises:
         UsageError: it is not known of the model and not given, or is no distance.
     """
-    from enroll.gallery.threshold import TARGET_FPIR
+    from enroll.library.grouping import group_distance
 
     if threshold is not None:
         if not 0 < threshold <= 2:
             raise UsageError(f"--threshold: expected a distance above 0, at most 2, got {threshold}")
         return threshold
-    known = extractor.manifest.strangers
+    known = group_distance(extractor)
     if known is None:
         raise UsageError("nothing is known of the model's distances between strangers; give --threshold")
-    return known.threshold(TARGET_FPIR, 1)
+    return known
 
 
 def groups(
@@ -231,18 +145,36 @@ def groups(
 
 def _group_json(library: Library, group: Group) -> dict[str, Any]:
     faces = [
-        {"photo": str(library.path(face)), "box": list(face.box), "face": number}
+        {"photo": str(library.path(face)), "box": list(face.box), "face": number, **film_facts(face)}
         for number in group.faces
         if (face := library.faces[number])
     ]
     return {"id": group.id, "faces": faces}
 
 
+def film_facts(face: SeenFace | Sighting) -> dict[str, Any]:
+    """Give when a face of a film is seen, for JSON; nothing for one of a photo."""
+    if face.seconds is None:
+        return {}
+    return {"seconds": face.seconds, "intervals": [list(interval) for interval in face.intervals]}
+
+
+def times_of(face: SeenFace | Sighting) -> str:
+    """Give when a face of a film is seen, as words behind a path; nothing for one of a photo."""
+    if face.seconds is None:
+        return ""
+    from enroll.report.film import clock
+
+    intervals = ", ".join(f"{clock(start)}-{clock(end)}" for start, end in face.intervals)
+    return f" at {clock(face.seconds)} ({intervals})"
+
+
 def _face_line(library: Library, number: int) -> str:
     face = library.faces[number]
     box = "{2}x{3}+{0}+{1}".format(*face.box)
     poor = library.quality_problem(face)
-    return printable(f"f{number} {library.path(face)} {box}{f' (poor: {poor})' if poor else ''}")
+    where = f"{library.path(face)}{times_of(face)}"
+    return printable(f"f{number} {where} {box}{f' (poor: {poor})' if poor else ''}")
 
 
 def _write_sheet(
@@ -250,11 +182,11 @@ def _write_sheet(
 ) -> None:
     from embedder._internal.outputs import Inputs
     from embedder.contact_sheet import Tile, save_preview
-    from enroll.embedding import PhotoSample, read_sample
+    from enroll.embedding import PhotoSample
 
     def tile(group: Group, number: int) -> Tile:
         face = library.faces[number]
-        sample = read_sample(library.path(face), extractor, force=True, box=face.box)
+        sample = sample_of(library, face, extractor)
         chip = sample.chip if isinstance(sample, PhotoSample) else None
         return Tile(f"g{group.id}", chip, f"f{number}", None if chip is not None else "cannot be read")
 
@@ -262,6 +194,23 @@ def _write_sheet(
         tile(group, number) for group in found if len(group.faces) > 1 for number in group.faces[:_SHOWN]
     ]
     save_preview(sheet, tiles, Inputs([], [library.store.location]), force)
+
+
+def sample_of(library: Library, face: SeenFace, extractor: Extractor) -> PhotoSample | Rejected:
+    """Read the picture of a face, from its photo or its frame of a film."""
+    from embedder.errors import FilmError
+    from embedder.folders import Rejected
+    from enroll.embedding import read_sample, take_sample
+    from enroll.library.film_still import frame_at
+
+    path = library.path(face)
+    if face.seconds is None:
+        return read_sample(path, extractor, force=True, box=face.box)
+    try:
+        pixels = frame_at(path, face.seconds)
+    except FilmError as error:
+        return Rejected(path, error.reason)
+    return take_sample(path, pixels, extractor, force=True, box=face.box)
 
 
 def suggestions(
@@ -291,6 +240,7 @@ def suggestions(
                     "threshold": round(one.threshold, 4),
                     "second": None if one.second is None else round(one.second, 4),
                     "nearest": photo,
+                    **film_facts(library.faces[number]),
                 }
                 for (number, one), photo in zip(ordered, nearest, strict=True)
             ]
@@ -312,7 +262,7 @@ def find(
     confirmed: Confirmed = False,
     as_json: AsJson = False,
 ) -> None:
-    """List every photo of a person, by date."""
+    """List every photo and film of a person, by date."""
     from enroll.gallery.gallery import checked_name
     from enroll.library.find import sightings, similar
 
@@ -334,8 +284,10 @@ def find(
             return
         for one in found:
             sure = "" if one.state == "confirmed" else f" (distance {one.distance:.2f})"
-            print(f"{one.date} {printable(str(one.photo))}{sure}")
-        print(count(len({one.photo for one in found}), "photo"), file=sys.stderr)
+            print(f"{one.date} {printable(str(one.photo))}{times_of(one)}{sure}")
+        films = len({one.photo for one in found if one.seconds is not None})
+        photos = count(len({one.photo for one in found}) - films, "photo")
+        print(f"{photos}, {count(films, 'film')}" if films else photos, file=sys.stderr)
 
 
 def vector_of(photo: Path, extractor: Extractor) -> Any:
@@ -366,4 +318,5 @@ def _sighting_json(one: Sighting) -> dict[str, Any]:
         "face": one.face,
         "state": one.state,
         "distance": None if one.distance is None else round(one.distance, 4),
+        **film_facts(one),
     }

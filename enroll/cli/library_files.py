@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from enroll.library.organize import Mode, Move, Plan, Sorted
     from enroll.library.people import Library
+    from enroll.store.library import SeenFace, SeenPhoto
 
 _LIST = "list"
 _SEVERAL = ("each", "main", "together")
@@ -109,17 +110,17 @@ def _sorted(
     from enroll.library.find import sightings
     from enroll.library.organize import NO_FACE, SEVERAL, UNKNOWN, Sorted, folder_names
 
-    people: dict[int, list[tuple[int, str]]] = {}
+    people: dict[int, list[tuple[float, str]]] = {}
     for one in sightings(library, threshold):
         face = library.faces[one.face]
-        people.setdefault(face.photo, []).append((-face.box[2] * face.box[3], one.name or ""))
+        people.setdefault(face.photo, []).append((-_prominence(face), one.name or ""))
     with_faces = {
         face.photo for face in library.faces.values() if library.reviewed.state(face.number) != "not-a-face"
     }
     folders = folder_names(name for found in people.values() for _, name in found)
     listed = []
     for number, photo in library.photos.items():
-        if photo.there is None or photo.problem:
+        if photo.there is None or photo.problem or photo.live:  # which goes along with its photo
             continue
         names = list(dict.fromkeys(name for _, name in sorted(people.get(number, []))))
         if len(names) > 1 and several == "together":
@@ -133,6 +134,13 @@ def _sorted(
         if where:
             listed.append(Sorted(library.path(photo), tuple(where)))
     return listed
+
+
+def _prominence(face: SeenFace) -> float:
+    """Give how much of a photo a face has; of a film, how long it is in sight."""
+    if face.seconds is not None:
+        return sum(end - start for start, end in face.intervals)
+    return face.box[2] * face.box[3]
 
 
 def _print_list(photos: list[Sorted], as_json: bool) -> None:
@@ -154,7 +162,8 @@ def _sort_once(
     from enroll.library.sorting import sort_photos
 
     check_target(target, (entry.photo for entry in photos))
-    plan = plan_sorting(photos, target, mode)
+    films = {library.path(photo).absolute() for photo in library.photos.values() if _stands_alone(photo)}
+    plan = plan_sorting(photos, target, mode, films)
     if dry_run:
         _show_plan(plan, mode, as_json)
         show_failures(plan.rejected)
@@ -169,6 +178,10 @@ def _sort_once(
         print(f"to take it back: embed library sort --undo {printable(str(manifest))}")
     show_failures([*plan.rejected, *rejected])
     return not (plan.rejected or rejected)
+
+
+def _stands_alone(photo: SeenPhoto) -> bool:
+    return photo.is_film and not photo.live and not photo.problem
 
 
 def _adopt(library: Library, moves: list[Move]) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from enroll.cli.library import AsJson, opened
+from enroll.cli.library import AsJson, film_facts, opened
 from enroll.cli.options import DEFAULT_GALLERY, Consent, ConsentDate, Expires, GalleryFile, given_terms
 from enroll.cli.terminal import printable
 
@@ -214,6 +214,7 @@ def faces(
                 "not": sorted(people[p] for p in library.reviewed.refused.get(number, ()) if p in people),
                 "poor": library.quality_problem(face),
                 "keep_until": None if face.expires is None else face.expires.isoformat(),
+                **film_facts(face),
             }
             for number, face in library.faces.items()
             if state in (None, library.reviewed.state(number)) and name in (None, library.names.get(number))

@@ -171,6 +171,7 @@ def re_embed(
     from enroll.gallery.places import home_of, rebased
     from enroll.gallery.reembed import embed_anew, put_anew
     from enroll.gallery.transfer import put_content, read_content
+    from enroll.library.film_still import frame_at
     from enroll.store import gallery_exists, open_store, without_password
 
     if to is not None and gallery_exists(to):
@@ -184,7 +185,7 @@ def re_embed(
         content, _ = read_content(store)
         had_calibration = store.calibration() is not None
         home = home_of(store)
-        remade = embed_anew(content, extractor, photos, progress, home)
+        remade = embed_anew(content, extractor, photos, progress, home, frame_at)
         for lost in remade.lost:
             print(f"{printable(lost.person)}: {printable(lost.photo)}: {lost.reason}", file=sys.stderr)
         if remade.gone and not force:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedder._internal.files import open_file
 from embedder._internal.runtime import Progress
 from embedder._internal.wording import count
 from embedder.config import QualityLimits
@@ -22,7 +23,7 @@ from embedder.faces.crop import main_or_at
 from embedder.faces.photo import find_crops
 from embedder.faces.quality import problem
 from embedder.images import decode_frames, read_image_file
-from enroll.gallery.places import box_of, face_digest, home_of, photo_file, stored_path
+from enroll.gallery.places import box_of, face_digest, home_of, moment_of, photo_file, stored_path
 from enroll.templates import StoredTemplate
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 
 MISSING = "no longer where it was enrolled from"
 CHANGED = "not the picture that was enrolled"
+CHANGED_FILM = "not the film that was enrolled from"
 
+_PART = 1 << 20  # bytes
 _SHORTEST = 8  # hexadecimal digits
 _SHOWN = 16
 
@@ -73,6 +76,20 @@ class PhotoFiles:
                 return place, data
             reason = CHANGED
         return reason
+
+    def film(self, template: NewTemplate | StoredTemplate) -> Path | str:
+        """Give the path of a film that a template is a frame of, or in one sentence why not."""
+        where = photo_file(template.photo, self._home)
+        try:
+            summed = hashlib.sha256()
+            with open_file(where) as file:
+                while part := file.read(_PART):
+                    summed.update(part)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+            return MISSING if missing else f"cannot be read: {error.strerror or error}"
+        box, moment = box_of(template.photo) or (), moment_of(template.photo)
+        return where if template.digest == face_digest(summed.digest(), box, moment) else CHANGED_FILM
 
     @cached_property
     def _moved(self) -> dict[bytes, Path]:
@@ -160,6 +177,8 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
     with (progress or Progress()).bar("Looking", len(people)) as advance:
         for name, _ in people:
             for template in store.stored(name):
+                if moment_of(template.photo) is not None:  # of a film: a scan judged it
+                    continue
                 found = files.read(template)
                 if isinstance(found, str):
                     gone += 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from enroll.store import Store
     from enroll.templates import NewTemplate
 
-_BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")  # as in W3C's Media Fragments
+_BOX = re.compile(r"#(?:t=(\d+\.\d{3})&)?xywh=(\d+),(\d+),(\d+),(\d+)$")  # as in W3C's Media Fragments
 
 _PRIVATE = 0x10FF00  # plus a byte from 0x80
 _ESCAPED = 0xDC00  # plus a byte: how Python decodes what is no UTF-8
@@ -63,18 +63,20 @@ def photo_file(text: str, home: Path | None) -> Path:
     return path if not os.path.lexists(there) and os.path.lexists(path) else there
 
 
-def with_box(text: str, box: Sequence[int]) -> str:
-    """Give the text of one face of a photo.
+def with_box(text: str, box: Sequence[int], seconds: float | None = None) -> str:
+    """Give the text of one face of a photo, or of a film.
 
     Args:
         text: from `stored_path`.
-        box: x, y, width and height in pixels of the upright photo.
+        box: x, y, width and height in pixels of the upright photo, or frame.
+        seconds: time of the frame since the film began; None of a photo.
 
     Example:
-        >>> with_box("party.jpg", (10, 20, 60, 80))
-        'party.jpg#xywh=10,20,60,80'
+        >>> with_box("party.jpg", (10, 20, 60, 80)), with_box("party.mp4", (10, 20, 60, 80), 1.5)
+        ('party.jpg#xywh=10,20,60,80', 'party.mp4#t=1.500&xywh=10,20,60,80')
     """
-    return f"{text}#xywh={','.join(map(str, box))}"
+    moment = "" if seconds is None else f"t={seconds:.3f}&"
+    return f"{text}#{moment}xywh={','.join(map(str, box))}"
 
 
 def box_of(text: str) -> tuple[int, int, int, int] | None:
@@ -82,13 +84,19 @@ def box_of(text: str) -> tuple[int, int, int, int] | None:
     found = _BOX.search(text)
     if found is None:
         return None
-    x, y, width, height = map(int, found.groups())
+    x, y, width, height = map(int, found.groups()[1:])
     return x, y, width, height
 
 
-def face_digest(photo: bytes, box: Sequence[int]) -> bytes:
-    """Give what one face of a photo is known by: its place, and the digest of the photo's file."""
-    return hashlib.sha256(photo + with_box("", box).encode()).digest()
+def moment_of(text: str) -> float | None:
+    """Give the time of the frame that a text is of, in seconds; None if it is of a photo."""
+    found = _BOX.search(text)
+    return float(found[1]) if found and found[1] else None
+
+
+def face_digest(photo: bytes, box: Sequence[int], seconds: float | None = None) -> bytes:
+    """Give what one face is known by: its place, its time in a film, and the digest of the file."""
+    return hashlib.sha256(photo + with_box("", box, seconds).encode()).digest()
 
 
 def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
@@ -104,7 +112,8 @@ def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
             path = path.relative_to(new)
         box = box_of(template.photo)
         text = _as_text(path)
-        return replace(template, photo=with_box(text, box) if box else text)
+        moment = moment_of(template.photo)
+        return replace(template, photo=with_box(text, box, moment) if box else text)
 
     people = tuple(
         replace(person, templates=tuple(map(moved, person.templates))) for person in content.people

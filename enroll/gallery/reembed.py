@@ -8,18 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import Progress, in_order
-from embedder.errors import UsageError
+from embedder.errors import FilmError, UsageError
 from embedder.faces.crop import NO_FACE
 from embedder.folders import Rejected
-from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
+from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample, take_sample
 from enroll.gallery.photos import PhotoFiles
-from enroll.gallery.places import box_of, photo_file, stored_path, with_box
+from enroll.gallery.places import box_of, moment_of, photo_file, stored_path, with_box
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Store
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from embedder.extractor import Extractor
+
+    FilmFrame = Callable[[Path, float], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ def embed_anew(
     folder: Path | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
+    film_frame: FilmFrame | None = None,
 ) -> Remade:
     """Embed the photos of a gallery by another model.
 
@@ -70,6 +78,8 @@ def embed_anew(
         folder: where to look for photos that were moved.
         progress: hears of each photo.
         home: the folder of the gallery; see `enroll.gallery.places`.
+        film_frame: gives the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None leaves
+            out what was enrolled from films.
 
     Raises:
         UsageError: `folder` is no folder.
@@ -79,7 +89,9 @@ def embed_anew(
     everything = [*entries, *content.strangers]
     outcomes = []
     with (progress or Progress()).bar("Embedding", len(everything), "photos") as advance:
-        for outcome in _outcomes([template for _, template in everything], photos, extractor, home):
+        for outcome in _outcomes(
+            [template for _, template in everything], photos, extractor, home, film_frame
+        ):
             outcomes.append(outcome)
             advance()
     lost, again = [], []
@@ -125,15 +137,33 @@ def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
 
 
 def _outcomes(
-    templates: Sequence[NewTemplate], photos: PhotoFiles, extractor: Extractor, home: Path | None
+    templates: Sequence[NewTemplate],
+    photos: PhotoFiles,
+    extractor: Extractor,
+    home: Path | None,
+    film_frame: FilmFrame | None,
 ) -> Iterator[NewTemplate | str]:
     """Give each photo's new template, or why there is none."""
 
     def read(template: NewTemplate) -> PhotoSample | Rejected:
+        if (moment := moment_of(template.photo)) is not None:
+            return read_film(template, moment)
         found = photos.read(template)
         if isinstance(found, str):
             return Rejected(Path(template.photo), found)
         return read_sample(found[0], extractor, force=True, data=found[1], box=box_of(template.photo))
+
+    def read_film(template: NewTemplate, moment: float) -> PhotoSample | Rejected:
+        found = photos.film(template)
+        if film_frame is None and not isinstance(found, str):
+            found = "a frame of a film: `embed gallery re-embed` reads it"
+        if film_frame is None or isinstance(found, str):
+            return Rejected(Path(template.photo), str(found))
+        try:
+            pixels = film_frame(found, moment)
+        except FilmError as error:
+            return Rejected(found, error.reason)
+        return take_sample(found, pixels, extractor, force=True, box=box_of(template.photo))
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
         samples = embed_samples([read(template) for template in part], extractor)
@@ -153,5 +183,5 @@ def _anew(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | No
     same = bool(template.photo) and sample.path == photo_file(template.photo, home)
     box = box_of(template.photo)
     moved = stored_path(sample.path, home)
-    photo = template.photo if same else with_box(moved, box) if box else moved
+    photo = template.photo if same else with_box(moved, box, moment_of(template.photo)) if box else moved
     return NewTemplate(photo, template.digest, sample.vector)

@@ -64,17 +64,19 @@ class Appearance:
 class Appearances:
     """All appearances of a film or camera, one frame after another."""
 
-    def __init__(self, decide: Decide, threshold: float, gap: float, keep_chips: bool) -> None:
+    def __init__(self, decide: Decide, threshold: float | None, gap: float, keep_chips: bool) -> None:
         """Begin without any.
 
         Args:
             decide: gives the decision for each row of (n, dim) unit vectors, the faces of one frame.
-            threshold: largest distance at which a name is given.
+            threshold: largest distance at which a name is given; None, if it is not known, follows faces by
+                their places alone.
             gap: seconds for which someone may be out of sight within an appearance.
             keep_chips: keep the pictures of the best frames, too.
         """
         self._decide, self._keep_chips = decide, keep_chips
-        self._tracker = Tracker(Linking(near=threshold, apart=min(_APART * threshold, 2.0), gap=gap))
+        near, apart = (0.0, 2.0) if threshold is None else (threshold, min(_APART * threshold, 2.0))
+        self._tracker = Tracker(Linking(near, apart, gap=gap))
         self._by_track: dict[int, Appearance] = {}
         self._before: NDArray[np.uint8] | None = None
         self._count = 0

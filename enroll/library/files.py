@@ -1,4 +1,4 @@
-"""The files of a photo library: which may be photos, which belong together, when they are ready."""
+"""The files of a photo library: which may be photos or films, and which belong together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from embedder.folders import LITTER, SIDECARS, Rejected
+from enroll.library.film_kinds import SUFFIXES as FILMS
 
-# What lies in photo libraries and is no photo, in lower case; it is counted, not opened.
-FILMS = frozenset(
-    {".mov", ".mp4", ".m4v", ".avi", ".mkv", ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg", ".webm"}
-)
 PHOTOS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif", ".hif", ".bmp", ".gif"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
@@ -24,6 +21,7 @@ RAWS = frozenset(
     {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw", ".x3f"}
     | {".mrw", ".raw", ".rwl", ".iiq", ".3fr", ".erf", ".kdc"}
 )
+OTHER_KINDS = "files of other kinds"
 _UNFINISHED = (".tmp", ".part", ".crdownload", ".download", ".partial")
 
 
@@ -33,33 +31,40 @@ class Listing:
 
     Attributes:
         photos: files that may be photos, with size and time of change, in their order.
+        films: files that may be films, likewise.
         rejected: folders and files that cannot be read.
         others: how many files of other kinds there are, by what they are.
     """
 
     photos: list[tuple[Path, os.stat_result]] = field(default_factory=list)
+    films: list[tuple[Path, os.stat_result]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
 
-def may_be_photo(path: Path) -> bool:
-    """Say by its name whether a file may be a photo: no film, sidecar, hidden or unfinished file."""
+def may_be_looked_at(path: Path) -> bool:
+    """Say by its name whether a file may be a photo or a film: no sidecar, hidden or unfinished file."""
     return _other(path) is None
+
+
+def has_still(film: Path) -> bool:
+    """Say whether a photo of the same name lies beside a film: then it may be that of a live photo."""
+    return any(
+        path.stem.lower() == film.stem.lower() and path.suffix.lower() in PHOTOS for path in beside(film)
+    )
 
 
 def _other(path: Path) -> str | None:
     name, suffix = path.name.lower(), path.suffix.lower()
     if name.startswith(".") or name in LITTER or name.endswith(("~", *_UNFINISHED)):
         return "hidden or unfinished files"
-    if suffix in FILMS:
-        return "films"
     if suffix in SIDECARS or suffix == ".ini":
         return "sidecars"
-    return None if suffix in PHOTOS | RAWS else "files of other kinds"
+    return None if suffix in PHOTOS | RAWS | FILMS else OTHER_KINDS
 
 
 def list_photos(place: Path) -> Listing:
-    """List the photos in a folder and in the folders in it; links that lead out of it are not followed.
+    """List the photos and films in a folder and those in it; links that lead out of it are not followed.
 
     Args:
         place: the folder, or a single file.
@@ -109,7 +114,8 @@ def _take(path: Path, found: Listing, root: str | None) -> None:
         if root is not None and path.is_symlink() and not _inside(path, root):
             found.rejected.append(Rejected(path, "a link that leads out of the folder; not followed"))
             return
-        found.photos.append((path, path.stat()))
+        listed = found.films if path.suffix.lower() in FILMS else found.photos
+        listed.append((path, path.stat()))
     except OSError as error:
         found.rejected.append(Rejected(path, f"cannot be read: {error.strerror}"))
 
@@ -150,12 +156,13 @@ def companions(photo: Path) -> Iterator[Path]:
     """Give the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
 
     Args:
-        photo: of which they lie in the same folder.
+        photo: of which they lie in the same folder. To a film, sidecars alone belong.
     """
     stem, name = photo.stem.lower(), photo.name.lower()
+    kinds = SIDECARS if photo.suffix.lower() in FILMS else SIDECARS | FILMS | RAWS
     for other in beside(photo):
         own, suffix = other.name.lower(), other.suffix.lower()
-        same = other.stem.lower() == stem and suffix in SIDECARS | FILMS | RAWS
+        same = other.stem.lower() == stem and suffix in kinds
         # x.jpg.xmp, x.jpg.json, x.jpg.supplemental-metadata.json
         behind = own.startswith(f"{name}.") and suffix in SIDECARS
         if (same or behind) and own != name and other.is_file():

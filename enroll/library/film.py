@@ -18,7 +18,7 @@ from enroll.config import FilmConfig, IdentifyConfig
 from enroll.decision import Decision, decide, one_face_each
 from enroll.identify import Identifier
 from enroll.library.appearances import Appearance, Appearances
-from enroll.library.tracks import join_tracks
+from enroll.library.film_people import FilmPerson, people_of
 from enroll.library.video import Film, Frame
 from enroll.sightings import FilmAnswer, PersonSeen
 
@@ -128,7 +128,7 @@ class FilmIdentifier:
         """Join appearances to people, and decide who each is; by the first time they are seen."""
         if not appearances:
             return ()
-        groups = self._joined(appearances)
+        groups = people_of(appearances, self.basis.distance)
         joint = self.decide(np.stack([group.evidence.mean() for group in groups]))
         groups, joint = self._one_of_each_name(groups, joint)
         people = [
@@ -142,27 +142,14 @@ class FilmIdentifier:
         ]
         return tuple(sorted(people, key=lambda person: person.intervals[0]))
 
-    def _joined(self, appearances: Sequence[Appearance]) -> list[_Group]:
-        vectors = np.stack([appearance.evidence.mean() for appearance in appearances])
-        spans = np.array([(appearance.first, appearance.last) for appearance in appearances])
-        weights = np.array([float(appearance.evidence.good) for appearance in appearances])
-        numbers = join_tracks(vectors, spans, weights, self.basis.distance)
-        groups: dict[int, _Group] = {}
-        for number, appearance in zip(numbers.tolist(), appearances, strict=True):
-            if number in groups:
-                groups[number].include(_Group(appearance))
-            else:
-                groups[number] = _Group(appearance)
-        return list(groups.values())
-
     def _one_of_each_name(
-        self, groups: list[_Group], joint: Sequence[Decision]
-    ) -> tuple[list[_Group], list[Decision]]:
+        self, groups: list[FilmPerson], joint: Sequence[Decision]
+    ) -> tuple[list[FilmPerson], list[Decision]]:
         """Make one person of all groups of one name, the nearest first.
 
         One that is seen at the same time is someone else: unknown, as another face of a photo is.
         """
-        kept: list[tuple[_Group, Decision]] = []
+        kept: list[tuple[FilmPerson, Decision]] = []
         holders: dict[str, int] = {}
         for row in sorted(range(len(groups)), key=lambda row: joint[row].distance or 0.0):
             group, decision = groups[row], joint[row]
@@ -182,33 +169,6 @@ class FilmIdentifier:
         if curve is None or decision.distance is None:
             return None
         return curve.probability(decision.distance, decision.second)
-
-
-class _Group:
-    """Appearances of one person."""
-
-    def __init__(self, appearance: Appearance) -> None:
-        self._appearance = appearance
-        self.spans = [(appearance.first, appearance.last)]
-        self.evidence, self.best = appearance.evidence, appearance.best
-
-    def include(self, other: _Group) -> None:
-        self._appearance.include(other._appearance)
-        self.spans += other.spans
-
-    def meets(self, other: _Group) -> bool:
-        """Say whether both are in sight at some time."""
-        return any(first <= last and start <= end for start, last in self.spans for first, end in other.spans)
-
-    def intervals(self, gap: float) -> tuple[tuple[float, float], ...]:
-        """Give when the person is in sight; what is no farther apart than the gap is one interval."""
-        merged: list[tuple[float, float]] = []
-        for start, end in sorted(self.spans):
-            if merged and start - merged[-1][1] <= gap:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return tuple(merged)
 
 
 def _taken(decision: Decision) -> Decision:

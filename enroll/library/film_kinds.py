@@ -19,7 +19,7 @@ _PICTURES = frozenset(
         *(".pnm", ".heic", ".heif", ".avif"),
     }
 )
-_HEAD = 189  # bytes: one packet of a transport stream, and the first byte of the next
+HEAD = 189  # bytes: one packet of a transport stream, and the first byte of the next
 # Brands of HEIF, AVIF and CR3 files, which lie in the same boxes as films do (ISO/IEC 14496-12).
 _STILL = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx "})
 _BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime before it had `ftyp`
@@ -52,9 +52,9 @@ def film_kind(head: bytes) -> str | None:
         return "asf"
     if head.startswith(b"\x00\x00\x01\xba"):
         return "mpeg"
-    if len(head) >= _HEAD and head[0] == head[188] == 0x47:
+    if len(head) >= HEAD and head[0] == head[188] == 0x47:
         return "mpegts"
-    if len(head) >= _HEAD and head[4] == 0x47 and head[:1] < b"\x40":  # .m2ts: a time before each packet
+    if len(head) >= HEAD and head[4] == 0x47 and head[:1] < b"\x40":  # .m2ts: a time before each packet
         return "mpegts"
     return None
 
@@ -71,6 +71,6 @@ def is_film(path: str | Path) -> bool:
         return False
     try:
         with open_file(path) as file:
-            return film_kind(file.read(_HEAD)) is not None
+            return film_kind(file.read(HEAD)) is not None
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Find every photo of a person, by date."""
+"""Find every photo and film of a person, by date."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from enroll.library.film_people import at_once
 from enroll.library.suggest import Suggestion, suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from enroll.library.film_people import Interval
     from enroll.library.people import Library
     from enroll.store.library import SeenFace
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A person in a photo.
+    """A person in a photo or film.
 
     Attributes:
         name: of the person; None for someone who is known by a photo alone.
         photo: its path.
         date: when it was taken, ISO 8601; of a photo without a date, when its file was last changed.
         face: number of the face.
-        box: x, y, width and height in pixels of the upright photo.
+        box: x, y, width and height in pixels of the upright photo, or of the frame.
         state: confirmed by someone, or suggested by the model.
         distance: to the nearest template, or to the face that was asked for; None if it was confirmed.
+        seconds: of a film, the time of the frame that shows the person best; None of a photo.
+        intervals: of a film, first and last second of each time in sight.
     """
 
     name: str | None
@@ -38,6 +42,8 @@ class Sighting:
     box: tuple[int, int, int, int]
     state: Literal["confirmed", "suggested"]
     distance: float | None
+    seconds: float | None = None
+    intervals: tuple[Interval, ...] = ()
 
 
 def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict[int, Suggestion]:
@@ -60,9 +66,17 @@ def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict
         for row, face in enumerate(faces)
     }
     taken: dict[int, set[str]] = {}
+    in_films: dict[int, list[tuple[SeenFace, str]]] = {}
     for number, name in library.names.items():
-        if number in library.faces:
-            taken.setdefault(library.faces[number].photo, set()).add(name)
+        if (known := library.faces.get(number)) is None:
+            continue
+        if known.intervals:
+            in_films.setdefault(known.photo, []).append((known, name))
+        else:
+            taken.setdefault(known.photo, set()).add(name)
+    for row, face in enumerate(faces):
+        others = in_films.get(face.photo, ())
+        refused[row] |= {name for other, name in others if at_once(face.intervals, other.intervals)}
     found = suggest(
         np.stack([face.vector for face in faces]),
         [face.photo for face in faces],
@@ -71,6 +85,7 @@ def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict
         margin,
         refused,
         taken,
+        [face.intervals for face in faces],
     )
     return {face.number: one for face, one in zip(faces, found, strict=True) if one is not None}
 
@@ -141,8 +156,9 @@ def _sighting(
 ) -> Sighting:
     photo = library.photos[face.photo]
     where, when = library.path(photo), library.when(photo)
-    return Sighting(name, where, when, face.number, face.box, state, distance)
+    moment = (face.seconds, face.intervals)
+    return Sighting(name, where, when, face.number, face.box, state, distance, *moment)
 
 
 def _by_date(found: list[Sighting]) -> list[Sighting]:
-    return sorted(found, key=lambda one: (one.date, str(one.photo), one.face))
+    return sorted(found, key=lambda one: (one.date, str(one.photo), one.intervals, one.face))

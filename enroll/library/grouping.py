@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from enroll.gallery.threshold import TARGET_FPIR
 from enroll.library.cluster import oddness
+from enroll.library.film_people import at_once
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from embedder.extractor import Extractor
     from enroll.store.library import SeenFace
 
 
@@ -25,6 +31,15 @@ class Group:
 
     id: int
     faces: tuple[int, ...]
+
+
+def group_distance(extractor: Extractor) -> float | None:
+    """Give the mean distance up to which unknown faces are one person's; None if none is known of the model.
+
+    At it, the model names 1 % of strangers in a gallery of one person.
+    """
+    known = extractor.manifest.strangers
+    return None if known is None else known.threshold(TARGET_FPIR, 1)
 
 
 def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> list[int]:
@@ -57,6 +72,25 @@ def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> lis
 def rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tuple[int, int]]:
     """Give pairs of faces as pairs of rows, those that have one."""
     return [(row[one], row[other]) for one, other in pairs if one in row and other in row]
+
+
+def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
+    """Give what keeps faces apart: the photo of each, and pairs of rows that are seen at once in a film.
+
+    A face of a film has a place of its own: the same person may come again in it.
+    """
+    places = [-face.number if face.intervals else face.photo for face in faces]
+    films: dict[int, list[int]] = {}
+    for row, face in enumerate(faces):
+        if face.intervals:
+            films.setdefault(face.photo, []).append(row)
+    pairs = [
+        (one, other)
+        for rows in films.values()
+        for one, other in combinations(rows, 2)
+        if at_once(faces[one].intervals, faces[other].intervals)
+    ]
+    return np.array(places, np.int64), pairs
 
 
 def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:

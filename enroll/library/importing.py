@@ -68,10 +68,12 @@ def find_names(
     for number, photo in library.photos.items():
         advance()
         path = library.path(photo)
-        if photo.there is None or (roots and not any(path.absolute().is_relative_to(r) for r in roots)):
+        if photo.there is None or photo.live:
+            continue
+        if roots and not any(path.absolute().is_relative_to(root) for root in roots):
             continue
         try:
-            names, problems = names_in(path)
+            names, problems = names_in(path, photo.is_film)
         except ImageError as error:
             found.rejected.append(Rejected(path, error.reason))
             continue

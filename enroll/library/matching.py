@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAME_PLACE = 0.5  # share of two boxes' union from which they are one face
+_SAME_MOMENT = 0.1  # seconds between two frames that are looked at as one
 _SAME_FACE = 1.0  # distance of two vectors, up to which a face of a changed file is the same
 
 
@@ -49,7 +50,7 @@ def matched(
         Old faces as they are now, new faces, and old faces that were not found.
     """
     pairs = sorted(
-        ((overlap(one.box, other.box), i, j) for i, one in enumerate(old) for j, other in enumerate(found)),
+        ((_shared(one, other), i, j) for i, one in enumerate(old) for j, other in enumerate(found)),
         reverse=True,
     )
     partner: dict[int, int] = {}
@@ -67,6 +68,27 @@ def matched(
     more = [replace(face, photo=photo) for j, face in enumerate(found) if j not in partner]
     lost = [face for i, face in enumerate(old) if i not in partner.values()]
     return kept, more, lost
+
+
+def _shared(one: SeenFace, other: SeenFace) -> float:
+    """Give how much of two faces is at one place, 0 to 1; of a film, at one time.
+
+    A person moves through a film, so another best frame has another box: then a like vector speaks for them.
+    """
+    if one.seconds is None or other.seconds is None:
+        return overlap(one.box, other.box)
+    if abs(one.seconds - other.seconds) <= _SAME_MOMENT:
+        return overlap(one.box, other.box)
+    if one.model != other.model or _far(one.vector, other.vector):
+        return 0.0
+    return _time_shared(one.intervals, other.intervals)
+
+
+def _time_shared(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:
+    """Give the share of the time in which either is in sight that both are."""
+    both = sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in some for b in others)
+    either = sum(end - start for start, end in (*some, *others)) - both
+    return both / either if either else 0.0
 
 
 def _far(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 from embedder._internal.files import read_file
 from embedder.images import read_header, read_image_file
-from enroll.library.files import beside
+from enroll.library.files import beside, has_still
+from enroll.library.film_kinds import SUFFIXES as FILMS
 from enroll.library.jpeg_xmp import embedded_xmp
 from enroll.library.regions import Region, displayed, frame_of, same_place
 from enroll.library.xmp import LARGEST, XmpError, XmpPeople, read_people
@@ -71,12 +72,17 @@ def sidecars_of(photo: Path) -> Sidecars:
 
 
 def _is_of(sidecar: Path, photo: Path) -> bool:
-    """Say whether name.xmp is of a photo: where two photos have one name, it says of which."""
+    """Say whether name.xmp is of a photo: where two photos have one name, it says of which.
+
+    One that does not say is of a photo rather than of the film of its name.
+    """
     try:
         said = read_people(read_file(sidecar, LARGEST)).extension
     except (OSError, XmpError):
         return True  # reading it will say what is wrong
-    return said is None or said.lower() == photo.suffix.lower().lstrip(".")
+    if said is None:
+        return not (photo.suffix.lower() in FILMS and has_still(photo))
+    return said.lower() == photo.suffix.lower().lstrip(".")
 
 
 @dataclass(frozen=True)
@@ -103,11 +109,12 @@ def frame_of_file(photo: Path, data: bytes | None = None) -> Frame:
     return Frame(orientation, (header.width, header.height))
 
 
-def names_in(photo: Path) -> tuple[list[FoundName], list[str]]:
+def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[str]]:
     """Read who programs say is in a photo: XMP inside and beside it, Picasa's ini, Google Takeout's JSON.
 
     Args:
         photo: the file.
+        is_film: whether it is a film, which is not read; its people have no places.
 
     Returns:
         The names, and what could not be read, one sentence each.
@@ -115,11 +122,12 @@ def names_in(photo: Path) -> tuple[list[FoundName], list[str]]:
     Raises:
         ImageError: the photo cannot be read.
     """
-    data = read_image_file(photo)
-    frame = frame_of_file(photo, data)
+    data = b"" if is_film else read_image_file(photo)
+    frame = Frame(1, (0, 0)) if is_film else frame_of_file(photo, data)
     found: list[FoundName] = []
     problems: list[str] = []
-    packets = [(path, None) for path in sidecars_of(photo).read] + [(photo, data)]
+    packets: list[tuple[Path, bytes | None]] = [(path, None) for path in sidecars_of(photo).read]
+    packets += [] if is_film else [(photo, data)]
     for path, content in packets:
         try:
             packet = read_file(path, LARGEST) if content is None else embedded_xmp(content)
@@ -140,7 +148,7 @@ def names_in(photo: Path) -> tuple[list[FoundName], list[str]]:
             found += read(photo)
         except (OSError, ValueError, IniError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"names beside {photo.name} cannot be read: {str(error)[:100]}")
-    return _once(found), problems
+    return _once([replace(one, region=None) for one in found] if is_film else found), problems
 
 
 def _from_xmp(said: XmpPeople, frame: Frame, source: Path) -> list[FoundName]:

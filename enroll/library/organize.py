@@ -6,11 +6,13 @@ is noted in a manifest before, has its new name before it loses the old one, and
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import time
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -119,13 +121,14 @@ def check_target(target: Path, photos: Iterable[Path]) -> None:
             raise UsageError(f"{target}: lies in {folder}, where photos are; name a folder outside of it")
 
 
-def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode) -> Plan:
+def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode, films: Collection[Path] = ()) -> Plan:
     """Say which file would get which place; nothing is changed.
 
     Args:
         photos: and their folders; with `move` only the first folder counts.
         target: the folder of the folders.
         mode: one of `MODES`.
+        films: absolute paths of those that are sorted by who is in them, and go along with no photo.
     """
     plan = Plan()
     taken: dict[Path, Path] = {}
@@ -133,15 +136,18 @@ def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode) -> Plan:
         folders = entry.folders[:1] if mode == "move" else entry.folders
         for folder in folders:
             try:
-                _plan_photo(entry.photo, target / folder, taken, plan, mode)
+                _plan_photo(entry.photo, target / folder, taken, plan, mode, films)
             except OSError as error:
                 plan.rejected.append(Rejected(entry.photo, f"cannot be read: {error.strerror}"))
                 break
     return plan
 
 
-def _plan_photo(photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode) -> None:
-    files = [*companions(photo), photo]  # the photo last: while it is there, the others are looked for
+def _plan_photo(
+    photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode, films: Collection[Path]
+) -> None:
+    along = [file for file in companions(photo) if file.absolute() not in films]
+    files = [*along, photo]  # the photo last: while it is there, the others are looked for
     sizes = [file.stat().st_size for file in files]
     number = 0
     while True:
@@ -190,16 +196,23 @@ def same_content(one: Path, other: Path) -> bool:
         return False
 
 
-def digest(path: Path) -> bytes:
+def digest(path: Path, seconds: float | None = None) -> bytes:
     """Give the SHA-256 of a file.
 
+    Args:
+        path: of it.
+        seconds: that reading it may take; None is any time.
+
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or not in that time.
     """
     summed = hashlib.sha256()
+    end = None if seconds is None else time.monotonic() + seconds
     with open_file(path) as file:
         while part := file.read(_PART):
             summed.update(part)
+            if end is not None and time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, f"not read in {seconds:g} seconds", str(path))
     return summed.digest()
 
 

@@ -19,7 +19,7 @@ from enroll.gallery.gallery import checked_name
 from enroll.gallery.places import home_of, photo_file, with_box
 from enroll.library import review
 from enroll.library.cluster import group_faces
-from enroll.library.grouping import Group, group_ids, odd_first, rows_of
+from enroll.library.grouping import Group, group_ids, odd_first, places_of, rows_of
 from enroll.store import Terms
 from enroll.store.library import SeenFace
 from enroll.templates import NewTemplate
@@ -133,14 +133,15 @@ class Library:
         before = np.array([stored.get(face.number, -1) for face in faces])
         sizes = dict(zip(*np.unique(before, return_counts=True), strict=True))
         before[[sizes[group] == 1 for group in before]] = -1  # who was alone is free
+        places, at_once = places_of(faces)
         labels = group_faces(
             np.stack([face.vector for face in faces]),
             threshold,
-            np.array([face.photo for face in faces]),
+            places,
             np.array([self.quality_problem(face) is None for face in faces]),
             self._without_parted(before, row),
             rows_of(self.reviewed.together, row),
-            rows_of(self.reviewed.apart, row),
+            [*rows_of(self.reviewed.apart, row), *at_once],
         )
         members: dict[int, list[SeenFace]] = {}
         for face, label in zip(faces, labels.tolist(), strict=True):
@@ -351,7 +352,7 @@ class Library:
         """Give a face as a template: its picture is a part of the photo, so it has a digest of its own."""
         photo = self.photos[face.photo]
         path = photo.there or photo.files[0].path
-        return NewTemplate(with_box(path, face.box), face.key, face.vector)
+        return NewTemplate(with_box(path, face.box, face.seconds), face.key, face.vector)
 
     def _free(self, templates: Sequence[NewTemplate], name: str) -> list[NewTemplate]:
         """Leave out what is the person's already, also as a photo of theirs that was enrolled whole."""

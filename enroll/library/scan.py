@@ -1,100 +1,39 @@
-"""Look for the faces of a folder once; the second time only at what is new or changed."""
+"""Look for the faces of a folder's photos and films once; then only at what is new or changed."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import Progress, in_order
+from embedder._internal.runtime import Advance, Progress, in_order
 from embedder.errors import FolderError, ImageError
 from embedder.faces.photo import find_crops
 from embedder.folders import Rejected
 from embedder.images import date_taken, decode_frames, read_image_file
+from enroll.config import FilmConfig
 from enroll.gallery.places import face_digest, photo_file, stored_path
-from enroll.library.files import list_photos
+from enroll.library.files import has_still, list_photos
+from enroll.library.grouping import group_distance
 from enroll.library.matching import matched
+from enroll.library.scan_films import FilmLooker, read_films
+from enroll.library.scanned import MISSING_PACKAGE, Block, Looked, Read, Scanned
 from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from enroll.store.library import LibraryStore
 
-BLOCK = 64  # photos after which what was found is written: what a kill can lose
+BLOCK = 64  # files after which what was found is written: what a kill can lose
+_FILMS = FilmConfig()
 _SECONDS = 10.0  # after which it is written, too
-_MISSING_PACKAGE = "a package is missing"
-
-
-@dataclass
-class Scanned:
-    """What a scan came to.
-
-    Attributes:
-        photos: files that may be photos.
-        looked: that were searched for faces.
-        unchanged: that were known, and not opened.
-        moved: that were known under another path.
-        forgotten: that show what was erased, and were not looked at.
-        gone: known photos that are not there any more; what is known of them stays.
-        faces: new ones.
-        rejected: what could not be used, and why.
-        others: files of other kinds, by what they are.
-    """
-
-    photos: int = 0
-    looked: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    forgotten: int = 0
-    gone: int = 0
-    faces: int = 0
-    rejected: list[Rejected] = field(default_factory=list)
-    others: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(eq=False)
-class _Read:
-    """A file that was read: its content until it was looked at."""
-
-    path: Path
-    file: PhotoFile
-    data: bytes = b""
-    digest: bytes = b""
-    problem: str | None = None
-
-
-@dataclass(eq=False)
-class _Looked:
-    read: _Read
-    photo: SeenPhoto | None
-    faces: list[SeenFace] = field(default_factory=list)
-
-
-@dataclass
-class _Block:
-    """What is to be written in one transaction."""
-
-    new: dict[bytes, SeenPhoto] = field(default_factory=dict)
-    faces_of: dict[bytes, list[SeenFace]] = field(default_factory=dict)
-    photos: dict[int, SeenPhoto] = field(default_factory=dict)
-    faces: list[SeenFace] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
-    found: int = 0
-
-    def leave(self, before: SeenPhoto, file: PhotoFile) -> None:
-        """Take a path away from the photo that was there before."""
-        before = self.photos.get(before.number, before)
-        files = tuple(entry for entry in before.files if entry.path != file.path)
-        if not files:
-            files = tuple(replace(entry, there=False) for entry in before.files)
-        self.photos[before.number] = replace(before, files=files)
 
 
 class Scanner:
@@ -107,6 +46,7 @@ class Scanner:
         home: Path | None,
         keep_unknown: int | None = None,
         today: date | None = None,
+        films: FilmConfig | None = _FILMS,
     ) -> None:
         """Prepare.
 
@@ -116,14 +56,18 @@ class Scanner:
             home: the folder that relative paths of the gallery start from.
             keep_unknown: days for which faces are kept that nobody names; None is for ever.
             today: the day from which they count.
+            films: how films are looked at, and the most that one may cost; None passes over them.
         """
         self._library, self._extractor, self._home = library, extractor, home
         today = today or date.today()
         self._expires = None if keep_unknown is None else today + timedelta(days=keep_unknown)
+        self._films = None
+        if films is not None:
+            self._films = FilmLooker(extractor, group_distance(extractor), films, self._expires)
         self._by_number: dict[int, SeenPhoto] = {}
         self._by_digest: dict[bytes, SeenPhoto] = {}
         self._by_path: dict[str, SeenPhoto] = {}
-        self._fresh: list[_Looked] = []
+        self._fresh: list[Looked] = []
         for photo in library.photos():
             self._remember(photo)
 
@@ -137,14 +81,15 @@ class Scanner:
                 self._by_path[file.path] = photo
 
     def scan(self, place: Path, again: bool = False, progress: Progress | None = None) -> Scanned:
-        """Look at the photos of a folder that are new or changed.
+        """Look at the photos and films of a folder that are new or changed, films last.
 
-        What was found is written every 64 photos or 10 seconds; a scan that was ended goes on from there.
+        What was found is written every 64 files or 10 seconds; a scan that was ended goes on from there. A
+        film that it was looking through is looked through again.
 
         Args:
-            place: a folder, or a photo.
-            again: look at all photos, also those that are known.
-            progress: hears of each photo.
+            place: a folder, or a photo or film.
+            again: look at all files, also those that are known.
+            progress: hears of each file, and how far it is in a film.
 
         Raises:
             FolderError: there is no such folder.
@@ -153,24 +98,43 @@ class Scanner:
         if not place.exists():
             raise FolderError(f"{place}: expected a folder of photos, there is none; is its disk connected?")
         listing = list_photos(place)
-        done = Scanned(len(listing.photos), rejected=listing.rejected, others=listing.others)
-        pending = [
-            (path, file)
-            for path, status in listing.photos
-            if not self._is_known(file := self._file(path, status), again, done)
-        ]
-        with (progress or Progress()).bar("Scanning", len(listing.photos), "photos") as advance:
+        films = listing.films if self._films else []
+        done = Scanned(len(listing.photos), len(films), rejected=listing.rejected, others=listing.others)
+        if len(films) < len(listing.films):
+            done.others["films"] += len(listing.films)
+        photos, films_left = (self._pending(files, again, done) for files in (listing.photos, films))
+        with (progress or Progress()).bar("Scanning", done.photos + done.films, "files") as advance:
             advance(done.unchanged)
             written = time.monotonic()
-            for looked in in_order(self._look, self._filtered(in_order(_read, pending), again, done)):
+            in_photos = in_order(self._look, self._filtered(in_order(_read, photos), again, done))
+            for looked in chain(in_photos, self._look_at_films(films_left, again, done, advance)):
                 self._fresh.append(looked)
                 if len(self._fresh) >= BLOCK or time.monotonic() - written > _SECONDS:
                     self._write(done)
                     written = time.monotonic()
                 advance(1, looked.read.path.name)
             self._write(done)
-        self._note_gone(place, listing.photos, done)
+        self._note_gone(place, [*listing.photos, *listing.films], done)
         return done
+
+    def _pending(
+        self, files: Iterable[tuple[Path, os.stat_result]], again: bool, done: Scanned
+    ) -> list[tuple[Path, PhotoFile]]:
+        return [
+            (path, file)
+            for path, status in files
+            if not self._is_known(file := self._file(path, status), again, done)
+        ]
+
+    def _look_at_films(
+        self, films: Iterable[tuple[Path, PhotoFile]], again: bool, done: Scanned, advance: Advance
+    ) -> Iterator[Looked]:
+        if self._films is None:
+            return
+        reads = read_films(films, self._films.config, done.others)
+        for read in self._filtered(reads, again, done):
+            self._write(done)  # a film may take an hour, in which nothing that was found is to be lost
+            yield self._films.look(read, advance)
 
     def _file(self, path: Path, status: os.stat_result) -> PhotoFile:
         return PhotoFile(stored_path(path, self._home), status.st_size, status.st_mtime_ns)
@@ -180,31 +144,38 @@ class Scanner:
         photo = self._by_path.get(file.path)
         if photo is None or again or photo.model != self._extractor.fingerprint or file not in photo.files:
             return False
+        if self._lost_still(photo, file):
+            return False
         if photo.problem:
             done.rejected.append(Rejected(photo_file(file.path, self._home), photo.problem))
         done.unchanged += 1
         return True
 
-    def _filtered(self, reads: Iterable[_Read], again: bool, done: Scanned) -> Iterator[_Read]:
+    def _lost_still(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
+        """Say whether a film was passed over for a photo that does not lie beside it any more."""
+        return photo is not None and photo.live and not has_still(photo_file(file.path, self._home))
+
+    def _filtered(self, reads: Iterable[Read], again: bool, done: Scanned) -> Iterator[Read]:
         """Give the files whose faces are to be looked for."""
         for read in reads:
             if read.problem:
                 yield read
                 continue
             photo = self._by_digest.get(read.digest)
-            if photo is not None and photo.model == self._extractor.fingerprint and not again:
+            known = photo is not None and photo.model == self._extractor.fingerprint
+            if known and not (again or self._lost_still(photo, read.file)):
                 done.moved += 1
-                self._fresh.append(_Looked(read, None))
+                self._fresh.append(Looked(read, None))
                 read.data = b""
             elif photo is None and self._library.forgotten(read.digest):
                 done.forgotten += 1
             else:
                 yield read
 
-    def _look(self, read: _Read) -> _Looked:
+    def _look(self, read: Read) -> Looked:
         """Find and embed the faces of a photo, in a thread of its own."""
         if read.problem:
-            return _Looked(read, None)
+            return Looked(read, None)
         data, read.data = read.data, b""
         model = self._extractor.fingerprint
         taken = date_taken(data)
@@ -212,13 +183,13 @@ class Scanner:
             found = find_crops(decode_frames(data, read.path), self._extractor.crops, read.path)
         except ImageError as error:
             read.problem = error.reason
-            if _MISSING_PACKAGE in error.reason:  # it may be there the next time
-                return _Looked(read, None)
-            return _Looked(read, SeenPhoto(read.digest, (read.file,), 0, 0, taken, error.reason, model))
+            if MISSING_PACKAGE in error.reason:  # it may be there the next time
+                return Looked(read, None)
+            return Looked(read, SeenPhoto(read.digest, (read.file,), 0, 0, taken, error.reason, model))
         height, width = found.pixels.shape[:2]
         photo = SeenPhoto(read.digest, (read.file,), width, height, taken, None, model)
         if not found.crops:
-            return _Looked(read, photo)
+            return Looked(read, photo)
         vectors = self._extractor.embed([crop.chip for crop in found.crops])
         faces = [
             SeenFace(
@@ -232,11 +203,11 @@ class Scanner:
             )
             for crop, vector in zip(found.crops, vectors, strict=True)
         ]
-        return _Looked(read, photo, faces)
+        return Looked(read, photo, faces)
 
     def _write(self, done: Scanned) -> None:
         """Write what was found since the last time."""
-        block = _Block()
+        block = Block()
         for looked in self._fresh:
             read = looked.read
             if read.problem:
@@ -256,7 +227,7 @@ class Scanner:
             self._remember(photo)
         self._fresh = []
 
-    def _take(self, looked: _Looked, block: _Block) -> None:
+    def _take(self, looked: Looked, block: Block) -> None:
         """Say what is to be written of a file."""
         file, digest = looked.read.file, looked.read.digest
         known = self._by_digest.get(digest)
@@ -287,10 +258,10 @@ class Scanner:
         """Say whether a photo's other file is still there: else it has moved."""
         return photo_file(file.path, self._home).exists()
 
-    def _is_same_picture(self, before: SeenPhoto, looked: _Looked) -> bool:
+    def _is_same_picture(self, before: SeenPhoto, looked: Looked) -> bool:
         """Say whether a changed file still shows the same faces at the same places, as with new metadata."""
         photo = looked.photo
-        if photo is None or len(before.files) > 1:
+        if photo is None or sum(file.there for file in before.files) > 1:
             return False
         if (photo.width, photo.height) != (before.width, before.height):
             return False
@@ -333,10 +304,10 @@ class Scanner:
             self._library.write(photos=changed)
 
 
-def _read(entry: tuple[Path, PhotoFile]) -> _Read:
+def _read(entry: tuple[Path, PhotoFile]) -> Read:
     path, file = entry
     try:
         data = read_image_file(path)
     except ImageError as error:
-        return _Read(path, file, problem=error.reason)
-    return _Read(path, file, data, hashlib.sha256(data).digest())
+        return Read(path, file, problem=error.reason)
+    return Read(path, file, data, hashlib.sha256(data).digest())

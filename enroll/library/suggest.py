@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from enroll.decision import Decision, decide, one_face_each
+from enroll.library.film_people import at_once
 from enroll.search.base import nearest_people
 from enroll.search.exact import ExactFinder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from enroll.library.film_people import Interval
     from enroll.templates import Templates
 
 
@@ -45,6 +47,7 @@ def suggest(
     margin: float = 0.0,
     refused: Mapping[int, set[str]] | None = None,
     taken: Mapping[int, set[str]] | None = None,
+    times: Sequence[Sequence[Interval]] | None = None,
 ) -> list[Suggestion | None]:
     """Suggest a name for each face, or none.
 
@@ -56,6 +59,8 @@ def suggest(
         margin: how much farther the second person must be.
         refused: names that a face, by its row, is not.
         taken: names that faces of a photo have already.
+        times: of each face when it is in sight, if it is of a film: a person is suggested for several faces
+            of a film that are never seen at once. Empty of those of photos.
 
     Example:
         >>> from enroll.templates import Templates
@@ -79,11 +84,28 @@ def suggest(
     for row, photo in enumerate(photos):
         rows_of.setdefault(photo, []).append(row)
     for rows in rows_of.values():
-        for row, chosen in zip(rows, one_face_each([decisions[row] for row in rows]), strict=True):
-            decisions[row] = chosen
+        own = [decisions[row] for row in rows]
+        spans = [times[row] for row in rows] if times else []
+        chosen = _one_at_a_time(own, spans) if any(spans) else one_face_each(own)
+        for row, decision in zip(rows, chosen, strict=True):
+            decisions[row] = decision
     return [
         _suggestion(decision, vector, templates) for decision, vector in zip(decisions, vectors, strict=True)
     ]
+
+
+def _one_at_a_time(decisions: Sequence[Decision], times: Sequence[Sequence[Interval]]) -> list[Decision]:
+    """Give each person of a film to one face at a time: the nearest."""
+    chosen = list(decisions)
+    held: dict[str, list[Sequence[Interval]]] = {}
+    for row in sorted(range(len(chosen)), key=lambda row: chosen[row].distance or 0.0):
+        if (name := chosen[row].identity) is None:
+            continue
+        if any(at_once(times[row], other) for other in held.get(name, ())):
+            chosen[row] = replace(chosen[row], identity=None, reason="taken")
+        else:
+            held.setdefault(name, []).append(times[row])
+    return chosen
 
 
 def _suggestion(decision: Decision, vector: NDArray[np.float32], templates: Templates) -> Suggestion | None:

@@ -18,6 +18,7 @@ from embedder.images import read_image_file
 from enroll.gallery.places import home_of, photo_file
 from enroll.library.jpeg_xmp import embedded_xmp, with_xmp
 from enroll.library.metadata import Frame, frame_of_file, sidecars_of
+from enroll.library.organize import digest
 from enroll.library.regions import TURNED, Region, frame_of, region_of, stored
 from enroll.library.xmp import LARGEST, XmpError, read_people
 from enroll.library.xmp_writing import Wanted, write_people
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from enroll.library.people import Library
     from enroll.store.library import SeenFace, SeenPhoto
 
+_CHANGED = "changed since it was scanned; `embed library scan` first"
 _BACKUP = "_original"  # behind the name, as exiftool has it
 
 
@@ -82,7 +84,10 @@ def plan_tags(library: Library, embed: bool = False) -> TagPlan:
                 continue
             path = photo_file(file.path, home_of(library.store))
             try:
-                files += _files(path, photo, wanted, gone, embed)
+                if photo.is_film:
+                    files += _film_sidecar(path, photo, wanted, gone)
+                else:
+                    files += _files(path, photo, wanted, gone, embed)
             except ImageError as error:
                 rejected.append(Rejected(path, error.reason))
             except (XmpError, OSError) as error:
@@ -122,7 +127,7 @@ def _files(
     """
     data = read_image_file(path)
     if hashlib.sha256(data).digest() != photo.digest:
-        raise XmpError("changed since it was scanned; `embed library scan` first")
+        raise XmpError(_CHANGED)
     frame = frame_of_file(path, data)
     inside = embedded_xmp(data)
     sidecars = sidecars_of(path)
@@ -140,6 +145,29 @@ def _files(
         if after is not None and after != before:
             found.append(Tagged(path, place, before, after, _difference(before, after), photo.number))
     return found
+
+
+def _film_sidecar(
+    path: Path, film: SeenPhoto, wanted: Sequence[Region], gone: Sequence[Region]
+) -> list[Tagged]:
+    """Give the sidecar of a film, if it would change: who is in it, without places, which move.
+
+    Raises:
+        OSError: film or sidecar cannot be read.
+        XmpError: what is there cannot be changed safely.
+    """
+    if digest(path) != film.digest:
+        raise XmpError(_CHANGED)
+    names = list(dict.fromkeys(region.name for region in wanted if region.name))
+    absent = [region.name for region in gone if region.name and region.name not in names]
+    sidecars = sidecars_of(path)
+    before = read_file(sidecars.write, LARGEST) if sidecars.read else None
+    if before is None and not names:
+        return []
+    after = write_people(before, Wanted((), people=names, absent=absent))
+    if after == before:
+        return []
+    return [Tagged(path, sidecars.write, before, after, _difference(before, after), film.number)]
 
 
 def _written(

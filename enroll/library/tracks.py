@@ -67,6 +67,7 @@ class Tracker:
         self._linking = linking
         self._open: list[_Track] = []
         self._next = 0
+        self._before = 0.0  # time of the last frame
 
     @property
     def open(self) -> set[int]:
@@ -105,6 +106,7 @@ class Tracker:
             self._open.append(track)
             numbers[column] = track.number
             self._next += 1
+        self._before = seconds
         return numbers
 
     def cut(self) -> None:
@@ -138,7 +140,11 @@ class Tracker:
                 near = np.stack(track.recent).astype(np.float64) @ vectors[good].astype(np.float64).T
                 distance[row, good] = np.sqrt(np.maximum(0, 2 - 2 * near.max(axis=0)))
         known = np.isfinite(distance)
-        by_place = (overlap >= limits.overlap) & ~(known & (distance > limits.apart))
+        # At a place that was empty meanwhile, another person may have come.
+        there = np.array([track.seen >= self._before for track in self._open])[:, None]
+        by_place = (overlap >= limits.overlap) & ~(
+            known & (distance > np.where(there, limits.apart, limits.near))
+        )
         by_vector = known & (distance <= limits.near)
         fits = np.where(by_place, overlap, 0) + np.where(by_vector, 2 - np.where(known, distance, 0), 0)
         rows, columns = linear_sum_assignment(-fits)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +25,7 @@ from embedder._internal.wording import count
 from embedder.config.faces import limits_in_force
 from embedder.errors import FilmError
 from enroll.config import FilmConfig
-from enroll.library.film_kinds import film_kind
+from enroll.library.film_kinds import HEAD, film_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,9 @@ _LARGEST = 3840 * 2160  # pixels; of larger frames no more is seen, and several 
 _BROKEN_IN_A_ROW = 500  # packets after which the rest is given up
 _PROBE = 5_000_000  # bytes that are looked through for streams
 _STREAMS = 64  # streams of a film at most
+_STOPPED = "not read to its end"
 OUT_OF_TIME = "the time that it may take is over"
+LOST = "the file cannot be read any more"
 _RATE = 25.0  # frames a second where a film does not say
 
 
@@ -77,25 +79,32 @@ class Film:
         seconds: film time that was read so far.
         decoded: frames that were decoded so far.
         skipped: packets that could not be decoded so far.
-        expected: frames that will be looked at, if the film is as long as it says; 0 until it is open.
+        stated: seconds that the film says it has; 0 until it is open, or if it does not say.
+        expected: frames that will be looked at, if that is so.
+        metadata: what the container says of the film, once it is open.
+        lost: whether the file could not be read to its end, as on a disk that went away.
         notes: what a person should know of it; complete when the frames are at their end.
     """
 
-    def __init__(self, path: str | Path, config: FilmConfig | None = None) -> None:
+    def __init__(
+        self, path: str | Path, config: FilmConfig | None = None, sampler: Sampler | None = None
+    ) -> None:
         """Note which film; `frames` opens it.
 
         Args:
             path: of the film.
             config: how many frames a second, and limits.
+            sampler: chooses other frames.
         """
         self.path = Path(path)
         self._config = config or FilmConfig()
         self.seconds, self.decoded, self.skipped = 0.0, 0, 0
-        self.expected = 0
+        self.stated, self.expected, self.lost = 0.0, 0, False
+        self.metadata: dict[str, str] = {}
         self.notes: list[str] = []
-        self._sampler = Sampler(self._config.fps)
+        self._sampler = sampler or Sampler(self._config.fps)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame]:
         """Give the frames that are looked at, in the order of time.
 
         Raises:
@@ -106,7 +115,7 @@ class Film:
 
         deadline = time.monotonic() + self._config.max_time
         with _opened(self.path) as file:
-            kind = film_kind(file.read(189))
+            kind = film_kind(file.read(HEAD))
             if kind is None:
                 raise FilmError(
                     self.path,
@@ -125,6 +134,7 @@ class Film:
             if source.problem is None and time.monotonic() > deadline:
                 source.problem = OUT_OF_TIME
             if source.problem is not None:
+                self.lost = source.problem != OUT_OF_TIME
                 self._stopped(source.problem)
         self._finish()
 
@@ -133,8 +143,9 @@ class Film:
         stream.codec_context.thread_type = "SLICE"  # frames in threads were slower, and take more memory
         with suppress(ValueError):
             stream.codec_context.options = {"max_pixels": str(limits_in_force().max_pixels)}
-        stated = float(container.duration or 0) / 1e6  # microseconds
-        self.expected = round(min(max(stated, 0.0), self._config.max_duration) * self._config.fps)
+        self.metadata = dict(container.metadata)
+        self.stated = max(_stated(container, stream), 0.0)
+        self.expected = round(min(self.stated, self._config.max_duration) * self._config.fps)
         clock = Clock(stream)
         in_a_row = 0
         for packet in self._packets(container, stream):
@@ -209,7 +220,7 @@ class Film:
         return upright(frame, width, height)
 
     def _stopped(self, reason: str) -> None:
-        self.notes.append(f"not read to its end: {reason}")
+        self.notes.append(f"{_STOPPED}: {reason}")
 
     def _finish(self) -> None:
         if not self.decoded:
@@ -217,6 +228,11 @@ class Film:
             raise FilmError(self.path, f"has no frame that can be decoded{broken}{self._why()}")
         if self.skipped:
             self.notes.append(f"{count(self.skipped, 'packet', ',')} or frames cannot be decoded")
+        stopped = any(note.startswith(_STOPPED) for note in self.notes)
+        if not stopped and self.stated - self.seconds > max(2, 0.1 * self.stated):
+            self.notes.append(
+                f"its end is missing: {self.seconds:.1f} of {self.stated:.1f} seconds are there"
+            )
 
     def _why(self) -> str:
         return f"; {self.notes[-1]}" if self.notes else ""
@@ -335,6 +351,13 @@ def _container(source: _Source, kind: str) -> Any:
     raise av.InvalidDataError(0, "no streams")
 
 
+def _stated(container: Any, stream: Any) -> float:
+    """Give the seconds that a film says it has, of its pictures if that is said: sound may go on."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / 1e6  # microseconds
+
+
 def _said(error: Exception) -> str:
     """Give what FFmpeg says, without its number and without names of files."""
     return str(getattr(error, "strerror", None) or error)
@@ -361,7 +384,7 @@ class _Source:
         try:
             return self._file.read(size)
         except OSError as error:
-            self.problem = f"the file cannot be read any more: {error.strerror or error}"
+            self.problem = f"{LOST}: {error.strerror or error}"
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from embedder.errors import MissingPackageError
-from enroll.library.files import may_be_photo
+from enroll.library.files import may_be_looked_at
 
 SETTLED = 3.0  # seconds without a change: a file that is being copied grows all the time
 AGAIN = 600.0  # seconds after which everything is looked through: events can be lost
@@ -90,7 +90,7 @@ def watch_folders(
         ):
             for kind, name in changes:
                 path = Path(name)
-                if kind == watchfiles.Change.deleted or not may_be_photo(path):
+                if kind == watchfiles.Change.deleted or not may_be_looked_at(path):
                     continue
                 if not any(path.absolute().is_relative_to(folder) for folder in outside):
                     settling.changed(path)

@@ -44,11 +44,15 @@ class Wanted:
         regions: faces with names, in the frame of the packet's own regions.
         gone: regions of faces with names that they have no more; without a name: whatever it is.
         size: width and height of the picture in that frame.
+        people: names without a place, as of those in a film.
+        absent: names of people who are not in it.
     """
 
     regions: Sequence[Region]
     gone: Sequence[Region] = ()
     size: tuple[int, int] = (0, 0)
+    people: Sequence[str] = ()
+    absent: Sequence[str] = ()
 
 
 def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None) -> bytes:
@@ -70,8 +74,8 @@ def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None
     top = properties(parsed(text))
     if base is not None:
         top = {**properties(parsed(base)), **top}
-    names = [region.name for region in wanted.regions if region.name]
-    lost = {region.name for region in wanted.gone}
+    names = [*(region.name for region in wanted.regions if region.name), *wanted.people]
+    lost = {*(region.name for region in wanted.gone), *wanted.absent}
     there = [region for region in read_regions(top) if region.kind == "Face"]
     lost |= {old.name for old in there if any(same_place(old, new, _AGREE) for new in wanted.regions)}
     begin = _begun(there, wanted)

@@ -1,5 +1,7 @@
 """What a gallery keeps of a photo library: photos that were looked at, the faces in them, what was decided.
 
+A film is kept as a photo is, with one face for each person who is followed through it.
+
 Faces of people nobody has named are personal data as well: each has a day on which it is erased.
 """
 
@@ -34,17 +36,19 @@ class PhotoFile:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """A photo that was looked at, wherever its file lies by now.
+    """A photo or a film that was looked at, wherever its file lies by now.
 
     Attributes:
         digest: SHA-256 of the file.
         files: where it lies; copies are one photo.
-        width: of the upright picture that was searched, in pixels.
+        width: of the upright picture, or frames, that were searched, in pixels.
         height: likewise.
         taken: when, ISO 8601 without a time zone, as the camera wrote it; None if unknown.
         problem: why no face could be looked for, or None.
         model: fingerprint of the model that looked.
         number: of the photo; 0 until it is stored.
+        seconds: how much of a film was looked at; None of a photo.
+        live: whether it is the film of a live photo, which stands for it; it has no faces then.
     """
 
     digest: bytes
@@ -55,6 +59,13 @@ class SeenPhoto:
     problem: str | None
     model: str
     number: int = 0
+    seconds: float | None = None
+    live: bool = False
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it is a film, and no photo."""
+        return self.seconds is not None
 
     @property
     def there(self) -> str | None:
@@ -64,7 +75,7 @@ class SeenPhoto:
 
 @dataclass(frozen=True, eq=False)
 class SeenFace:
-    """A face in a photo.
+    """A face in a photo, or a person in a film as their best frame shows them.
 
     Attributes:
         photo: number of the photo.
@@ -75,6 +86,8 @@ class SeenFace:
         model: fingerprint of the model of the vector.
         number: of the face, which never changes; 0 until it is stored.
         key: SHA-256 that stands for the face among templates; it never changes either.
+        seconds: of a film, the time of the frame that box and quality are of; None of a photo.
+        intervals: of a film, first and last second of each time in sight; the vector is of all of them.
     """
 
     photo: int
@@ -85,6 +98,8 @@ class SeenFace:
     model: str
     number: int = 0
     key: bytes = b""
+    seconds: float | None = None
+    intervals: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,10 @@ class LibraryRows:
         for row, number, _, body in self._reader.table("photo"):
             facts = self._open(photo_key(number), "photo", row, body)
             if facts["digest"]:
-                yield _photo(number, facts)
+                try:
+                    yield _photo(number, facts)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise self._reader.broken(f"a photo of the library cannot be read: {error}") from error
 
     def faces(self) -> Iterator[SeenFace]:
         """Read all faces."""
@@ -81,6 +84,8 @@ class LibraryRows:
                 facts["model"],
                 number,
                 bytes.fromhex(facts["key"]),
+                _moment(facts.get("seconds")),  # galleries of format 4 had no films
+                tuple((_time(start), _time(end)) for start, end in facts.get("intervals", ())),
             )
         except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
             raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
@@ -284,7 +289,7 @@ class LibraryRows:
         self._put_body(fresh, row[0], {"digest": ""})
 
     def _put_photo(self, photo: SeenPhoto, number: int, handle: bytes) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "digest": photo.digest.hex(),
             "files": [[file.path, file.size, file.modified, int(file.there)] for file in photo.files],
             "size": [photo.width, photo.height],
@@ -292,6 +297,8 @@ class LibraryRows:
             "problem": photo.problem,
             "model": photo.model,
         }
+        if photo.is_film:
+            facts |= {"seconds": photo.seconds, "live": photo.live}
         self._put_body(number, handle, facts)
 
     def _put_body(self, number: int, handle: bytes, facts: Mapping[str, Any]) -> None:
@@ -301,12 +308,14 @@ class LibraryRows:
         insert_rows(self._connection, "photo", [(row, number, handle, sealed)])
 
     def _put_face(self, face: SeenFace, number: int, photo: int) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "box": face.box,
             "quality": dict(face.quality),
             "model": face.model,
             "key": face.key.hex(),
         }
+        if face.seconds is not None:
+            facts |= {"seconds": face.seconds, "intervals": face.intervals}
         head = json.dumps(facts, separators=(",", ":")).encode()
         body = _LENGTH.pack(len(head)) + head + face.vector.astype("<f4").tobytes()
         row = self._reader.total("face").last + 1
@@ -348,6 +357,17 @@ class LibraryRows:
         return facts
 
 
+def _moment(value: Any) -> float | None:
+    return None if value is None else _time(value)
+
+
+def _time(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < 1e9:
+        raise ValueError(f"expected seconds of a film, got {seconds}")
+    return seconds
+
+
 def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
     width, height = facts["size"]
     return SeenPhoto(
@@ -359,4 +379,6 @@ def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
         facts["problem"],
         facts["model"],
         number,
+        _moment(facts.get("seconds")),
+        bool(facts.get("live")),
     )

@@ -213,6 +213,8 @@ STEPS: tuple[Step, ...] = (
         "CREATE INDEX face_expires ON face (expires)",
         "CREATE INDEX named_person ON named (person)",
     ),
+    # Rows of `photo` and `face` may be of films, with times: what read format 4 would drop these.
+    (),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enroll.gallery.places import home_of, photo_file, rebased, stored_path
+from enroll.gallery.places import (
+    box_of,
+    face_digest,
+    home_of,
+    moment_of,
+    photo_file,
+    rebased,
+    stored_path,
+    with_box,
+)
 from enroll.gallery.transfer import Content, Enrolled
 from enroll.store import Terms, open_store
 from enroll.templates import NewTemplate
@@ -83,6 +93,19 @@ def test_paths_are_rebased_when_people_go_to_another_gallery(tmp_path: Path) -> 
     moved = rebased(content, tmp_path / "old", None)
     assert moved.people[0].templates[0].photo == str(tmp_path / "old" / "a" / "1.png")
     assert rebased(content, tmp_path, tmp_path) is content
+    seen = [replace(photos[0], photo=f"a/1.mp4#{part}xywh=1,2,3,4") for part in ("t=0.500&", "")]
+    content = replace(content, people=(Enrolled("ada", Terms(), tuple(seen)),), strangers=())
+    moved = rebased(content, tmp_path / "old", tmp_path)
+    assert [entry.photo for entry in moved.people[0].templates] == [f"old/{entry.photo}" for entry in seen]
+
+
+def test_a_text_names_a_frame_of_a_film() -> None:
+    text = with_box("party.mp4", (1, 2, 3, 4), 3725.5)
+    assert text == "party.mp4#t=3725.500&xywh=1,2,3,4"
+    assert (box_of(text), moment_of(text)) == ((1, 2, 3, 4), 3725.5)
+    assert photo_file(text, None) == Path("party.mp4")
+    assert moment_of(with_box("party.jpg", (1, 2, 3, 4))) is None
+    assert face_digest(b"f", (1, 2, 3, 4), 1.0) != face_digest(b"f", (1, 2, 3, 4), 2.0)
 
 
 def test_the_home_of_a_gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,27 @@ def extractor() -> GridExtractor:
 
 
 @pytest.fixture
+def typed(photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Runs `embed library` in the folder with the photos, and gives what it prints."""
+    from typer.testing import CliRunner
+
+    from enroll.cli import app
+
+    for module in ("library", "library_files", "library_scan"):
+        monkeypatch.setattr(f"enroll.cli.{module}.load_extractor", lambda *_: extractor)
+    monkeypatch.chdir(photos.parent)
+
+    def run(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, ["library", *words])
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == code, done.output
+        return done.output
+
+    return run
+
+
+@pytest.fixture
 def gallery(tmp_path: Path) -> Iterator[SqliteStore]:
     with SqliteStore(tmp_path / "gallery.db", create=True) as store:
         yield store

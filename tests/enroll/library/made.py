@@ -1,8 +1,8 @@
-"""Photos made of square faces on grey, and a model that finds them: quick, and exactly known."""
+"""Photos and films made of square faces on grey, and a model that finds them: quick, and exactly known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,15 @@ def save(path: Path, cells: Cells, orientation: int = 1, **options: object) -> P
         options = {"quality": 95, "subsampling": 0, **options}
     image.save(path, **options)
     return path
+
+
+def save_film(path: Path, shown: Sequence[Cells], seconds: float = 0.5, **options: str) -> Path:
+    """Write a film that shows faces, each entry for half a second, as long as a scan looks at."""
+    from scripts.made_films import write_film
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = [(number * seconds, picture(cells)) for number, cells in enumerate(shown)]
+    return write_film(path, frames, 2, crf="1", **options)
 
 
 def scan(store: SqliteStore, folder: Path, extractor: ToyExtractor, **options: object) -> Scanned:

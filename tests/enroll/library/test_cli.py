@@ -7,29 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from enroll.cli import app
 from enroll.store.sqlite.store import SqliteStore
-from tests.enroll.library.made import THRESHOLD, GridExtractor, save
+from tests.enroll.library.made import THRESHOLD, save
 
 LIMIT = ("--threshold", str(THRESHOLD))
-
-
-@pytest.fixture
-def typed(photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch) -> object:
-    for module in ("library", "library_files"):
-        monkeypatch.setattr(f"enroll.cli.{module}.load_extractor", lambda *_: extractor)
-    monkeypatch.chdir(photos.parent)
-
-    def run(*words: str, code: int = 0) -> str:
-        done = CliRunner().invoke(app, ["library", *words])
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert done.exit_code == code, done.output
-        return done.output
-
-    return run
 
 
 def test_a_library_from_the_first_scan_to_folders(typed, photos: Path) -> None:  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -204,6 +205,38 @@ def test_a_file_that_changed_since_it_was_read_is_not_written(library: Library, 
     assert done == 3
     assert "changed meanwhile" in rejected[0].reason
     assert (album / "o1.jpg").read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_times_and_backups_are_kept_as_asked(library: Library, album: Path, keep: bool) -> None:
+    photo = album / "o1.jpg"
+    os.utime(photo, ns=(10**18, 10**18))
+    done, rejected = write_tags(plan_tags(library, embed=True), library, backup=keep, keep_times=keep)
+    assert (done, rejected) == (4, [])
+    assert (photo.stat().st_mtime_ns == 10**18) == keep
+    assert (album / "o1.jpg_original").exists() == keep
+
+
+def test_a_copy_that_is_gone_is_no_problem(
+    gallery: SqliteStore, library: Library, album: Path, extractor: GridExtractor
+) -> None:
+    copy = Path(shutil.copy(album / "o1.jpg", album / "copy.jpg"))
+    scan(gallery, album, extractor)
+    copy.unlink()
+    scan(gallery, album, extractor)
+    library.read()
+    plan = plan_tags(library)
+    assert (len(plan.files), plan.rejected) == (4, ())
+
+
+def test_a_sidecar_that_is_a_link_stays_one(library: Library, album: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real.xmp"
+    real.write_bytes(write_people(None, Wanted((), people=["Zoë"])))
+    link = album / "o1.jpg.xmp"
+    link.symlink_to(real)
+    write_tags(plan_tags(library), library)
+    assert link.is_symlink()
+    assert set(read_people(real.read_bytes()).people) == {"Zoë", "Ada", "Bob"}
 
 
 def test_a_picture_that_is_no_jpeg_gets_a_sidecar(

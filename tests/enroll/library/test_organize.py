@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -211,6 +212,12 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
     assert undo_moves(write(tmp_path / "m", '{"source": "/cut')) == (0, [])
 
 
+def test_to_a_film_sidecars_alone_belong(tmp_path: Path) -> None:
+    for name in ("a.MOV", "a.mp4", "a.dng", "a.xmp", "a.MOV.xmp"):
+        (tmp_path / name).touch()
+    assert {path.name for path in companions(tmp_path / "a.MOV")} == {"a.xmp", "a.MOV.xmp"}
+
+
 def test_companions(source: Path) -> None:
     assert [path.name for path in companions(source / "a.jpg")] == ["a.jpg.xmp", "a.MOV"]
     assert list(companions(source / "b.jpg")) == []
@@ -224,3 +231,38 @@ def test_links_that_lead_out_are_not_followed(source: Path, tmp_path: Path) -> N
     found = list_photos(source)
     assert sorted(path.name for path, _ in found.photos) == ["a.jpg", "a.jpg", "ab.jpg", "b.jpg"]
     assert sorted(entry.path.name for entry in found.rejected) == ["s.jpg", "way"]
+
+
+def test_nothing_is_moved_over_another_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    source.write_bytes(b"one")
+    target.write_bytes(b"two")
+    with pytest.raises(FileExistsError):
+        move_file(source, target)
+    assert (source.read_bytes(), target.read_bytes()) == (b"one", b"two")
+    target.write_bytes(b"one")
+    move_file(source, target)  # the same content: it was there already
+    assert not source.exists()
+
+
+def test_a_link_is_not_moved(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"one")
+    link = tmp_path / "link.jpg"
+    link.symlink_to("a.jpg")
+    with pytest.raises(OSError, match="is a link"):
+        move_file(link, tmp_path / "b.jpg")
+    assert link.is_symlink() and not (tmp_path / "b.jpg").exists()
+
+
+def test_the_last_move_is_taken_back_first(tmp_path: Path) -> None:
+    """A place that was left may have been given to another file later."""
+    first, second, third = (tmp_path / name for name in ("1.jpg", "2.jpg", "3.jpg"))
+    second.write_bytes(b"was 1")
+    first.write_bytes(b"was 3")
+    manifest = tmp_path / "embed-sort-x.jsonl"
+    moves = [(first, second), (third, first)]
+    manifest.write_text(
+        "".join(json.dumps({"source": str(a), "target": str(b)}) + "\n" for a, b in moves), encoding="utf-8"
+    )
+    assert undo_moves(manifest) == (2, [])
+    assert (first.read_bytes(), third.read_bytes(), second.exists()) == (b"was 1", b"was 3", False)

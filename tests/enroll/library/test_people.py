@@ -281,3 +281,37 @@ def test_the_source_of_a_name_is_kept(library: Library) -> None:
     library.confirm("Ada", [face], source=IMPORTED)
     assert Library(library.store).reviewed.sources == {face: IMPORTED}
     assert np.isfinite(library.faces[face].vector).all()
+
+
+def test_photos_that_are_gone_are_not_found(
+    gallery: SqliteStore, photos: Path, extractor: GridExtractor
+) -> None:
+    scan(gallery, photos, extractor)
+    library = Library(gallery)
+    both = {n for n, face in library.faces.items() if library.path(face).name == "both.jpg"}
+    library.confirm("Ada", [min(both)])
+    assert [one.photo.name for one in sightings(library, None)] == ["both.jpg"]
+    (photos / "both.jpg").unlink()
+    scan(gallery, photos, extractor)
+    library.read()
+    assert sightings(library, None) == []
+
+
+def test_who_has_expired_is_not_suggested(
+    gallery: SqliteStore, photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(gallery, photos, extractor)
+    library = Library(gallery)
+    library.confirm("Ada", [next(n for n, f in library.faces.items() if library.path(f).name == "ada0.jpg")])
+    assert {one.name for one in suggestions(library, THRESHOLD).values()} == {"Ada"}
+    monkeypatch.setattr(gallery, "expired", lambda today: ["Ada"])
+    assert suggestions(library, THRESHOLD) == {}
+
+
+def test_what_is_no_face_is_like_no_one(gallery: SqliteStore, photos: Path, extractor: GridExtractor) -> None:
+    scan(gallery, photos, extractor)
+    library = Library(gallery)
+    number, face = next((n, f) for n, f in library.faces.items() if library.path(f).name == "stranger.jpg")
+    assert [one.face for one in similar(library, face.vector, 0.1)] == [number]
+    library.mark(NOT_A_FACE, [number])
+    assert similar(library, face.vector, 0.1) == []

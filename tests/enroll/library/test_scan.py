@@ -15,15 +15,15 @@ from enroll.library import scan as scanning
 from enroll.library.people import Library
 from enroll.library.review import NOT_A_FACE
 from enroll.store.sqlite.store import SqliteStore
-from tests.enroll.library.made import GridExtractor, save, scan
+from tests.enroll.library.made import GridExtractor, picture, save, scan
 
 
 def test_finds_every_face_once(gallery: SqliteStore, photos: Path, extractor: GridExtractor) -> None:
-    (photos / "film.mov").write_bytes(b"film")
+    (photos / "notes.txt").write_bytes(b"text")
     (photos / "ada0.jpg.xmp").write_bytes(b"<x/>")
     done = scan(gallery, photos, extractor)
     assert (done.photos, done.looked, done.faces, done.rejected) == (9, 9, 9, [])
-    assert dict(done.others) == {"films": 1, "sidecars": 1}
+    assert dict(done.others) == {"files of other kinds": 1, "sidecars": 1}
     library = Library(gallery)
     boxes = {library.path(face).name: face.box for face in library.faces.values()}
     assert boxes["ada1.jpg"] == (0, 0, 24, 24)
@@ -209,3 +209,45 @@ def test_again_keeps_faces_and_adds_what_was_missed(
     before = set(Library(gallery).faces)
     assert scan(gallery, photos, extractor, again=True).faces == 1
     assert before < set(Library(gallery).faces)
+
+
+def test_again_takes_away_what_is_not_found_unless_someone_decided_about_it(
+    gallery: SqliteStore, photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(gallery, photos, extractor)
+    library = Library(gallery)
+    one, other = sorted(library.faces)[:2]
+    library.mark(NOT_A_FACE, [one])
+    library.confirm("Ada", [other])
+    monkeypatch.setattr(extractor, "crops", lambda image: [])
+    scan(gallery, photos, extractor, again=True)
+    assert {face.number for face in gallery.library().faces()} == {one, other}
+
+
+def test_what_lies_in_a_folder_that_cannot_be_read_is_not_gone(
+    gallery: SqliteStore, photos: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan(gallery, photos, extractor)
+    scandir = os.scandir
+
+    def closed(folder: Path) -> object:
+        if Path(folder).name == "deep":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("enroll.library.files.os.scandir", closed)
+    (photos / "deep" / "bob0.png").rename(photos.parent / "bob0.png")  # as what may not be seen looks
+    done = scan(gallery, photos, extractor)
+    assert [entry.path.name for entry in done.rejected] == ["deep"]
+    assert done.gone == 0
+
+
+def test_another_picture_of_the_same_face_is_another_photo(
+    gallery: SqliteStore, photos: Path, extractor: GridExtractor
+) -> None:
+    scan(gallery, photos, extractor)
+    before = {face.number for face in gallery.library().faces()}
+    wider = Image.fromarray(picture({(1, 0): (3, 0)}, columns=4))
+    wider.save(photos / "stranger.jpg", quality=95, subsampling=0)
+    assert scan(gallery, photos, extractor).faces == 1
+    assert before < {face.number for face in gallery.library().faces()}

@@ -68,6 +68,14 @@ def test_another_face_at_the_same_place_is_another_track(distance: float, same: 
     assert follow(frames) == [[0], [0 if same else 1]]
 
 
+@pytest.mark.parametrize(("distance", "empty", "same"), [(1.1, 0, True), (1.1, 1, False), (0.9, 1, True)])
+def test_after_a_gap_the_place_alone_says_nothing(distance: float, empty: int, same: bool):
+    """A head that turns stays where it is; where nobody was for a while, someone else may stand."""
+    frames = [(0.0, [(10, person(0), True)]), *((0.5, []) for _ in range(empty))]
+    frames += [(0.5 + 0.5 * empty, [(10, near(0, distance), True)])]
+    assert (follow(frames)[-1] == [0]) == same
+
+
 def test_a_face_that_is_poor_for_a_while_is_the_same_person():
     frames = [(0.0, [(0, person(0), True)]), (0.5, [(10, person(9), False)]), (1.0, [(20, person(0), True)])]
     assert follow(frames) == [[0], [0], [0]]

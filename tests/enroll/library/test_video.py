@@ -199,7 +199,49 @@ def test_a_film_whose_end_is_missing(tmp_path: Path, plain: Path, name: str, kep
     if name == "cut.mp4":
         assert error_of(path).startswith("cannot be read as a film: ")
     elif kept > 0.1:
-        assert 0 < len(read(path)[0]) < 8
+        frames, film = read(path)
+        assert 0 < len(frames) < 8
+        told = [note for note in film.notes if note.startswith("its end is missing: ")]
+        assert len(told) == (name == "cut.mkv" and kept < 0.5)  # a transport stream says no length
+        assert not film.lost
+
+
+def test_sound_that_goes_on_is_no_missing_end(tmp_path: Path):
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as file:
+        pictures, sound = file.add_stream("libx264", rate=10), file.add_stream("aac", rate=44100)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, np.uint8), format="rgb24")
+            frame.pts = number
+            file.mux(pictures.encode(frame))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 6 * 44100), np.float32), "fltp", "mono")
+        silence.rate = 44100
+        for stream, last in ((pictures, None), (sound, silence), (sound, None)):
+            file.mux(stream.encode(last))
+    film = read(path)[1]
+    assert (film.notes, film.stated) == ([], 1.0)
+
+
+def test_a_disk_that_goes_away_is_told_from_a_broken_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write_film(tmp_path / "film.mkv", film_frames([], 4, SIZE, noise=20.0))
+    size, opened = path.stat().st_size, video._opened
+
+    def unplugged(where: Path) -> io.BufferedReader:
+        class Gone(io.BufferedReader):
+            def read(self, count: int | None = -1) -> bytes:
+                if self.tell() > size // 2:
+                    raise OSError(5, "Input/output error")
+                return super().read(count)
+
+        gone = Gone(opened(where).detach())  # type: ignore[attr-defined]
+        gone.seek(0)
+        return gone
+
+    monkeypatch.setattr(video, "_opened", unplugged)
+    frames, film = read(path)
+    assert frames and film.lost
+    assert film.notes == ["not read to its end: the file cannot be read any more: Input/output error"]
 
 
 @pytest.fixture(scope="module")

@@ -205,3 +205,21 @@ def test_a_packet_that_is_not_utf_8_is_not_written() -> None:
         write_people(
             DIGIKAM.replace("\ufeff", "").encode("utf-16"), Wanted([Region(0.7, 0.3, 0.1, 0.1, "B")])
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'unit="normalized"', b'unit="pixel"'), (b'stArea:y="0.5', b'stArea:y="1e300')]
+)
+def test_places_in_other_units_and_without_end_are_not_read(old: bytes, new: bytes) -> None:
+    packet = write_people(None, Wanted([Region(0.5, 0.5, 0.2, 0.2, name="Ada")]))
+    assert b'stArea:x="0.500000"' in packet
+    packet = packet.replace(b'stArea:x="0.500000"', b'stArea:x="0.4"')
+    (ours,) = read_people(packet).regions
+    assert old in packet
+    (theirs,) = read_people(packet.replace(old, new)).regions
+    assert (ours.x, theirs.x) == (0.4, 0.5)  # what is left is the list of Microsoft
+
+
+def test_padding_around_a_packet_is_no_harm() -> None:
+    packet = write_people(None, Wanted((), people=["Ada"]))
+    assert read_people(b"\0\n " + packet + b" \n\0\0").people == ("Ada",)

@@ -14,6 +14,7 @@ import pytest
 from embedder.errors import GalleryError
 from enroll.store import Person, Terms
 from enroll.store.base import Changed
+from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.store.engines import KEY
 from tests.enroll.templates import DIM, MODEL, template
@@ -141,3 +142,28 @@ def test_gallery_of_format_3_can_be_encrypted(third: Path) -> None:
     with SqliteStore(third, key=KEY) as store:
         assert [person.name for person in store.people()] == ["Zoë", "bob"]
         store.verify()
+
+
+def test_gallery_of_format_4_holds_what_it_held_and_takes_films(tmp_path: Path) -> None:
+    fourth = Path(shutil.copy(OLD / "format-4.db", tmp_path / "gallery.db"))
+    seen = SeenPhoto(b"f" * 32, (PhotoFile("f.mp4", 9, 9),), 64, 48, None, None, MODEL, seconds=2.5)
+    with SqliteStore(fourth) as store:
+        both, broken = store.library().photos()
+        assert [file.path for file in both.files] == ["Fotos/beide.jpg", "Fotos/kopie.jpg"]
+        assert (both.there, both.taken, both.seconds, both.live) == (
+            *("Fotos/beide.jpg", "2024-05-01T10:00:00", None, False),
+        )
+        assert broken.problem == "not a picture"
+        one, other = store.library().faces()
+        assert (one.box, one.seconds, one.intervals, other.expires) == ((1, 20, 60, 80), None, (), None)
+        assert one.vector.tobytes() == template("f1").vector.tobytes()
+        assert store.library().names() == {1: (1, "Zoë")}
+        assert store.library().groups() == {2: 2}
+        face = SeenFace(0, (1, 2, 3, 4), one.vector, {}, None, MODEL, 0, b"k" * 32, 1.5, ((0.0, 2.0),))
+        store.library().write([(seen, [face])])
+        store.verify()
+    with SqliteStore(fourth) as store:
+        film, (_, _, found) = store.library().photos()[-1], store.library().faces()
+        assert (film.is_film, film.seconds, found.seconds, found.intervals) == (True, 2.5, 1.5, ((0.0, 2.0),))
+    with closing(sqlite3.connect(fourth)) as other_program:
+        assert other_program.execute("PRAGMA user_version").fetchone() == (5,)

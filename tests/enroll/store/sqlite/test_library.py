@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -227,3 +228,30 @@ def test_a_face_is_written_again_by_another_model(opened: Opened) -> None:
         kept, other = library.faces()
         assert (kept.number, kept.model, kept.box, other.number) == (1, "n", (5, 6, 7, 8), 3)
         store.verify()
+
+
+def test_a_film_is_read_again(opened: Opened) -> None:
+    film = replace(photo("Film"), seconds=2.5, live=True)
+    seen = replace(face("f9"), seconds=1.5, intervals=((0.0, 0.5), (1.5, 2.0)))
+    with opened() as store:
+        store.library().write(new=[(film, [seen])])
+    with opened() as store:
+        rom, _, read = store.library().photos()
+        assert (read.is_film, read.seconds, read.live) == (True, 2.5, True)
+        assert (rom.is_film, rom.live) == (False, False)
+        found = store.library().faces()[-1]
+        assert (found.seconds, found.intervals) == (seen.seconds, seen.intervals)
+
+
+@pytest.mark.parametrize(
+    "times", [{"seconds": -1.0}, {"seconds": float("nan")}, {"seconds": 1.0, "intervals": ((0, "x"),)}]
+)
+def test_impossible_times_are_refused(opened: Opened, times: dict[str, object]) -> None:
+    with opened() as store:
+        store.library().write(new=[(photo("Film"), [replace(face("f9"), **times)])])  # type: ignore[arg-type]
+        with pytest.raises(GalleryError, match="a face of the library cannot be read"):
+            store.library().faces()
+        film = replace(photo("Other"), seconds=float("inf"))
+        store.library().write(new=[(film, [])])
+        with pytest.raises(GalleryError, match="a photo of the library cannot be read"):
+            store.library().photos()
