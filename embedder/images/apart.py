@@ -17,7 +17,7 @@ from embedder.images.header import BrokenError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SECONDS = 10.0
+SECONDS = 9.0  # with the start of a process below ten
 _CHILD = """\
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
