@@ -122,7 +122,7 @@ def _files(
         XmpError: what is there cannot be changed safely.
     """
     for region in wanted:  # a gallery from elsewhere may hold what no name is, and XML cannot
-        if problem := name_problem(region.name):
+        if problem := name_problem(region.name or ""):
             raise XmpError(problem)
     data = read_image_file(path)
     if hashlib.sha256(data).digest() != photo.digest:
