@@ -3,8 +3,8 @@
 Each case is one field with one value: of another type, huge, negative, no number, of 400 digits, deeply
 nested, acting on a terminal, a megabyte, half a surrogate pair. Checksums and digests are made again, as
 whoever wrote the file would: nothing but the checks of the fields stands between the value and the program.
-The files are manifest.json, train.toml, the checkpoint, a gallery's calibration and its rows, the export, the
-cache of crops, the built-in model in its cache, and the index beside a gallery.
+The files are manifest.json, train.toml, the checkpoint, a gallery's calibration, its rows and what they tell
+of a photo library, the export, the cache of crops, the built-in model in its cache, the index of a gallery.
 
     python scripts/fuzz_fields.py [--count 0] [--seed 0] [--processes 2]
 
@@ -31,6 +31,7 @@ import numpy as np
 from bench_main_job import surroundings
 from fuzz_files import make_export, make_gallery, make_model
 from hostile_fields import RAW, VALUES, Cases, dumped, in_fields
+from library_fields import library_rows, read_library
 from mutations import try_all
 from safetensors.numpy import save
 
@@ -169,7 +170,7 @@ def exports(scratch: Path) -> Cases:
 
 def rows(scratch: Path) -> Cases:
     """Every column of every table of a gallery."""
-    make_gallery(scratch / "gallery")
+    make_gallery(scratch / "gallery", library=True)
     original = (scratch / "gallery" / "gallery.db").read_bytes()
     with closing(sqlite3.connect(scratch / "gallery" / "gallery.db")) as connection:
         tables = {
@@ -177,7 +178,7 @@ def rows(scratch: Path) -> Cases:
             for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         }
 
-    def read(folder: Path, table: str, column: str, value: Any) -> None:
+    def read(folder: Path, table: str, column: str, value: Any, part: str = "") -> None:
         path = folder / "gallery.db"
         path.write_bytes(original)
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -187,7 +188,7 @@ def rows(scratch: Path) -> Cases:
             for _, name in triggers:
                 connection.execute(f"DROP TRIGGER {name}")
             key = "part" if table == "total" else "only" if table == "gallery" else "id"
-            (first,) = connection.execute(f"SELECT min({key}) FROM {table}").fetchone()
+            (first,) = (part,) if part else connection.execute(f"SELECT min({key}) FROM {table}").fetchone()
             try:
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, first))
             except sqlite3.Error:
@@ -224,11 +225,14 @@ def rows(scratch: Path) -> Cases:
                 store.add("eve", [NewTemplate("eve 2.jpg", b"e" * 32, np.eye(8, dtype=np.float32)[0])])
             with suppress(EmbedError):
                 store.remove("Ada")
+        read_library(path)
 
+    parts = [*tables.keys() - {"total", "gallery"}]
     return [
-        (f"gallery {table}.{column} value {number}",
-         lambda folder, table=table, column=column, value=value: read(folder, table, column, value))
+        (f"gallery {table}.{column} value {number} {part}",
+         lambda folder, given=(table, column, value, part): read(folder, *given))
         for table, columns in tables.items()
+        for part in (sorted(parts) if table == "total" else [""])
         for column in columns
         for number, value in enumerate(RAW)
     ]  # fmt: skip
@@ -332,7 +336,7 @@ def load_sound(sound: dict[str, Any], templates: Templates) -> Any:
         return load_index(path, templates)
 
 
-MAKERS = (manifests, configurations, checkpoints, calibrations, exports, rows, crops, indices)
+MAKERS = (manifests, configurations, checkpoints, calibrations, exports, rows, library_rows, crops, indices)
 
 
 def main() -> None:

@@ -37,7 +37,9 @@ from embedder.errors import EmbedError
 from embedder.model_folder import load_manifest, read_part, save_bundle
 from enroll.gallery.jsonl import from_lines, read_lines, to_lines
 from enroll.gallery.transfer import read_content
+from enroll.library.people import Library, library_of
 from enroll.store import Key, Store, Terms, open_store
+from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
 from enroll.templates import NewTemplate
 
 DIM = 8
@@ -64,8 +66,13 @@ def main() -> None:
     counts, problems = {}, []
     with scratch_folder() as scratch:
         for kind, make, load, values in (
-            ("gallery", make_gallery, load_gallery, options.values),
-            ("encrypted", partial(make_gallery, key=KEY), partial(load_gallery, key=KEY), options.values),
+            ("gallery", partial(make_gallery, library=True), load_gallery, options.values),
+            (
+                "encrypted",
+                partial(make_gallery, key=KEY, library=True),
+                partial(load_gallery, key=KEY),
+                options.values,
+            ),
             ("export", make_export, load_export, options.values),
             ("model", make_model, load_model, options.model_values),
         ):
@@ -170,8 +177,8 @@ def load_model(folder: Path) -> list[Any]:
     ]
 
 
-def make_gallery(folder: Path, key: Key | None = None) -> None:
-    """Make a gallery with all that one can hold, in small pages."""
+def make_gallery(folder: Path, key: Key | None = None, library: bool = False) -> None:
+    """Make a gallery in small pages: people on terms, strangers, a calibration, faces of a library."""
     folder.mkdir()
     path = folder / "gallery.db"
     draw = np.random.default_rng(0)
@@ -189,6 +196,8 @@ def make_gallery(folder: Path, key: Key | None = None) -> None:
         store.set_terms("Ada", Terms("form 7", date(2026, 1, 2), date(2999, 12, 31)))
         store.add_strangers([("eve", template("eve.jpg"))])
         store.set_calibration('{"a": 1}', 2, 4)
+        if library:
+            fill_library(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("VACUUM")
@@ -239,6 +248,49 @@ def _stored(store: Store, name: str) -> Any:
     return [(entry.id, entry.photo, entry.digest, entry.vector.tobytes()) for entry in store.stored(name)]
 
 
+def fill_library(store: Store) -> None:
+    """Add what a scan, groups and decisions of every kind leave."""
+    draw = np.random.default_rng(1)
+    rows = library_of(store)
+
+    def face(photo: str, good: bool = True) -> SeenFace:
+        vector = draw.normal(size=DIM).astype(np.float32)
+        figures = {"size": 40.0 if good else 5.0, "visible": 1.0, "sharpness": 0.5, "brightness": 0.5}
+        return SeenFace(
+            0,
+            (1, 2, 40, 40),
+            vector / np.linalg.norm(vector),
+            {**figures, "yaw": 0.0, "roll": 0.0, "score": 0.9},
+            date(2999, 12, 31) if good else None,
+            "f" * 64,
+            key=hashlib.sha256(photo.encode()).digest(),
+        )
+
+    def photo(name: str, problem: str | None = None) -> SeenPhoto:
+        digest = hashlib.sha256(name.encode()).digest()
+        files = (PhotoFile(f"roll/{name}", 1000, 10**18), PhotoFile(f"copy/{name}", 1000, 10**18, False))
+        return SeenPhoto(digest, files, 640, 480, "2020-01-02T03:04:05", problem, "f" * 64)
+
+    rows.write(
+        [
+            *((photo(f"{n}.jpg"), [face(f"{n} left"), face(f"{n} right", good=n > 1)]) for n in range(4)),
+            (photo("broken.jpg", "broken or truncated JPEG file"), []),
+        ]
+    )
+    library = Library(store)
+    library.confirm("Bob", [1])
+    library.confirm("Eve", [3])
+    library.reject("Bob", [5])
+    library.join([5, 6])
+    library.part([5], [7])
+    library.mark("ignore", [8])
+    library.mark("not-a-face", [2])
+    library.merge("Bob", "Eve")
+    library.mark("unknown", [8])
+    library.undo()
+    library.group(1.2)
+
+
 READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: _templates(store, strangers=False),
     lambda store: _templates(store, strangers=True),
@@ -253,6 +305,11 @@ READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: store.calibration() or "none",
     lambda store: [(event.action, event.subject, event.count) for event in store.events()],
     lambda store: store.verify() or "verified",
+    lambda store: library_of(store).photos(),
+    lambda store: [(repr(face), face.vector.tobytes()) for face in library_of(store).faces()],
+    lambda store: library_of(store).steps(),
+    lambda store: library_of(store).names(),
+    lambda store: library_of(store).groups(),
 )
 
 

@@ -192,7 +192,7 @@ def make_things(folder: Path) -> None:
     for photo in range(2):
         (folder / "people" / "ada" / f"{photo}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     make_model(folder / "embed-model")
-    make_gallery(folder / "made")
+    make_gallery(folder / "made", library=True)
     (folder / "made" / "gallery.db").rename(folder / "gallery.db")
     (folder / "made").rmdir()
     make_export(folder / "exported")

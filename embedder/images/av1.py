@@ -7,8 +7,9 @@ nothing in it can be larger. Of any other the size cannot be told without decodi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from embedder.images.boxes import by_kind, each_box, item_kinds, whole
 from embedder.images.header import MOST_BLOCKS, BrokenError
 
 _MOST_ITEMS = 10_000
@@ -18,14 +19,14 @@ def stated_size(data: bytes) -> tuple[int, int] | None:
     """Give the largest width and height of all AV1 pictures of a file, None if they cannot be told.
 
     Raises:
-        BrokenError: the file is cut short.
+        BrokenError: the file is cut short, or has more parts than are read.
     """
     try:
-        boxes = _once(_boxes(data, 0, len(data)))
+        boxes = by_kind(each_box(data, 0, len(data)))
         if b"moov" in boxes or b"meta" not in boxes:
             return None
         sizes = [_reduced_size(item) for item in _items(data, *boxes[b"meta"])]
-    except (IndexError, ValueError):
+    except (IndexError, KeyError, ValueError):
         return None
     if not sizes or None in sizes:
         return None
@@ -33,60 +34,20 @@ def stated_size(data: bytes) -> tuple[int, int] | None:
     return max(width for width, _ in known), max(height for _, height in known)
 
 
-def _boxes(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Give kind and content of boxes (ISO/IEC 14496-12, 4.2)."""
-    for _ in range(MOST_BLOCKS):
-        if place + 8 > end:
-            return
-        size, kind, head = _number(data, place, 4), data[place + 4 : place + 8], 8
-        if size == 1:
-            size, head = _number(data, place + 8, 8), 16
-        size = size or end - place
-        if size < head or place + size > end:
-            raise BrokenError("a part of it is cut short")
-        yield kind, (place + head, place + size)
-        place += size
-    raise ValueError("too many boxes")
-
-
-def _once(boxes: Iterable[tuple[bytes, tuple[int, int]]]) -> dict[bytes, tuple[int, int]]:
-    """Give boxes by kind; which of two of a kind a decoder takes is not known."""
-    found: dict[bytes, tuple[int, int]] = {}
-    for kind, place in boxes:
-        if kind in found and kind in (b"meta", b"moov", b"iinf", b"iloc", b"idat"):
-            raise ValueError("a box twice")
-        found[kind] = place
-    return found
-
-
-def _number(data: bytes, place: int, length: int) -> int:
-    if place + length > len(data):
-        raise IndexError(place)
-    return int.from_bytes(data[place : place + length])
-
-
 def _items(data: bytes, begin: int, end: int) -> list[bytes]:
     """Give the content of every AV1 item (14496-12, 8.11.3 and 8.11.6)."""
-    inside = _once(_boxes(data, begin + 4, end))
-    place, stop = inside.get(b"iinf", (0, 0))
-    place += 6 if not data[place] else 8
-    pictures = set()
-    for kind, (at, _) in _boxes(data, place, stop):
-        version = data[at]
-        if kind != b"infe" or version < 2:
-            raise ValueError("an entry of another kind")
-        wide = 2 if version == 2 else 4
-        if data[at + 6 + wide : at + 10 + wide] == b"av01":
-            pictures.add(_number(data, at + 4, wide))
+    inside = by_kind(each_box(data, begin + 4, end))
+    pictures = {number for number, kind in item_kinds(data, *inside[b"iinf"]) if kind == b"av01"}
     held = inside.get(b"idat", (0, 0))
-    found = []
+    found, size = [], 0
     for number, method, extents in _locations(data, *inside.get(b"iloc", (0, 0))):
         if number in pictures:
             if method > 1:
                 raise ValueError("an item that is made of others")
             shift = held[0] if method else 0
             found.append(b"".join(data[shift + at : shift + at + length] for at, length in extents))
-            if sum(map(len, found)) > 2 * len(data):
+            size += len(found[-1])
+            if size > 2 * len(data):
                 raise ValueError("items that share their bytes")
     if len(found) != len(pictures):
         raise ValueError("an item without a place")
@@ -94,23 +55,25 @@ def _items(data: bytes, begin: int, end: int) -> list[bytes]:
 
 
 def _locations(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
-    version, sizes = data[place], _number(data, place + 4, 2)
+    version, sizes = data[place], whole(data, place + 4, 2)
     offset, length, base, index = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
     wide = 4 if version == 2 else 2
-    count, place = _number(data, place + 6, wide), place + 6 + wide
-    if version > 2 or count > _MOST_ITEMS:
-        raise ValueError("too many items")
+    count, place = whole(data, place + 6, wide), place + 6 + wide
+    if version > 2:
+        raise ValueError("places of another kind")
+    if count > _MOST_ITEMS:
+        raise BrokenError(f"has {count:,} pictures, at most {_MOST_ITEMS:,} are read")
     for _ in range(count):
-        number, place = _number(data, place, wide), place + wide
+        number, place = whole(data, place, wide), place + wide
         method = 0
         if version:
-            method, place = _number(data, place, 2) & 15, place + 2
-        start, parts = _number(data, place + 2, base), _number(data, place + 2 + base, 2)
+            method, place = whole(data, place, 2) & 15, place + 2
+        start, parts = whole(data, place + 2, base), whole(data, place + 2 + base, 2)
         place += 4 + base
         extents = []
         for _ in range(min(parts, MOST_BLOCKS)):
             place += index if version else 0
-            at, size = _number(data, place, offset), _number(data, place + offset, length)
+            at, size = whole(data, place, offset), whole(data, place + offset, length)
             extents.append((start + at, size or len(data)))
             place += offset + length
             if place > end:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from embedder.images.av1 import stated_size
 from embedder.images.exif import orientation
 from embedder.images.header import MEBIBYTE, MOST_BLOCKS, MOST_SIDE, BrokenError, Header
+from embedder.images.heif import tiles
 
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
 _MOST_PROFILE = 4 * MEBIBYTE  # those of printers have 2
@@ -20,6 +21,9 @@ _MOST_COMMENT = 4096  # blocks: Pillow copies the comment so far for each
 _MOST_RUNS = 4 * MEBIBYTE  # bytes of run lengths: Pillow takes 2 s for as many, in Python
 _WEBP_PIXEL = 17.0  # bytes: two canvases, the bytes and Pillow's copy; measured, of every kind of WebP
 _AVIF_PIXEL = 15.0  # likewise, and ours
+_MOST_TILES = 1000  # of a HEIC; photos of phones have 48, and libheif reads no more
+_MOST_SHOWN = 4  # times the pixels of a HEIC that are decoded for it: its depth and opacity, borders of tiles
+_MOST_BESIDES = 16e6  # pixels more, of a small one
 
 
 @dataclass
@@ -212,7 +216,7 @@ def scan_boxes(data: bytes, kind: str) -> Header:
     """Give the header of an AVIF or HEIC: the largest of the sizes that it and its pictures name.
 
     Raises:
-        BrokenError: it names none.
+        BrokenError: it names none, or is made of far more pixels.
     """
     sizes, place = [(0, 0)], 0
     table = data[: 4 * MEBIBYTE]
@@ -225,7 +229,16 @@ def scan_boxes(data: bytes, kind: str) -> Header:
     if not width or not height:
         raise BrokenError("names no size of its picture")
     if kind != "AVIF":  # libheif compares them itself
-        return Header(kind, width, height, data, _AVIF_PIXEL)
+        parts = tiles(data)
+        count, shown = len(parts or ()), sum(parts or ())
+        if count > _MOST_TILES:
+            raise BrokenError(f"has {count:,} tiles, at most {_MOST_TILES:,} are read")
+        if shown > _MOST_SHOWN * width * height + _MOST_BESIDES:
+            raise BrokenError(
+                f"has {count} tiles of {shown / 1e6:.0f} megapixels in all, far more than its "
+                f"{width * height / 1e6:.1f}"
+            )
+        return Header(kind, width, height, data, _AVIF_PIXEL, sure=parts is not None)
     stated = stated_size(data)
     if stated and stated[0] * stated[1] > width * height:
         width, height = stated

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NO_PROFILE = "its colour profile cannot be used; colours are read as if it had none"
 
-_STRIP = 2**21  # pixels; of a larger picture as a whole, Pillow would make three copies
+_STRIP = 2**18  # pixels that are converted at once; of all together Pillow would make three copies
 _PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 

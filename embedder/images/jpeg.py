@@ -64,12 +64,11 @@ def scan_jpeg(data: bytes) -> Header:
     if kind in _ARITHMETIC and end - start > _MOST_ARITHMETIC:
         raise BrokenError("has more than 8 MiB of arithmetic coding; save it with Huffman coding")
     whole = data[end - 2 : end] == b"\xff\xd9"
-    pixels = data[start:end] if whole else data[start:end] + b"\xff\xd9"
     return Header(
         kind="JPEG",
         width=width,
         height=height,
-        data=b"".join([*parts.kept, pixels]),
+        data=b"".join([*parts.kept, memoryview(data)[start:end], b"" if whole else b"\xff\xd9"]),
         per_pixel=4.0 if layers == 1 else 7.0,
         fixed=_coefficients(frame, width, height) if scans > 1 or kind in _PROGRESSIVE else 0,
         reducible=kind not in _LOSSLESS,

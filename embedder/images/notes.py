@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+import os
 
 LOGGER = logging.getLogger("embedder.images")
 LOGGER.addHandler(logging.NullHandler())  # else Python writes to the terminal where nothing is set up
 
 
-def tell(path: str | Path, notes: tuple[str, ...]) -> None:
+def tell(path: str | os.PathLike[str], notes: tuple[str, ...]) -> None:
     """Log each note on a picture as a warning; its record has the attributes `photo` and `note`.
 
     The command line lists them when a command ends, each once.
     """
+    photo = os.fspath(path)
     for note in notes:
-        LOGGER.warning("%s: %s", path, note, extra={"photo": str(path), "note": note})
+        LOGGER.warning("%s: %s", photo, note, extra={"photo": photo, "note": note})

@@ -45,7 +45,8 @@ def scan_pnm(data: bytes) -> Header:
         raise BrokenError(f"has more than {_MOST_COMMENTS:,} comments")
     clean = b"%s %d %d %d\n" % (kind, width, height, top)
     # Numbers of 16 bits are held beside what is made of them.
-    return Header("PPM", width, height, clean + data[place + 1 :], per_pixel=10.0 if top > 255 else 8.0)
+    kept = b"".join([clean, memoryview(data)[place + 1 :]])
+    return Header("PPM", width, height, kept, per_pixel=10.0 if top > 255 else 8.0)
 
 
 def decode_pnm(header: Header) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from embedder.images.jpeg import scan_jpeg
 from embedder.images.tiff import RAW_ADVICE, raw_kind, scan_tiff
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -36,7 +35,7 @@ def is_raw(data: bytes) -> bool:
     return False
 
 
-def read_raw(data: bytes, path: str | Path) -> tuple[bytes | NDArray[np.uint8], int]:
+def read_raw(data: bytes, path: str | os.PathLike[str]) -> tuple[bytes | NDArray[np.uint8], int]:
     """Give the largest preview of a raw file, else its developed picture at half its size.
 
     Args:

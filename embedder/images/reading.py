@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import struct
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from embedder._internal.runtime import no_warnings, quiet, stop_if_closed
+from embedder._internal.runtime import give_memory_back, no_warnings, quiet, stop_if_closed
 from embedder.config import ImageLimits
 from embedder.config.faces import limits_in_force
 from embedder.errors import ImageError
@@ -29,12 +28,13 @@ from embedder.images.colour import to_rgb, upright
 from embedder.images.exif import orientation
 from embedder.images.header import BrokenError, Header
 from embedder.images.jpeg import scan_jpeg
+from embedder.images.kinds import as_reason, kind_of
 from embedder.images.notes import tell
 from embedder.images.pnm import decode_pnm, scan_pnm
 from embedder.images.raw import is_raw, read_raw
 from embedder.images.reduction import choose_scale, format_title
-from embedder.images.sources import photo_name, read_bytes, rgb_of_array
-from embedder.images.tiff import raw_kind, scan_tiff
+from embedder.images.sources import photo_name, read_bytes, read_image_file, rgb_of_array, size_of
+from embedder.images.tiff import scan_tiff
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,20 +44,6 @@ if TYPE_CHECKING:
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
 
-FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
-INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
-
-# First bytes -> kind of file. Nothing else is ever tried: Pillow knows 40 more formats.
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"BM", "BMP"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    *((f"P{n}".encode(), "PPM") for n in range(1, 7)),
-)
 _SCANS: dict[str, Callable[[bytes], Header]] = {
     "JPEG": scan_jpeg,
     "PNG": blocks.scan_png,
@@ -69,11 +55,9 @@ _SCANS: dict[str, Callable[[bytes], Header]] = {
     "AVIF": lambda data: blocks.scan_boxes(data, "AVIF"),
     "HEIF": lambda data: blocks.scan_boxes(data, "HEIF"),
 }
-_HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
-_AVIF = frozenset({b"avif", b"avis"})
 _MOST_FRAMES = 100  # of an animation in which a face is looked for
 _MOST_PROFILE = 4 * 2**20  # bytes
-_BUDGET = MemoryBudget(limits_in_force().max_memory)
+_BUDGET = MemoryBudget(limits_in_force().max_memory, give_memory_back)
 _PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes that Pillow takes at a time, and is to take
 
 
@@ -112,12 +96,12 @@ def load_image(photo: Photo, limits: ImageLimits | None = None) -> NDArray[np.ui
     Raises:
         ImageError: the file is missing, not a regular file, too large, of another format, or broken.
     """
-    if isinstance(photo, str | Path):
-        return decode_image(read_bytes(photo, limits or limits_in_force()), photo, limits)
     return _first(open_frames(photo, limits), photo_name(photo))
 
 
-def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, path: str | os.PathLike[str], limits: ImageLimits | None = None
+) -> NDArray[np.uint8]:
     """Decode the bytes of an image file; see `load_image`.
 
     Args:
@@ -134,7 +118,7 @@ def decode_image(data: bytes, path: str | Path, limits: ImageLimits | None = Non
     return _first(decode_frames(data, path, limits), path)
 
 
-def _first(frames: Generator[Picture], path: str | Path) -> NDArray[np.uint8]:
+def _first(frames: Generator[Picture], path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     with closing(frames):
         picture = next(frames)
     tell(path, picture.notes)
@@ -159,11 +143,17 @@ def open_frames(photo: Photo, limits: ImageLimits | None = None) -> Generator[Pi
         yield Picture(rgb_of_array(np.asarray(photo), limits))
     elif isinstance(photo, Image.Image):
         yield _of_pillow(photo, limits)
+    elif isinstance(photo, str | os.PathLike):
+        yield from _within_budget(
+            partial(read_image_file, photo, limits), size_of(photo, limits), photo, limits
+        )
     else:
         yield from decode_frames(read_bytes(photo, limits), photo_name(photo), limits)
 
 
-def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = None) -> Generator[Picture]:
+def decode_frames(
+    data: bytes, path: str | os.PathLike[str], limits: ImageLimits | None = None
+) -> Generator[Picture]:
     """Decode the frames of an image file, one by one: one, if it is no animation.
 
     While a picture is in use its memory is held, so that pictures which are read side by side fit into it
@@ -180,36 +170,66 @@ def decode_frames(data: bytes, path: str | Path, limits: ImageLimits | None = No
     Raises:
         ImageError: of another format, too many pixels, truncated or broken.
     """
+    yield from _within_budget(lambda: data, len(data), path, limits or limits_in_force())
+
+
+def _within_budget(
+    read: Callable[[], bytes], size: int, path: str | os.PathLike[str], limits: ImageLimits
+) -> Generator[Picture]:
+    """Decode a file; who waits for memory holds none of it, so the file is read again after a wait.
+
+    Args:
+        read: gives the file's content.
+        size: of the file, in bytes.
+        path: its name, for messages only.
+        limits: the largest picture to decode.
+    """
     stop_if_closed()
-    limits = limits or limits_in_force()
-    if is_raw(data):
-        yield from _raw_frames(data, path, limits)
-        return
-    name = kind_of(data, path)
-    first = True
+    with _BUDGET.hold(2 * size) as share:  # the file, and of it what a decoder is to see
+        while True:
+            data = read()
+            if is_raw(data):
+                yield from _raw_frames(data, path, limits)
+                return
+            kind = kind_of(data, path)
+            with _as_image_error(path, kind):
+                header = _SCANS[kind](data)
+                scale, notes = choose_scale(header, limits, path)
+            size = len(data) + header.memory(scale)
+            if share.grow(size):
+                break
+            del data, header
+            share.wait(size)
+        first = True
+        try:
+            with _as_image_error(path, kind):
+                for picture in _frames(header, scale, notes, limits):
+                    first = False
+                    if picture.frames == 1:
+                        share.shrink(len(data) + len(header.data) + picture.pixels.nbytes)
+                    yield picture
+        except ImageError as error:
+            if first or error.__cause__ is None or isinstance(error.__cause__, BrokenError | MemoryError):
+                raise  # else a later frame is broken: what came before it was read
+
+
+@contextmanager
+def _as_image_error(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Turn what decoders raise on broken data, which may be anything, into an `ImageError`."""
     try:
-        header = _SCANS[name](data)
-        scale, notes = choose_scale(header, limits, path)
-        with _BUDGET.hold(header.memory(scale)) as share:
-            for picture in _frames(header, scale, notes, limits):
-                first = False
-                if picture.frames == 1:
-                    share.shrink(picture.pixels.nbytes)
-                yield picture
+        yield
     except (ImageError, CancelledError):
         raise
     except BrokenError as error:
-        raise ImageError(path, _as_reason(name, str(error))) from error
+        raise ImageError(path, as_reason(kind, str(error))) from error
     except MemoryError as error:
         raise ImageError(path, "too large for the memory of this machine") from error
-    except Exception as error:  # decoders raise what they like on broken data: OSError, SyntaxError, ...
-        if not first:
-            return  # a later frame
+    except Exception as error:
         reason = " ".join(str(error).split())
-        raise ImageError(path, f"broken or truncated {format_title(name)} file: {reason}") from error
+        raise ImageError(path, f"broken or truncated {format_title(kind)} file: {reason}") from error
 
 
-def _raw_frames(data: bytes, path: str | Path, limits: ImageLimits) -> Generator[Picture]:
+def _raw_frames(data: bytes, path: str | os.PathLike[str], limits: ImageLimits) -> Generator[Picture]:
     preview, side = read_raw(data, path)
     if not isinstance(preview, bytes):
         yield Picture(rgb_of_array(preview, limits))
@@ -218,7 +238,7 @@ def _raw_frames(data: bytes, path: str | Path, limits: ImageLimits) -> Generator
         yield replace(picture, pixels=upright(picture.pixels, side))
 
 
-def read_header(data: bytes, path: str | Path) -> Header:
+def read_header(data: bytes, path: str | os.PathLike[str]) -> Header:
     """Give what a file says of its picture; of a raw file, an unknown size.
 
     Raises:
@@ -230,7 +250,7 @@ def read_header(data: bytes, path: str | Path) -> Header:
     try:
         return _SCANS[name](data)
     except (BrokenError, struct.error) as error:
-        raise ImageError(path, _as_reason(name, str(error))) from error
+        raise ImageError(path, as_reason(name, str(error))) from error
 
 
 @cache
@@ -243,41 +263,6 @@ def _take_large_blocks() -> None:
     """
     if Image.core.get_block_size() == _PILLOWS_BLOCK:  # type: ignore[attr-defined]
         Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
-
-
-def kind_of(data: bytes, path: str | Path) -> str:
-    """Give the kind of a file by its first bytes, as Pillow calls it.
-
-    Raises:
-        ImageError: it is none that is read; a raw file of a camera and HEIC without its package are named.
-    """
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if reason := raw_kind(data):
-        raise ImageError(path, reason)
-    if data[4:8] == b"ftyp":
-        brands = {data[8:12], *(data[at : at + 4] for at in range(16, min(int.from_bytes(data[:4]), 256), 4))}
-        if brands & _AVIF:
-            return "AVIF"
-        if brands & _HEIC or data[8:12] in (b"mif1", b"msf1"):
-            if find_spec("pillow_heif") is None:
-                raise ImageError(
-                    path, f"a HEIC file, for which a package is missing; install it: {INSTALL_HEIC}"
-                )
-            return "HEIF"
-    name = next((name for magic, name in _MAGIC if data.startswith(magic)), None)
-    if name is None:
-        raise ImageError(path, f"not a picture: expected {FORMATS}, the file begins with {data[:8]!r}")
-    return name
-
-
-def _as_reason(name: str, reason: str) -> str:
-    """Say that a file is broken, unless the reason says what else is wrong with it."""
-    if reason.startswith(("has ", "is ", "a raw file", "its first picture", "pixels of kind")):
-        return reason
-    if reason.startswith(("begins ", "a picture of")):
-        return f"broken: {reason}"
-    return f"broken or truncated {format_title(name)} file: {reason}"
 
 
 def write_frames(task: dict[str, Any]) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from embedder.errors import ImageError
 from embedder.images import blocks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from embedder.config import ImageLimits
     from embedder.images.header import Header
 
 
-def choose_scale(header: Header, limits: ImageLimits, path: str | Path) -> tuple[int, tuple[str, ...]]:
+def choose_scale(
+    header: Header, limits: ImageLimits, path: str | os.PathLike[str]
+) -> tuple[int, tuple[str, ...]]:
     """Choose by how much a picture is reduced.
 
     Raises:

@@ -60,6 +60,15 @@ def read_image_file(path: str | os.PathLike[str], limits: ImageLimits | None = N
     return _checked(data, path, limits)
 
 
+def size_of(path: str | os.PathLike[str], limits: ImageLimits) -> int:
+    """Give the bytes that reading a file will take: none if it is missing, no file, or too large."""
+    try:
+        size = Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 0
+    return size if size <= limits.max_bytes else 0
+
+
 def read_bytes(photo: Photo, limits: ImageLimits) -> bytes:
     """Read a photo that is a path, bytes or an open file.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedder.config import QualityLimits
-from embedder.errors import UnknownIdentityError, UsageError
+from embedder.errors import GalleryError, UnknownIdentityError, UsageError
 from embedder.faces.quality import Quality, problem
 from enroll.gallery.gallery import checked_name
 from enroll.gallery.places import home_of, photo_file, with_box
@@ -102,7 +102,16 @@ class Library:
 
     def quality_problem(self, face: SeenFace) -> str | None:
         """Say why a face is poor, None if it is good."""
-        return problem(Quality(**face.quality), QualityLimits()) if face.quality else None
+        if not face.quality:
+            return None
+        try:
+            quality = Quality(**face.quality)
+        except TypeError as error:
+            raise GalleryError(
+                f"{self.store.location}: broken: face f{face.number} has other figures of quality than are "
+                "known; restore a copy"
+            ) from error
+        return problem(quality, QualityLimits())
 
     def unknown(self) -> list[SeenFace]:
         """Give the faces that wait for a name, in photos that are there."""
@@ -209,6 +218,9 @@ class Library:
         with self.store.together():
             added = 0
             fresh = self._free(templates, name)
+            if not fresh and not known:  # all are someone else's by now
+                self._release(chosen)
+                fresh = templates
             if fresh:
                 added = self.store.add(name, fresh, terms)
             person = self.rows.person(name)
@@ -317,6 +329,15 @@ class Library:
                 best = max(rest, key=_size)
                 self.store.add(owner, [self._template(best)])
         self.store.drop([entry.id for entry in stored if entry.digest == digest])
+
+    def _release(self, faces: Sequence[SeenFace]) -> None:
+        """Take faces, and their templates, from whoever has them."""
+        self.rows.set_names({face.number: None for face in faces if face.number})
+        there = {face.number: face for face in self.rows.faces()}
+        for face in faces:
+            (owner,) = self.store.owners([face.key])
+            if owner is not None:
+                self._drop(owner, face.key, there)
 
     def _take_apart(self, content: Mapping[str, Any]) -> int:
         """Enroll someone again who was merged into another, with the templates that were theirs."""

@@ -15,6 +15,7 @@ from embedder._internal.files import read_file, write_whole
 from embedder.errors import ImageError
 from embedder.folders import Rejected
 from embedder.images import read_image_file
+from embedder.names import name_problem
 from enroll.gallery.places import home_of, photo_file
 from enroll.library.jpeg_xmp import embedded_xmp, with_xmp
 from enroll.library.metadata import Frame, frame_of_file, sidecars_of
@@ -125,6 +126,9 @@ def _files(
         OSError: a sidecar cannot be.
         XmpError: what is there cannot be changed safely.
     """
+    for region in wanted:  # a gallery from elsewhere may hold what no name is, and XML cannot
+        if problem := name_problem(region.name or ""):
+            raise XmpError(problem)
     data = read_image_file(path)
     if hashlib.sha256(data).digest() != photo.digest:
         raise XmpError(_CHANGED)

@@ -64,9 +64,9 @@ def test_hostile_values_in_fields() -> None:
     outcomes = run("fuzz_fields.py", "--count", "40")["outcomes"]
     assert set(outcomes) == {
         *("manifests", "configurations", "checkpoints", "calibrations"),
-        *("exports", "rows", "crops", "indices"),
+        *("exports", "rows", "library_rows", "crops", "indices"),
     }
-    for kind in ("manifests", "configurations", "checkpoints", "calibrations", "exports"):
+    for kind in ("manifests", "configurations", "checkpoints", "calibrations", "exports", "library_rows"):
         assert outcomes[kind]["refused"] > 10
 
 

@@ -15,6 +15,8 @@ from embedder.config import ImageLimits
 from embedder.errors import ImageError
 from embedder.images import apart, decode_image, open_frames, reading
 from embedder.images.av1 import stated_size
+from embedder.images.heif import tiles
+from tests.embedder.tiled import tiled
 
 SMALL = (64, 48)
 EXIF = Image.Exif()
@@ -103,11 +105,64 @@ def test_a_broken_animation_says_so(tmp_path: Path) -> None:
         decode_image(broken, "photo.avif")
 
 
-def heic(size: tuple[int, int]) -> bytes:
+def heic(size: tuple[int, int], mode: str = "RGB") -> bytes:
     pytest.importorskip("pillow_heif").register_heif_opener()
     file = io.BytesIO()
-    Image.new("RGB", size, (200, 100, 0)).save(file, "HEIF")
+    Image.new("RGB", size, (200, 100, 0)).convert(mode).save(file, "HEIF")
     return file.getvalue()
+
+
+def tiled_heic(tile: int, columns: int, rows: int, size: tuple[int, int]) -> bytes:
+    return tiled(heic((tile, tile)), b"hvc1", (tile, tile), (columns, rows), size)
+
+
+def test_a_heic_of_tiles_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "decode_apart", lambda *_: pytest.fail("in another process"))
+    data = tiled_heic(64, 3, 2, (160, 100))
+    assert tiles(data) == [64 * 64] * 6
+    pixels = decode_image(data, "photo.heic")
+    assert pixels.shape == (100, 160, 3)
+    np.testing.assert_allclose(pixels[::99, ::159], np.full((2, 2, 3), (200, 100, 0)), atol=8)
+    assert tiles(heic((64, 64))) == [64 * 64]
+    assert tiles(heic((64, 64), "RGBA")) == [64 * 64] * 2  # with its opacity
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ((16, 255, 256, (4080, 4096)), "has 65,280 tiles, at most 1,000 are read"),
+        ((512, 30, 30, (512, 512)), r"has 900 tiles of 236 megapixels in all, far more than its 0\.3"),
+    ],
+)
+def test_tiles_beyond_the_picture_are_not_decoded(
+    data: Any, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tile may be named 65,000 times: 4 seconds to decode for each kilobyte."""
+    monkeypatch.setattr(reading, "_frames", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=reason):
+        decode_image(tiled_heic(*data), "photo.heic")
+
+
+def test_a_heic_that_is_not_understood_is_decoded_in_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = tiled_heic(64, 2, 2, (128, 128)).replace(b"grid", b"what")
+    assert tiles(data) is None
+    asked: list[object] = []
+    monkeypatch.setattr(reading, "decode_apart", lambda *given: asked.append(given) or iter(()))
+    assert not list(open_frames(data))
+    assert len(asked) == 1
+
+
+def test_an_avif_of_tiles_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tile = avif((64, 64))
+    data = tiled(tile, b"av01", (64, 64), (3, 2), (160, 100), shared=False)
+    assert stated_size(data) == (64, 64)
+    assert decode_image(data, "photo.avif").shape == (100, 160, 3)
+    many = tiled(tile, b"av01", (64, 64), (101, 100), (6464, 6400), shared=False)
+    monkeypatch.setattr(reading, "_frames", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="has 10,101 pictures, at most 10,000 are read"):
+        decode_image(many, "photo.avif", ImageLimits(max_pixels=10**9))
 
 
 def test_a_heic_that_lies_is_not_decoded() -> None:

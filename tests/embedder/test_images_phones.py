@@ -17,7 +17,7 @@ from PIL import __version__ as pillow_version
 
 from embedder.config import ImageLimits
 from embedder.errors import ImageError
-from embedder.images import Picture, decode_frames, decode_image, load_image, reading
+from embedder.images import Picture, decode_frames, decode_image, kinds, load_image, reading
 from embedder.images.budget import MemoryBudget
 from embedder.images.jpeg import TRUNCATED
 from tests.embedder.pictures import COLOURS, PICTURE, encode
@@ -160,7 +160,7 @@ def test_pages_are_counted() -> None:
 
 
 def test_heic_without_its_package_gets_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "find_spec", lambda name: None)
+    monkeypatch.setattr(kinds, "find_spec", lambda name: None)
     for brand in (b"heic", b"heix", b"mif1", b"msf1"):
         data = struct.pack(">I", 24) + b"ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(100)
         assert "pip install 'embedder-enroll[heic]'" in refused(data)
@@ -416,7 +416,7 @@ def test_more_than_there_is_goes_alone() -> None:
 def test_a_picture_in_use_holds_its_pixels_and_gives_them_back() -> None:
     frames = decode_frames(encode(LARGE, "PNG"), "photo")
     next(frames)
-    assert reading._BUDGET.held == LARGE.nbytes
+    assert reading._BUDGET.held == 2 * len(encode(LARGE, "PNG")) + LARGE.nbytes
     frames.close()
     assert reading._BUDGET.held == 0
     with pytest.raises(ImageError):

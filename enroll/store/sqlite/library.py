@@ -7,14 +7,14 @@ are below 0. So erasing a stranger's face makes it unreadable also in old backup
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from enroll.store.library import PhotoFile, SeenFace, SeenPhoto, Step
+from enroll.store.library import SeenFace, SeenPhoto, Step
+from enroll.store.sqlite import library_facts
+from enroll.store.sqlite.library_facts import LENGTH
 from enroll.store.sqlite.rows import NEVER, Field, checksum
 from enroll.store.sqlite.schema import insert_rows
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from enroll.store.sqlite.reader import Reader
 
 _OWN = -1  # id of the library's own key
-_LENGTH = struct.Struct("<I")
 _BLANKED = {
     "photo": "number = NULL, handle = NULL, body = NULL, checksum = NULL",
     "face": "number = NULL, photo = NULL, body = NULL, checksum = NULL, expires = NULL",
@@ -56,52 +55,50 @@ class LibraryRows:
     def photos(self) -> Iterator[SeenPhoto]:
         """Read all photos whose faces are known; those of which all was erased are left out."""
         for row, number, _, body in self._reader.table("photo"):
-            facts = self._open(photo_key(number), "photo", row, body)
-            if facts["digest"]:
-                try:
-                    yield _photo(number, facts)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise self._reader.broken(f"a photo of the library cannot be read: {error}") from error
+            with self._checked("photo"):
+                facts = self._open(photo_key(library_facts.number(number)), "photo", row, body)
+                photo = library_facts.photo_of(number, facts) if facts.get("digest") != "" else None
+            if photo is not None:
+                yield photo
 
-    def faces(self) -> Iterator[SeenFace]:
+    def faces(self) -> list[SeenFace]:
         """Read all faces."""
-        for row, number, photo, expires, body in self._reader.table("face"):
-            yield self._face(row, number, photo, expires, body)
-
-    def _face(self, row: int, number: int, photo: int, expires: int, body: bytes) -> SeenFace:
-        opened = self._unsealed(face_key(number), "face", row, body)
-        try:
-            (length,) = _LENGTH.unpack_from(opened)
-            facts = json.loads(opened[_LENGTH.size : _LENGTH.size + length])
-            vector = np.frombuffer(opened, "<f4", offset=_LENGTH.size + length)
-            x, y, width, height = facts["box"]
-            return SeenFace(
-                photo,
-                (x, y, width, height),
-                vector,
-                facts["quality"],
-                None if expires == NEVER else date.fromordinal(expires),
-                facts["model"],
-                number,
-                bytes.fromhex(facts["key"]),
-                _moment(facts.get("seconds")),  # galleries of format 4 had no films
-                tuple((_time(start), _time(end)) for start, end in facts.get("intervals", ())),
-            )
-        except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
-            raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
+        with self._checked("face"):
+            found = [
+                library_facts.face_of(number, photo, expires, self._unsealed(key, "face", row, body))
+                for row, number, photo, expires, body in self._reader.table("face")
+                if (key := face_key(library_facts.number(number)))
+            ]
+            library_facts.check_vectors(found, self._reader.model())
+        return found
 
     def steps(self) -> Iterator[Step]:
         """Read all decisions."""
         for row, person, body in self._reader.table("step"):
-            yield Step(row, person, self._open(person or _OWN, "step", row, body))
+            with self._checked("step"):
+                step = library_facts.step_of(row, person, self._open(person or _OWN, "step", row, body))
+            yield step
+
+    @contextmanager
+    def _checked(self, table: str) -> Iterator[None]:
+        """Refuse a row whose content is not what we write."""
+        try:
+            yield
+        except (ValueError, TypeError) as error:
+            raise self._reader.broken(f"a row of {table!r} cannot be read: {error!s:.500}") from error
 
     def named(self) -> dict[int, int]:
         """Give the id of the person of each face that has one."""
-        return dict(self._reader.table("named"))
+        return self._pairs("named")
 
     def grouped(self) -> dict[int, int]:
         """Give the group of each face that is in one."""
-        return dict(self._reader.table("grouped"))
+        return self._pairs("grouped")
+
+    def _pairs(self, table: str) -> dict[int, int]:
+        with self._checked(table):
+            pairs = self._reader.table(table)
+            return {library_facts.number(one): library_facts.number(other) for one, other in pairs}
 
     def knows(self, digest: bytes) -> bool:
         """Say whether a photo was looked at, whatever was erased since."""
@@ -251,9 +248,10 @@ class LibraryRows:
         """Write everything with another sealer, where it stands; for `encrypt`."""
         connection = self._connection
         for row, number, handle, body in list(self._reader.table("photo")):
-            facts = json.loads(self._unsealed(photo_key(number), "photo", row, body))
-            if facts["digest"]:
-                handle = sealer.handle("photo", bytes.fromhex(facts["digest"]))
+            with self._checked("photo"):
+                facts = self._open(photo_key(number), "photo", row, body)
+                if facts.get("digest") != "":
+                    handle = sealer.handle("photo", library_facts.photo_of(number, facts).digest)
             sealer.enter(photo_key(number))
             fields = (number, handle, sealer.seal(photo_key(number), "photo", row, body))
             connection.run(
@@ -317,7 +315,7 @@ class LibraryRows:
         if face.seconds is not None:
             facts |= {"seconds": face.seconds, "intervals": face.intervals}
         head = json.dumps(facts, separators=(",", ":")).encode()
-        body = _LENGTH.pack(len(head)) + head + face.vector.astype("<f4").tobytes()
+        body = LENGTH.pack(len(head)) + head + face.vector.astype("<f4").tobytes()
         row = self._reader.total("face").last + 1
         sealed = self._sealer.seal(face_key(number), "face", row, body)
         expires = NEVER if face.expires is None else face.expires.toordinal()
@@ -348,37 +346,4 @@ class LibraryRows:
             raise self._reader.broken(error) from error
 
     def _open(self, key: int, table: str, row: int, body: bytes) -> dict[str, Any]:
-        try:
-            facts = json.loads(self._unsealed(key, table, row, body))
-        except ValueError as error:
-            raise self._reader.broken(f"a row of {table!r} cannot be read: {error}") from error
-        if not isinstance(facts, dict):
-            raise self._reader.broken(f"a row of {table!r} cannot be read")
-        return facts
-
-
-def _moment(value: Any) -> float | None:
-    return None if value is None else _time(value)
-
-
-def _time(value: Any) -> float:
-    seconds = float(value)
-    if not 0 <= seconds < 1e9:
-        raise ValueError(f"expected seconds of a film, got {seconds}")
-    return seconds
-
-
-def _photo(number: int, facts: Mapping[str, Any]) -> SeenPhoto:
-    width, height = facts["size"]
-    return SeenPhoto(
-        bytes.fromhex(facts["digest"]),
-        tuple(PhotoFile(path, size, modified, bool(there)) for path, size, modified, there in facts["files"]),
-        width,
-        height,
-        facts["taken"],
-        facts["problem"],
-        facts["model"],
-        number,
-        _moment(facts.get("seconds")),
-        bool(facts.get("live")),
-    )
+        return library_facts.read_json(self._unsealed(key, table, row, body))

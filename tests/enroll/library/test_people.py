@@ -58,6 +58,21 @@ def test_a_group_is_confirmed_at_once(library: Library) -> None:
     library.store.verify()
 
 
+def test_faces_of_someone_get_a_new_name(library: Library) -> None:
+    first, second = (at(library, name)[0] for name in ADA[:2])
+    library.confirm("Bob", [first, second])
+    assert library.confirm("Mia", [first]) == 1
+    assert names(library) == {"Bob": 1, "Mia": 1}
+    assert library.confirm("Eva", [second]) == 1  # the last one of his
+    assert names(library) == {"Eva": 1, "Mia": 1}
+    assert library.names == {first: "Mia", second: "Eva"}
+    library.undo()
+    library.undo()
+    library.undo()
+    assert (names(library), library.names) == ({}, {})
+    library.store.verify()
+
+
 def test_a_name_is_suggested_with_the_reason(library: Library) -> None:
     library.confirm("Ada", at(library, *ADA[:2]))
     found = suggestions(library, THRESHOLD)

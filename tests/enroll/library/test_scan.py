@@ -121,7 +121,7 @@ def test_a_missing_package_is_asked_for_again(
     heif = pillow_heif.from_pillow(Image.open(photos / "ada0.jpg"))
     heif.save(photos / "phone.heic", quality=95)
     with monkeypatch.context() as without:
-        without.setattr("embedder.images.reading.find_spec", lambda name: None)
+        without.setattr("embedder.images.kinds.find_spec", lambda name: None)
         (entry,) = scan(gallery, photos, extractor).rejected
         assert entry.path.name == "phone.heic"
         assert "a package is missing; install it: pip install" in entry.reason

@@ -39,7 +39,8 @@ def photo(name: str) -> SeenPhoto:
 
 
 def face(name: str, expires: date | None = SOON, number: int = 0) -> SeenFace:
-    return SeenFace(0, (1, 2, 30, 40), template(name).vector, {"size": 30.0}, expires, "m", number)
+    made = template(name)
+    return SeenFace(0, (1, 2, 30, 40), made.vector, {"size": 30.0}, expires, "m", number, made.digest)
 
 
 Opened = Callable[[], SqliteStore]
@@ -84,7 +85,7 @@ def test_decisions_are_kept_and_name_faces(opened: Opened) -> None:
         ada = library.person("Ada")
         assert ada is not None
         assert library.person("Bob") is None
-        library.decide({"do": "confirm", "faces": [1, 3]})
+        library.decide({"do": "confirm", "faces": [1, 3], "person": 1})
         library.set_names({1: ada, 3: ada})
         library.decide({"do": "unknown", "faces": [3]})
         library.set_names({3: None})
@@ -103,7 +104,7 @@ def test_removing_a_person_erases_their_faces(opened: Opened, tmp_path: Path, wa
 
     with opened() as store:
         library = store.library()
-        library.decide({"do": "confirm", "faces": [3]})
+        library.decide({"do": "confirm", "faces": [3], "person": 1})
         library.set_names({3: library.person("Ada")})
         secret = [template("f3").vector.tobytes(), PATH_OF["Bern"]]
         assert bool(traces(tmp_path, secret)) is not store.encrypted
@@ -125,7 +126,7 @@ def test_removing_a_person_erases_their_faces(opened: Opened, tmp_path: Path, wa
 def test_strangers_expire_and_leave_no_trace(opened: Opened, tmp_path: Path) -> None:
     with opened() as store:
         library = store.library()
-        library.decide({"do": "confirm", "faces": [1]})
+        library.decide({"do": "confirm", "faces": [1], "person": 1})
         library.set_names({1: library.person("Ada")})
         assert library.expired(SOON) == 0
         assert library.purge(SOON) == 0
@@ -162,7 +163,7 @@ def test_merging_people_moves_faces_and_can_be_undone_later(opened: Opened) -> N
         store.add("A. Lovelace", [template("second")])
         library = store.library()
         other = library.person("A. Lovelace")
-        library.decide({"do": "confirm", "faces": [2]})
+        library.decide({"do": "confirm", "faces": [2], "person": 1})
         library.set_names({2: other})
         store.merge_people("Ada", "A. Lovelace")
         assert library.names() == {2: (library.person("Ada"), "Ada")}
@@ -223,7 +224,7 @@ def test_a_changed_library_is_noticed(opened: Opened, tmp_path: Path, change: st
 def test_a_face_is_written_again_by_another_model(opened: Opened) -> None:
     with opened() as store:
         library = store.library()
-        again = SeenFace(1, (5, 6, 7, 8), np.eye(4, dtype=np.float32)[0], {}, None, "n", 1)
+        again = SeenFace(1, (5, 6, 7, 8), np.eye(4, dtype=np.float32)[0], {}, None, "n", 1, bytes(32))
         library.write(faces=[again], gone=[2])
         kept, other = library.faces()
         assert (kept.number, kept.model, kept.box, other.number) == (1, "n", (5, 6, 7, 8), 3)
