@@ -64,3 +64,26 @@ def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
     far = oddness(np.stack([face.vector for face in faces]))
     order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
     return tuple(number for _, number in order)
+
+
+def in_order(members: Mapping[int, Sequence[SeenFace]], before: Mapping[int, Group]) -> dict[int, Group]:
+    """Give groups by number, each with those of its faces first that fit least.
+
+    Args:
+        members: faces of each group.
+        before: as they were; what did not change is taken from there.
+    """
+    groups = {}
+    for number, faces in members.items():
+        was = before.get(number)
+        if was is None or len(was.faces) != len(faces) or {*was.faces} != {face.number for face in faces}:
+            was = Group(number, odd_first(faces))
+        groups[number] = was
+    return groups
+
+
+def free_id(faces: Sequence[int], stored: Mapping[int, int]) -> int:
+    """Give a number for a new group: that of one of its faces, if no group has it, else one above all."""
+    taken = {*stored.values()}
+    free = [face for face in sorted(faces) if face not in taken]
+    return free[0] if free else max(taken, default=0) + 1

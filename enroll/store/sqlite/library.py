@@ -53,16 +53,16 @@ class LibraryRows:
         """Say whether a library was ever scanned into the gallery."""
         return self._reader.total("photo").last > 0
 
-    def photos(self) -> Iterator[SeenPhoto]:
-        """Read all photos whose faces are known; those of which all was erased are left out."""
-        for row, number, _, body in self._reader.table("photo"):
+    def photos(self, after: int = 0) -> Iterator[SeenPhoto]:
+        """Read photos, all or of rows above an id; those of which all was erased are left out."""
+        for row, number, _, body in self._reader.table("photo", after):
             facts = self._open(photo_key(number), "photo", row, body)
             if facts["digest"]:
                 yield _photo(number, facts)
 
-    def faces(self) -> Iterator[SeenFace]:
-        """Read all faces."""
-        for row, number, photo, expires, body in self._reader.table("face"):
+    def faces(self, after: int = 0) -> Iterator[SeenFace]:
+        """Read faces, all or of rows above an id."""
+        for row, number, photo, expires, body in self._reader.table("face", after):
             yield self._face(row, number, photo, expires, body)
 
     def _face(self, row: int, number: int, photo: int, expires: int, body: bytes) -> SeenFace:
@@ -85,9 +85,9 @@ class LibraryRows:
         except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
             raise self._reader.broken(f"a face of the library cannot be read: {error}") from error
 
-    def steps(self) -> Iterator[Step]:
-        """Read all decisions."""
-        for row, person, body in self._reader.table("step"):
+    def steps(self, after: int = 0) -> Iterator[Step]:
+        """Read decisions, all or those above a number."""
+        for row, person, body in self._reader.table("step", after):
             yield Step(row, person, self._open(person or _OWN, "step", row, body))
 
     def named(self) -> dict[int, int]:
@@ -172,6 +172,10 @@ class LibraryRows:
     def set_named(self, names: Mapping[int, int | None]) -> None:
         """Write whose faces are whose."""
         self._set("named", names)
+
+    def move_grouped(self, groups: Mapping[int, int | None]) -> None:
+        """Write the groups of some faces."""
+        self._set("grouped", groups)
 
     def set_grouped(self, groups: Mapping[int, int]) -> None:
         """Replace all groups."""
