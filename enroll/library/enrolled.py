@@ -52,24 +52,31 @@ class FaceTemplates:
         there, people = self._known.faces, self._known.people
         templates = {face: self._template(there[face]) for face in changed}
         owners = self._store.owners([template.digest for template in templates.values()])
+        lost: dict[str, list[bytes]] = {}
+        won: dict[str, list[NewTemplate]] = {}
         for (face, person), owner in zip(changed.items(), owners, strict=True):
             name = people.get(person) if person is not None else None
             if owner is not None and owner != name:
-                self._drop(owner, templates[face].digest)
+                lost.setdefault(owner, []).append(templates[face].digest)
                 owner = None
             if name is not None and owner is None and quality_problem(there[face]) is None:
-                self._store.add(name, [templates[face]])
+                won.setdefault(name, []).append(templates[face])
+        for owner, digests in lost.items():
+            self._drop(owner, {*digests})
+        for name, theirs in won.items():
+            self._store.add(name, theirs)
 
-    def _drop(self, owner: str, digest: bytes) -> None:
-        """Drop a template; of someone who has no other one but poor faces, the best of these becomes one."""
+    def _drop(self, owner: str, digests: set[bytes]) -> None:
+        """Drop templates; of someone who has no other one but poor faces, the best of these becomes one."""
         stored = self._store.stored(owner)
-        if len(stored) == 1:
+        gone = [entry for entry in stored if entry.digest in digests]
+        if len(gone) == len(stored):
             known = self._known
             names = known.reviewed.names
             rest = [known.faces[face] for face, who in names.items() if known.people.get(who) == owner]
             if rest:
                 self._store.add(owner, [self._template(max(rest, key=_size))])
-        self._store.drop([entry.id for entry in stored if entry.digest == digest])
+        self._store.drop([entry.id for entry in gone])
 
     def take_apart(self, content: Mapping[str, Any]) -> int:
         """Enroll someone again who was merged into another, with the templates that were theirs.

@@ -11,7 +11,15 @@ import numpy as np
 from enroll.library.cluster import oddness
 
 if TYPE_CHECKING:
+    from embedder.strangers import StrangerDistances
     from enroll.store.library import SeenFace
+
+
+def usual_threshold(strangers: StrangerDistances | None) -> float | None:
+    """Give the mean distance up to which unknown faces are one group, None if it is not known of a model."""
+    from enroll.gallery.threshold import TARGET_FPIR
+
+    return None if strangers is None else strangers.threshold(TARGET_FPIR, 1)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.store import Store, Terms
-    from enroll.store.library import LibraryStore, SeenFace, SeenPhoto, Step
+    from enroll.store.library import LibraryStore, PhotoFile, SeenFace, SeenPhoto, Step
 
 
 def library_of(store: Store) -> LibraryStore:
@@ -103,6 +103,10 @@ class Library:
         """Give where a photo lies, or the photo of a face."""
         photo = self.photos[face.photo] if isinstance(face, SeenFace) else face
         return photo_file(photo.there or photo.files[0].path, home_of(self.store))
+
+    def file(self, file: PhotoFile) -> Path:
+        """Give where a file of a photo lies, or lay."""
+        return photo_file(file.path, home_of(self.store))
 
     def when(self, photo: SeenPhoto) -> str:
         """Give when a photo was taken, else when its file was last changed: ISO 8601."""
@@ -237,7 +241,7 @@ class Library:
 
     def reject(self, name: str, faces: Sequence[int]) -> int:
         """Say who faces are not: it is never suggested again. Gives the number of the step."""
-        person = self._person(name)
+        person = self.number_of(name)
         chosen = [face.number for face in self._chosen(faces)]
         return self._step({"do": review.REJECT, "faces": chosen, "person": person})
 
@@ -361,7 +365,12 @@ class Library:
             raise UsageError(f"f{missing[0]}: no such face; see `embed library groups`")
         return [self.faces[number] for number in dict.fromkeys(faces)]
 
-    def _person(self, name: str) -> int:
+    def number_of(self, name: str) -> int:
+        """Give the id of a person.
+
+        Raises:
+            UnknownIdentityError: no one is enrolled by that name.
+        """
         person = self.rows.person(checked_name(name))
         if person is None:
             raise UnknownIdentityError(f"{name!r}: no one is enrolled by that name; see `embed gallery list`")
