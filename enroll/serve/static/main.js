@@ -6,6 +6,7 @@ import { ask, field } from "./dialogs.js";
 import { doctorView } from "./doctor.js";
 import { h } from "./dom.js";
 import { identifyView } from "./identify.js";
+import { libraryView } from "./library.js";
 import { liveView } from "./live.js";
 import { peopleView } from "./people.js";
 import { personView } from "./person.js";
@@ -23,6 +24,7 @@ const makers = {
       identify.take([picture]);
     }),
   people: (name) => (name ? personView(name) : peopleView()),
+  library: libraryView,
   accuracy: accuracyView,
   doctor: doctorView,
 };
