@@ -74,18 +74,23 @@ def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
     return tuple(number for _, number in order)
 
 
-def in_order(members: Mapping[int, Sequence[SeenFace]], before: Mapping[int, Group]) -> dict[int, Group]:
-    """Give groups by number, each with those of its faces first that fit least.
+def in_order(
+    members: Mapping[int, list[int]],
+    faces: Mapping[int, SeenFace],
+    before: Mapping[int, tuple[list[int], Group]],
+) -> dict[int, tuple[list[int], Group]]:
+    """Give groups by number, each with those of its faces first that fit least, and its faces as they came.
 
     Args:
-        members: faces of each group.
-        before: as they were; what did not change is taken from there.
+        members: numbers of the faces of each group.
+        faces: by number.
+        before: what this gave the last time; what did not change is taken from there.
     """
     groups = {}
-    for number, faces in members.items():
+    for number, numbers in members.items():
         was = before.get(number)
-        if was is None or len(was.faces) != len(faces) or {*was.faces} != {face.number for face in faces}:
-            was = Group(number, odd_first(faces))
+        if was is None or was[0] != numbers:
+            was = numbers, Group(number, odd_first([faces[face] for face in numbers]))
         groups[number] = was
     return groups
 

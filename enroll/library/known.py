@@ -17,6 +17,7 @@ class Known:
     Attributes:
         rows: where they are kept.
         version: rises whenever anything changed.
+        scanned: rises whenever photos, faces or the model changed.
         model: fingerprint of the gallery's model, "" without one.
         photos: by number.
         faces: by number, all of them.
@@ -29,7 +30,7 @@ class Known:
 
     def __init__(self, rows: LibraryStore) -> None:
         """Know nothing yet; see `read`."""
-        self.rows, self.version, self.model = rows, 0, ""
+        self.rows, self.version, self.scanned, self.model = rows, 0, 0, ""
         self.photos: dict[int, SeenPhoto] = {}
         self.faces: dict[int, SeenFace] = {}
         self.steps: list[Step] = []
@@ -45,8 +46,9 @@ class Known:
         found = self.rows.changes(self._state)
         if found.state == self._state:
             return False
-        self._state, self.model = dict(found.state), found.model
         self.version += 1
+        self.scanned += found.photos is not None or found.faces is not None or found.model != self.model
+        self._state, self.model = dict(found.state), found.model
         if found.photos is not None:
             new_photos = {photo.number: photo for photo in found.photos}
             self.photos = self.photos | new_photos if "photo" in found.grown else new_photos

@@ -58,6 +58,7 @@ class Library:
         photos: by number.
         faces: by number; those past their last day and of another model are left out.
         stale: faces of another model than the gallery's: scan again.
+        missing: photos that the last scan did not find any more.
         reviewed: what people decided.
     """
 
@@ -73,8 +74,10 @@ class Library:
         self._templates = FaceTemplates(store, self.known)
         self._today = today
         self._seen: tuple[int, date] | None = None
+        self._scanned: tuple[int, date] | None = None
         self._waiting: list[SeenFace] | None = None
-        self._ordered: dict[int, Group] = {}
+        self._sorted: list[Group] | None = None
+        self._ordered: dict[int, tuple[list[int], Group]] = {}
         self.read()
 
     def read(self) -> None:
@@ -88,16 +91,25 @@ class Library:
         # What the gallery says counts: a person who was erased has no faces.
         names, people = self.reviewed.names, known.people
         self.names = {face: people[person] for face, person in names.items() if person in people}
-        self.stale = sum(face.model != known.model for face in known.faces.values())
-        self.faces = {
+        if self._scanned != (known.scanned, today):
+            self._take_faces(today)
+            self._scanned = known.scanned, today
+        late = {number for number in self._late if number not in names}
+        self.faces = self._all if not late else {n: face for n, face in self._all.items() if n not in late}
+        self._waiting = self._sorted = None
+        self._seen = known.version, today
+
+    def _take_faces(self, today: date) -> None:
+        known = self.known
+        self._there = {number for number, photo in known.photos.items() if photo.there}
+        self._all = {
             number: face
             for number, face in known.faces.items()
-            if face.model == known.model
-            and face.photo in known.photos
-            and (number in names or face.expires is None or face.expires >= today)
+            if face.model == known.model and face.photo in known.photos
         }
-        self._waiting = None
-        self._seen = known.version, today
+        self.stale = sum(face.model != known.model for face in known.faces.values())
+        self.missing = len(known.photos) - len(self._there)
+        self._late = [n for n, face in self._all.items() if face.expires is not None and face.expires < today]
 
     def path(self, face: SeenFace | SeenPhoto) -> Path:
         """Give where a photo lies, or the photo of a face."""
@@ -122,7 +134,7 @@ class Library:
     def unknown(self) -> list[SeenFace]:
         """Give the faces that wait for a name, in photos that are there."""
         if self._waiting is None:
-            there = {number for number, photo in self.photos.items() if photo.there}
+            there = self._there
             decided = self.reviewed.names.keys() | self.reviewed.ignored | self.reviewed.objects
             self._waiting = [
                 face for number, face in self.faces.items() if number not in decided and face.photo in there
@@ -193,12 +205,16 @@ class Library:
 
     def groups(self) -> list[Group]:
         """Give the groups as they were last made, without faces that have a name by now."""
-        members: dict[int, list[SeenFace]] = {}
-        for face in self.unknown():
-            if (group := self.known.groups.get(face.number)) is not None:
-                members.setdefault(group, []).append(face)
-        self._ordered = in_order(members, self._ordered)
-        return sorted(self._ordered.values(), key=lambda group: (-len(group.faces), group.id))
+        if self._sorted is None:
+            members: dict[int, list[int]] = {}
+            groups = self.known.groups
+            for face in self.unknown():
+                if (group := groups.get(face.number)) is not None:
+                    members.setdefault(group, []).append(face.number)
+            self._ordered = in_order(members, self.faces, self._ordered)
+            found = [group for _, group in self._ordered.values()]
+            self._sorted = sorted(found, key=lambda group: (-len(group.faces), group.id))
+        return self._sorted
 
     # Decisions
 
@@ -346,14 +362,14 @@ class Library:
         known.read()
         if groups:
             known.group(groups)
-        after = {face: person for face, person in known.decided.items() if person in known.people}
         one_by_one = content["do"] != review.UNDO and not new
-        about = content.get("faces", ()) if one_by_one else {*before, *after}
-        changed: dict[int, int | None] = {
-            face: after.get(face)
-            for face in about
-            if face in known.faces and before.get(face) != after.get(face)
-        }
+        about = content.get("faces", ()) if one_by_one else {*before, *known.decided}
+        changed: dict[int, int | None] = {}
+        for face in about:
+            person = known.decided.get(face)
+            person = person if person in known.people else None
+            if face in known.faces and before.get(face) != person:
+                changed[face] = person
         if changed:
             known.name(changed)
             self._templates.follow(changed)

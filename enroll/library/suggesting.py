@@ -10,11 +10,11 @@ import numpy as np
 
 from enroll.decision import Candidate, decide, one_face_each
 from enroll.library.nearness import Nearness
+from enroll.library.people import Library, library_of
 from enroll.library.suggest import Suggestion
 from enroll.templates import Templates
 
 if TYPE_CHECKING:
-    from enroll.library.people import Library
     from enroll.store import Store
     from enroll.store.library import SeenFace
 
@@ -50,30 +50,42 @@ class Asked:
 
 
 class FollowedTemplates:
-    """The templates of a gallery; what was only added to is not read again."""
+    """The templates of a gallery; a vector is read once."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._store, self._rows = store, library_of(store)
         self._read: tuple[tuple[int, int], Templates] | None = None
 
     def read(self) -> Templates:
         """Give the templates of now."""
         now = self._store.changes()
-        if self._read is not None and self._read[0] == now:
-            return self._read[1]
-        if self._read is not None and self._read[0][0] == now[0]:
-            old, more = self._read[1], self._store.templates(after=self._read[0][1])
-            templates = more
-            if len(old.ids):
-                templates = Templates(
-                    np.concatenate([old.ids, more.ids]),
-                    np.concatenate([old.identities, more.identities]),
-                    np.concatenate([old.vectors, more.vectors]),
-                )
-        else:
-            templates = self._store.templates()
-        self._read = now, templates
-        return templates
+        if self._read is None:
+            self._read = now, self._store.templates()
+        elif self._read[0] != now:
+            (generation, _), old = self._read
+            if generation != now[0]:
+                old = _renamed(old, self._rows.template_names())
+            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have come while it was read
+            self._read = now, _joined(old, self._store.templates(after=last))
+        return self._read[1]
+
+
+def _renamed(old: Templates, names: Mapping[int, str]) -> Templates:
+    """Leave out templates that are gone, and give the others the names that they have now."""
+    kept = np.array([number in names for number in old.ids.tolist()], bool)
+    ids = old.ids[kept]
+    identities = np.array([names[number] for number in ids.tolist()], object)
+    return Templates(ids, identities, old.vectors[kept])
+
+
+def _joined(old: Templates, more: Templates) -> Templates:
+    if not len(old.ids) or not len(more.ids):
+        return old if len(old.ids) else more
+    return Templates(
+        np.concatenate([old.ids, more.ids]),
+        np.concatenate([old.identities, more.identities]),
+        np.concatenate([old.vectors, more.vectors]),
+    )
 
 
 class Suggester:

@@ -38,7 +38,7 @@ def state_facts(library: Library) -> dict[str, Any]:
     last = last_step(library)
     return {
         "photos": len(library.photos),
-        "missing": sum(photo.there is None for photo in library.photos.values()),
+        "missing": library.missing,
         "faces": len(library.faces),
         "unknown": len(unknown),
         "confirmed": sum(face in library.faces for face in library.names),

@@ -183,6 +183,9 @@ class LibraryStore(Protocol):
     def people(self) -> dict[int, str]:
         """Names of everyone who is enrolled, by id."""
 
+    def template_names(self) -> dict[int, str]:
+        """Name of the person of each template of someone who is enrolled, by the template's id."""
+
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""
 

@@ -91,7 +91,7 @@ export function libraryView(place) {
       list = person !== null ? listPhotos(person, context) : shown === "" || shown === "suggestions" ? rows(context) : listFaces(context);
       fill(body, list.node);
       keys.hidden = kind !== "" && kind !== "suggestions";
-      await list.load();
+      await (list.begin ?? list.load)();
       if (shown === "" && state.ungrouped === state.unknown && state.unknown > 0) await groupFaces();
     } catch (error) {
       if (!left) fill(body, problemBox(error, action("Try again", enter)));

@@ -233,7 +233,7 @@ export function rows({ root, decide, part, problem }) {
     return true;
   }
 
-  return { node, load, press };
+  return { node, begin: () => load(false), load, press };
 }
 
 function reasons(face) {

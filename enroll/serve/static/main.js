@@ -45,7 +45,7 @@ function route(focus = true) {
   main.replaceChildren(shown.node);
   main.dataset.shown = location.hash;
   document.title = `${shown.title} – embed`;
-  for (const link of document.querySelectorAll("nav a")) {
+  for (const link of document.querySelectorAll("header nav a")) {
     if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -142,6 +142,14 @@ class SqliteLibrary:
         with self._reading():
             return {one.id: one.name for one in self._reader.everyone() if one.enrolled}
 
+    def template_names(self) -> dict[int, str]:
+        """Name of the person of each template of someone who is enrolled."""
+        with self._reading():
+            people = self.people()
+            return {
+                number: people[person] for number, person in self._reader.whose().items() if person in people
+            }
+
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""
         with self._reading():

@@ -244,6 +244,13 @@ class Reader:
             raise self.broken(error) from error
         return StoredTemplate(number, photo, digest, self._vectors([vector], dim)[0])
 
+    def whose(self) -> dict[int, int]:
+        """Give the id of the person of each template."""
+        found = dict(self._connection.rows("SELECT id, person FROM template WHERE checksum IS NOT NULL"))
+        if len(found) != self.total("template").count:
+            raise self.broken("rows of 'template' are lost or doubled")
+        return found
+
     def counts(self) -> dict[int, int]:
         """Count the templates of each person."""
         found = dict(
