@@ -99,7 +99,7 @@ PEOPLE = {
     "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
     "evaluation store embedding gallery identify",
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
-    "identify report",
+    "identify library report",
     "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
     "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
     "start": "cli",

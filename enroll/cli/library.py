@@ -93,13 +93,13 @@ def group_threshold(extractor: Extractor, threshold: float | None) -> float:
     Raises:
         UsageError: it is not known of the model and not given, or is no distance.
     """
-    from enroll.library.grouping import group_distance
+    from enroll.library.grouping import usual_threshold
 
     if threshold is not None:
         if not 0 < threshold <= 2:
             raise UsageError(f"--threshold: expected a distance above 0, at most 2, got {threshold}")
         return threshold
-    known = group_distance(extractor)
+    known = usual_threshold(extractor.manifest.strangers)
     if known is None:
         raise UsageError("nothing is known of the model's distances between strangers; give --threshold")
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -91,7 +92,11 @@ def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict
 
 
 def sightings(
-    library: Library, threshold: float | None, margin: float = 0.0, name: str | None = None
+    library: Library,
+    threshold: float | None,
+    margin: float = 0.0,
+    name: str | None = None,
+    suggested: Mapping[int, Suggestion] | None = None,
 ) -> list[Sighting]:
     """Give who is in which photo, by date.
 
@@ -100,6 +105,7 @@ def sightings(
         threshold: for names that nobody has confirmed; None leaves them out.
         margin: how much farther the second person must be.
         name: of one person; None is everyone.
+        suggested: names for unknown faces, if they are known already.
     """
     found = [
         _sighting(library, library.faces[number], whose, "confirmed", None)
@@ -107,9 +113,11 @@ def sightings(
         if number in library.faces and name in (None, whose)
     ]
     if threshold is not None:
+        if suggested is None:
+            suggested = suggestions(library, threshold, margin)
         found += [
             _sighting(library, library.faces[number], one.name, "suggested", one.distance)
-            for number, one in suggestions(library, threshold, margin).items()
+            for number, one in suggested.items()
             if name in (None, one.name)
         ]
     return _by_date([one for one in found if library.photos[library.faces[one.face].photo].there])

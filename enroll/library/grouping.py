@@ -16,8 +16,16 @@ from enroll.library.film_people import at_once
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from embedder.extractor import Extractor
+    from embedder.strangers import StrangerDistances
     from enroll.store.library import SeenFace
+
+
+def usual_threshold(strangers: StrangerDistances | None) -> float | None:
+    """Give the mean distance up to which unknown faces are one person's, None if it is not known of a model.
+
+    At it, the model names 1 % of strangers in a gallery of one person.
+    """
+    return None if strangers is None else strangers.threshold(TARGET_FPIR, 1)
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,6 @@ class Group:
 
     id: int
     faces: tuple[int, ...]
-
-
-def group_distance(extractor: Extractor) -> float | None:
-    """Give the mean distance up to which unknown faces are one person's; None if none is known of the model.
-
-    At it, the model names 1 % of strangers in a gallery of one person.
-    """
-    known = extractor.manifest.strangers
-    return None if known is None else known.threshold(TARGET_FPIR, 1)
 
 
 def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> list[int]:
@@ -98,3 +97,31 @@ def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
     far = oddness(np.stack([face.vector for face in faces]))
     order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
     return tuple(number for _, number in order)
+
+
+def in_order(
+    members: Mapping[int, list[int]],
+    faces: Mapping[int, SeenFace],
+    before: Mapping[int, tuple[list[int], Group]],
+) -> dict[int, tuple[list[int], Group]]:
+    """Give groups by number, each with those of its faces first that fit least, and its faces as they came.
+
+    Args:
+        members: numbers of the faces of each group.
+        faces: by number.
+        before: what this gave the last time; what did not change is taken from there.
+    """
+    groups = {}
+    for number, numbers in members.items():
+        was = before.get(number)
+        if was is None or was[0] != numbers:
+            was = numbers, Group(number, odd_first([faces[face] for face in numbers]))
+        groups[number] = was
+    return groups
+
+
+def free_id(faces: Sequence[int], stored: Mapping[int, int]) -> int:
+    """Give a number for a new group: that of one of its faces, if no group has it, else one above all."""
+    taken = {*stored.values()}
+    free = [face for face in sorted(faces) if face not in taken]
+    return free[0] if free else max(taken, default=0) + 1

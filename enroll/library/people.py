@@ -5,30 +5,30 @@ What the command line does, and the web page: no method prints or asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder.config import QualityLimits
-from embedder.errors import GalleryError, UnknownIdentityError, UsageError
-from embedder.faces.quality import Quality, problem
+from embedder.errors import UnknownIdentityError, UsageError
 from enroll.gallery.gallery import checked_name
-from enroll.gallery.places import home_of, photo_file, with_box
+from enroll.gallery.places import home_of, photo_file
 from enroll.library import review
 from enroll.library.cluster import group_faces
-from enroll.library.grouping import Group, group_ids, odd_first, places_of, rows_of
-from enroll.store import Terms
+from enroll.library.enrolled import FaceTemplates, quality_problem
+from enroll.library.grouping import Group, free_id, group_ids, in_order, odd_first, places_of, rows_of
+from enroll.library.known import Known
+from enroll.store.base import current_actor
 from enroll.store.library import SeenFace
-from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.store import Store
-    from enroll.store.library import LibraryStore, SeenFace, SeenPhoto, Step
+    from enroll.store import Store, Terms
+    from enroll.store.library import LibraryStore, PhotoFile, SeenFace, SeenPhoto, Step
 
 
 def library_of(store: Store) -> LibraryStore:
@@ -49,12 +49,16 @@ def library_of(store: Store) -> LibraryStore:
 class Library:
     """Reads and changes what is known of the faces of a photo library.
 
-    It is read once; methods that decide something read it again.
+    It is read once; `read` and what decides something bring it up to what changed since, and no more is read.
 
     Attributes:
+        store: the gallery.
+        rows: its part about the library.
+        known: that part in memory.
         photos: by number.
         faces: by number; those past their last day and of another model are left out.
         stale: faces of another model than the gallery's: scan again.
+        missing: photos that the last scan did not find any more.
         reviewed: what people decided.
     """
 
@@ -66,32 +70,55 @@ class Library:
             GalleryError: it cannot be read.
         """
         self.store, self.rows = store, library_of(store)
-        self._today = today or date.today()
+        self.known = Known(self.rows)
+        self._templates = FaceTemplates(store, self.known)
+        self._today = today
+        self._seen: tuple[int, date] | None = None
+        self._scanned: tuple[int, date] | None = None
+        self._waiting: list[SeenFace] | None = None
+        self._sorted: list[Group] | None = None
+        self._ordered: dict[int, tuple[list[int], Group]] = {}
         self.read()
 
     def read(self) -> None:
-        """Read it again."""
-        model = (self.store.model() or ("", 0))[0]
-        self.photos = {photo.number: photo for photo in self.rows.photos()}
-        self.reviewed = review.reviewed(self.rows.steps())
-        named = self.rows.names()
+        """Bring it up to what any process has changed since it was read last."""
+        self.known.read()
+        today = self._today or date.today()
+        if self._seen == (self.known.version, today):
+            return
+        known = self.known
+        self.photos, self.reviewed = known.photos, known.reviewed
         # What the gallery says counts: a person who was erased has no faces.
-        self.reviewed.names = {face: person for face, (person, _) in named.items()}
-        self.names = {face: name for face, (_, name) in named.items()}
-        everything = self.rows.faces()
-        self.stale = sum(face.model != model for face in everything)
-        self.faces = {
-            face.number: face
-            for face in everything
-            if face.model == model
-            and face.photo in self.photos
-            and (face.number in named or face.expires is None or face.expires >= self._today)
+        names, people = self.reviewed.names, known.people
+        self.names = {face: people[person] for face, person in names.items() if person in people}
+        if self._scanned != (known.scanned, today):
+            self._take_faces(today)
+            self._scanned = known.scanned, today
+        late = {number for number in self._late if number not in names}
+        self.faces = self._all if not late else {n: face for n, face in self._all.items() if n not in late}
+        self._waiting = self._sorted = None
+        self._seen = known.version, today
+
+    def _take_faces(self, today: date) -> None:
+        known = self.known
+        self._there = {number for number, photo in known.photos.items() if photo.there}
+        self._all = {
+            number: face
+            for number, face in known.faces.items()
+            if face.model == known.model and face.photo in known.photos
         }
+        self.stale = sum(face.model != known.model for face in known.faces.values())
+        self.missing = len(known.photos) - len(self._there)
+        self._late = [n for n, face in self._all.items() if face.expires is not None and face.expires < today]
 
     def path(self, face: SeenFace | SeenPhoto) -> Path:
         """Give where a photo lies, or the photo of a face."""
         photo = self.photos[face.photo] if isinstance(face, SeenFace) else face
         return photo_file(photo.there or photo.files[0].path, home_of(self.store))
+
+    def file(self, file: PhotoFile) -> Path:
+        """Give where a file of a photo lies, or lay."""
+        return photo_file(file.path, home_of(self.store))
 
     def when(self, photo: SeenPhoto) -> str:
         """Give when a photo was taken, else when its file was last changed: ISO 8601."""
@@ -102,24 +129,17 @@ class Library:
 
     def quality_problem(self, face: SeenFace) -> str | None:
         """Say why a face is poor, None if it is good."""
-        if not face.quality:
-            return None
-        try:
-            quality = Quality(**face.quality)
-        except TypeError as error:
-            raise GalleryError(
-                f"{self.store.location}: broken: face f{face.number} has other figures of quality than are "
-                "known; restore a copy"
-            ) from error
-        return problem(quality, QualityLimits())
+        return quality_problem(face)
 
     def unknown(self) -> list[SeenFace]:
         """Give the faces that wait for a name, in photos that are there."""
-        return [
-            face
-            for face in self.faces.values()
-            if self.reviewed.is_unknown(face.number) and self.photos[face.photo].there
-        ]
+        if self._waiting is None:
+            there = self._there
+            decided = self.reviewed.names.keys() | self.reviewed.ignored | self.reviewed.objects
+            self._waiting = [
+                face for number, face in self.faces.items() if number not in decided and face.photo in there
+            ]
+        return self._waiting
 
     # Groups
 
@@ -133,12 +153,27 @@ class Library:
         Returns:
             All groups, the largest first, faces that are alone last.
         """
+        while True:
+            self.read()
+            said = self._said_of_groups()
+            groups = self._grouped(threshold, again)
+            with self._together():
+                self.known.read()
+                if self._said_of_groups() == said:  # else someone joined or parted faces meanwhile
+                    self.rows.set_groups({face: group.id for group in groups for face in group.faces})
+                    break
+        self.read()
+        return groups
+
+    def _said_of_groups(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        return list(self.known.reviewed.together), list(self.known.reviewed.apart)
+
+    def _grouped(self, threshold: float, again: bool) -> list[Group]:
         faces = self.unknown()
         if not faces:
-            self.rows.set_groups({})
             return []
         row = {face.number: index for index, face in enumerate(faces)}
-        stored = {} if again else self.rows.groups()
+        stored = {} if again else self.known.groups
         before = np.array([stored.get(face.number, -1) for face in faces])
         sizes = dict(zip(*np.unique(before, return_counts=True), strict=True))
         before[[sizes[group] == 1 for group in before]] = -1  # who was alone is free
@@ -156,12 +191,10 @@ class Library:
         for face, label in zip(faces, labels.tolist(), strict=True):
             members.setdefault(label, []).append(face)
         ids = group_ids([[face.number for face in group] for _, group in sorted(members.items())], stored)
-        groups = [
+        return [
             Group(number, odd_first(group))
             for number, (_, group) in zip(ids, sorted(members.items()), strict=True)
         ]
-        self.rows.set_groups({face: group.id for group in groups for face in group.faces})
-        return groups
 
     def _without_parted(self, before: NDArray[np.integer], row: Mapping[int, int]) -> NDArray[np.integer]:
         """Let the groups go in which faces are that someone has parted since."""
@@ -173,13 +206,16 @@ class Library:
 
     def groups(self) -> list[Group]:
         """Give the groups as they were last made, without faces that have a name by now."""
-        members: dict[int, list[SeenFace]] = {}
-        waiting = {face.number: face for face in self.unknown()}
-        for number, group in self.rows.groups().items():
-            if number in waiting:
-                members.setdefault(group, []).append(waiting[number])
-        groups = [Group(number, odd_first(faces)) for number, faces in members.items()]
-        return sorted(groups, key=lambda group: (-len(group.faces), group.id))
+        if self._sorted is None:
+            members: dict[int, list[int]] = {}
+            groups = self.known.groups
+            for face in self.unknown():
+                if (group := groups.get(face.number)) is not None:
+                    members.setdefault(group, []).append(face.number)
+            self._ordered = in_order(members, self.faces, self._ordered)
+            found = [group for _, group in self._ordered.values()]
+            self._sorted = sorted(found, key=lambda group: (-len(group.faces), group.id))
+        return self._sorted
 
     # Decisions
 
@@ -211,18 +247,8 @@ class Library:
         chosen = [*self._chosen(faces), *new]
         if not chosen:
             raise UsageError("confirm: expected faces or groups, got none")
-        templates = [self._template(face) for face in chosen if self.quality_problem(face) is None]
-        known = self.rows.person(name) is not None
-        if not templates and not known:
-            templates = [self._template(max(chosen, key=_size))]
-        with self.store.together():
-            added = 0
-            fresh = self._free(templates, name)
-            if not fresh and not known:  # all are someone else's by now
-                self._release(chosen)
-                fresh = templates
-            if fresh:
-                added = self.store.add(name, fresh, terms)
+        with self._together():
+            added = self._templates.enroll(name, chosen, terms)
             person = self.rows.person(name)
             assert person is not None
             numbers = [face.number for face in chosen if face.number]
@@ -232,7 +258,7 @@ class Library:
 
     def reject(self, name: str, faces: Sequence[int]) -> int:
         """Say who faces are not: it is never suggested again. Gives the number of the step."""
-        person = self._person(name)
+        person = self.number_of(name)
         chosen = [face.number for face in self._chosen(faces)]
         return self._step({"do": review.REJECT, "faces": chosen, "person": person})
 
@@ -241,13 +267,23 @@ class Library:
         return self._step({"do": action, "faces": [face.number for face in self._chosen(faces)]})
 
     def join(self, faces: Sequence[int]) -> int:
-        """Say that unknown faces are one person; gives the number of the step."""
-        return self._step({"do": review.TOGETHER, "faces": [face.number for face in self._chosen(faces)]})
+        """Say that unknown faces are one person; gives the number of the step.
+
+        They are in one group from now on, unless two of them are in one photo.
+        """
+        chosen = self._chosen(faces)
+        content = {"do": review.TOGETHER, "faces": [face.number for face in chosen]}
+        groups = [self.known.groups[face.number] for face in chosen if face.number in self.known.groups]
+        if not groups or len({face.photo for face in chosen}) < len(chosen):
+            return self._step(content)
+        largest = max(sorted(set(groups)), key=groups.count)
+        return self._step(content, {face.number: largest for face in chosen})
 
     def part(self, faces: Sequence[int], others: Sequence[int]) -> int:
         """Say that faces are not the person that others are; gives the number of the step."""
         content = {"do": review.APART, "faces": list(faces), "others": [n for n in others if n not in faces]}
-        return self._step(content)
+        grouped = [face for face in faces if face in self.known.groups]
+        return self._step(content, dict.fromkeys(grouped, free_id(grouped, self.known.groups)))
 
     def merge(self, kept: str, other: str) -> int:
         """Join two people who are one; gives how many templates went over. `undo` takes them apart again."""
@@ -263,10 +299,16 @@ class Library:
         step = self.reviewed.open[-1]
         said = self.in_words(step)
         content: dict[str, Any] = {"do": review.UNDO, "of": step.number}
-        with self.store.together():
+        before = dict(step.content.get("groups", ()))
+        with self._together():
             if step.content["do"] == review.MERGE:
-                content |= {"other": step.content["other"], "person": self._take_apart(step.content)}
-            self._decide(content)
+                content |= {
+                    "other": step.content["other"],
+                    "person": self._templates.take_apart(step.content),
+                }
+            self._decide(
+                content, groups={face: group for face, group in before.items() if face in self.faces}
+            )
         self.read()
         return said
 
@@ -278,84 +320,61 @@ class Library:
 
     def people(self) -> dict[int, str]:
         """Give the names of everyone who is enrolled, by id."""
-        return self.rows.people()
+        return self.known.people
 
-    def _step(self, content: dict[str, Any]) -> int:
-        with self.store.together():
-            number = self._decide(content)
+    def _step(self, content: dict[str, Any], groups: Mapping[int, int | None] | None = None) -> int:
+        with self._together():
+            number = self._decide(content, groups=groups)
         self.read()
         return number
 
-    def _decide(self, content: dict[str, Any], new: Sequence[SeenFace] = ()) -> int:
-        """Write a step, and bring names and templates to what follows from it, inside a transaction."""
-        before = {face: person for face, (person, _) in self.rows.names().items()}
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Change the gallery in one transaction; if it is taken back, so is what is in memory."""
+        try:
+            with self.store.together():
+                yield
+        except BaseException:
+            self.known.forget()
+            raise
+
+    def _decide(
+        self,
+        content: dict[str, Any],
+        new: Sequence[SeenFace] = (),
+        groups: Mapping[int, int | None] | None = None,
+    ) -> int:
+        """Write a step, and bring names, groups and templates to what follows, inside a transaction.
+
+        Args:
+            content: of the step.
+            new: faces that were not known before.
+            groups: of faces, as they are from now on.
+        """
+        known = self.known
+        known.read()  # what others decided comes first
+        before = known.reviewed.names
         content["at"] = datetime.now(UTC).isoformat(timespec="seconds")
+        if actor := current_actor():
+            content["by"] = actor
+        if groups and content["do"] != review.UNDO:
+            content["groups"] = [[face, known.groups.get(face)] for face in groups]
         number = self.rows.decide(content, new)
-        steps = self.rows.steps()
-        people = self.people()
-        after = {f: p for f, p in review.reviewed(steps).names.items() if p in people}
-        there = {face.number: face for face in self.rows.faces()}
-        changed: dict[int, int | None] = {
-            face: after.get(face)
-            for face in {*before, *after}
-            if face in there and before.get(face) != after.get(face)
-        }
-        if not changed:
-            return number
-        self.rows.set_names(changed)
-        self._follow(changed, there, people)
+        known.read()
+        if groups:
+            known.group(groups)
+        one_by_one = content["do"] != review.UNDO and not new
+        about = content.get("faces", ()) if one_by_one else {*before, *known.decided}
+        changed: dict[int, int | None] = {}
+        for face in about:
+            person = known.decided.get(face)
+            person = person if person in known.people else None
+            if face in known.faces and before.get(face) != person:
+                changed[face] = person
+        if changed:
+            known.name(changed)
+            self._templates.follow(changed)
         return number
-
-    def _follow(
-        self, changed: Mapping[int, int | None], there: Mapping[int, SeenFace], people: Mapping[int, str]
-    ) -> None:
-        """Let the templates of faces be those of the people they are of now."""
-        for face, person in changed.items():
-            template = self._template(there[face])
-            (owner,) = self.store.owners([template.digest])
-            name = people.get(person) if person is not None else None
-            if owner is not None and owner != name:
-                self._drop(owner, template.digest, there)
-                owner = None
-            if name is not None and owner is None and self.quality_problem(there[face]) is None:
-                self.store.add(name, [template])
-
-    def _drop(self, owner: str, digest: bytes, there: Mapping[int, SeenFace]) -> None:
-        """Drop a template; of someone who has no other one but poor faces, the best of these becomes one."""
-        stored = self.store.stored(owner)
-        if len(stored) == 1:
-            rest = [there[face] for face, (_, name) in self.rows.names().items() if name == owner]
-            if rest:
-                best = max(rest, key=_size)
-                self.store.add(owner, [self._template(best)])
-        self.store.drop([entry.id for entry in stored if entry.digest == digest])
-
-    def _release(self, faces: Sequence[SeenFace]) -> None:
-        """Take faces, and their templates, from whoever has them."""
-        self.rows.set_names({face.number: None for face in faces if face.number})
-        there = {face.number: face for face in self.rows.faces()}
-        for face in faces:
-            (owner,) = self.store.owners([face.key])
-            if owner is not None:
-                self._drop(owner, face.key, there)
-
-    def _take_apart(self, content: Mapping[str, Any]) -> int:
-        """Enroll someone again who was merged into another, with the templates that were theirs."""
-        people = self.people()
-        kept, name = people.get(content["kept"]), content["name"]
-        digests = {bytes.fromhex(digest) for digest in content["digests"]}
-        if kept is None:
-            raise UsageError("undo: the person of that merge was removed since")
-        theirs = [stored for stored in self.store.stored(kept) if stored.digest in digests]
-        if not theirs:
-            raise UsageError(f"undo: no photo of {name} is left with {kept}")
-        consent, given, expires = content["terms"]
-        terms = Terms(consent, given and date.fromisoformat(given), expires and date.fromisoformat(expires))
-        self.store.drop([stored.id for stored in theirs])
-        self.store.add(name, [NewTemplate(s.photo, s.digest, s.vector) for s in theirs], terms)
-        person = self.rows.person(name)
-        assert person is not None
-        return person
 
     def _chosen(self, faces: Sequence[int]) -> list[SeenFace]:
         missing = [number for number in faces if number not in self.faces]
@@ -363,23 +382,13 @@ class Library:
             raise UsageError(f"f{missing[0]}: no such face; see `embed library groups`")
         return [self.faces[number] for number in dict.fromkeys(faces)]
 
-    def _person(self, name: str) -> int:
+    def number_of(self, name: str) -> int:
+        """Give the id of a person.
+
+        Raises:
+            UnknownIdentityError: no one is enrolled by that name.
+        """
         person = self.rows.person(checked_name(name))
         if person is None:
             raise UnknownIdentityError(f"{name!r}: no one is enrolled by that name; see `embed gallery list`")
         return person
-
-    def _template(self, face: SeenFace) -> NewTemplate:
-        """Give a face as a template: its picture is a part of the photo, so it has a digest of its own."""
-        photo = self.photos[face.photo]
-        path = photo.there or photo.files[0].path
-        return NewTemplate(with_box(path, face.box, face.seconds), face.key, face.vector)
-
-    def _free(self, templates: Sequence[NewTemplate], name: str) -> list[NewTemplate]:
-        """Leave out what is the person's already, also as a photo of theirs that was enrolled whole."""
-        owners = self.store.owners([template.digest for template in templates])
-        return [template for template, owner in zip(templates, owners, strict=True) if owner in (None, name)]
-
-
-def _size(face: SeenFace) -> tuple[float, int]:
-    return face.quality.get("size", 0.0), -face.number

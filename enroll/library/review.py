@@ -87,15 +87,35 @@ def reviewed(steps: Iterable[Step]) -> Reviewed:
         if step.content["do"] == UNDO:
             if "person" in step.content:  # a merge was undone: whoever was taken apart has a new id
                 found.merged[step.content["other"]] = step.content["person"]
-            continue
-        if step.number not in undone:
+        elif step.number not in undone:
             _apply(found, step.content)
             found.open.append(step)
+    _settle(found)
+    return found
+
+
+def follow(found: Reviewed, step: Step) -> bool:
+    """Add one more step to a state; False if all have to be gone through again, as it takes one back.
+
+    Args:
+        found: of all steps before; it is changed.
+        step: the next one.
+    """
+    if step.content["do"] == UNDO:
+        return False
+    _apply(found, step.content)
+    found.open.append(step)
+    if step.content["do"] == MERGE:
+        _settle(found)
+    return True
+
+
+def _settle(found: Reviewed) -> None:
+    """Let people be those that they have become by merges."""
     found.names = {face: found.person(person) for face, person in found.names.items()}
     found.refused = {
         face: {found.person(person) for person in people} for face, people in found.refused.items() if people
     }
-    return found
 
 
 def _undone(steps: Sequence[Step]) -> set[int]:
@@ -127,7 +147,9 @@ def _apply(found: Reviewed, content: Mapping[str, Any]) -> None:
         if action == CONFIRM:
             found.names[face] = content["person"]
             found.sources[face] = content.get("source", USER)
-            found.refused.get(face, set()).discard(content["person"])
+            whose = found.person(content["person"])
+            refused = found.refused.get(face, set())
+            refused -= {person for person in refused if found.person(person) == whose}
         elif action == IGNORE:
             found.ignored.add(face)
         elif action == NOT_A_FACE:

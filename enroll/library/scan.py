@@ -21,7 +21,7 @@ from embedder.images import date_taken, decode_frames, read_image_file
 from enroll.config import FilmConfig
 from enroll.gallery.places import face_digest, photo_file, stored_path
 from enroll.library.files import has_still, list_photos
-from enroll.library.grouping import group_distance
+from enroll.library.grouping import usual_threshold
 from enroll.library.matching import matched
 from enroll.library.scan_films import FilmLooker, read_films
 from enroll.library.scanned import MISSING_PACKAGE, Block, Looked, Read, Scanned
@@ -63,7 +63,9 @@ class Scanner:
         self._expires = None if keep_unknown is None else today + timedelta(days=keep_unknown)
         self._films = None
         if films is not None:
-            self._films = FilmLooker(extractor, group_distance(extractor), films, self._expires)
+            self._films = FilmLooker(
+                extractor, usual_threshold(extractor.manifest.strangers), films, self._expires
+            )
         self._by_number: dict[int, SeenPhoto] = {}
         self._by_digest: dict[bytes, SeenPhoto] = {}
         self._by_path: dict[str, SeenPhoto] = {}

@@ -82,6 +82,15 @@ class Access:
         request.state.caller = caller
         return caller
 
+    def check(self, caller: Caller, scope: str) -> None:
+        """Refuse what takes more than the route as a whole, for what it is asked to do.
+
+        Raises:
+            ProblemError: the caller's key does not allow it.
+        """
+        if self._needed and not self._scope_of(caller.key, scope):
+            raise ProblemError("not-allowed", f"the key {caller.key} does not allow it", scope=scope)
+
     async def may_try(self, request: Request) -> None:
         """Refuse an address that has tried too many keys, before its body is read.
 

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from enroll.serve import api, compreface, deepstack, manage, operations, page, reference
+from enroll.serve import api, compreface, deepstack, library_api, manage, operations, page, reference
 from enroll.serve.access import Access
 from enroll.serve.answers import problem_response
 from enroll.serve.config import ServeConfig, beside_gallery, key_file, shared_folder
@@ -24,6 +24,7 @@ from enroll.serve.engine import Engine
 from enroll.serve.guard import Guard, request_id_of
 from enroll.serve.jobs import Jobs
 from enroll.serve.keys import KeyFile
+from enroll.serve.library import Reviewing
 from enroll.serve.metrics import Metrics
 from enroll.serve.people import People
 from enroll.serve.pictures import PictureFolder
@@ -48,6 +49,7 @@ _TAGS = [
     {"name": "identify", "description": "Who is in a picture."},
     {"name": "people", "description": "Who is enrolled."},
     {"name": "photos", "description": "Enrolled photos."},
+    {"name": "library", "description": "The faces of a photo library that was scanned: who they are."},
     {"name": "gallery", "description": "The gallery as a whole, and the network."},
     {"name": "jobs", "description": "What takes long."},
     {"name": "operations", "description": "For whoever operates the server."},
@@ -74,9 +76,9 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
     metrics = Metrics()
     folder = Path(config.photos) if config.photos else beside_gallery(config, ".photos")
     people = People(engine, PictureFolder(folder) if config.keep_photos else None, metrics)
-    services = Services(
-        config, engine, Access(config, keys), metrics, people, Jobs(config.gallery, shared_folder())
-    )
+    access = Access(config, keys)
+    jobs = Jobs(config.gallery, shared_folder())
+    services = Services(config, engine, access, metrics, people, jobs, Reviewing(engine, access))
     app = FastAPI(
         title="embed",
         summary="Identify people in pictures.",
@@ -90,6 +92,7 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
     app.state.services = services
     app.include_router(api.router)
     app.include_router(manage.router)
+    app.include_router(library_api.router)
     app.include_router(operations.router)
     app.include_router(page.router)
     app.include_router(reference.router)

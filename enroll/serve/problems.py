@@ -31,6 +31,12 @@ KINDS: dict[str, tuple[int, str, str]] = {
     "not-found": (404, "There is no such thing", "Look at what there is: /docs lists all routes."),
     "unknown-person": (404, "No one of that name is enrolled", "GET /api/v1/people lists who is."),
     "unknown-photo": (404, "There is no such photo", "GET /api/v1/people/NAME/photos lists those there are."),
+    "unknown-face": (404, "There is no such face", "GET /api/v1/library lists what there is."),
+    "gone-photo": (
+        404,
+        "The photo cannot be shown",
+        "Connect its disk, or scan again where it lies now: `embed library scan FOLDER`.",
+    ),
     "wrong-method": (405, "The route does not do that", "See /docs for what it does."),
     "slow-request": (408, "The request did not arrive in time", "Send it at once, or smaller pictures."),
     "conflict": (409, "It contradicts what is there", "Look at what is there, then decide."),

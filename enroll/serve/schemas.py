@@ -291,7 +291,7 @@ class JobSchema(Schema):
     """Something that takes long."""
 
     id: str
-    kind: Literal["enroll", "enroll-folder", "re-embed", "evaluation", "doctor", "calibration"]
+    kind: Literal["enroll", "enroll-folder", "re-embed", "evaluation", "doctor", "calibration", "grouping"]
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
     step: str = Field(description="What it does now.", examples=["Embedding"])
     done: int = Field(description="Steps done.")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enroll.serve.config import ServeConfig
     from enroll.serve.engine import Engine
     from enroll.serve.jobs import Jobs
+    from enroll.serve.library import Reviewing
     from enroll.serve.metrics import Metrics
     from enroll.serve.people import People
 
@@ -30,6 +31,7 @@ class Services:
         metrics: what is counted.
         people: whom the gallery has, and their pictures.
         jobs: what takes long.
+        library: the photo library of the gallery.
         announced: names that CompreFace's clients have added, of people who have no photo yet.
     """
 
@@ -39,6 +41,7 @@ class Services:
     metrics: Metrics
     people: People
     jobs: Jobs
+    library: Reviewing
     announced: dict[str, None] = field(default_factory=dict)
 
 

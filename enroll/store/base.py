@@ -95,6 +95,11 @@ def acting(actor: str) -> Iterator[None]:
         _ACTOR.reset(before)
 
 
+def current_actor() -> str:
+    """Give who does it, as `acting` was told; "" if it was not."""
+    return _ACTOR.get()
+
+
 def signed(action: str) -> str:
     """Give an action of the audit log with who does it, if that is known."""
     actor = _ACTOR.get()

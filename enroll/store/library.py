@@ -117,8 +117,41 @@ class Step:
     content: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What changed in a library since it was read last; None is what did not.
+
+    Attributes:
+        state: of now, to be given the next time.
+        grown: of photo, face and step those to which rows were only added: what is given are the new ones.
+        model: fingerprint of the gallery's model, "" without one.
+        photos: by number.
+        faces: by number.
+        steps: oldest first.
+        names: id of the person of each face that has one.
+        groups: number of the group of each face that is in one.
+        people: names of everyone who is enrolled, by id.
+    """
+
+    state: Mapping[str, tuple[int, ...]]
+    grown: frozenset[str]
+    model: str
+    photos: list[SeenPhoto] | None = None
+    faces: list[SeenFace] | None = None
+    steps: list[Step] | None = None
+    names: dict[int, int] | None = None
+    groups: dict[int, int] | None = None
+    people: dict[int, str] | None = None
+
+
 class LibraryStore(Protocol):
     """The part of a gallery that is about a photo library; every change is whole and durable."""
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """What `changes` compares: it differs for each table that changed."""
+
+    def changes(self, since: Mapping[str, tuple[int, ...]] | None = None) -> Changes:
+        """Read what changed since a state, all of it as it is at one moment; None reads everything."""
 
     def photos(self) -> list[SeenPhoto]:
         """All photos, by number."""
@@ -165,11 +198,17 @@ class LibraryStore(Protocol):
     def people(self) -> dict[int, str]:
         """Names of everyone who is enrolled, by id."""
 
+    def template_names(self) -> dict[int, str]:
+        """Name of the person of each template of someone who is enrolled, by the template's id."""
+
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
         """Replace the groups."""
+
+    def move_groups(self, groups: Mapping[int, int | None]) -> None:
+        """Write the groups of faces, None for none; other faces stay."""
 
     def person(self, name: str) -> int | None:
         """Id of an enrolled person, None if there is none."""

@@ -49,7 +49,7 @@ async function answered(method, path, options) {
   }
   let response;
   try {
-    response = await fetch(path, { method, headers, body, signal: options.signal, cache: "no-store" });
+    response = await fetch(path, { method, headers, body, signal: options.signal, cache: options.cache ?? "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     tellReached(false);

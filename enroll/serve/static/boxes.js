@@ -11,6 +11,11 @@ export function draw(overlay, faces, width, height, chosen = null) {
     if (!face.box) return null;
     const [x, y, wide, high] = face.box;
     const text = face.distance === null ? [named(who(face))] : [named(who(face)), h("span", { class: "far" }, near(face.distance))];
+    // The name keeps within the picture: beside the frame where there is room, else in it.
+    const right = x + wide > width - x;
+    const filled = y < 0.1 * height && y + high > 0.9 * height;
+    const tag = h("span", { class: "tag" }, text);
+    tag.style.maxWidth = `min(14rem, ${filled ? 100 : (100 * (right ? x + wide : width - x)) / wide}%)`;
     const frame = h(
       chosen ? "button" : "div",
       {
@@ -19,15 +24,15 @@ export function draw(overlay, faces, width, height, chosen = null) {
         "aria-label": chosen ? `Face ${number + 1}: ${who(face)}. Show details.` : null,
         onclick: chosen ? () => chosen(number) : null,
       },
-      h("span", { class: "tag" }, text),
+      tag,
     );
     // By the object model, which the content policy allows; an attribute `style` it does not.
     frame.style.left = `${(100 * x) / width}%`;
     frame.style.top = `${(100 * y) / height}%`;
     frame.style.width = `${(100 * wide) / width}%`;
     frame.style.height = `${(100 * high) / height}%`;
-    if (y + high > 0.9 * height) frame.classList.add("low");
-    if (x + wide / 2 > 0.7 * width) frame.classList.add("right");
+    if (y + high > 0.9 * height) frame.classList.add(filled ? "inside" : "low");
+    if (right) frame.classList.add("right");
     return frame;
   });
   fill(overlay, frames);

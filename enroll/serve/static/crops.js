@@ -49,7 +49,7 @@ export function face(crop, description, gone = () => {}) {
     try {
       const address = typeof crop === "function" ? await crop() : crop;
       if (!address) throw new Error("no photo");
-      const response = await send("GET", address, { accept: "image/png" });
+      const response = await send("GET", address, { accept: "image/*", cache: "default" });
       const url = URL.createObjectURL(await response.blob());
       const shown = h("img", { src: url, alt: "" });
       shown.addEventListener("load", () => URL.revokeObjectURL(url));

@@ -86,6 +86,7 @@ export async function busy(button, work, place) {
 
 // Where the server's advice is for programs.
 const ADVICE = {
+  "/problems/unknown-face": "It may have been erased meanwhile: load the page again.",
   "/problems/unknown-person": "They may have been renamed or removed meanwhile: People lists who is there.",
   "/problems/unknown-photo": "It may have been removed meanwhile: load the page again.",
   "/problems/too-many": "Wait a moment, then try again.",

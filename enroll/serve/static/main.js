@@ -6,6 +6,7 @@ import { ask, field } from "./dialogs.js";
 import { doctorView } from "./doctor.js";
 import { h } from "./dom.js";
 import { identifyView } from "./identify.js";
+import { libraryView } from "./library.js";
 import { liveView } from "./live.js";
 import { peopleView } from "./people.js";
 import { personView } from "./person.js";
@@ -23,6 +24,7 @@ const makers = {
       identify.take([picture]);
     }),
   people: (name) => (name ? personView(name) : peopleView()),
+  library: libraryView,
   accuracy: accuracyView,
   doctor: doctorView,
 };
@@ -43,7 +45,7 @@ function route(focus = true) {
   main.replaceChildren(shown.node);
   main.dataset.shown = location.hash;
   document.title = `${shown.title} – embed`;
-  for (const link of document.querySelectorAll("nav a")) {
+  for (const link of document.querySelectorAll("header nav a")) {
     if (link.dataset.view === chosen) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

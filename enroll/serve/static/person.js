@@ -35,6 +35,7 @@ export function personView(name) {
       fill(
         body,
         h("p", { class: "lead" }, count(person.photos, "photo"), person.expired && ". Their last day is over: they are not named any more."),
+        h("p", {}, h("a", { href: `#/library/person/${encodeURIComponent(name)}` }, "Photos of the library by date")),
         h("ul", { class: "grid photos", "aria-label": "Photos" }, person.pictures.map(photo)),
         terms(person),
       );

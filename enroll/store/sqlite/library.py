@@ -52,29 +52,29 @@ class LibraryRows:
         """Say whether a library was ever scanned into the gallery."""
         return self._reader.total("photo").last > 0
 
-    def photos(self) -> Iterator[SeenPhoto]:
-        """Read all photos whose faces are known; those of which all was erased are left out."""
-        for row, number, _, body in self._reader.table("photo"):
+    def photos(self, after: int = 0) -> Iterator[SeenPhoto]:
+        """Read photos, all or of rows above an id; those of which all was erased are left out."""
+        for row, number, _, body in self._reader.table("photo", after):
             with self._checked("photo"):
                 facts = self._open(photo_key(library_facts.number(number)), "photo", row, body)
                 photo = library_facts.photo_of(number, facts) if facts.get("digest") != "" else None
             if photo is not None:
                 yield photo
 
-    def faces(self) -> list[SeenFace]:
-        """Read all faces."""
+    def faces(self, after: int = 0) -> list[SeenFace]:
+        """Read faces, all or of rows above an id."""
         with self._checked("face"):
             found = [
                 library_facts.face_of(number, photo, expires, self._unsealed(key, "face", row, body))
-                for row, number, photo, expires, body in self._reader.table("face")
+                for row, number, photo, expires, body in self._reader.table("face", after)
                 if (key := face_key(library_facts.number(number)))
             ]
             library_facts.check_vectors(found, self._reader.model())
         return found
 
-    def steps(self) -> Iterator[Step]:
-        """Read all decisions."""
-        for row, person, body in self._reader.table("step"):
+    def steps(self, after: int = 0) -> Iterator[Step]:
+        """Read decisions, all or those above a number."""
+        for row, person, body in self._reader.table("step", after):
             with self._checked("step"):
                 step = library_facts.step_of(row, person, self._open(person or _OWN, "step", row, body))
             yield step
@@ -174,6 +174,10 @@ class LibraryRows:
     def set_named(self, names: Mapping[int, int | None]) -> None:
         """Write whose faces are whose."""
         self._set("named", names)
+
+    def move_grouped(self, groups: Mapping[int, int | None]) -> None:
+        """Write the groups of some faces."""
+        self._set("grouped", groups)
 
     def set_grouped(self, groups: Mapping[int, int]) -> None:
         """Replace all groups."""

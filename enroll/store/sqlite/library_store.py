@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from enroll.store.library import SeenFace, SeenPhoto, Step
+from enroll.store.library import Changes, SeenFace, SeenPhoto, Step
 
 if TYPE_CHECKING:
     from enroll.store.sqlite.library import LibraryRows
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from enroll.store.sqlite.writer import Writer
     from enroll.templates import StoredTemplate
 
+_TABLES = ("photo", "face", "step", "named", "grouped", "person", "model")
+_APPENDED = ("photo", "face", "step")  # a row that changes is blanked and written again
 _Span = Callable[[], AbstractContextManager[None]]
 
 
@@ -36,6 +39,41 @@ class SqliteLibrary:
     @property
     def _reader(self) -> Reader:
         return self._writer().reader
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """What `changes` compares: it differs for each table that changed."""
+        with self._reading():
+            born = self._reader.born()
+            totals = {table: self._reader.total(table) for table in _TABLES}
+            return {
+                table: (born + one.changed, one.last, one.count, one.sum) for table, one in totals.items()
+            }
+
+    def changes(self, since: Mapping[str, tuple[int, ...]] | None = None) -> Changes:
+        """Read what changed since a state, all of it as it is at one moment; None reads everything."""
+        before = since or {}
+        with self._reading():
+            now = self.state()
+            new = {table for table in _TABLES if now[table] != before.get(table)}
+            grown = frozenset(
+                table
+                for table in _APPENDED
+                if table in new and table in before and now[table][0] == before[table][0]
+            )
+            after = {table: before[table][1] if table in grown else 0 for table in _APPENDED}
+            by_number = attrgetter("number")
+            rows = self._rows
+            return Changes(
+                now,
+                grown,
+                (self._reader.model() or ("", 0))[0],
+                sorted(rows.photos(after["photo"]), key=by_number) if "photo" in new else None,
+                sorted(rows.faces(after["face"]), key=by_number) if "face" in new else None,
+                list(rows.steps(after["step"])) if "step" in new else None,
+                rows.named() if "named" in new else None,
+                rows.grouped() if "grouped" in new else None,
+                self.people() if "person" in new else None,
+            )
 
     def photos(self) -> list[SeenPhoto]:
         """All photos, by number."""
@@ -104,6 +142,14 @@ class SqliteLibrary:
         with self._reading():
             return {one.id: one.name for one in self._reader.everyone() if one.enrolled}
 
+    def template_names(self) -> dict[int, str]:
+        """Name of the person of each template of someone who is enrolled."""
+        with self._reading():
+            people = self.people()
+            return {
+                number: people[person] for number, person in self._reader.whose().items() if person in people
+            }
+
     def groups(self) -> dict[int, int]:
         """Number of the group of each face that is in one."""
         with self._reading():
@@ -114,6 +160,11 @@ class SqliteLibrary:
         with self._writing():
             there = set(self._rows.numbers())
             self._rows.set_grouped({face: group for face, group in groups.items() if face in there})
+
+    def move_groups(self, groups: Mapping[int, int | None]) -> None:
+        """Write the groups of faces, None for none; other faces stay."""
+        with self._writing():
+            self._rows.move_grouped(groups)
 
     def person(self, name: str) -> int | None:
         """Id of an enrolled person, None if there is none."""

@@ -97,20 +97,21 @@ class Reader:
             raise self.broken(f"it is not known how many rows of {table!r} there are")
         return Total(*row)
 
-    def table(self, table: str) -> Iterator[tuple[Any, ...]]:
-        """Read all rows of a table, without their checksums and without blanks."""
+    def table(self, table: str, after: int = 0) -> Iterator[tuple[Any, ...]]:
+        """Read all rows of a table, or those above an id, without their checksums and without blanks."""
         columns = [column.split() for column in COLUMNS[table].split(",")]
         names = ", ".join(name for name, *_ in columns)
         kinds = [_KINDS[kind] for _, kind, *_ in columns[:-1]]
-        query = f"SELECT id, {names} FROM {table} WHERE checksum IS NOT NULL ORDER BY id"
+        query = f"SELECT id, {names} FROM {table} WHERE checksum IS NOT NULL AND id > ? ORDER BY id"
         count = total = last = 0
-        for rows in self._connection.chunks(query):
+        for rows in self._connection.chunks(query, (after,)):
             for row in rows:
                 if not is_sound(row, *kinds):
                     raise self.broken(f"a row of {table!r} was changed")
                 yield row[:-1]
                 count, total, last = count + 1, total + row[-1], row[0]
-        self._check_total(table, count, total, last)
+        if not after:
+            self._check_total(table, count, total, last)
 
     def _check_total(self, table: str, count: int, total: int, last: int) -> None:
         expected = self.total(table)
@@ -243,6 +244,13 @@ class Reader:
             raise self.broken(error) from error
         return StoredTemplate(number, photo, digest, self._vectors([vector], dim)[0])
 
+    def whose(self) -> dict[int, int]:
+        """Give the id of the person of each template."""
+        found = dict(self._connection.rows("SELECT id, person FROM template WHERE checksum IS NOT NULL"))
+        if len(found) != self.total("template").count:
+            raise self.broken("rows of 'template' are lost or doubled")
+        return found
+
     def counts(self) -> dict[int, int]:
         """Count the templates of each person."""
         found = dict(
@@ -272,11 +280,15 @@ class Reader:
             raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
+    def born(self) -> int:
+        """Give where generations start, another one in each file."""
+        (born,) = self._connection.row("SELECT born FROM gallery")
+        return int(born)
+
     def changes(self) -> tuple[int, int]:
         """Give generation and last template id; see `Store.changes`."""
-        (born,) = self._connection.row("SELECT born FROM gallery")
         templates = self.total("template")
-        return born + templates.changed + self.total("person").changed, templates.last
+        return self.born() + templates.changed + self.total("person").changed, templates.last
 
     def check_handles(self) -> None:
         """Check that everyone and every template is found by what it is to be found by."""

@@ -439,7 +439,14 @@ def test_without_tensorboard_the_option_says_what_to_install(tmp_path: Path, mon
 def test_a_run_can_be_made_again_from_its_own_file(
     small_people: Path, tmp_path: Path, uncompiled: dict[str, list[np.ndarray]]
 ):
-    options = {"trunk": "small-cnn", "ramp": 2, "schedule": "cosine", "depth_rate": 0.5, "accumulate": 2, "batch_size": 4}
+    options = {
+        "trunk": "small-cnn",
+        "ramp": 2,
+        "schedule": "cosine",
+        "depth_rate": 0.5,
+        "accumulate": 2,
+        "batch_size": 4,
+    }
     train(small_people, tmp_path / "a", replace(TRAINED, **options))
     config = read_config(tmp_path / "a" / "train.toml", {})
     assert config.crop == "whole"  # the trunk's own, as it was

@@ -54,6 +54,7 @@ def enrolled(client: TestClient) -> TestClient:
     return client
 
 
+from tests.enroll.serve.album import album, some_library  # noqa: E402, F401
 from tests.enroll.serve.chromium import (  # noqa: E402, F401
     browser_with,
     faces,

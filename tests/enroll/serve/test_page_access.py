@@ -35,6 +35,7 @@ def test_axe_finds_nothing_on_any_view(
         ("people", ".person img"),
         (f"people/{faces.name(0)}", ".photo img"),
         ("people/nobody", ".problem"),
+        ("library", ".hint"),
         ("accuracy", ".plot"),
         ("doctor", ".finding img"),
     ):

@@ -1,0 +1,102 @@
+"""What a gallery knows of a photo library, in memory: read once, then brought up to what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from enroll.library import review
+
+if TYPE_CHECKING:
+    from enroll.store.library import Changes, LibraryStore, SeenFace, SeenPhoto, Step
+
+
+class Known:
+    """The rows of a library; whoever writes some of them says so, or they are read again.
+
+    Attributes:
+        rows: where they are kept.
+        version: rises whenever anything changed.
+        scanned: rises whenever photos, faces or the model changed.
+        model: fingerprint of the gallery's model, "" without one.
+        photos: by number.
+        faces: by number, all of them.
+        steps: all decisions, oldest first.
+        reviewed: what they lead to; `names` as the gallery has them.
+        decided: names as the decisions alone have them, also of people who were erased since.
+        groups: number of the group of each face that is in one.
+        people: names of everyone who is enrolled, by id.
+    """
+
+    def __init__(self, rows: LibraryStore) -> None:
+        """Know nothing yet; see `read`."""
+        self.rows, self.version, self.scanned, self.model = rows, 0, 0, ""
+        self.photos: dict[int, SeenPhoto] = {}
+        self.faces: dict[int, SeenFace] = {}
+        self.steps: list[Step] = []
+        self.reviewed = review.Reviewed()
+        self.decided: dict[int, int] = {}
+        self.groups: dict[int, int] = {}
+        self.people: dict[int, str] = {}
+        self._names: dict[int, int] = {}
+        self._state: dict[str, tuple[int, ...]] | None = None
+
+    def read(self) -> bool:
+        """Read what changed; says whether anything did."""
+        found = self.rows.changes(self._state)
+        if found.state == self._state:
+            return False
+        self.version += 1
+        self.scanned += found.photos is not None or found.faces is not None or found.model != self.model
+        self._state, self.model = dict(found.state), found.model
+        if found.photos is not None:
+            new_photos = {photo.number: photo for photo in found.photos}
+            self.photos = self.photos | new_photos if "photo" in found.grown else new_photos
+        if found.faces is not None:
+            new_faces = {face.number: face for face in found.faces}
+            self.faces = self.faces | new_faces if "face" in found.grown else new_faces
+        self._names = self._names if found.names is None else found.names
+        self.groups = self.groups if found.groups is None else found.groups
+        self.people = self.people if found.people is None else found.people
+        self._decide(found)
+        self.reviewed.names = self._names
+        return True
+
+    def _decide(self, found: Changes) -> None:
+        """Take the decisions in that came since."""
+        if found.steps is None:
+            return
+        grown = "step" in found.grown
+        self.steps = self.steps + found.steps if grown else found.steps
+        self.reviewed.names = self.decided
+        if not grown or not all(review.follow(self.reviewed, step) for step in found.steps):
+            self.reviewed = review.reviewed(self.steps)
+        self.decided = self.reviewed.names
+
+    def name(self, names: Mapping[int, int | None]) -> None:
+        """Write the ids of the people of faces, None for no one."""
+        self.rows.set_names(names)
+        self._names = _changed(self._names, names)
+        self.reviewed.names = self._names
+        self._wrote("named")
+
+    def group(self, groups: Mapping[int, int | None]) -> None:
+        """Write the groups of faces, None for none."""
+        self.rows.move_groups(groups)
+        self.groups = _changed(self.groups, groups)
+        self._wrote("grouped")
+
+    def _wrote(self, table: str) -> None:
+        """Note that a table is in memory as it was just written."""
+        if self._state is not None:
+            self._state[table] = self.rows.state()[table]
+        self.version += 1
+
+    def forget(self) -> None:
+        """Read everything the next time: what was written was taken back."""
+        self._state = None
+
+
+def _changed(old: Mapping[int, int], new: Mapping[int, int | None]) -> dict[int, int]:
+    kept = {face: value for face, value in old.items() if face not in new}
+    return kept | {face: value for face, value in new.items() if value is not None}

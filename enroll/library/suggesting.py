@@ -1,0 +1,170 @@
+"""Suggest names for all unknown faces of a library as `suggest` does, and look only at what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enroll.decision import Candidate, decide, one_face_each
+from enroll.library.nearness import Nearness
+from enroll.library.people import Library, library_of
+from enroll.library.suggest import Suggestion
+from enroll.templates import Templates
+
+if TYPE_CHECKING:
+    from enroll.store import Store
+    from enroll.store.library import SeenFace
+
+_SPARE = 0.05  # of a distance by which the threshold may rise before everything is measured again
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What names are suggested for, as it was at one moment.
+
+    Attributes:
+        waiting: the unknown faces.
+        names: of faces that have one.
+        photos: of these faces.
+        refused: names that a face is not.
+    """
+
+    waiting: Sequence[SeenFace]
+    names: Mapping[int, str]
+    photos: Mapping[int, int]
+    refused: Mapping[int, frozenset[str]]
+
+    @classmethod
+    def of(cls, library: Library) -> Asked:
+        """Take it from a library."""
+        people = library.people()
+        refused = {
+            face: frozenset(people[person] for person in persons if person in people)
+            for face, persons in library.reviewed.refused.items()
+        }
+        photos = {face: library.faces[face].photo for face in library.names if face in library.faces}
+        return cls(library.unknown(), library.names, photos, refused)
+
+
+class FollowedTemplates:
+    """The templates of a gallery; a vector is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._rows = store, library_of(store)
+        self._read: tuple[tuple[int, int], Templates] | None = None
+
+    def read(self) -> Templates:
+        """Give the templates of now."""
+        now = self._store.changes()
+        if self._read is None:
+            self._read = now, self._store.templates()
+        elif self._read[0] != now:
+            (generation, _), old = self._read
+            if generation != now[0]:
+                old = _renamed(old, self._rows.template_names())
+            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have come while it was read
+            self._read = now, _joined(old, self._store.templates(after=last))
+        return self._read[1]
+
+
+def _renamed(old: Templates, names: Mapping[int, str]) -> Templates:
+    """Leave out templates that are gone, and give the others the names that they have now."""
+    kept = np.array([number in names for number in old.ids.tolist()], bool)
+    ids = old.ids[kept]
+    identities = np.array([names[number] for number in ids.tolist()], object)
+    return Templates(ids, identities, old.vectors[kept])
+
+
+def _joined(old: Templates, more: Templates) -> Templates:
+    if not len(old.ids) or not len(more.ids):
+        return old if len(old.ids) else more
+    return Templates(
+        np.concatenate([old.ids, more.ids]),
+        np.concatenate([old.identities, more.identities]),
+        np.concatenate([old.vectors, more.vectors]),
+    )
+
+
+class Suggester:
+    """Names for unknown faces.
+
+    Attributes:
+        suggested: by the face's number; `threshold` of one may be that of when it was found.
+    """
+
+    def __init__(self) -> None:
+        """Suggest nothing yet."""
+        self.suggested: dict[int, Suggestion] = {}
+        self._nearness: Nearness | None = None
+        self._asked = Asked((), {}, {}, {})
+        self._photo: dict[int, int] = {}  # of each waiting face
+        self._rule: tuple[float, float, Collection[str]] = (0.0, 0.0, ())
+
+    def follow(
+        self,
+        asked: Asked,
+        templates: Templates,
+        threshold: float,
+        margin: float = 0.0,
+        gone: Collection[str] = (),
+    ) -> None:
+        """Bring the suggestions up to what is so now.
+
+        Args:
+            asked: of the library.
+            templates: of everyone who is enrolled.
+            threshold: largest distance at which a name is suggested.
+            margin: how much farther the second person must be.
+            gone: people who are not suggested: their last day is over.
+        """
+        limit = threshold + margin
+        if self._nearness is None or not limit <= self._nearness.reach <= limit + 2 * _SPARE:
+            self._nearness = Nearness(min(limit + _SPARE, 2.0))
+            self.suggested, self._photo, self._asked = {}, {}, Asked((), {}, {}, {})
+        near = self._nearness
+        changed = near.follow({face.number: face.vector for face in asked.waiting}, templates)
+        rule = (threshold, margin, gone)
+        if rule != self._rule:
+            changed |= {face for face, people in near.near.items() if people}
+        photo = {face.number: face.photo for face in asked.waiting}
+        dirty = {one[face] for face in changed for one in (self._photo, photo) if face in one}
+        before = self._asked
+        for face in {face for face, _ in before.names.items() ^ asked.names.items()}:
+            dirty |= {one[face] for one in (before.photos, asked.photos) if face in one}
+        refused = {face for face, _ in before.refused.items() ^ asked.refused.items()}
+        dirty |= {photo[face] for face in refused if face in photo}
+        self._asked, self._photo, self._rule = asked, photo, rule
+        self._suggest_in(dirty)
+
+    def _suggest_in(self, photos: Collection[int]) -> None:
+        """Suggest names for the faces of photos, each person once in a photo."""
+        assert self._nearness is not None
+        near, asked, (threshold, margin, gone) = self._nearness.near, self._asked, self._rule
+        self.suggested = {face: one for face, one in self.suggested.items() if face in self._photo}
+        if not photos:
+            return
+        faces: dict[int, list[int]] = {}
+        for face, photo in self._photo.items():
+            if photo in photos:
+                self.suggested.pop(face, None)
+                if near[face]:
+                    faces.setdefault(photo, []).append(face)
+        taken: dict[int, set[str]] = {}
+        for face, photo in asked.photos.items():
+            if photo in faces:
+                taken.setdefault(photo, set()).add(asked.names[face])
+        for photo, there in faces.items():
+            decisions = []
+            for face in there:
+                barred = taken.get(photo, set()) | asked.refused.get(face, frozenset()) | {*gone}
+                people = sorted((d, name) for name, (d, _) in near[face].items() if name not in barred)
+                decisions.append(decide([Candidate(name, d) for d, name in people], threshold, margin))
+            for face, one in zip(there, one_face_each(decisions), strict=True):
+                if one.identity is not None and one.distance is not None:
+                    template = near[face][one.identity][1]
+                    self.suggested[face] = Suggestion(
+                        one.identity, one.distance, threshold, one.second, template
+                    )

@@ -1,0 +1,116 @@
+"""A photo library as JSON has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from enroll.serve.api import PREFIX
+from enroll.serve.library import last_step
+
+if TYPE_CHECKING:
+    from enroll.library.find import Sighting
+    from enroll.library.grouping import Group
+    from enroll.library.people import Library
+    from enroll.library.suggest import Suggestion
+    from enroll.store.library import Step
+
+ROOT = f"{PREFIX}/library"
+
+
+def sighting_facts(one: Sighting) -> dict[str, Any]:
+    """Give a person in a photo as JSON has it."""
+    return {
+        "face": one.face,
+        "photo": one.photo.name,
+        "date": one.date,
+        "state": one.state,
+        "distance": None if one.distance is None else round(one.distance, 4),
+        "crop": f"{ROOT}/faces/{one.face}/crop",
+        "whole": f"{ROOT}/faces/{one.face}/photo",
+    }
+
+
+def state_facts(library: Library) -> dict[str, Any]:
+    """Give how much a library holds as JSON has it."""
+    unknown, known = library.unknown(), library.reviewed
+    last = last_step(library)
+    return {
+        "photos": len(library.photos),
+        "missing": library.missing,
+        "faces": len(library.faces),
+        "unknown": len(unknown),
+        "confirmed": sum(face in library.faces for face in library.names),
+        "ignored": len(known.ignored & library.faces.keys()),
+        "not_faces": len(known.objects & library.faces.keys()),
+        "ungrouped": sum(face.number not in library.known.groups for face in unknown),
+        "stale": library.stale,
+        "command": None if library.photos else "embed library scan FOLDER --gallery FILE",
+        "last": step_facts(library, last) if last else None,
+    }
+
+
+def step_facts(library: Library, step: Step) -> dict[str, Any]:
+    """Give a decision as JSON has it."""
+    content = step.content
+    return {
+        "number": step.number,
+        "at": content.get("at"),
+        "by": content.get("by"),
+        "what": library.in_words(step),
+    }
+
+
+def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[str, Any]:
+    """Give a group, with some of its faces, as JSON has it."""
+    return {
+        "id": group.id,
+        "size": len(group.faces),
+        "faces": [face_facts(library, number) for number in faces],
+    }
+
+
+def face_facts(library: Library, number: int, reason: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Give a face as JSON has it."""
+    face, known, people = library.faces[number], library.reviewed, library.people()
+    photo = library.photos[face.photo]
+    return {
+        "face": number,
+        "photo": library.path(face).name,
+        "date": library.when(photo),
+        "box": list(face.box),
+        "size": [photo.width, photo.height],
+        "state": known.state(number),
+        "name": library.names.get(number),
+        "source": known.sources.get(number),
+        "refused": sorted(people[person] for person in known.refused.get(number, ()) if person in people),
+        "poor": library.quality_problem(face),
+        "group": library.known.groups.get(number),
+        "crop": f"{ROOT}/faces/{number}/crop",
+        "whole": f"{ROOT}/faces/{number}/photo",
+        "suggestion": reason,
+    }
+
+
+def reasons_of(
+    library: Library, suggested: Mapping[int, Suggestion], threshold: float
+) -> dict[int, dict[str, Any]]:
+    """Give why names are suggested for faces as JSON has it."""
+    photos = library.store.photos([one.template for one in suggested.values()])
+    return {
+        number: {
+            "name": one.name,
+            "distance": round(one.distance, 4),
+            "threshold": round(threshold, 4),
+            "second": None if one.second is None else round(one.second, 4),
+            "nearest": {
+                "id": str(one.template),
+                "photo": photo.partition("#xywh=")[0].replace("\\", "/").rpartition("/")[2],
+                "crop": f"{PREFIX}/people/{quote(one.name, safe='')}/photos/{one.template}/crop",
+            }
+            if photo
+            else None,
+        }
+        for (number, one), photo in zip(suggested.items(), photos, strict=True)
+    }
