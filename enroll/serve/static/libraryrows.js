@@ -48,6 +48,10 @@ export function rows({ root, decide, part, problem }) {
     try {
       found = await get(asked);
     } catch (error) {
+      if (["busy", "too-slow"].includes(error.kind) && node.isConnected) {
+        await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait || 2))); // the first time takes long
+        return load(focus);
+      }
       fill(node, problemBox(error, action("Try again", () => load())));
       return;
     }
