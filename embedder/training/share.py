@@ -94,6 +94,16 @@ def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
     return max(little, key=lambda balance: balance.gained) if little else trained[0]
 
 
+def measure_shares(measure: Callable[[float], Balance]) -> list[Balance]:
+    """Measure `SHARES`, rising, up to the first that drifts too far: larger ones drift farther."""
+    found: list[Balance] = []
+    for share in SHARES:
+        found.append(measure(share))
+        if found[-1].drift > MOST_DRIFT:
+            break
+    return found
+
+
 class HeldOutViews:
     """People who are not learned from, by the views of them in a pool.
 
