@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
 _COMPARED = 256  # photos that a first threshold compares: some hundredths of a second
+_MOST_COMPARED = 4 * _COMPARED  # where single people have very many
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
 
@@ -122,11 +123,14 @@ class FromModel:
         """
         number = max(len(people), 1)
         photos = math.exp(sum(math.log(max(photos, 1)) for _, photos in people) / number)
+        import numpy as np
+
         if templates is None or not len(templates.ids):
             return cls(known.threshold(TARGET_FPIR, number, photos), TARGET_FPIR, len(people), known)
-        names = templates.identities.astype(str)
+        rows = np.unique(np.linspace(0, len(templates.ids) - 1, _MOST_COMPARED).astype(np.intp))
+        vectors, names = templates.vectors[rows], templates.identities[rows].astype(str)
         try:
-            found = first_threshold(templates.vectors, names, known, TARGET_FPIR, number, photos)
+            found = first_threshold(vectors, names, known, TARGET_FPIR, number, photos)
         except UsageError:  # photos of different people are the same; calibrating says so
             found = known.threshold(TARGET_FPIR, number, photos), 0, 0.0
         distance, comparisons, agreement = found
@@ -199,6 +203,7 @@ class Basis:
             "identities": promise.identities if promise else estimate.identities if estimate else None,
             "known_people": promise.known_people if promise else known.people if known else None,
             "known_sets": promise.known_sets if promise else known.sets if known else None,
+            "comparisons": promise.comparisons if promise else estimate.comparisons if estimate else None,
             "set_aside": promise.set_aside if promise else None,
             "date": self.calibration.date if promise and self.calibration else None,
             "warning": self.warning,
