@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
-_COMPARED = 256  # photos that a first threshold compares: some hundredths of a second
+_COMPARED = 128  # photos that a first threshold compares: some hundredths of a second
 _MOST_COMPARED = 4 * _COMPARED  # where single people have very many
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
