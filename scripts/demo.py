@@ -135,11 +135,12 @@ def train_heads(folder: Path, options: Sequence[object]) -> dict[str, Path]:
         model = folder / name.replace(" ", "-")
         words = ["train", folder / "train", "--model", model, "--crop=whole", "--hold-out=0", *options, *head]
         command = [sys.executable, "-m", "enroll.cli", *map(str, words)]
-        started.append((name, model, subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+        said = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append((name, model, said))
     for name, _, process in started:
-        process.communicate()
+        lines, _ = process.communicate()
         if process.returncode:
-            sys.exit(f"training {name} ended with {process.returncode}")
+            sys.exit(f"training {name} ended with {process.returncode}:\n{lines}")
     return {name: model for name, model, _ in started}
 
 
