@@ -41,7 +41,7 @@ FEW = 12  # pixels across a face
 HALVES = 20
 GREEN, RED, GREY = (46, 125, 50), (198, 40, 40), (97, 97, 97)
 # Shorter than the default, which trains for twice as long, and again on everyone.
-SHORT = {"epochs": 2, "epoch_batches": 16}
+SHORT = {"epochs": 2, "epoch_batches": 12}
 # For the table: on all people of the folder, at the share that is the default where no one is held out.
 HEADS = {
     "softmax alone": ["--head=softmax"],
