@@ -105,11 +105,11 @@ class ViewPool:
         """Number of photos."""
         return self._count
 
-    def take(self, kind: int, numbers: Rows, rows: Rows) -> NDArray[Any]:
+    def take(self, kind: int | Rows, numbers: Rows, rows: Rows) -> NDArray[Any]:
         """Read some views.
 
         Args:
-            kind: DEGRADED, CLEAN or VARIED.
+            kind: DEGRADED, CLEAN or VARIED, or (m,) of them.
             numbers: (m,) which view of each photo, from 0 to `VIEWS` of the kind - 1.
             rows: (m,) which photos.
 
