@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,14 @@ class Moments:
             confidence: of the bound.
             seen: people whose distances are in the moments.
         """
-        reach = self.log_quantile(z) - float(self.values[0])
-        error = math.hypot(self.error(z), _TAIL * reach / math.sqrt(1 + seen / _TAIL_PEOPLE))
-        return math.exp(self.log_quantile(z) - student_quantile(confidence, self.freedom) * error)
+        quantile, error = self.quantile_and_error(z, seen)
+        return math.exp(quantile - student_quantile(confidence, self.freedom) * error)
+
+    def quantile_and_error(self, z: float, seen: int = 0) -> tuple[float, float]:
+        """Give the quantile of ln d and its whole error, that of the lower end too; see `lower_bound`."""
+        quantile = self.log_quantile(z)
+        reach = quantile - float(self.values[0])
+        return quantile, math.hypot(self.error(z), _TAIL * reach / math.sqrt(1 + seen / _TAIL_PEOPLE))
 
 
 def student_quantile(probability: float, freedom: float) -> float:
@@ -103,6 +109,23 @@ def student_quantile(probability: float, freedom: float) -> float:
         area = scale * angle / 2 * float(weights @ np.cos(angle / 2 * (points + 1)) ** (freedom - 1))
         low, high = (angle, high) if area < probability - 0.5 else (low, angle)
     return math.sqrt(freedom) * math.tan(low)
+
+
+def student_share(value: float, freedom: float) -> float:
+    """Give the share of Student's t below a value; as `student_quantile`, without scipy."""
+    freedom = min(freedom, _NORMAL)
+    points, weights = _gauss()
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    reach = abs(value) if freedom < _MANY else min(abs(value), _BEYOND)
+    angle = math.atan(reach / math.sqrt(freedom))
+    area = scale * angle / 2 * float(weights @ np.cos(angle / 2 * (points + 1)) ** (freedom - 1))
+    return 0.5 + math.copysign(area, value)
+
+
+@cache
+def _gauss() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    points, weights = np.polynomial.legendre.leggauss(64)
+    return points, weights
 
 
 def reach_of(skewness: NDArray[np.float64], z: float) -> NDArray[np.float64]:

@@ -9,9 +9,7 @@ rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So 
 - of N enrolled people, none is nearer than t with probability (1 - F(t))^N at least, since the distances of
   one photo to many people go up and down together (Slepian 1962): FPIR(t) <= 1 - (1 - F(t))^N;
 - mean, ln spread and skewness of ln d have the prior that the model carries (`embedder.strangers`), updated
-  by the gallery's own estimate of them. Its error is that of the jackknife over people (Tukey 1958), which of
-  few people is itself uncertain: it is averaged with the error of so many independent pairs, which counts as
-  much as 10 people. If the estimate is far from the prior, the prior weighs less, as Student's t does;
+  by the gallery's own estimate of them (`enroll.posterior`);
 - the lower confidence bound of the quantile is the threshold. A gallery of one person has the prior alone;
   as people come, the prior weighs ever less, and in the end nothing.
 
@@ -34,24 +32,24 @@ from embedder._internal.ranges import COUNT, FPIR, check_fpir, check_numbers
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
-from embedder.moments import Moments, log_quantile, normal_quantile
+from embedder.moments import log_quantile, normal_quantile
 from enroll.decision import is_within
 from enroll.distances import LeftOut, LogSums, blocks_of_people
 from enroll.near_people import find_near_people, pairs_of
+from enroll.posterior import MOMENTS, posterior_threshold
 from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from embedder.moments import Moments
     from embedder.strangers import StrangerDistances
     from enroll.near_people import NearPeople
 
 _CONFIDENCE = 0.985  # of the bound: for 95 % in the end, the model being a little wrong too (docs/trust.md)
-_MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
-_LEAST_PEOPLE = _MOMENTS + 1
-_JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
+_LEAST_PEOPLE = MOMENTS + 1
 _MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
-_UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
+UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
 
 
 _RANGES = {
@@ -89,8 +87,8 @@ class Calibration:
         comparisons: photos compared with people who are not theirs.
         set_aside: pairs of people who are too near to each other to be strangers, not compared.
         known_people, known_sets: what the prior was measured on; 0 without one.
-        agreement: how probable a gallery is by the prior that is as unlike it as this one, 0 to 1; 1 without
-            comparisons or a prior.
+        agreement: how probable a gallery is by the prior that is as unlike it as this one, or that its photos
+            are of the kind the prior is of, whichever is less, 0 to 1; 1 without comparisons or a prior.
     """
 
     distance: float
@@ -126,7 +124,7 @@ class Calibration:
     @property
     def contradicted(self) -> bool:
         """Say whether the gallery's photos contradict what is known of the model."""
-        return self.agreement < _UNLIKELY
+        return self.agreement < UNLIKELY
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,14 +231,7 @@ def calibrate(
     if len(probes) > _MOST_SEARCHES:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
         probes, owners = probes[drawn], owners[drawn]
-    left_out = LeftOut.of(owners, people, pairs_of(near))
-    sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
-    for rows, columns, distances in blocks_of_people(probes, templates, everything.labels):
-        sums.add(rows, columns, distances)
-        distances[left_out.within(rows, columns)] = np.inf
-        nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
-    searched = np.isfinite(nearest)
-    nearest, owners = nearest[searched], owners[searched]
+    sums, nearest, owners = _compared(probes, owners, templates, everything.labels, pairs_of(near))
     agreement = 1.0
     if prior is not None:
         limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
@@ -272,6 +263,69 @@ def calibrate(
     )
 
 
+def first_threshold(
+    vectors: NDArray[np.floating],
+    labels: NDArray[np.generic],
+    known: StrangerDistances,
+    fpir: float,
+    people: int,
+    photos: float,
+) -> tuple[float, int, float]:
+    """Find the threshold of a gallery that no one has calibrated, quickly, from some of its people.
+
+    Args:
+        vectors: (n, dim) unit rows, templates of some people, a few hundred.
+        labels: (n,) whose they are.
+        known: of strangers' distances by the model.
+        fpir: share of strangers that may be named.
+        people: in the whole gallery.
+        photos: of each, the geometric mean.
+
+    Returns:
+        The distance, the number of comparisons and `Calibration.agreement`.
+
+    Raises:
+        UsageError: most photos of different people have the same vector.
+    """
+    some, prior = Probes.of(vectors, labels), known.prior(people, photos)
+    rows, owners, whose = some.vectors, some.owners, some.labels
+    near = find_near_people(rows, owners, rows, whose, prior)
+    sums, nearest, _ = _compared(rows, owners, rows, whose, pairs_of(near))
+    limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd, people=people)
+    counted = threshold_at_fpir(nearest, fpir) if len(nearest) else 2.0
+    return min(limit, counted, 2.0), round(float(sums.searches[0].sum())), agreement
+
+
+def _compared(
+    probes: NDArray[np.float32],
+    owners: NDArray[np.int64],
+    templates: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    apart: NDArray[np.int64],
+) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
+    """Compare photos with people who are not theirs.
+
+    Args:
+        probes: (m, dim) unit rows.
+        owners: (m,) whose they are.
+        templates: (n, dim) unit rows.
+        labels: (n,) whose they are, those of enrolled people from 0.
+        apart: (p, 2) pairs of people who are not compared with each other.
+
+    Returns:
+        The sums, and of each photo that was compared the distance of the nearest template and its owner.
+    """
+    people = int(labels.max()) + 1
+    left_out = LeftOut.of(owners, people, apart)
+    sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
+    for rows, columns, distances in blocks_of_people(probes, templates, labels):
+        sums.add(rows, columns, distances)
+        distances[left_out.within(rows, columns)] = np.inf
+        nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
+    searched = np.isfinite(nearest)
+    return sums, nearest[searched], owners[searched]
+
+
 def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
     """Give the largest threshold that counting allows.
 
@@ -288,82 +342,6 @@ def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float
     named = np.arange(int(target_fpir * searches) + 1)
     allowed = sum(upper_bound(int(count), searches) <= target_fpir for count in named) - 1
     return threshold_at_fpir(nearest, allowed / searches)
-
-
-def posterior_threshold(
-    sums: LogSums, target_fpir: float, prior: Moments, person_sd: float, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Give the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
-
-    Args:
-        sums: of all searches; there may be none.
-        target_fpir: share of strangers that may be named.
-        prior: of the moments of ln d.
-        person_sd: deviation between people in how far they are from strangers.
-        confidence: of the bound, one-sided.
-
-    Returns:
-        The distance, and `Calibration.agreement`.
-    """
-    from scipy.stats import t
-
-    people = sums.people.shape[1]
-    z = normal_quantile(target_fpir, people)
-    data = estimated(sums, float(np.exp(prior.values[1])), person_sd)
-    if data is None:
-        return prior.lower_bound(z, confidence), 1.0
-    away = data.values - prior.values
-    both = prior.covariance + data.covariance
-    # Student's t as a normal distribution whose variance grows with how far off its middle the data are.
-    wider = max(1.0, (prior.freedom + float(away @ np.linalg.solve(both, away))) / (prior.freedom + _MOMENTS))
-    posterior = Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
-    surprises = np.abs(away[:2]) / np.sqrt(np.diag(both)[:2])
-    agreement = min(1.0, 2 * len(surprises) * float(t.sf(surprises.max(), prior.freedom)))
-    seen = int((sums.parts()[0] > 0).sum())
-    return posterior.lower_bound(z, confidence, seen), agreement
-
-
-def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
-    """Estimate mean, ln spread and skewness of ln d from a gallery, with the error of that.
-
-    Args:
-        sums: of all searches.
-        spread: of ln d, as it is known.
-        person_sd: deviation between people in how far they are from strangers.
-
-    Returns:
-        None without any comparison.
-    """
-    parts, total = sums.parts(), sums.searches.sum(axis=1)
-    parts = parts[:, parts[0] > 0]
-    count = parts.shape[1]
-    if not count:
-        return None
-    known = sums.people.shape[1]
-    pairs = max(known * (known - 1) / 2 + known * max(count - known, 0), 1.0)
-    values = _moments(total[:, None], spread)
-    error = np.diag([person_sd**2 / count + spread**2 / pairs, 1 / (2 * pairs), 6 / pairs])
-    surer = max(count - _MOMENTS, 0)
-    if surer:
-        without = _moments(total[:, None] - parts, spread)
-        away = without - without.mean(axis=1, keepdims=True)
-        jackknife = (count - 1) / count * (away @ away.T)
-        error = (_JACKKNIFE_FROM * error + surer * jackknife) / (_JACKKNIFE_FROM + surer)
-    values[0] += sums.middle
-    return Moments(values[:, 0], error, _JACKKNIFE_FROM + surer)
-
-
-def _moments(sums: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    """Give mean, ln spread and skewness from sums of the powers 0 to 3, (4, n) to (3, n).
-
-    One distance has no spread of its own: the known one counts as much as one more comparison does.
-    """
-    mean, second, third = sums[1:] / np.maximum(sums[0], 1)
-    variance = np.maximum(second - mean**2, 1e-12)
-    skewness = (third - 3 * mean * second + 2 * mean**3) / variance**1.5
-    weight = sums[0] / (sums[0] + 1)
-    blended = weight * variance + (1 - weight) * spread**2
-    return np.array([mean, np.log(blended) / 2, np.clip(skewness, -2, 2)])
 
 
 def modelled_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
@@ -387,7 +365,7 @@ def modelled_threshold(sums: LogSums, target_fpir: float, confidence: float = _C
     pairs = people * (people - 1) / 2 + people * (count - people)
     mean, second, _ = total[1:] / total[0]
     least = math.sqrt(max(second - mean**2, 0.0) * (1 + z**2 / 2) / pairs)
-    return math.exp(estimate - float(t.ppf(confidence, count - _MOMENTS)) * max(jackknife, least))
+    return math.exp(estimate - float(t.ppf(confidence, count - MOMENTS)) * max(jackknife, least))
 
 
 def _log_quantile(sums: NDArray[np.float64], z: float) -> NDArray[np.float64]:

@@ -53,6 +53,7 @@ class PhotoSample:
         problem: why it cannot be enrolled, or None.
         vector: (dim,) float32 unit vector of the chip, if it was embedded.
         picture: what the chip is known by; the same picture in another file has the same.
+        forced: it is too poor to be enrolled, and taken all the same.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class PhotoSample:
     problem: str | None
     vector: NDArray[np.float32] | None = None
     picture: bytes | None = None
+    forced: bool = False
 
 
 def embed_photos(
@@ -147,9 +149,10 @@ def _sample(
     if not crops:
         return PhotoSample(path, None, 0, no_face or NO_FACE)
     crop = main_or_at(crops, image.shape, box)
-    poor = problem(crop.quality, QualityLimits()) if crop.quality and not force else None
-    reason = f"{poor}; --force enrolls it all the same" if poor else None
-    return PhotoSample(path, crop.chip, len(crops), reason, picture=picture_digest(crop.chip))
+    poor = problem(crop.quality, QualityLimits()) if crop.quality else None
+    reason = f"{poor}; --force enrolls it all the same" if poor and not force else None
+    picture, forced = picture_digest(crop.chip), bool(poor and force)
+    return PhotoSample(path, crop.chip, len(crops), reason, picture=picture, forced=forced)
 
 
 def embed_samples(

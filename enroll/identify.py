@@ -20,7 +20,7 @@ from embedder.images import Photo, open_frames, photo_name
 from enroll.config import IdentifyConfig
 from enroll.decision import Candidate, Decision, decide, one_face_each
 from enroll.embedding import part_size
-from enroll.gallery.threshold import Basis, FromModel, contradiction
+from enroll.gallery.threshold import Basis, FromModel, contradiction, some_people
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -287,5 +287,6 @@ def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> B
             "nothing is known of the model's distances between strangers, since too few people were held out "
             "of training; run `embed calibrate`, or give --threshold"
         )
-    estimate = FromModel.for_gallery(known, gallery.identities())
-    return Basis("model", estimate.distance, estimate=estimate)
+    people = gallery.identities()
+    estimate = FromModel.for_gallery(known, people, gallery.templates_of(some_people(people)))
+    return Basis("model", estimate.distance, estimate=estimate, warning=contradiction(estimate))

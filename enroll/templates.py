@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -194,6 +194,11 @@ class Pool:
             taken.ids[chosen], taken.identities[chosen] = part.ids[places], part.identities[places]
             taken.vectors[chosen] = part.vectors[places]
         return taken
+
+    def of_people(self, names: Container[str]) -> Templates:
+        """Give all rows of some people."""
+        wanted = [[name in names for name in part.identities.tolist()] for part in self.parts]
+        return self.take(np.flatnonzero(np.concatenate([np.array(part, bool) for part in wanted])))
 
     def everything(self) -> Templates:
         """Give all rows; a copy if any came since the start."""

@@ -6,7 +6,10 @@ The moments of ln d over the sets and their deviations (`embedder.stranger_fit`)
 line, and for each set the threshold that all others give for one person, beside the distance that 1 % of its
 own pairs of strangers' photos are within: the first must be smaller.
 
-    python scripts/fit_strangers.py [--model embed-model] [SET ...] [--save vectors.npz]
+With --pixels, copies of the aligned faces that show so few pixels are saved beside them, for
+`prove_threshold.py`; nothing is fitted to these.
+
+    python scripts/fit_strangers.py [--model embed-model] [SET ...] [--save vectors.npz] [--pixels 12 ...]
 """
 
 from __future__ import annotations
@@ -19,14 +22,17 @@ from typing import Any
 
 import numpy as np
 from bench_main_job import surroundings
+from training_gain import shrunk
 
-from embedder import Extractor
+from embedder import Extractor, load_image
+from embedder.faces.crop import principal
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import squared_distances
 from embedder.stranger_fit import fit_strangers
 from enroll.embedding import embed_folder
 
 Array = np.ndarray[Any, Any]
+AT = "at"  # in the name of a set of copies
 
 
 def main() -> None:
@@ -36,17 +42,23 @@ def main() -> None:
     parser.add_argument("--model", default="built-in")
     parser.add_argument("--without-orl", action="store_true")
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--pixels", type=int, nargs="*", default=[])
     given = parser.parse_args()
     extractor = Extractor.load(given.model)
-    sets = {folder.name: embedded(folder, extractor) for folder in given.sets}
-    if not given.without_orl:
-        with tempfile.TemporaryDirectory() as scratch:
+    sets: dict[str, tuple[Array, Array]] = {}
+    copies: dict[str, tuple[Array, Array]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {folder.name: folder for folder in given.sets}
+        if not given.without_orl:
             write_dataset("orl", Path(scratch) / "orl")
-            sets["ORL"] = embedded(Path(scratch) / "orl", extractor)
+            folders["ORL"] = Path(scratch) / "orl"
+        for name, folder in folders.items():
+            sets[name] = embedded(folder, extractor)
+            copies |= {f"{name} {AT} {side} px": small(folder, extractor, side) for side in given.pixels}
     if given.save:
         parts = {
             f"{name}/{part}": array
-            for name, both in sets.items()
+            for name, both in (sets | copies).items()
             for part, array in zip("vl", both, strict=True)
         }
         np.savez(given.save, **parts)
@@ -66,6 +78,18 @@ def embedded(folder: Path, extractor: Extractor) -> tuple[Array, Array]:
     """Embed a labelled folder, photos without a face left out."""
     photos = embed_folder(scan_folder(folder), extractor, force=True)
     return photos.vectors[photos.found], photos.labels[photos.found]
+
+
+def small(folder: Path, extractor: Extractor, side: int) -> tuple[Array, Array]:
+    """Embed the faces of a labelled folder as if they had so few pixels across."""
+    scanned = scan_folder(folder)
+    chips, labels = [], []
+    for sample in scanned.samples:
+        image = load_image(sample.path)
+        if crops := extractor.crops(image):
+            chips.append(principal(crops, image.shape).chip)
+            labels.append(scanned.identities.index(sample.identity))
+    return extractor.embed(list(shrunk(np.stack(chips), side))), np.array(labels)
 
 
 def without(sets: dict[str, tuple[Array, Array]], name: str) -> tuple[float, float] | None:

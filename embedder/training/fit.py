@@ -52,7 +52,7 @@ from embedder.training.distributed import (
 from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
 from embedder.training.outcome import Outcome
 from embedder.training.processes import Totals, numbered, own_seed
-from embedder.training.share import EACH_EPOCH, SHARES, Balance, HeldOutViews, choose_share
+from embedder.training.share import EACH_EPOCH, Balance, HeldOutViews, choose_share, measure_shares
 from embedder.training.views import Views, draw_views
 from embedder.trunks import embed_chips, features_of
 
@@ -70,6 +70,7 @@ class Learner:
         pretrained: whether the trunk's features mean something before training; then the head starts from
             them.
         progress: hears of every batch.
+        keep_views: use what earlier runs made of views, and add to it.
     """
 
     crew: Crew
@@ -79,6 +80,7 @@ class Learner:
     config: FilledConfig
     pretrained: bool
     progress: Progress
+    keep_views: bool = False
 
     def learn(
         self,
@@ -110,7 +112,7 @@ class Learner:
         start = self.crew.trunk.get_weights()
         views = None
         if self.config.epochs and self.config.degrade != "none":
-            views = draw_views(self.crew, self.photos, self.config, self.progress)
+            views = draw_views(self.crew, self.photos, self.config, self.progress, self.keep_views)
         outcome = self._train(split, first, resume, self.config.blend, views, extra)
         trunk = self._in_float32()
         strangers = self._strangers(trunk, split, outcome)
@@ -200,6 +202,7 @@ class _Training:
         self._checkpoints, self._views = checkpoints, views
         self._chooses, self._share = not share, share or EACH_EPOCH
         self._balances: list[Balance] = []
+        self._before: Balance | None = None
         with this_process_alone():
             self._held_out, material = self._prepare(learner, split)
         self._means = material.means
@@ -292,13 +295,13 @@ class _Training:
             self._head.init_from_class_means(padded_means(means, self._crew.machines))
         if self._keep:
             self._keep.measure_first()
+            self._before = self._balances[0] if self._balances else None
             self._progress.say(f"Before training, held out: {self._in_words(self._keep.scores[0])}")
 
     def _fit(self, extra: Sequence[keras.callbacks.Callback]) -> bool:
         """Train the epochs that are left; return whether Ctrl-C ended it, at the last checkpoint then."""
         done = len(self._state.history)
-        batches = self._batches(done)
-        show = ShowProgress(self._progress, self._config.epochs, len(batches))
+        show = ShowProgress(self._progress, self._config.epochs, len(batches := self._batches(done)))
         try:
             self._head.model.fit(
                 batches,
@@ -369,21 +372,18 @@ class _Training:
         )
 
     def _weigh(self, trained: Weights) -> list[Balance]:
-        """Measure shares of the trained weights on views of the held-out people, and choose one.
+        """Choose a share of trained weights by held-out people; give what was before, and what it gives."""
+        views, held_out = self._views, self._held_out
+        assert views and isinstance(held_out, HeldOutViews)
 
-        Returns:
-            What they give before training and at the share that was chosen, or that was asked for.
-        """
-        assert self._views is not None
-        assert isinstance(self._held_out, HeldOutViews)
-        found = []
-        for share in (0.0, *(SHARES if self._chooses else (self._share,))):
-            weights = blended(self._untrained, trained, share)
-            with this_process_alone(), weights_of(self._crew.eye, weights):
-                found.append(self._held_out.measure(self._views.features, share))
-        before, after = found[0], found[1:]
+        def at(share: float) -> Balance:
+            with this_process_alone(), weights_of(self._crew.eye, blended(self._untrained, trained, share)):
+                return held_out.measure(views.features, share)
+
+        before = self._before or at(0.0)
+        after = measure_shares(at) if self._chooses else [at(self._share)]
         chosen = choose_share(before, after) if self._chooses else after[0]
-        for balance in found:
+        for balance in (before, *after):
             mark = "  chosen" if self._chooses and balance is chosen else ""
             self._progress.say(f"Share {balance.share:.1f} of trained weights: {balance.in_words()}{mark}")
         self._share = chosen.share

@@ -98,7 +98,7 @@ def train(
         preview: a PNG file to write, before training, that shows the chips it will see; of several processes,
             those of process 0.
         tensorboard: a folder for logs that TensorBoard shows.
-        keep_chips: use the cache of chips that earlier runs made, and add to it.
+        keep_chips: use the caches of chips and views that earlier runs made, and add to them.
         machines: devices and processes that share the work (docs/scale.md); None is this process on one
             device. Process 0 writes all that is written.
         force: replace a preview that exists.
@@ -142,7 +142,7 @@ def train(
         from embedder.training.fit import Learner
 
         crew, build = _crew(filled, trunk_facts, machines, peers)
-        learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress)
+        learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress, keep_chips)
         with _place(model, peers) as place:
             shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
             facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}

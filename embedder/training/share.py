@@ -24,6 +24,7 @@ SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 EACH_EPOCH = 0.4  # the share that epochs are compared at, while none is chosen
 MOST_LOST = 0.01  # of TPIR, on clean and on varied views
 MOST_DRIFT = 0.04  # mean of 1 - cosine to the vectors of varied views before training
+_BLOCK = 128  # views at a time
 _SETS = ("clean", "degraded", "crossed", "varied")
 
 Floats = NDArray[np.float32]
@@ -94,6 +95,16 @@ def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
     return max(little, key=lambda balance: balance.gained) if little else trained[0]
 
 
+def measure_shares(measure: Callable[[float], Balance]) -> list[Balance]:
+    """Measure `SHARES`, rising, up to the first that drifts too far: larger ones drift farther."""
+    found: list[Balance] = []
+    for share in SHARES:
+        found.append(measure(share))
+        if found[-1].drift > MOST_DRIFT:
+            break
+    return found
+
+
 class HeldOutViews:
     """People who are not learned from, by the views of them in a pool.
 
@@ -135,9 +146,14 @@ class HeldOutViews:
             DivergedError: its features are no numbers.
         """
         try:
-            clean = self._vectors(features, CLEAN, 0)
-            degraded = [self._vectors(features, DEGRADED, number) for number in range(2)]
-            varied = [self._vectors(features, VARIED, number) for number in range(VIEWS[VARIED])]
+            shown = [
+                (CLEAN, 0),
+                (DEGRADED, 0),
+                (DEGRADED, 1),
+                *((VARIED, one) for one in range(VIEWS[VARIED])),
+            ]
+            clean, *rest = self._vectors(features, shown)
+            degraded, varied = rest[:2], rest[2:]
         except ModelError as error:
             from embedder.callbacks import ADVICE
 
@@ -161,12 +177,18 @@ class HeldOutViews:
         )
         return Balance(**self._peers.first_json(asdict(balance)))  # they must not differ in a last digit
 
-    def _vectors(self, features: Callable[[NDArray[Any]], Floats], kind: int, number: int) -> Floats:
-        parts = [
-            features(self._pool.take(kind, np.full(len(rows), number), rows))
-            for rows in np.array_split(self._rows, max(1, -(-len(self._rows) // 128)))
-        ]
-        vectors = np.concatenate(parts)
+    def _vectors(
+        self, features: Callable[[NDArray[Any]], Floats], shown: Sequence[tuple[int, int]]
+    ) -> list[Floats]:
+        """Embed all photos by several views together: a batch costs as much when it is not full."""
+        kinds, numbers = (np.repeat(part, len(self._rows)) for part in np.array(shown).T)
+        rows = np.tile(self._rows, len(shown))
+        vectors = np.concatenate(
+            [
+                features(self._pool.take(kinds[some], numbers[some], rows[some]))
+                for some in (slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK))
+            ]
+        )
         if not np.isfinite(vectors).all():
             raise ModelError("features are not finite numbers")
-        return self._peers.gather_rows(unit(vectors))
+        return [self._peers.gather_rows(part) for part in np.split(unit(vectors), len(shown))]

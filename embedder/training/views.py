@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from embedder.config import FilledConfig
 from embedder.optimizers import freeze_layers
 from embedder.training.data.degradation import Degradation, choose_degradation, sample_rows
 from embedder.training.data.photos import Photos
+from embedder.training.data.view_cache import MOST, ViewCache, view_recipe
 from embedder.training.data.view_pool import ViewPool, fits_on_disk, unit
 from embedder.training.distributed import Crew, this_process_alone
 from embedder.training.frozen import CutTrunk, cut_trunk
@@ -37,7 +39,9 @@ class Views:
     features: Callable[[NDArray[Any]], NDArray[np.float32]]
 
 
-def draw_views(crew: Crew, photos: Photos, config: FilledConfig, progress: Progress) -> Views:
+def draw_views(
+    crew: Crew, photos: Photos, config: FilledConfig, progress: Progress, keep: bool = False
+) -> Views:
     """Choose how views are degraded, draw them, and run the frozen layers once for each.
 
     Shared among devices, or where the disk has no room for what the frozen layers give, views are kept as
@@ -48,6 +52,7 @@ def draw_views(crew: Crew, photos: Photos, config: FilledConfig, progress: Progr
         photos: of this process.
         config: filled.
         progress: hears what was chosen, and of every block.
+        keep: use what earlier runs made of the same views, and add to it.
     """
     plan = crew.peers.first_json(_plan_of(photos, config) if crew.peers.is_first else None)
     plan = Degradation(**{**plan, "kinds": tuple(plan["kinds"])})
@@ -65,8 +70,28 @@ def draw_views(crew: Crew, photos: Photos, config: FilledConfig, progress: Progr
     early = partial(features_of, cut.early) if cut.early is not None else None
     with this_process_alone():
         seed, whole = own_seed(config.seed, crew.peers), config.crop == "whole"
-        pool = ViewPool(photos.chips, plan, seed, whole, early, features, progress)
+        cache = _cache(crew, cut, photos, plan, config) if keep and alone else None
+        pool = ViewPool(photos.chips, plan, seed, whole, early, features, progress, cache)
     return Views(pool, cut, features)
+
+
+def _cache(
+    crew: Crew, cut: CutTrunk, photos: Photos, plan: Degradation, config: FilledConfig
+) -> ViewCache | None:
+    """Give the cache of views; None for many photos, and for a trunk whose code is the user's own."""
+    if cut.early is None or ":" in config.trunk or not fits_on_disk(len(photos.chips), cut.nbytes, MOST):
+        return None
+    options = {
+        "trunk": config.trunk,
+        "backend": keras.backend.backend(),
+        "precision": config.precision,
+        "cut": cut.early.output_shape,
+        "layers": len(cut.early.layers),
+        "plan": [plan.kinds, plan.fewest, plan.most],
+        "seed": config.seed,
+        "whole": config.crop == "whole",
+    }
+    return ViewCache(view_recipe(crew.trunk.get_weights(), options))
 
 
 def _plan_of(photos: Photos, config: FilledConfig) -> dict[str, Any]:

@@ -107,6 +107,7 @@ def enroll(
     passed: tuple[Path, ...] = ()
     copies: list[Copy] = []
     notes: list[str] = []
+    forced = 0
     if name is not None:
         people[checked_name(name)] = read_given(photos)
     elif len(photos) == 1 and photos[0].is_dir():
@@ -129,6 +130,7 @@ def enroll(
             rejected += result.rejected
             crowded |= result.crowded
             copies += result.copies
+            forced += sum(sample.forced for sample in result.samples)
             notes += map(partial(_replaced, gallery, result.identity), result.replaced)
             if preview is not None:
                 tiles += result.tiles()
@@ -142,6 +144,12 @@ def enroll(
         save_preview(preview, shown, inputs, force, FORCE_ADVICE)
         show_missing_letters(people)
         print(f"Wrote {safe(preview)}", file=sys.stderr)
+    if forced:
+        notes.append(
+            f"{count(forced, 'photo')} taken by --force though too poor: strangers are nearer to each other "
+            "in such photos, so with few people more of them can be named than `embed identify` says; better "
+            "photos help, or `embed calibrate --strangers DIR` with such photos of others"
+        )
     show_passed(passed)
     show_notes(notes)
     show_crowded(crowded)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import UsageError
-from enroll.gallery.threshold import FromModel, read_calibration
+from enroll.gallery.threshold import FromModel, read_calibration, some_people
+from enroll.templates import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -45,7 +46,10 @@ def classifier_of(
     if calibrated is not None:
         threshold = calibrated[0].promise.threshold
     elif known is not None:
-        threshold = FromModel.for_gallery(known, store.identities()).distance
+        people = store.identities()
+        pool = Pool(templates) if store.finder() is None else None
+        some = pool.of_people(some_people(people)) if pool else None
+        threshold = FromModel.for_gallery(known, people, some).distance
     unknown = "unknown"
     while unknown in set(templates.identities):  # someone's name
         unknown = f"({unknown})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -106,6 +106,18 @@ class Following:
         with self._turns.search():
             assert self._finder is not None
             yield self._finder
+
+    def templates_of(self, names: Container[str]) -> Templates | None:
+        """Give the templates of some people; None from an engine that searches by itself.
+
+        Raises:
+            Exception: as `finder`.
+        """
+        if self._own_search() is not None:
+            return None
+        with self.searching():
+            assert self._finder is not None
+            return self._finder.pool.of_people(names)
 
     def finder(self) -> Finder:
         """Give what has all templates there are now; for one thread, or inside a turn.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
 from enroll.store.limits import check, new_terms_problem
-from enroll.templates import NewTemplate
+from enroll.templates import NewTemplate, Templates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -270,6 +270,10 @@ class Gallery:
             name = strangers.identities[strangers.labels[row]]
             fresh.append((name, NewTemplate(stored_path(path, self.home), digest, strangers.vectors[row])))
         return self._store.add_strangers(fresh)
+
+    def templates_of(self, names: Container[str]) -> Templates | None:
+        """Give the templates of some people; None from an engine that searches by itself."""
+        return self._search.templates_of(names)
 
     def to_classifier(self) -> OpenSetNeighborsClassifier:
         """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""

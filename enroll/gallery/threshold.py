@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from embedder._internal.wording import count
-from embedder.errors import GalleryError
+from embedder.errors import GalleryError, UsageError
 from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
-from enroll.calibration import Calibration
+from enroll.calibration import UNLIKELY, Calibration, first_threshold
 from enroll.confidence import Curve
 from enroll.store.limits import FINGERPRINT, text_problem
 
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from embedder.strangers import StrangerDistances
     from enroll.store.base import Changed, Store
+    from enroll.templates import Templates
 
 
 _LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
+_COMPARED = 128  # photos that a first threshold compares: some hundredths of a second
+_MOST_COMPARED = 4 * _COMPARED  # where single people have very many
 _GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
 
 
@@ -86,32 +89,68 @@ class CalibrationRecord:
 
 @dataclass(frozen=True)
 class FromModel:
-    """A threshold from what is known of the model's distances between strangers alone.
+    """A threshold before calibration: from what is known of the model's distances between strangers.
 
     Attributes:
         distance: the threshold.
         target_fpir: share of strangers that is named at most.
         identities: people in the gallery.
         known: what it rests on.
+        comparisons: of the gallery's photos with people who are not theirs, which it rests on, too.
+        agreement: as that of a `Calibration`.
     """
 
     distance: float
     target_fpir: float
     identities: int
     known: StrangerDistances
+    comparisons: int = 0
+    agreement: float = 1.0
 
     @classmethod
-    def for_gallery(cls, known: StrangerDistances, people: Sequence[tuple[str, int]]) -> FromModel:
+    def for_gallery(
+        cls,
+        known: StrangerDistances,
+        people: Sequence[tuple[str, int]],
+        templates: Templates | None = None,
+    ) -> FromModel:
         """Find the threshold for FPIR 1 %.
 
         Args:
             known: by the model.
             people: names with their numbers of photos.
+            templates: of some of them (`some_people`), compared with each other; None: what is known alone.
         """
         number = max(len(people), 1)
         photos = math.exp(sum(math.log(max(photos, 1)) for _, photos in people) / number)
-        distance = known.threshold(TARGET_FPIR, number, photos)
-        return cls(distance, TARGET_FPIR, len(people), known)
+        import numpy as np
+
+        if templates is None or not len(templates.ids):
+            return cls(known.threshold(TARGET_FPIR, number, photos), TARGET_FPIR, len(people), known)
+        rows = np.unique(np.linspace(0, len(templates.ids) - 1, _MOST_COMPARED).astype(np.intp))
+        vectors, names = templates.vectors[rows], templates.identities[rows].astype(str)
+        try:
+            found = first_threshold(vectors, names, known, TARGET_FPIR, number, photos)
+        except UsageError:  # photos of different people are the same; calibrating says so
+            found = known.threshold(TARGET_FPIR, number, photos), 0, 0.0
+        distance, comparisons, agreement = found
+        return cls(distance, TARGET_FPIR, len(people), known, comparisons, agreement)
+
+
+def some_people(people: Sequence[tuple[str, int]], most: int = _COMPARED) -> frozenset[str]:
+    """Choose people whose photos are compared for a first threshold: all, or evenly among the names.
+
+    Args:
+        people: names with their numbers of photos.
+        most: photos; two people are chosen in any case.
+
+    Example:
+        >>> sorted(some_people([("ada", 2), ("ben", 2), ("cyd", 2), ("dan", 2)], most=4))
+        ['ada', 'cyd']
+    """
+    photos = max(sum(count for _, count in people), 1)
+    step = max(1, min(-(-photos // most), len(people) // 2))
+    return frozenset(name for name, _ in people[::step])
 
 
 @dataclass(frozen=True)
@@ -137,12 +176,17 @@ class Basis:
         start = f"Threshold {self.distance:.3f}"
         if self.source == "given":
             return f"{start}, as given: no promise about strangers stands behind it"
-        if self.source == "model" and self.estimate is not None:
+        if self.source == "model" and (estimate := self.estimate) is not None:
+            more = (
+                f" and {count(estimate.comparisons, 'comparison')} of this gallery; `embed calibrate` "
+                "compares all, and adds the probability that a name is right"
+                if estimate.comparisons
+                else "; `embed calibrate` adds the gallery's own comparisons"
+            )
             return (
-                f"{start}: names at most {100 * self.estimate.target_fpir:g} % of strangers in a gallery of "
-                f"{count(self.estimate.identities, 'person')}, {100 * CONFIDENCE:g} % sure, from what is "
-                f"known of this network's distances between strangers ({self.estimate.known.in_words()}); "
-                "`embed calibrate` adds the gallery's own comparisons"
+                f"{start}: names at most {100 * estimate.target_fpir:g} % of strangers in a gallery of "
+                f"{count(estimate.identities, 'person')}, {100 * CONFIDENCE:g} % sure, from what is "
+                f"known of this network's distances between strangers ({estimate.known.in_words()}){more}"
             )
         assert self.calibration is not None
         return f"{start}: {describe(self.calibration)}"
@@ -159,6 +203,7 @@ class Basis:
             "identities": promise.identities if promise else estimate.identities if estimate else None,
             "known_people": promise.known_people if promise else known.people if known else None,
             "known_sets": promise.known_sets if promise else known.sets if known else None,
+            "comparisons": promise.comparisons if promise else estimate.comparisons if estimate else None,
             "set_aside": promise.set_aside if promise else None,
             "date": self.calibration.date if promise and self.calibration else None,
             "warning": self.warning,
@@ -216,14 +261,15 @@ def evidence(promise: Calibration) -> str:
     return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
-def contradiction(promise: Calibration) -> str | None:
+def contradiction(promise: Calibration | FromModel) -> str | None:
     """Say that the gallery's photos contradict what is known of the model, or None."""
-    if not promise.contradicted:
+    if promise.agreement >= UNLIKELY:
         return None
     return (
         "the distances between this gallery's people are unlike those this network is known for (as unlike "
-        f"as {float(f'{100 * promise.agreement:.1g}'):g} % of galleries): photos of another kind, or many "
-        "wrong names; the gallery's own weigh more, and `embed calibrate --strangers DIR` gives more of them"
+        f"as {float(f'{100 * promise.agreement:.1g}'):g} % of galleries): photos of another kind, such as of "
+        "few pixels, or many wrong names; the gallery's own weigh more, and `embed calibrate --strangers "
+        "DIR` gives more of them"
     )
 
 

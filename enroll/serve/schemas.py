@@ -92,6 +92,7 @@ class PromiseFacts(BaseModel):
     identities: int | None
     known_people: int | None
     known_sets: int | None
+    comparisons: int | None
     set_aside: int | None
     date: str | None
     warning: str | None = Field(description="Why it is in doubt, or null.")

@@ -15,6 +15,7 @@ from embedder.moments import (
     normal_quantile,
     reach_of,
     student_quantile,
+    student_share,
 )
 
 PRIOR = Moments(np.array([0.25, math.log(0.05), -0.4]), np.diag([0.02, 0.1, 0.2]) ** 2, 6.0)
@@ -99,3 +100,9 @@ def test_middle_and_spread_do_not_see_a_few_far_off() -> None:
     logs = np.concatenate([np.random.default_rng(0).normal(0.3, 0.05, 2000), np.full(50, -7.0)])
     assert middle_and_spread(logs) == pytest.approx((0.3, 0.05), rel=0.05)
     assert middle_and_spread(np.zeros(3)) == (0, 1e-6)
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.5, 6.0, 99.0, 100.0, 1e4, 1e12])
+@pytest.mark.parametrize("value", [-30.0, -2.5, -0.1, 0.0, 0.7, 4.0, 60.0])
+def test_student_share_is_that_of_scipy(freedom: float, value: float) -> None:
+    assert student_share(value, freedom) == pytest.approx(t.cdf(value, freedom), abs=1e-7)

@@ -14,6 +14,7 @@ from embedder.errors import ImageError, UsageError
 from enroll.config import IdentifyConfig
 from enroll.decision import Candidate
 from enroll.gallery.gallery import Gallery
+from enroll.gallery.threshold import FromModel
 from enroll.identify import Answer, Identifier
 from enroll.report.answers import to_json
 from tests.conftest import TOY_STRANGERS, ToyExtractor, pattern, save_people
@@ -154,9 +155,10 @@ def test_person_enrolled_later_is_found(identifier: Identifier, gallery: Gallery
 
 def test_threshold_comes_from_the_model_unless_given(gallery: Gallery, photos: Path) -> None:
     people = gallery.identities()
-    photos_each = math.exp(sum(math.log(count) for _, count in people) / len(people))
-    expected = TOY_STRANGERS.threshold(0.01, len(people), photos_each)
-    assert Identifier(ToyExtractor(), gallery).threshold == expected
+    some = gallery.templates_of({name for name, _ in people})
+    assert some is not None
+    expected = FromModel.for_gallery(TOY_STRANGERS, people, some)
+    assert Identifier(ToyExtractor(), gallery).threshold == expected.distance
     assert Identifier(ToyExtractor(strangers=None), gallery, threshold=0.2).threshold == 0.2
     strict = Identifier(ToyExtractor(), gallery, threshold=0.0)
     assert strict.threshold == 0.0

@@ -7,18 +7,20 @@ once: `ViewPool`. A bounded number of views of each photo is drawn for that, fro
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder._internal.runtime import Progress
+from embedder._internal.runtime import Progress, in_order
 from embedder.config import FilledConfig
 from embedder.training.data.augmentation import Material, class_means
 from embedder.training.data.crop_store import LIMIT, Chips, RowFile
 from embedder.training.data.degradation import Degradation, clean_view, degraded_view, varied_view
 from embedder.training.data.photos import Photos, Split
+from embedder.training.data.view_cache import ViewCache
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -43,6 +45,7 @@ class ViewPool:
             the views themselves are kept, in 8 bits.
         features: what follows: as `early` gives them, or pictures -> (m, dim) unit vectors before training.
         progress: hears of every block.
+        cache: of earlier runs, if `early` is given.
 
     Attributes:
         before: by kind, (views, n, dim) unit vectors of clean and varied views before training.
@@ -57,6 +60,7 @@ class ViewPool:
         early: Callable[[NDArray[np.uint8]], Floats] | None,
         features: Callable[[NDArray[Any]], Floats],
         progress: Progress,
+        cache: ViewCache | None = None,
     ) -> None:
         self._count = len(crops)
         self._starts = np.cumsum((0, *VIEWS)) * self._count
@@ -70,23 +74,28 @@ class ViewPool:
                 for start in range(0, self._count, _BLOCK):
                     rows = range(start, min(start + _BLOCK, self._count))
                     pictures = crops.take(rows)
-                    views = np.stack(
-                        [
-                            self._view(kind, number, row, crop)
-                            for row, crop in zip(rows, pictures, strict=True)
-                        ]
-                    )
-                    outputs: NDArray[Any] = views if early is None else _in_16_bits(early(views))
+                    key = cache.key(kind, number, start, pictures) if cache else b""
+                    outputs: NDArray[Any]
+                    if (earlier := cache.get(key) if cache else None) is not None:
+                        outputs, vectors = earlier
+                    else:
+                        views = self._views(kind, number, rows, pictures)
+                        outputs = views if early is None else _in_16_bits(early(views))
+                        vectors = features(outputs) if kind in kept else None
+                        if cache and early is not None:
+                            cache.put(key, outputs, vectors)
                     if file is None:
                         file = RowFile(outputs.shape[1:], outputs.dtype, len(work) * self._count)
                     for output in outputs:
                         file.append(output)
-                    if kind in kept:
-                        blocks.append(features(outputs))
+                    if vectors is not None:
+                        blocks.append(vectors)
                     advance(len(rows))
                 if kind in kept:
                     kept[kind].append(blocks)
         assert file is not None
+        if cache:
+            cache.prune()
         self._file = file
         self.before: dict[int, Floats] = {
             kind: np.stack([np.concatenate(blocks) for blocks in views]) for kind, views in kept.items()
@@ -96,11 +105,11 @@ class ViewPool:
         """Number of photos."""
         return self._count
 
-    def take(self, kind: int, numbers: Rows, rows: Rows) -> NDArray[Any]:
+    def take(self, kind: int | Rows, numbers: Rows, rows: Rows) -> NDArray[Any]:
         """Read some views.
 
         Args:
-            kind: DEGRADED, CLEAN or VARIED.
+            kind: DEGRADED, CLEAN or VARIED, or (m,) of them.
             numbers: (m,) which view of each photo, from 0 to `VIEWS` of the kind - 1.
             rows: (m,) which photos.
 
@@ -113,6 +122,12 @@ class ViewPool:
     def means(self, rows: Rows) -> Floats:
         """Give the unit vectors of photos before training, (m, dim), averaged with their mirror pictures."""
         return unit(self.before[CLEAN][:2, rows].mean(axis=0))
+
+    def _views(self, kind: int, number: int, rows: range, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Draw one view of each picture, on all cores: Pillow holds no lock of the interpreter."""
+        place = zip(rows, pictures, strict=True)
+        with closing(in_order(lambda one: self._view(kind, number, *one), place)) as drawn:
+            return np.stack(list(drawn))
 
     def _view(self, kind: int, number: int, row: int, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if kind == CLEAN:

@@ -114,6 +114,7 @@ export const here = (text) =>
   text
     .replace("run `embed calibrate` again", "calibrate again")
     .replace("`embed calibrate` adds the gallery's own comparisons", "calibrating adds the gallery's own comparisons")
+    .replace("`embed calibrate` compares all", "calibrating compares all")
     .replace("`embed calibrate` would give", "a calibration would give");
 
 /** What is shown while something is fetched. */

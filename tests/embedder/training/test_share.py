@@ -13,7 +13,7 @@ from embedder.training.data.degradation import PIXELS, Degradation
 from embedder.training.data.view_pool import CLEAN, DEGRADED, VARIED, ViewPool, unit
 from embedder.training.heldout import score
 from embedder.training.processes import Peers
-from embedder.training.share import MOST_DRIFT, Balance, HeldOutViews, choose_share
+from embedder.training.share import MOST_DRIFT, SHARES, Balance, HeldOutViews, choose_share, measure_shares
 
 CONFIG = TrainConfig(degrade="auto").filled(FROM_SCRATCH, 16, "whole", False)
 
@@ -111,3 +111,10 @@ def test_features_that_are_no_numbers_are_divergence(pool: ViewPool):
     held_out = HeldOutViews(pool, np.arange(9), LABELS, 3, CONFIG, Peers())
     with pytest.raises(DivergedError, match="training diverged: features are not finite numbers"):
         held_out.measure(lambda pictures: features(pictures) * np.float32(np.nan), 1.0)
+
+
+def test_shares_are_measured_up_to_the_first_that_drifts_too_far():
+    drifts = dict(zip(SHARES, (0.01, 0.02, MOST_DRIFT, 0.041, 0.06, 0.07, 0.08), strict=True))
+    found = measure_shares(lambda share: balance(share, 0.5, drift=drifts[share]))
+    assert [one.share for one in found] == list(SHARES[:4])
+    assert [one.share for one in measure_shares(lambda share: balance(share, 0.5))] == list(SHARES)

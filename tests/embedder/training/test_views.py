@@ -13,7 +13,7 @@ from embedder.config import TrainConfig
 from embedder.model_folder import load_manifest
 from embedder.training import share, views
 from embedder.training.run import train
-from embedder.training.share import SHARES, Balance
+from embedder.training.share import MOST_DRIFT, SHARES, Balance
 from enroll.cli.train import describe_training
 from tests.conftest import save_people
 from tests.embedder.training.test_run import Hook, KilledError, equal, raiser
@@ -62,7 +62,8 @@ def test_a_run_says_what_it_degrades_each_loss_and_what_is_gained_and_lost(
     for name in ("clean ", "degraded ", "crossed ", "varied ", "drift "):
         assert all(name in line for line in epochs)
     shares = [line for line in said.said if line.startswith("Share ")]
-    assert len(shares) == 1 + len(SHARES)
+    drifts = [float(line.partition("drift ")[2].split()[0]) for line in shares]
+    assert len(shares) == 1 + len(SHARES) or drifts[-1] > MOST_DRIFT >= max(drifts[:-1])
     assert sum(line.endswith("chosen") for line in shares) == 1
     training = manifest.training
     assert training["share"] in SHARES

@@ -9,7 +9,7 @@ import pytest
 
 from embedder.errors import UsageError
 from enroll.gallery.gallery import Gallery
-from enroll.gallery.threshold import FromModel
+from enroll.gallery.threshold import FromModel, some_people
 from enroll.identify import Identifier
 from tests.conftest import TOY_STRANGERS, ToyExtractor, pattern, save_people
 
@@ -57,8 +57,10 @@ def test_the_confidence_is_the_same(gallery: Gallery, toy: ToyExtractor) -> None
 def test_without_a_calibration_the_threshold_is_the_models_or_none(
     gallery: Gallery, tmp_path: Path, toy: ToyExtractor
 ) -> None:
-    expected = FromModel.for_gallery(TOY_STRANGERS, gallery.identities()).distance
-    assert gallery.to_classifier().threshold_ == expected
+    people = gallery.identities()
+    expected = FromModel.for_gallery(TOY_STRANGERS, people, gallery.templates_of(some_people(people)))
+    assert expected.comparisons
+    assert gallery.to_classifier().threshold_ == expected.distance == Identifier(toy, gallery).threshold
     blind = ToyExtractor("blind", strangers=None)
     with Gallery.open(tmp_path / "other.db", blind) as other:
         with pytest.raises(UsageError, match="no one is enrolled; nothing to fit a classifier on"):

@@ -53,7 +53,7 @@ def test_identify_takes_the_threshold_of_the_gallery(
 ) -> None:
     before = Identifier(toy, gallery)
     assert before.basis.source == "model"
-    assert before.threshold == pytest.approx(TOY_STRANGERS.threshold(0.01, 8, 3))
+    assert before.threshold == pytest.approx(gallery.calibrate(0.01).promise.distance)  # of few, all
     done = gallery.calibrate(0.05)
     after = Identifier(toy, gallery)
     assert (after.basis.source, after.threshold) == ("gallery", done.promise.distance)
@@ -61,6 +61,24 @@ def test_identify_takes_the_threshold_of_the_gallery(
     known, stranger = (after.identify(photos / name / "3.png") for name in ("p03", "p09"))
     assert (known.faces[0].decision.identity, stranger.faces[0].decision.identity) == ("p03", None)
     assert known.faces[0].confidence > 0.9 > 0.1 > stranger.faces[0].confidence > 0
+
+
+def test_a_first_threshold_follows_what_is_enrolled(path: Path, photos: Path) -> None:
+    """Of one person nothing can be compared; photos that contradict what is known are said to."""
+    far = ToyExtractor(strangers=replace(TOY_STRANGERS, mean=0.6, mean_sd=0.01, log_spread_sd=0.02))
+    with Gallery.open(path.parent / "far.db", far) as gallery:
+        gallery.enroll("p00", [photos / "p00" / f"{number}.png" for number in range(3)])
+        identifier = Identifier(far, gallery)
+        known = far.manifest.strangers
+        assert known is not None
+        assert identifier.threshold == known.threshold(0.01, 1, 3)
+        assert identifier.basis.warning is None and identifier.basis.facts()["comparisons"] == 0
+        for person in range(1, 6):
+            name = f"p{person:02d}"
+            gallery.enroll(name, [photos / name / f"{number}.png" for number in range(3)])
+        assert identifier.threshold < known.threshold(0.01, 6, 3) - 0.1
+        assert "unlike those this network is known for" in (identifier.basis.warning or "")
+        assert identifier.basis.facts()["comparisons"] == 90
 
 
 def test_strangers_count(gallery: Gallery, photos: Path, toy: ToyExtractor) -> None:
@@ -184,9 +202,10 @@ def test_a_calibration_changed_on_disk(gallery: Gallery, path: Path) -> None:
 def test_the_promise_in_words(gallery: Gallery, toy: ToyExtractor) -> None:
     model = Identifier(toy, gallery).basis.in_words()
     assert model == (
-        f"Threshold {TOY_STRANGERS.threshold(0.01, 8, 3):.3f}: names at most 1 % of strangers in a gallery "
+        f"Threshold {Identifier(toy, gallery).threshold:.3f}: names at most 1 % of strangers in a gallery "
         "of 8 people, 95 % sure, from what is known of this network's distances between strangers (10 "
-        "people); `embed calibrate` adds the gallery's own comparisons"
+        "people) and 168 comparisons of this gallery; `embed calibrate` compares all, and adds the "
+        "probability that a name is right"
     )
     assert "no promise" in Identifier(toy, gallery, 0.3).basis.in_words()
     done = gallery.calibrate(0.05)

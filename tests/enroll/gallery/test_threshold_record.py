@@ -6,13 +6,22 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from embedder.errors import GalleryError
 from enroll.calibration import Calibration
 from enroll.confidence import Curve
-from enroll.gallery.threshold import Basis, CalibrationRecord, FromModel, contradiction, describe
+from enroll.gallery.threshold import (
+    Basis,
+    CalibrationRecord,
+    FromModel,
+    contradiction,
+    describe,
+    some_people,
+)
 from enroll.store.base import Changed
+from enroll.templates import Templates
 from tests.conftest import TOY_STRANGERS
 
 PROMISE = Calibration(
@@ -90,7 +99,7 @@ def test_what_counting_promises_has_two_digits(bound: float, words: str) -> None
 
 def test_the_threshold_for_programs() -> None:
     names = ("target_fpir", "confidence", "searches", "identities", "date", "warning")
-    nothing = dict.fromkeys((*names, "known_people", "known_sets", "set_aside"))
+    nothing = dict.fromkeys((*names, "known_people", "known_sets", "comparisons", "set_aside"))
     calibrated = {"target_fpir": 0.02, "confidence": 0.95, "searches": 120, "identities": 10}
     assert Basis("gallery", 0.5, CALIBRATION, warning="grown").facts() == {
         "source": "gallery",
@@ -98,6 +107,7 @@ def test_the_threshold_for_programs() -> None:
         "warning": "grown",
         "known_people": 0,
         "known_sets": 0,
+        "comparisons": 0,
         "set_aside": 0,
         **calibrated,
     }
@@ -111,6 +121,7 @@ def test_the_threshold_for_programs() -> None:
         "identities": 20,
         "known_people": 7,
         "known_sets": 2,
+        "comparisons": 0,
     }
 
 
@@ -190,9 +201,19 @@ def test_contradiction_in_words() -> None:
     assert said is not None and "as unlike as 0.3 % of galleries" in said
 
 
+@pytest.mark.parametrize(("photos", "chosen"), [(9, "abcdefghi"), (8, "acegi"), (4, "adg"), (1, "aei")])
+def test_whose_photos_a_first_threshold_compares(photos: int, chosen: str) -> None:
+    assert some_people([(name, 1) for name in "abcdefghi"], photos) == set(chosen)
+    assert (some_people([], photos), some_people([("a", 900)], photos)) == (set(), {"a"})
+
+
 def test_threshold_of_a_gallery_from_the_model_alone() -> None:
     found = FromModel.for_gallery(TOY_STRANGERS, [("ada", 1), ("bob", 4)])
     assert (found.identities, found.target_fpir) == (2, 0.01)
     assert found.distance == pytest.approx(TOY_STRANGERS.threshold(0.01, 2, 2))
+    same = Templates(np.arange(6), np.array(list("aabbcc"), object), np.eye(8, dtype=np.float32)[[0] * 6])
+    stuck = FromModel.for_gallery(TOY_STRANGERS, [("a", 2), ("b", 2), ("c", 2)], same)
+    assert stuck.distance == TOY_STRANGERS.threshold(0.01, 3, 2)
+    assert "as unlike as 0 % of galleries" in (contradiction(stuck) or "")
     empty = FromModel.for_gallery(TOY_STRANGERS, [])
     assert (empty.identities, empty.distance) == (0, TOY_STRANGERS.threshold(0.01, 1))

@@ -11,6 +11,7 @@ from embedder.training.data import view_pool
 from embedder.training.data.crop_store import Chips
 from embedder.training.data.degradation import PIXELS, Degradation, clean_view, degraded_view, varied_view
 from embedder.training.data.photos import Photos, Split
+from embedder.training.data.view_cache import ViewCache, view_recipe
 from embedder.training.data.view_pool import (
     CLEAN,
     DEGRADED,
@@ -144,3 +145,45 @@ def test_views_that_would_fill_the_disk_are_not_kept():
     assert fits_on_disk(10, 100, limit=10 * 100 * sum(VIEWS))
     assert not fits_on_disk(11, 100, limit=10 * 100 * sum(VIEWS))
     assert view_pool.LIMIT > 2**30
+
+
+def test_views_of_an_earlier_run_are_taken_whole(tmp_path: Path):
+    ran: list[int] = []
+
+    def made(crops: np.ndarray, recipe: bytes, seed: int = 3) -> ViewPool:
+        def counted(pictures: np.ndarray) -> np.ndarray:
+            ran.append(len(pictures))
+            return early(pictures)
+
+        ran.clear()
+        cache = ViewCache(recipe, tmp_path)
+        return ViewPool(Chips.of(crops), PLAN, seed, False, counted, features, Progress(), cache)
+
+    first, other = made(CROPS, b"a"), CROPS[::-1]
+    assert sum(ran) == 6 * sum(VIEWS)
+    again = made(CROPS, b"a")
+    assert not ran
+    rows = np.arange(6)
+    for kind, views in enumerate(VIEWS):
+        for number in range(views):
+            place = (kind, np.full(6, number), rows)
+            np.testing.assert_array_equal(again.take(*place), first.take(*place))
+            if kind in first.before:
+                np.testing.assert_array_equal(again.before[kind], first.before[kind])
+    for crops, recipe in ((other, b"a"), (CROPS, b"b")):
+        made(crops, recipe)
+        assert sum(ran) == 6 * sum(VIEWS)
+    for entry in (tmp_path / "views").glob("??/*"):
+        entry.write_bytes(entry.read_bytes()[:-1])
+    made(CROPS, b"a")
+    assert sum(ran) == 6 * sum(VIEWS)  # cut short: made again
+
+
+def test_what_decides_the_views_of_a_run(monkeypatch: pytest.MonkeyPatch):
+    weights = [np.arange(3.0), np.ones((2, 2))]
+    recipe = view_recipe(weights, {"seed": 0})
+    assert recipe == view_recipe([tensor.copy() for tensor in weights], {"seed": 0})
+    others = [view_recipe(weights, {"seed": 1}), view_recipe([weights[0], weights[1] * 2], {"seed": 0})]
+    monkeypatch.setattr("embedder.training.data.view_cache.version", lambda name: "0")
+    others.append(view_recipe(weights, {"seed": 0}))
+    assert len({recipe, *others}) == 4

@@ -1,0 +1,98 @@
+"""Keep what the frozen layers of a trunk made of views, so that the next run on the same photos need not.
+
+An entry is a block of photos by one view of each. It is keyed by everything that decides it: the pictures and
+their places, what is drawn, the trunk's weights, the code, the packages. Runs that differ in the head, the
+losses or the epochs alone share them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder._internal.files import DiskCache
+
+LIMIT = 2 * 2**30  # bytes that all runs may leave
+MOST = 2**30  # bytes of one run: those of a larger folder are made anew, which training outlasts by far
+_NOTE = """\
+What `embed train` has made of the faces in photos, kept so that the next run on the same photos is quicker.
+It shows people: treat it like the photos. This folder may be deleted at any time; `embed train --no-cache`
+does without it.
+"""
+_PACKAGES = ("keras", "tensorflow", "numpy", "pillow")
+
+
+def view_recipe(weights: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> bytes:
+    """Give everything but pictures and their places that decides what is kept, as bytes.
+
+    Args:
+        weights: of the trunk before training.
+        options: how views are drawn and where the trunk is cut, as JSON values.
+    """
+    digest = hashlib.sha256()
+    for tensor in weights:
+        digest.update(np.ascontiguousarray(tensor).tobytes())
+    packages = {name: version(name) for name in _PACKAGES}
+    facts = {**options, "packages": packages, "weights": digest.hexdigest(), "code": _code()}
+    return json.dumps(facts, sort_keys=True).encode()
+
+
+class ViewCache:
+    """What blocks of photos came to, on disk.
+
+    Args:
+        recipe: see `view_recipe`; what another one made is not seen.
+        folder: see `DiskCache`.
+        limit: bytes it may take.
+    """
+
+    def __init__(self, recipe: bytes, folder: str | Path | None = None, limit: int = LIMIT) -> None:
+        self._recipe = recipe
+        self._entries = DiskCache("views", _NOTE, limit, folder)
+
+    def key(self, kind: int, number: int, start: int, pictures: NDArray[np.uint8]) -> bytes:
+        """Give the key of a block: of one view of each of these pictures, which lie at `start`."""
+        place = json.dumps([kind, number, start, pictures.shape]).encode()
+        return self._recipe + place + hashlib.sha256(pictures.tobytes()).digest()
+
+    def get(self, key: bytes) -> tuple[NDArray[np.float16], NDArray[np.float32] | None] | None:
+        """Give what was kept, None if nothing was: outputs (m, ...) and features (m, dim), if any."""
+        if (body := self._entries.get(key)) is None:
+            return None
+        head, _, rest = body.partition(b"\n")
+        shape, dim = json.loads(head)
+        length = 2 * int(np.prod(shape))
+        outputs = np.frombuffer(rest[:length], np.float16).reshape(shape)
+        features = np.frombuffer(rest[length:], np.float32).reshape(shape[0], dim) if dim else None
+        return outputs, features
+
+    def put(self, key: bytes, outputs: NDArray[Any], features: NDArray[np.float32] | None) -> None:
+        """Keep what a block came to: outputs (m, ...) float16 and features (m, dim), if any."""
+        dim = 0 if features is None else features.shape[1]
+        head = json.dumps([outputs.shape, dim]).encode() + b"\n"
+        self._entries.put(key, head + outputs.tobytes() + (b"" if features is None else features.tobytes()))
+
+    def prune(self) -> None:
+        """Go back to the limit, after many were put."""
+        self._entries.prune()
+
+
+@cache
+def _code() -> str:
+    """Digest of the code that draws views and builds trunks."""
+    folders = ("embedder.training.data", "embedder.trunks")
+    sources = sorted((path for folder in folders for path in files(folder).iterdir()), key=str)
+    digest = hashlib.sha256()
+    for path in sources:
+        if path.name.endswith(".py"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

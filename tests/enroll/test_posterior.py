@@ -1,0 +1,99 @@
+"""The threshold from what is known and a gallery's own, where its photos are of another kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import multivariate_t, t
+
+from embedder.moments import Moments, normal_quantile
+from enroll.calibration import calibrate, first_threshold
+from enroll.distances import LogSums, person_distances
+from enroll.posterior import _POOR_SHARE, estimated, likelihood, of_poor_photos, posterior_threshold
+from tests.enroll.test_calibration import KNOWN, people
+
+PRIOR = Moments(np.array([0.3, math.log(0.05), -0.3]), np.diag([0.03, 0.12, 0.25]) ** 2, 6.0)
+
+
+def poor_people(count: int, photos: int, seed: int, alike: float = 0.8) -> tuple[NDArray, NDArray]:
+    """Photos that show little: a part of each vector, more or less of it, is the same in all."""
+    vectors, labels = people(count, photos, seed)
+    rng = np.random.default_rng([seed, 1])
+    vectors = vectors + alike * rng.uniform(0.6, 1.4, (len(vectors), 1)) * np.eye(40)[[0]]
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def sums_of(vectors: NDArray, labels: NDArray) -> LogSums:
+    count = int(labels.max()) + 1
+    sums = LogSums(labels, count)
+    sums.add(slice(0, len(labels)), slice(0, count), person_distances(vectors, vectors, labels))
+    return sums
+
+
+def test_likelihood_is_that_of_student() -> None:
+    data = Moments(np.array([0.2, math.log(0.08), -0.5]), np.diag([0.02, 0.1, 0.3]) ** 2, 12.0)
+    priors = [PRIOR, of_poor_photos(PRIOR)]
+    expected = [
+        multivariate_t(one.values, one.covariance + data.covariance, 6.0).logpdf(data.values)
+        for one in priors
+    ]
+    found = [likelihood(one, data) for one in priors]
+    assert found[1] - found[0] == pytest.approx(expected[1] - expected[0])
+    assert found[1] > found[0]  # nearer, and more spread
+    assert of_poor_photos(PRIOR).values == pytest.approx([0.2, math.log(0.05) + 0.55, -0.5])
+
+
+@pytest.mark.parametrize("kind", [people, poor_people])
+def test_the_threshold_is_the_bound_of_the_mixture(kind: Callable[..., tuple[NDArray, NDArray]]) -> None:
+    vectors, labels = kind(5, 3, 4)
+    sums, z = sums_of(vectors, labels), normal_quantile(0.01, 5)
+    data = estimated(sums, float(np.exp(PRIOR.values[1])), 0.03)
+    assert data is not None
+    parts = []
+    for prior, share in ((PRIOR, 1 - _POOR_SHARE), (of_poor_photos(PRIOR), _POOR_SHARE)):
+        away, both = data.values - prior.values, prior.covariance + data.covariance
+        wider = max(1.0, (6 + away @ np.linalg.inv(both) @ away) / 9)
+        after = replace(prior, covariance=prior.covariance * wider).updated(data)
+        parts.append((share * math.exp(likelihood(prior, data)), after))
+    weights = np.array([weight for weight, _ in parts]) / sum(weight for weight, _ in parts)
+
+    def below(log: float) -> float:
+        found = [one.quantile_and_error(z, 5) for _, one in parts]
+        shares = [t.cdf((log - q) / e, one.freedom) for (q, e), (_, one) in zip(found, parts, strict=True)]
+        return float(weights @ shares) - 0.05
+
+    found, agreement = posterior_threshold(sums, 0.01, PRIOR, 0.03)
+    assert found == pytest.approx(math.exp(brentq(below, -5, 1)), rel=1e-6)
+    assert agreement <= weights[0]
+    more, _ = posterior_threshold(sums, 0.01, PRIOR, 0.03, people=50)
+    assert more < found
+
+
+@pytest.mark.parametrize(("count", "most"), [(3, 0.02), (5, 0.01), (10, 0.01)])
+def test_poor_photos_are_noticed(count: int, most: float) -> None:
+    """What is known is of ordinary photos; strangers, too, come with poor ones."""
+    fpir, by_what_is_known = [], []
+    for seed in range(15):
+        vectors, labels = poor_people(count, 3, seed)
+        strangers, _ = poor_people(600, 1, seed + 1000)
+        nearest = person_distances(strangers, vectors, labels).min(axis=1)
+        first, comparisons, _ = first_threshold(vectors, labels, KNOWN, 0.01, count, 3.0)
+        fpir.append((nearest <= first).mean())
+        by_what_is_known.append((nearest <= KNOWN.threshold(0.01, count, 3)).mean())
+    whole = calibrate(vectors, labels, 0.01, known=KNOWN)
+    assert (first, comparisons) == (pytest.approx(whole.distance, rel=1e-9), whole.comparisons)
+    assert whole.contradicted == (count > 3)
+    assert np.mean(by_what_is_known) > 0.2
+    assert np.mean(fpir) <= most
+
+
+def test_one_person_has_what_is_known() -> None:
+    vectors, labels = people(1, 3)
+    found = first_threshold(vectors, labels, KNOWN, 0.01, 1, 3.0)
+    assert found == (pytest.approx(KNOWN.threshold(0.01, 1, 3)), 0, 1.0)
