@@ -54,7 +54,9 @@ def aligned(folder: Path, trunk: str) -> tuple[Pixels, np.ndarray[Any, Any]]:
 
 def resized(crops: Pixels, side: int) -> list[Pixels]:
     """Shrink or enlarge square crops."""
-    return [np.asarray(Image.fromarray(crop).resize((side, side), Image.Resampling.BICUBIC)) for crop in crops]
+    return [
+        np.asarray(Image.fromarray(crop).resize((side, side), Image.Resampling.BICUBIC)) for crop in crops
+    ]
 
 
 def measure(model: Path, crops: Pixels, labels: np.ndarray[Any, Any]) -> dict[str, list[float]]:

@@ -1,8 +1,8 @@
 """The pictures of docs/error-rates.md: distances, error rates and thresholds of the built-in network on ORL.
 
-Faces of the 40 people of ORL are found and embedded by the built-in network. Half of the people (drawn by the
-seed) are enrolled with five photos each; their other photos are searched for, and all photos of the other half
-as strangers. Prints, last, one JSON line with the figures that the page names.
+Faces of the 40 people of ORL are found and embedded by the built-in network. Half of the people (drawn by
+the seed) are enrolled with five photos each; their other photos are searched for, and all photos of the other
+half as strangers. Prints, last, one JSON line with the figures that the page names.
 
     python scripts/concept_figures.py [--seed 0] [--folder docs/pictures]
 """
@@ -71,14 +71,22 @@ def draw(own: Numbers, other: Numbers, threshold: float, strangers: StrangerDist
     axes.hist(own, bins, color=KNOWN, alpha=0.75, label="people who are enrolled")
     axes.hist(other, bins, color=STRANGERS, alpha=0.75, hatch="///", edgecolor="white", label="strangers")
     axes.axvline(threshold, color=CHOSEN, linestyle="--")
-    axes.annotate("threshold", (threshold, axes.get_ylim()[1] * 0.95), (-4, 0), textcoords="offset points", ha="right")
+    axes.annotate(
+        "threshold", (threshold, axes.get_ylim()[1] * 0.95), (-4, 0), textcoords="offset points", ha="right"
+    )
     axes.legend(loc="upper left", frameon=False)
     save(picture, "distances.png")
 
     picture, axes = figure("threshold", "share of searches")
     grid = np.linspace(0.5, 1.4, 400)
     axes.plot(grid, [(own <= at).mean() for at in grid], color=KNOWN, label="known people named (TPIR)")
-    axes.plot(grid, [(other <= at).mean() for at in grid], color=STRANGERS, linestyle="-.", label="strangers named (FPIR)")
+    axes.plot(
+        grid,
+        [(other <= at).mean() for at in grid],
+        color=STRANGERS,
+        linestyle="-.",
+        label="strangers named (FPIR)",
+    )
     axes.axvline(threshold, color=CHOSEN, linestyle="--")
     axes.legend(loc="center left", frameon=False)
     save(picture, "error-rates.png")

@@ -75,8 +75,8 @@ def commands_page() -> str:
     lines = [
         "# Every command",
         "",
-        "Made from the program: what `embed COMMAND --help` says. What the commands have in common, and the exit",
-        "codes, stand in [the commands](../commands.md).",
+        "Made from the program: what `embed COMMAND --help` says. What the commands have in common, and the",
+        "exit codes, stand in [the commands](../commands.md).",
     ]
     root = typer.main.get_command(app)
     lines += ["", "## Options before the command", "", *_options(root)]
@@ -90,22 +90,17 @@ def _command(name: str, command: Any, level: int) -> Iterator[str]:
     below = getattr(command, "commands", {})
     if not below or getattr(command, "invoke_without_command", False):
         used = " ".join(command.collect_usage_pieces(_context(command)))
-        yield from ("```", f"{name} {used}", "```", "", *_options(command))
+        yield from ("```", f"{name} {used}", "```", "", *_options(command), "")
+    if command.epilog:
+        yield from ("Examples:", "", "```", *command.epilog.splitlines(), "```")
     for part, entry in below.items():
         yield from _command(f"{name} {part}", entry, level + 1)
 
 
 def _paragraphs(text: str) -> str:
-    """Give the help of a command as Markdown; lines that begin with `embed` are examples."""
-    parts = []
-    for part in re.split(r"\n\s*\n", inspect.cleandoc(text.replace("\b", ""))):
-        lines = [line.strip() for line in part.strip().splitlines()]
-        examples = [line for line in lines if line.startswith("embed ")]
-        words = " ".join(line for line in lines if line not in examples)
-        parts.append(_escaped(words))
-        if examples:
-            parts.append("\n".join(("```", *examples, "```")))
-    return "\n\n".join(part for part in parts if part)
+    """Give the help of a command as Markdown."""
+    parts = re.split(r"\n\s*\n", inspect.cleandoc(text))
+    return "\n\n".join(_escaped(" ".join(part.split())) for part in parts)
 
 
 def _context(command: Any) -> Any:
@@ -174,8 +169,8 @@ def rest_page() -> str:
     lines = [
         "# REST API",
         "",
-        "Made from the server's OpenAPI document, which a running one gives at `/openapi.json`. How to run it, keys,",
-        "and the dialects of other programs: [a server](../serve.md).",
+        "Made from the server's OpenAPI document, which a running one gives at `/openapi.json`. How to run",
+        "it, keys, and the dialects of other programs: [a server](../serve.md).",
         "",
     ]
     for tag in document["tags"]:
@@ -203,7 +198,8 @@ def openapi() -> dict[str, Any]:
 def _route(path: str, method: str, route: dict[str, Any]) -> Iterator[str]:
     yield from ("", f"### {method.upper()} {path}", "", route.get("description", ""), "")
     rows = [
-        f"| `{entry['name']}` | {entry['in']} | {_kind(entry['schema'])} | {_cell(entry.get('description', ''))} |"
+        f"| `{entry['name']}` | {entry['in']} | {_kind(entry['schema'])} "
+        f"| {_cell(entry.get('description', ''))} |"
         for entry in route.get("parameters", ())
     ]
     if rows:
@@ -211,7 +207,9 @@ def _route(path: str, method: str, route: dict[str, Any]) -> Iterator[str]:
     for media, content in route.get("requestBody", {}).get("content", {}).items():
         yield f"- Body, `{media}`: {_kind(content.get('schema', {}))}"
     for status, answer in route.get("responses", {}).items():
-        kinds = {_kind(content["schema"]) for content in answer.get("content", {}).values() if "schema" in content}
+        kinds = {
+            _kind(content["schema"]) for content in answer.get("content", {}).values() if "schema" in content
+        }
         told = answer.get("description", "")
         yield f"- {status}: {', '.join(sorted(kinds)) or told}"
 

@@ -28,6 +28,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
+from enroll.cli.output import note, tell
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
 
 if TYPE_CHECKING:
@@ -108,11 +109,11 @@ def scan(
         waiting = len(library.faces()) - len(library.names())
         if waiting and days is not None:
             until = date.today() + timedelta(days)
-            print(
-                f"faces that nobody names are kept until {until} (--keep-unknown); then `embed gallery purge`"
-            )
+            line = f"faces that nobody names are kept until {until} (--keep-unknown)"
+            tell(f"{line}; then `embed gallery purge`", "kept", faces=waiting, until=str(until))
         if expired := library.expired(date.today()):
-            print(f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them")
+            line = f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them"
+            tell(line, "expired", faces=expired)
     if failed:
         raise typer.Exit(UNUSABLE_IMAGES)
 
@@ -125,13 +126,17 @@ def _show_scanned(folder: Path, done: Scanned) -> None:
         f"{done.gone} not there any more" if done.gone else "",
     ]
     told = ", ".join(filter(None, known))
-    print(
+    counted = ("photos", "looked", "unchanged", "moved", "forgotten", "gone", "faces")
+    tell(
         f"{safe(folder)}: {count(done.photos, 'photo')}, {done.looked} looked at"
-        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}"
+        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}",
+        "scanned",
+        folder=str(folder),
+        **{name: getattr(done, name) for name in counted},
     )
     if done.others:
         others = ", ".join(f"{number} {kind}" for kind, number in sorted(done.others.items()))
-        print(f"passed over: {others}", file=sys.stderr)
+        note(f"passed over: {others}")
     show_failures(done.rejected)
 
 
@@ -335,7 +340,7 @@ def find(
         for one in found:
             sure = "" if one.state == "confirmed" else f" (distance {one.distance:.2f})"
             print(f"{one.date} {printable(str(one.photo))}{sure}")
-        print(count(len({one.photo for one in found}), "photo"), file=sys.stderr)
+        note(count(len({one.photo for one in found}), "photo"))
 
 
 def vector_of(photo: Path, extractor: Extractor) -> Any:

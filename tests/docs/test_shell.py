@@ -42,7 +42,10 @@ def pattern_of(shown: list[str]) -> re.Pattern[str]:
             whole += r"(?:\n.*)*" if number else r"[\s\S]*"
             continue
         told, more = line.removesuffix("..."), line.endswith("...")
-        parts = [r"[0-9.]+" if odd else re.escape(part) for part, odd in zip(numbers.split(told), cycle((0, 1)), strict=False)]
+        parts = [
+            r"[0-9.]+" if odd else re.escape(part)
+            for part, odd in zip(numbers.split(told), cycle((0, 1)), strict=False)
+        ]
         whole += start + "".join(parts) + (".*" if more else "")
     return re.compile(whole)
 
