@@ -35,7 +35,7 @@ def main(film: Path, people: Path, scratch: Path) -> None:
     for person in answer.people:
         for start, end in person.intervals:
             times = " to ".join(str(timedelta(seconds=round(at))) for at in (start, end))
-            print(f"{times}: {person.identity or 'someone unknown'} ({person.reason})")
+            print(f"{times}: {person.identity or 'someone unknown'} ({person.agreement.decision.reason})")
 
 
 def make_film(folder: Path) -> tuple[Path, Path]:
@@ -51,10 +51,8 @@ def make_film(folder: Path) -> tuple[Path, Path]:
         for photos in (ada[5:], stranger[5:]):
             for number in range(RATE * SECONDS):
                 frame = Image.new("RGB", SIZE, (96, 104, 96))
-                head = (
-                    Image.open(photos[number // (RATE // 2) % len(photos)]).convert("RGB").resize((184, 224))
-                )
-                frame.paste(head, (40 + number * 12, 70))
+                head = embedder.load_image(photos[number // (RATE // 2) % len(photos)])
+                frame.paste(Image.fromarray(head).resize((184, 224)), (40 + number * 12, 70))
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
         film.mux(stream.encode(None))
     return folder / "door.mp4", folder / "people"

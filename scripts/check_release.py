@@ -86,7 +86,7 @@ def build(tools: Path) -> Path:
     run(tools, "python", "-m", "build", "--outdir", str(OUT), str(ROOT))
     (wheel,), (sdist,) = OUT.glob("*.whl"), OUT.glob("*.tar.gz")
     run(tools, "twine", "check", "--strict", str(wheel), str(sdist))
-    run(tools, "check-wheel-contents", str(wheel))
+    run(tools, "check-wheel-contents", str(wheel), cwd=ROOT)  # where its settings are
     done(f"built and checked: {wheel.name}, {sdist.name}")
     return wheel
 
