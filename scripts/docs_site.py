@@ -138,8 +138,8 @@ def python_pages() -> Iterator[tuple[str, str]]:
         lines = [f"# {name}", "", *told.splitlines()]
         for public in public_names(name):
             whole = f"{name}.{public}"
-            lines += ["", f"## {public}", ""]
-            lines += [f"A module: [{whole}]({whole}.md)."] if whole in MODULES else [f"::: {whole}"]
+            module = [f"## {public}", "", f"A module: [{whole}]({whole}.md)."]
+            lines += ["", *(module if whole in MODULES else [f"::: {whole}"])]
         yield f"reference/python/{name}.md", "\n".join(lines) + "\n"
 
 

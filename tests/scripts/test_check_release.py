@@ -1,4 +1,4 @@
-"""What the check of a release runs, and that it notices what fails; the check itself is `make release-check`."""
+"""What the check of a release runs, and that it notices a failure; itself it is `make release-check`."""
 
 from __future__ import annotations
 
