@@ -1,13 +1,17 @@
-"""The shell examples of the tutorial and the how-to pages run as they stand, and print what the pages show.
+"""The shell examples of the pages run as they stand; those of the tutorial print what the page shows.
 
-In a block that begins with ```console each line after `$ ` is run by bash, one after the other in one folder.
+In a block that begins with ```console each line after `$ ` is run by bash, one after the other in a folder.
 What follows is compared with what it prints: numbers may differ, `...` stands for any lines or their end.
+
+Of other pages the lines of listings that begin with `embed ` are run, in their order; those that need what is
+not at hand are named here, with the reason. That commands and options exist is tested of all pages.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from itertools import cycle
@@ -19,6 +23,22 @@ from PIL import Image
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["tutorial.md", "evaluate.md", "privacy.md"]
 NAMES = ("ada", "ben", "cho", "dev", "eva")
+LISTED = ["gallery.md", "built-in.md", "library.md", "commands.md", "serve.md"]
+GIVEN = {"NAME": "ada", "Ada Lovelace": "Ada L", "*.jpg": "photo.jpg stranger.jpg"}  # what a reader fills in
+NOT_RUN = {
+    "embed train": "minutes: tests/embedder/training",
+    "embed data": "the photos are laid out already",
+    "embed export": "minutes: tests/embedder/export",
+    "embed quantize": "minutes: tests/embedder/export",
+    "embed serve keys revoke": "a key that only a reader has",
+    "embed serve ": "a server does not end: tests/enroll/serve",
+    "embed watch-frigate": "a server of Frigate: tests/enroll/watch",
+    "embed identify film.mp4": "a film: tests/enroll/library",
+    "embed --key ~/gallery.key enroll": "for a gallery that is not there yet",
+    "embed library confirm": "a group that only a reader has: tests/enroll/library",
+    "embed library find": "someone who was named: the same",
+    "embed evaluate faces --report": "as evaluate.md",
+}
 STARTS = re.compile(r"^\$ ", re.MULTILINE)
 
 
@@ -91,6 +111,79 @@ def test_commands_of_the_page_run(page: str, given: Path, tmp_path: Path) -> Non
         said = done.stdout.strip("\n")
         assert done.returncode == 0, f"{command}\n{said}"
         assert pattern_of(shown).fullmatch(said), f"{command}\n{said}"
+
+
+def lines_of(page: str) -> list[str]:
+    """Commands of the listings of a page."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", (DOCS / page).read_text(), re.DOTALL | re.MULTILINE)
+    listings = "\n".join(text for kind, text in blocks if not kind)
+    lines = [line.removeprefix("$ ") for line in listings.splitlines()]
+    return [line.partition(" #")[0].strip() for line in lines if re.match(r"embed(?: |$)", line)]
+
+
+def is_run(line: str) -> bool:
+    """Say whether a line can be run here."""
+    return (
+        line != "embed serve"
+        and ("serve keys" in line or not line.startswith("embed serve "))
+        and not any(line.startswith(start) for start in NOT_RUN if start != "embed serve ")
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", LISTED)
+def test_listed_commands_run(page: str, given: Path, tmp_path: Path) -> None:
+    for entry in given.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    for name, source in (("holiday", "faces/s01"), ("Photos", "faces"), ("others", "faces")):
+        (tmp_path / name).symlink_to(given / source)
+    for name, photo in (("ada1.jpg", "1.jpg"), ("ada2.jpg", "2.jpg")):
+        (tmp_path / name).symlink_to(given / "people/ada" / photo)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "HOME": str(tmp_path)}
+    before = [] if page in ("library.md", "serve.md") else ["embed enroll people"]
+    for line in [*before, *filter(is_run, lines_of(page))]:
+        command = line
+        for word, value in GIVEN.items():
+            command = command.replace(word, value)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_what_is_not_run_is_there() -> None:
+    lines = [line for page in LISTED for line in lines_of(page)]
+    for start in NOT_RUN:
+        assert any(line.startswith(start.strip()) for line in lines), start
+    assert sum(map(is_run, lines)) > 30
+
+
+def test_commands_and_options_of_all_pages_exist() -> None:
+    from tests.enroll.cli.test_help import ROOT
+
+    checked = 0
+    for page in sorted(DOCS.glob("**/*.md")):
+        if page.parent.name == "decisions":  # these keep the names of their day
+            continue
+        named = [part.partition(" #")[0] for part, _ in commands_of(str(page)) if part.startswith("embed ")]
+        for line in [*lines_of(str(page.relative_to(DOCS))), *named]:
+            words = shlex.split(line.removesuffix("\\"))
+            command, words = ROOT, words[1:]
+            if words[:1] == ["--key"]:
+                words = words[2:]
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]
+            options = {name for entry in command.params for name in (*entry.opts, *entry.secondary_opts)}
+            used = {word.partition("=")[0] for word in words if re.match("--?[a-z]", word)}
+            assert used <= options | {"-h"}, f"{page.name}: {line}"
+            checked += 1
+    assert checked > 100
 
 
 @pytest.mark.parametrize("page", PAGES)
