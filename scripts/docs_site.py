@@ -40,6 +40,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def addresses() -> set[str]:
+    """Give the addresses of the generated pages, within docs/, without making them."""
+    names = (*PACKAGES, *MODULES)
+    made = {f"reference/python/{name}.md" for name in names}
+    return {*BESIDE, *made, "decisions/index.md", "reference/commands.md", "reference/rest.md"}
+
+
 def pages() -> Iterator[tuple[str, str]]:
     """Give the address and the Markdown of every generated page."""
     for address, name in BESIDE.items():
@@ -79,7 +86,7 @@ def commands_page() -> str:
         "exit codes, stand in [the commands](../commands.md).",
     ]
     root = typer.main.get_command(app)
-    lines += ["", "## Options before the command", "", *_options(root)]
+    lines += ["", "## Options before the command", "", *_options(root), "", *_examples(root)]
     for name, command in root.commands.items():  # type: ignore[attr-defined]
         lines += _command(f"embed {name}", command, level=2)
     return "\n".join(lines) + "\n"
@@ -91,10 +98,14 @@ def _command(name: str, command: Any, level: int) -> Iterator[str]:
     if not below or getattr(command, "invoke_without_command", False):
         used = " ".join(command.collect_usage_pieces(_context(command)))
         yield from ("```", f"{name} {used}", "```", "", *_options(command), "")
-    if command.epilog:
-        yield from ("Examples:", "", "```", *command.epilog.splitlines(), "```")
+    yield from _examples(command)
     for part, entry in below.items():
         yield from _command(f"{name} {part}", entry, level + 1)
+
+
+def _examples(command: Any) -> Iterator[str]:
+    if command.epilog:
+        yield from ("Examples:", "", "```", *command.epilog.splitlines(), "```")
 
 
 def _paragraphs(text: str) -> str:

@@ -88,6 +88,7 @@ def test_every_page_is_in_the_navigation():
     listed = (ROOT / "mkdocs.yml").read_text()
     pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
     made = {address for address, _ in docs_site.pages()}
+    assert made == docs_site.addresses()
     for page in pages | made:
         assert page in listed or page.startswith("decisions/"), page
 
