@@ -53,7 +53,7 @@ bench: $(INSTALLED)
 	$(BIN)/python scripts/bench.py
 
 docs: $(INSTALLED)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 release-check: $(INSTALLED)
 	$(BIN)/python scripts/check_release.py

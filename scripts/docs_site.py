@@ -33,6 +33,14 @@ MODULES = (
 )
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put every decision into the navigation."""
+    for part in config.nav or ():
+        if "Decisions" in part:
+            part["Decisions"] += [f"decisions/{path.name}" for path in _decision_files()]
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to those of docs/."""
     for address, text in pages():
@@ -69,10 +77,14 @@ def _moved(text: str) -> str:
 
 def _decisions() -> str:
     lines = ["# Decisions", "", "What was decided, why, and which figures decided it: one page each.", ""]
-    for path in sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md")):
+    for path in _decision_files():
         title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
         lines.append(f"- [{title}]({path.name})")
     return "\n".join(lines) + "\n"
+
+
+def _decision_files() -> list[Path]:
+    return sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 
 def commands_page() -> str:
