@@ -7,6 +7,8 @@
 # make fuzz      damage galleries, models and photos, a few hundred thousand times; options no one expects
 # make mutants   change the core in one place at a time: do its tests notice? An hour; MODULES=enroll/decision.py for one
 # make bench     beside face_recognition, faiss and others: docs/benchmarks.md
+# make docs      the documentation as pages, in build/site; a warning is an error
+# make release-check  build the package, install it afresh, run README, each extra alone, licences, SBOM: many minutes
 # make figures   the figures of README and docs, measured again
 
 # The first Python that pyproject.toml allows, or the one that is named: make PYTHON=/path/to/python3.12.
@@ -16,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-portable lint crash fuzz mutants bench figures clean
+.PHONY: demo test test-slow test-portable lint crash fuzz mutants bench docs release-check figures clean
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py demo
@@ -50,7 +52,15 @@ mutants: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python scripts/bench.py
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+release-check: $(INSTALLED)
+	$(BIN)/python scripts/check_release.py
+
 figures: $(INSTALLED)
+	$(BIN)/python scripts/bench_models.py
+	$(BIN)/python scripts/concept_figures.py
 	$(BIN)/python scripts/bench_main_job.py
 	$(BIN)/python scripts/bench_faces.py
 	$(BIN)/python scripts/measure_quality.py

@@ -7,13 +7,13 @@ they get their names here, in the order of the help.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from enroll.cli import (
     doctor,
@@ -32,12 +32,16 @@ from enroll.cli import (
     watch,
 )
 from enroll.cli.ending import end_well
+from enroll.cli.examples import EXAMPLES, PANELS
+from enroll.cli.help import Command, Group
+from enroll.cli.output import start_speaking
 from enroll.cli.terminal import printable, show_notices
 
+_NARROW = 52  # columns
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
 
-class CommandLine(TyperGroup):
+class CommandLine(Group):
     """The `embed` command. Its usage errors repeat what was typed, but no password and no key."""
 
     def make_context(
@@ -45,6 +49,9 @@ class CommandLine(TyperGroup):
     ) -> typer.Context:
         """Read the options before the first command's name, and keep all that was typed."""
         typed = tuple(args)
+        start_speaking()
+        if (columns := shutil.get_terminal_size().columns) < _NARROW:  # click takes no fewer by itself
+            extra["terminal_width"] = max(columns - 1, _NARROW // 2)
         with _nothing_secret(typed):
             return super().make_context(info_name, args, parent, obj=typed, **extra)  # type: ignore[return-value]
 
@@ -79,6 +86,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
     context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
     help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
+    epilog="\n".join(EXAMPLES[""]),
 )
 
 
@@ -115,16 +123,23 @@ def before_any_command(
         os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
 
 
-gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
-app.add_typer(gallery_app, name="gallery")
-library_app = typer.Typer(no_args_is_help=True, help="Photo libraries: who is in the photos of a folder.")
-app.add_typer(library_app, name="library")
+def _group(name: str, above: typer.Typer, told: str | None = None, **extra: Any) -> typer.Typer:
+    """Add a group of commands to another; `name` is all that is typed behind `embed`."""
+    if told is not None:  # else the docstring of its callback
+        extra["help"] = told
+    made = typer.Typer(cls=Group, epilog="\n".join(EXAMPLES[name]), **extra)
+    above.add_typer(made, name=name.rpartition(" ")[2], rich_help_panel=PANELS.get(name))
+    return made
+
+
 app.callback()(before_any_command)
-serve_app = typer.Typer(invoke_without_command=True)
+gallery_app = _group("gallery", app, "People of a gallery, its keys, copies.", no_args_is_help=True)
+library_app = _group(
+    "library", app, "Photo libraries: who is in the photos of a folder.", no_args_is_help=True
+)
+serve_app = _group("serve", app, invoke_without_command=True)
 serve_app.callback()(serve.serve)
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of the server: make, list, revoke.")
-serve_app.add_typer(keys_app, name="keys")
-app.add_typer(serve_app, name="serve")
+keys_app = _group("serve keys", serve_app, "Keys of the server: make, list, revoke.", no_args_is_help=True)
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
@@ -185,14 +200,19 @@ _LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
     "sort": library_files.sort,
     "forget": library_review.forget,
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-for _name, _command in _GALLERY_COMMANDS.items():
-    gallery_app.command(_name)(_command)
-for _name, _command in _KEY_COMMANDS.items():
-    keys_app.command(_name)(_command)
-for _name, _command in _LIBRARY_COMMANDS.items():
-    library_app.command(_name)(_command)
+for _above, _where, _commands in (
+    (app, "", _COMMANDS),
+    (gallery_app, "gallery ", _GALLERY_COMMANDS),
+    (keys_app, "serve keys ", _KEY_COMMANDS),
+    (library_app, "library ", _LIBRARY_COMMANDS),
+):
+    for _name, _command in _commands.items():
+        _above.command(
+            _name,
+            cls=Command,
+            epilog="\n".join(EXAMPLES[_where + _name]),
+            rich_help_panel=PANELS.get(_where + _name),
+        )(_command)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from embedder._internal.wording import count
 from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, GalleryFile, Model
+from enroll.cli.output import answer
 from enroll.cli.terminal import TerminalProgress, printable, safe
 
 
@@ -27,10 +28,12 @@ def verify(
         store.verify()
         people, strangers = store.identities(), len(store.strangers().ids)
         total = sum(templates for _, templates in people)
-        print(
+        line = (
             f"{safe(store.location)}: OK; {count(len(people), 'person')}, {count(total, 'photo')}, "
             f"{strangers} of strangers: every checksum and every vector was read and is right"
         )
+        facts = {"people": len(people), "photos": total, "strangers": strangers}
+        answer({"gallery": safe(store.location), **facts}, line)
         if not photos:
             return
         files, missing, changed = PhotoFiles(home=home_of(store)), 0, []
@@ -43,7 +46,8 @@ def verify(
                         changed.append(f"{name}: {template.photo}: {outcome}")
                 advance()
     same = total - missing - len(changed)
-    print(f"photos' files: {same} the same, {len(changed)} changed or unreadable, {missing} gone")
+    line = f"photos' files: {same} the same, {len(changed)} changed or unreadable, {missing} gone"
+    answer({"files": {"same": same, "changed": changed, "gone": missing}}, line)
     for line in changed:
         print(f"  {printable(line)}", file=sys.stderr)
     if changed:

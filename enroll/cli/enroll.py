@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +30,7 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
+from enroll.cli.output import note, tell
 from enroll.cli.standard_input import read_given
 from enroll.cli.terminal import (
     TerminalProgress,
@@ -138,12 +138,18 @@ def enroll(
                 known = f", {result.already} already there" if result.already else ""
                 with aloud():
                     who = printable(result.identity)
-                    print(f"enrolled {who} ({count(result.added, 'photo')}{known})", flush=True)
+                    tell(
+                        f"enrolled {who} ({count(result.added, 'photo')}{known})",
+                        "enrolled",
+                        person=result.identity,
+                        photos=result.added,
+                        already=result.already,
+                    )
     if preview is not None:
         shown = tiles + refused_tiles(scanned, photos[0])
         save_preview(preview, shown, inputs, force, FORCE_ADVICE)
         show_missing_letters(people)
-        print(f"Wrote {safe(preview)}", file=sys.stderr)
+        note(f"Wrote {safe(preview)}")
     if forced:
         notes.append(
             f"{count(forced, 'photo')} taken by --force though too poor: strangers are nearer to each other "
@@ -179,7 +185,8 @@ def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
     with Gallery.open(gallery, extractor) as opened:
         embedded = embed_folder(scan_folder(folder), extractor, force=True, progress=TerminalProgress())
         added = opened.keep_strangers(embedded)
-    print(f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them")
+    line = f"kept {count(added, 'photo')} of strangers; `embed calibrate` counts them"
+    tell(line, "kept strangers", photos=added)
     rejected = embedded.not_found()
     show_passed(embedded.passed)
     show_copies(embedded.copies)

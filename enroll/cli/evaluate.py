@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
+from enroll.cli.output import answer, note
 from enroll.cli.terminal import (
     TerminalProgress,
     printable,
@@ -68,11 +68,18 @@ def calibrate_gallery(
             else None
         )
         calibration, aside = opened.calibrate_aside(fpir, others)
-    print(f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}")
-    for entry in aside:
-        print(f"  set aside: {printable(entry.in_words())}")
+    lines = [f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}"]
+    lines += [f"  set aside: {printable(entry.in_words())}" for entry in aside]
     if (doubt := contradiction(calibration.promise)) is not None:
-        print(f"  in doubt: {doubt}")
+        lines.append(f"  in doubt: {doubt}")
+    facts = {
+        "threshold": calibration.promise.distance,
+        "fpir": fpir,
+        "described": describe(calibration),
+        "set_aside": [entry.in_words() for entry in aside],
+        "in_doubt": doubt,
+    }
+    answer(facts, *lines)
     if others:
         show_passed(others.passed)
         show_copies(others.copies)
@@ -162,7 +169,7 @@ def evaluate_folder(
         from enroll.report.html import save_report
 
         save_report(report, evaluations[0], outcome, extractors[0], inputs, force, FORCE_ADVICE)
-        print(f"Wrote {safe(report)}", file=sys.stderr)
+        note(f"Wrote {safe(report)}")
     show_rejected(outcome.rejected)
     if outcome.rejected:
         raise typer.Exit(UNUSABLE_IMAGES)

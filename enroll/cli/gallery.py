@@ -22,6 +22,7 @@ from enroll.cli.options import (
     GalleryFile,
     given_terms,
 )
+from enroll.cli.output import answer, tell
 from enroll.cli.terminal import printable, safe, show_notes
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ def list_people(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     from enroll.store import open_store
 
     with open_store(gallery) as store:
-        for name, photos in store.identities():
-            print(f"{printable(name)} ({count(photos, 'photo')})")
+        people = store.identities()
+    answer(
+        {"people": [{"name": name, "photos": photos} for name, photos in people]},
+        *(f"{printable(name)} ({count(photos, 'photo')})" for name, photos in people),
+    )
 
 
 def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -46,7 +50,7 @@ def remove(name: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     with open_store(gallery) as store:
         name = checked_name(name)
         photos = store.remove(name)
-    print(f"removed {printable(name)} ({count(photos, 'photo')})")
+    tell(f"removed {printable(name)} ({count(photos, 'photo')})", "removed", person=name, photos=photos)
 
 
 def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -55,7 +59,7 @@ def remove_strangers(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
 
     with open_store(gallery) as store:
         photos = store.remove_strangers()
-    print(f"removed {count(photos, 'photo')} of strangers")
+    tell(f"removed {count(photos, 'photo')} of strangers", "removed strangers", photos=photos)
 
 
 def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -69,7 +73,7 @@ def rename(old: str, new: str, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         others = [name for name, _ in store.identities() if name != old]
         store.rename(old, new)
     show_notes(name_notes([new], others))
-    print(f"renamed {printable(old)} to {printable(new)}")
+    tell(f"renamed {printable(old)} to {printable(new)}", "renamed", person=new, before=old)
 
 
 def merge_people(
@@ -88,7 +92,8 @@ def merge_people(
         before = {person.name: person.terms for person in store.people()}
         photos = store.merge_people(kept, other)
         after = next(person.terms for person in store.people() if person.name == kept)
-    print(f"{printable(kept)} has {count(photos, 'photo')} more, those of {printable(other)}")
+    line = f"{printable(kept)} has {count(photos, 'photo')} more, those of {printable(other)}"
+    tell(line, "merged people", person=kept, other=other, photos=photos)
     if len({before[kept], before[other], after}) > 1:
         terms = ", ".join(" ".join(entry) for entry in _in_words(after)) or "no terms"
         show_notes([f"their terms differed; now: {terms}"])
@@ -119,12 +124,9 @@ def show(
 
 
 def _as_json(person: Person, templates: list[StoredTemplate]) -> dict[str, object]:
-    words = dict(_in_words(person.terms))
     return {
         "name": person.name,
-        "consent": words.get("consent"),
-        "consent_date": words.get("consent date"),
-        "expires": words.get("expires"),
+        **_terms_facts(person.terms),
         "photos": [
             {
                 "id": template.id,
@@ -135,6 +137,11 @@ def _as_json(person: Person, templates: list[StoredTemplate]) -> dict[str, objec
             for template in templates
         ],
     }
+
+
+def _terms_facts(terms: Terms) -> dict[str, str | None]:
+    words = dict(_in_words(terms))
+    return {name: words.get(name.replace("_", " ")) for name in ("consent", "consent_date", "expires")}
 
 
 def _in_words(terms: Terms) -> list[tuple[str, str]]:
@@ -169,7 +176,7 @@ def change_terms(
         )
         store.set_terms(name, terms)
     words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
-    print(printable(f"{name}: {words}"))
+    tell(printable(f"{name}: {words}"), "changed terms", person=name, **_terms_facts(terms))
     if given.expires is not None and given.expires < date.today():
         show_notes(["this day is over: they are not named any more, and `embed gallery purge` erases them"])
 
@@ -183,11 +190,11 @@ def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
         names = store.purge(date.today())
         faces = store.library().purge(date.today()) if isinstance(store, SqliteStore) else 0
     for name in names:
-        print(f"purged {printable(name)}")
+        tell(f"purged {printable(name)}", "purged", person=name)
     if faces:
-        print(f"purged {count(faces, 'face')} of unknown people")
+        tell(f"purged {count(faces, 'face')} of unknown people", "purged faces", faces=faces)
     if not names and not faces:
-        print("no one has expired")
+        tell("no one has expired", "nothing")
 
 
 def log(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -195,10 +202,17 @@ def log(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     from enroll.store import open_store
 
     with open_store(gallery) as store:
-        for event in store.events():
-            whom = "" if event.subject is None else f", person {event.subject}"
-            photos = f", {count(event.count, 'photo')}" if event.count else ""
-            print(f"{event.at} {event.action}{whom}{photos}")
+        events = list(store.events())
+    lines = []
+    for event in events:
+        whom = "" if event.subject is None else f", person {event.subject}"
+        photos = f", {count(event.count, 'photo')}" if event.count else ""
+        lines.append(f"{event.at} {event.action}{whom}{photos}")
+    facts = [
+        {"at": event.at, "action": event.action, "person": event.subject, "photos": event.count}
+        for event in events
+    ]
+    answer({"events": facts}, *lines)
 
 
 def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)]) -> None:
@@ -206,7 +220,8 @@ def new_key(file: Annotated[Path, typer.Argument(help="Where to write it.", show
     from enroll.store.keys import write_new_key
 
     write_new_key(file)
-    print(f"wrote a new key to {safe(file)}; keep a copy where the gallery is not")
+    line = f"wrote a new key to {safe(file)}; keep a copy where the gallery is not"
+    tell(line, "wrote key", file=str(file))
 
 
 def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -225,7 +240,8 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     with SqliteStore(gallery) as store:
         store.encrypt(key)
     keys = safe(keys_path(Path(gallery)))
-    print(f"encrypted {safe(gallery)}; the keys of its people are in {keys}: back up the two apart")
+    line = f"encrypted {safe(gallery)}; the keys of its people are in {keys}: back up the two apart"
+    tell(line, "encrypted", gallery=str(gallery), keys=str(keys_path(Path(gallery))))
 
 
 def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -239,7 +255,7 @@ def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
                 f"forget-keyless: expected an encrypted gallery, got {printable(store.location)}"
             )
         people = store.forget_keyless()
-    print(f"erased {count(people, 'person')} whose key was gone")
+    tell(f"erased {count(people, 'person')} whose key was gone", "erased keyless", people=people)
 
 
 def drop(
@@ -261,4 +277,5 @@ def drop(
         template = chosen(name, stored, photo, home_of(store))
         store.drop([template.id])
     gone = "; no photo is left, so the person was removed" if len(stored) == 1 else ""
-    print(f"dropped {printable(template.photo)} of {printable(name)}{gone}")
+    line = f"dropped {printable(template.photo)} of {printable(name)}{gone}"
+    tell(line, "dropped", person=name, photo=template.photo, photos=len(stored) - 1)

@@ -26,6 +26,7 @@ from enroll.cli.options import (
     load_extractor,
     model_files,
 )
+from enroll.cli.output import note
 from enroll.cli.standard_input import DASH, read_given
 from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
@@ -203,7 +204,7 @@ def identify(
     show_missing_letters(drawn)
     show_passed(passed)
     if not as_json and not explain:
-        print(printable(basis.in_words()), file=sys.stderr)
+        note(printable(basis.in_words()))
     if basis.warning:
         print(f"The promise is in doubt: {basis.warning}", file=sys.stderr)
     if unread:

@@ -22,6 +22,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
+from enroll.cli.output import note
 from enroll.cli.terminal import printable, show_rejected
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def find(
             print(f"{one.date} {printable(str(one.photo))}{times_of(one)}{sure}")
         films = len({one.photo for one in found if one.seconds is not None})
         photos = count(len({one.photo for one in found}) - films, "photo")
-        print(f"{photos}, {count(films, 'film')}" if films else photos, file=sys.stderr)
+        note(f"{photos}, {count(films, 'film')}" if films else photos)
 
 
 def vector_of(photo: Path, extractor: Extractor) -> Any:

@@ -22,6 +22,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
+from enroll.cli.output import note, tell
 from enroll.cli.terminal import TerminalProgress, printable, safe
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def sort(
 
     if undo is not None:
         done, rejected = undo_moves(undo)
-        print(f"moved {count(done, 'file')} back")
+        tell(f"moved {count(done, 'file')} back", "moved back", files=done)
         show_failures(rejected)
         if rejected:
             raise typer.Exit(UNUSABLE_IMAGES)
@@ -172,10 +173,16 @@ def _sort_once(
         done, rejected, manifest = sort_photos(plan, target, mode, advance)
     there = sum(move.there for move in plan.moves) if mode != "move" else 0
     already = f", {there} already there" if there else ""
-    print(f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}")
-    if manifest is not None:
+    undo = None if manifest is None else str(manifest)
+    facts = {"folder": str(target), "mode": mode, "files": done, "there": there, "manifest": undo}
+    line = f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}"
+    if undo is not None:
         _adopt(library, plan.moves)
-        print(f"to take it back: embed library sort --undo {printable(str(manifest))}")
+        line += f"\nto take it back: embed library sort --undo {printable(undo)}"
+    if as_json:
+        print(json.dumps({"done": "sorted", **facts}))
+    else:
+        tell(line, "sorted")
     show_failures([*plan.rejected, *rejected])
     return not (plan.rejected or rejected)
 
@@ -236,7 +243,7 @@ def _watch(
         sort_now()
 
     look(folders)
-    print("watching; Ctrl-C ends it", file=sys.stderr, flush=True)
+    note("watching; Ctrl-C ends it")
     for ready in watch_folders(folders, [target] if target else [], polling):
         look(ready or folders)
 
@@ -277,11 +284,10 @@ def tag(
             done, failed = write_tags(plan, library, backup, keep_times)
             rejected += failed
     if not as_json:
-        print(
-            f"{count(len(plan.files), 'file')} would change; nothing was written"
-            if dry_run
-            else f"{count(done, 'file')} written"
-        )
+        if dry_run:
+            print(f"{count(len(plan.files), 'file')} would change; nothing was written")
+        else:
+            tell(f"{count(done, 'file')} written", "tagged")
     show_failures(rejected)
     if rejected:
         raise typer.Exit(UNUSABLE_IMAGES)

@@ -16,6 +16,7 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.library import AsJson, film_facts, opened
 from enroll.cli.options import DEFAULT_GALLERY, Consent, ConsentDate, Expires, GalleryFile, given_terms
+from enroll.cli.output import tell
 from enroll.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -75,8 +76,10 @@ def confirm(
     with opened(gallery) as library:
         faces = chosen_faces(library, targets, left_out)
         added = library.confirm(name, faces, terms)
-        who = printable(library.names[faces[0]])
-    print(f"{who}: {count(len(faces), 'face')} confirmed, {count(added, 'new photo')} to recognize them by")
+        known = library.names[faces[0]]
+        who = printable(known)
+    line = f"{who}: {count(len(faces), 'face')} confirmed, {count(added, 'new photo')} to recognize them by"
+    tell(line, "confirmed", person=known, faces=faces, photos=added)
 
 
 def reject(
@@ -89,7 +92,7 @@ def reject(
     with opened(gallery) as library:
         faces = chosen_faces(library, targets, left_out)
         library.reject(name, faces)
-    print(f"{count(len(faces), 'face')}: not {printable(name)}")
+    tell(f"{count(len(faces), 'face')}: not {printable(name)}", "rejected", person=name, faces=faces)
 
 
 def ignore(targets: Targets, left_out: Except = None, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
@@ -113,7 +116,7 @@ def _mark(
     with opened(gallery) as library:
         faces = chosen_faces(library, targets, left_out)
         library.mark(action, faces)
-    print(f"{count(len(faces), 'face')}: {said}")
+    tell(f"{count(len(faces), 'face')}: {said}", said, faces=faces)
 
 
 def merge(
@@ -126,13 +129,12 @@ def merge(
         if _CALLED.fullmatch(one) and _CALLED.fullmatch(other):
             faces = chosen_faces(library, [one, other])
             library.join(faces)
-            print(
-                f"{one} and {other} are one person: {count(len(faces), 'face')}; "
-                "`embed library groups` lists them together"
-            )
+            line = f"{one} and {other} are one person: {count(len(faces), 'face')}"
+            tell(f"{line}; `embed library groups` lists them together", "joined", faces=faces)
         else:
             moved = library.merge(one, other)
-            print(f"{printable(one)} has {count(moved, 'photo')} more, those of {printable(other)}")
+            line = f"{printable(one)} has {count(moved, 'photo')} more, those of {printable(other)}"
+            tell(line, "merged people", person=one, other=other, photos=moved)
 
 
 def split(
@@ -154,7 +156,9 @@ def split(
             if wrong:
                 raise UsageError(f"f{wrong[0]}: is not confirmed as {whole}; see `embed library faces`")
             library.reject(whole, faces)
-        print(f"{count(len(faces), 'face')} taken out of {printable(whole)}")
+        tell(
+            f"{count(len(faces), 'face')} taken out of {printable(whole)}", "split", whole=whole, faces=faces
+        )
 
 
 def undo(
@@ -166,9 +170,9 @@ def undo(
         for _ in range(steps):
             done = library.undo()
             if done is None:
-                print("nothing is left to undo")
+                tell("nothing is left to undo", "nothing")
                 return
-            print(printable(f"undone: {done}"))
+            tell(printable(f"undone: {done}"), "undone", what=done)
 
 
 def history(
@@ -237,4 +241,5 @@ def forget(
         raise UsageError("forget: expected --everything, which erases all photos, faces and decisions")
     with opened(gallery) as library:
         photos, known = library.rows.erase_all()
-    print(f"erased {count(photos, 'photo')} and {count(known, 'face')}")
+    line = f"erased {count(photos, 'photo')} and {count(known, 'face')}"
+    tell(line, "erased library", photos=photos, faces=known)

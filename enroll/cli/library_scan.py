@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +25,7 @@ from enroll.cli.options import (
     Model,
     load_extractor,
 )
+from enroll.cli.output import note, tell
 from enroll.cli.terminal import TerminalProgress, safe
 from enroll.config import FilmConfig
 
@@ -103,11 +103,11 @@ def scan(
         waiting = len(library.faces()) - len(library.names())
         if waiting and days is not None:
             until = date.today() + timedelta(days)
-            print(
-                f"faces that nobody names are kept until {until} (--keep-unknown); then `embed gallery purge`"
-            )
+            line = f"faces that nobody names are kept until {until} (--keep-unknown)"
+            tell(f"{line}; then `embed gallery purge`", "kept", faces=waiting, until=str(until))
         if expired := library.expired(date.today()):
-            print(f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them")
+            line = f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them"
+            tell(line, "expired", faces=expired)
     if failed:
         raise typer.Exit(UNUSABLE_IMAGES)
 
@@ -121,11 +121,15 @@ def _show_scanned(folder: Path, done: Scanned) -> None:
     ]
     films = f" and {count(done.films, 'film')}" if done.films else ""
     told = ", ".join(filter(None, known))
-    print(
+    counted = ("photos", "films", "looked", "unchanged", "moved", "forgotten", "gone", "faces")
+    tell(
         f"{safe(folder)}: {count(done.photos, 'photo')}{films}, {done.looked} looked at"
-        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}"
+        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}",
+        "scanned",
+        folder=str(folder),
+        **{name: getattr(done, name) for name in counted},
     )
     if done.others:
         others = ", ".join(f"{number} {kind}" for kind, number in sorted(done.others.items()))
-        print(f"passed over: {others}", file=sys.stderr)
+        note(f"passed over: {others}")
     show_failures(done.rejected)

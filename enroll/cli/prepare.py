@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from enroll.cli.output import answer
 from enroll.cli.terminal import Lines, safe
 
 
@@ -19,5 +20,13 @@ def prepare(
     folder = prepare_built_in(Lines(), force)
     manifest = check_model(folder)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"The built-in network is in {safe(folder)}, {size / 1e6:.1f} MB")
-    print(f"  trunk {manifest.trunk}, fingerprint {manifest.fingerprint[:12]}")
+    answer(
+        {
+            "folder": str(folder),
+            "bytes": size,
+            "trunk": manifest.trunk,
+            "fingerprint": manifest.fingerprint,
+        },
+        f"The built-in network is in {safe(folder)}, {size / 1e6:.1f} MB",
+        f"  trunk {manifest.trunk}, fingerprint {manifest.fingerprint[:12]}",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ from enroll.cli.options import (
     MinFace,
     Model,
 )
+from enroll.cli.output import answer, note, tell
 from enroll.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def serve(
         )
 
     def say(address: str) -> None:
-        print(f"The page is at {address} ; Ctrl-C ends it.", flush=True)
+        tell(f"The page is at {address} ; Ctrl-C ends it.", "serving", address=address)
 
     from enroll.serve.server import serve as run  # takes a while to load: options are checked before
 
@@ -135,14 +135,16 @@ def new_key(
 ) -> None:
     """Make a key and show it, once."""
     key = _file(gallery, keys).new(scope, label)
-    print("This key is shown once; only its hash is stored:", file=sys.stderr)
-    print(key)
+    note("This key is shown once; only its hash is stored:")
+    answer({"key": key}, key)
 
 
 def list_keys(gallery: GalleryFile = DEFAULT_GALLERY, keys: Keys = None) -> None:
     """List the keys: the first 8 digits, scope, day, label."""
-    for key in _file(gallery, keys).listed():
-        print(f"{key.name}  {key.scope:<10}  {key.made}  {printable(key.label)}".rstrip())
+    found = _file(gallery, keys).listed()
+    facts = [{name: str(getattr(key, name)) for name in ("name", "scope", "made", "label")} for key in found]
+    lines = [f"{key.name}  {key.scope:<10}  {key.made}  {printable(key.label)}".rstrip() for key in found]
+    answer({"keys": facts}, *lines)
 
 
 def revoke_key(
@@ -152,7 +154,7 @@ def revoke_key(
 ) -> None:
     """Revoke a key; a server that runs refuses it from the next request on."""
     gone = _file(gallery, keys).revoke(name)
-    print(f"revoked {gone.name}")
+    tell(f"revoked {gone.name}", "revoked", key=gone.name)
 
 
 def _file(gallery: str, keys: Path | None) -> KeyFile:

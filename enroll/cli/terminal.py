@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import Advance, Progress
 from embedder._internal.wording import count
+from enroll.cli.output import HOW, note
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +30,8 @@ class Lines(Progress):
     """Lines on standard error, without bars: what shows bars takes a while to load."""
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        print(safe(line), file=sys.stderr, flush=True)
+        """Print a line, unless `--quiet` was given."""
+        note(safe(line))
 
 
 class TerminalProgress(Lines):
@@ -50,7 +51,7 @@ class TerminalProgress(Lines):
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
         """Show a bar with steps, how fast they go, time left and a detail that changes."""
         seen = sys.stderr.isatty() or "FORCE_COLOR" in os.environ  # which makes rich show it anyway
-        if total < 2 or not seen:  # loading rich takes as long as finding a face
+        if total < 2 or not seen or HOW.quiet:  # loading rich takes as long as finding a face
             yield lambda steps=1, detail="": None
             return
         from rich import progress as rich
@@ -106,22 +107,21 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
 def show_passed(passed: Sequence[Path]) -> None:
     """Say on standard error how much was passed over that systems and programs leave beside photos."""
     if passed:
-        print(
+        note(
             f"passed over {count(len(passed), 'entry')} that systems and programs leave beside photos, such "
-            f"as {printable(passed[0].name)}",
-            file=sys.stderr,
+            f"as {printable(passed[0].name)}"
         )
 
 
 def show_notes(notes: Iterable[str]) -> None:
     """Print sentences on standard error that something may be wrong."""
-    for note in notes:
-        print(printable(note), file=sys.stderr)
+    for entry in notes:
+        print(printable(entry), file=sys.stderr)
 
 
 def show_copies(copies: Sequence[Copy]) -> None:
     """List on standard error the photos that show a picture again."""
-    if copies:
+    if copies and not HOW.quiet:
         print(f"{count(len(copies), 'photo')} with a picture that is there already:", file=sys.stderr)
         for copy in copies:
             print(f"  {printable(copy.in_words())}", file=sys.stderr)
@@ -129,7 +129,7 @@ def show_copies(copies: Sequence[Copy]) -> None:
 
 def show_crowded(crowded: Mapping[Path, int]) -> None:
     """List on standard error which photos show more than the person they are of."""
-    if crowded:
+    if crowded and not HOW.quiet:
         print(
             f"{count(len(crowded), 'photo')} with several faces; the largest, most central one was used:",
             file=sys.stderr,
@@ -143,7 +143,7 @@ def show_missing_letters(names: Iterable[str]) -> None:
     from embedder._internal.text import missing_advice, missing_letters
 
     if letters := missing_letters(names):
-        print(missing_advice(letters), file=sys.stderr)
+        note(missing_advice(letters))
 
 
 def printable(text: str) -> str:
@@ -186,11 +186,11 @@ def show_notices() -> None:
 
 def show_remarks() -> None:
     """List on standard error what a person should know of photos that were read, and forget it."""
-    if _NOTES:
+    if _NOTES and not HOW.quiet:
         print(f"{count(len(_NOTES), 'remark')} on photos that were read:", file=sys.stderr)
-        for note in _NOTES:
-            print(f"  {printable(note)}", file=sys.stderr)
-        _NOTES.clear()
+        for remark in _NOTES:
+            print(f"  {printable(remark)}", file=sys.stderr)
+    _NOTES.clear()
 
 
 def sizes(content: Content) -> str:

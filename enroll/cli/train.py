@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +33,7 @@ from enroll.cli.options import (
     model_folder,
     with_options,
 )
+from enroll.cli.output import answer, note, tell
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_copies, show_crowded, show_rejected
 
 if TYPE_CHECKING:
@@ -78,16 +78,22 @@ def train(
         folder, Path(model), options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
     )
     if result.manifest is None:
-        print("Process 0 saved the model")
+        tell("Process 0 saved the model", "trained")
     else:
-        for line in describe_training(result.manifest):
-            print(line)
-        print(f"Saved {safe(model)}")
+        lines = describe_training(result.manifest)
+        tell(
+            "\n".join([*lines, f"Saved {safe(model)}"]),
+            "trained",
+            model=model,
+            fingerprint=result.manifest.fingerprint,
+            helped=result.manifest.training.get("helped"),
+            described=lines,
+        )
     show_crowded(result.crowded)
     show_copies(result.copies)
     show_rejected(result.rejected)
     if result.interrupted:
-        print("Stopped before the last epoch; --resume goes on from here", file=sys.stderr)
+        note("Stopped before the last epoch; --resume goes on from here")
         raise typer.Exit(INTERRUPTED)
     if result.rejected:
         raise typer.Exit(UNUSABLE_IMAGES)
@@ -102,7 +108,8 @@ def data(
     from embedder.folders import write_dataset
 
     people, photos = write_dataset(name, folder, TerminalProgress(), force)
-    print(f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {safe(folder)}")
+    line = f"Wrote {count(photos, 'photo')} of {count(people, 'person')} to {safe(folder)}"
+    tell(line, "wrote", folder=str(folder), people=people, photos=photos)
 
 
 def export(
@@ -117,7 +124,8 @@ def export(
 
     manifest = run(model_folder(model), to, form, force, trunk)
     size, dim = manifest.input_size, manifest.dim
-    print(f"Wrote {safe(to)}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors")
+    line = f"Wrote {safe(to)}: (n, {size}, {size}, 3) RGB from 0 to 255 to (n, {dim}) unit vectors"
+    tell(line, "exported", file=str(to), format=form, input_size=size, dim=dim)
 
 
 def quantize(
@@ -134,12 +142,16 @@ def quantize(
     made = run(model_folder(model), to, weights, trunk)
     old, new = (shlex.quote(safe(folder)) for folder in (model, to))
     before, after = made.bytes_before / 1e6, made.bytes_after / 1e6
-    print(f"Wrote {safe(to)}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB")
-    print(f"Vectors turn a little: cosine {made.cosine:.4f} or more on random pictures. On your photos:")
-    print(f"  embed evaluate FOLDER --compare {old} {new}")
-    print("A gallery is of one model. For this one, make yours anew and find its threshold:")
-    print(f"  embed gallery re-embed --model {new}")
-    print(f"  embed calibrate --model {new}")
+    lines = (
+        f"Wrote {safe(to)}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB",
+        f"Vectors turn a little: cosine {made.cosine:.4f} or more on random pictures. On your photos:",
+        f"  embed evaluate FOLDER --compare {old} {new}",
+        "A gallery is of one model. For this one, make yours anew and find its threshold:",
+        f"  embed gallery re-embed --model {new}",
+        f"  embed calibrate --model {new}",
+    )
+    sizes = {"bytes": made.bytes_after, "bytes_before": made.bytes_before}
+    tell("\n".join(lines), "quantized", model=str(to), weights=weights, cosine=float(made.cosine), **sizes)
 
 
 def describe_training(manifest: Manifest) -> list[str]:
@@ -228,26 +240,51 @@ def info(model: Model = AS_FOUND, gallery: GalleryFile = DEFAULT_GALLERY) -> Non
 
     folder = model_folder(model)
     manifest = check_model(folder)
-    print(f"model {safe(model)}" + (f", kept in {safe(folder)}" if model == BUILT_IN else ""))
-    print(f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}")
+    lines = [
+        f"model {safe(model)}" + (f", kept in {safe(folder)}" if model == BUILT_IN else ""),
+        f"  trunk {printable(manifest.trunk)}, head {printable(manifest.head)}",
+    ]
     mirror = ", averaged with the mirror picture" if manifest.mirror else ""
-    print(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
+    lines.append(f"  {manifest.input_size} x {manifest.input_size} pixels, crop {manifest.crop}{mirror}")
     origin = manifest.training.get("quantized_from")
     quantized = f", rounded from model {printable(str(origin)[:12])}" if origin else ""
-    print(f"  weights stored as {manifest.weights_as}{quantized}")
-    print(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
-    for line in describe_training(manifest):
-        print(f"  {line}")
-    print(f"gallery {printable(without_password(gallery))}")
-    if not gallery_exists(gallery):
-        print("  not there yet; `embed enroll` makes it")
-        return
-    with open_store(gallery) as store:
-        people = store.identities()
-        bound = store.model()
-    print(f"  {count(len(people), 'person')}, {count(sum(photos for _, photos in people), 'photo')}")
-    if bound is not None:
-        print(f"  made with {_which(bound[0], manifest)}")
+    lines.append(f"  weights stored as {manifest.weights_as}{quantized}")
+    lines.append(f"  vectors of {manifest.dim} numbers, fingerprint {manifest.fingerprint[:12]}")
+    described = describe_training(manifest)
+    lines += [f"  {line}" for line in described]
+    facts: dict[str, Any] = {
+        "model": {
+            "name": str(model),
+            "folder": str(folder),
+            "trunk": manifest.trunk,
+            "head": manifest.head,
+            "input_size": manifest.input_size,
+            "crop": manifest.crop,
+            "mirror": manifest.mirror,
+            "weights": manifest.weights_as,
+            "dim": manifest.dim,
+            "fingerprint": manifest.fingerprint,
+            "described": described,
+        },
+        "gallery": None,
+    }
+    lines.append(f"gallery {printable(without_password(gallery))}")
+    if gallery_exists(gallery):
+        with open_store(gallery) as store:
+            people = store.identities()
+            bound = store.model()
+        photos = sum(photos for _, photos in people)
+        lines.append(f"  {count(len(people), 'person')}, {count(photos, 'photo')}")
+        if bound is not None:
+            lines.append(f"  made with {_which(bound[0], manifest)}")
+        facts["gallery"] = {
+            "people": len(people),
+            "photos": photos,
+            "fingerprint": None if bound is None else bound[0],
+        }
+    else:
+        lines.append("  not there yet; `embed enroll` makes it")
+    answer(facts, *lines)
 
 
 def _which(fingerprint: str, manifest: Manifest) -> str:

@@ -12,11 +12,12 @@ import typer
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, Force, GalleryFile, Model
+from enroll.cli.output import note, tell
 from enroll.cli.streams import is_closed, no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_notes, sizes
 
 if TYPE_CHECKING:
-    from enroll.gallery.transfer import Plan
+    from enroll.gallery.transfer import Content, Plan
 
 
 _STREAM = "-"
@@ -59,9 +60,12 @@ def export_gallery(
                 raise UsageError("export -: not all of it was read, so what was read is no whole export")
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error
-    print(f"exported {sizes(content)}", file=sys.stderr if path is None else sys.stdout)
+    if path is None:
+        note(f"exported {sizes(content)}")
+    else:
+        tell(f"exported {sizes(content)}", "exported", **_size_facts(content))
     if changed is not None:
-        print("The calibration is of before people came or went, so it was left out", file=sys.stderr)
+        note("The calibration is of before people came or went, so it was left out")
     print(
         "The export is as sensitive as the photos: whoever has it can find these people in other pictures. "
         "It is not encrypted, and removing someone from the gallery does not remove them from it",
@@ -91,7 +95,7 @@ def import_gallery(
     with open_store(gallery, create=True) as store:
         put_content(store, content)
     show_notes(name_notes(person.name for person in content.people))
-    print(f"imported {sizes(content)}")
+    tell(f"imported {sizes(content)}", "imported", **_size_facts(content))
 
 
 def merge_gallery(
@@ -129,7 +133,16 @@ def merge_gallery(
         known = [name for name, _ in store.identities()]
         added = merge(store, content, plan)
     show_notes(name_notes((person.name for person in plan.people), known))
-    print(f"merged {count(len(plan.people), 'person')}, {count(added, 'new photo')}")
+    line = f"merged {count(len(plan.people), 'person')}, {count(added, 'new photo')}"
+    tell(line, "merged", people=len(plan.people), photos=added)
+
+
+def _size_facts(content: Content) -> dict[str, int]:
+    return {
+        "people": len(content.people),
+        "photos": content.templates,
+        "strangers": len(content.strangers),
+    }
 
 
 def _show_plan(plan: Plan, same_name: SameName) -> None:
@@ -198,8 +211,9 @@ def re_embed(
     if to is not None:
         with open_store(to, create=True) as made:
             put_content(made, rebased(remade.content, home, home_of(made)))
-    print(f"embedded anew {sizes(remade.content)}, in {printable(without_password(to or gallery))}")
+    line = f"embedded anew {sizes(remade.content)}, in {printable(without_password(to or gallery))}"
+    tell(line, "embedded again", **_size_facts(remade.content), lost=len(remade.lost))
     if had_calibration:
-        print("The calibration was of the other model; run `embed calibrate`", file=sys.stderr)
+        note("The calibration was of the other model; run `embed calibrate`")
     if remade.lost:
         raise typer.Exit(UNUSABLE_IMAGES)

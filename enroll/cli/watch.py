@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -25,6 +24,7 @@ from enroll.cli.options import (
     Threshold,
     load_extractor,
 )
+from enroll.cli.output import note
 from enroll.cli.terminal import printable
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _show_answer(answer: EventAnswer, as_json: bool) -> None:
 
 
 def _show(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)
+    note(printable(line))
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from embedder.errors import ForeignModelError, UnknownIdentityError
 from enroll.templates import NewTemplate, StoredTemplate, Templates
+
+_COMPARED = 20_000  # names that a mistyped one is compared with, in half a second
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -361,8 +364,12 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
 
 
 def unknown_identity(location: object, name: str, names: Iterable[str]) -> UnknownIdentityError:
-    """Give the error of a name that no one has; it names the one that differs in case only."""
-    near = [entry for entry in names if entry.casefold() == name.casefold()]
+    """Give the error of a name that no one has; it names the one that is written most like it."""
+    import difflib
+
+    wanted, by_case = name.casefold(), {entry.casefold(): entry for entry in names}
+    several = [wanted] if wanted in by_case else list(islice(by_case, _COMPARED))
+    near = [by_case[entry] for entry in difflib.get_close_matches(wanted, several, n=1, cutoff=0.7)]
     hint = f"; did you mean {near[0]!r}?" if near else "; see `embed gallery list`"
     return UnknownIdentityError(f"{location}: no one is called {name!r}{hint}")
 
