@@ -89,11 +89,13 @@ PEOPLE = {
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",
     "photo_embedder": "embedder embedding",
+    "looking": "embedder embedding",
+    "cluster": "embedder embedding looking",
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
-    "store.sqlite classifier embedding",
+    "store.sqlite classifier embedding looking",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
-    "store.sqlite embedding gallery identify",
+    "store.sqlite embedding looking gallery identify",
     "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
     "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
@@ -101,7 +103,8 @@ PEOPLE = {
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
     "identify report",
     "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
-    "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
+    "doctor evaluation store store.sqlite store.milvus embedding looking cluster gallery identify library "
+    "report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -115,6 +118,8 @@ ONLY_IN = {
     "faiss": {"enroll.search"},
     "av": {"enroll.library"},
     "paho": {"enroll.watch"},
+    "ray": {"enroll.cluster"},
+    "pyarrow": {"enroll.cluster"},
     "cryptography": {"enroll.store.sqlite"},
     **{
         package: {"enroll.serve"}

@@ -22,11 +22,14 @@ from enroll.cli.options import (
     DEFAULT_MAX_PIXELS,
     UNUSABLE_IMAGES,
     AnyRotation,
+    Cluster,
     GalleryFile,
     MaxPixels,
     MinFace,
     Model,
+    SendPhotos,
     load_extractor,
+    looking_elsewhere,
 )
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_rejected
 
@@ -84,6 +87,8 @@ def scan(
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    cluster: Cluster = None,
+    send_photos: SendPhotos = False,
 ) -> None:
     """Find every face of a photo library once; a second scan looks only at what is new or changed."""
     from enroll.gallery.places import home_of
@@ -97,10 +102,13 @@ def scan(
         raise UsageError(f"{missing[0]}: expected a folder of photos, there is none; is its disk connected?")
     extractor = load_extractor(model, any_rotation, min_face)
     failed = False
-    with open_store(gallery, create=True) as store:
+    with (
+        open_store(gallery, create=True) as store,
+        looking_elsewhere(cluster, send_photos, extractor, folders) as elsewhere,
+    ):
         store.bind(extractor.fingerprint, extractor.dim)
         library = library_of(store)
-        scanner = Scanner(library, extractor, home_of(store), days)
+        scanner = Scanner(library, extractor, home_of(store), days, elsewhere=elsewhere)
         for folder in folders:
             done = scanner.scan(folder, again, TerminalProgress())
             _show_scanned(folder, done)

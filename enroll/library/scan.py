@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import Progress, in_order
 from embedder.errors import FolderError, ImageError
-from embedder.faces.photo import find_crops
 from embedder.folders import Rejected
-from embedder.images import date_taken, decode_frames, read_image_file
+from embedder.images import read_image_file
 from enroll.gallery.places import face_digest, photo_file, stored_path
 from enroll.library.files import list_photos
 from enroll.library.matching import matched
+from enroll.looking import AskedPhoto, SearchedPhoto, answered, batched, search_photo
 from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
+    from enroll.looking import Looker
     from enroll.store.library import LibraryStore
 
 BLOCK = 64  # photos after which what was found is written: what a kill can lose
@@ -107,6 +108,7 @@ class Scanner:
         home: Path | None,
         keep_unknown: int | None = None,
         today: date | None = None,
+        elsewhere: Looker | None = None,
     ) -> None:
         """Prepare.
 
@@ -116,8 +118,9 @@ class Scanner:
             home: the folder that relative paths of the gallery start from.
             keep_unknown: days for which faces are kept that nobody names; None is for ever.
             today: the day from which they count.
+            elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`.
         """
-        self._library, self._extractor, self._home = library, extractor, home
+        self._library, self._extractor, self._home, self._elsewhere = library, extractor, home, elsewhere
         today = today or date.today()
         self._expires = None if keep_unknown is None else today + timedelta(days=keep_unknown)
         self._by_number: dict[int, SeenPhoto] = {}
@@ -162,7 +165,7 @@ class Scanner:
         with (progress or Progress()).bar("Scanning", len(listing.photos), "photos") as advance:
             advance(done.unchanged)
             written = time.monotonic()
-            for looked in in_order(self._look, self._filtered(in_order(_read, pending), again, done)):
+            for looked in self._found(pending, again, done):
                 self._fresh.append(looked)
                 if len(self._fresh) >= BLOCK or time.monotonic() - written > _SECONDS:
                     self._write(done)
@@ -206,33 +209,65 @@ class Scanner:
         if read.problem:
             return _Looked(read, None)
         data, read.data = read.data, b""
+        return self._as_looked(read, search_photo(data, read.digest, read.path, self._extractor))
+
+    def _as_looked(self, read: _Read, found: SearchedPhoto) -> _Looked:
+        read.problem = found.problem
+        if not found.digest or (found.problem and _MISSING_PACKAGE in found.problem):  # may be there later
+            return _Looked(read, None)
+        if found.digest != read.digest:
+            read.problem = "it changed while it was read; scan again"
+            return _Looked(read, None)
         model = self._extractor.fingerprint
-        taken = date_taken(data)
-        try:
-            found = find_crops(decode_frames(data, read.path), self._extractor.crops, read.path)
-        except ImageError as error:
-            read.problem = error.reason
-            if _MISSING_PACKAGE in error.reason:  # it may be there the next time
-                return _Looked(read, None)
-            return _Looked(read, SeenPhoto(read.digest, (read.file,), 0, 0, taken, error.reason, model))
-        height, width = found.pixels.shape[:2]
-        photo = SeenPhoto(read.digest, (read.file,), width, height, taken, None, model)
-        if not found.crops:
-            return _Looked(read, photo)
-        vectors = self._extractor.embed([crop.chip for crop in found.crops])
+        size = found.width, found.height
+        photo = SeenPhoto(read.digest, (read.file,), *size, found.taken, found.problem, model)
         faces = [
             SeenFace(
                 0,
-                box := crop.box or (0, 0, width, height),
-                vector,
-                vars(crop.quality) if crop.quality else {},
+                face.box,
+                face.vector,
+                face.quality,
                 self._expires,
                 model,
-                key=face_digest(read.digest, box),
+                key=face_digest(read.digest, face.box),
             )
-            for crop, vector in zip(found.crops, vectors, strict=True)
+            for face in found.faces
         ]
         return _Looked(read, photo, faces)
+
+    def _found(self, pending: list[tuple[Path, PhotoFile]], again: bool, done: Scanned) -> Iterator[_Looked]:
+        """Look at what is new among files that are new or changed, side by side."""
+        if self._elsewhere is None:
+            return in_order(self._look, self._filtered(in_order(_read, pending), again, done))
+        return self._found_elsewhere(self._elsewhere, pending, again, done)
+
+    def _found_elsewhere(
+        self, away: Looker, pending: list[tuple[Path, PhotoFile]], again: bool, done: Scanned
+    ) -> Iterator[_Looked]:
+        """Have files read first, and looked at only if they are not known, on other machines."""
+
+        def first(read: _Read) -> AskedPhoto | None:
+            if not away.sends:
+                return AskedPhoto(read.path)
+            _fill(read)
+            return None
+
+        def reads() -> Iterator[_Read]:
+            files = (_Read(path, file) for path, file in pending)
+            for part in answered(batched(files, away.window), first, away.digests):
+                for read, answer in part:
+                    if answer is not None:
+                        read.digest, read.problem = answer.digest, answer.problem
+                    yield read
+
+        def look(read: _Read) -> AskedPhoto | None:
+            data, read.data = read.data, b""
+            return None if read.problem else AskedPhoto(read.path, data or None)
+
+        new = batched(self._filtered(reads(), again, done), away.window)
+        for part in answered(new, look, away.faces):
+            for read, found in part:
+                yield _Looked(read, None) if found is None else self._as_looked(read, found)
 
     def _write(self, done: Scanned) -> None:
         """Write what was found since the last time."""
@@ -334,9 +369,14 @@ class Scanner:
 
 
 def _read(entry: tuple[Path, PhotoFile]) -> _Read:
-    path, file = entry
+    read = _Read(*entry)
+    _fill(read)
+    return read
+
+
+def _fill(read: _Read) -> None:
     try:
-        data = read_image_file(path)
+        read.data = read_image_file(read.path)
+        read.digest = hashlib.sha256(read.data).digest()
     except ImageError as error:
-        return _Read(path, file, problem=error.reason)
-    return _Read(path, file, data, hashlib.sha256(data).digest())
+        read.problem = error.reason
