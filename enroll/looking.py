@@ -1,7 +1,7 @@
 """Look at photos, here or on other machines: what was found, and how those who look elsewhere are asked.
 
-Who asks gives `windows` of some hundred photos, and gets the answers window by window, in the same order; several
-windows are on their way at once.
+Who asks gives `windows` of some hundred photos, and gets the answers window by window, in the same order;
+several windows are on their way at once.
 """
 
 from __future__ import annotations

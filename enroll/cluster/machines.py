@@ -1,7 +1,7 @@
 """Connect to a Ray cluster, and have Ray Data work on blocks there.
 
-Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in the
-cluster, and that task runs Ray Data: docs/decisions/019-ray.md.
+Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in
+the cluster, and that task runs Ray Data: docs/decisions/019-ray.md.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:
-    """Say of a machine whether it has the same toolkit, and whether a file is there; runs on each at first."""
+    """Say whether this machine has the same toolkit, and a file; runs on each before all else."""
     return code == code_digest(), place is None or Path(place).exists()
 
 
@@ -101,8 +101,8 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
     it on this machine ends.
 
     Args:
-        address: `ray://HOST:PORT`; or `auto`: the cluster that RAY_ADDRESS names, else the one that runs on this
-            machine, else one that is started for the time being.
+        address: `ray://HOST:PORT`; or `auto`: the cluster that RAY_ADDRESS names, else the one that runs on
+            this machine, else one that is started for the time being.
         photo: that all machines should find at its path; None: none need be there.
 
     Raises:

@@ -150,11 +150,10 @@ class Spread:
         while flight:
             yield landed()
 
-    def _begin(
-        self, task: Task, photos: Sequence[AskedPhoto], rows: Sequence[int] | None = None, size: int = BLOCK
-    ) -> Any:
-        rows = range(len(photos)) if rows is None else rows
-        size = max(1, min(size, math.ceil(len(rows) / self._machines.workers())))
+    def _begin(self, task: Task, photos: Sequence[AskedPhoto], alone: Sequence[int] | None = None) -> Any:
+        """Begin to ask about photos, in blocks; about some of them `alone`, by number, if those are given."""
+        rows = range(len(photos)) if alone is None else alone
+        size = 1 if alone is not None else min(BLOCK, math.ceil(len(rows) / self._machines.workers()))
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         blocks = [tables.questions(part, [photos[row] for row in part]) for part in parts]
         return self._machines.submit(task, blocks)
@@ -169,13 +168,13 @@ class Spread:
             except LostError as error:
                 if last:
                     raise EmbedError(
-                        f"--cluster {self._machines.address}: no answer came, twice: {error}; what was written "
-                        "stays: give the command again, and it goes on from there"
+                        f"--cluster {self._machines.address}: no answer came, twice: {error}; what was "
+                        "written stays: give the command again, and it goes on from there"
                     ) from error
             missing = [number for number in range(len(photos)) if number not in rows]
             if last or not missing:
                 break
-            begun = self._begin(task, photos, missing, size=1)
+            begun = self._begin(task, photos, missing)
         return rows
 
     def _checked(self, table: pa.Table, photos: Sequence[AskedPhoto]) -> Iterator[Row]:

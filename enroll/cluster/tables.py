@@ -21,8 +21,8 @@ DIGEST, SAMPLE, FACES = "digest", "sample", "faces"  # what is asked about photo
 _QUESTION = pa.schema(
     [("row", pa.int32()), ("path", pa.binary()), ("place", pa.binary()), ("data", pa.large_binary())]
 )
-# Of every answer: what Python's logging was told of the photo; that there is no file at the path; an error that
-# ends the run, as the name of its class and its message.
+# Of every answer: what Python's logging was told of the photo; that there is no file at the path; an error
+# that ends the run, as the name of its class and its message.
 _COMMON = [
     ("row", pa.int32()),
     ("digest", pa.binary()),

@@ -91,13 +91,18 @@ def main() -> None:
         head_node_args={**common, "node_ip_address": HEAD, "ray_client_server_port": port},
     )
     other = cluster.add_node(**common, node_ip_address=OTHER) if sys.argv[1] == "2" else None
-    print(json.dumps({"address": cluster.address, "client": f"ray://{HEAD}:{port}"}), flush=True)
+    _tell(json.dumps({"address": cluster.address, "client": f"ray://{HEAD}:{port}"}))
     for line in sys.stdin:
         if line == "kill\n" and other is not None:
             cluster.remove_node(other, allow_graceful=False)
             other = None
-            print("killed", flush=True)
+            _tell("killed")
     cluster.shutdown()
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
