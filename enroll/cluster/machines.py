@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AUTO, CLIENT = "auto", "ray://"
 _VARIABLE = "RAY_ADDRESS"
 _PATIENCE = 5.0  # seconds to wait for the first sign of a cluster; Ray itself waits for minutes
-_TRIES = 3  # of a window whose machine is lost
+_TRIES = 3  # of a window whose machine is lost, and of connecting: Ray Client gives up a busy cluster early
 INSTALL = "pip install 'embedder-enroll[cluster]'"
 
 
@@ -134,13 +134,15 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
 
 def _start(ray: Any, where: str) -> None:
     quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
-    try:
-        if where:
-            ray.init(where, **quiet)
-        else:
-            ray.init(include_dashboard=False, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise UsageError(f"--cluster: Ray cannot be used at {where or AUTO}: {_first_line(error)}") from error
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(where, **quiet) if where else ray.init(include_dashboard=False, **quiet)
+            return
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            if left and isinstance(error, ConnectionError):
+                continue
+            reason = _first_line(error)
+            raise UsageError(f"--cluster: Ray cannot be used at {where or AUTO}: {reason}") from error
 
 
 def _check_answers(where: str, address: str) -> None:

@@ -23,10 +23,17 @@ _PATIENCE = 60  # seconds for an end in good order
 
 
 class Nodes:
-    """Two nodes that run."""
+    """Nodes that run.
+
+    Attributes:
+        address: for `RAY_ADDRESS`.
+        client: for Ray Client, `ray://…`.
+        pid: of the process that all of theirs are below.
+    """
 
     def __init__(self, program: subprocess.Popen[str], address: str, client: str) -> None:
-        self._program, self.address, self.client = program, address, client
+        self._program, self.pid = program, program.pid
+        self.address, self.client = address, client
 
     def kill_one(self) -> None:
         """End the node that is not the head at once, and wait until it has ended."""
@@ -42,10 +49,10 @@ class Nodes:
 
 @contextmanager
 def two_nodes(nodes: int = 2) -> Iterator[Nodes]:
-    """Start the cluster in a process of its own; at the end nothing of it runs any more."""
-    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # a socket's path has room for 107 letters
+    """Start the cluster, or a single node, in a process of its own; at the end nothing of it runs."""
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # short: a socket's path has 107 letters
         environment = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-        environment["PYTHONPATH"] = str(Path(__file__).parents[3])  # for the workers
+        environment["PYTHONPATH"] = str(Path(__file__).parents[1])  # for the workers
         program = subprocess.Popen(
             [sys.executable, __file__, str(nodes)],
             stdin=subprocess.PIPE,
