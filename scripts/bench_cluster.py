@@ -167,7 +167,7 @@ def own_cpu() -> float:
 
 
 def cpu_below(pid: int) -> float:
-    """Processor seconds of a process and of all that it started and that still runs."""
+    """Processor seconds of a process and of all that it started, those that have ended among them."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
     for place in Path("/proc").glob("[0-9]*/stat"):
@@ -176,7 +176,7 @@ def cpu_below(pid: int) -> float:
         except OSError:  # it has ended
             continue
         number = int(place.parent.name)
-        parents[number], ticks[number] = int(fields[1]), int(fields[11]) + int(fields[12])
+        parents[number], ticks[number] = int(fields[1]), sum(map(int, fields[11:15]))
 
     def below(number: int) -> bool:
         while number not in (0, 1, pid):
