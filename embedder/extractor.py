@@ -11,8 +11,8 @@ import numpy as np
 
 from embedder._internal.runtime import Progress, quiet, threads_here
 from embedder._internal.wording import count
-from embedder.built_in import BUILT_IN, load_built_in
-from embedder.config import DetectorConfig
+from embedder.built_in import load_built_in
+from embedder.config import BUILT_IN, DetectorConfig
 from embedder.errors import ModelError
 from embedder.faces.crop import Box, Crop, Cropping, load_cropper
 from embedder.faces.quality import Quality

@@ -39,7 +39,7 @@ LIBRARY = {
     "model_folder": "errors _internal config strangers",
     "copies": "errors",
     "faces": "errors _internal config images",
-    "built_in": "errors _internal model_folder",  # export makes the model, in a process of its own
+    "built_in": "errors _internal config model_folder",  # export makes the model, in a process of its own
     "extractor": "errors _internal config metrics images model_folder built_in faces",
     "contact_sheet": "errors _internal config images names folders faces",
     "backend": "errors _internal config",

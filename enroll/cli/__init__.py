@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,18 @@ from enroll.cli.terminal import printable, show_notices
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
 
 
-class CommandLine(TyperGroup):
+class Group(TyperGroup):
+    """Commands under one name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options, without what Typer would load Pydantic for: options that are not given."""
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            parameter.process_value = partial(_unless_absent, parameter.process_value)
+        return super().parse_args(ctx, args)
+
+
+class CommandLine(Group):
     """The `embed` command. Its usage errors repeat what was typed, but no password and no key."""
 
     def make_context(
@@ -51,6 +63,10 @@ class CommandLine(TyperGroup):
         """Run the command that was named."""
         with _nothing_secret(ctx.obj):
             return super().invoke(ctx)
+
+
+def _unless_absent(process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    return None if value is None else process(context, value)
 
 
 @contextmanager
@@ -114,9 +130,11 @@ def before_any_command(
         os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
 
 
-gallery_app = typer.Typer(no_args_is_help=True, help="People of a gallery, its keys, copies.")
+gallery_app = typer.Typer(cls=Group, no_args_is_help=True, help="People of a gallery, its keys, copies.")
 app.add_typer(gallery_app, name="gallery")
-library_app = typer.Typer(no_args_is_help=True, help="Photo libraries: who is in the photos of a folder.")
+library_app = typer.Typer(
+    cls=Group, no_args_is_help=True, help="Photo libraries: who is in the photos of a folder."
+)
 app.add_typer(library_app, name="library")
 app.callback()(before_any_command)
 serve_app = typer.Typer(invoke_without_command=True)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from embedder.built_in import BUILT_IN
-from embedder.config import DetectorConfig, ImageLimits, use_limits
+from embedder.config import BUILT_IN, DetectorConfig, ImageLimits, use_limits
 from embedder.config.toml import _plain
 from embedder.errors import UsageError
 from enroll.cli.terminal import Lines
