@@ -1,4 +1,4 @@
-"""Load Keras with a back end, and let what is built compute in float32 or in mixed precision.
+"""Load Keras with a back end, compile models for it, and compute in float32 or in mixed precision.
 
 The back end has to be settled before anything imports keras (`load_backend`).
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedder._internal.runtime import import_keras
 from embedder.config.devices import BACKENDS, Machines
@@ -97,3 +97,32 @@ def in_float32(trunk: keras.Model, build: Callable[[], keras.Model]) -> keras.Mo
     plain = build()
     plain.set_weights(trunk.get_weights())
     return plain
+
+
+def compile_model(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, options: Mapping[str, Any], targets: Any
+) -> None:
+    """Compile a model, and make every variable that its training needs.
+
+    Keras leaves those of losses and metrics to the first step. TensorFlow, which finds new variables in what
+    it traces, then traces the step a second time: seconds, with a large trunk.
+
+    Args:
+        model: not yet compiled.
+        optimizer: of its weights.
+        options: losses, their weights and metrics, for `keras.Model.compile`.
+        targets: of any one batch, as `fit` will give them.
+    """
+    import keras
+
+    on_jax = keras.backend.backend() == "jax"
+    # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
+    model.compile(optimizer=optimizer, jit_compile=on_jax, **options)
+    optimizer.build(model.trainable_variables)
+    if on_jax:  # `fit` makes them without a trace
+        return
+    rows = len(keras.tree.flatten(targets)[0])
+    outputs = keras.tree.map_structure(lambda y: keras.ops.zeros((rows, *y.shape[1:]), y.dtype), model.output)
+    model.compute_loss(y=targets, y_pred=outputs)
+    model.compute_metrics(None, targets, outputs)
+    model.reset_metrics()

@@ -42,7 +42,7 @@ LIBRARIES = (
     *("pytest", "hypothesis.extra.numpy", "hypothesis.internal.conjecture.engine"),
 )
 PYTEST = (
-    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:unraisableexception"),
+    *("-x", "-q", "-p", "no:cacheprovider", "-p", "no:unraisableexception"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -126,6 +126,7 @@ def main() -> int:
         parser.error(f"{', '.join(unknown)}: not in mutate_core.toml; known: {', '.join(settings['tests'])}")
     os.chdir(ROOT)
     os.environ.update(dict.fromkeys(THREADS, "1"))  # one thread can be forked
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # every fork would load what no test of a module needs
     sys.path.insert(0, str(ROOT))
     alone = all("--noconftest" in settings["tests"][path] for path in chosen)
     for name in LIBRARIES if alone else (*LIBRARIES, "keras"):

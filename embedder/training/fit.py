@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from embedder._internal.runtime import Progress
-from embedder.backend import in_float32, precision
+from embedder.backend import compile_model, in_float32, precision
 from embedder.callbacks import (
     AfterEpoch,
     BestWeights,
@@ -256,13 +256,8 @@ class _Training:
         def batches_from(epoch: int) -> Batches | SharedBatches:
             return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
 
-        head.model.compile(
-            optimizer=build_optimizer(config, crew.trunk, len(batches_from(0))),
-            # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
-            jit_compile=keras.backend.backend() == "jax",
-            **head.compile,
-        )
-        head.model.optimizer.build(head.model.trainable_variables)
+        optimizer = build_optimizer(config, crew.trunk, len(batches_from(0)))
+        compile_model(head.model, optimizer, head.compile, head.targets(labels[sampler.epoch(0)[0]]))
         return head, batches_from
 
     def _sampler(self, material: Material) -> Sampler:

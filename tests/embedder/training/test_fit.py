@@ -147,8 +147,9 @@ def test_divergence_in_it_is_told(scores: Callable[..., None], small_people: Pat
     assert not (tmp_path / "m" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("head", ["center", "dense-center"])
 def test_a_run_traces_the_trunk_once_to_use_it_and_once_to_convert_it(
-    small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
 ):
     """However many photos are left over for the last batch; training models are traced once each."""
     functional = type(find_trunk("small-cnn").build(32))
@@ -159,7 +160,7 @@ def test_a_run_traces_the_trunk_once_to_use_it_and_once_to_convert_it(
         return call(model, *arguments, **options)
 
     monkeypatch.setattr(functional, "call", counted)
-    # 24 and 8 photos, then 32; 8 to a batch. A model of several outputs is called once more, for its losses.
-    config = replace(AGAIN, head="dense-center", keep_trained=True, hold_out=0.25)
+    # 24 and 8 photos, then 32; 8 to a batch.
+    config = replace(AGAIN, head=head, keep_trained=True, hold_out=0.25)
     assert train(small_people, tmp_path / "m", config).manifest.training["refitted"]
     assert traced == {"trunk": 2, "training": 2}

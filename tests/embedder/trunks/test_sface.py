@@ -117,7 +117,7 @@ def test_learns(faces: NDArray[np.uint8], fresh_keras: None):
     before = trunk.get_weights()
     head = keras.Sequential([trunk, keras.layers.UnitNormalization()])
     wanted = np.roll(embed_chips(trunk, faces, mirror=False), 1, axis=0)  # each person as the one before
-    head.compile(keras.optimizers.SGD(0.05), loss="mse")
+    head.compile(keras.optimizers.SGD(0.05), loss="mse", jit_compile=False)  # XLA takes seconds to compile
     pixels = faces.astype(np.float32)
     losses = [head.train_on_batch(pixels, wanted) for _ in range(4)]
     assert losses[-1] < losses[0]
