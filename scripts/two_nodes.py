@@ -52,6 +52,7 @@ def two_nodes(nodes: int = 2) -> Iterator[Nodes]:
     """Start the cluster, or a single node, in a process of its own; at the end nothing of it runs."""
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # short: a socket's path has 107 letters
         environment = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
+        environment["RAY_idle_worker_killing_time_threshold_ms"] = "600000"  # with the model they loaded
         environment["PYTHONPATH"] = str(Path(__file__).parents[1])  # for the workers
         program = subprocess.Popen(
             [sys.executable, __file__, str(nodes)],
