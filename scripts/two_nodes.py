@@ -29,11 +29,12 @@ class Nodes:
         address: for `RAY_ADDRESS`.
         client: for Ray Client, `ray://…`.
         pid: of the process that all of theirs are below.
+        folder: that they write to, which their command lines name.
     """
 
-    def __init__(self, program: subprocess.Popen[str], address: str, client: str) -> None:
+    def __init__(self, program: subprocess.Popen[str], address: str, client: str, folder: str) -> None:
         self._program, self.pid = program, program.pid
-        self.address, self.client = address, client
+        self.address, self.client, self.folder = address, client, folder
 
     def kill_one(self) -> None:
         """End the node that is not the head at once, and wait until it has ended."""
@@ -65,7 +66,7 @@ def two_nodes(nodes: int = 2) -> Iterator[Nodes]:
         try:
             assert program.stdout is not None
             facts = json.loads(program.stdout.readline())
-            yield Nodes(program, facts["address"], facts["client"])
+            yield Nodes(program, facts["address"], facts["client"], folder)
         finally:
             assert program.stdin is not None
             program.stdin.close()
@@ -74,15 +75,15 @@ def two_nodes(nodes: int = 2) -> Iterator[Nodes]:
                 program.stdout.close()
 
 
-def left_over() -> list[str]:
-    """Command lines of Ray's processes that run on this machine on our two addresses."""
+def left_over(nodes: Nodes) -> list[str]:
+    """Command lines of processes of a cluster that still run."""
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = place.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:  # it has ended
             continue
-        if "ray" in line and (HEAD in line or OTHER in line):
+        if nodes.folder in line:
             found.append(line)
     return found
 

@@ -1,7 +1,7 @@
 """Connect to a Ray cluster, and have Ray Data work on blocks there.
 
-Ray Data does not run in a process that is connected by Ray Client (`ray://`), so it runs in an actor of the
-cluster: docs/decisions/019-ray.md.
+Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in
+the cluster, and that task runs Ray Data: docs/decisions/019-ray.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedder.errors import EmbedError, MissingPackageError, UsageError
-from enroll.cluster.spread import AHEAD, LostError, missing_there
+from enroll.cluster.spread import LostError, missing_there
 from enroll.cluster.worker import Task, code_digest, look, other_code
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class RayMachines:
 
         self.address = address
         self._ray = ray
-        often = {"max_restarts": -1, "max_task_retries": _TRIES}  # where its machine is lost, on another
-        runner = ray.remote(num_cpus=0, max_concurrency=AHEAD + 1, **often)(WindowRunner)
-        self._runner = runner.remote()
+        self._window = ray.remote(num_cpus=0, max_retries=_TRIES)(run_window)
 
     def workers(self) -> int:
         """How many processors Ray has, at least 1."""
@@ -53,7 +51,7 @@ class RayMachines:
 
     def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
         """Begin to work on a window."""
-        return self._runner.run.remote(task, list(blocks))
+        return self._window.remote(task, list(blocks))
 
     def result(self, begun: Any) -> list[pa.Table]:
         """Wait for the answers of a window.
@@ -68,29 +66,26 @@ class RayMachines:
         return tables
 
 
-class WindowRunner:
-    """Has Ray Data look at windows, some at a time; one process of the cluster runs it."""
+def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
+    """Have Ray Data look at the blocks of a window, on all machines; runs in a task of the cluster.
 
-    def run(self, task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
-        """Have the blocks of a window looked at on all machines.
+    Args:
+        task: what to do.
+        blocks: each is worked on by one process with one core; one that is lost is done again by another.
 
-        Args:
-            task: what to do.
-            blocks: each is worked on by one process with one core; one that is lost is done again by another.
+    Returns:
+        The answers, without those of blocks that were lost several times.
+    """
+    import ray.data
 
-        Returns:
-            The answers, without those of blocks that were lost several times.
-        """
-        import ray.data
-
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # who asked notices what is missing, and asks again
-        photos = ray.data.from_arrow(list(blocks))
-        found = photos.map_batches(
-            look, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"task": task}
-        )
-        return list(found.iter_batches(batch_size=None, batch_format="pyarrow"))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # who asked notices what is missing, and asks again
+    photos = ray.data.from_arrow(list(blocks))
+    found = photos.map_batches(
+        look, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"task": task}
+    )
+    return list(found.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:

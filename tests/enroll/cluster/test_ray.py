@@ -54,7 +54,7 @@ def nodes() -> Iterator[Nodes]:
     """Two nodes; the last test kills one of them."""
     with two_nodes() as nodes:
         yield nodes
-    assert left_over() == []
+    assert left_over(nodes) == []
 
 
 def begin(gallery: Path, *words: object, address: str = "") -> subprocess.Popen[str]:
