@@ -36,10 +36,10 @@ from embedder._internal.ownership import (
     close_to_others,
 )
 from embedder._internal.runtime import Progress
+from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, ModelError, UsageError
 from embedder.model_folder import FORMAT, Manifest, load_manifest, parse_manifest, read_part, save_bundle
 
-BUILT_IN = "built-in"  # in the place of a model folder; a folder of this name is given as ./built-in
 RECIPE = 1  # raised when the same weights are made into another model
 # Name of each network -> SHA-256 of the file that its weights come from.
 SOURCES = {

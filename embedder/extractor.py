@@ -11,8 +11,8 @@ import numpy as np
 
 from embedder._internal.runtime import Progress, quiet, threads_here
 from embedder._internal.wording import count
-from embedder.built_in import BUILT_IN, load_built_in
-from embedder.config import DetectorConfig
+from embedder.built_in import load_built_in
+from embedder.config import BUILT_IN, DetectorConfig
 from embedder.errors import ModelError
 from embedder.faces.crop import Box, Crop, Cropping, load_cropper
 from embedder.faces.quality import Quality
@@ -126,6 +126,7 @@ class Extractor:
 
     Attributes:
         manifest: what the model is.
+        finding: how faces are found; None with a model of whole pictures.
     """
 
     def __init__(
@@ -146,12 +147,13 @@ class Extractor:
             finding: as for `load`.
         """
         self.manifest = manifest
-        self._network, self._threads = network, threads
+        self._network, self._detector, self._threads = network, detector, threads
         self._own = threading.local()
         self._compiled()
         self._cropper = None
+        self.finding = (finding or manifest.detector.settings) if manifest.detector else None
         if manifest.detector is None or detector is not None:
-            finding = finding or (manifest.detector.settings if manifest.detector else DetectorConfig())
+            finding = self.finding or DetectorConfig()
             size, landmarks = manifest.input_size, manifest.landmarks
             self._cropper = load_cropper(Cropping(manifest.crop, size, landmarks, finding, detector), threads)
 
@@ -197,6 +199,11 @@ class Extractor:
     def fingerprint(self) -> str:
         """SHA-256 of all that decides a vector."""
         return self.manifest.fingerprint
+
+    @property
+    def parts(self) -> dict[str, bytes]:
+        """Content of each network by its name, `extractor` and, if faces can be found, `detector`."""
+        return {"extractor": self._network} | ({"detector": self._detector} if self._detector else {})
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
         """Give the samples of a picture, not embedded: every face, the largest first, or the whole of it.

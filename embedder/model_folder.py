@@ -26,12 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from embedder._internal.files import make_folder, read_file, write_whole
-from embedder.config import CROPS, DetectorConfig, Landmarks
+from embedder.config import CROPS, WEIGHTS, DetectorConfig, Landmarks
 from embedder.errors import ModelError, UsageError
 from embedder.strangers import StrangerDistances
-
-FORMATS = ("onnx", "litert", "saved-model")
-WEIGHTS = ("float16", "int8")  # besides float32
 
 FORMAT = 4
 FLOAT32 = "float32"

@@ -39,13 +39,13 @@ from machine_limit import blas, instructions, matrix_product, multiply_adds
 
 from embedder import Extractor, load_image
 from embedder._internal.runtime import Progress, quiet, usable_cores
-from embedder.config import TrainConfig
+from embedder.config import WEIGHTS, TrainConfig
 from embedder.export.formats import rebuild_trunk
 from embedder.export.quantize import quantize
 from embedder.folders import scan_folder, write_dataset
 from embedder.images import resize_to_square
 from embedder.metrics import gallery_searches, squared_distances
-from embedder.model_folder import WEIGHTS, Manifest, load_manifest, read_part
+from embedder.model_folder import Manifest, load_manifest, read_part
 from embedder.training.run import train
 
 DOCS = Path(__file__).parents[1] / "docs"

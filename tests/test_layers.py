@@ -39,7 +39,7 @@ LIBRARY = {
     "model_folder": "errors _internal config strangers",
     "copies": "errors",
     "faces": "errors _internal config images",
-    "built_in": "errors _internal model_folder",  # export makes the model, in a process of its own
+    "built_in": "errors _internal config model_folder",  # export makes the model, in a process of its own
     "extractor": "errors _internal config metrics images model_folder built_in faces",
     "contact_sheet": "errors _internal config images names folders faces",
     "backend": "errors _internal config",
@@ -90,11 +90,13 @@ PEOPLE = {
     "store.milvus": f"{CORE} embedder._internal templates search store",
     "embedding": "embedder config templates evaluation",
     "photo_embedder": "embedder embedding",
+    "looking": "embedder embedding",
+    "cluster": "embedder embedding looking",
     "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
-    "store.sqlite classifier embedding",
+    "store.sqlite classifier embedding looking",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
-    "store.sqlite embedding gallery identify",
+    "store.sqlite embedding looking gallery identify",
     "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
     "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
@@ -102,7 +104,8 @@ PEOPLE = {
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
     "identify library report",
     "cli": "embedder config templates decision agreement sightings confidence calibration rules search "
-    "doctor evaluation store store.sqlite store.milvus embedding gallery identify library report serve watch",
+    "doctor evaluation store store.sqlite store.milvus embedding looking cluster gallery identify library "
+    "report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}
@@ -116,6 +119,8 @@ ONLY_IN = {
     "faiss": {"enroll.search"},
     "av": {"enroll.library"},
     "paho": {"enroll.watch"},
+    "ray": {"enroll.cluster"},
+    "pyarrow": {"enroll.cluster"},
     "cryptography": {"enroll.store.sqlite"},
     **{
         package: {"enroll.serve"}

@@ -31,7 +31,7 @@ from tests.conftest import ToyExtractor, save_people
 FRAMEWORKS = {"tensorflow", "keras", "jax", "torch"}
 SEARCH = {"sklearn", "scipy", "faiss", "pymilvus"}
 PICTURES = {"matplotlib"}
-OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx", "av", "paho"}
+OTHERS = {"cryptography", "pandas", "pydantic_settings", "onnx", "av", "paho", "ray", "pyarrow"}
 OURS = tuple(str(Path(package.__file__ or "").parent) for package in (embedder, enroll))
 HEAVY = FRAMEWORKS | SEARCH | PICTURES | OTHERS
 
@@ -76,6 +76,46 @@ def run(folder: Path, *words: str) -> set[str]:
 )
 def test_command_loads_only_what_it_needs(there: Path, words: list[str], absent: set[str]):
     assert not absent & run(there, *words)
+
+
+# Every help in one process, and last what it loaded; `serve keys` is below a command whose options have
+# values, which Typer checks by Pydantic.
+HELP = """
+import contextlib, io, sys
+import typer
+from enroll.cli import app
+
+def show(command, words):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        embed([*words, "--help"])
+    for name, below in getattr(command, "commands", {}).items():
+        if words != ["serve"]:
+            show(below, [*words, name])
+
+embed = typer.main.get_command(app)
+show(embed, [])
+print(*sys.modules)
+"""
+# What the declaration of options needs; no room that does anything.
+DECLARING = {
+    *("enroll.start", "enroll.cli", "enroll.config", "enroll.rules"),
+    *("embedder._internal", "embedder.config", "embedder.errors"),
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-c", HELP], ["-X", "importtime", "-m", "enroll.cli", "--version"]],
+    ids=["every help", "version"],
+)
+def test_help_and_version_load_what_declares_options(command: list[str]):
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} | {*done.stdout.split()}
+    names = {name.partition(".")[0] for name in modules}
+    assert not names & (HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert", "rich", "pydantic", "asyncio"})
+    rooms = {".".join(name.split(".")[:2]) for name in modules if name.startswith(("enroll.", "embedder."))}
+    assert rooms <= DECLARING
+    assert "tomllib" not in names
 
 
 class Counted:

@@ -11,16 +11,20 @@ from embedder.config.faces import (
     limits_in_force,
     use_limits,
 )
+from embedder.config.models import BUILT_IN, FORMATS, WEIGHTS
 from embedder.config.schedule import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
 from embedder.config.training import FilledConfig, TrainConfig
 
 __all__ = [
     "ARCFACE_LANDMARKS",
+    "BUILT_IN",
     "CROPS",
     "DLIB_LANDMARKS",
     "FACES",
     "FINE_TUNING",
+    "FORMATS",
     "FROM_SCRATCH",
+    "WEIGHTS",
     "DetectorConfig",
     "FilledConfig",
     "ImageLimits",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import or_
@@ -12,7 +11,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from embedder._internal.files import read_file
 from embedder._internal.plugins import is_function
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
@@ -34,6 +32,10 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
     """
     values: dict[str, Any] = {}
     if path is not None:
+        import tomllib  # here, since every command makes its options by this module
+
+        from embedder._internal.files import read_file
+
         try:
             table = tomllib.loads(read_file(path, _MOST).decode())
         except OSError as error:

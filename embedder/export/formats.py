@@ -19,11 +19,12 @@ from embedder._internal.outputs import Inputs, check_output, is_side_file, write
 from embedder._internal.plugins import is_function
 from embedder._internal.runtime import quiet
 from embedder.backend import load_backend
+from embedder.config import FORMATS
 from embedder.config.devices import Machines
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.export.litert import AGREEMENT, compile_trunk
 from embedder.extractor import Extractor
-from embedder.model_folder import FLOAT32, FORMATS, Manifest, load_manifest, read_part
+from embedder.model_folder import FLOAT32, Manifest, load_manifest, read_part
 from embedder.trunks import find_trunk
 
 if TYPE_CHECKING:

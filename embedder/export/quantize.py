@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedder.config import WEIGHTS
 from embedder.errors import UsageError
 from embedder.export.formats import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
 from embedder.extractor import Extractor
 from embedder.images import resize_to_square
-from embedder.model_folder import WEIGHTS, Manifest, load_manifest, read_part, save_bundle
+from embedder.model_folder import Manifest, load_manifest, read_part, save_bundle
 
 if TYPE_CHECKING:
     import keras

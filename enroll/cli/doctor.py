@@ -64,7 +64,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
-    from embedder.built_in import BUILT_IN
+    from embedder.config import BUILT_IN
     from embedder.extractor import Extractor
     from enroll.gallery.doctor import examine_gallery
     from enroll.gallery.photos import find_poor

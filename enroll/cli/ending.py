@@ -79,7 +79,8 @@ def _memory_is_limited() -> bool:
 
 def _made_with(error: EmbedError) -> str:
     """Name the model that a gallery was made with, if it is the one that everyone has."""
-    from embedder.built_in import BUILT_IN, built_in_fingerprint
+    from embedder.built_in import built_in_fingerprint
+    from embedder.config import BUILT_IN
 
     if isinstance(error, ForeignModelError) and error.fingerprint == built_in_fingerprint():
         return f". It was made with the built-in network: --model {BUILT_IN}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from enroll.cli.options import (
     FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
+    Cluster,
     Consent,
     ConsentDate,
     Expires,
@@ -26,8 +28,10 @@ from enroll.cli.options import (
     MinFace,
     Model,
     Preview,
+    SendPhotos,
     given_terms,
     load_extractor,
+    looking_elsewhere,
     model_files,
 )
 from enroll.cli.output import note, tell
@@ -79,12 +83,16 @@ def enroll(
     consent: Consent = None,
     consent_date: ConsentDate = None,
     expires: Expires = None,
+    cluster: Cluster = None,
+    send_photos: SendPhotos = False,
 ) -> None:
     """Put people into the gallery, also people the model has never seen."""
     terms = given_terms(consent, consent_date, expires)
     if strangers is not None:
         if photos or name is not None or terms is not None:
             raise UsageError("enroll: expected people to enroll or --strangers, got both")
+        if cluster is not None or send_photos:
+            raise UsageError("--strangers: looked at on this machine alone; leave --cluster out")
         _keep_strangers(strangers, gallery, load_extractor(model, any_rotation, min_face))
         return
     photos = photos or []
@@ -124,9 +132,14 @@ def enroll(
 
     extractor = load_extractor(model, any_rotation, min_face)
     bar = TerminalProgress().bar("Enrolling", sum(map(len, people.values())), "photos")
-    with Gallery.open(gallery, extractor) as opened, bar as advance:
+    given = chain.from_iterable(people.values())
+    with (
+        Gallery.open(gallery, extractor) as opened,
+        looking_elsewhere(cluster, send_photos, extractor, given) as elsewhere,
+        bar as advance,
+    ):
         notes += name_notes(people, (known for known, _ in opened.identities()))
-        for result in opened.enroll_many(people, force, terms, preview is not None, advance):
+        for result in opened.enroll_many(people, force, terms, preview is not None, advance, elsewhere):
             rejected += result.rejected
             crowded |= result.crowded
             copies += result.copies

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
@@ -36,6 +37,13 @@ class Group(TyperGroup):
             params = [*(params or ()), *_missing(params or ())]
         super().__init__(params=params, **extra)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options, without what Typer would load Pydantic for: options that are not given."""
+        parameters: list[Any] = self.get_params(ctx)
+        for parameter in parameters:
+            parameter.process_value = partial(_unless_absent, parameter.process_value)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, then the commands."""
         _write_options(self, ctx, formatter)
@@ -59,6 +67,10 @@ class Group(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples."""
         _write_examples(self.epilog, formatter)
+
+
+def _unless_absent(process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    return None if value is None else process(context, value)
 
 
 def _missing(params: Iterable[Any]) -> list[Any]:

@@ -19,11 +19,14 @@ from enroll.cli.options import (
     DEFAULT_MAX_PIXELS,
     UNUSABLE_IMAGES,
     AnyRotation,
+    Cluster,
     GalleryFile,
     MaxPixels,
     MinFace,
     Model,
+    SendPhotos,
     load_extractor,
+    looking_elsewhere,
 )
 from enroll.cli.output import note, tell
 from enroll.cli.terminal import TerminalProgress, safe
@@ -78,6 +81,8 @@ def scan(
     max_time: Annotated[
         float, typer.Option(help="Seconds that a film may take.", rich_help_panel=_FILMS)
     ] = FilmConfig.max_time,
+    cluster: Cluster = None,
+    send_photos: SendPhotos = False,
 ) -> None:
     """Find every face of a photo library once; a second scan looks only at what is new or changed."""
     from enroll.gallery.places import home_of
@@ -92,10 +97,14 @@ def scan(
         raise UsageError(f"{missing[0]}: expected a folder of photos, there is none; is its disk connected?")
     extractor = load_extractor(model, any_rotation, min_face)
     failed = False
-    with open_store(gallery, create=True) as store:
+    with (
+        open_store(gallery, create=True) as store,
+        looking_elsewhere(cluster, send_photos, extractor, folders) as elsewhere,
+    ):
         store.bind(extractor.fingerprint, extractor.dim)
         library = library_of(store)
-        scanner = Scanner(library, extractor, home_of(store), days, films=film_config if films else None)
+        looked_through = film_config if films else None
+        scanner = Scanner(library, extractor, home_of(store), days, films=looked_through, elsewhere=elsewhere)
         for folder in folders:
             done = scanner.scan(folder, again, TerminalProgress())
             _show_scanned(folder, done)

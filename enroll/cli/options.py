@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import Field, fields, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from embedder.built_in import BUILT_IN
-from embedder.config import DetectorConfig, ImageLimits, use_limits
+from embedder.config import BUILT_IN, DetectorConfig, ImageLimits, use_limits
 from embedder.config.toml import _plain
 from embedder.errors import UsageError
 from enroll.cli.terminal import Lines
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
+    from embedder.images import Photo
+    from enroll.looking import Looker
     from enroll.store import Terms
 
 
@@ -84,6 +86,20 @@ OwnTrunk = Annotated[
         "--trunk",
         help="FILE.py:FUNCTION, for a model trained with it: no code is taken from a model folder.",
         show_default=False,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Look at the photos on the machines of a Ray cluster: ray://HOST:PORT, or auto, the one that "
+        "RAY_ADDRESS names, else one on this machine.",
+        show_default=False,
+    ),
+]
+SendPhotos = Annotated[
+    bool,
+    typer.Option(
+        "--send-photos", help="With --cluster: send the photos; else each machine reads them at their paths."
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
@@ -188,6 +204,35 @@ def load_extractor(model: str, any_rotation: bool, min_face: int) -> Extractor:
 
     finding = DetectorConfig(min_face=min_face, any_rotation=any_rotation)
     return Extractor.load(model, finding=finding, progress=Lines())
+
+
+@contextmanager
+def looking_elsewhere(
+    cluster: str | None, send_photos: bool, extractor: Extractor, photos: Iterable[Photo]
+) -> Iterator[Looker | None]:
+    """Connect to the cluster of --cluster, if one is given.
+
+    Args:
+        cluster: of the option.
+        send_photos: of the option.
+        extractor: the model that the machines are to use.
+        photos: the first that is a file is looked for on all machines, unless photos are sent.
+
+    Raises:
+        UsageError: --send-photos is given alone, or the cluster cannot be used.
+        MissingPackageError: Ray is not installed.
+    """
+    if cluster is None:
+        if send_photos:
+            raise UsageError("--send-photos: expected with --cluster, got it alone")
+        yield None
+        return
+    from enroll.cluster import Spread, connect
+
+    files = (Path(photo) for photo in photos if isinstance(photo, str | os.PathLike))
+    first = None if send_photos else next((file for file in files if file.is_file()), None)
+    with connect(cluster, first) as machines:
+        yield Spread(machines, extractor, send_photos)
 
 
 def model_folder(model: str) -> Path:

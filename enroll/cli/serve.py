@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from embedder.config import DetectorConfig
+from embedder.config import BUILT_IN, DetectorConfig
 from embedder.errors import MissingPackageError, UsageError
 from enroll.cli.options import (
     AS_FOUND,
@@ -81,7 +81,6 @@ def serve(
     """Serve a web page, a REST API, and the dialects of CompreFace and DeepStack."""
     if context.invoked_subcommand is not None:
         return
-    from embedder.built_in import BUILT_IN
 
     needs_packages()
     from enroll.serve.config import ServeConfig, key_file

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from embedder._internal.wording import count
-from embedder.built_in import BUILT_IN
-from embedder.config import TrainConfig
+from embedder.config import BUILT_IN, FORMATS, WEIGHTS, TrainConfig
 from embedder.config.devices import Machines
 from embedder.config.toml import read_config
 from embedder.errors import ModelError, UsageError
-from embedder.model_folder import FORMATS, WEIGHTS
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from embedder.folders import Rejected
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
 from enroll.gallery.given import content_of, is_file, path_of
 from enroll.gallery.places import home_of, photo_file, stored_path
+from enroll.looking import AskedPhoto, answered
 from enroll.store import NewPerson, Store, Terms
 from enroll.store.base import conflict_reason
 from enroll.templates import NewTemplate
@@ -25,6 +27,7 @@ from enroll.templates import NewTemplate
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.images import Photo
+    from enroll.looking import Looker, SampledPhoto
 
 
 _WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
@@ -151,9 +154,15 @@ class Enrolling:
     """One run of enrolling; see `Gallery.enroll_many`."""
 
     def __init__(
-        self, store: Store, extractor: Extractor, force: bool, terms: Terms | None, keep_chips: bool
+        self,
+        store: Store,
+        extractor: Extractor,
+        force: bool,
+        terms: Terms | None,
+        keep_chips: bool,
+        elsewhere: Looker | None = None,
     ) -> None:
-        self._store, self._extractor = store, extractor
+        self._store, self._extractor, self._elsewhere = store, extractor, elsewhere
         self._force, self._terms, self._keep_chips = force, terms, keep_chips
         self._met: dict[bytes, _File] = {}
         self._pictures: dict[bytes, tuple[Path, str]] = {}
@@ -163,7 +172,7 @@ class Enrolling:
         """Enroll people; each is given when they are written."""
         reading: list[_Person] = []  # begun, and not all written
         finished = photos = 0
-        for part in in_order(self._look, self._parts(people)):
+        for part in self._looked(people):
             for photo in part:
                 if not reading or reading[-1] is not photo.person:
                     reading.append(photo.person)
@@ -177,28 +186,35 @@ class Enrolling:
                     finished = photos = 0
         yield from self._write(reading, finished)
 
-    def _parts(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
-        """Read files, a part of them at a time, and say which need not be looked at."""
-        size = part_size(sum(map(len, people.values())))
+    def _looked(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
+        """Give all photos, those that are new looked at, a part of them at a time."""
+        if self._elsewhere is None:
+            parts = self._parts(people, part_size(sum(map(len, people.values()))))
+            return in_order(self._look, map(self._read, parts))
+        parts, given = self._parts(people, self._elsewhere.window), chain.from_iterable(people.values())
+        return self._looked_elsewhere(self._elsewhere, parts, given)
+
+    def _parts(self, people: Mapping[str, Sequence[Photo]], size: int) -> Iterator[list[_Photo]]:
         part: list[_Photo] = []
         for name, photos in people.items():
             person = _Person(name)
             for place, photo in enumerate(photos, 1):
                 part.append(_Photo(person, photo, path_of(photo), place == len(photos)))
                 if len(part) == size:
-                    yield self._read(part)
+                    yield part
                     part = []
         if part:
-            yield self._read(part)
+            yield part
 
     def _read(self, part: list[_Photo]) -> list[_Photo]:
+        """Read files, and say which need not be looked at."""
         for photo in part:
-            try:
-                photo.data = content_of(photo.given)
-                photo.digest = hashlib.sha256(photo.data).digest()
-            except ImageError as error:
-                photo.found = Rejected(photo.path, error.reason)
-        readable = [photo for photo in part if photo.found is None]
+            _read(photo)
+        return self._sorted(part)
+
+    def _sorted(self, part: list[_Photo]) -> list[_Photo]:
+        """Say of photos whose digests are known which are new: those get a `file`."""
+        readable = [photo for photo in part if photo.digest]
         owners = self._store.owners([photo.digest for photo in readable])
         for photo, owner in zip(readable, owners, strict=True):
             photo.owner = owner
@@ -207,12 +223,54 @@ class Enrolling:
             elif owner is None:
                 photo.file = self._met[photo.digest] = _File(photo.person.name, photo.path)
             if photo.file is None:
-                photo.data = None
+                photo.data = photo.found = None
         return part
+
+    def _looked_elsewhere(
+        self, away: Looker, parts: Iterator[list[_Photo]], given: Iterable[Photo]
+    ) -> Iterator[list[_Photo]]:
+        """Have photos looked at on other machines.
+
+        What may be enrolled already is read first, and looked at only if it is not. Of an empty gallery each
+        photo is read once; one that is there twice is then looked at twice.
+        """
+        first = bool(self._store.model() and self._store.identities())
+        first = first or away.sends or not all(map(is_file, given))
+
+        def read(photo: _Photo) -> AskedPhoto | None:
+            if not away.sends and is_file(photo.given):
+                return AskedPhoto(photo.path)
+            _read(photo)
+            return None
+
+        def look(photo: _Photo) -> AskedPhoto | None:
+            data, photo.data = photo.data, None
+            return AskedPhoto(photo.path, data) if photo.file is not None or not first else None
+
+        def read_first() -> Iterator[list[_Photo]]:
+            for part in answered(parts, read, away.digests):
+                for photo, answer in part:
+                    if answer is not None:
+                        photo.digest = answer.digest
+                        photo.found = Rejected(photo.path, answer.problem) if answer.problem else None
+                yield self._sorted([photo for photo, _ in part])
+
+        def ask(windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[SampledPhoto]]:
+            return away.samples(windows, self._force, self._keep_chips)
+
+        for part in answered(read_first() if first else parts, look, ask):
+            for photo, answer in part:
+                if answer is not None:
+                    photo.found = answer.found
+                    if first and answer.digest not in (photo.digest, b""):
+                        photo.found = Rejected(photo.path, "it changed while it was read; enroll it again")
+                    photo.digest = photo.digest or answer.digest
+            photos = [photo for photo, _ in part]
+            yield photos if first else self._sorted(photos)
 
     def _look(self, part: list[_Photo]) -> list[_Photo]:
         """Find and embed the faces of a part; in a thread of its own."""
-        new = [photo for photo in part if photo.data is not None]
+        new = [photo for photo in part if photo.file is not None]
         samples = [read_sample(photo.path, self._extractor, self._force, photo.data) for photo in new]
         for photo, sample in zip(new, embed_samples(samples, self._extractor, self._keep_chips), strict=True):
             photo.found, photo.data = sample, None
@@ -299,6 +357,14 @@ class Enrolling:
                 for entry in self._store.stored(person.name)
                 if now.get(entry.photo, entry.digest) != entry.digest
             ]
+
+
+def _read(photo: _Photo) -> None:
+    try:
+        photo.data = content_of(photo.given)
+        photo.digest = hashlib.sha256(photo.data).digest()
+    except ImageError as error:
+        photo.found = Rejected(photo.path, error.reason)
 
 
 def _reason(found: PhotoSample | Rejected | None) -> str | None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from embedder.images import Photo
     from enroll.classifier import OpenSetNeighborsClassifier
     from enroll.embedding import EmbeddedFolder
+    from enroll.looking import Looker
     from enroll.store.base import Store
 
 
@@ -121,6 +122,7 @@ class Gallery:
         terms: Terms | None = None,
         keep_chips: bool = False,
         advance: Callable[[], object] = lambda: None,
+        elsewhere: Looker | None = None,
     ) -> Iterator[Enrolled]:
         """Add photos of people, some hundreds of photos in a transaction.
 
@@ -136,6 +138,7 @@ class Gallery:
             terms: on what terms they are enrolled; they replace those there, None leaves them.
             keep_chips: give the chips, too, for people to look at; those of many photos take much memory.
             advance: called after each photo.
+            elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`.
 
         Yields:
             Each person with photos, in their order, when they are on disk.
@@ -153,7 +156,7 @@ class Gallery:
             if stored in checked:
                 raise UsageError(f"{name!r}: expected each name once, got one that is stored alike")
             checked[stored] = photos
-        run = Enrolling(self._store, self._extractor, force, terms, keep_chips)
+        run = Enrolling(self._store, self._extractor, force, terms, keep_chips, elsewhere)
         return run.run(checked, advance)
 
     def prepare(self) -> None:

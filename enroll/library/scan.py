@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import Advance, Progress, in_order
-from embedder.errors import FolderError, ImageError
-from embedder.faces.photo import find_crops
+from embedder._internal.runtime import Advance, Progress
+from embedder.errors import FolderError
 from embedder.folders import Rejected
-from embedder.images import date_taken, decode_frames, read_image_file
 from enroll.config import FilmConfig
-from enroll.gallery.places import face_digest, photo_file, stored_path
+from enroll.gallery.places import photo_file, stored_path
 from enroll.library.files import has_still, list_photos
 from enroll.library.grouping import usual_threshold
 from enroll.library.matching import matched
 from enroll.library.scan_films import FilmLooker, read_films
-from enroll.library.scanned import MISSING_PACKAGE, Block, Looked, Read, Scanned
+from enroll.library.scan_photos import PhotoLooker
+from enroll.library.scanned import Block, Looked, Read, Scanned
 from enroll.store.library import PhotoFile, SeenFace, SeenPhoto
 
 if TYPE_CHECKING:
     from embedder.extractor import Extractor
+    from enroll.looking import Looker
     from enroll.store.library import LibraryStore
 
 BLOCK = 64  # files after which what was found is written: what a kill can lose
@@ -47,6 +46,7 @@ class Scanner:
         keep_unknown: int | None = None,
         today: date | None = None,
         films: FilmConfig | None = _FILMS,
+        elsewhere: Looker | None = None,
     ) -> None:
         """Prepare.
 
@@ -57,10 +57,12 @@ class Scanner:
             keep_unknown: days for which faces are kept that nobody names; None is for ever.
             today: the day from which they count.
             films: how films are looked at, and the most that one may cost; None passes over them.
+            elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`; films stay here.
         """
         self._library, self._extractor, self._home = library, extractor, home
         today = today or date.today()
         self._expires = None if keep_unknown is None else today + timedelta(days=keep_unknown)
+        self._photos = PhotoLooker(extractor, self._expires, elsewhere)
         self._films = None
         if films is not None:
             self._films = FilmLooker(
@@ -108,7 +110,8 @@ class Scanner:
         with (progress or Progress()).bar("Scanning", done.photos + done.films, "files") as advance:
             advance(done.unchanged)
             written = time.monotonic()
-            in_photos = in_order(self._look, self._filtered(in_order(_read, photos), again, done))
+            new = partial(self._filtered, again=again, done=done)
+            in_photos = self._photos.look(photos, new)
             for looked in chain(in_photos, self._look_at_films(films_left, again, done, advance)):
                 self._fresh.append(looked)
                 if len(self._fresh) >= BLOCK or time.monotonic() - written > _SECONDS:
@@ -173,39 +176,6 @@ class Scanner:
                 done.forgotten += 1
             else:
                 yield read
-
-    def _look(self, read: Read) -> Looked:
-        """Find and embed the faces of a photo, in a thread of its own."""
-        if read.problem:
-            return Looked(read, None)
-        data, read.data = read.data, b""
-        model = self._extractor.fingerprint
-        taken = date_taken(data)
-        try:
-            found = find_crops(decode_frames(data, read.path), self._extractor.crops, read.path)
-        except ImageError as error:
-            read.problem = error.reason
-            if MISSING_PACKAGE in error.reason:  # it may be there the next time
-                return Looked(read, None)
-            return Looked(read, SeenPhoto(read.digest, (read.file,), 0, 0, taken, error.reason, model))
-        height, width = found.pixels.shape[:2]
-        photo = SeenPhoto(read.digest, (read.file,), width, height, taken, None, model)
-        if not found.crops:
-            return Looked(read, photo)
-        vectors = self._extractor.embed([crop.chip for crop in found.crops])
-        faces = [
-            SeenFace(
-                0,
-                box := crop.box or (0, 0, width, height),
-                vector,
-                vars(crop.quality) if crop.quality else {},
-                self._expires,
-                model,
-                key=face_digest(read.digest, box),
-            )
-            for crop, vector in zip(found.crops, vectors, strict=True)
-        ]
-        return Looked(read, photo, faces)
 
     def _write(self, done: Scanned) -> None:
         """Write what was found since the last time."""
@@ -304,12 +274,3 @@ class Scanner:
                 changed.append(replace(photo, files=tuple(files)))
         if changed:
             self._library.write(photos=changed)
-
-
-def _read(entry: tuple[Path, PhotoFile]) -> Read:
-    path, file = entry
-    try:
-        data = read_image_file(path)
-    except ImageError as error:
-        return Read(path, file, problem=error.reason)
-    return Read(path, file, data, hashlib.sha256(data).digest())

@@ -87,10 +87,12 @@ def re_embed(engine: Engine, force: bool, caller: Caller) -> Work:
     """Give the job that makes the gallery again from its photos, by the server's model."""
 
     def work(progress: Progress) -> Any:
+        from enroll.library.film_still import frame_at
+
         store, extractor = engine.session().store, engine.extractor
         since = store.changes()
         content, _ = read_content(store)
-        remade = embed_anew(content, extractor, None, progress, home_of(store))
+        remade = embed_anew(content, extractor, None, progress, home_of(store), frame_at)
         if remade.gone and not force:
             raise UsageError(
                 f"not changed, since no photo would be left of {', '.join(remade.gone)}; force goes on "

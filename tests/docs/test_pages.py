@@ -14,9 +14,11 @@ from enroll import cli
 DOCS = Path(__file__).parents[2] / "docs"
 TRAINING = ["training.md", "losses.md", "extend.md", "forgetting.md", "decisions/009-forgetting.md"]
 PAGES = [*TRAINING, "library.md", "benchmarks.md", "scale.md", "gallery.md", "export.md", "trunk.md"]
-ELSEWHERE = {  # of Slurm, JAX, Milvus and our scripts
+ELSEWHERE = {  # of Slurm, JAX, Milvus, Ray and our scripts
     *("--nodes", "--ntasks", "--ntasks-per-node", "--gpus-per-node", "--force_host_platform_device_count"),
     *("--figure", "--people", "--scratch", "--write", "--trained", "--cpus", "--only", "--wild", "--faces"),
+    *("--address", "--include-dashboard", "--num-cpus", "--port", "--ray-client-server-port"),
+    *("--enlarge", "--photos", "--repeats"),
 }
 
 

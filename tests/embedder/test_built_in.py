@@ -23,7 +23,8 @@ import pytest
 from embedder import built_in
 from embedder._internal.lock import one_at_a_time
 from embedder._internal.runtime import Progress
-from embedder.built_in import BUILT_IN, BuiltInModel, load_built_in, place, prepare_built_in
+from embedder.built_in import BuiltInModel, load_built_in, place, prepare_built_in
+from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, MissingPackageError, ModelError, UsageError
 from embedder.extractor import Extractor
 from embedder.model_folder import check_model, load_manifest, read_part, save_bundle

@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from embedder import Extractor
+from embedder.config import FORMATS
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.export import formats
 from embedder.export.formats import export
 from embedder.export.quantize import quantize
-from embedder.model_folder import FORMATS, MANIFEST, load_manifest
+from embedder.model_folder import MANIFEST, load_manifest
 from embedder.training.run import train
 from enroll.cli import app
 from tests.conftest import SMALL

@@ -12,12 +12,13 @@ import safetensors.numpy
 from typer.testing import CliRunner
 
 from embedder import Extractor
+from embedder.config import WEIGHTS
 from embedder.errors import ForeignModelError, ModelError, UsageError
 from embedder.export import quantize as quantize_module
 from embedder.export.formats import export, rebuild_trunk, refuse_quantized
 from embedder.export.quantize import Quantized, quantize
 from embedder.images import load_image
-from embedder.model_folder import MANIFEST, WEIGHTS, load_manifest, read_part
+from embedder.model_folder import MANIFEST, load_manifest, read_part
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 from enroll import Gallery

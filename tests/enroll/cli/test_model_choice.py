@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from embedder import built_in
 from embedder._internal.runtime import Progress
-from embedder.built_in import BUILT_IN, BuiltInModel, place
+from embedder.built_in import BuiltInModel, place
+from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, MissingPackageError, ModelError, UsageError
 from embedder.model_folder import load_manifest, read_part, save_bundle
 from enroll import cli

@@ -1,0 +1,6 @@
+"""Look at photos on the machines of a Ray cluster."""
+
+from enroll.cluster.machines import connect
+from enroll.cluster.spread import Spread
+
+__all__ = ["Spread", "connect"]

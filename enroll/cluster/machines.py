@@ -1,0 +1,201 @@
+"""Connect to a Ray cluster, and have Ray Data work on blocks there.
+
+Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in
+the cluster, and that task runs Ray Data: docs/decisions/020-ray.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedder.errors import EmbedError, MissingPackageError, UsageError
+from enroll.cluster.spread import LostError, missing_there
+from enroll.cluster.worker import Task, code_digest, look, other_code
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+AUTO, CLIENT = "auto", "ray://"
+_VARIABLE = "RAY_ADDRESS"
+_PATIENCE = 5.0  # seconds to wait for the first sign of a cluster; Ray itself waits for minutes
+_TRIES = 3  # of a window whose machine is lost, and of connecting: Ray Client gives up a busy cluster early
+INSTALL = "pip install 'embedder-enroll[cluster]'"
+
+
+class RayMachines:
+    """The machines of the Ray cluster that this process is connected to."""
+
+    def __init__(self, address: str) -> None:
+        """Prepare; see `connect`."""
+        import ray
+
+        self.address = address
+        self._ray = ray
+        self._window = ray.remote(num_cpus=0, max_retries=_TRIES)(run_window)
+
+    def workers(self) -> int:
+        """How many processors Ray has, at least 1."""
+        return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def keep(self, content: bytes) -> Any:
+        """Put a content into Ray's object store, from which each machine gets it once."""
+        return self._ray.put(content)
+
+    def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
+        """Begin to work on a window."""
+        return self._window.remote(task, list(blocks))
+
+    def result(self, begun: Any) -> list[pa.Table]:
+        """Wait for the answers of a window.
+
+        Raises:
+            LostError: none came.
+        """
+        try:
+            tables: list[pa.Table] = self._ray.get(begun)
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise LostError(_first_line(error)) from error
+        return tables
+
+
+def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
+    """Have Ray Data look at the blocks of a window, on all machines; runs in a task of the cluster.
+
+    Args:
+        task: what to do.
+        blocks: each is worked on by one process with one core; one that is lost is done again by another.
+
+    Returns:
+        The answers, without those of blocks that were lost several times.
+    """
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # who asked notices what is missing, and asks again
+    photos = ray.data.from_arrow(list(blocks))
+    found = photos.map_batches(
+        look, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"task": task}
+    )
+    return list(found.iter_batches(batch_size=None, batch_format="pyarrow"))
+
+
+def see(code: str, place: str | None) -> tuple[bool, bool]:
+    """Say whether this machine has the same toolkit, and a file; runs on each before all else."""
+    return code == code_digest(), place is None or Path(place).exists()
+
+
+@contextmanager
+def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
+    """Connect to a Ray cluster, and check that its machines can do the work.
+
+    A process that is connected stays so; else it is disconnected at the end, and a Ray that was started for
+    it on this machine ends.
+
+    Args:
+        address: `ray://HOST:PORT`; or `auto`: the cluster that RAY_ADDRESS names, else the one that runs on
+            this machine, else one that is started for the time being.
+        photo: that all machines should find at its path; None: none need be there.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        UsageError: no such address, no one answers there, or a machine has another toolkit or not the photo.
+    """
+    if address != AUTO and not address.startswith(CLIENT):
+        raise UsageError(f"--cluster: expected {AUTO} or {CLIENT}HOST:PORT, got {address!r}")
+    if not all(map(importlib.util.find_spec, ("ray", "pyarrow"))):
+        raise MissingPackageError(f"--cluster: needs Ray, which is not installed: {INSTALL}")
+    where = os.environ.get(_VARIABLE, "") if address == AUTO else address
+    _check_answers(where, address)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start tells no one
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change to come
+    import ray
+
+    ours = not ray.is_initialized()
+    try:
+        if ours:
+            _start(ray, where)
+        machines = RayMachines(where or address)
+        _check_machines(ray, photo)
+        yield machines
+    finally:
+        if ours:
+            with contextlib.suppress(Exception):  # of a cluster that is gone
+                ray.shutdown()
+
+
+def _start(ray: Any, where: str) -> None:
+    quiet: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(where, **quiet) if where else ray.init(include_dashboard=False, **quiet)
+            return
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            if left and isinstance(error, ConnectionError):
+                continue
+            reason = _first_line(error)
+            raise UsageError(f"--cluster: Ray cannot be used at {where or AUTO}: {reason}") from error
+
+
+def _check_answers(where: str, address: str) -> None:
+    """Refuse an address at which no one answers, which Ray would wait minutes for."""
+    host, _, port = where.removeprefix(CLIENT).partition("/")[0].rpartition(":")
+    if not host or not port.isdigit():
+        if address != AUTO:
+            raise UsageError(f"--cluster: expected {CLIENT}HOST:PORT, got {address!r}")
+        return  # what else Ray takes in its variable, such as local
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        name = f"--cluster {address}" if address != AUTO else f"--cluster {AUTO}: {_VARIABLE}={where}"
+        raise UsageError(f"{name}: expected a Ray cluster, no one answers there: {error}") from error
+
+
+def _check_machines(ray: Any, photo: Path | None) -> None:
+    """Ask each machine whether it can do the work.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    place = None if photo is None else str(photo.absolute())
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    if not nodes:
+        raise EmbedError("--cluster: expected machines with processors, the cluster has none")
+    ask = ray.remote(num_cpus=0)(see)
+    asked = [
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)).remote(
+            code_digest(), place
+        )
+        for node in nodes
+    ]
+    for node, answer in zip(nodes, asked, strict=True):
+        machine = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        try:
+            same, there = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.NodeDiedError):
+                continue  # what it would have done others do
+            raise UsageError(
+                f"{machine}: expected embedder-enroll on all machines of the cluster: {_first_line(error)}"
+            ) from error
+        if not same:
+            raise UsageError(other_code(machine))
+        if not there and photo is not None:
+            raise UsageError(missing_there(photo, machine))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if len(lines) > 1 and "Error" in lines[-1] else lines[0] if lines else repr(error))[
+        :500
+    ]
