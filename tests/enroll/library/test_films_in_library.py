@@ -25,6 +25,8 @@ from enroll.library.xmp import read_people
 from enroll.library.xmp_writing import Wanted, write_people
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.library.made import THRESHOLD, GridExtractor, picture, save, save_film, scan
+from tests.enroll.serve.conftest import client_of
+from tests.enroll.serve.test_manage import over
 
 pytest.importorskip("av")
 LIMIT = ("--threshold", str(THRESHOLD))
@@ -276,6 +278,16 @@ def test_another_model_embeds_the_frame_that_was_confirmed(
         file.write(b"\0\0\0\x08free")
     changed = embed_anew(content, other, home=home_of(gallery), film_frame=frame_at)  # type: ignore[arg-type]
     assert {lost.reason for lost in changed.lost} == {"not the film that was enrolled from"}
+
+
+def test_the_server_embeds_the_frames_again_too(
+    gallery: SqliteStore, photos: Path, party: Path, extractor: GridExtractor, tmp_path: Path
+) -> None:
+    scan(gallery, photos, extractor)
+    confirmed(gallery)
+    with client_of(tmp_path, extractor=GridExtractor("other")) as client:
+        job = over(client, client.post("/api/v1/jobs/re-embed"))
+    assert job["result"] == {"photos": 2, "lost": [], "gone": []}
 
 
 def test_faces_of_strangers_in_films_are_erased(
