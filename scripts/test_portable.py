@@ -32,7 +32,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = "-q -n 2 --dist worksteal -p no:cacheprovider"
-_BOUND = re.compile(r"([\w.-]+)[>=]=([\w.]+)")
+_BOUND = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?[>=]=([\w.]+)")  # a constraint names no extras
 _SUMMARY = re.compile(r"^(?:=+ )?(\d+ [a-z]+.*) in \d+\.\d+s", re.MULTILINE)
 
 

@@ -131,9 +131,8 @@ class Counted:
 
 @pytest.fixture
 def decoding(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    counted = Counted(reading.decode_frames)
-    monkeypatch.setattr(reading, "decode_frames", counted)  # as all others call it
-    monkeypatch.setattr(enroll.embedding, "decode_frames", counted)
+    counted = Counted(reading._frames)
+    monkeypatch.setattr(reading, "_frames", counted)
     return counted
 
 

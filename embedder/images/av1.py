@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from embedder._internal.wording import count
 from embedder.images.boxes import by_kind, each_box, item_kinds, whole
 from embedder.images.header import MOST_BLOCKS, BrokenError
 
@@ -58,12 +59,12 @@ def _locations(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, li
     version, sizes = data[place], whole(data, place + 4, 2)
     offset, length, base, index = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15
     wide = 4 if version == 2 else 2
-    count, place = whole(data, place + 6, wide), place + 6 + wide
+    items, place = whole(data, place + 6, wide), place + 6 + wide
     if version > 2:
         raise ValueError("places of another kind")
-    if count > _MOST_ITEMS:
-        raise BrokenError(f"has {count:,} pictures, at most {_MOST_ITEMS:,} are read")
-    for _ in range(count):
+    if items > _MOST_ITEMS:
+        raise BrokenError(f"has {count(items, 'picture', ',')}, at most {_MOST_ITEMS:,} are read")
+    for _ in range(items):
         number, place = whole(data, place, wide), place + wide
         method = 0
         if version:

@@ -54,9 +54,9 @@ def test_damaged_galleries_and_models() -> None:
 
 
 def test_options_that_no_one_expects() -> None:
-    outcomes = run("fuzz_options.py", "--count", "130")["outcomes"]
-    assert sum(outcomes.values()) == 130
-    assert outcomes["2"] > 30  # refused
+    outcomes = run("fuzz_options.py", "--count", "60")["outcomes"]
+    assert sum(outcomes.values()) == 60
+    assert outcomes["2"] > 15  # refused
     assert outcomes["0"] > 3  # some do no harm
 
 

@@ -15,9 +15,10 @@ from embedder.errors import DivergedError
 from embedder.training import checkpoint, heldout
 from embedder.training.heldout import Score
 from embedder.training.run import train
+from embedder.trunks import find_trunk
 from enroll.cli.train import describe_training
 from tests.embedder.training.test_run import Hook, KilledError, raiser, same
-from tests.embedder.training.tiny import TINY, build
+from tests.embedder.training.tiny import TINY
 
 AGAIN = replace(TINY, epochs=2, refit=True)
 
@@ -151,15 +152,15 @@ def test_a_run_traces_the_trunk_once_to_use_it_and_once_to_convert_it(
     small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
 ):
     """However many photos are left over for the last batch; training models are traced once each."""
-    functional = type(build(32))
+    functional = type(find_trunk("small-cnn").build(32))
     call, traced = functional.call, Counter[str]()
 
     def counted(model: keras.Model, *arguments: object, **options: object) -> object:
-        traced["trunk" if model.name == "tiny" else "training"] += 1
+        traced["trunk" if model.name == "small-cnn" else "training"] += 1
         return call(model, *arguments, **options)
 
     monkeypatch.setattr(functional, "call", counted)
     # 24 and 8 photos, then 32; 8 to a batch.
-    config = replace(AGAIN, head=head, keep_trained=True, hold_out=0.25)
+    config = replace(AGAIN, trunk="small-cnn", head=head, keep_trained=True, hold_out=0.25)
     assert train(small_people, tmp_path / "m", config).manifest.training["refitted"]
     assert traced == {"trunk": 2, "training": 2}

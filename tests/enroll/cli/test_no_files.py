@@ -134,7 +134,17 @@ def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
 
 def test_nothing_else_opens_files() -> None:
     """What a user names is opened by `embedder._internal.files`; packages' own files need not be."""
-    own = {"crop_store", "folders", "litert", "face_resnet", "wheels", "files", "page"}
+    own = {
+        "crop_store",
+        "folders",
+        "litert",
+        "face_resnet",
+        "wheels",
+        "files",
+        "page",
+        "view_cache",
+        "worker",
+    }
     found = set()
     for package in (embedder, enroll):
         for path in Path(str(package.__file__)).parent.rglob("*.py"):

@@ -233,7 +233,7 @@ def test_scanning_elsewhere_is_as_here(tmp_path: Path, grid: SentGrid, away: Fak
             def scan(
                 again: bool = False, store: SqliteStore = store, elsewhere: Spread | None = elsewhere
             ) -> Scanned:
-                scanner = Scanner(store.library(), grid, tmp_path, 1, date(2026, 1, 1), elsewhere)
+                scanner = Scanner(store.library(), grid, tmp_path, 1, date(2026, 1, 1), elsewhere=elsewhere)
                 return scanner.scan(folder, again)
 
             def seen(store: SqliteStore = store) -> list[Any]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from embedder.errors import FolderError
 from enroll.library import scan as scanning
+from enroll.library import scan_photos
 from enroll.library.people import Library
 from enroll.library.review import NOT_A_FACE
 from enroll.store.sqlite.store import SqliteStore
@@ -89,14 +90,14 @@ def test_what_cannot_be_read_is_listed_and_the_rest_goes_on(
     os.mkfifo(photos / "pipe.jpg")
     (photos / "loop.jpg").symlink_to(photos / "loop.jpg")
     (photos / "out").symlink_to("/etc")
-    read = scanning.read_image_file
+    read = scan_photos.read_image_file
 
     def vanishing(path: Path) -> bytes:
         if path.name == "ada2.jpg":
             path.unlink()
         return read(path)
 
-    monkeypatch.setattr(scanning, "read_image_file", vanishing)
+    monkeypatch.setattr(scan_photos, "read_image_file", vanishing)
     before = {path: path.read_bytes() for path in photos.rglob("*.jpg") if path.is_file()}
     done = scan(gallery, photos, extractor)
     reasons = {entry.path.name: entry.reason for entry in done.rejected}
