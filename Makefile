@@ -17,10 +17,11 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DEMO := $(VENV)/.demo
 
 .PHONY: demo test test-slow test-portable lint crash fuzz mutants bench docs release-check figures clean
 
-demo: $(INSTALLED)
+demo: $(DEMO)
 	$(BIN)/python scripts/demo.py demo
 
 test: lint
@@ -79,12 +80,21 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_index.py
 	$(BIN)/python scripts/bench_milvus.py
 
-# The stamp depends on pyproject.toml: a changed dependency is installed at the next make.
-$(INSTALLED): pyproject.toml
+# The stamps depend on pyproject.toml: a changed dependency is installed at the next make. What the demo needs
+# is a part of what tests need.
+define install
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		python=$$(sh scripts/find_python.sh $(if $(PYTHON),"$(PYTHON)")) && "$$python" -m venv --clear $(VENV); }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(1)]'
 	touch $@
+endef
+
+$(INSTALLED): pyproject.toml
+	$(call install,dev)
+	touch $(DEMO)
+
+$(DEMO): pyproject.toml
+	$(call install,demo)
 
 clean:
 	rm -rf $(VENV) .bench demo build *.egg-info
