@@ -15,11 +15,14 @@ from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
     DEFAULT_MAX_PIXELS,
+    FILMS,
     UNUSABLE_IMAGES,
     AnyRotation,
+    Fps,
     GalleryFile,
     Margin,
     MaxPixels,
+    MaxTime,
     MinFace,
     Model,
     Threshold,
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
 SOMEONE_UNKNOWN = 5
 
 _UsageFault: Any = typer.BadParameter.__base__  # shown with how the command is used
-_FILMS = "Films and cameras"  # panel of the help
 _EXPLAINED = 5  # enrolled photos listed per face by --explain
 
 
@@ -90,26 +92,22 @@ def identify(
         typer.Option(
             help="Watch a camera until Ctrl-C: its number, or rtsp://…, http://….",
             show_default=False,
-            rich_help_panel=_FILMS,
+            rich_help_panel=FILMS,
         ),
     ] = None,
-    fps: Annotated[
-        float, typer.Option(help="Frames looked at per second of film.", rich_help_panel=_FILMS)
-    ] = FilmConfig.fps,
+    fps: Fps = FilmConfig.fps,
     agree: Annotated[
-        int, typer.Option(help="Good frames that must agree on a name.", rich_help_panel=_FILMS)
+        int, typer.Option(help="Good frames that must agree on a name.", rich_help_panel=FILMS)
     ] = FilmConfig.agree,
     max_duration: Annotated[
         float | None,
         typer.Option(
             help="Seconds of a film, or of a camera, that are looked at.",
             show_default=f"{FilmConfig.max_duration:g} of a film, a camera without end",
-            rich_help_panel=_FILMS,
+            rich_help_panel=FILMS,
         ),
     ] = None,
-    max_time: Annotated[
-        float, typer.Option(help="Seconds that answering a film may take.", rich_help_panel=_FILMS)
-    ] = FilmConfig.max_time,
+    max_time: MaxTime = FilmConfig.max_time,
 ) -> None:
     """Say who is in a photo, a film or before a camera: a name, or unknown and why."""
     from embedder._internal.outputs import Inputs

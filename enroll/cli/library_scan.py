@@ -17,11 +17,14 @@ from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
     DEFAULT_MAX_PIXELS,
+    FILMS,
     UNUSABLE_IMAGES,
     AnyRotation,
     Cluster,
+    Fps,
     GalleryFile,
     MaxPixels,
+    MaxTime,
     MinFace,
     Model,
     SendPhotos,
@@ -35,7 +38,6 @@ from enroll.config import FilmConfig
 if TYPE_CHECKING:
     from enroll.library.scanned import Scanned
 
-_FILMS = "Films"  # panel of the help
 
 KeepUnknown = Annotated[
     str,
@@ -70,17 +72,13 @@ def scan(
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     films: Annotated[
-        bool, typer.Option("--films/--no-films", help="Look through films, too.", rich_help_panel=_FILMS)
+        bool, typer.Option("--films/--no-films", help="Look through films, too.", rich_help_panel=FILMS)
     ] = True,
-    fps: Annotated[
-        float, typer.Option(help="Frames looked at per second of film.", rich_help_panel=_FILMS)
-    ] = FilmConfig.fps,
+    fps: Fps = FilmConfig.fps,
     max_duration: Annotated[
-        float, typer.Option(help="Seconds of a film that are looked at.", rich_help_panel=_FILMS)
+        float, typer.Option(help="Seconds of a film that are looked at.", rich_help_panel=FILMS)
     ] = FilmConfig.max_duration,
-    max_time: Annotated[
-        float, typer.Option(help="Seconds that a film may take.", rich_help_panel=_FILMS)
-    ] = FilmConfig.max_time,
+    max_time: MaxTime = FilmConfig.max_time,
     cluster: Cluster = None,
     send_photos: SendPhotos = False,
 ) -> None:
