@@ -102,7 +102,7 @@ SendPhotos = Annotated[
         "--send-photos", help="With --cluster: send the photos; else each machine reads them at their paths."
     ),
 ]
-FILMS = "Films"  # panel of the help
+FILMS = "Films and cameras"  # panel of the help
 Fps = Annotated[float, typer.Option(help="Frames looked at per second of film.", rich_help_panel=FILMS)]
 MaxTime = Annotated[float, typer.Option(help="Seconds that a film may take.", rich_help_panel=FILMS)]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
