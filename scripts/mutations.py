@@ -102,6 +102,7 @@ def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str],
 def _work(check: Check, first: int, count: int, step: int, send: Any) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "rawpy is being used")  # of our forks; commands make none
     with tempfile.TemporaryFile() as terminal:
         for number in (1, 2):
             os.dup2(terminal.fileno(), number)

@@ -96,6 +96,12 @@ class ServeConfig:
             waiting=(1, 100_000),
             per_minute=(1, 10**9),
         )
+        from enroll.store import gallery_files
+
+        if not all(file.name for file in gallery_files(self.gallery)):
+            raise UsageError(
+                f"--gallery: expected a file, or milvus://HOST:PORT/NAME, got {self.gallery!r}, which names no file"
+            )
         for origin in self.origins:
             if "*" in origin or "://" not in origin:
                 raise UsageError(f"--origin: expected an origin such as https://photos.lan, got {origin!r}")

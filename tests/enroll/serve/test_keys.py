@@ -11,6 +11,7 @@ import pytest
 
 from embedder.errors import UsageError
 from enroll.serve import keys as keys_module
+from enroll.serve.config import ServeConfig
 from enroll.serve.keys import NO_KEY, KeyFile, is_uuid, normal_key
 
 
@@ -166,3 +167,9 @@ def test_no_file_is_no_keys(tmp_path: Path) -> None:
     begun = time.monotonic()
     assert KeyFile(tmp_path / "none").find("12345678-1234-5678-1234-567812345678") is None
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("gallery", ["", ".", "/"])
+def test_keys_lie_beside_a_file(gallery: str) -> None:
+    with pytest.raises(UsageError, match="--gallery: expected a file, .*which names no file"):
+        ServeConfig(gallery=gallery)
