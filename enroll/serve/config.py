@@ -100,7 +100,8 @@ class ServeConfig:
 
         if not all(file.name for file in gallery_files(self.gallery)):
             raise UsageError(
-                f"--gallery: expected a file, or milvus://HOST:PORT/NAME, got {self.gallery!r}, which names no file"
+                f"--gallery: expected a file, or milvus://HOST:PORT/NAME, got {self.gallery!r}, which names "
+                "no file"
             )
         for origin in self.origins:
             if "*" in origin or "://" not in origin:

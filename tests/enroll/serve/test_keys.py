@@ -171,5 +171,5 @@ def test_no_file_is_no_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gallery", ["", ".", "/"])
 def test_keys_lie_beside_a_file(gallery: str) -> None:
-    with pytest.raises(UsageError, match="--gallery: expected a file, .*which names no file"):
+    with pytest.raises(UsageError, match=r"--gallery: expected a file, .*which names no file"):
         ServeConfig(gallery=gallery)
