@@ -99,7 +99,7 @@ def commands_page() -> str:
     ]
     root = typer.main.get_command(app)
     lines += ["", "## Options before the command", "", *_options(root), "", *_examples(root)]
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
+    for name, command in getattr(root, "commands", {}).items():
         lines += _command(f"embed {name}", command, level=2)
     return "\n".join(lines) + "\n"
 

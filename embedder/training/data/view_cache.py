@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from embedder._internal.files import DiskCache
 
 LIMIT = 2 * 2**30  # bytes that all runs may leave
-MOST = 2**30  # bytes of one run: those of a larger folder are made anew, which training outlasts by far
+MOST = 2**30  # bytes of one run; nothing of a larger folder is kept, whose training takes far longer
 _NOTE = """\
 What `embed train` has made of the faces in photos, kept so that the next run on the same photos is quicker.
 It shows people: treat it like the photos. This folder may be deleted at any time; `embed train --no-cache`

@@ -9,7 +9,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -131,9 +131,9 @@ def _moment(value: object) -> float | None:
 
 
 def _seconds(value: object) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= _LONGEST:  # type: ignore[operator]
+    if not _is_number(value) or not 0 <= value <= _LONGEST:
         raise ValueError(f"seconds of a film: expected 0 to {_LONGEST:g}, got {value!r:.80}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def _intervals(value: object) -> tuple[tuple[float, float], ...]:
@@ -148,7 +148,11 @@ def _flag(value: object, what: str) -> bool:
 
 
 def _is_figure(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) <= _FIGURE  # type: ignore[arg-type]  # nor is a NaN
+    return _is_number(value) and abs(value) <= _FIGURE  # a NaN is none
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_vectors(faces: Sequence[SeenFace], model: tuple[str, int] | None) -> None:
