@@ -66,7 +66,7 @@ figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_faces.py
 	$(BIN)/python scripts/measure_quality.py
 	$(BIN)/python scripts/prove_calibration.py
-	$(BIN)/python scripts/bench_rules.py
+	$(BIN)/python scripts/bench_scoring.py
 	$(BIN)/python scripts/ablation.py
 	$(BIN)/python scripts/digits_figure.py
 	$(BIN)/python scripts/frontier.py --figure docs/pictures/frontier.png

@@ -9,20 +9,25 @@ from embedder._internal import lazy_names
 if TYPE_CHECKING:
     from embedder import callbacks, layers, losses, metrics, optimizers
     from embedder._internal.runtime import Progress
-    from embedder.config import DetectorConfig, TrainConfig
+    from embedder.config import DetectorConfig, DeviceConfig, TrainConfig
     from embedder.errors import EmbedError
+    from embedder.export.formats import export_model
+    from embedder.export.quantize import quantize_model
     from embedder.export.saving import save_model
     from embedder.extractor import Extractor, Face
+    from embedder.faces.quality import assess_quality
     from embedder.folders import LabelledFolder, scan_folder
     from embedder.images import load_image
     from embedder.model_folder import load_manifest
     from embedder.training.run import TrainResult, train
-    from embedder.trunks import load_trunk
+    from embedder.trunks import TRUNKS, load_trunk
 
     __version__: str
 
 __all__ = [
+    "TRUNKS",
     "DetectorConfig",
+    "DeviceConfig",
     "EmbedError",
     "Extractor",
     "Face",
@@ -31,7 +36,9 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "__version__",
+    "assess_quality",
     "callbacks",
+    "export_model",
     "layers",
     "load_image",
     "load_manifest",
@@ -39,6 +46,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "quantize_model",
     "save_model",
     "scan_folder",
     "train",
@@ -48,16 +56,21 @@ __getattr__ = lazy_names(
     __name__,
     {
         "DetectorConfig": "config",
+        "DeviceConfig": "config",
         "EmbedError": "errors",
         "Extractor": "extractor",
         "Face": "extractor",
         "LabelledFolder": "folders",
         "Progress": "_internal.runtime",
+        "TRUNKS": "trunks",
         "TrainConfig": "config",
         "TrainResult": "training.run",
+        "assess_quality": "faces.quality",
+        "export_model": "export.formats",
         "load_image": "images",
         "load_manifest": "model_folder",
         "load_trunk": "trunks",
+        "quantize_model": "export.quantize",
         "save_model": "export.saving",
         "scan_folder": "folders",
         "train": "training.run",

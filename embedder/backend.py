@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from embedder._internal.runtime import import_keras
-from embedder.config.devices import BACKENDS, Machines
+from embedder.config.devices import BACKENDS, DeviceConfig
 from embedder.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FLOAT32, MIXED = "float32", "mixed_float16"
 
 
-def load_backend(machines: Machines) -> str:
+def load_backend(devices: DeviceConfig) -> str:
     """Import Keras with the back end that a run asks for.
 
     Returns:
@@ -33,9 +33,9 @@ def load_backend(machines: Machines) -> str:
         UsageError: this process has already imported Keras with another one, or KERAS_BACKEND names one
             that training does not work on.
     """
-    alone = machines.sharing == "no"
+    alone = devices.sharing == "no"
     set_before = os.environ.get("KERAS_BACKEND")
-    wanted = machines.backend or (set_before or "tensorflow" if alone else "jax")
+    wanted = devices.backend or (set_before or "tensorflow" if alone else "jax")
     if wanted not in BACKENDS:
         raise UsageError(
             f"KERAS_BACKEND: expected {' or '.join(BACKENDS)}, got {wanted!r}; unset it or use --backend"
@@ -90,7 +90,7 @@ def in_float32(trunk: keras.Model, build: Callable[[], keras.Model]) -> keras.Mo
 
     Args:
         trunk: trained.
-        build: makes the same network anew.
+        build: makes the same network again.
     """
     if trunk.compute_dtype == FLOAT32 and trunk.output.dtype == FLOAT32:
         return trunk

@@ -32,7 +32,7 @@ ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller -
 # What a wrong label gives in a compiled graph, where nothing can be raised; see `losses.labels`.
 _LABELS = "; if that is no help, look for labels outside of the classes and for pixels that are not numbers"
 _PART = "_loss"
-_ADDED = ("center_loss", "rehearsal_loss", "distillation_loss", "penalty_loss")  # to what the head is about
+_ADDED = ("center_loss", "distillation_loss", "penalty_loss")  # to what the head is about
 _DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw
 
 from embedder._internal.fonts import installed_fonts
-from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
-from embedder._internal.text import Colour, set_line, shorten, wrap, write
+from embedder._internal.outputs import Inputs, check_output, write_output
+from embedder._internal.text import Colour, layout_line, shorten, wrap, write
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.faces.crop import in_short
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-SIDE = 100  # pixels of a chip on the sheet
+SIDE = 100  # pixels of a crop on the sheet
 PER_LINE = 10
 MAX_LINES = 100  # 13,000 pixels and more: a longer sheet is too much to look through, and for many viewers
-# Chips of 30 kB: a line of photos with a problem and a line of others, for as many people with a problem as a
+# Crops of 30 kB: a line of photos with a problem and a line of others, for as many people with a problem as a
 # sheet has lines, for as many others, and for the one whose photos are coming.
 MAX_KEPT = 2 * PER_LINE * (2 * MAX_LINES + 1)
 
@@ -40,10 +40,10 @@ _GAP = 10  # pixels around everything
 _NAMES = 190  # wide: the column with the names
 _LETTERS, _SMALL = 18, 14  # pixels: of names, and of captions
 _LINE = 18  # pixels from caption line to caption line
-_BORDER = 4  # around a chip with a problem
+_BORDER = 4  # around a crop with a problem
 _REASON_LINES = 3
 
-_PAPER, _INK, _GREY, _RULE = (255, 255, 255), (0, 0, 0), (95, 95, 95), (215, 215, 215)
+_PAPER, _INK, _GREY, _GRID = (255, 255, 255), (0, 0, 0), (95, 95, 95), (215, 215, 215)
 _WARNING, _EMPTY = (240, 160, 0), (235, 235, 235)
 
 
@@ -53,19 +53,19 @@ class Tile:
 
     Attributes:
         identity: whose photo.
-        chip: (side, side, 3) uint8, or None: the photo cannot be used.
+        crop: (side, side, 3) uint8, or None: the photo cannot be used.
         caption: such as the file's name.
         problem: what is wrong in a few words, or None.
     """
 
     identity: str
-    chip: NDArray[np.uint8] | None
+    crop: NDArray[np.uint8] | None
     caption: str = ""
     problem: str | None = None
 
 
 @dataclass
-class Person:
+class SheetRow:
     """The photos of one person: those that are kept, and how many there were."""
 
     identity: str
@@ -100,17 +100,17 @@ class Selection:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._people: dict[str, Person] = {}
+        self._people: dict[str, SheetRow] = {}
         self._each = MAX_LINES * PER_LINE  # photos kept of a person, and as many with a problem
         self._kept = 0
-        self._last: Person | None = None
+        self._last: SheetRow | None = None
         self._troubled = 0
 
     def add(self, tile: Tile) -> None:
         """Count a tile, and keep it, small, if it may be shown."""
         person = self._people.get(tile.identity)
         if person is None:
-            person = Person(tile.identity, keeps=len(self._people) < MAX_LINES)
+            person = SheetRow(tile.identity, keeps=len(self._people) < MAX_LINES)
             self._people[tile.identity] = person
         if person is not self._last:
             self._let_go()
@@ -122,8 +122,8 @@ class Selection:
         person.problems += tile.problem is not None
         kept = person.good if tile.problem is None else person.bad
         if len(kept) < self._each:
-            chip = None if tile.chip is None else resize_to_square(tile.chip, SIDE).copy()
-            kept.append((person.photos, replace(tile, chip=chip)))
+            crop = None if tile.crop is None else resize_to_square(tile.crop, SIDE).copy()
+            kept.append((person.photos, replace(tile, crop=crop)))
             self._kept += 1
             if self._kept > MAX_KEPT:
                 self._keep_fewer()
@@ -198,9 +198,7 @@ def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
     return sheet
 
 
-def check_preview(
-    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
-) -> None:
+def check_preview(path: str | Path, inputs: Inputs | None = None, force: bool = False) -> None:
     """Refuse a place for a contact sheet before the work that it would show.
 
     Raises:
@@ -213,7 +211,7 @@ def check_preview(
         raise UsageError(f"{path}: a preview is a PNG file; expected a name that ends in .png")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
-    check_output(path, inputs, force, advice)
+    check_output(path, inputs, force)
     installed_fonts()
 
 
@@ -222,17 +220,16 @@ def save_preview(
     tiles: Iterable[Tile],
     inputs: Inputs | None = None,
     force: bool = False,
-    advice: str = REPLACE,
 ) -> None:
     """Write a contact sheet as a PNG file; arguments as of `outputs.write_output`.
 
     Raises:
         UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written.
     """
-    check_preview(path, inputs, force, advice)
+    check_preview(path, inputs, force)
     buffer = BytesIO()
     contact_sheet(tiles).save(buffer, "PNG")
-    write_output(path, buffer.getvalue(), inputs, force, advice)
+    write_output(path, buffer.getvalue(), inputs, force)
 
 
 def refused_tiles(rejected: Iterable[Rejected], root: Path) -> list[Tile]:
@@ -261,7 +258,7 @@ def _draw_row(row: Row) -> Image.Image:
     strip = _blank(2 * _GAP + sum(heights))  # the heading is at most as high as one line of photos
     top = _GAP
     for text, size, colour, step in heading:
-        write(strip, set_line(text, size), _GAP, top, colour)
+        write(strip, layout_line(text, size), _GAP, top, colour)
         top += step
     top = _GAP
     for line, texts, height in zip(lines, captions, heights, strict=True):
@@ -288,19 +285,19 @@ def _draw_tile(
 ) -> None:
     draw = ImageDraw.Draw(strip)
     corners = (left, top, left + SIDE - 1, top + SIDE - 1)
-    if tile.chip is None:
+    if tile.crop is None:
         draw.rectangle(corners, _EMPTY)
-        draw.line(corners, _RULE, 2)
-        draw.line((left, top + SIDE - 1, left + SIDE - 1, top), _RULE, 2)
+        draw.line(corners, _GRID, 2)
+        draw.line((left, top + SIDE - 1, left + SIDE - 1, top), _GRID, 2)
     else:
-        strip.paste(Image.fromarray(tile.chip), (left, top))
+        strip.paste(Image.fromarray(tile.crop), (left, top))
     if tile.problem is not None:
         draw.rectangle(corners, outline=_WARNING, width=_BORDER)
         draw.rectangle((left, top, left + 20, top + 22), _WARNING)
         draw.line((left + 10, top + 5, left + 10, top + 13), _INK, 3)  # an exclamation mark
         draw.rectangle((left + 9, top + 16, left + 11, top + 18), _INK)
     for index, (text, colour) in enumerate(captions):
-        write(strip, set_line(text, _SMALL), left, top + SIDE + 4 + index * _LINE, colour)
+        write(strip, layout_line(text, _SMALL), left, top + SIDE + 4 + index * _LINE, colour)
 
 
 def _captions(tile: Tile) -> list[tuple[str, Colour]]:
@@ -310,11 +307,11 @@ def _captions(tile: Tile) -> list[tuple[str, Colour]]:
 
 def _draw_note(text: str) -> Image.Image:
     strip = _blank(2 * _GAP + 24)
-    write(strip, set_line(text, _LETTERS), _GAP, _GAP, _INK)
+    write(strip, layout_line(text, _LETTERS), _GAP, _GAP, _INK)
     return strip
 
 
 def _blank(height: int) -> Image.Image:
     strip = Image.new("RGB", (_NAMES + PER_LINE * (SIDE + _GAP) + _GAP, height), _PAPER)
-    ImageDraw.Draw(strip).line((0, 0, strip.width, 0), _RULE)
+    ImageDraw.Draw(strip).line((0, 0, strip.width, 0), _GRID)
     return strip

@@ -33,7 +33,7 @@ class Copy:
     first: Path
     owner: str
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Say it in a line, and of whom, if two people share the picture."""
         same = f"{self.path}: the same picture as {self.first}"
         if self.owner == self.identity:
@@ -45,7 +45,7 @@ def picture_digest(pixels: NDArray[np.uint8]) -> bytes:
     """Give what a picture is known by, whatever file it came from: SHA-256 of its size and pixels.
 
     Args:
-        pixels: (height, width, 3) uint8; of a photo, or of the chip that was cut out of it.
+        pixels: (height, width, 3) uint8; of a photo, or of the crop that was cut out of it.
     """
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 

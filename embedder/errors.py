@@ -1,12 +1,12 @@
 """Every error the toolkit raises on purpose, and the exit code each one ends a command with.
 
 ```
-EmbedError                         1   ours to mend; so is any error that is none of these
+EmbedError                         1   a bug in embed; so is any error that is none of these
 ├── UsageError                     2   an argument cannot do what was asked
 │   ├── FolderError                2   a labelled folder lacks what the command needs
 │   ├── UnknownIdentityError       2   a name that is not in the gallery
 │   ├── MissingPackageError        2   an optional package is not installed, or a download failed
-│   └── DivergedError              2   training left the numbers; other options are needed
+│   └── DivergedError              2   training became infinite or NaN; other options are needed
 ├── ImageError                     3   one image cannot be used; the rest of the run goes on
 │   ├── PhotoConflictError         3   one photo, two names
 │   └── FilmError                  3   a film or a camera's stream cannot be read
@@ -49,7 +49,7 @@ class MissingPackageError(UsageError):
 
 
 class DivergedError(UsageError):
-    """Training left the numbers: a loss is infinite, not a number, or grows without bound."""
+    """Training diverged: a loss is infinite, not a number, or grows without bound."""
 
 
 class ImageError(EmbedError):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BATCH = 32  # network inputs at a time; LiteRT's time per picture is flat from 8 upwards
 
 
-class Network:
+class LiteRTNetwork:
     """A compiled network. Not safe to share between threads: the runtime keeps one set of buffers."""
 
     def __init__(self, content: bytes, size: int, dim: int, threads: int) -> None:
@@ -37,7 +37,7 @@ class Network:
 
         Args:
             content: of the LiteRT file.
-            size: side of a chip in pixels, as it should be.
+            size: side of a crop in pixels, as it should be.
             dim: numbers of a feature vector, as it should be.
             threads: to compute with.
 
@@ -64,11 +64,11 @@ class Network:
             raise ModelError(f"the extractor computes with {kinds}, expected float32; train again")
         self._batch, self._dim = 0, dim
 
-    def run(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Give the features of chips.
+    def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give the features of crops.
 
         Args:
-            chips: (n, size, size, 3) uint8 RGB.
+            crops: (n, size, size, 3) uint8 RGB.
 
         Returns:
             (n, dim) float32.
@@ -78,19 +78,19 @@ class Network:
         """
         index = self._input["index"]
         try:
-            if len(chips) != self._batch:
-                self._interpreter.resize_tensor_input(index, chips.shape)
+            if len(crops) != self._batch:
+                self._interpreter.resize_tensor_input(index, crops.shape)
                 self._interpreter.allocate_tensors()
-                self._batch = len(chips)
-            self._interpreter.set_tensor(index, chips.astype(np.float32))
+                self._batch = len(crops)
+            self._interpreter.set_tensor(index, crops.astype(np.float32))
             self._interpreter.invoke()
             features: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
         except (ValueError, RuntimeError) as error:
             raise _cannot_run(error) from error
-        if features.shape != (len(chips), self._dim):
+        if features.shape != (len(crops), self._dim):
             raise ModelError(
-                f"the extractor gave {features.shape} for {count(len(chips), 'picture')}, expected "
-                f"{(len(chips), self._dim)}; train again or copy the folder afresh"
+                f"the extractor gave {features.shape} for {count(len(crops), 'picture')}, expected "
+                f"{(len(crops), self._dim)}; train again or copy the folder afresh"
             )
         return features
 
@@ -240,7 +240,7 @@ class Extractor:
             The faces; none if there is none. With a model of whole pictures, the picture without a box.
         """
         crops = self.crops(image)
-        vectors = self.embed([crop.chip for crop in crops])
+        vectors = self.embed([crop.pixels for crop in crops])
         return [
             Face(crop.box, crop.points, crop.quality, vector)
             for crop, vector in zip(crops, vectors, strict=True)
@@ -268,18 +268,18 @@ class Extractor:
         size, network = self.manifest.input_size, self._compiled()
         vectors = np.empty((len(images), self.dim), np.float32)
         for start in range(0, len(images), step):
-            chips = np.stack([resize_to_square(image, size) for image in images[start : start + step]])
+            crops = np.stack([resize_to_square(image, size) for image in images[start : start + step]])
             if self.manifest.mirror:
-                features = network.run(np.concatenate([chips, chips[:, :, ::-1]]))
+                features = network.run(np.concatenate([crops, crops[:, :, ::-1]]))
             else:
-                features = network.run(chips)
+                features = network.run(crops)
             vectors[start : start + step] = unit_vectors(features, self.manifest.mirror)
         return vectors
 
-    def _compiled(self) -> Network:
+    def _compiled(self) -> LiteRTNetwork:
         """Give the network of this thread."""
         if not hasattr(self._own, "network"):
             size, dim = self.manifest.input_size, self.manifest.dim
-            self._own.network = Network(self._network, size, dim, self._threads or threads_here())
-        network: Network = self._own.network
+            self._own.network = LiteRTNetwork(self._network, size, dim, self._threads or threads_here())
+        network: LiteRTNetwork = self._own.network
         return network

@@ -44,7 +44,7 @@ def build_stem(config: FilledConfig, trunk: keras.Model) -> HeadInputs:
     after that, in training only, and only to what the head sees.
 
     Args:
-        config: what is added: `unit_features`, `rehearsal`, `activity_penalty`, `feature_noise`.
+        config: what is added: `unit_features`, `distillation`, `activity_penalty`, `feature_noise`.
         trunk: (batch, size, size, 3) -> (batch, dim), or its layers that are trained, from what those before
             them give.
     """
@@ -53,18 +53,18 @@ def build_stem(config: FilledConfig, trunk: keras.Model) -> HeadInputs:
     if config.unit_features:
         features = answer = keras.layers.UnitNormalization(dtype="float32", name="unit")(features)
     vector = trunk.output.shape[1:]
-    if config.rehearsal and config.degrade not in (None, "none"):
+    if config.distillation and config.degrade not in (None, "none"):
         inputs |= {"before": keras.Input(vector, name="before"), "kept": keras.Input((), name="kept")}
         distances = [features, inputs["before"], inputs["kept"]]
-        features = layers.Distillation(config.rehearsal, name="distillation")(distances)
-    elif config.rehearsal:
+        features = layers.Distillation(config.distillation, name="distillation")(distances)
+    elif config.distillation:
         inputs |= {
             "clean": keras.Input(trunk.input.shape[1:], name="clean"),
             "before": keras.Input(vector, name="before"),
             "target": keras.Input(vector, name="target"),
         }
         distances = [features, inputs["target"], trunk(inputs["clean"]), inputs["before"]]
-        features = layers.Distillation(config.rehearsal, name="rehearsal")(distances)
+        features = layers.Distillation(config.distillation, name="distillation")(distances)
     if config.activity_penalty:
         features = layers.ActivityPenalty(config.activity_penalty, name="penalty")(features)
     if config.feature_noise:

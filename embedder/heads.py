@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from embedder import layers, losses
 from embedder._internal.plugins import is_function, load_function
 from embedder.config import FilledConfig, TrainConfig
-from embedder.config.schedule import Schedule
+from embedder.config.schedule import TrunkDefaults
 from embedder.errors import UsageError
 from embedder.head_inputs import HeadInputs, build_stem
 from embedder.layers.margin import ARCFACE_MARGIN, COSFACE_MARGIN, SCALE
@@ -105,7 +105,7 @@ def find_loss(config: TrainConfig) -> ClassifierLoss:
     if config.loss == "crossentropy":
         return ClassifierLoss("softmax", losses.get("crossentropy"))
     if config.loss == "softened":
-        smoothed = losses.SmoothedCrossentropy(config.softening)
+        smoothed = losses.SmoothedCrossentropy(config.label_smoothing)
         return ClassifierLoss("softened", smoothed, {"softening": smoothed.smoothing})
     if config.loss == "f-beta":
         return ClassifierLoss("f_beta", losses.SoftFBeta(config.beta))
@@ -373,6 +373,6 @@ def _track(parameters: Mapping[str, keras.Variable], features: Any) -> Any:
 
 
 def _center_options(config: FilledConfig) -> tuple[float, float]:
-    """Give λ and α; those of `Schedule` where neither the user nor the trunk has one."""
-    weight = Schedule.center_weight if config.center_weight is None else config.center_weight
-    return weight, Schedule.center_rate if config.center_rate is None else config.center_rate
+    """Give λ and α; those of `TrunkDefaults` where neither the user nor the trunk has one."""
+    weight = TrunkDefaults.center_weight if config.center_weight is None else config.center_weight
+    return weight, TrunkDefaults.center_rate if config.center_rate is None else config.center_rate

@@ -31,7 +31,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Searches:
+class OpenSetScores:
     """Outcomes of searches in galleries, before any threshold.
 
     Attributes:
@@ -45,7 +45,7 @@ class Searches:
     non_mated: NDArray[np.float64]
 
     @classmethod
-    def of_nearest(cls, own: NDArray[np.float64], other: NDArray[np.float64]) -> Searches:
+    def of_nearest(cls, own: NDArray[np.float64], other: NDArray[np.float64]) -> OpenSetScores:
         """Search each sample against all others, see `leave_one_out`, by its `nearest_own_and_other`."""
         mated = np.isfinite(own)
         return cls((own < other)[mated], np.minimum(own, other)[mated], other)
@@ -151,7 +151,7 @@ def tpir_at_fpir(own: NDArray[np.floating], other: NDArray[np.floating], fpir: f
         >>> tpir_at_fpir(np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.6, 0.4]), fpir=0.0)
         0.6666666666666666
     """
-    return Searches.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).tpir(fpir)
+    return OpenSetScores.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).tpir(fpir)
 
 
 def rank_1(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:
@@ -168,10 +168,10 @@ def rank_1(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:
         >>> rank_1(np.array([0.1, 0.2, 0.9, np.inf]), np.array([0.5, 0.6, 0.4, 0.3]))
         0.6666666666666666
     """
-    return Searches.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).rank1
+    return OpenSetScores.of_nearest(np.asarray(own, np.float64), np.asarray(other, np.float64)).rank1
 
 
-def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> Searches:
+def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> OpenSetScores:
     """Search every sample against all others, once with its own identity enrolled and once without.
 
     Uses each held-out photo for both kinds of search and needs no random split, so that two models differ
@@ -184,7 +184,7 @@ def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) ->
     Returns:
         The searches, in the order of the rows; galleries hold all other identities.
     """
-    return Searches.of_nearest(*nearest_own_and_other(vectors, labels))
+    return OpenSetScores.of_nearest(*nearest_own_and_other(vectors, labels))
 
 
 def gallery_searches(
@@ -195,7 +195,7 @@ def gallery_searches(
     enrolled: int,
     rng: np.random.Generator,
     templates: NDArray[np.floating] | None = None,
-) -> Searches:
+) -> OpenSetScores:
     """Enroll some photos of known people, search with their others and with all photos of strangers.
 
     Args:
@@ -215,7 +215,7 @@ def gallery_searches(
     others = np.flatnonzero(np.isin(labels, strangers))
     mated = squared_distances(vectors[probes], templates[gallery])
     nearest = mated.argmin(1)
-    return Searches(
+    return OpenSetScores(
         labels[gallery][nearest] == labels[probes],
         np.sqrt(mated.min(1)),
         np.sqrt(squared_distances(vectors[others], templates[gallery]).min(1)),

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from embedder._internal.files import make_folder, read_file, write_whole
+from embedder._internal.files import make_folder, read_file, write_atomic
 from embedder.config import CROPS, WEIGHTS, DetectorConfig, Landmarks
 from embedder.errors import ModelError, UsageError
 from embedder.strangers import StrangerDistances
@@ -154,8 +154,8 @@ def save_bundle(
         make_folder(folder)
         for part, data in contents.items():
             if data is not None:
-                write_whole(folder / _part_file(manifest, part), data)
-        write_whole(folder / MANIFEST, manifest.to_bytes())
+                write_atomic(folder / _part_file(manifest, part), data)
+        write_atomic(folder / MANIFEST, manifest.to_bytes())
     except OSError as error:
         raise UsageError(f"{folder}: the model cannot be written: {error}") from error
     _remove_others(folder, manifest)

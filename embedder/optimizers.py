@@ -77,8 +77,8 @@ def build_schedule(config: FilledConfig, batches: int) -> WarmupSchedule:
     """
     return WarmupSchedule(
         config.learning_rate,
-        config.warmup,
-        config.epochs * batches if config.schedule == "cosine" else 0,
+        config.warmup_batches,
+        config.epochs * batches if config.lr_schedule == "cosine" else 0,
         [(epoch * batches, rate) for epoch, rate in config.rates],
     )
 
@@ -151,10 +151,12 @@ def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> k
     """
     return LayerwiseAdam(
         trunk,
-        config.depth_rate,
+        config.layer_decay,
         config.relative_step,
         learning_rate=build_schedule(config, batches),
-        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
+        gradient_accumulation_steps=config.gradient_accumulation
+        if config.gradient_accumulation > 1
+        else None,
     )
 
 

@@ -85,7 +85,7 @@ class StrangerDistances:
         z = normal_quantile(target_fpir, people)
         return min(self.prior(people, photos).lower_bound(z, CONFIDENCE), 2.0)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Say what it was measured on, for messages."""
         return people_in_sets(self.people, self.sets)
 

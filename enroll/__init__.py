@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from enroll.evaluation.protocol import Evaluation, evaluate
     from enroll.evaluation.verification import compare_pairs
     from enroll.gallery.gallery import Gallery
-    from enroll.identify import Identifier
+    from enroll.identify import FaceResult, Identifier, PhotoResult
     from enroll.model_selection import OpenSetSplit, tpir_scorer
     from enroll.photo_embedder import PhotoEmbedder
-    from enroll.rules import get_scorer
+    from enroll.scoring import get_scorer
     from enroll.store import Terms, open_store
 
     __version__: str
@@ -31,12 +31,14 @@ __all__ = [
     "Evaluation",
     "EvaluationConfig",
     "Examination",
+    "FaceResult",
     "Gallery",
     "Identifier",
     "IdentifyConfig",
     "OpenSetNeighborsClassifier",
     "OpenSetSplit",
     "PhotoEmbedder",
+    "PhotoResult",
     "Terms",
     "__version__",
     "calibrate",
@@ -59,12 +61,14 @@ _HOMES = {
     "Evaluation": "evaluation.protocol",
     "EvaluationConfig": "config",
     "Examination": "doctor.examine",
+    "FaceResult": "identify",
     "Gallery": "gallery.gallery",
     "Identifier": "identify",
     "IdentifyConfig": "config",
     "OpenSetNeighborsClassifier": "classifier",
     "OpenSetSplit": "model_selection",
     "PhotoEmbedder": "photo_embedder",
+    "PhotoResult": "identify",
     "Terms": "store",
     "calibrate": "calibration",
     "compare_pairs": "evaluation.verification",
@@ -73,7 +77,7 @@ _HOMES = {
     "evaluate": "evaluation.protocol",
     "examine": "doctor.examine",
     "fit_confidence": "confidence",
-    "get_scorer": "rules",
+    "get_scorer": "scoring",
     "open_store": "store",
     "tpir_scorer": "model_selection",
 }

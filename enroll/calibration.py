@@ -236,13 +236,13 @@ def calibrate(
     if prior is not None:
         limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
     elif len(np.unique(owners)) >= _LEAST_PEOPLE:
-        limit = modelled_threshold(sums, fpir)
+        limit = lognormal_threshold(sums, fpir)
     else:
         raise UsageError(
             "calibrating: hardly anyone is left to compare, since these people are nearer to each other than "
             "strangers are; `embed gallery doctor` says who"
         )
-    limit = min(limit, counted_threshold(nearest, fpir) if len(nearest) else np.inf, 2.0)
+    limit = min(limit, empirical_threshold(nearest, fpir) if len(nearest) else np.inf, 2.0)
     named = is_within(nearest, limit)
     strange = len(np.unique(owners))
     return Calibration(
@@ -326,7 +326,7 @@ def _compared(
     return sums, nearest[searched], owners[searched]
 
 
-def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
+def empirical_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
     """Give the largest threshold that counting allows.
 
     With enough searches, the upper confidence bound of the share named is at most the target, photos counted
@@ -344,7 +344,7 @@ def counted_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float
     return threshold_at_fpir(nearest, allowed / searches)
 
 
-def modelled_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
+def lognormal_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
     """Give the lower confidence bound of the distance at which FPIR is as wanted, by the gallery alone.
 
     Args:

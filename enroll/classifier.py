@@ -19,11 +19,11 @@ from enroll.calibration import calibrate
 from enroll.classifier_options import check_options, find_unknown_label
 from enroll.confidence import fit_confidence
 from enroll.decision import Decision, decide
-from enroll.rules import get_scorer
-from enroll.rules.base import Rule
-from enroll.rules.nearest import KNearest, Nearest
 from enroll.score_calibration import calibrate_scores
 from enroll.scored_people import ScoredPeople
+from enroll.scoring import get_scorer
+from enroll.scoring.base import Scorer
+from enroll.scoring.nearest import KNearest, Nearest
 from enroll.search.base import nearest_templates
 from enroll.templates import are_unit, checked_rows
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from embedder.strangers import StrangerDistances
     from enroll.calibration import Calibration
-    from enroll.confidence import Curve
+    from enroll.confidence import ConfidenceModel
 
 _NUMBERS_AT_ONCE = 2**22  # of dense queries, 32 MB
 _TYPES = (np.float64, np.float32)
@@ -50,8 +50,8 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     Args:
         n_neighbors: rows of a class whose mean distance is its score, all if it has fewer; 1: the nearest. It
             is also the default of `kneighbors`. Other scorers than `nearest` and `k-nearest` ignore it.
-        scorer: how a class is compared with a query: `nearest`, or another name or object of `enroll.rules`
-            (docs/rules.md), which needs rows of length 1.
+        scorer: how a class is compared with a query: `nearest`, or another name or object of `enroll.scoring`
+            (docs/scoring.md), which needs rows of length 1.
         fpir: share of strangers that may be named, above 0 and below 1; `fit` calibrates for it, which needs
             rows of length 1 (`sklearn.preprocessing.Normalizer`).
         threshold: largest score at which a class is named; for `fpir` give none.
@@ -86,7 +86,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self,
         n_neighbors: int = 1,
         *,
-        scorer: str | Rule = "nearest",
+        scorer: str | Scorer = "nearest",
         fpir: float | None = None,
         threshold: float | None = None,
         margin: float = 0.0,
@@ -273,7 +273,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         rows = self._rows if X is None else self._checked(X)
         distances, places = np.empty((rows.shape[0], wanted)), np.empty((rows.shape[0], wanted), np.int64)
         for some in self._parts(rows):
-            found = nearest_templates(self._search.finder, _dense(rows[some]), wanted + (X is None))
+            found = nearest_templates(self._search.search_index, _dense(rows[some]), wanted + (X is None))
             for row, near in zip(range(some.start, some.stop), found, strict=True):
                 others = [one for one in near if X is not None or one.template != row][:wanted]
                 distances[row] = [one.distance for one in others]
@@ -316,17 +316,17 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         tags.input_tags.sparse = True
         return tags
 
-    def _rule(self) -> Rule | None:
+    def _scorer(self) -> Scorer | None:
         """Give what scores people; None: the distance of the nearest template."""
         if self.scorer in ("nearest", "k-nearest"):
             return KNearest(int(self.n_neighbors)) if self.n_neighbors > 1 else None
-        rule = get_scorer(self.scorer) if isinstance(self.scorer, str) else self.scorer
-        return None if rule == Nearest() else rule
+        scorer = get_scorer(self.scorer) if isinstance(self.scorer, str) else self.scorer
+        return None if scorer == Nearest() else scorer
 
     def _keep(self, X: Any, y: NDArray[Any]) -> OpenSetNeighborsClassifier:
         self.people_, self._labels = np.unique(y, return_inverse=True)
         self._rows = X
-        self._search = ScoredPeople(X, self._labels, self._rule(), self.n_jobs)
+        self._search = ScoredPeople(X, self._labels, self._scorer(), self.n_jobs)
         self._set_threshold()
         return self
 
@@ -350,15 +350,15 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         stranger_labels: NDArray[Any] | None = None,
         known: StrangerDistances | None = None,
     ) -> Calibration:
-        rows, rule = _dense(self._rows), self._rule()
-        if rule is None:
+        rows, scorer = _dense(self._rows), self._scorer()
+        if scorer is None:
             return calibrate(rows, self._labels, fpir, strangers, stranger_labels, known=known)
-        return calibrate_scores(rule, rows, self._labels, fpir, strangers, stranger_labels)
+        return calibrate_scores(scorer, rows, self._labels, fpir, strangers, stranger_labels)
 
-    def _confidence(self) -> Curve | None:
+    def _confidence(self) -> ConfidenceModel | None:
         """Learn how probable it is that the nearest is right; scores other than distances cannot teach it."""
         rows = _dense(self._rows)
-        if self._rule() is not None or not are_unit(rows):
+        if self._scorer() is not None or not are_unit(rows):
             return None
         return fit_confidence(rows, self._labels)
 

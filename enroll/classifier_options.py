@@ -6,7 +6,7 @@ import math
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from enroll.rules.base import Rule
+from enroll.scoring.base import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +36,8 @@ def check_options(given: Mapping[str, Any]) -> None:
         raise ValueError(f"threshold: expected a number, got {threshold!r}")
     if not isinstance(margin, Real) or not 0 <= float(margin) < math.inf:
         raise ValueError(f"margin: expected a finite number from 0, got {margin!r}")
-    if not isinstance(given["scorer"], str | Rule):
-        raise ValueError(f"scorer: expected a name or a rule of enroll.rules, got {given['scorer']!r}")
+    if not isinstance(given["scorer"], str | Scorer):
+        raise ValueError(f"scorer: expected a name or a scorer of enroll.scoring, got {given['scorer']!r}")
 
 
 def find_unknown_label(classes: NDArray[Any], asked: Any) -> Any:

@@ -29,7 +29,7 @@ _WEIGHT_DECAY = 0.01  # of the standardized slopes; without it, a gallery withou
 
 
 @dataclass(frozen=True)
-class Curve:
+class ConfidenceModel:
     """Logit = intercept + near · ln(distance) + apart · ln(second distance / distance)."""
 
     intercept: float
@@ -64,7 +64,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class LabeledSearches:
     """Searches whose answer is known.
 
     Attributes:
@@ -79,7 +79,7 @@ class Known:
     mated: NDArray[np.bool_]
 
 
-def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> Known:
+def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> LabeledSearches:
     """Search for every template among the others, once with its person enrolled and once without.
 
     Args:
@@ -103,7 +103,7 @@ def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.int
         strangers = np.column_stack([strangers[:, 0], np.full(len(strangers), FARTHEST)])
     there = np.isfinite(nearest[own])
     first_two = np.sort(nearest[there], axis=1)[:, :2]
-    return Known(
+    return LabeledSearches(
         distance=np.concatenate([first_two[:, 0], strangers[:, 0]]),
         second=np.concatenate([first_two[:, 1], strangers[:, 1]]),
         right=np.concatenate(
@@ -113,7 +113,7 @@ def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.int
     )
 
 
-def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> Curve | None:
+def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> ConfidenceModel | None:
     """Learn how probable it is that the nearest person is the right one, from photos of known people.
 
     Args:
@@ -137,10 +137,10 @@ def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> Curve | None:
     """
     rows, of = checked_rows(vectors, labels)
     people, numbers = np.unique(of, return_inverse=True)
-    return fit_curve(leave_one_out_searches(rows, numbers)) if len(people) > 1 else None
+    return fit_confidence_model(leave_one_out_searches(rows, numbers)) if len(people) > 1 else None
 
 
-def fit_curve(known: Known) -> Curve | None:
+def fit_confidence_model(known: LabeledSearches) -> ConfidenceModel | None:
     """Fit the curve, or give None if there are not both right and wrong answers to learn from."""
     if not known.right.any() or known.right.all():
         return None
@@ -164,7 +164,7 @@ def fit_curve(known: Known) -> Curve | None:
 
     intercept, *slopes = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
     slopes = np.array(slopes) / spread
-    return Curve(float(intercept - slopes @ middle), float(slopes[0]), float(slopes[1]))
+    return ConfidenceModel(float(intercept - slopes @ middle), float(slopes[0]), float(slopes[1]))
 
 
 @dataclass(frozen=True)

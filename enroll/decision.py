@@ -90,7 +90,7 @@ def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.
     return Decision(first.identity if reason == "match" else None, reason, first.distance, threshold, listed)
 
 
-def one_face_each(decisions: Sequence[Decision]) -> list[Decision]:
+def one_face_per_person(decisions: Sequence[Decision]) -> list[Decision]:
     """Give each person to one face of a photo: the nearest.
 
     A face that loses its person is unknown; it does not go on to the second-nearest, since what speaks

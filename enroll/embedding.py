@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder._internal.runtime import Progress, in_order, workers
+from embedder._internal.runtime import Progress, map_in_order, workers
 from embedder._internal.wording import count
 from embedder.config import QualityLimits
 from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import NO_FACE, main_or_at
 from embedder.faces.photo import find_crops, no_face_reason
-from embedder.faces.quality import problem
+from embedder.faces.quality import rejection_reason
 from embedder.folders import LabelledFolder, Rejected, Sample, scan_folder
 from embedder.images import decode_frames, open_frames
 from embedder.names import normal_name
@@ -48,16 +48,16 @@ class PhotoSample:
 
     Attributes:
         path: the photo.
-        chip: (size, size, 3) uint8, or None if there is no face.
+        crop: (size, size, 3) uint8, or None if there is no face.
         faces: how many there are.
         problem: why it cannot be enrolled, or None.
-        vector: (dim,) float32 unit vector of the chip, if it was embedded.
-        picture: what the chip is known by; the same picture in another file has the same.
+        vector: (dim,) float32 unit vector of the crop, if it was embedded.
+        picture: what the crop is known by; the same picture in another file has the same.
         forced: it is too poor to be enrolled, and taken all the same.
     """
 
     path: Path
-    chip: NDArray[np.uint8] | None
+    crop: NDArray[np.uint8] | None
     faces: int
     problem: str | None
     vector: NDArray[np.float32] | None = None
@@ -81,7 +81,7 @@ def embed_photos(
 
     size = part_size(len(paths))
     parts = (paths[start : start + size] for start in range(0, len(paths), size))
-    for done in in_order(work, parts):
+    for done in map_in_order(work, parts):
         yield from done
 
 
@@ -149,40 +149,40 @@ def _sample(
     if not crops:
         return PhotoSample(path, None, 0, no_face or NO_FACE)
     crop = main_or_at(crops, image.shape, box)
-    poor = problem(crop.quality, QualityLimits()) if crop.quality else None
-    reason = f"{poor}; --force enrolls it all the same" if poor and not force else None
-    picture, forced = picture_digest(crop.chip), bool(poor and force)
-    return PhotoSample(path, crop.chip, len(crops), reason, picture=picture, forced=forced)
+    poor = rejection_reason(crop.quality, QualityLimits()) if crop.quality else None
+    reason = f"{poor}; --accept-low-quality enrolls it all the same" if poor and not force else None
+    picture, forced = picture_digest(crop.pixels), bool(poor and force)
+    return PhotoSample(path, crop.pixels, len(crops), reason, picture=picture, forced=forced)
 
 
 def embed_samples(
-    samples: Sequence[PhotoSample | Rejected], extractor: Extractor, keep_chips: bool = False
+    samples: Sequence[PhotoSample | Rejected], extractor: Extractor, keep_crops: bool = False
 ) -> list[PhotoSample | Rejected]:
     """Embed all faces in one call.
 
     Args:
         samples: from `read_sample`.
         extractor: embeds.
-        keep_chips: else they are let go: those of many photos take much memory.
+        keep_crops: else they are let go: those of many photos take much memory.
     """
     faces = [
-        (place, sample, sample.chip)
+        (place, sample, sample.crop)
         for place, sample in enumerate(samples)
-        if isinstance(sample, PhotoSample) and sample.chip is not None
+        if isinstance(sample, PhotoSample) and sample.crop is not None
     ]
     done = list(samples)
     if not faces:
         return done
-    vectors = extractor.embed([chip for _, _, chip in faces])
-    for (place, sample, chip), vector in zip(faces, vectors, strict=True):
-        done[place] = replace(sample, vector=vector, chip=chip if keep_chips else None)
+    vectors = extractor.embed([crop for _, _, crop in faces])
+    for (place, sample, crop), vector in zip(faces, vectors, strict=True):
+        done[place] = replace(sample, vector=vector, crop=crop if keep_crops else None)
     return done
 
 
-def enrolled_chip(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
-    """Give the chip of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
+def enrolled_crop(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
+    """Give the crop of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
     sample = read_sample(path, extractor, force=True)
-    return sample.chip if isinstance(sample, PhotoSample) else None
+    return sample.crop if isinstance(sample, PhotoSample) else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.errors import ImageError, UsageError
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.faces.photo import find_crops
 from embedder.images import Photo, open_frames, photo_name
 from enroll.config import IdentifyConfig
-from enroll.decision import Candidate, Decision, decide, one_face_each
+from enroll.decision import Candidate, Decision, decide, one_face_per_person
 from enroll.embedding import part_size
-from enroll.gallery.threshold import Basis, FromModel, contradiction, some_people
+from enroll.gallery.threshold import FromModel, ThresholdSource, contradiction, some_people
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.faces.crop import Box, Crop
     from embedder.faces.quality import Quality
-    from enroll.gallery.gallery import Gallery, NearPhoto
+    from enroll.gallery.gallery import Gallery, PhotoMatch
 
 _LONG = 0.1  # seconds that reading a gallery for its threshold may take at every change
 _PAUSE = 9  # times as long as it took, before it is read again
 
 
 @dataclass(frozen=True, eq=False)
-class FaceAnswer:
+class FaceResult:
     """The answer for one face of a photo.
 
     Attributes:
@@ -47,6 +47,11 @@ class FaceAnswer:
         confidence: probability that the nearest person is the right one, named or not, if as many faces are
             of enrolled people as of strangers; None if the gallery is not calibrated.
         neighbours: the nearest enrolled photos, if they were asked for.
+
+    Example:
+        >>> from enroll.decision import Candidate, decide
+        >>> FaceResult((10, 20, 64, 64), decide([Candidate("Ada", 0.41)], 0.9)).decision.identity
+        'Ada'
     """
 
     box: Box | None
@@ -54,11 +59,11 @@ class FaceAnswer:
     points: NDArray[np.float64] | None = None
     quality: Quality | None = None
     confidence: float | None = None
-    neighbours: tuple[NearPhoto, ...] = ()
+    neighbours: tuple[PhotoMatch, ...] = ()
 
 
 @dataclass(frozen=True)
-class Answer:
+class PhotoResult:
     """The answer for one photo.
 
     Attributes:
@@ -69,11 +74,15 @@ class Answer:
         notes: what a person should know of the photo, such as that it is cut, or was read reduced: then boxes
             and points are in pixels of the reduced picture.
         no_face: why there is no face, or None.
+
+    Example:
+        >>> PhotoResult("empty.jpg", error=None, faces=(), no_face="no face found").faces
+        ()
     """
 
     photo: str
     error: str | None
-    faces: tuple[FaceAnswer, ...]
+    faces: tuple[FaceResult, ...]
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     notes: tuple[str, ...] = ()
     no_face: str | None = None
@@ -137,7 +146,7 @@ class Identifier:
         return self.basis.distance
 
     @property
-    def basis(self) -> Basis:
+    def basis(self) -> ThresholdSource:
         """What the threshold rests on.
 
         It follows `calibrate`, `enroll` and `remove` of any process: at the next answer, or, in a gallery so
@@ -159,7 +168,7 @@ class Identifier:
                 self._following.release()
         return self._basis
 
-    def identify(self, photo: Photo) -> Answer:
+    def identify(self, photo: Photo) -> PhotoResult:
         """Answer one photo.
 
         Args:
@@ -171,7 +180,7 @@ class Identifier:
         """
         return self._answers(self._embedded([self._read(photo)]))[0]
 
-    def identify_many(self, photos: Iterable[Photo]) -> Iterator[Answer]:
+    def identify_many(self, photos: Iterable[Photo]) -> Iterator[PhotoResult]:
         """Answer photos in their order, read and embedded side by side, a few ahead.
 
         One that cannot be read gets an `error`.
@@ -180,7 +189,7 @@ class Identifier:
         if isinstance(photos, Sequence) and len(photos) == 1:  # the network that is loaded, and all cores
             looks: Iterable[list[_Seen]] = map(self._look, parts)
         else:
-            looks = in_order(self._look, parts)
+            looks = map_in_order(self._look, parts)
         for part in looks:
             yield from self._answers(part)
 
@@ -207,24 +216,24 @@ class Identifier:
         found = find_crops(open_frames(photo), self._extractor.crops, name, self._extractor.why_missed)
         crops, picture = found.crops, found.pixels if self._config.keep_pictures else None
         if crops and not self._config.all_faces:
-            crops = [principal(crops, found.pixels.shape)]
+            crops = [main_face(crops, found.pixels.shape)]
         return _Seen(name, None, crops, picture=picture, notes=found.notes, no_face=found.no_face)
 
     def _embedded(self, seen: list[_Seen]) -> list[_Seen]:
         """Embed the faces of photos in one call."""
-        chips = [crop.chip for one in seen for crop in one.crops]
-        if not chips:
+        crops = [crop.pixels for one in seen for crop in one.crops]
+        if not crops:
             return seen
-        vectors = self._extractor.embed(chips)
+        vectors = self._extractor.embed(crops)
         ends = np.cumsum([len(one.crops) for one in seen])
         for one, own in zip(seen, np.split(vectors, ends[:-1]), strict=True):
             one.vectors = own
         return seen
 
-    def _answers(self, seen: Sequence[_Seen]) -> list[Answer]:
+    def _answers(self, seen: Sequence[_Seen]) -> list[PhotoResult]:
         """Search for the faces of photos together."""
         found: list[list[Candidate]] = []
-        near: list[list[NearPhoto]] = []
+        near: list[list[PhotoMatch]] = []
         if any(one.crops for one in seen):
             vectors = np.concatenate([one.vectors for one in seen if one.crops])
             near = [[]] * len(vectors)
@@ -238,20 +247,20 @@ class Identifier:
         answers = []
         for one in seen:
             count = len(one.crops)
-            chosen = one_face_each(list(islice(decisions, count)))
+            chosen = one_face_per_person(list(islice(decisions, count)))
             faces = self._faces(one.crops, chosen, list(islice(photos, count)), basis)
-            answers.append(Answer(one.photo, one.error, faces, one.picture, one.notes, one.no_face))
+            answers.append(PhotoResult(one.photo, one.error, faces, one.picture, one.notes, one.no_face))
         return answers
 
     def _faces(
         self,
         crops: Sequence[Crop],
         decisions: Sequence[Decision],
-        near: Sequence[Sequence[NearPhoto]],
-        basis: Basis,
-    ) -> tuple[FaceAnswer, ...]:
+        near: Sequence[Sequence[PhotoMatch]],
+        basis: ThresholdSource,
+    ) -> tuple[FaceResult, ...]:
         return tuple(
-            FaceAnswer(
+            FaceResult(
                 crop.box,
                 replace(decision, candidates=decision.candidates[: self._config.candidates]),
                 crop.points,
@@ -263,24 +272,26 @@ class Identifier:
         )
 
 
-def _confidence(decision: Decision, basis: Basis) -> float | None:
-    curve = basis.calibration.curve if basis.calibration else None
+def _confidence(decision: Decision, basis: ThresholdSource) -> float | None:
+    curve = basis.record.curve if basis.record else None
     if curve is None or decision.distance is None:
         return None
     return curve.probability(decision.distance, decision.second)
 
 
-def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> Basis:
-    calibration, warning = gallery.calibration() or (None, None)
+def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> ThresholdSource:
+    record, warning = gallery.calibration() or (None, None)
     if threshold is not None:
         if not 0 <= threshold <= 2:
             raise UsageError(
                 f"--threshold: expected a distance between unit vectors, 0 to 2, got {threshold}"
             )
-        return Basis("given", threshold, calibration)
-    if calibration is not None:
-        doubts = [doubt for doubt in (warning, contradiction(calibration.promise)) if doubt]
-        return Basis("gallery", calibration.promise.distance, calibration, warning="; ".join(doubts) or None)
+        return ThresholdSource("given", threshold, record)
+    if record is not None:
+        doubts = [doubt for doubt in (warning, contradiction(record.calibration)) if doubt]
+        return ThresholdSource(
+            "gallery", record.calibration.distance, record, warning="; ".join(doubts) or None
+        )
     known = extractor.manifest.strangers
     if known is None:
         raise UsageError(
@@ -289,4 +300,4 @@ def _basis(extractor: Extractor, gallery: Gallery, threshold: float | None) -> B
         )
     people = gallery.identities()
     estimate = FromModel.for_gallery(known, people, gallery.templates_of(some_people(people)))
-    return Basis("model", estimate.distance, estimate=estimate, warning=contradiction(estimate))
+    return ThresholdSource("model", estimate.distance, estimate=estimate, warning=contradiction(estimate))

@@ -118,7 +118,7 @@ class Looker(Protocol):
         """Read photos and give what they are known by."""
 
     def samples(
-        self, windows: Iterable[Sequence[AskedPhoto]], force: bool, keep_chips: bool
+        self, windows: Iterable[Sequence[AskedPhoto]], force: bool, keep_crops: bool
     ) -> Iterator[list[SampledPhoto]]:
         """Find and embed the face of each photo, as `enroll.embedding.embed_photos` does."""
 
@@ -143,7 +143,7 @@ def search_photo(data: bytes, digest: bytes, path: Path, extractor: Extractor) -
     height, width = found.pixels.shape[:2]
     if not found.crops:
         return SearchedPhoto(digest, width, height, taken)
-    vectors = extractor.embed([crop.chip for crop in found.crops])
+    vectors = extractor.embed([crop.pixels for crop in found.crops])
     faces = tuple(
         FoundFace(crop.box or (0, 0, width, height), vector, vars(crop.quality) if crop.quality else {})
         for crop, vector in zip(found.crops, vectors, strict=True)

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import column_or_1d
 
-from embedder.metrics import Searches
+from embedder.metrics import OpenSetScores
 from enroll.classifier import OpenSetNeighborsClassifier
 from enroll.config import EvaluationConfig
 from enroll.evaluation.splits import draw_splits
@@ -109,7 +109,7 @@ class TpirScorer:
             kind = "strangers" if mated.all() else "people who are enrolled"
             raise ValueError(f"y: expected some rows of {kind}, got none; split with cv=OpenSetSplit()")
         hits = (names[mated] == right[mated]) & np.isfinite(scores[mated])
-        searches = Searches(hits, scores[mated], scores[~mated])
+        searches = OpenSetScores(hits, scores[mated], scores[~mated])
         return searches.tpir(self.fpir)
 
     def __repr__(self) -> str:

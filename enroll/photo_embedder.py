@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.errors import ImageError, UsageError
 from embedder.extractor import Extractor
-from embedder.faces.crop import NO_FACE, principal
+from embedder.faces.crop import NO_FACE, main_face
 from embedder.faces.photo import find_crops
 from embedder.images import open_frames, photo_name
 from enroll.embedding import part_size
@@ -89,7 +89,7 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             crops = {row: crop for row in rows if (crop := self._crop(photos[row], row)) is not None}
             return list(crops), extractor.embed(list(crops.values())) if crops else None
 
-        for rows, found in in_order(work, _parts(len(photos))):
+        for rows, found in map_in_order(work, _parts(len(photos))):
             if found is not None:
                 vectors[rows] = found
         return vectors
@@ -122,7 +122,7 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         try:
             found = find_crops(open_frames(photo), self._loaded().crops, name)
             if found.crops:
-                return principal(found.crops, found.pixels.shape).chip
+                return main_face(found.crops, found.pixels.shape).pixels
             problem = ImageError(name, found.no_face or NO_FACE)
         except ImageError as error:
             problem = error

@@ -17,13 +17,13 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import upper_bound
-from enroll.calibration import Calibration, counted_threshold
+from enroll.calibration import Calibration, empirical_threshold
 from enroll.decision import is_within
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Rule
+    from enroll.scoring.base import Scorer
 
 _MOST_PEOPLE = 200  # searched for; each takes a fit of the scorer without them
 
@@ -43,7 +43,7 @@ class ScoreCalibration(Calibration):
 
 
 def calibrate_scores(
-    rule: Rule,
+    scorer: Scorer,
     vectors: NDArray[np.floating],
     labels: NDArray[np.int64],
     fpir: float,
@@ -54,7 +54,7 @@ def calibrate_scores(
     """Find the threshold of a scorer for a wanted FPIR.
 
     Args:
-        rule: the scorer.
+        scorer: the scorer.
         vectors: (n, dim) unit rows.
         labels: (n,) whose they are, from 0 without a gap.
         fpir: share of strangers that may be named.
@@ -74,19 +74,19 @@ def calibrate_scores(
     scores, owners = [], []
     for person in drawn.tolist() if people > 1 else []:
         own = labels == person
-        fitted = rule.fit(vectors[~own], labels[~own])
+        fitted = scorer.fit(vectors[~own], labels[~own])
         scores.append(fitted.scores(vectors[own]).min(axis=1))
         owners.append(np.full(int(own.sum()), person))
     if strangers is not None and stranger_labels is not None and len(strangers):
         _, others = np.unique(stranger_labels, return_inverse=True)
-        scores.append(rule.fit(vectors, labels).scores(strangers).min(axis=1))
+        scores.append(scorer.fit(vectors, labels).scores(strangers).min(axis=1))
         owners.append(others + people)
     if not scores:
         raise UsageError(
             f"calibrating needs at least 2 people, or strangers; got {count(people, 'person')}: give more"
         )
     nearest, whose = np.concatenate(scores), np.concatenate(owners)
-    limit = counted_threshold(nearest, fpir)
+    limit = empirical_threshold(nearest, fpir)
     named = is_within(nearest, limit)
     everyone, some = len(np.unique(whose)), len(np.unique(whose[named]))
     return ScoreCalibration(

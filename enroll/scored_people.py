@@ -1,4 +1,4 @@
-"""Compare queries with people: by their nearest template, or by a scorer of `enroll.rules`."""
+"""Compare queries with people: by their nearest template, or by a scorer of `enroll.scoring`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from enroll.decision import Candidate
 from enroll.distances import person_distances
-from enroll.rules.base import Fitted
-from enroll.rules.known import Known
-from enroll.rules.nearest import KNearest
+from enroll.scoring.base import FittedScorer
+from enroll.scoring.known import TemplateGroups
+from enroll.scoring.nearest import KNearest
 from enroll.search.base import nearest_people
-from enroll.search.neighbors import NeighborsFinder
+from enroll.search.neighbors import NeighborsIndex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Rule
+    from enroll.scoring.base import Scorer
 
 _DIGITS = 9  # of a person's place, as text that sorts as numbers do
 
@@ -28,38 +28,38 @@ class ScoredPeople:
     """Templates of people, and what compares a query with them.
 
     Attributes:
-        finder: searches the templates.
+        search_index: searches the templates.
     """
 
     def __init__(
-        self, rows: Any, labels: NDArray[np.int64], rule: Rule | None, n_jobs: int | None = None
+        self, rows: Any, labels: NDArray[np.int64], scorer: Scorer | None, n_jobs: int | None = None
     ) -> None:
         """Take templates.
 
         Args:
             rows: (n, dim) float array or CSR matrix.
             labels: (n,) people, from 0 without a gap.
-            rule: gives the score of each person; None: the distance of the nearest template.
+            scorer: gives the score of each person; None: the distance of the nearest template.
             n_jobs: processors to search with.
 
         Raises:
-            ValueError: the rule cannot use these templates.
+            ValueError: the scorer cannot use these templates.
         """
-        self._rows, self._labels, self._rule = rows, labels, rule
+        self._rows, self._labels, self._scorer = rows, labels, scorer
         self._order = np.argsort(labels, kind="stable")
         self._starts = np.unique(labels[self._order], return_index=True)[1]
         names = np.array([f"{place:0{_DIGITS}d}" for place in range(len(self._starts))], object)
-        self.finder = NeighborsFinder(rows, names[labels], n_jobs)
-        self._fitted = None if rule is None else _fitted(rule, rows, labels)
+        self.search_index = NeighborsIndex(rows, names[labels], n_jobs)
+        self._fitted = None if scorer is None else _fitted(scorer, rows, labels)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what a rule has learned: it holds functions, which cannot be pickled."""
+        """Leave out what a scorer has learned: it holds functions, which cannot be pickled."""
         return {**self.__dict__, "_fitted": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
-        if self._rule is not None:
-            self._fitted = _fitted(self._rule, self._rows, self._labels)
+        if self._scorer is not None:
+            self._fitted = _fitted(self._scorer, self._rows, self._labels)
 
     def nearest(self, queries: NDArray[np.floating], count: int) -> list[list[Candidate]]:
         """Find the nearest people of each query, nearest first; an identity is a person's place, as text.
@@ -69,8 +69,8 @@ class ScoredPeople:
             count: people wanted.
         """
         if self._fitted is None:
-            return nearest_people(self.finder, queries, count)
-        scores = self._by_rule(queries)
+            return nearest_people(self.search_index, queries, count)
+        scores = self._by_scorer(queries)
         order = np.argsort(scores, axis=1, kind="stable")[:, :count]
         return [
             [Candidate(f"{place:0{_DIGITS}d}", float(row[place])) for place in first.tolist()]
@@ -84,7 +84,7 @@ class ScoredPeople:
         """
         near = self.nearest(queries, 2)
         if self._fitted is not None:
-            return near, self._by_rule(queries)
+            return near, self._by_scorer(queries)
         if sparse.issparse(self._rows):
             every = euclidean_distances(queries, self._rows)[:, self._order]
             scores = np.minimum.reduceat(every.astype(np.float64), self._starts, axis=1)
@@ -96,17 +96,17 @@ class ScoredPeople:
                 scores[row, int(one.identity)] = one.distance
         return near, scores
 
-    def _by_rule(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
+    def _by_scorer(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
         assert self._fitted is not None
-        if isinstance(self._rule, KNearest):  # of rows of any length
+        if isinstance(self._scorer, KNearest):  # of rows of any length
             rows = queries.astype(np.float64)
             return np.array([self._fitted.score(row) for row in rows]).reshape(len(rows), -1)
         return self._fitted.scores(queries)
 
 
-def _fitted(rule: Rule, rows: Any, labels: NDArray[np.int64]) -> Fitted:
+def _fitted(scorer: Scorer, rows: Any, labels: NDArray[np.int64]) -> FittedScorer:
     dense = rows.toarray() if sparse.issparse(rows) else rows
-    if not isinstance(rule, KNearest):
-        return rule.fit(dense, labels)
-    known = Known.grouped(dense.astype(np.float64), labels)
-    return Fitted(known.people, dense.shape[1], rule.scorer(known))
+    if not isinstance(scorer, KNearest):
+        return scorer.fit(dense, labels)
+    known = TemplateGroups.grouped(dense.astype(np.float64), labels)
+    return FittedScorer(known.people, dense.shape[1], scorer.score_function(known))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedder.config import QualityLimits
-from embedder.faces.quality import problem, usefulness
+from embedder.faces.quality import rejection_reason, usefulness
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class Sighting:
         points: (5, 2) x and y of eyes, nose tip and corners of the mouth.
         quality: how well the face can be recognized.
         decision: who the frame alone says it is.
-        chip: (size, size, 3) uint8 RGB, if it was to be kept.
+        crop: (size, size, 3) uint8 RGB, if it was to be kept.
     """
 
     seconds: float
@@ -37,7 +37,7 @@ class Sighting:
     points: NDArray[np.float64] | None
     quality: Quality | None
     decision: Decision
-    chip: NDArray[np.uint8] | None = field(default=None, repr=False)
+    crop: NDArray[np.uint8] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,4 +92,4 @@ def worth(quality: Quality | None) -> tuple[float, bool]:
     """
     if quality is None:
         return 1.0, True
-    return usefulness(quality), problem(quality, QualityLimits()) is None
+    return usefulness(quality), rejection_reason(quality, QualityLimits()) is None

@@ -128,7 +128,7 @@ def checked_rows(
     return rows, of
 
 
-class Pool:
+class GrowableTemplates:
     """Templates by row, in the order of their ids.
 
     What was there at the start is never copied or looked at again. What comes goes behind it into arrays that

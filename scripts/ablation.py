@@ -6,7 +6,7 @@ each known person and searches with their other 5 and with all photos of the str
 threshold a model: the one that 1 % of the strangers' searches of all 20 divisions pass.
 
 Two heads are compared on the same seeds, people and photos. The intervals of 95 % come from drawing people
-and seeds anew, with replacement and alike for both heads: a person drawn twice counts twice in all searches.
+and seeds again, with replacement and alike for both heads: a person drawn twice counts twice in all searches.
 A person drawn not at all still is in the galleries. Prints two tables and, last, one JSON line.
 
     python scripts/ablation.py [--seeds 5] [--photos "as is" "24 px"] [--vectors FOLDER]
@@ -130,7 +130,7 @@ def main() -> None:
 
 
 def vectors_of(photos: str, config: TrainConfig, cache: Path, scratch: Path) -> dict[str, Any]:
-    """Train, unless it was done before, and embed the people it has not met."""
+    """Train, unless it was done before, and embed the people held out of training."""
     path = cache / f"{photos} {config.head if config.epochs != 0 else 'frozen'} {config.seed}.npz"
     options = json.dumps(config.to_dict())
     if path.exists():

@@ -35,7 +35,7 @@ from bench_rivals import BENCH, rival_commands
 from measured_run import Cost, run_measured
 
 from embedder import Extractor
-from embedder.faces.crop import load_detector, principal
+from embedder.faces.crop import load_detector, main_face
 from embedder.images import decode_image, read_image_file
 from embedder.model_folder import load_manifest, read_part
 
@@ -130,22 +130,22 @@ def stage_seconds(paths: list[Path], model: Path) -> dict[str, float]:
     detector.find(decode_image(files[0], paths[0]))
     images, decode = clocked(lambda: [decode_image(*pair) for pair in zip(files, paths, strict=True)])
     _, find = clocked(lambda: [detector.find(image) for image in images])
-    chips = [principal(crops, image.shape).chip for image in images if (crops := extractor.crops(image))]
-    inputs = len(chips) * (2 if manifest.mirror else 1)
-    network = network_of(read_part(model, manifest, "extractor"), chips[0])
+    crops = [main_face(crops, image.shape).pixels for image in images if (crops := extractor.crops(image))]
+    inputs = len(crops) * (2 if manifest.mirror else 1)
+    network = network_of(read_part(model, manifest, "extractor"), crops[0])
     _, run = clocked(lambda: [network.invoke() for _ in range(-(-inputs // INPUTS))])
     return {"decode": decode, "find": find, "network": run * inputs / (-(-inputs // INPUTS) * INPUTS)}
 
 
-def network_of(content: bytes, chip: np.ndarray[Any, Any]) -> Any:
-    """The bare network with a full batch of a chip, run once."""
+def network_of(content: bytes, crop: np.ndarray[Any, Any]) -> Any:
+    """The bare network with a full batch of a crop, run once."""
     from ai_edge_litert.interpreter import Interpreter
 
     network = Interpreter(model_content=content, num_threads=1)
     (given,) = network.get_input_details()
-    network.resize_tensor_input(given["index"], (INPUTS, *chip.shape))
+    network.resize_tensor_input(given["index"], (INPUTS, *crop.shape))
     network.allocate_tensors()
-    network.set_tensor(given["index"], np.repeat(chip[None].astype(np.float32), INPUTS, axis=0))
+    network.set_tensor(given["index"], np.repeat(crop[None].astype(np.float32), INPUTS, axis=0))
     network.invoke()
     return network
 

@@ -31,13 +31,13 @@ def main() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.repeat(np.arange(options.people), options.photos)
     before, begun, worked = peak(), time.perf_counter(), time.process_time()
-    promise = calibrate(vectors, labels, 0.01)
+    found = calibrate(vectors, labels, 0.01)
     figures = {
         "seconds": round(time.perf_counter() - begun, 1),
         "cpu seconds": round(time.process_time() - worked, 1),
         "MiB before": before,
         "MiB at the peak": peak(),
-        "distance": promise.distance,
+        "distance": found.distance,
     }
     print(
         json.dumps({"script": "bench_calibration", **surroundings(), **vars(options), "seed": SEED} | figures)

@@ -102,7 +102,7 @@ def measured(photos: str, vectors: Array, labels: Array, per_person: int, seeds:
         given[drawn] = (true[drawn] + rng.integers(1, people, len(drawn))) % people
         wrong = np.zeros(len(rows), bool)
         wrong[drawn] = True
-        like = suspects(examined(vectors[rows], given), given)
+        like = mislabeled(examined(vectors[rows], given), given)
         found = [row for row in like if wrong[row]]
         least = min(least, len(found) / len(drawn))
         sums["wrong"] += len(drawn)
@@ -112,7 +112,7 @@ def measured(photos: str, vectors: Array, labels: Array, per_person: int, seeds:
         sums["alarms"] += len(like) - len(found)
 
         sums["clean"] += len(rows)
-        sums["clean_alarms"] += len(examined(vectors[rows], true).judged.suspects)
+        sums["clean_alarms"] += len(examined(vectors[rows], true).judged.mislabeled)
 
         divided = true.copy()
         for number, one in enumerate(rng.permutation(people)[:DIVIDED]):
@@ -145,24 +145,24 @@ def fill(gallery: Path, vectors: Array, labels: Array) -> None:
             store.add(f"{labels[rows[0]]:06d}", photos)
 
 
-def suspects(found: Examination, given: Array) -> dict[int, int]:
+def mislabeled(found: Examination, given: Array) -> dict[int, int]:
     """Give the rows of suspected photos, and whom each is like, -1 for no one.
 
     Args:
         found: what the doctor says of the gallery of these photos.
         given: (n,) label of each.
     """
-    order, names = np.argsort(given, kind="stable"), found.crowd.names  # as they were examined
+    order, names = np.argsort(given, kind="stable"), found.templates.names  # as they were examined
     return {
         int(order[entry.row]): int(names[entry.like]) if entry.like >= 0 else -1
-        for entry in found.judged.suspects
+        for entry in found.judged.mislabeled
     }
 
 
 def doubles(found: Examination) -> set[tuple[int, int]]:
     """Give the pairs of labels that are taken for one person."""
-    names = found.crowd.names
-    return {(int(names[pair.first]), int(names[pair.second])) for pair in found.twins}
+    names = found.templates.names
+    return {(int(names[pair.first]), int(names[pair.second])) for pair in found.duplicates}
 
 
 def timed(population: Population, people: int, scratch: str) -> dict[str, Any]:

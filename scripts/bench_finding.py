@@ -50,15 +50,15 @@ def main() -> None:
     heads = orl_heads().reshape(-1, 112, 92)
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        finders: dict[str, Find] = {
+        search_indexes: dict[str, Find] = {
             "YuNet": partial(_ours, load_detector(DetectorConfig(), load_built_in().parts["detector"]))
         }
         rivals, notes = start_rivals(stack)
-        finders |= {f"HOG, {build}": partial(_theirs, rival) for build, rival in rivals.items()}
+        search_indexes |= {f"HOG, {build}": partial(_theirs, rival) for build, rival in rivals.items()}
         for kind, how in (("portraits", PORTRAIT), ("groups", GROUP)):
             seeds = range(SEED, SEED + vars(options)[kind] + 1)
             made = (compose(heads, seed, degrees=DEGREES, **how) for seed in seeds)
-            for name, figures in compare(finders, made).items():
+            for name, figures in compare(search_indexes, made).items():
                 rows.append({"photos": kind, "finder": name, **figures})
                 print({**rows[-1], "ms": round(float(np.median(rows[-1]["ms"])), 1)}, flush=True)
     from bench_main_job import surroundings
@@ -67,14 +67,14 @@ def main() -> None:
     print(json.dumps({**facts, "rivals": notes, "rows": rows}))
 
 
-def compare(finders: dict[str, Find], made: Any) -> dict[str, dict[str, Any]]:
+def compare(search_indexes: dict[str, Find], made: Any) -> dict[str, dict[str, Any]]:
     """Let all find in each photo; faces found and there, boxes on none, milliseconds."""
     figures: dict[str, dict[str, Any]] = defaultdict(lambda: {"found": 0, "faces": 0, "false": 0, "ms": []})
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "photo.jpg"
         for number, (photo, truths) in enumerate(made):
             Image.fromarray(photo).save(path, quality=JPEG_QUALITY)
-            for name, find in finders.items():
+            for name, find in search_indexes.items():
                 boxes, seconds = find(path)
                 if number:  # the first photo prepares the networks
                     count(figures[name], boxes, truths, seconds)

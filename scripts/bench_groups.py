@@ -1,7 +1,7 @@
 """Measure how well unknown faces are grouped: average linkage against DBSCAN, HDBSCAN and Chinese whispers.
 
 Sets: the 40 people of ORL; generated vectors with as many photos a person as LFW has; and, with --wild, any
-folder of people with aligned chips of 112 pixels or photos. Each method's one threshold is chosen on half of
+folder of people with aligned crops of 112 pixels or photos. Each method's one threshold is chosen on half of
 the people (the even ones) for the best pairwise F with a precision of 97 % or more, and measured on the other
 half. With --faces N, the time and memory of so many generated faces. Prints tables and, last, one JSON line.
 
@@ -170,7 +170,7 @@ METHODS: dict[str, Callable[[NDArray[np.float32], float], NDArray[np.integer]]] 
 
 
 def embedded(folder: Path, extractor: Extractor) -> tuple[NDArray[np.float32], NDArray[np.integer]]:
-    """Embed a folder of people: chips of the network's size as they are, else the main face of each photo."""
+    """Embed a folder of people: crops of the network's size as they are, else the main face of each photo."""
     vectors, people = [], []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = f"{path.parent.name}/{path.name}"

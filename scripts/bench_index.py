@@ -35,10 +35,10 @@ from typing import Any
 import numpy as np
 
 from enroll.decision import decide
-from enroll.gallery.gallery import Following
-from enroll.search.approximate import ApproximateFinder, index_path, save_index
-from enroll.search.base import Index, nearest_people, nearest_templates
-from enroll.search.exact import ExactFinder
+from enroll.gallery.gallery import LiveIndex
+from enroll.search.approximate import ApproximateIndex, index_path, save_index
+from enroll.search.base import GrowableIndex, nearest_people, nearest_templates
+from enroll.search.exact import ExactIndex
 from enroll.store.sqlite.store import SqliteStore
 from enroll.templates import NewTemplate, Templates
 
@@ -56,23 +56,23 @@ class Ours:
     def __init__(self, folder: Path, kind: str) -> None:
         importlib.import_module("faiss" if kind == "approximate" else "sklearn.neighbors")
         self.gallery, self.kind, self.vectors = folder / "gallery.db", kind, mapped(folder)
-        self.index: Index
+        self.index: GrowableIndex
 
     def build(self) -> None:
         """Make it of the templates."""
         templates = enrolled(self.vectors)
-        self.index = ExactFinder(templates) if self.kind == "exact" else ApproximateFinder(templates)
+        self.index = ExactIndex(templates) if self.kind == "exact" else ApproximateIndex(templates)
         self.index.nearest(templates.vectors[:1], NEAREST)
 
     def keep(self) -> None:
         """Write what it opens from."""
-        if isinstance(self.index, ApproximateFinder):
+        if isinstance(self.index, ApproximateIndex):
             save_index(index_path(self.gallery), self.index.graph(), self.index.pool.parts)
 
     def open(self) -> None:
         """Make it ready to search from what was written."""
         with SqliteStore(self.gallery) as store:
-            finder = Following(store, (MODEL, self.vectors.shape[1]), self.kind).finder()
+            finder = LiveIndex(store, (MODEL, self.vectors.shape[1]), self.kind).search_index()
             finder.nearest(np.array(self.vectors[:1]), NEAREST)
 
     def add(self, vector: Array) -> None:
@@ -254,7 +254,7 @@ def prepare(folder: Path, population: Any, size: int, seed: int) -> None:
     np.save(folder / "vectors.npy", vectors)
     np.save(folder / "queries.npy", queries)
     np.save(folder / "more.npy", drawn[people:, 0])
-    exact = ExactFinder(enrolled(vectors))
+    exact = ExactIndex(enrolled(vectors))
     found = nearest_templates(exact, queries, NEAREST)
     np.save(folder / "right.npy", [[one.template - 1 for one in some] for some in found])
     with SqliteStore(folder / "gallery.db", create=True) as store:
@@ -356,7 +356,7 @@ def opened(index: Any) -> dict[str, Any]:
 
 def agreement(index: Ours, queries: Array) -> dict[str, float]:
     """Share of searches in which the decision, and the two nearest people, are those of the exact index."""
-    exact = nearest_people(ExactFinder(index.index.pool.everything()), queries, 2)
+    exact = nearest_people(ExactIndex(index.index.pool.everything()), queries, 2)
     found = nearest_people(index.index, queries, 2)
     threshold = float(np.quantile([some[0].distance for some in exact[PROBES:]], 0.01))
     pairs = list(zip(found, exact, strict=True))

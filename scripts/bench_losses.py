@@ -1,6 +1,6 @@
 """What each loss gives: `face-resnet` trained on people 1-20 of ORL at 24 px, TPIR on people 21-40.
 
-One seed, few epochs, no rehearsal: this shows that each works and which are far apart, not which of two
+One seed, few epochs, no distillation: this shows that each works and which are far apart, not which of two
 close ones is better. Figures are TPIR at FPIR 1 % (mean of 20 divisions into 10 known people and 10
 strangers) of the last epoch. Prints a table and, last, one JSON line.
 
@@ -58,7 +58,7 @@ def main() -> None:
         print(f"| before training | {bench.frozen[SMALL]:.3f} | |", flush=True)
         base = {"trunk": "face-resnet", "crop": "whole", "hold_out": 0.0}  # the last epoch, whatever it is
         for name in options.only:
-            alone = head_alone(LOSSES[name]["head"]) | {"schedule": "cosine", "epochs": options.epochs}
+            alone = head_alone(LOSSES[name]["head"]) | {"lr_schedule": "cosine", "epochs": options.epochs}
             config = TrainConfig(**{**base, **alone, **LOSSES[name]})
             start = time.perf_counter()
             train(folders[SMALL], Path(scratch) / "model", config, progress=Progress())

@@ -26,9 +26,9 @@ from PIL import Image
 
 from embedder import Extractor, load_image
 from embedder.config import TrainConfig
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.folders import scan_folder, write_dataset
-from embedder.metrics import Searches, gallery_searches
+from embedder.metrics import OpenSetScores, gallery_searches
 from embedder.training.run import train
 
 People = np.ndarray[Any, np.dtype[np.intp]]
@@ -37,7 +37,7 @@ TRAINED, KNOWN, STRANGERS = np.arange(0, 20), np.arange(20, 30), np.arange(30, 4
 ENROLLED = 5
 SPLITS = 10
 HEADS = ("frozen", "softmax", "center", "dense-center")
-# What `face-resnet` would do by itself, rehearsal and all, is switched off: heads are compared by themselves.
+# What `face-resnet` would do by itself, as distillation, is switched off: heads are compared alone.
 HEAD_ALONE: dict[str, Any] = {
     "learning_rate": 1e-4,
     "epochs": 20,
@@ -49,11 +49,11 @@ HEAD_ALONE: dict[str, Any] = {
     "unit_features": False,
     "degrade": "none",
     "relative_step": 0.0,
-    "schedule": "constant",
+    "lr_schedule": "constant",
     "center_weight": 0.5,
-    "rehearsal": 0.0,
+    "distillation": 0.0,
     "freeze": 0.0,
-    "blend": 1.0,
+    "interpolate_weights": 1.0,
     "refit": False,
 }
 FIGURES = ("rank-1", "TPIR at FPIR 1 %", "TPIR at FPIR 10 %")
@@ -112,7 +112,7 @@ def prepare(folder: Path, photos: str) -> Path:
 def measure(
     folder: Path, photos: str, trunk: str, head: str, base: TrainConfig, seeds: int, scratch: Path
 ) -> dict[str, Any]:
-    """Train once a seed and search with people it has not met."""
+    """Train once a seed and search with people held out of training."""
     runs = []
     for seed in range(seeds):
         start = time.perf_counter()
@@ -157,11 +157,11 @@ def embed_people(
     """Vectors and numbers (20 to 39) of the people who were not trained on."""
     samples = scan_folder(folder).samples
     images = [load_image(sample.path) for sample in samples]
-    vectors = extractor.embed([principal(extractor.crops(image), image.shape).chip for image in images])
+    vectors = extractor.embed([main_face(extractor.crops(image), image.shape).pixels for image in images])
     return vectors, np.array([PEOPLE.index(sample.identity) for sample in samples])
 
 
-def divisions(vectors: Any, labels: Any, seed: int) -> Iterator[Searches]:
+def divisions(vectors: Any, labels: Any, seed: int) -> Iterator[OpenSetScores]:
     """First the fixed division into known and strangers, then the random ones."""
     rng = np.random.default_rng(seed)
     yield gallery_searches(vectors, labels, KNOWN, STRANGERS, ENROLLED, rng)
@@ -177,7 +177,7 @@ def random_people(splits: int) -> Iterator[tuple[People, People, np.random.Gener
         yield people[:10], people[10:], rng
 
 
-def figures(parts: list[Searches]) -> dict[str, float]:
+def figures(parts: list[OpenSetScores]) -> dict[str, float]:
     """Means over divisions."""
     values = [(part.rank1, part.tpir(0.01), part.tpir(0.1)) for part in parts]
     return dict(zip(FIGURES, np.mean(values, axis=0).round(4).tolist(), strict=True))

@@ -23,7 +23,7 @@ import numpy as np
 from bench_main_job import surroundings
 
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.store import NewPerson, open_store
 from enroll.store.milvus.connection import AwayError
 from enroll.store.milvus.store import MilvusStore
@@ -72,14 +72,14 @@ def measure(server: MilvusServer, options: argparse.Namespace) -> dict[str, floa
         figures["enroll one person, then"] = median(options.repeats, lambda: store.add_many([next(single)]))
         for count in (1, 64):
             figures[f"search for {count}"] = median(
-                options.repeats, lambda count=count: nearest_people(store.finder(), queries[:count], 2)
+                options.repeats, lambda count=count: nearest_people(store.search_index(), queries[:count], 2)
             )
         figures["read all templates"] = timed(store.templates)
         templates = store.templates()
-        found = nearest_people(store.finder(), queries, 2)
+        found = nearest_people(store.search_index(), queries, 2)
         same = [
             one == other
-            for one, other in zip(found, nearest_people(ExactFinder(templates), queries, 2), strict=True)
+            for one, other in zip(found, nearest_people(ExactIndex(templates), queries, 2), strict=True)
         ]
         figures["searches with the answer of scikit-learn"] = float(np.mean(same))
         before = store.people()
@@ -90,7 +90,7 @@ def measure(server: MilvusServer, options: argparse.Namespace) -> dict[str, floa
         after = {person.name: person.templates for person in store.people()}
         figures["templates lost"] = sum(one.templates - after.get(one.name, 0) for one in before)
         figures["search for 64 after SIGKILL, same answers"] = float(
-            nearest_people(store.finder(), queries, 2) == found
+            nearest_people(store.search_index(), queries, 2) == found
         )
         figures["bytes on the disk of each template"] = size(server.folder) / len(templates.ids)
         store.close()

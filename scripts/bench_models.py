@@ -24,7 +24,7 @@ from PIL import Image
 from embedder import Extractor, load_image
 from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
-from embedder.faces.crop import Cropping, load_cropper, principal
+from embedder.faces.crop import Cropping, load_cropper, main_face
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import gallery_searches
 from embedder.training.run import train
@@ -47,7 +47,7 @@ def aligned(folder: Path, trunk: str) -> tuple[Pixels, np.ndarray[Any, Any]]:
     crops, names = [], []
     for sample in scan_folder(folder).samples:
         image = load_image(sample.path)
-        crops.append(principal(cropper.crops(image), image.shape).chip)
+        crops.append(main_face(cropper.crops(image), image.shape).pixels)
         names.append(sample.identity)
     return np.stack(crops), np.unique(names, return_inverse=True)[1]
 

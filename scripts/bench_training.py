@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="timed ones, a round")
     options = parser.parse_args()
     import_keras()
-    # Without rehearsal, so that both do the same work.
+    # without distillation, so that both do the same work.
     alone = head_alone("dense-center") | {"epochs": options.epochs + 1}
     plain = TrainConfig(head="dense-center", hold_out=0.0, **alone)
     config = plain.filled(FACES, 150, "face", True)
@@ -103,7 +103,7 @@ def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
     from embedder.heads import build_head, build_stem
     from embedder.trunks import find_trunk
 
-    images = photos.chips.take(np.arange(len(photos.labels))).astype(np.float32)
+    images = photos.crops.take(np.arange(len(photos.labels))).astype(np.float32)
     trunk = find_trunk(config.trunk).build()
     head = build_head(config, build_stem(config, trunk), len(photos.identities))
     head.model.compile(optimizer=keras.optimizers.Adam(1e-4), jit_compile=False, **head.compile)

@@ -4,12 +4,12 @@ Makes the face trunk a model folder, as `embed train` with `--epochs 0` does, an
 quantize` does. `int8, fixed ranges` is tried besides: activations are rounded by ranges that are fixed
 beforehand, from aligned photos of people 1-20 of ORL.
 
-Speed: medians over rounds in which the models take turns. A chip is one input of the network; a face whose
+Speed: medians over rounds in which the models take turns. A crop is one input of the network; a face whose
 mirror picture is averaged in is two. The limit is the float32 matrix product (scripts/machine_limit.py).
 
 Loss: TPIR at FPIR 1 % on people 21-40 of ORL, divided at random into 10 known people, 5 photos enrolled, and
 10 strangers; means over all divisions, alike for all models, and of what is lost the 95 % interval of the
-mean over all divisions. `other people`: the 95 % interval of the loss when the 20 people are drawn anew
+mean over all divisions. `other people`: the 95 % interval of the loss when the 20 people are drawn again
 (scripts/ablation.py). `aligned`: faces found and aligned, as the model does; the others are whole photos.
 
 Prints tables and, last, one JSON line; with --write they go to docs/trunk.md and
@@ -34,14 +34,14 @@ from typing import Any
 import numpy as np
 from ablation import compare, resamples, search
 from bench_main_job import ENROLLED, PEOPLE, random_people, surroundings
-from conditions import SIZE, aligned_chips, small_chips
+from conditions import SIZE, aligned_crops, small_crops
 from machine_limit import blas, instructions, matrix_product, multiply_adds
 
 from embedder import Extractor, load_image
 from embedder._internal.runtime import Progress, quiet, usable_cores
 from embedder.config import WEIGHTS, TrainConfig
 from embedder.export.formats import rebuild_trunk
-from embedder.export.quantize import quantize
+from embedder.export.quantize import quantize_model
 from embedder.folders import scan_folder, write_dataset
 from embedder.images import resize_to_square
 from embedder.metrics import gallery_searches, squared_distances
@@ -74,7 +74,7 @@ def main() -> None:
         networks, count, sets, numbers = prepare(
             Path(scratch), TrainConfig(epochs=None if options.trained else 0)
         )
-    chips = sets["aligned"]
+    crops = sets["aligned"]
     limits = {str(threads): matrix_product(threads) for threads in (1, usable_cores())}
     facts = {
         "script": "bench_trunk",
@@ -86,8 +86,8 @@ def main() -> None:
         "trained": options.trained,
         "multiply_adds": count,
         "limit_gflops": {threads: round(limit, 1) for threads, limit in limits.items()},
-        "rows": speeds(networks, chips, count, limits, options.rounds),
-        "crowded": crowded(networks, chips, options.rounds),
+        "rows": speeds(networks, crops, count, limits, options.rounds),
+        "crowded": crowded(networks, crops, options.rounds),
         "divisions": options.divisions,
         "losses": losses(networks, sets, numbers, options.divisions),
     }
@@ -102,26 +102,26 @@ def main() -> None:
 
 
 def prepare(scratch: Path, config: TrainConfig) -> tuple[Networks, int, dict[str, Any], Any]:
-    """Make networks, the chips of people 21-40 by condition, and whose they are; count multiply-adds."""
+    """Make networks, the crops of people 21-40 by condition, and whose they are; count multiply-adds."""
     write_dataset("orl", scratch / "all")
     (scratch / "train").mkdir()
     for name in PEOPLE[:20]:
         (scratch / "all" / name).rename(scratch / "train" / name)
     train(scratch / "train", scratch / "float32", config, progress=Progress())
     for weights in WEIGHTS:
-        quantize(scratch / "float32", scratch / weights, weights)
+        quantize_model(scratch / "float32", scratch / weights, weights)
     networks = {name: read_network(scratch / name) for name in ("float32", *WEIGHTS)}
     manifest = networks["float32"][0]
     trunk = rebuild_trunk(manifest, read_part(scratch / "float32", manifest, "weights"), manifest.trunk)
-    known = aligned_chips([sample.path for sample in scan_folder(scratch / "train").samples])
+    known = aligned_crops([sample.path for sample in scan_folder(scratch / "train").samples])
     networks[FIXED] = manifest, with_fixed_ranges(trunk, known)
 
     samples = scan_folder(scratch / "all").samples
     paths = [sample.path for sample in samples]
     sets = {
-        "aligned": aligned_chips(paths),
+        "aligned": aligned_crops(paths),
         "as is": np.stack([resize_to_square(load_image(path), SIZE) for path in paths]),
-        "24 px": small_chips(paths),
+        "24 px": small_crops(paths),
     }
     return networks, multiply_adds(trunk), sets, np.array([PEOPLE.index(entry.identity) for entry in samples])
 
@@ -132,13 +132,13 @@ def read_network(folder: Path) -> tuple[Manifest, bytes]:
     return manifest, read_part(folder, manifest, "extractor")
 
 
-def with_fixed_ranges(trunk: Any, chips: Any) -> bytes:
-    """Convert a trunk to int8, its activations with the ranges that they have on some chips."""
+def with_fixed_ranges(trunk: Any, crops: Any) -> bytes:
+    """Convert a trunk to int8, its activations with the ranges that they have on some crops."""
     import tensorflow as tf
 
     def represent() -> Any:
-        for chip in np.concatenate([chips, chips[:, :, ::-1]]):
-            yield [chip[None].astype(np.float32)]
+        for crop in np.concatenate([crops, crops[:, :, ::-1]]):
+            yield [crop[None].astype(np.float32)]
 
     with quiet():
         converter = tf.lite.TFLiteConverter.from_keras_model(trunk)
@@ -167,14 +167,14 @@ def medians(calls: dict[Any, Callable[[], object]], rounds: int) -> dict[Any, fl
 
 
 def extractor_of(network: tuple[Manifest, bytes], threads: int | None = None) -> Extractor:
-    """Run a network once a chip."""
+    """Run a network once a crop."""
     return Extractor(replace(network[0], mirror=False), network[1], threads)
 
 
 def speeds(
-    networks: Networks, chips: Any, count: int, limits: dict[str, float], rounds: int
+    networks: Networks, crops: Any, count: int, limits: dict[str, float], rounds: int
 ) -> list[dict[str, Any]]:
-    """Size, milliseconds a chip and billions of operations a second of every network."""
+    """Size, milliseconds a crop and billions of operations a second of every network."""
     rows: list[dict[str, Any]] = [
         {"weights": name, "megabytes": round(len(data) / 1e6, 2), "ms": {}, "gflops": {}, "of_limit": {}}
         for name, (_, data) in networks.items()
@@ -183,7 +183,7 @@ def speeds(
         running = {name: extractor_of(network, int(threads)) for name, network in networks.items()}
         for batch in BATCHES:
             calls: dict[Any, Callable[[], object]] = {
-                name: lambda extractor=extractor, batch=batch: extractor.embed(list(chips[:batch]))  # type: ignore[misc]
+                name: lambda extractor=extractor, batch=batch: extractor.embed(list(crops[:batch]))  # type: ignore[misc]
                 for name, extractor in running.items()
             }
             taken = medians(calls, rounds)
@@ -195,20 +195,20 @@ def speeds(
     return rows
 
 
-def crowded(networks: Networks, chips: Any, rounds: int) -> dict[str, Any]:
-    """Milliseconds a chip, two at a time, with more threads than cores; and of changing the batch size."""
+def crowded(networks: Networks, crops: Any, rounds: int) -> dict[str, Any]:
+    """Milliseconds a crop, two at a time, with more threads than cores; and of changing the batch size."""
     answer: dict[str, Any] = {}
     for name in ("float32", "int8"):
         running = {times: extractor_of(networks[name], times * usable_cores()) for times in CROWDED}
         calls: dict[Any, Callable[[], object]] = {
-            times: lambda extractor=extractor: extractor.embed(list(chips[:2]))  # type: ignore[misc]
+            times: lambda extractor=extractor: extractor.embed(list(crops[:2]))  # type: ignore[misc]
             for times, extractor in running.items()
         }
         taken = medians(calls, rounds)
         steady = {batch: extractor_of(networks[name]) for batch in (2, 3)}
         changing = extractor_of(networks[name])
         calls = {
-            (kind, batch): lambda extractor=extractor, batch=batch: extractor.embed(list(chips[:batch]))  # type: ignore[misc]
+            (kind, batch): lambda extractor=extractor, batch=batch: extractor.embed(list(crops[:batch]))  # type: ignore[misc]
             for batch, own in steady.items()
             for kind, extractor in (("steady", own), ("changing", changing))
         }
@@ -228,8 +228,8 @@ def losses(networks: Networks, sets: dict[str, Any], numbers: Any, divisions: in
     rows, first = [], {}
     for name, (manifest, data) in networks.items():
         row: dict[str, Any] = {"weights": name}
-        for condition, chips in sets.items():
-            vectors = Extractor(manifest, data).embed(list(chips))
+        for condition, crops in sets.items():
+            vectors = Extractor(manifest, data).embed(list(crops))
             tpirs = np.array(
                 [
                     gallery_searches(vectors, numbers, known, strangers, ENROLLED, rng).tpir(0.01)
@@ -300,9 +300,9 @@ def report(facts: dict[str, Any]) -> list[str]:
         f"{versions['numpy']} with {facts['blas']}."
     )
     counted = (
-        f"One chip is {facts['multiply_adds'] / 1e6:.1f} million multiply-adds. The limit is "
+        f"One crop is {facts['multiply_adds'] / 1e6:.1f} million multiply-adds. The limit is "
         f"{limit['1']:.0f} GFLOP/s with 1 thread and {limit[every]:.0f} with {every}: {ideal['1']:.2f} and "
-        f"{ideal[every]:.2f} ms a chip."
+        f"{ideal[every]:.2f} ms a crop."
     )
     busy = (
         ["", "**Others used the machine meanwhile: the times mean little.**"] if facts["load"] >= BUSY else []
@@ -317,7 +317,7 @@ def report(facts: dict[str, Any]) -> list[str]:
             [
                 "weights",
                 "MB",
-                *(f"ms a chip, 1 thread, batch {batch}" for batch in BATCHES),
+                *(f"ms a crop, 1 thread, batch {batch}" for batch in BATCHES),
                 *(f"{threads}, batch {batch}" for batch in BATCHES),
                 f"GFLOP/s, 1 / {threads}",
                 "of the float32 limit",
@@ -326,7 +326,7 @@ def report(facts: dict[str, Any]) -> list[str]:
         ),
         "",
         *table(
-            ["weights", *(f"{n} x cores: ms a chip, batch 2" for n in CROWDED), "ms of changing the batch"],
+            ["weights", *(f"{n} x cores: ms a crop, batch 2" for n in CROWDED), "ms of changing the batch"],
             [
                 [name, *(f"{row['ms'][str(n)]:.2f}" for n in CROWDED), f"{row['ms_of_a_change']:+.2f}"]
                 for name, row in facts["crowded"].items()

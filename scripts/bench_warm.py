@@ -132,7 +132,7 @@ class Ours:
         times.append(time.perf_counter())
         crops = self._extractor.crops(image)  # finds again, then aligns and judges
         times.append(time.perf_counter())
-        vectors = self._extractor.embed([crop.chip for crop in crops])
+        vectors = self._extractor.embed([crop.pixels for crop in crops])
         times.append(time.perf_counter())
         if crops:
             self._gallery.nearest_people(vectors, 5)

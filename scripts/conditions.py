@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from embedder import load_image
 from embedder.built_in import load_built_in
-from embedder.faces.crop import Cropping, load_cropper, principal
+from embedder.faces.crop import Cropping, load_cropper, main_face
 from embedder.images import resize_to_square
 from embedder.trunks import find_trunk
 
@@ -30,46 +30,46 @@ COVER = 58  # pixels of the 100 or so that a face takes
 _COVERED = ((25, 20), (25, 70), (80, 20), (80, 70), (90, 45))  # an eye and its brow, a cheek, the mouth
 
 
-def blurred(chip: Pixels, _: np.random.Generator) -> Any:
+def blurred(crop: Pixels, _: np.random.Generator) -> Any:
     """Out of focus."""
-    return np.asarray(Image.fromarray(chip).filter(ImageFilter.GaussianBlur(BLUR)))
+    return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR)))
 
 
-def darkened(chip: Pixels, _: np.random.Generator) -> Any:
+def darkened(crop: Pixels, _: np.random.Generator) -> Any:
     """Under-exposed, in linear light."""
-    return ((chip / 255.0) ** 2.2 * 2.0**DARK).clip(0, 1) ** (1 / 2.2) * 255
+    return ((crop / 255.0) ** 2.2 * 2.0**DARK).clip(0, 1) ** (1 / 2.2) * 255
 
 
-def flat(chip: Pixels, _: np.random.Generator) -> Any:
+def flat(crop: Pixels, _: np.random.Generator) -> Any:
     """Low contrast."""
-    return chip.mean() + LOW * (chip - chip.mean())
+    return crop.mean() + LOW * (crop - crop.mean())
 
 
-def harsh(chip: Pixels, _: np.random.Generator) -> Any:
+def harsh(crop: Pixels, _: np.random.Generator) -> Any:
     """High contrast."""
-    return chip.mean() + HIGH * (chip - chip.mean())
+    return crop.mean() + HIGH * (crop - crop.mean())
 
 
-def tinted(chip: Pixels, rng: np.random.Generator) -> Any:
+def tinted(crop: Pixels, rng: np.random.Generator) -> Any:
     """Coloured light."""
-    return chip * rng.permutation(TINT)
+    return crop * rng.permutation(TINT)
 
 
-def turned(chip: Pixels, rng: np.random.Generator) -> Any:
+def turned(crop: Pixels, rng: np.random.Generator) -> Any:
     """Aligned badly."""
-    return np.asarray(Image.fromarray(chip).rotate(TURN * rng.choice([-1, 1]), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(crop).rotate(TURN * rng.choice([-1, 1]), Image.Resampling.BICUBIC))
 
 
-def covered(chip: Pixels, rng: np.random.Generator) -> Any:
+def covered(crop: Pixels, rng: np.random.Generator) -> Any:
     """Something grey before the face."""
-    out = chip.copy()
+    out = crop.copy()
     row, column = _COVERED[rng.integers(len(_COVERED))]
     out[row : row + COVER, column : column + COVER] = 128
     return out
 
 
 CONDITIONS: dict[str, Callable[[Pixels, np.random.Generator], Any]] = {
-    "clean": lambda chip, _: chip,
+    "clean": lambda crop, _: crop,
     "blurred": blurred,
     "darkened": darkened,
     "contrast low": flat,
@@ -80,22 +80,22 @@ CONDITIONS: dict[str, Callable[[Pixels, np.random.Generator], Any]] = {
 }
 
 
-def under(name: str, chips: Pixels) -> Pixels:
-    """Put all chips, (n, 150, 150, 3), under a condition."""
+def under(name: str, crops: Pixels) -> Pixels:
+    """Put all crops, (n, 150, 150, 3), under a condition."""
     number = list(CONDITIONS).index(name)
-    changed = [CONDITIONS[name](chip, np.random.default_rng([99, number, i])) for i, chip in enumerate(chips)]
-    return np.stack([np.clip(np.rint(chip), 0, 255).astype(np.uint8) for chip in changed])
+    changed = [CONDITIONS[name](crop, np.random.default_rng([99, number, i])) for i, crop in enumerate(crops)]
+    return np.stack([np.clip(np.rint(crop), 0, 255).astype(np.uint8) for crop in changed])
 
 
-def aligned_chips(paths: list[Any]) -> Pixels:
+def aligned_crops(paths: list[Any]) -> Pixels:
     """Find and align the face of each photo."""
     network = load_built_in().parts["detector"]
     cropper = load_cropper(Cropping("face", SIZE, find_trunk("face-resnet").landmarks, network=network))
     images = [load_image(path) for path in paths]
-    return np.stack([principal(cropper.crops(image), image.shape).chip for image in images])
+    return np.stack([main_face(cropper.crops(image), image.shape).pixels for image in images])
 
 
-def small_chips(paths: list[Any]) -> Pixels:
+def small_crops(paths: list[Any]) -> Pixels:
     """Take each photo whole, shrunk to a square of `SMALL` pixels first; not aligned."""
     return np.stack([resize_to_square(shrunk(load_image(path)), SIZE) for path in paths])
 

@@ -27,12 +27,12 @@ from PIL import Image, ImageDraw, ImageFont
 from training_gain import SIDE, People, shrunk, tpirs
 
 from embedder import Extractor, load_image
-from embedder._internal.runtime import in_order, own_streams
+from embedder._internal.runtime import map_in_order, own_streams
 from embedder.built_in import load_built_in
-from embedder.faces.crop import Cropping, load_cropper, principal
+from embedder.faces.crop import Cropping, load_cropper, main_face
 from embedder.folders import Sample, scan_folder
 from embedder.images import resize_to_square
-from embedder.metrics import Searches, interval
+from embedder.metrics import OpenSetScores, interval
 from embedder.trunks import find_trunk
 
 TRAINED, KNOWN, STRANGERS = range(1, 21), range(21, 31), range(31, 41)
@@ -86,7 +86,7 @@ def main() -> None:
     for model in ("frozen", "trained"):
         gallery = folder / f"{model}.db"
         gallery.unlink(missing_ok=True)
-        enrolled = [folder / "known", "--model", folder / model, "--gallery", gallery, "--force"]
+        enrolled = [folder / "known", "--model", folder / model, "--gallery", gallery, "--accept-low-quality"]
         embed("enroll", *enrolled, show=4)
         answers[model] = identify(folder, model)
     print_table(answers)
@@ -108,11 +108,11 @@ def prepare(folder: Path) -> People:
 
     def cut(sample: Sample) -> Any:
         image = load_image(sample.path)
-        return principal(cropper.crops(image), image.shape).chip
+        return main_face(cropper.crops(image), image.shape).pixels
 
     crops, labels = [], []
     samples = scan_folder(folder / "orl").samples
-    for sample, crop in zip(samples, in_order(cut, samples), strict=True):
+    for sample, crop in zip(samples, map_in_order(cut, samples), strict=True):
         number = int(sample.identity[1:])
         photo = int(sample.path.stem)
         if number in TRAINED:
@@ -207,7 +207,7 @@ def print_table(tables: dict[str, list[Probe]]) -> None:
     print(f"{'':44}{'frozen':>10}{'trained':>10}")
     rows: dict[str, list[str]] = {}
     for probes in tables.values():
-        searches = Searches(
+        searches = OpenSetScores(
             np.array(
                 [probe.face["candidates"][0]["identity"] == probe.person for probe in probes if probe.known]
             ),

@@ -25,7 +25,7 @@ from bench_main_job import surroundings
 from training_gain import shrunk
 
 from embedder import Extractor, load_image
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import squared_distances
 from embedder.stranger_fit import fit_strangers
@@ -83,13 +83,13 @@ def embedded(folder: Path, extractor: Extractor) -> tuple[Array, Array]:
 def small(folder: Path, extractor: Extractor, side: int) -> tuple[Array, Array]:
     """Embed the faces of a labelled folder as if they had so few pixels across."""
     scanned = scan_folder(folder)
-    chips, labels = [], []
+    crops, labels = [], []
     for sample in scanned.samples:
         image = load_image(sample.path)
         if crops := extractor.crops(image):
-            chips.append(principal(crops, image.shape).chip)
+            crops.append(main_face(crops, image.shape).pixels)
             labels.append(scanned.identities.index(sample.identity))
-    return extractor.embed(list(shrunk(np.stack(chips), side))), np.array(labels)
+    return extractor.embed(list(shrunk(np.stack(crops), side))), np.array(labels)
 
 
 def without(sets: dict[str, tuple[Array, Array]], name: str) -> tuple[float, float] | None:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from bench_main_job import ENROLLED, PEOPLE, head_alone, random_people, surroundings
-from conditions import CONDITIONS, SIZE, aligned_chips, shrunk, small_chips, under
+from conditions import CONDITIONS, SIZE, aligned_crops, shrunk, small_crops, under
 from PIL import Image
 
 from embedder import Extractor, load_image
@@ -41,35 +41,39 @@ SMALL = "24 px"
 _CENTER_ALONE: dict[str, Any] = {"head": "center", "center_rate": 0.5, "triplet_weight": 0.0}
 _PLAIN: dict[str, Any] = head_alone("softmax") | {
     "trunk": "face-resnet",
-    "schedule": "cosine",
+    "lr_schedule": "cosine",
     "hold_out": 0.0,  # the second training of --refit
-    "epochs": 8,  # without rehearsal the gain comes early
+    "epochs": 8,  # without distillation the gain comes early
 }
-_REHEARSED: dict[str, Any] = _PLAIN | {"rehearsal": 0.1, "poor_views": 16, "freeze": 0.37, "epochs": 24}
+_DISTILLED: dict[str, Any] = _PLAIN | {"distillation": 0.1, "degrade_to": 16, "freeze": 0.37, "epochs": 24}
 # Photos that are learned from, options, shares of the trained weights.
 METHODS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
     "center and triplets, degraded views": (
         "as is",
-        {"trunk": "face-resnet", "hold_out": 0.0, "blend": 1.0},
+        {"trunk": "face-resnet", "hold_out": 0.0, "interpolate_weights": 1.0},
         (1.0, 0.8, 0.6, 0.4),
     ),
-    "triplets, rehearsal": ("as is", _REHEARSED | {"head": "triplet-cosine"}, (1.0, 0.85, 0.75, 0.65, 0.5)),
+    "triplets, distillation": (
+        "as is",
+        _DISTILLED | {"head": "triplet-cosine"},
+        (1.0, 0.85, 0.75, 0.65, 0.5),
+    ),
     "triplets": (SMALL, _PLAIN | {"head": "triplet-cosine"}, (1.0, 0.75, 0.5)),
     "center": (SMALL, _PLAIN | _CENTER_ALONE | {"center_weight": 0.5}, (1.0, 0.75, 0.5)),
     "softmax": (SMALL, _PLAIN | {"head": "softmax"}, (1.0, 0.75, 0.5)),
     "center, early layers slower": (
         SMALL,
-        _PLAIN | _CENTER_ALONE | {"center_weight": 0.5, "depth_rate": 0.03},
+        _PLAIN | _CENTER_ALONE | {"center_weight": 0.5, "layer_decay": 0.03},
         (1.0, 0.75, 0.5),
     ),
-    "center, rehearsal": (
+    "center, distillation": (
         "as is",
-        _REHEARSED | _CENTER_ALONE | {"center_weight": 1.5, "batch_size": 16, "rehearsal": 1.0},
+        _DISTILLED | _CENTER_ALONE | {"center_weight": 1.5, "batch_size": 16, "distillation": 1.0},
         (1.0, 0.75),
     ),
-    "triplets, rehearsal, other light": (
+    "triplets, distillation, other light": (
         "as is",
-        _REHEARSED | {"head": "triplet-cosine", "photometric": 1.0},
+        _DISTILLED | {"head": "triplet-cosine", "photometric": 1.0},
         (1.0, 0.75),
     ),
 }
@@ -125,7 +129,7 @@ def main() -> None:
 
 
 def prepare(scratch: Path) -> tuple[dict[str, Path], dict[str, Any], Any]:
-    """Write the folders to learn from; make the chips of people 21-40 under every condition."""
+    """Write the folders to learn from; make the crops of people 21-40 under every condition."""
     write_dataset("orl", scratch / "all")
     folders = {"as is": scratch / "as is", SMALL: scratch / SMALL}
     for folder in folders.values():
@@ -137,8 +141,8 @@ def prepare(scratch: Path) -> tuple[dict[str, Path], dict[str, Any], Any]:
         (scratch / "all" / name).rename(folders["as is"] / name)
     samples = scan_folder(scratch / "all").samples
     paths = [sample.path for sample in samples]
-    chips = aligned_chips(paths)
-    sets = {SMALL: small_chips(paths), **{name: under(name, chips) for name in CONDITIONS}}
+    crops = aligned_crops(paths)
+    sets = {SMALL: small_crops(paths), **{name: under(name, crops) for name in CONDITIONS}}
     return folders, sets, np.array([PEOPLE.index(sample.identity) for sample in samples])
 
 
@@ -146,7 +150,7 @@ class Bench:
     """Measures trunks, and remembers what the trunk before training does.
 
     Args:
-        sets: chips (n, 150, 150, 3) by condition.
+        sets: crops (n, 150, 150, 3) by condition.
         numbers: (n,) whose.
     """
 
@@ -175,7 +179,7 @@ class Bench:
             "face-resnet", "none", SIZE, "whole", None, None, True, 128, digest, digest, strangers=None
         )
         extractor = Extractor(manifest, compiled)
-        return {name: self._tpir(extractor.embed(list(chips))) for name, chips in self._sets.items()}
+        return {name: self._tpir(extractor.embed(list(crops))) for name, crops in self._sets.items()}
 
     def _tpir(self, vectors: Any) -> float:
         parts = [

@@ -40,12 +40,12 @@ from embedder.config.toml import read_config
 from embedder.errors import EmbedError
 from embedder.model_folder import MANIFEST, load_manifest
 from embedder.training.checkpoint import FILE, Checkpoints, State
-from embedder.training.data.crop_store import ChipCache
+from embedder.training.data.crop_store import CropCache
 from embedder.training.heldout import Score
 from enroll.calibration import Calibration
-from enroll.confidence import Curve
+from enroll.confidence import ConfidenceModel
 from enroll.gallery.jsonl import from_lines
-from enroll.gallery.threshold import Basis, CalibrationRecord, describe
+from enroll.gallery.threshold import CalibrationRecord, ThresholdSource, describe
 from enroll.search.approximate import load_index
 from enroll.store import open_store
 from enroll.store.sqlite.rows import checksum
@@ -130,12 +130,14 @@ def checkpoints(_: Path) -> Cases:
 def calibrations(_: Path) -> Cases:
     """The calibration that a gallery keeps."""
     promise = Calibration(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
-    record = CalibrationRecord(promise, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
+    record = CalibrationRecord(
+        promise, ConfidenceModel(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00"
+    )
 
     def read(_: Path, forged: Any) -> None:
         found = CalibrationRecord.from_text(json.dumps(forged), "gallery.db")
-        basis = Basis("gallery", found.promise.distance, found)
-        said = f"{describe(found)} {basis.in_words()} {json.dumps(basis.facts(), allow_nan=False)}"
+        basis = ThresholdSource("gallery", found.calibration.distance, found)
+        said = f"{describe(found)} {basis.describe()} {json.dumps(basis.facts(), allow_nan=False)}"
         assert said.isprintable(), f"it says {said!a:.200}"
         if found.curve:
             assert 0 <= found.curve.probability(0.5, None) <= 1
@@ -243,10 +245,10 @@ def crops(_: Path) -> Cases:
     recipe = {"size": 8}
 
     def read(folder: Path, body: bytes) -> None:
-        cache = ChipCache(recipe, folder / "chips")
+        cache = CropCache(recipe, folder / "crops")
         cache._entries.put(cache._recipe + b"digest", body)
         found = cache.get(b"digest")
-        assert found is None or found.chip is None or found.chip.shape == (8, 8, 3)
+        assert found is None or found.crop is None or found.crop.shape == (8, 8, 3)
 
     bodies = [
         b"",

@@ -29,7 +29,7 @@ def read_library(path: Path) -> None:
         library = Library(store)
         actions: tuple[Callable[[], Any], ...] = (
             lambda: library.groups(),
-            lambda: [library.in_words(step) for step in library.reviewed.open],
+            lambda: [library.describe(step) for step in library.reviewed.open],
             lambda: suggestions(library, 1.0),
             lambda: sightings(library, 1.0),
             lambda: similar(library, np.eye(8, dtype=np.float32)[0], 1.0),

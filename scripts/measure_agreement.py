@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from embedder.extractor import Extractor
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.folders import write_dataset
 from embedder.images import load_image
 from enroll.agreement import Evidence, agree
 from enroll.decision import Decision, decide
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.sightings import worth
 from enroll.templates import Templates
 
@@ -41,8 +41,8 @@ def embed_orl(extractor: Extractor) -> tuple[Any, Any, list[tuple[float, bool]]]
         for path in sorted(Path(folder).glob("*/*")):
             image = load_image(path)
             if crops := extractor.crops(image):
-                crop = principal(crops, image.shape)
-                vectors.append(extractor.embed([crop.chip])[0])
+                crop = main_face(crops, image.shape)
+                vectors.append(extractor.embed([crop.pixels])[0])
                 people.append(path.parent.name)
                 worths.append(worth(crop.quality))
     return np.stack(vectors), np.array(people, object), worths
@@ -50,7 +50,7 @@ def embed_orl(extractor: Extractor) -> tuple[Any, Any, list[tuple[float, bool]]]
 
 def divisions(
     vectors: Any, people: Any, count: int, seed: int
-) -> list[tuple[ExactFinder, list[Any], list[Any]]]:
+) -> list[tuple[ExactIndex, list[Any], list[Any]]]:
     """Give galleries, each with the rows of the appearances of known people and of strangers."""
     rng = np.random.default_rng(seed)
     found = []
@@ -65,7 +65,7 @@ def divisions(
             else:
                 strangers.append(rows)
         enrolled = sorted(enrolled)
-        finder = ExactFinder(Templates(np.arange(len(enrolled)), people[enrolled], vectors[enrolled]))
+        finder = ExactIndex(Templates(np.arange(len(enrolled)), people[enrolled], vectors[enrolled]))
         found.append((finder, mated, strangers))
     return found
 
@@ -88,7 +88,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     for finder, mated, strangers in drawn:
 
-        def decisions(rows: Any, finder: ExactFinder = finder) -> list[Decision]:
+        def decisions(rows: Any, finder: ExactIndex = finder) -> list[Decision]:
             return [decide(near, threshold) for near in nearest_people(finder, rows, 2)]
 
         for kind, appearances in (("known", mated), ("strangers", strangers)):

@@ -26,7 +26,7 @@ from PIL import Image, ImageFilter
 
 from embedder import Extractor, load_image
 from embedder.config import DetectorConfig, QualityLimits
-from embedder.faces.quality import problem
+from embedder.faces.quality import rejection_reason
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import leave_one_out, threshold_at_fpir
 
@@ -164,7 +164,7 @@ def recognized(
         known = bool(own[away.argmin()] and away.min() <= threshold)
         right += known
         scores.append((faces[0].quality.score, known))
-        if problem(faces[0].quality, QualityLimits()):
+        if rejection_reason(faces[0].quality, QualityLimits()):
             refused.append(known)
     return {
         "quality": round(float(np.median(qualities)), 3) if found else float("nan"),

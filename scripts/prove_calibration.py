@@ -36,7 +36,7 @@ from synthetic_people import Population, compare
 
 from embedder import Extractor, load_image
 from embedder.config import TrainConfig
-from embedder.extractor import Network
+from embedder.extractor import LiteRTNetwork
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import threshold_at_fpir
 from embedder.model_folder import load_manifest, read_part
@@ -46,7 +46,7 @@ from enroll.config import EvaluationConfig
 from enroll.distances import person_distances
 from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
-from enroll.evaluation.verification import Comparisons
+from enroll.evaluation.verification import PairComparisons
 
 Array = np.ndarray[Any, Any]
 TARGET = 0.01
@@ -109,9 +109,9 @@ def embed_orl(scratch: Path) -> tuple[dict[str, tuple[Array, Array]], float]:
         np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.LANCZOS)) for image in images
     ]
     extractor = Extractor(manifest, network)
-    chips = [extractor.crops(image)[0].chip for image in images]
-    aligned = extractor.embed(chips)
-    features = Network(network, manifest.input_size, manifest.dim, 1).run(np.stack(chips[::8]))
+    crops = [extractor.crops(image)[0].pixels for image in images]
+    aligned = extractor.embed(crops)
+    features = LiteRTNetwork(network, manifest.input_size, manifest.dim, 1).run(np.stack(crops[::8]))
     length = float(np.median(np.linalg.norm(features, axis=1)))
     return {
         "aligned faces": (aligned, labels),
@@ -159,7 +159,7 @@ def one_split(
     people = np.unique(labels)
     to_mated = person_distances(mated, gallery, labels)
     right = people[to_mated.argmin(axis=1)] == mated_labels
-    pairs = Comparisons.of_vectors(gallery, labels)
+    pairs = PairComparisons.of_vectors(gallery, labels)
     pairwise = pairs.at_fmr(TARGET).threshold
     thresholds = {
         "calibrate": calibrate(gallery, labels, TARGET).distance,

@@ -142,8 +142,8 @@ def spoilt(
         spoilt_rows, spoilt_whose = np.append(gallery, more), np.append(whose, [extra] * len(more))
         near = Probes.of(vectors[spoilt_rows], spoilt_whose).near_people(known)
         named += any({pair.first, pair.second} == {1, extra} for pair in near)
-        promise = calibrate(vectors[spoilt_rows], spoilt_whose, TARGET, known=known, near=near)
-        moves.append(promise.distance - clean)
+        found = calibrate(vectors[spoilt_rows], spoilt_whose, TARGET, known=known, near=near)
+        moves.append(found.distance - clean)
     worst = max(moves, key=abs)
     return {"named": named / splits, "mean": round(float(np.mean(moves)), 4), "worst": round(float(worst), 4)}
 

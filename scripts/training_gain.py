@@ -1,4 +1,4 @@
-"""What `embed train` gives with its defaults, on people it has not met: few pixels, clean, and crossed.
+"""What `embed train` gives with its defaults, on people held out of training: few pixels, clean, and crossed.
 
 Trains on people 1-20 of ORL, found and aligned, and reports TPIR at FPIR 1 % on people 21-40, before and
 after: their aligned faces as they are; shrunk to 12 or 10 pixels and enlarged, enrolled and searched alike;
@@ -30,7 +30,7 @@ from embedder import Extractor, load_image
 from embedder._internal.runtime import Progress
 from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
-from embedder.faces.crop import Cropping, load_cropper, principal
+from embedder.faces.crop import Cropping, load_cropper, main_face
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import gallery_searches
 from embedder.training.run import train
@@ -112,7 +112,7 @@ def orl(scratch: Path) -> tuple[Path, str, People]:
     for sample in scan_folder(scratch / "orl").samples:
         if (number := int(sample.identity[1:])) > 20:
             image = load_image(sample.path)
-            crops.append(principal(cropper.crops(image), image.shape).chip)
+            crops.append(main_face(cropper.crops(image), image.shape).pixels)
             labels.append(number)
     for number in range(21, 41):
         (scratch / "orl" / f"s{number:02d}").rename(scratch / "rest" / f"s{number:02d}")

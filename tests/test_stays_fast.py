@@ -98,7 +98,7 @@ print(*sys.modules)
 """
 # What the declaration of options needs; no room that does anything.
 DECLARING = {
-    *("enroll.start", "enroll.cli", "enroll.config", "enroll.rules"),
+    *("enroll.start", "enroll.cli", "enroll.config", "enroll.scoring"),
     *("embedder._internal", "embedder.config", "embedder.errors"),
 }
 
@@ -311,15 +311,15 @@ def test_a_search_prepares_and_copies_no_templates(
     query = np.eye(1, toy.dim, dtype=np.float32)
     with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
         gallery.nearest_people(query, 5)
-        finder = gallery._search.finder()
-        assert isinstance(finder, exact.ExactFinder)
-        squares = list(finder._squares)
+        search_index = gallery._search.search_index()
+        assert isinstance(search_index, exact.ExactIndex)
+        squares = list(search_index._squares)
         tracemalloc.start()
         gallery.nearest_people(query, 5)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert all(now is before for now, before in zip(finder._squares, squares, strict=True))
-    assert most < finder.pool.start.vectors.nbytes / 4
+    assert all(now is before for now, before in zip(search_index._squares, squares, strict=True))
+    assert most < search_index.pool.start.vectors.nbytes / 4
 
 
 def test_identify_keeps_no_module_of_its_own_for_pictures():

@@ -85,7 +85,7 @@ def _size(status: os.stat_result, path: str | Path) -> int:
     return status.st_size
 
 
-def write_whole(
+def write_atomic(
     path: Path, data: bytes | Iterable[bytes], replace: bool = True, private: bool = False
 ) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.

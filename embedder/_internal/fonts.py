@@ -50,7 +50,7 @@ _REGULAR = 400  # on the axis of weight, of fonts that have one
 
 
 @dataclass(frozen=True)
-class Face:
+class FontFace:
     """One font of a file; the path is None for the one that is built into Pillow."""
 
     path: Path | None
@@ -73,21 +73,21 @@ class Fonts:
         built_in = ImageFont.load_default(16)
         assert isinstance(built_in, ImageFont.FreeTypeFont)  # the other kind is for Pillow without FreeType
         self._built_in = built_in.font_bytes
-        self.plain = Face(None)
+        self.plain = FontFace(None)
         self._known = [self.plain]
-        self._pictures: dict[tuple[Face, str], bytes | None] = {}
+        self._pictures: dict[tuple[FontFace, str], bytes | None] = {}
         if given is not None:
             self._read_given(given)
         self._files = _files(tuple(folders))
         self._lock = threading.Lock()
         self._chosen = lru_cache(maxsize=8192)(self._choose)
 
-    def choose(self, letters: Iterable[str]) -> Face | None:
+    def choose(self, letters: Iterable[str]) -> FontFace | None:
         """Give the best font that draws all of these characters, or None if none does."""
         with self._lock:
             return self._chosen(frozenset(letters))
 
-    def font(self, face: Face, size: int) -> ImageFont.FreeTypeFont:
+    def font(self, face: FontFace, size: int) -> ImageFont.FreeTypeFont:
         """Open a font at a size in pixels.
 
         Raises:
@@ -95,24 +95,24 @@ class Fonts:
         """
         return _open(face, self._built_in, size)
 
-    def _choose(self, letters: frozenset[str]) -> Face | None:
+    def _choose(self, letters: frozenset[str]) -> FontFace | None:
         return next(
             (face for face in self._faces() if all(self._has(face, letter) for letter in letters)), None
         )
 
-    def _faces(self) -> Iterator[Face]:
+    def _faces(self) -> Iterator[FontFace]:
         yield from tuple(self._known)
         for path in self._files:
             with contextlib.suppress(OSError):  # broken, or gone since
                 yield from self._read(path)
 
-    def _read(self, path: Path) -> list[Face]:
-        faces = [Face(path)]
+    def _read(self, path: Path) -> list[FontFace]:
+        faces = [FontFace(path)]
         self._probe(faces[0])
         with contextlib.suppress(OSError):  # after the last font of a collection
             while len(faces) < _MOST_FACES:
-                self._probe(Face(path, len(faces)))
-                faces.append(Face(path, len(faces)))
+                self._probe(FontFace(path, len(faces)))
+                faces.append(FontFace(path, len(faces)))
         self._known += faces
         return faces
 
@@ -127,13 +127,13 @@ class Fonts:
         if not any(self._has(face, letter) for face in faces for letter in letters):  # mostly the first is
             raise UsageError(f"{VARIABLE}: expected a font with outlines and a Unicode table, got {path}")
 
-    def _has(self, face: Face, letter: str) -> bool:
+    def _has(self, face: FontFace, letter: str) -> bool:
         picture = self._picture(face, letter)
         if letter.isspace():
             return picture is None
         return picture is not None and picture != self._picture(face, _IN_NO_FONT)
 
-    def _picture(self, face: Face, letter: str) -> bytes | None:
+    def _picture(self, face: FontFace, letter: str) -> bytes | None:
         """Draw one glyph; None if there is nothing to see."""
         key = face, letter
         if key not in self._pictures:
@@ -148,7 +148,7 @@ class Fonts:
                 self._pictures[key] = None
         return self._pictures[key]
 
-    def _probe(self, face: Face) -> ImageFont.FreeTypeFont:
+    def _probe(self, face: FontFace) -> ImageFont.FreeTypeFont:
         """Open a font for `_picture`: without Raqm, which adds a circle to a mark that stands alone."""
         return _open(face, self._built_in, _PROBE_SIZE, ImageFont.Layout.BASIC)
 
@@ -199,7 +199,7 @@ def _preference(path: Path) -> tuple[int, bool, int, str]:
 
 @lru_cache(maxsize=256)
 def _open(
-    face: Face, built_in: bytes, size: int, engine: ImageFont.Layout | None = None
+    face: FontFace, built_in: bytes, size: int, engine: ImageFont.Layout | None = None
 ) -> ImageFont.FreeTypeFont:
     font = ImageFont.truetype(face.path or BytesIO(built_in), size, face.index, layout_engine=engine)
     with contextlib.suppress(OSError, NotImplementedError):  # most fonts have no axes

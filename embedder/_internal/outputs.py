@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from embedder._internal.files import open_file, write_whole
+from embedder._internal.files import open_file, write_atomic
 from embedder.errors import UsageError
 
 REPLACE = "name another file, or --force replaces it"
@@ -109,7 +109,7 @@ def write_output(
     path = Path(path)
     check_output(path, inputs, force, advice)
     try:
-        write_whole(path, data, replace=force, private=private)
+        write_atomic(path, data, replace=force, private=private)
     except FileExistsError as error:
         raise _exists(path, advice) from error
     except OSError as error:

@@ -44,9 +44,9 @@ def load_function(text: str, option: str) -> Callable[..., Any]:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise UsageError(f"{option}: {path}, line {error.lineno}: {error.msg}; mend the file") from error
+        raise UsageError(f"{option}: {path}, line {error.lineno}: {error.msg}; fix the file") from error
     except Exception as error:
-        raise UsageError(f"{option}: {path} raised {type(error).__name__}: {error}; mend the file") from error
+        raise UsageError(f"{option}: {path} raised {type(error).__name__}: {error}; fix the file") from error
     if not hasattr(module, name):
         there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         has = f"it has {', '.join(there)}" if there else "it has no function"

@@ -80,7 +80,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
     """Work on items in threads of their own and give the results in the order of the items.
 
     Items are taken in the caller's thread, a few ahead of the result that is given. Closed early, or when an
@@ -167,7 +167,7 @@ def quiet() -> Iterator[None]:
 
     Elsewhere it changes nothing. If the block fails, the last of it is added to the exception as a note. One
     thread at a time: the two streams belong to the whole process, and what another thread writes meanwhile
-    is lost, unless it waits for `aloud`.
+    is lost, unless it waits for `unmuted`.
     """
     if not _OURS:
         yield
@@ -194,7 +194,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def aloud() -> Iterator[None]:
+def unmuted() -> Iterator[None]:
     """Wait until no thread is `quiet`, and keep them from it: for what must be seen while others work."""
     with _LOCK:
         yield

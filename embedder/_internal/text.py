@@ -19,7 +19,7 @@ from itertools import groupby
 
 from PIL import Image, ImageDraw, ImageFont
 
-from embedder._internal.fonts import VARIABLE, Face, Fonts, installed_fonts
+from embedder._internal.fonts import VARIABLE, FontFace, Fonts, installed_fonts
 from embedder._internal.wording import count
 
 _TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the text after them runs another way
@@ -100,7 +100,7 @@ def _acts(letter: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """A text set in one line.
 
     Attributes:
@@ -111,7 +111,7 @@ class Line:
         descent: pixels below it.
     """
 
-    parts: tuple[tuple[str, Face, float], ...]
+    parts: tuple[tuple[str, FontFace, float], ...]
     size: int
     width: int
     ascent: int
@@ -123,7 +123,7 @@ class Line:
         return self.ascent + self.descent
 
 
-def set_line(text: str, size: int) -> Line:
+def layout_line(text: str, size: int) -> TextLine:
     """Choose fonts for a text and measure it.
 
     Args:
@@ -136,12 +136,12 @@ def set_line(text: str, size: int) -> Line:
     return _set_line(installed_fonts(), text, size)
 
 
-def write(image: Image.Image, line: Line, left: int, top: int, colour: Colour) -> None:
+def write(image: Image.Image, line: TextLine, left: int, top: int, colour: Colour) -> None:
     """Draw a line of text; nothing is drawn outside of its width and height.
 
     Args:
         image: RGB, changed in place.
-        line: from `set_line`.
+        line: from `layout_line`.
         left: of its place in the picture, in pixels.
         top: of it.
         colour: of the letters.
@@ -165,7 +165,7 @@ def shorten(text: str, size: int, width: int) -> str:
     Returns:
         The text, or its beginning and end around an ellipsis, or at least that.
     """
-    if set_line(text, size).width <= width:
+    if layout_line(text, size).width <= width:
         return text
     letters = clusters(text)
     fits = _most_that_fit(len(letters) - 1, size, width, partial(_without_middle, letters))
@@ -214,7 +214,7 @@ def missing_advice(letters: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _set_line(fonts: Fonts, text: str, size: int) -> Line:
+def _set_line(fonts: Fonts, text: str, size: int) -> TextLine:
     drawn = (letter if _is_drawn(fonts, letter) else code_point(letter) for letter in clean(text))
     spelled = " ".join("".join(drawn).split())
     pieces = [
@@ -223,7 +223,7 @@ def _set_line(fonts: Fonts, text: str, size: int) -> Line:
     ]
     if runs_left(spelled):
         pieces.reverse()
-    parts: list[tuple[str, Face, float]] = []
+    parts: list[tuple[str, FontFace, float]] = []
     x, right, top, bottom = 0.0, 0.0, -_ASCENT * size, _DESCENT * size
     for piece, face in pieces:
         font = fonts.font(face, size)
@@ -234,10 +234,10 @@ def _set_line(fonts: Fonts, text: str, size: int) -> Line:
         right, top, bottom = max(right, x + box[2]), min(top, box[1]), max(bottom, box[3])
         x += font.getlength(shown)
     ascent, descent = min(-top, _HIGHEST * size), min(bottom, _LOWEST * size)
-    return Line(tuple(parts), size, math.ceil(max(x, right)), math.ceil(ascent), math.ceil(descent))
+    return TextLine(tuple(parts), size, math.ceil(max(x, right)), math.ceil(ascent), math.ceil(descent))
 
 
-def _pieces(fonts: Fonts, text: str) -> Iterator[tuple[str, Face]]:
+def _pieces(fonts: Fonts, text: str) -> Iterator[tuple[str, FontFace]]:
     """Cut a text as little as need be for each piece to have a font: not at all, by words, by letters."""
     if face := fonts.choose(letter for letter in text if not is_hidden(letter)):
         yield text, face
@@ -265,4 +265,4 @@ def _without_middle(letters: Sequence[str], kept: int) -> str:
 def _most_that_fit(most: int, size: int, width: int, text: Callable[[int], str]) -> int:
     """Find how many letters fit: the largest count up to `most` with a text of at most this width."""
     counts = range(1, most + 1)
-    return bisect_left(counts, True, key=lambda count: set_line(text(count), size).width > width)
+    return bisect_left(counts, True, key=lambda count: layout_line(text(count), size).width > width)

@@ -1,5 +1,6 @@
 """The only home of what a user may choose, each default with its reason."""
 
+from embedder.config.devices import DeviceConfig
 from embedder.config.faces import (
     ARCFACE_LANDMARKS,
     CROPS,
@@ -12,7 +13,7 @@ from embedder.config.faces import (
     use_limits,
 )
 from embedder.config.models import BUILT_IN, FORMATS, WEIGHTS
-from embedder.config.schedule import FACES, FINE_TUNING, FROM_SCRATCH, Schedule
+from embedder.config.schedule import FACES, FINE_TUNING, FROM_SCRATCH, TrunkDefaults
 from embedder.config.training import FilledConfig, TrainConfig
 
 __all__ = [
@@ -26,12 +27,13 @@ __all__ = [
     "FROM_SCRATCH",
     "WEIGHTS",
     "DetectorConfig",
+    "DeviceConfig",
     "FilledConfig",
     "ImageLimits",
     "Landmarks",
     "QualityLimits",
-    "Schedule",
     "TrainConfig",
+    "TrunkDefaults",
     "limits_in_force",
     "use_limits",
 ]

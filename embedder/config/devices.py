@@ -14,7 +14,7 @@ _machine = partial(option, panel="Machines")
 
 
 @dataclass(frozen=True)
-class Machines:
+class DeviceConfig:
     """Which devices of which machines train, and how they share the work; see docs/scale.md."""
 
     backend: str | None = _machine(
@@ -32,9 +32,9 @@ class Machines:
     coordinator: str | None = _machine(
         None, "HOST:PORT of process 0, for training on several machines.", unset="one process"
     )
-    processes: int = _machine(1, "How many processes train together.", within=(1, 10_000))
-    process: int = _machine(0, "Which of them this is, from 0.", within=(0, 9_999))
-    wait: float = _machine(
+    num_processes: int = _machine(1, "How many processes train together.", within=(1, 10_000))
+    process_id: int = _machine(0, "Which of them this is, from 0.", within=(0, 9_999))
+    startup_timeout: float = _machine(
         300.0,  # machines of a cluster rarely start in the same minute
         "Seconds that processes wait for each other at the start.",
         within=(1.0, 86_400.0),
@@ -47,26 +47,27 @@ class Machines:
             UsageError: a value is out of its range, or the options contradict each other.
         """
         check_options(self)
-        if self.process >= self.processes:
+        if self.process_id >= self.num_processes:
             raise UsageError(
-                f"--process: expected 0 to {self.processes - 1} with --processes {self.processes}, "
-                f"got {self.process}"
+                f"--process-id: expected 0 to {self.num_processes - 1} with --num-processes "
+                f"{self.num_processes}, got {self.process_id}"
             )
-        if self.processes > 1 and self.coordinator is None:
+        if self.num_processes > 1 and self.coordinator is None:
             raise UsageError(
-                f"--processes: {self.processes} of them need --coordinator HOST:PORT, where process 0 runs"
+                f"--num-processes: {self.num_processes} of them need --coordinator HOST:PORT, where "
+                "process 0 runs"
             )
         if self.coordinator is not None:
             self.address  # noqa: B018 - checks it
-        if self.backend == "tensorflow" and (self.parallel != "no" or self.processes > 1):
+        if self.backend == "tensorflow" and (self.parallel != "no" or self.num_processes > 1):
             raise UsageError(
                 "--backend: expected jax for training on several devices, got tensorflow: Keras 3 cannot "
                 "train on several machines with TensorFlow; leave --backend out or use --backend jax"
             )
-        if self.parallel == "classes" and self.processes > 1:
+        if self.parallel == "classes" and self.num_processes > 1:
             raise UsageError(
-                "--parallel: classes are shared among the devices of one process, got --processes "
-                f"{self.processes}; use --parallel data, or one machine with more GPUs"
+                "--parallel: classes are shared among the devices of one process, got --num-processes "
+                f"{self.num_processes}; use --parallel data, or one machine with more GPUs"
             )
 
     @property
@@ -84,4 +85,4 @@ class Machines:
     @property
     def sharing(self) -> str:
         """What is shared, among `PARALLEL`; several processes share data at least."""
-        return "data" if self.parallel == "no" and self.processes > 1 else self.parallel
+        return "data" if self.parallel == "no" and self.num_processes > 1 else self.parallel

@@ -19,7 +19,7 @@ ARCFACE_LANDMARKS = tuple(
         (70.7299, 92.2041),
     )
 )
-# Where YuNet sees the landmarks on dlib's chips, in shares of the side: `scripts/measure_landmarks.py`.
+# Where YuNet sees the landmarks on dlib's crops, in shares of the side: `scripts/measure_landmarks.py`.
 DLIB_LANDMARKS = (
     (0.3123, 0.3043),
     (0.6878, 0.3048),

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TrunkDefaults:
     """How a kind of trunk learns best; each is an option that is left to the trunk unless it is given."""
 
     learning_rate: float
     epochs: int
     head: str = "center"
-    schedule: str = "constant"
+    lr_schedule: str = "constant"
     batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
     photos_per_person: int = 4
     epoch_batches: int = 1
@@ -21,22 +21,22 @@ class Schedule:
     triplet_weight: float = 0.0
     unit_features: bool = False
     degrade: str = "none"
-    rehearsal: float = 0.0
-    poor_views: int = 0
+    distillation: float = 0.0
+    degrade_to: int = 0
     freeze: float = 0.0
     relative_step: float = 0.0
-    blend: float = 1.0
+    interpolate_weights: float = 1.0
     refit: bool = False
 
 
 # A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
-FINE_TUNING = Schedule(learning_rate=1e-4, epochs=20)
+FINE_TUNING = TrunkDefaults(learning_rate=1e-4, epochs=20)
 # Softmax + center loss on degraded views, from class means that the trunk knows: docs/decisions/009.
-FACES = Schedule(
+FACES = TrunkDefaults(
     head="center",
     learning_rate=5e-4,
     epochs=4,
-    schedule="cosine",
+    lr_schedule="cosine",
     batch_size=24,
     photos_per_person=4,
     epoch_batches=20,
@@ -45,11 +45,11 @@ FACES = Schedule(
     triplet_weight=2.0,
     unit_features=True,
     degrade="auto",
-    rehearsal=2.0,
+    distillation=2.0,
     freeze=0.43,
     relative_step=0.006,
-    blend=0.0,
+    interpolate_weights=0.0,
     refit=True,
 )
 # From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
-FROM_SCRATCH = Schedule(learning_rate=1e-3, epochs=40)
+FROM_SCRATCH = TrunkDefaults(learning_rate=1e-3, epochs=40)

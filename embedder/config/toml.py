@@ -18,6 +18,19 @@ from embedder.errors import UsageError
 _LARGEST = 2**53  # whole number that a float holds; any option's range ends before
 _MOST = 2**20  # bytes; ours have one thousand
 
+_RENAMED = {  # until version 0.1 -> since 0.2
+    "accumulate": "gradient_accumulation",
+    "blend": "interpolate_weights",
+    "depth_rate": "layer_decay",
+    "poor_views": "degrade_to",
+    "ramp": "ramp_epochs",
+    "rehearsal": "distillation",
+    "schedule": "lr_schedule",
+    "softening": "label_smoothing",
+    "steps": "lr_steps",
+    "warmup": "warmup_batches",
+}
+
 
 def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
     """Make a configuration from a TOML file and from options, which come first.
@@ -45,6 +58,10 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
         hints = get_type_hints(TrainConfig)
         for key, value in table.items():
             name = key.replace("-", "_")
+            if name in _RENAMED:
+                raise UsageError(
+                    f"--config: {path}: {_shown(key)} is called {_RENAMED[name]!r} now; rename it"
+                )
             if name not in hints:
                 raise UsageError(
                     f"--config: {path}: expected names of options of embed train, got {_shown(key)}"

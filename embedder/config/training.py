@@ -9,7 +9,7 @@ from typing import Any
 
 from embedder.config.faces import CROPS, DetectorConfig
 from embedder.config.fields import check_options, option
-from embedder.config.schedule import Schedule
+from embedder.config.schedule import TrunkDefaults
 from embedder.errors import UsageError
 
 LossFunction = Callable[[Any, Any], Any]  # (one-hot (batch, classes), probabilities) -> a number a sample
@@ -27,10 +27,12 @@ def parse_steps(text: str) -> list[tuple[int, float]]:
             epoch, _, rate = part.partition(":")
             pairs.append((int(epoch), float(rate)))
     except ValueError as error:
-        raise UsageError(f'--steps: expected epoch:rate pairs as "50:1e-3,80:1e-4", got {text!r}') from error
+        raise UsageError(
+            f'--lr-steps: expected epoch:rate pairs as "50:1e-3,80:1e-4", got {text!r}'
+        ) from error
     epochs = [epoch for epoch, _ in pairs]
     if epochs != sorted(set(epochs)) or any(epoch < 1 or not 0 < rate <= 10 for epoch, rate in pairs):
-        raise UsageError(f"--steps: expected rising epochs from 1 and rates up to 10, got {text!r}")
+        raise UsageError(f"--lr-steps: expected rising epochs from 1 and rates up to 10, got {text!r}")
     return pairs
 
 
@@ -119,7 +121,7 @@ class TrainConfig:
     unit_features: bool | None = _loss(
         None, "Scale features to length 1 before the head, as the extractor does.", unset=_OWN
     )
-    softening: float = _loss(
+    label_smoothing: float = _loss(
         0.1,
         "ε of the loss softened: the share of the cross-entropy with all people alike.",
         within=(0.0, 1.0),
@@ -164,22 +166,22 @@ class TrainConfig:
         "photos themselves.",
         unset=_OWN,
     )
-    rehearsal: float | None = _keep(
+    distillation: float | None = _keep(
         None,
         "μ, weight of keeping the features that clean photos had before training; without --degrade, also of "
         "drawing those of poor views to them.",
         within=(0.0, 1e6),
         unset=_OWN,
     )
-    poor_views: int | None = _keep(
+    degrade_to: int | None = _keep(
         None,
-        "With rehearsal: side, in pixels, of the poorest views of the photos; 0 leaves the resolution alone.",
+        "With distillation: side, in pixels, of the poorest views of the photos; 0 keeps the resolution.",
         within=(0, 1024),
         unset=_OWN,
     )
     photometric: float = _keep(
         0.0,
-        "With rehearsal: how far brightness, contrast and colour of poor views stray; 1 is far.",
+        "With distillation: how far brightness, contrast and colour of poor views stray; 1 is far.",
         within=(0.0, 1.0),
     )
     freeze: float | None = _keep(
@@ -194,7 +196,7 @@ class TrainConfig:
         within=(0.0, 1.0),
         unset=_OWN,
     )
-    blend: float | None = _keep(
+    interpolate_weights: float | None = _keep(
         None,
         "Share of the trained weights in those that are saved: less forgets less and gains less. 0: chosen "
         "on the held-out people, by what is gained and what is lost.",
@@ -206,7 +208,7 @@ class TrainConfig:
         "Once the held-out people have shown that training helps, train again, on them too.",
         unset=_OWN,
     )
-    depth_rate: float = _keep(
+    layer_decay: float = _keep(
         1.0,
         "Factor of the learning rate at the layer nearest to the picture; those between get one between.",
         within=(0.0, 1.0),
@@ -219,19 +221,19 @@ class TrainConfig:
         unset=_OWN,
     )
     learning_rate: float | None = _pace(None, "Adam's learning rate.", within=(1e-12, 10.0), unset=_OWN)
-    schedule: str | None = _pace(
+    lr_schedule: str | None = _pace(
         None,
         "Of the learning rate after the warm-up: constant, cosine or steps.",
         among=SCHEDULES,
         unset=_OWN,
     )
-    steps: str = _pace("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
-    warmup: int = _pace(
+    lr_steps: str = _pace("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
+    warmup_batches: int = _pace(
         20,  # Adam's first steps rest on the second moments of a few batches
         "Batches over which the learning rate rises from zero.",
         within=(0, 10**9),
     )
-    ramp: int = _pace(0, "Epochs over which λ and ε rise from zero.", within=(0, 10**6))
+    ramp_epochs: int = _pace(0, "Epochs over which λ and ε rise from zero.", within=(0, 10**6))
     patience: int | None = _pace(
         None,
         "Stop after so many epochs without a better one on the held-out people.",
@@ -240,7 +242,7 @@ class TrainConfig:
     )
 
     batch_size: int | None = _batch(None, "Photos per step.", within=(2, 10**6), unset=_OWN)
-    accumulate: int = _batch(1, "Batches whose gradients make one step.", within=(1, 10**6))
+    gradient_accumulation: int = _batch(1, "Batches whose gradients make one step.", within=(1, 10**6))
     sampling: str | None = _batch(
         None,
         "shuffled: every photo once an epoch; balanced: every person as often; people: a few photos each of "
@@ -283,14 +285,14 @@ class TrainConfig:
             UsageError: a value is out of its range or none of the words it may be.
         """
         check_options(self)
-        if bool(self.rates) != (self.schedule == "steps"):
+        if bool(self.rates) != (self.lr_schedule == "steps"):
             raise UsageError(
-                f"--steps: expected epochs and rates with --schedule steps, and only with it; "
-                f"got --schedule {self.schedule} and --steps {self.steps!r}"
+                f"--lr-steps: expected epochs and rates with --lr-schedule steps, and only with it; "
+                f"got --lr-schedule {self.lr_schedule} and --lr-steps {self.lr_steps!r}"
             )
         self.finding  # noqa: B018 - checks the options it is made of
 
-    def filled(self, own: Schedule, input_size: int, crop: str, mirror: bool) -> FilledConfig:
+    def filled(self, own: TrunkDefaults, input_size: int, crop: str, mirror: bool) -> FilledConfig:
         """Give the same options with what was left to the trunk.
 
         Args:
@@ -311,7 +313,7 @@ class TrainConfig:
     @property
     def rates(self) -> list[tuple[int, float]]:
         """Learning rates after so many epochs."""
-        return parse_steps(self.steps)
+        return parse_steps(self.lr_steps)
 
     @property
     def finding(self) -> DetectorConfig:
@@ -331,15 +333,15 @@ class FilledConfig(TrainConfig):
     triplet_weight: float
     unit_features: bool
     degrade: str
-    rehearsal: float
-    poor_views: int
+    distillation: float
+    degrade_to: int
     freeze: float
     relative_step: float
-    blend: float
+    interpolate_weights: float
     refit: bool
     epochs: int
     learning_rate: float
-    schedule: str
+    lr_schedule: str
     batch_size: int
     photos_per_person: int
     epoch_batches: int

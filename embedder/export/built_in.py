@@ -54,7 +54,7 @@ def make_built_in() -> BuiltInModel:
     from safetensors.numpy import save
 
     from embedder.export.litert import check_agreement, compile_trunk
-    from embedder.trunks import embed_chips, find_trunk
+    from embedder.trunks import embed_crops, find_trunk
 
     trunk = find_trunk(TRUNK)
     network = trunk.build()
@@ -78,7 +78,7 @@ def make_built_in() -> BuiltInModel:
     )
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, *network.input_shape[1:]), np.uint8)
     vectors = Extractor(manifest, extractor).embed(list(tried))
-    check_agreement(embed_chips(network, tried, manifest.mirror), vectors, trunk.weights_as)
+    check_agreement(embed_crops(network, tried, manifest.mirror), vectors, trunk.weights_as)
     return BuiltInModel(manifest, {"extractor": extractor, "detector": detector, "weights": weights})
 
 

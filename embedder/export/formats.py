@@ -20,7 +20,7 @@ from embedder._internal.plugins import is_function
 from embedder._internal.runtime import quiet
 from embedder.backend import load_backend
 from embedder.config import FORMATS
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.export.litert import AGREEMENT, compile_trunk
 from embedder.extractor import Extractor
@@ -91,7 +91,7 @@ def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
         ModelError: they are not the trunk's.
         UsageError: the trunk cannot be built, or this process has loaded Keras with another back end.
     """
-    load_backend(Machines(backend="tensorflow"))
+    load_backend(DeviceConfig(backend="tensorflow"))
     from safetensors.numpy import load
 
     trunk = find_trunk(name).build(manifest.input_size, load_weights=False)
@@ -124,10 +124,10 @@ def check_rebuilt(
         )
 
 
-def export(
-    model: str | Path, to: str | Path, kind: str, force: bool = False, trunk: str | None = None
+def export_model(
+    model: str | Path, to: str | Path, kind: str = "onnx", force: bool = False, trunk: str | None = None
 ) -> Manifest:
-    """Write the whole way from chip to vector, mirror picture and unit length included, as one network.
+    """Write the whole way from crop to vector, mirror picture and unit length included, as one network.
 
     Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
     rows. Before it is written it is run and compared with the extractor.
@@ -143,6 +143,11 @@ def export(
         ModelError: the folder is no model, or what was converted gives other vectors.
         MissingPackageError: the packages of the format are not installed.
         UsageError: an unknown format, a quantized model, or `to` cannot be written.
+
+    Example:
+        >>> export_model("no-model", "face.onnx", "webp")
+        Traceback (most recent call last):
+        embedder.errors.UsageError: --format: expected onnx, litert, saved-model, got 'webp'
     """
     if kind not in FORMATS:
         raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")
@@ -183,11 +188,11 @@ def _network(manifest: Manifest, trunk: keras.Model) -> keras.Model:
     import keras
 
     unit = keras.layers.UnitNormalization(axis=-1)
-    chips = keras.Input((manifest.input_size, manifest.input_size, 3), name="chips")
-    vectors = unit(trunk(chips))
+    crops = keras.Input((manifest.input_size, manifest.input_size, 3), name="chips")
+    vectors = unit(trunk(crops))
     if manifest.mirror:
-        vectors = unit(vectors + unit(trunk(chips[:, :, ::-1])))
-    return keras.Model(chips, keras.layers.Identity(name="vectors")(vectors))
+        vectors = unit(vectors + unit(trunk(crops[:, :, ::-1])))
+    return keras.Model(crops, keras.layers.Identity(name="vectors")(vectors))
 
 
 def _litert(network: keras.Model, _: Manifest) -> bytes:
@@ -202,8 +207,8 @@ def _onnx(network: keras.Model, manifest: Manifest) -> bytes:
     size = manifest.input_size
     signature = (tf.TensorSpec((None, size, size, 3), tf.float32, name="chips"),)
 
-    def run(chips: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"vectors": network(chips, training=False)}
+    def run(crops: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"vectors": network(crops, training=False)}
 
     with quiet():
         made, _ = tf2onnx.convert.from_function(

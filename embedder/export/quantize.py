@@ -32,7 +32,7 @@ _TRIED = 4  # of each
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizeResult:
     """What was written.
 
     Attributes:
@@ -47,7 +47,9 @@ class Quantized:
     cosine: float
 
 
-def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None = None) -> Quantized:
+def quantize_model(
+    model: str | Path, to: str | Path, weights: str = "int8", trunk: str | None = None
+) -> QuantizeResult:
     """Write a model folder with rounded weights; its vectors, and so its fingerprint, are others.
 
     Its raw tensors are stored with their kernels in half precision. The first threshold is kept: distances
@@ -63,6 +65,11 @@ def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None 
         ModelError: `model` is no model, or what is rebuilt from it gives other vectors.
         UsageError: unknown `weights`, those the model has already, a model that is quantized, `to` cannot be
             written, or the rounding turns vectors too far.
+
+    Example:
+        >>> quantize_model("no-model", "small", "int4")
+        Traceback (most recent call last):
+        embedder.errors.UsageError: --weights: expected float16 or int8, got 'int4'
     """
     if weights not in WEIGHTS:
         raise UsageError(f"--weights: expected {' or '.join(WEIGHTS)}, got {weights!r}")
@@ -100,7 +107,7 @@ def quantize(model: str | Path, to: str | Path, weights: str, trunk: str | None 
     _check_free(Path(to))  # again: it took a while
     detector = read_part(model, manifest, "detector") if manifest.detector else None
     save_bundle(Path(to), small, made, tensors, detector)
-    return Quantized(small, len(network), len(made), cosine)
+    return QuantizeResult(small, len(network), len(made), cosine)
 
 
 def _check_free(to: Path) -> None:
@@ -115,9 +122,9 @@ def _check_free(to: Path) -> None:
 def _check_same(
     trunk: keras.Model, manifest: Manifest, tried: list[NDArray[np.uint8]], vectors: NDArray[np.float32]
 ) -> None:
-    from embedder.trunks import embed_chips
+    from embedder.trunks import embed_crops
 
-    rebuilt = embed_chips(trunk, np.stack(tried), manifest.mirror)
+    rebuilt = embed_crops(trunk, np.stack(tried), manifest.mirror)
     check_rebuilt(rebuilt, vectors, manifest.weights_as)
 
 

@@ -63,7 +63,7 @@ def save_model(
 
     from embedder.export.litert import check_agreement
     from embedder.export.yunet import detector_record
-    from embedder.trunks import embed_chips, find_trunk
+    from embedder.trunks import embed_crops, find_trunk
 
     known, place = find_trunk(name), Path(folder)
     crop = known.crop if crop is None else crop
@@ -92,7 +92,7 @@ def save_model(
     )
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
     vectors = Extractor(manifest, compiled, network).embed(list(tried))
-    check_agreement(embed_chips(trunk, tried, mirror), vectors, known.weights_as)
+    check_agreement(embed_crops(trunk, tried, mirror), vectors, known.weights_as)
     save_bundle(place, manifest, compiled, weights, network)
     return manifest
 

@@ -1,4 +1,4 @@
-"""Pictures to upright chips: the similarity transform that puts a face where the trunk expects it."""
+"""Pictures to upright crops: the similarity transform that puts a face where the trunk expects it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Similarity:
         return np.stack([moved.real, moved.imag], axis=-1)
 
 
-def cut(
+def warp_square(
     image: NDArray[np.uint8],
     to_square: Similarity,
     size: int,
@@ -128,4 +128,4 @@ def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[
         (size, size) bool.
     """
     white = np.broadcast_to(np.uint8(255), shape[:2])  # takes no memory
-    return cut(white, to_square, size) > 0
+    return warp_square(white, to_square, size) > 0

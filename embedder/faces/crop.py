@@ -12,9 +12,9 @@ import numpy as np
 from embedder._internal.runtime import threads_here
 from embedder._internal.wording import count
 from embedder.config import DetectorConfig, Landmarks
-from embedder.faces.align import Similarity, cut
-from embedder.faces.detection import AnyRotation, part_within
-from embedder.faces.quality import Quality, measure
+from embedder.faces.align import Similarity, warp_square
+from embedder.faces.detection import RotationSearch, part_within
+from embedder.faces.quality import Quality, assess_quality
 from embedder.images import resize_to_square
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_detector(config: DetectorConfig, network: bytes, threads: int = 1) -> D
     from embedder.faces.search import YuNetDetector
 
     detector: Detector = YuNetDetector(network, config, threads)
-    return AnyRotation(detector, config.overlap) if config.any_rotation else detector
+    return RotationSearch(detector, config.overlap) if config.any_rotation else detector
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Crop:
     """The part of a picture that is one sample.
 
     Attributes:
-        chip: (size, size, 3) uint8 RGB, what the network sees.
+        pixels: (size, size, 3) uint8 RGB, what the network sees.
         box: x, y, width and height of the face in pixels of the upright photo, within its border; None when
             the whole picture is the sample, and so are the next two.
         points: (5, 2) float64 x and y of `detection.POINTS`.
         quality: how well the face can be recognized.
     """
 
-    chip: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     box: Box | None = None
     points: NDArray[np.float64] | None = None
     quality: Quality | None = None
@@ -90,11 +90,11 @@ class Cropper(Protocol):
         """Say why `crops` gave none, if that can be told."""
 
 
-class WholePicture:
+class WholeImageCropper:
     """Every picture is one sample."""
 
     def __init__(self, size: int) -> None:
-        """Make chips of `size` pixels."""
+        """Make crops of `size` pixels."""
         self._size = size
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
@@ -106,7 +106,7 @@ class WholePicture:
         return None
 
 
-class FaceCrops:
+class FaceCropper:
     """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
 
     def __init__(self, cropping: Cropping, threads: int | None = 1) -> None:
@@ -133,11 +133,11 @@ class FaceCrops:
         for face in detector.find(image):
             if (part := part_within(face.box, image.shape)) is None:
                 continue
-            to_chip = Similarity.fit(face.points, target)
-            chip = cut(image, to_chip, self._size)
-            quality = measure(image, face)
+            to_crop = Similarity.fit(face.points, target)
+            pixels = warp_square(image, to_crop, self._size)
+            quality = assess_quality(image, face)
             (left, top), (right, bottom) = map(math.floor, part[:2]), map(math.ceil, part[2:])
-            crops.append(Crop(chip, (left, top, right - left, bottom - top), face.points, quality))
+            crops.append(Crop(pixels, (left, top, right - left, bottom - top), face.points, quality))
         return sorted(crops, key=_largest_first)
 
     def why_missed(self, image: NDArray[np.uint8]) -> str:
@@ -164,10 +164,10 @@ def load_cropper(cropping: Cropping, threads: int | None = 1) -> Cropper:
         cropping: which part of a picture is a sample.
         threads: of the detector's largest network; None: one a core, or one where work is side by side.
     """
-    return WholePicture(cropping.size) if cropping.crop == "whole" else FaceCrops(cropping, threads)
+    return WholeImageCropper(cropping.size) if cropping.crop == "whole" else FaceCropper(cropping, threads)
 
 
-def principal(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
+def main_face(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
     """Choose whom a photo shows: the largest face, one at the border counting half of one in the middle.
 
     Args:
@@ -194,7 +194,7 @@ def main_or_at(crops: Sequence[Crop], shape: tuple[int, ...], box: Sequence[floa
         box: x, y, width and height in pixels.
     """
     if box is None:
-        return principal(crops, shape)
+        return main_face(crops, shape)
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
 
     def off(crop: Crop) -> float:
@@ -205,7 +205,7 @@ def main_or_at(crops: Sequence[Crop], shape: tuple[int, ...], box: Sequence[floa
     return min(crops, key=off)
 
 
-def crowd_note(faces: int) -> str | None:
+def several_faces_note(faces: int) -> str | None:
     """Say that a photo of one person shows others too, and what was done about it."""
     return f"{count(faces, 'face')}; the largest, most central one is used" if faces > 1 else None
 

@@ -54,7 +54,7 @@ class Detector(Protocol):
         """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
 
 
-def without_overlaps(detections: Sequence[Detection], limit: float) -> list[Detection]:
+def non_max_suppression(detections: Sequence[Detection], limit: float) -> list[Detection]:
     """Drop every face that lies on a more certain one (non-maximum suppression).
 
     Args:
@@ -91,14 +91,14 @@ def first_of_each_place(boxes: NDArray[np.floating], limit: float, of_union: boo
     return kept
 
 
-class AnyRotation:
+class RotationSearch:
     """Looks for faces in a picture turned by 0, 90, 180 and 270 degrees; see `detection.Detector`.
 
     It takes four times as long. A face found in two of them is kept as where it scored higher.
     """
 
     def __init__(self, detector: Detector, overlap: float) -> None:
-        """Wrap a detector that finds upright faces; `overlap` as in `detection.without_overlaps`."""
+        """Wrap a detector that finds upright faces; `overlap` as in `detection.non_max_suppression`."""
         self._detector, self._overlap = detector, overlap
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
@@ -106,11 +106,11 @@ class AnyRotation:
         found = []
         for quarters in range(4):
             turned = np.ascontiguousarray(np.rot90(image, quarters))
-            found += [turned_back(face, turned.shape[:2], quarters) for face in self._detector.find(turned)]
-        return without_overlaps(found, self._overlap)
+            found += [rotate_back(face, turned.shape[:2], quarters) for face in self._detector.find(turned)]
+        return non_max_suppression(found, self._overlap)
 
 
-def turned_back(face: Detection, shape: tuple[int, ...], quarters: int) -> Detection:
+def rotate_back(face: Detection, shape: tuple[int, ...], quarters: int) -> Detection:
     """Give the place of a face before its picture was turned.
 
     Args:

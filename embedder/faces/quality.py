@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.config import DLIB_LANDMARKS, QualityLimits
-from embedder.faces.align import Similarity, cut, inside
+from embedder.faces.align import Similarity, inside, warp_square
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,15 +53,24 @@ class Quality:
     score: float
 
 
-def measure(image: NDArray[np.uint8], face: Detection) -> Quality:
+def assess_quality(image: NDArray[np.uint8], face: Detection) -> Quality:
     """Measure a face, put upright into the same square whichever trunk it is for.
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        face: as it was found in it.
+        face: as it was found in it, with its box and landmarks in pixels.
+
+    Returns:
+        What `Extractor.faces` gives as `Face.quality`, too.
+
+    Example:
+        >>> points = np.array([[40, 40], [60, 40], [50, 52], [42, 64], [58, 64]], float)
+        >>> face = Detection((25, 20, 50, 60), points, score=0.9)
+        >>> assess_quality(np.full((100, 100, 3), 128, np.uint8), face).brightness
+        0.502
     """
     to_square = Similarity.fit(face.points, np.array(DLIB_LANDMARKS) * JUDGED)
-    luma = cut(image, to_square, JUDGED).astype(np.float32) @ _LUMA
+    luma = warp_square(image, to_square, JUDGED).astype(np.float32) @ _LUMA
     seen = inside(image.shape, to_square, JUDGED)
     laplacian, complete = -4 * luma[1:-1, 1:-1], seen[1:-1, 1:-1].copy()
     for at in _NEIGHBOURS:
@@ -79,7 +88,7 @@ def measure(image: NDArray[np.uint8], face: Detection) -> Quality:
     )
 
 
-def problem(quality: Quality, limits: QualityLimits) -> str | None:
+def rejection_reason(quality: Quality, limits: QualityLimits) -> str | None:
     """Say why a face is too poor to enroll, in words for a person, or None."""
     if quality.size < limits.size:
         return f"the face is {quality.size:g} pixels wide, at least {limits.size:g} are needed"

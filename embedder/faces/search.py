@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from embedder.config import DetectorConfig
-from embedder.faces.align import Similarity, cut
+from embedder.faces.align import Similarity, warp_square
 from embedder.faces.detection import (
     Detection,
     first_of_each_place,
-    turned_back,
-    without_overlaps,
+    non_max_suppression,
+    rotate_back,
 )
 from embedder.faces.yunet import Candidates, YuNet
 
@@ -99,7 +99,7 @@ class YuNetDetector:
         if not any(face.score >= _SURELY_UPRIGHT and abs(_roll(face)) <= _TILTED for face in found):
             found += self._turned_faces(image, small, found)
         found = [face for face in found if min(face.box[2:]) >= least and face.score >= self._config.score]
-        return without_overlaps(found, self._config.overlap)
+        return non_max_suppression(found, self._config.overlap)
 
     def _places(
         self, image: NDArray[np.uint8], scales: list[float]
@@ -176,7 +176,7 @@ class YuNetDetector:
         for place in self._first_of_each(places):
             if not _center_within(place.face, image.shape):
                 continue
-            here = turned_back(place.face, image.shape[:2], quarters)
+            here = rotate_back(place.face, image.shape[:2], quarters)
             needed = max([at_least] + [old.score + _BETTER for old in found if _same_place(old, here)])
             if place.face.score < needed and not quarters:
                 continue
@@ -187,7 +187,7 @@ class YuNetDetector:
                 if any(_same_place(old, here) and abs(_roll(old)) <= least for old in found):
                     continue  # the one that was found is seen about as nearly upright
             if face:
-                further.append(turned_back(face, image.shape[:2], quarters))
+                further.append(rotate_back(face, image.shape[:2], quarters))
         return further
 
     def _look(self, name: str, picture: NDArray[np.uint8], at_least: float) -> Candidates:
@@ -274,7 +274,7 @@ class YuNetDetector:
             region, corner = _continued(image, center, 1.5 * side / share)
         turn = complex(np.exp(1j * np.deg2rad(degrees)) * (_CLOSE * share / side))
         to_square = Similarity(turn, complex(_CLOSE, _CLOSE) / 2 - turn * (center - corner))
-        square = cut(region, to_square, _CLOSE, Image.Resampling.BILINEAR)
+        square = warp_square(region, to_square, _CLOSE, Image.Resampling.BILINEAR)
         seen = self._look("close", square[:, ::-1] if mirrored else square, _HOPE)
         if not len(seen.scores):
             return None

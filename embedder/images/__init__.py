@@ -1,4 +1,4 @@
-"""Bytes to pixels; the only room that opens images.
+"""Bytes to pixels; the only part that opens images.
 
 Training, enrollment and identification read through it, so that a picture means the same everywhere:
 upright, sRGB, 8 bits, whatever the file held.

@@ -22,7 +22,7 @@ def resize_to_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         (size, size, 3) uint8.
     """
     height, width = image.shape[:2]
-    if height == width == size:  # a chip already
+    if height == width == size:  # a crop already
         return image
     scale = size / max(height, width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))

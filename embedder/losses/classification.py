@@ -19,7 +19,7 @@ from embedder._internal.plugins import is_function, load_function
 from embedder.errors import UsageError
 from embedder.losses.labels import check_labels
 
-_TAKEN = {"center", "penalty", "rehearsal", "softmax"}  # these lines of the log say something else
+_TAKEN = {"center", "distillation", "penalty", "softmax"}  # these lines of the log say something else
 _BATCH, _CLASSES = 6, 3
 _SURE = 4.0  # logits of the answers that are tried: a probability of .96
 _STEEPEST = 1e3  # of cross-entropy it is 1; a loss that divides by targets of 0 reaches 1e8

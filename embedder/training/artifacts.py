@@ -2,7 +2,7 @@
 
 A model folder has the weights of the trunk, the compiled extractor, strangers' distances and a record of the
 run (`save_model`), and for people `train.toml`, `training.csv` and `training.png` (`write_record`). A preview
-of the chips is written before training (`preview_tiles`).
+of the crops is written before training (`preview_tiles`).
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import write_atomic
 from embedder.config import FilledConfig, TrainConfig
 from embedder.config.toml import to_toml
 from embedder.contact_sheet import Tile, refused_tiles
 from embedder.errors import UsageError
 from embedder.extractor import Extractor
-from embedder.faces.crop import Cropping, crowd_note, in_short
+from embedder.faces.crop import Cropping, in_short, several_faces_note
 from embedder.model_folder import MANIFEST, Manifest, is_part_name, save_bundle
 from embedder.training.checkpoint import FILE, REFIT_FILE
 from embedder.training.data.photos import Photos
-from embedder.training.processes import Peers, Totals
+from embedder.training.processes import ProcessGroup, Totals
 
 if TYPE_CHECKING:
     from embedder.strangers import StrangerDistances
     from embedder.training.heldout import Score
-    from embedder.training.outcome import Outcome
+    from embedder.training.outcome import FitResult
 
 CONFIG, TABLE, CURVES = "train.toml", "training.csv", "training.png"
 _SCORE = ("tpir", "rank1", "separation")
 
 
 def preview_tiles(photos: Photos, root: Path) -> Iterator[Tile]:
-    """Give what a preview shows: every chip, and every entry of `root` that gives none, and why."""
+    """Give what a preview shows: every crop, and every entry of `root` that gives none, and why."""
     entries: list[tuple[str, str, int | Tile]] = [
         (photos.identities[label], path.name, row)
         for row, (label, path) in enumerate(zip(photos.labels, photos.paths, strict=True))
@@ -51,8 +51,8 @@ def preview_tiles(photos: Photos, root: Path) -> Iterator[Tile]:
         if isinstance(entry, Tile):
             yield entry
         else:
-            note = crowd_note(photos.crowded.get(photos.paths[entry], 1))
-            yield Tile(identity, photos.chips.take([entry])[0], caption, in_short(note))
+            note = several_faces_note(photos.crowded.get(photos.paths[entry], 1))
+            yield Tile(identity, photos.crops.take([entry])[0], caption, in_short(note))
 
 
 def table(history: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> list[dict[str, float]]:
@@ -87,12 +87,12 @@ def write_record(folder: Path, config: TrainConfig, rows: Sequence[Mapping[str, 
     Raises:
         OSError: a file cannot be written.
     """
-    write_whole(folder / CONFIG, to_toml(config).encode())
+    write_atomic(folder / CONFIG, to_toml(config).encode())
     write_table(folder, rows)
     if len(rows) < 2 or (picture := _draw(rows, fpir)) is None:
         (folder / CURVES).unlink(missing_ok=True)  # that of another run
         return False
-    write_whole(folder / CURVES, picture)
+    write_atomic(folder / CURVES, picture)
     return True
 
 
@@ -107,7 +107,7 @@ def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
-    write_whole(folder / TABLE, text.getvalue().encode())
+    write_atomic(folder / TABLE, text.getvalue().encode())
 
 
 def _draw(rows: Sequence[Mapping[str, float]], fpir: float) -> bytes | None:
@@ -179,8 +179,8 @@ def save_model(
     totals: Totals,
     config: FilledConfig,
     cropping: Cropping,
-    outcome: Outcome,
-    peers: Peers,
+    outcome: FitResult,
+    group: ProcessGroup,
 ) -> Manifest | None:
     """Write a model folder; process 0 writes.
 
@@ -193,7 +193,7 @@ def save_model(
         config: resolved.
         cropping: how photos became crops.
         outcome: of training.
-        peers: all processes.
+        group: all processes.
 
     Returns:
         The manifest of what was saved; None from processes above 0.
@@ -206,12 +206,12 @@ def save_model(
     from embedder.export.litert import check_agreement
     from embedder.export.saving import compile_saved
     from embedder.export.yunet import detector_record
-    from embedder.trunks import embed_chips, find_trunk
+    from embedder.trunks import embed_crops, find_trunk
 
     weights_as = find_trunk(config.trunk).weights_as
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(trunk.get_weights())})
-    extractor = peers.first(
-        compile_saved(trunk, config.trunk, config.input_size, weights, weights_as) if peers.is_first else b""
+    extractor = group.first(
+        compile_saved(trunk, config.trunk, config.input_size, weights, weights_as) if group.is_first else b""
     )
     manifest = Manifest(
         trunk=config.trunk,
@@ -225,13 +225,13 @@ def save_model(
         extractor=hashlib.sha256(extractor).hexdigest(),
         weights=hashlib.sha256(weights).hexdigest(),
         strangers=strangers,
-        training=_record(photos, totals, config, outcome, peers),
+        training=_record(photos, totals, config, outcome, group),
         weights_as=weights_as,
     )
     compiled = Extractor(manifest, extractor, cropping.network)
-    some = photos.chips.take(range(0, len(photos.chips), len(photos.chips) // 64 + 1))
-    check_agreement(embed_chips(trunk, some, config.mirror), compiled.embed(list(some)), weights_as)
-    if not peers.is_first:
+    some = photos.crops.take(range(0, len(photos.crops), len(photos.crops) // 64 + 1))
+    check_agreement(embed_crops(trunk, some, config.mirror), compiled.embed(list(some)), weights_as)
+    if not group.is_first:
         return None
     save_bundle(model, manifest, extractor, weights, cropping.network)
     return manifest
@@ -248,7 +248,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 def _record(
-    photos: Photos, totals: Totals, config: FilledConfig, outcome: Outcome, peers: Peers
+    photos: Photos, totals: Totals, config: FilledConfig, outcome: FitResult, group: ProcessGroup
 ) -> dict[str, Any]:
     import keras
 
@@ -260,7 +260,7 @@ def _record(
         "photos_digest": photos.digest,
         "config": config.to_dict(),
         "backend": backend,
-        "processes": peers.count,
+        "processes": group.count,
         "versions": versions(backend),
         "best_epoch": outcome.best_epoch,
         "kept_epoch": outcome.kept_epoch,

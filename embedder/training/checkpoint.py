@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from embedder._internal.files import check_file, write_whole
+from embedder._internal.files import check_file, write_atomic
 from embedder.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Checkpoints:
             "progress": json.dumps(checkpoint.progress),
             "digest": _digest(tensors),
         }
-        write_whole(self._path, save(tensors, metadata=facts), private=True)
+        write_atomic(self._path, save(tensors, metadata=facts), private=True)
 
     def load(self) -> Checkpoint:
         """Read the checkpoint, if it is of the same run.
@@ -129,10 +129,10 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             name for name in old.keys() & new.keys() if old[name] != new[name]
         ),
     }
-    told = [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
-    if not told and before.get(PHOTOS) != now.get(PHOTOS):
-        told = ["the photos are others"]
-    return changed + told
+    reports = [f"{kind}: {_some(names)}" for kind, names in kinds.items() if names]
+    if not reports and before.get(PHOTOS) != now.get(PHOTOS):
+        reports = ["the photos are others"]
+    return changed + reports
 
 
 def _some(names: list[str]) -> str:

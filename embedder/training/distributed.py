@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from embedder._internal.runtime import quiet
 from embedder._internal.wording import count
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.errors import UsageError
 from embedder.training.data.batches import Batches
-from embedder.training.processes import Peers, meet
+from embedder.training.processes import ProcessGroup, connect
 
 # Weights with a row or a column for each class: of the classifiers, and of the centers.
 _BY_CLASS = {
@@ -30,76 +30,76 @@ _LEAVING = 10  # seconds for all processes to say goodbye to JAX; they have met 
 
 
 @dataclass(frozen=True, eq=False)
-class Crew:
+class TrainingDevices:
     """A trunk in training, and who shares the work.
 
     Attributes:
         trunk: the one that is trained, on all devices.
-        eye: the one that measures, on this process alone; `trunk` itself if nothing is shared.
-        machines: what is shared.
-        peers: all processes.
+        local_trunk: the one that measures, on this process alone; `trunk` itself if nothing is shared.
+        devices: what is shared.
+        group: all processes.
     """
 
     trunk: keras.Model
-    eye: keras.Model
-    machines: Machines = field(default_factory=Machines)
-    peers: Peers = field(default_factory=Peers)
+    local_trunk: keras.Model
+    devices: DeviceConfig = field(default_factory=DeviceConfig)
+    group: ProcessGroup = field(default_factory=ProcessGroup)
 
-    def look(self) -> None:
+    def sync_local_trunk(self) -> None:
         """Give the eye the weights that the trunk has now."""
-        if self.eye is not self.trunk:
-            self.eye.set_weights(self.trunk.get_weights())
+        if self.local_trunk is not self.trunk:
+            self.local_trunk.set_weights(self.trunk.get_weights())
 
     def shared(self, own: Batches) -> Batches | SharedBatches:
         """Give this process's part of the batches; its own ones if nothing is shared."""
-        return own if self.machines.sharing == "no" else SharedBatches(own, self.peers)
+        return own if self.devices.sharing == "no" else SharedBatches(own, self.group)
 
 
 @contextlib.contextmanager
-def together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]:
-    """Meet the other processes of a run, and leave together.
+def joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[ProcessGroup]:
+    """Connect to the other processes of a run, and disconnect at its end.
 
     Args:
-        machines: how many there are and which one this is.
-        say: is told when another process stops.
+        devices: how many there are and which one this is.
+        say: is reports when another process stops.
 
     Raises:
         UsageError: someone did not come.
     """
-    if machines.processes == 1:
-        yield Peers()
+    if devices.num_processes == 1:
+        yield ProcessGroup()
         return
-    peers = meet(machines.address, machines.processes, machines.process, machines.wait, say)
-    with peers.until_done():
-        _join_jax(machines)
+    group = connect(devices.address, devices.num_processes, devices.process_id, devices.startup_timeout, say)
+    with group.until_done():
+        _join_jax(devices)
         try:
-            yield peers
-            peers.gather(b"")
+            yield group
+            group.gather(b"")
         except BaseException:
-            if not peers.is_first:  # before the others hear of it and end: JAX aborts who is still there
+            if not group.is_first:  # before the others hear of it and end: JAX aborts who is still there
                 _leave()  # aloud, as process 0 may end meanwhile, and then this one says so
             raise
-        if not peers.is_first:
+        if not group.is_first:
             with quiet():
                 _leave()
-    if peers.is_first:  # last, as its leaving ends those who are still there
+    if group.is_first:  # last, as its leaving ends those who are still there
         with quiet():
             _leave()
 
 
-def _join_jax(machines: Machines) -> None:
+def _join_jax(devices: DeviceConfig) -> None:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
-    jax.config.update("jax_enable_recoverability", True)  # `Peers` ends a process, in plainer words
+    jax.config.update("jax_enable_recoverability", True)  # `ProcessGroup` ends a process, in plainer words
     with quiet():
         jax.distributed.initialize(
-            machines.coordinator,
-            machines.processes,
-            machines.process,
+            devices.coordinator,
+            devices.num_processes,
+            devices.process_id,
             cluster_detection_method="deactivate",
-            coordinator_bind_address=machines.coordinator,  # and not every network of the machine
+            coordinator_bind_address=devices.coordinator,  # and not every network of the machine
             shutdown_timeout_seconds=_LEAVING,
         )
 
@@ -111,23 +111,23 @@ def _leave() -> None:
 
 
 @contextlib.contextmanager
-def distribution(machines: Machines, batch_size: int) -> Iterator[None]:
+def distribution(devices: DeviceConfig, batch_size: int) -> Iterator[None]:
     """Let what is built in this block live on all devices, and each batch be split among them.
 
     Raises:
         UsageError: a batch cannot be split evenly.
     """
-    if machines.sharing == "no":
+    if devices.sharing == "no":
         yield
         return
-    devices = keras.distribution.list_devices()
-    if batch_size % len(devices):
+    every_device = keras.distribution.list_devices()
+    if batch_size % len(every_device):
         raise UsageError(
-            f"--batch-size: expected a multiple of {len(devices)}, as so many devices share each batch, got "
-            f"{batch_size}"
+            f"--batch-size: expected a multiple of {len(every_device)}, as so many devices share each "
+            f"batch, got {batch_size}"
         )
-    mesh = keras.distribution.DeviceMesh((len(devices),), ("batch",), devices)
-    if machines.sharing == "classes":
+    mesh = keras.distribution.DeviceMesh((len(every_device),), ("batch",), every_device)
+    if devices.sharing == "classes":
         layouts = keras.distribution.LayoutMap(mesh)
         for path, axes in _BY_CLASS.items():
             layouts[path] = axes
@@ -151,18 +151,18 @@ def this_process_alone() -> Iterator[None]:
         keras.distribution.set_distribution(before)
 
 
-def padded_classes(people: int, machines: Machines) -> int:
+def padded_classes(people: int, devices: DeviceConfig) -> int:
     """Give the number of classes to build: with `--parallel classes` each device takes as many.
 
     The few that are no one are learned away at once: no photo is ever theirs.
     """
-    devices = len(keras.distribution.list_devices()) if machines.sharing == "classes" else 1
-    return -(-people // devices) * devices
+    device_count = len(keras.distribution.list_devices()) if devices.sharing == "classes" else 1
+    return -(-people // device_count) * device_count
 
 
-def padded_means(means: NDArray[np.float32], machines: Machines) -> NDArray[np.float32]:
+def padded_means(means: NDArray[np.float32], devices: DeviceConfig) -> NDArray[np.float32]:
     """Give class means (classes, dim) and rows for classes that are no one, far from any photo."""
-    more = padded_classes(len(means), machines) - len(means)
+    more = padded_classes(len(means), devices) - len(means)
     far = np.full((more, means.shape[1]), _NO_ONE, np.float32)
     return np.concatenate([means, far])
 
@@ -174,17 +174,17 @@ class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Args:
         own: batches of this process's photos, each of its part of a global batch.
-        peers: all processes.
+        group: all processes.
 
     Raises:
         UsageError: the parts cannot be of one size, or their sum cannot be split among the devices.
     """
 
-    def __init__(self, own: Batches, peers: Peers) -> None:
+    def __init__(self, own: Batches, group: ProcessGroup) -> None:
         super().__init__()
         self._own = own
         sizes, last = _photos_in(own, 0), _photos_in(own, len(own) - 1)
-        parts = peers.gather_json([sizes, len(own) - (last < sizes)])
+        parts = group.gather_json([sizes, len(own) - (last < sizes)])
         self._steps: int = min(steps for _, steps in parts)
         if len({size for size, _ in parts}) > 1:
             raise UsageError(
@@ -192,11 +192,11 @@ class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]
                 f"{', '.join(str(size) for size, _ in parts)}, as one has too few photos or people; take a "
                 "smaller batch or fewer processes"
             )
-        devices = len(keras.distribution.list_devices())
-        if sizes * peers.count % devices:
+        device_count = len(keras.distribution.list_devices())
+        if sizes * group.count % device_count:
             raise UsageError(
-                f"--batch-size: expected batches that {count(devices, 'device')} can share evenly, got "
-                f"{count(sizes * peers.count, 'photo')}; change it, or add photos if there are fewer than it "
+                f"--batch-size: expected batches that {count(device_count, 'device')} can share evenly, got "
+                f"{count(sizes * group.count, 'photo')}; change it, or add photos if there are fewer than it "
                 "asks for"
             )
 

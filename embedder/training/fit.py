@@ -1,6 +1,6 @@
 """Train a trunk with a head on it, keep its best epoch, and train it once more on everyone.
 
-`Learner.learn` is the order of both trainings, `_Training.run` that of one of them.
+`Trainer.train_then_retrain` is the order of both trainings, `_Training.run` that of one of them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from embedder.optimizers import build_optimizer, freeze_layers
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from embedder.training.checkpoint import Checkpoints, State
-from embedder.training.data.augmentation import Material, prepare
+from embedder.training.data.augmentation import TrainingData, prepare_training_data
 from embedder.training.data.batches import (
     Batches,
     Sampler,
@@ -39,30 +39,30 @@ from embedder.training.data.batches import (
     say_few_photos,
     say_uneven_photos,
 )
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.photos import HeldOutSplit, Photos
 from embedder.training.data.view_pool import from_views
 from embedder.training.distributed import (
-    Crew,
     SharedBatches,
+    TrainingDevices,
     distribution,
     padded_classes,
     padded_means,
     this_process_alone,
 )
 from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
-from embedder.training.outcome import Outcome
+from embedder.training.outcome import FitResult
 from embedder.training.processes import Totals, numbered, own_seed
 from embedder.training.share import EACH_EPOCH, Balance, HeldOutViews, choose_share, measure_shares
 from embedder.training.views import Views, draw_views
-from embedder.trunks import embed_chips, features_of
+from embedder.trunks import embed_crops, features_of
 
 
 @dataclass(frozen=True)
-class Learner:
+class Trainer:
     """What both trainings of a run share.
 
     Attributes:
-        crew: the trunk with its starting weights, and who trains it.
+        setup: the trunk with its starting weights, and who trains it.
         build: makes the trunk again, on this process alone.
         photos: of this process.
         totals: what all processes have read.
@@ -73,7 +73,7 @@ class Learner:
         keep_views: use what earlier runs made of views, and add to it.
     """
 
-    crew: Crew
+    setup: TrainingDevices
     build: Callable[[], keras.Model]
     photos: Photos
     totals: Totals
@@ -82,13 +82,13 @@ class Learner:
     progress: Progress
     keep_views: bool = False
 
-    def learn(
+    def train_then_retrain(
         self,
-        split: Split,
+        split: HeldOutSplit,
         checkpoints: tuple[Checkpoints, Checkpoints],
         resume: bool,
         extra: Sequence[keras.callbacks.Callback] = (),
-    ) -> tuple[Outcome, keras.Model, StrangerDistances | None]:
+    ) -> tuple[FitResult, keras.Model, StrangerDistances | None]:
         """Train, and with `refit` train again from the start on everyone, if it helped.
 
         Strangers' distances are those of the first training: the last one with people who were held out.
@@ -109,11 +109,11 @@ class Learner:
             KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
         """
         first, second = checkpoints
-        start = self.crew.trunk.get_weights()
+        start = self.setup.trunk.get_weights()
         views = None
         if self.config.epochs and self.config.degrade != "none":
-            views = draw_views(self.crew, self.photos, self.config, self.progress, self.keep_views)
-        outcome = self._train(split, first, resume, self.config.blend, views, extra)
+            views = draw_views(self.setup, self.photos, self.config, self.progress, self.keep_views)
+        outcome = self._train(split, first, resume, self.config.interpolate_weights, views, extra)
         trunk = self._in_float32()
         strangers = self._strangers(trunk, split, outcome)
         if self.config.refit and outcome.kept_epoch and not outcome.interrupted and self.totals.held_out:
@@ -123,39 +123,39 @@ class Learner:
 
     def _train(
         self,
-        split: Split,
+        split: HeldOutSplit,
         checkpoints: Checkpoints,
         resume: bool,
         share: float,
         views: Views | None,
         extra: Sequence[keras.callbacks.Callback] = (),
-    ) -> Outcome:
+    ) -> FitResult:
         if not self.config.epochs:
-            return Outcome()
+            return FitResult()
         keras.utils.set_random_seed(self.config.seed)
-        with precision(self.config.precision), distribution(self.crew.machines, self.config.batch_size):
+        with precision(self.config.precision), distribution(self.setup.devices, self.config.batch_size):
             return _Training(self, split, checkpoints, share, views).run(resume, extra)
 
     def _train_on_everyone(
         self,
-        outcome: Outcome,
+        outcome: FitResult,
         start: Weights,
         checkpoints: Checkpoints,
         resume: bool,
         views: Views | None,
-    ) -> Outcome:
+    ) -> FitResult:
         """Train from the weights `start`; if that is interrupted, the trunk keeps those of the first time."""
         self.progress.say("Training again from the start, on the people held out too")
-        trunk = self.crew.trunk
+        trunk = self.setup.trunk
         kept = trunk.get_weights()
         trunk.set_weights(start)
-        self.crew.look()
-        everyone = Split(np.arange(len(self.photos.labels)), np.empty(0, np.intp))
+        self.setup.sync_local_trunk()
+        everyone = HeldOutSplit(np.arange(len(self.photos.labels)), np.empty(0, np.intp))
         try:
             again = resume and checkpoints.exists()
             interrupted = self._train(everyone, checkpoints, again, outcome.share, views).interrupted
         except KeyboardInterrupt:
-            if self.crew.peers.count > 1:
+            if self.setup.group.count > 1:
                 raise
             interrupted = True
         if interrupted:
@@ -163,16 +163,18 @@ class Learner:
         return replace(outcome, interrupted=interrupted, refitted=not interrupted)
 
     def _in_float32(self) -> keras.Model:
-        self.crew.look()
-        return in_float32(self.crew.eye, self.build)
+        self.setup.sync_local_trunk()
+        return in_float32(self.setup.local_trunk, self.build)
 
-    def _strangers(self, trunk: keras.Model, split: Split, outcome: Outcome) -> StrangerDistances | None:
+    def _strangers(
+        self, trunk: keras.Model, split: HeldOutSplit, outcome: FitResult
+    ) -> StrangerDistances | None:
         # None of the photos trained a trunk that is left as it was, so all of them are strangers to it.
-        photos, config, peers = self.photos, self.config, self.crew.peers
+        photos, config, group = self.photos, self.config, self.setup.group
         unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
-        vectors = photos.chips.select(unseen).map(lambda block: embed_chips(trunk, block, config.mirror))
-        labels, _ = numbered(photos.labels[unseen], len(photos.identities), peers)
-        everyone = peers.gather_rows(vectors), peers.gather_rows(labels)
+        vectors = photos.crops.select(unseen).map(lambda block: embed_crops(trunk, block, config.mirror))
+        labels, _ = numbered(photos.labels[unseen], len(photos.identities), group)
+        everyone = group.gather_rows(vectors), group.gather_rows(labels)
         return fit_strangers([everyone])
 
 
@@ -180,7 +182,7 @@ class _Training:
     """One training of a trunk in place, with a head on it.
 
     Args:
-        learner: the trunk with its starting weights, the photos and the options.
+        trainer: the trunk with its starting weights, the photos and the options.
         split: which photos to learn from and which people to score on.
         checkpoints: where the state is left after each epoch.
         share: of the trained weights in those that are scored and left; 0: to be chosen.
@@ -192,27 +194,27 @@ class _Training:
 
     def __init__(
         self,
-        learner: Learner,
-        split: Split,
+        trainer: Trainer,
+        split: HeldOutSplit,
         checkpoints: Checkpoints,
         share: float,
         views: Views | None,
     ) -> None:
-        self._crew, self._config, self._progress = learner.crew, learner.config, learner.progress
+        self._setup, self._config, self._progress = trainer.setup, trainer.config, trainer.progress
         self._checkpoints, self._views = checkpoints, views
         self._chooses, self._share = not share, share or EACH_EPOCH
         self._balances: list[Balance] = []
         self._before: Balance | None = None
         with this_process_alone():
-            self._held_out, material = self._prepare(learner, split)
-        self._means = material.means
-        self._head, self._batches = self._build(material)
-        self._untrained = self._crew.trunk.get_weights()
-        self._keep = BestWeights(self._crew.trunk, self._measure, is_better) if len(self._held_out) else None
+            self._held_out, training_data = self._prepare(trainer, split)
+        self._means = training_data.means
+        self._head, self._batches = self._build(training_data)
+        self._untrained = self._setup.trunk.get_weights()
+        self._keep = BestWeights(self._setup.trunk, self._measure, is_better) if len(self._held_out) else None
         self._state = State(self._head, self._keep)
         self._saved = False  # whether there is a checkpoint to go back to
 
-    def run(self, resume: bool, extra: Sequence[keras.callbacks.Callback]) -> Outcome:
+    def run(self, resume: bool, extra: Sequence[keras.callbacks.Callback]) -> FitResult:
         """Train, and leave the trunk with the weights of its best epoch.
 
         If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was,
@@ -236,53 +238,53 @@ class _Training:
         interrupted = self._fit(extra)
         return self._finish(interrupted)
 
-    def _prepare(self, learner: Learner, split: Split) -> tuple[HeldOut | HeldOutViews, Material]:
+    def _prepare(self, trainer: Trainer, split: HeldOutSplit) -> tuple[HeldOut | HeldOutViews, TrainingData]:
         """Take who is scored and what is learned from."""
-        photos, config, peers = learner.photos, self._config, self._crew.peers
+        photos, config, group = trainer.photos, self._config, self._setup.group
         if self._views is None:
-            features = partial(features_of, self._crew.eye)
-            material = prepare(features, photos, split, config, learner.pretrained)
-            return HeldOut(photos, split, config, peers), material
+            features = partial(features_of, self._setup.local_trunk)
+            training_data = prepare_training_data(features, photos, split, config, trainer.pretrained)
+            return HeldOut(photos, split, config, group), training_data
         pool, labels = self._views.pool, photos.labels[split.held_out]
-        held_out = HeldOutViews(pool, split.held_out, labels, len(photos.identities), config, peers)
-        return held_out, from_views(pool, photos, split, config, learner.pretrained)
+        held_out = HeldOutViews(pool, split.held_out, labels, len(photos.identities), config, group)
+        return held_out, from_views(pool, photos, split, config, trainer.pretrained)
 
-    def _build(self, material: Material) -> tuple[Head, Callable[[int], Batches | SharedBatches]]:
+    def _build(self, training_data: TrainingData) -> tuple[Head, Callable[[int], Batches | SharedBatches]]:
         """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
-        config, crew = self._config, self._crew
-        sampler, own = self._sampler(material), own_seed(config.seed, crew.peers)
-        freeze_layers(crew.trunk, config.freeze)
-        labels, people = numbered(material.labels, material.people, crew.peers)
-        trained = crew.trunk if self._views is None else self._views.cut.late
-        head = build_head(config, build_stem(config, trained), padded_classes(people, crew.machines))
+        config, setup = self._config, self._setup
+        sampler, own = self._sampler(training_data), own_seed(config.seed, setup.group)
+        freeze_layers(setup.trunk, config.freeze)
+        labels, people = numbered(training_data.labels, training_data.people, setup.group)
+        trained = setup.trunk if self._views is None else self._views.cut.late
+        head = build_head(config, build_stem(config, trained), padded_classes(people, setup.devices))
 
         def batches_from(epoch: int) -> Batches | SharedBatches:
-            return crew.shared(Batches(material.views, labels, head.targets, sampler, own, epoch))
+            return setup.shared(Batches(training_data.views, labels, head.targets, sampler, own, epoch))
 
-        optimizer = build_optimizer(config, crew.trunk, len(batches_from(0)))
+        optimizer = build_optimizer(config, setup.trunk, len(batches_from(0)))
         compile_model(head.model, optimizer, head.compile, head.targets(labels[sampler.epoch(0)[0]]))
         return head, batches_from
 
-    def _sampler(self, material: Material) -> Sampler:
+    def _sampler(self, training_data: TrainingData) -> Sampler:
         """Draw this process's part of each batch."""
-        config, peers = self._config, self._crew.peers
+        config, group = self._config, self._setup.group
         sampling = config.sampling or default_sampling(config.head, config.degrade)
-        if not config.sampling and (uneven := say_uneven_photos(material.labels)):
+        if not config.sampling and (uneven := say_uneven_photos(training_data.labels)):
             self._progress.say(uneven)
             sampling = "balanced" if sampling == "shuffled" else sampling
-        if sampling == "people" and (few := say_few_photos(material.labels, config.photos_per_person)):
+        if sampling == "people" and (few := say_few_photos(training_data.labels, config.photos_per_person)):
             self._progress.say(few)
-        size, seed = config.batch_size // peers.count, own_seed(config.seed, peers)
+        size, seed = config.batch_size // group.count, own_seed(config.seed, group)
         each, least = config.photos_per_person, config.epoch_batches
-        return Sampler(material.labels, size, seed, sampling, each, least)
+        return Sampler(training_data.labels, size, seed, sampling, each, least)
 
     def _now(self) -> Weights:
-        return blended(self._untrained, self._crew.trunk.get_weights(), self._share)
+        return blended(self._untrained, self._setup.trunk.get_weights(), self._share)
 
     def _measure(self) -> Score:
-        with this_process_alone(), weights_of(self._crew.eye, self._now()):
+        with this_process_alone(), weights_of(self._setup.local_trunk, self._now()):
             if isinstance(self._held_out, HeldOut):
-                return self._held_out.score(self._crew.eye)
+                return self._held_out.score(self._setup.local_trunk)
             assert self._views is not None
             share = self._share if self._balances else 0.0
             self._balances.append(self._held_out.measure(self._views.features, share))
@@ -291,12 +293,12 @@ class _Training:
     def _begin(self) -> None:
         """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
         if self._means is not None and self._head.init_from_class_means:
-            means = self._crew.peers.gather_rows(self._means)
-            self._head.init_from_class_means(padded_means(means, self._crew.machines))
+            means = self._setup.group.gather_rows(self._means)
+            self._head.init_from_class_means(padded_means(means, self._setup.devices))
         if self._keep:
             self._keep.measure_first()
             self._before = self._balances[0] if self._balances else None
-            self._progress.say(f"Before training, held out: {self._in_words(self._keep.scores[0])}")
+            self._progress.say(f"Before training, held out: {self._describe(self._keep.scores[0])}")
 
     def _fit(self, extra: Sequence[keras.callbacks.Callback]) -> bool:
         """Train the epochs that are left; return whether Ctrl-C ended it, at the last checkpoint then."""
@@ -318,7 +320,7 @@ class _Training:
                 ],
             )
         except KeyboardInterrupt:
-            if not self._saved or self._crew.peers.count > 1:  # the others cannot be asked to go back
+            if not self._saved or self._setup.group.count > 1:  # the others cannot be asked to go back
                 raise
             self._state.restore(self._checkpoints)  # whatever was under way is undone
             return True
@@ -330,9 +332,9 @@ class _Training:
         """Make those that move the loss, keep the best epoch and stop early, in this order."""
         config, keep = self._config, self._keep
         callbacks: list[keras.callbacks.Callback] = [
-            VariableSchedule(name, variable, ramp(float(variable), config.ramp))
+            VariableSchedule(name, variable, ramp(float(variable), config.ramp_epochs))
             for name, variable in self._head.parameters.items()
-            if config.ramp
+            if config.ramp_epochs
         ]
         if keep:
             callbacks.append(keep)
@@ -347,18 +349,18 @@ class _Training:
 
     def _after_epoch(self, epoch: int, logs: dict[str, float]) -> None:
         self._state.history.append(plain_logs(logs))
-        score = f"  held out: {self._in_words(self._keep.scores[-1])}" if self._keep else ""
+        score = f"  held out: {self._describe(self._keep.scores[-1])}" if self._keep else ""
         self._progress.say(f"Epoch {epoch}/{self._config.epochs}  {describe(logs)}{score}")
-        if self._crew.peers.is_first:
+        if self._setup.group.is_first:
             self._state.save(self._checkpoints)
         self._saved = True
 
-    def _finish(self, interrupted: bool) -> Outcome:
+    def _finish(self, interrupted: bool) -> FitResult:
         """Give the trunk the weights that are kept."""
-        trunk, keep, history = self._crew.trunk, self._keep, self._state.history
+        trunk, keep, history = self._setup.trunk, self._keep, self._state.history
         if not keep:
             trunk.set_weights(self._now())
-            return Outcome([], len(history), len(history), False, history, interrupted, share=self._share)
+            return FitResult([], len(history), len(history), False, history, interrupted, share=self._share)
         helped = keep.scores[keep.best_epoch].shares > keep.scores[0].shares
         balances: list[Balance] = []
         if isinstance(self._held_out, HeldOutViews):
@@ -367,7 +369,7 @@ class _Training:
         kept = keep.best_epoch if helped or self._config.keep_trained else 0
         share = self._share if kept else 0.0
         trunk.set_weights(blended(self._untrained, keep.weights, share))
-        return Outcome(
+        return FitResult(
             keep.scores, keep.best_epoch, kept, helped, history, interrupted, share=share, balances=balances
         )
 
@@ -377,7 +379,10 @@ class _Training:
         assert views and isinstance(held_out, HeldOutViews)
 
         def at(share: float) -> Balance:
-            with this_process_alone(), weights_of(self._crew.eye, blended(self._untrained, trained, share)):
+            with (
+                this_process_alone(),
+                weights_of(self._setup.local_trunk, blended(self._untrained, trained, share)),
+            ):
                 return held_out.measure(views.features, share)
 
         before = self._before or at(0.0)
@@ -385,11 +390,11 @@ class _Training:
         chosen = choose_share(before, after) if self._chooses else after[0]
         for balance in (before, *after):
             mark = "  chosen" if self._chooses and balance is chosen else ""
-            self._progress.say(f"Share {balance.share:.1f} of trained weights: {balance.in_words()}{mark}")
+            self._progress.say(f"Share {balance.share:.1f} of trained weights: {balance.describe()}{mark}")
         self._share = chosen.share
         return [before, chosen]
 
-    def _in_words(self, score: Score) -> str:
+    def _describe(self, score: Score) -> str:
         if self._balances:
-            return self._balances[-1].in_words()
+            return self._balances[-1].describe()
         return f"TPIR {score.tpir:.3f} at FPIR {self._config.target_fpir:g}, rank-1 {score.rank1:.3f}"

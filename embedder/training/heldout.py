@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from embedder.config import FilledConfig
 from embedder.errors import DivergedError, ModelError
-from embedder.metrics import Searches, nearest_own_and_other
+from embedder.metrics import OpenSetScores, nearest_own_and_other
 from embedder.training.data.augmentation import poor_views
-from embedder.training.data.crop_store import ChipFile, Chips
-from embedder.training.data.photos import Photos, Split
-from embedder.training.processes import Peers, numbered
-from embedder.trunks import embed_chips
+from embedder.training.data.crop_store import CropFile, Crops
+from embedder.training.data.photos import HeldOutSplit, Photos
+from embedder.training.processes import ProcessGroup, numbered
+from embedder.trunks import embed_crops
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +57,7 @@ class Score:
 def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float) -> Score:
     """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
     nearest = nearest_own_and_other(vectors, labels)
-    searches = Searches.of_nearest(*nearest)
+    searches = OpenSetScores.of_nearest(*nearest)
     return Score(searches.tpir(target_fpir), searches.rank1, separation(*nearest), len(searches.correct))
 
 
@@ -119,24 +119,24 @@ def weights_of(trunk: keras.Model, weights: Weights) -> Iterator[None]:
 
 
 class HeldOut:
-    """People who are not learned from: as their photos are, and in rehearsal as poor views of them too.
+    """People who are not learned from: as their photos are, and with distillation as poor views of them too.
 
     Args:
         photos: of this process.
         split: which people are held out.
         config: filled.
-        peers: other processes, which have photos of others; all score together. None: there are none.
+        group: other processes, which have photos of others; all score together. None: there are none.
     """
 
     def __init__(
-        self, photos: Photos, split: Split, config: FilledConfig, peers: Peers | None = None
+        self, photos: Photos, split: HeldOutSplit, config: FilledConfig, group: ProcessGroup | None = None
     ) -> None:
-        self._peers = peers or Peers()
+        self._group = group or ProcessGroup()
         self._config = config
-        labels, _ = numbered(photos.labels[split.held_out], len(photos.identities), self._peers)
-        self._labels = self._peers.gather_rows(labels)
-        self._sets = [photos.chips.select(split.held_out)]
-        if len(self) and config.rehearsal:
+        labels, _ = numbered(photos.labels[split.held_out], len(photos.identities), self._group)
+        self._labels = self._group.gather_rows(labels)
+        self._sets = [photos.crops.select(split.held_out)]
+        if len(self) and config.distillation:
             self._sets.append(_poor_copies(self._sets[0], config))
 
     def __len__(self) -> int:
@@ -152,21 +152,21 @@ class HeldOut:
         config = self._config
         try:
             vectors = [
-                self._peers.gather_rows(chips.map(lambda block: embed_chips(trunk, block, config.mirror)))
-                for chips in self._sets
+                self._group.gather_rows(crops.map(lambda block: embed_crops(trunk, block, config.mirror)))
+                for crops in self._sets
             ]
         except ModelError as error:
             from embedder.callbacks import ADVICE
 
             raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
         mean = mean_score([score(some, self._labels, config.target_fpir) for some in vectors])
-        return Score(**self._peers.first_json(asdict(mean)))  # they must not differ in a last digit
+        return Score(**self._group.first_json(asdict(mean)))  # they must not differ in a last digit
 
 
-def _poor_copies(chips: Chips, config: FilledConfig) -> Chips:
+def _poor_copies(crops: Crops, config: FilledConfig) -> Crops:
     """The same copies at every epoch and in every run of a seed."""
     rng = np.random.default_rng([config.seed, 4])
-    file = ChipFile(chips.shape[1], len(chips))
-    for row in range(len(chips)):
-        file.append(poor_views(chips.take([row]), config.poor_views, rng)[0])
-    return file.chips()
+    file = CropFile(crops.shape[1], len(crops))
+    for row in range(len(crops)):
+        file.append(poor_views(crops.take([row]), config.degrade_to, rng)[0])
+    return file.crops()

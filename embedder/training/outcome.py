@@ -9,7 +9,7 @@ from embedder.training.share import Balance
 
 
 @dataclass
-class Outcome:
+class FitResult:
     """What a run came to.
 
     Attributes:

@@ -31,7 +31,7 @@ from embedder._internal.wording import count
 from embedder.copies import Copy
 from embedder.errors import EmbedError, UsageError
 from embedder.folders import LabelledFolder, Rejected
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.photos import HeldOutSplit, Photos
 
 _HEADER = struct.Struct(">cQ")  # kind, bytes that follow
 _DATA, _STOPPED, _BYE = b"d", b"s", b"b"
@@ -44,13 +44,13 @@ _SILENT = (
 )  # seconds until a silent process is probed, between probes, and probes until it is given up
 
 
-class Peers:
+class ProcessGroup:
     """This process and the others; all call the same methods in the same order.
 
     Args:
         index: of this process.
         links: to the others: process 0 is linked with each, the others with process 0 alone.
-        say: is told when another process stops, just before this one does.
+        say: is reports when another process stops, just before this one does.
 
     Attributes:
         index: of this process, from 0; process 0 writes the model.
@@ -118,7 +118,7 @@ class Peers:
 
     @contextlib.contextmanager
     def until_done(self) -> Iterator[None]:
-        """Run a block, and leave it together; if one process fails in it, the others are told and end."""
+        """Run a block, and leave it together; if one process fails in it, the others are reports and end."""
         try:
             yield
             self.gather(b"")
@@ -168,9 +168,9 @@ class Peers:
         os._exit(_LOST)  # the main thread may be waiting inside JAX, where no exception reaches it
 
 
-def meet(
+def connect(
     address: tuple[str, int], processes: int, index: int, patience: float, say: Callable[[str], None]
-) -> Peers:
+) -> ProcessGroup:
     """Wait for all processes of a run to come together.
 
     Args:
@@ -178,7 +178,7 @@ def meet(
         processes: how many there are.
         index: of this one.
         patience: seconds to wait for the others.
-        say: see `Peers`.
+        say: see `ProcessGroup`.
 
     Raises:
         UsageError: the address cannot be used, someone did not come in time, or two have one number.
@@ -191,7 +191,7 @@ def meet(
         links = _receive(address, processes, patience, where)
     for link in links:
         _keep_alive(link)
-    return Peers(index, links, say)
+    return ProcessGroup(index, links, say)
 
 
 def _connect(address: tuple[str, int], patience: float, where: str) -> socket.socket:
@@ -210,7 +210,7 @@ def _connect(address: tuple[str, int], patience: float, where: str) -> socket.so
             if time.monotonic() >= deadline:
                 raise UsageError(
                     f"--coordinator: expected process 0 at {where}, and no one answered for {patience:g} s "
-                    f"({error.strerror or error}); start it there with --process 0, and let its firewall "
+                    f"({error.strerror or error}); start it there with --process-id 0, and let its firewall "
                     "pass the port"
                 ) from error
             time.sleep(0.2)
@@ -236,14 +236,14 @@ def _receive(address: tuple[str, int], processes: int, patience: float, where: s
             except TimeoutError as error:
                 missing = ", ".join(str(i) for i in range(1, processes) if i not in links)
                 raise UsageError(
-                    f"--processes: expected {processes} at {where} within {patience:g} s; missing: process "
-                    f"{missing}. Start each with its own --process and the same --coordinator"
+                    f"--num-processes: expected {processes} at {where} within {patience:g} s; missing: "
+                    f"process {missing}. Start each with its own --process-id and the same --coordinator"
                 ) from error
             except struct.error:  # a port scanner, or whoever else knocks
                 continue
             if kind != _DATA or not 0 < index < processes or index in links:
                 raise UsageError(
-                    f"--process: expected each of 0 to {processes - 1} once, got {index} "
+                    f"--process-id: expected each of 0 to {processes - 1} once, got {index} "
                     f"{'twice' if index in links else ''}".rstrip()
                 )
             link.settimeout(None)
@@ -275,10 +275,10 @@ class Totals:
     held_out: int
 
     @classmethod
-    def of(cls, photos: Photos, split: Split, peers: Peers) -> Totals:
+    def of(cls, photos: Photos, split: HeldOutSplit, group: ProcessGroup) -> Totals:
         """Add up what each process has."""
         held_out = len(np.unique(photos.labels[split.held_out]))
-        parts = peers.gather_json([len(photos.identities), len(photos.labels), held_out])
+        parts = group.gather_json([len(photos.identities), len(photos.labels), held_out])
         return cls(*map(sum, zip(*parts, strict=True)))
 
 
@@ -290,62 +290,62 @@ def listing(folder: LabelledFolder) -> str:
     return digest.hexdigest()[:16]
 
 
-def agree(peers: Peers, run: Mapping[str, Any]) -> None:
+def check_same_options(group: ProcessGroup, run: Mapping[str, Any]) -> None:
     """Refuse processes that would train different things.
 
     Args:
-        peers: all processes.
+        group: all processes.
         run: what determines the run, as JSON values.
 
     Raises:
         UsageError: a process has something else; in all of them.
     """
-    first, *others = peers.gather_json(dict(run))
+    first, *others = group.gather_json(dict(run))
     for index, other in enumerate(others, 1):
         if differ := [name for name in first | other if first.get(name) != other.get(name)]:
             which = ", ".join(f"{name} is {other.get(name)!r}, not {first.get(name)!r}" for name in differ)
             raise UsageError(
-                f"--process: expected the same options, photos and versions everywhere; in process {index} "
-                f"{which}"
+                f"--process-id: expected the same options, photos and versions everywhere; in process "
+                f"{index} {which}"
             )
 
 
-def share_of(folder: LabelledFolder, peers: Peers) -> LabelledFolder:
+def people_of_this_process(folder: LabelledFolder, group: ProcessGroup) -> LabelledFolder:
     """Give the people that this process reads and learns from; no one else does.
 
     The partition is fixed by the list of files: the people with most photos first, each to who has fewest.
-    What cannot be used without opening it is told by process 0.
+    What cannot be used without opening it is reports by process 0.
 
     Raises:
         UsageError: there are fewer people than processes.
     """
-    if peers.count == 1:
+    if group.count == 1:
         return folder
     counts: dict[str, int] = {}
     for sample in folder.samples:
         counts[sample.identity] = counts.get(sample.identity, 0) + 1
-    if len(counts) < peers.count:
+    if len(counts) < group.count:
         raise UsageError(
-            f"--processes: expected at most one per person, got {peers.count} for "
+            f"--num-processes: expected at most one per person, got {group.count} for "
             f"{count(len(counts), 'person')} in {folder.root}"
         )
-    load = [0] * peers.count
+    load = [0] * group.count
     owner: dict[str, int] = {}
     for identity in sorted(counts, key=lambda name: (-counts[name], name)):
-        owner[identity] = min(range(peers.count), key=load.__getitem__)
+        owner[identity] = min(range(group.count), key=load.__getitem__)
         load[owner[identity]] += counts[identity]
     return replace(
         folder,
-        samples=tuple(sample for sample in folder.samples if owner[sample.identity] == peers.index),
-        rejected=folder.rejected if peers.is_first else (),
+        samples=tuple(sample for sample in folder.samples if owner[sample.identity] == group.index),
+        rejected=folder.rejected if group.is_first else (),
     )
 
 
-def unite(photos: Photos, peers: Peers) -> Photos:
+def merge_photo_reports(photos: Photos, group: ProcessGroup) -> Photos:
     """Give a process's photos with what all of them are to know: what was rejected, and the digest of all."""
-    if peers.count == 1:
+    if group.count == 1:
         return photos
-    told = peers.gather_json(
+    reports = group.gather_json(
         {
             "digest": photos.digest,
             "people": dict(photos.people),
@@ -358,40 +358,40 @@ def unite(photos: Photos, peers: Peers) -> Photos:
     )
     return replace(
         photos,
-        rejected=tuple(Rejected(Path(path), why) for other in told for path, why in other["rejected"]),
-        crowded={Path(path): faces for other in told for path, faces in other["crowded"]},
+        rejected=tuple(Rejected(Path(path), why) for other in reports for path, why in other["rejected"]),
+        crowded={Path(path): faces for other in reports for path, faces in other["crowded"]},
         copies=tuple(
             Copy(Path(path), identity, Path(first), owner)
-            for other in told
+            for other in reports
             for path, identity, first, owner in other["copies"]
         ),
-        people={name: digest for other in told for name, digest in other["people"].items()},
-        digest=hashlib.sha256("".join(other["digest"] for other in told).encode()).hexdigest(),
+        people={name: digest for other in reports for name, digest in other["people"].items()},
+        digest=hashlib.sha256("".join(other["digest"] for other in reports).encode()).hexdigest(),
     )
 
 
-def hand_round(file: Path, peers: Peers) -> None:
+def broadcast_file(file: Path, group: ProcessGroup) -> None:
     """Give all processes the file that process 0 has here, if it has one."""
-    content = peers.first(read_file(file) if peers.is_first and file.exists() else b"")
-    if content and not peers.is_first:
+    content = group.first(read_file(file) if group.is_first and file.exists() else b"")
+    if content and not group.is_first:
         file.write_bytes(content)
 
 
-def numbered(labels: NDArray[np.int32], people: int, peers: Peers) -> tuple[NDArray[np.int32], int]:
+def numbered(labels: NDArray[np.int32], people: int, group: ProcessGroup) -> tuple[NDArray[np.int32], int]:
     """Number the people of all processes, those of process 0 first.
 
     Args:
         labels: (n,) this process's, each from 0 to `people` - 1.
         people: of this process.
-        peers: all processes.
+        group: all processes.
 
     Returns:
         The same labels among all people, and how many these are.
     """
-    first, every = peers.numbering(people)
+    first, every = group.numbering(people)
     return labels + np.int32(first), every
 
 
-def own_seed(seed: int, peers: Peers) -> int:
+def own_seed(seed: int, group: ProcessGroup) -> int:
     """Give the seed of this process's batches; that of process 0 is the seed itself."""
-    return int(np.random.SeedSequence([seed, peers.index]).generate_state(1)[0]) if peers.index else seed
+    return int(np.random.SeedSequence([seed, group.index]).generate_state(1)[0]) if group.index else seed

@@ -21,7 +21,7 @@ from embedder._internal.wording import count
 from embedder.backend import load_backend
 from embedder.built_in import load_built_in
 from embedder.config import FilledConfig, TrainConfig
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.contact_sheet import check_preview, save_preview
 from embedder.copies import Copy
 from embedder.errors import UsageError
@@ -39,17 +39,31 @@ from embedder.training.artifacts import (
     write_record,
 )
 from embedder.training.checkpoint import FILE, PEOPLE, REFIT_FILE, Checkpoints
-from embedder.training.data.crop_store import ChipCache, chip_recipe
-from embedder.training.data.photos import Photos, Split, read_photos, split_identities, with_clean_chips
-from embedder.training.processes import Peers, Totals, agree, hand_round, listing, share_of, unite
+from embedder.training.data.crop_store import CropCache, crop_recipe
+from embedder.training.data.photos import (
+    HeldOutSplit,
+    Photos,
+    read_photos,
+    split_identities,
+    with_clean_crops,
+)
+from embedder.training.processes import (
+    ProcessGroup,
+    Totals,
+    broadcast_file,
+    check_same_options,
+    listing,
+    merge_photo_reports,
+    people_of_this_process,
+)
 from embedder.training.validation import check_combination, check_sharing
 from embedder.trunks import Trunk, find_trunk
 
 if TYPE_CHECKING:
     import keras
 
-    from embedder.training.distributed import Crew
-    from embedder.training.outcome import Outcome
+    from embedder.training.distributed import TrainingDevices
+    from embedder.training.outcome import FitResult
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,8 @@ def train(
     progress: Progress | None = None,
     preview: str | Path | None = None,
     tensorboard: str | Path | None = None,
-    keep_chips: bool = True,
-    machines: Machines | None = None,
+    keep_crops: bool = True,
+    devices: DeviceConfig | None = None,
     force: bool = False,
 ) -> TrainResult:
     """Train on a labelled folder and write a model folder.
@@ -95,11 +109,11 @@ def train(
         config: the run; the defaults suit a small folder of faces.
         resume: go on with the unfinished run in `model`.
         progress: hears what happens.
-        preview: a PNG file to write, before training, that shows the chips it will see; of several processes,
+        preview: a PNG file to write, before training, that shows the crops it will see; of several processes,
             those of process 0.
         tensorboard: a folder for logs that TensorBoard shows.
-        keep_chips: use the caches of chips and views that earlier runs made, and add to them.
-        machines: devices and processes that share the work (docs/scale.md); None is this process on one
+        keep_crops: use the caches of crops and views that earlier runs made, and add to them.
+        devices: devices and processes that share the work (docs/scale.md); None is this process on one
             device. Process 0 writes all that is written.
         force: replace a preview that exists.
 
@@ -108,53 +122,55 @@ def train(
         UsageError: an option cannot be used, there is nothing to resume, the model, preview or logs cannot be
             written or would replace something else, or processes do not come together.
         MissingPackageError: the trunk's weights are not there, or JAX is not.
-        DivergedError: the losses left the numbers.
+        DivergedError: the losses became infinite or NaN.
         KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
     """
-    progress, machines = progress or Progress(), machines or Machines()
+    progress, devices = progress or Progress(), devices or DeviceConfig()
     filled, trunk_facts = _resolve(config or TrainConfig())
-    check_sharing(filled, machines)
+    check_sharing(filled, devices)
     if resume and not filled.epochs:
         raise UsageError("--resume: with --epochs 0 there is no training to go on with")
     inputs = Inputs([folder, *([filled.trunk_weights] if filled.trunk_weights else [])])
     _check_places(Path(model), preview, tensorboard, inputs, force)
-    with _together(machines, progress.say) as peers:
+    with _joined(devices, progress.say) as group:
         scanned = scan_folder(folder)
         for note in name_notes(scanned.identities):
             progress.say(note)
         filled = _as_it_is(filled, scanned, progress)
-        labelled = _own_part(scanned, filled, resume, machines, peers)
+        labelled = _own_part(scanned, filled, resume, devices, group)
         cropping = _cropping(filled.crop, filled, trunk_facts, progress)
-        photos = unite(_read(labelled, filled, trunk_facts, cropping, keep_chips, progress), peers)
-        if preview is not None and peers.is_first:
+        photos = merge_photo_reports(
+            _read(labelled, filled, trunk_facts, cropping, keep_crops, progress), group
+        )
+        if preview is not None and group.is_first:
             save_preview(preview, preview_tiles(photos, Path(folder)), inputs, force)
             progress.say(f"Wrote {preview}")
             if letters := missing_letters(photos.identities):
                 progress.say(missing_advice(letters))
         split = _split(photos, filled, folder)
-        totals = Totals.of(photos, split, peers)
-        progress.say(_in_words(totals))
+        totals = Totals.of(photos, split, group)
+        progress.say(_describe(totals))
 
-        backend = load_backend(machines)
+        backend = load_backend(devices)
         from embedder.callbacks import tensorboard_log
 
-        extra = [tensorboard_log(tensorboard)] if tensorboard and peers.is_first else []
-        from embedder.training.fit import Learner
+        extra = [tensorboard_log(tensorboard)] if tensorboard and group.is_first else []
+        from embedder.training.fit import Trainer
 
-        crew, build = _crew(filled, trunk_facts, machines, peers)
-        learner = Learner(crew, build, photos, totals, filled, trunk_facts.pretrained, progress, keep_chips)
-        with _place(model, peers) as place:
-            shared = {"backend": backend, "parallel": machines.sharing, "processes": peers.count}
+        setup, build = _setup(filled, trunk_facts, devices, group)
+        trainer = Trainer(setup, build, photos, totals, filled, trunk_facts.pretrained, progress, keep_crops)
+        with _place(model, group) as place:
+            shared = {"backend": backend, "parallel": devices.sharing, "processes": group.count}
             facts = {**filled.to_dict(), **shared, "photos": photos.digest, **versions(backend)}
             facts[PEOPLE] = photos.people
-            checkpoints = _checkpoints(place, facts, resume, peers, progress)
+            checkpoints = _checkpoints(place, facts, resume, group, progress)
             try:
-                outcome, trunk, strangers = learner.learn(split, checkpoints, resume, extra)
+                outcome, trunk, strangers = trainer.train_then_retrain(split, checkpoints, resume, extra)
                 progress.say("Compiling the extractor")
                 manifest = save_model(
-                    place, trunk, strangers, photos, totals, filled, cropping, outcome, peers
+                    place, trunk, strangers, photos, totals, filled, cropping, outcome, group
                 )
-                if peers.is_first:
+                if group.is_first:
                     _write_record(place, filled, outcome, progress)
                 if not outcome.interrupted:
                     for checkpoint in checkpoints:
@@ -178,16 +194,16 @@ def _as_it_is(config: FilledConfig, folder: LabelledFolder, progress: Progress) 
 
 
 @contextmanager
-def _together(machines: Machines, say: Callable[[str], None]) -> Iterator[Peers]:
+def _joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[ProcessGroup]:
     """Meet the other processes, if there are any; JAX wants to know of them before it is used."""
-    if machines.processes == 1:
-        yield Peers()
+    if devices.num_processes == 1:
+        yield ProcessGroup()
         return
-    load_backend(machines)
-    from embedder.training.distributed import together
+    load_backend(devices)
+    from embedder.training.distributed import joined
 
-    with together(machines, say) as peers:
-        yield peers
+    with joined(devices, say) as group:
+        yield group
 
 
 def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
@@ -213,17 +229,17 @@ def _read(
     config: FilledConfig,
     trunk: Trunk,
     cropping: Cropping,
-    keep_chips: bool,
+    keep_crops: bool,
     progress: Progress,
 ) -> Photos:
-    def load(cropping: Cropping) -> tuple[Cropper, ChipCache | None]:
-        return load_cropper(cropping), ChipCache(chip_recipe(cropping)) if keep_chips else None
+    def load(cropping: Cropping) -> tuple[Cropper, CropCache | None]:
+        return load_cropper(cropping), CropCache(crop_recipe(cropping)) if keep_crops else None
 
     cropper, cache = load(cropping)
     photos = read_photos(folder, cropper, progress, cache, least=2 if config.epochs else 1)
-    if config.rehearsal and config.degrade == "none" and config.crop == "whole" and trunk.crop == "face":
+    if config.distillation and config.degrade == "none" and config.crop == "whole" and trunk.crop == "face":
         cropper, cache = load(_cropping("face", config, trunk, progress))
-        return with_clean_chips(photos, cropper, progress, cache)
+        return with_clean_crops(photos, cropper, progress, cache)
     return photos
 
 
@@ -236,21 +252,21 @@ def _cropping(crop: str, config: FilledConfig, trunk: Trunk, progress: Progress)
 
 
 def _own_part(
-    folder: LabelledFolder, config: FilledConfig, resume: bool, machines: Machines, peers: Peers
+    folder: LabelledFolder, config: FilledConfig, resume: bool, devices: DeviceConfig, group: ProcessGroup
 ) -> LabelledFolder:
     """Give the people that this process reads, once all agree on what the run is."""
-    if peers.count == 1:
+    if group.count == 1:
         return folder
     options = {name: value for name, value in config.to_dict().items() if name != "trunk_weights"}  # a path
-    run = {"resume": resume, "parallel": machines.sharing, "list of people and photos": listing(folder)}
-    agree(peers, {**options, **run, **versions("jax")})
-    return share_of(folder, peers)
+    run = {"resume": resume, "parallel": devices.sharing, "list of people and photos": listing(folder)}
+    check_same_options(group, {**options, **run, **versions("jax")})
+    return people_of_this_process(folder, group)
 
 
 @contextmanager
-def _place(model: str | Path, peers: Peers) -> Iterator[Path]:
+def _place(model: str | Path, group: ProcessGroup) -> Iterator[Path]:
     """Make the model folder before the long work, not after it; processes above 0 get one that vanishes."""
-    if not peers.is_first:
+    if not group.is_first:
         with TemporaryDirectory() as folder:
             yield Path(folder)
         return
@@ -262,12 +278,12 @@ def _place(model: str | Path, peers: Peers) -> Iterator[Path]:
 
 
 def _checkpoints(
-    model: Path, facts: dict[str, Any], resume: bool, peers: Peers, progress: Progress
+    model: Path, facts: dict[str, Any], resume: bool, group: ProcessGroup, progress: Progress
 ) -> tuple[Checkpoints, Checkpoints]:
     first, second = Checkpoints(model, facts), Checkpoints(model, facts, REFIT_FILE)
     if resume:
-        hand_round(model / FILE, peers)
-        hand_round(model / REFIT_FILE, peers)
+        broadcast_file(model / FILE, group)
+        broadcast_file(model / REFIT_FILE, group)
         return first, second
     if first.exists():
         progress.say(f"{model} holds an unfinished run, which is now replaced; --resume would go on with it")
@@ -275,44 +291,41 @@ def _checkpoints(
     return first, second
 
 
-def _crew(
-    config: FilledConfig, trunk_facts: Trunk, machines: Machines, peers: Peers
-) -> tuple[Crew, Callable[[], keras.Model]]:
+def _setup(
+    config: FilledConfig, trunk_facts: Trunk, devices: DeviceConfig, group: ProcessGroup
+) -> tuple[TrainingDevices, Callable[[], keras.Model]]:
     """Build the trunk, and where it lies on several devices another one that measures, on one."""
     import keras
 
     from embedder.backend import precision
-    from embedder.training.distributed import Crew, distribution
+    from embedder.training.distributed import TrainingDevices, distribution
 
     build = partial(trunk_facts.build, config.input_size, config.trunk_weights)
     with precision(config.precision):
-        eye = None if machines.sharing == "no" else build()
+        local_trunk = None if devices.sharing == "no" else build()
         keras.utils.set_random_seed(config.seed)
-        with distribution(machines, config.batch_size):
+        with distribution(devices, config.batch_size):
             trunk = build()
-    crew = Crew(trunk, eye or trunk, machines, peers)
-    crew.look()
-    return crew, build
+    setup = TrainingDevices(trunk, local_trunk or trunk, devices, group)
+    setup.sync_local_trunk()
+    return setup, build
 
 
-def _write_record(model: Path, config: FilledConfig, outcome: Outcome, progress: Progress) -> None:
+def _write_record(model: Path, config: FilledConfig, outcome: FitResult, progress: Progress) -> None:
     rows = table(outcome.history, outcome.scores)
     if not write_record(model, config, rows, config.target_fpir) and rows:
         progress.say(f"No {CURVES}: it needs matplotlib, which comes with embedder-enroll[report]")
 
 
-def _split(photos: Photos, config: FilledConfig, folder: str | Path) -> Split:
+def _split(photos: Photos, config: FilledConfig, folder: str | Path) -> HeldOutSplit:
     if config.epochs == 0:  # nothing is learned, so everyone is unseen
-        return Split(np.empty(0, np.intp), np.arange(len(photos.labels)))
+        return HeldOutSplit(np.empty(0, np.intp), np.arange(len(photos.labels)))
     return split_identities(photos.labels, config.hold_out, config.seed, folder)
 
 
-def _in_words(totals: Totals) -> str:
+def _describe(totals: Totals) -> str:
     people, held_out = totals.people, totals.held_out
     read = f"{count(people, 'person')}, {count(totals.photos, 'photo')}"
     if held_out == people:
         return f"{read}; the trunk is kept as it is"
-    return (
-        f"{read}: learning from {people - held_out}, "
-        f"{held_out} held out to see whether it helps people it has not met"
-    )
+    return f"{read}: learning from {people - held_out}, {held_out} held out to measure whether training helps"

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from embedder.config import FilledConfig
 from embedder.errors import DivergedError, ModelError
-from embedder.metrics import Searches, nearest_own_and_other
+from embedder.metrics import OpenSetScores, nearest_own_and_other
 from embedder.training.data.view_pool import CLEAN, DEGRADED, VARIED, VIEWS, ViewPool, unit
 from embedder.training.heldout import Score, separation
-from embedder.training.processes import Peers, numbered
+from embedder.training.processes import ProcessGroup, numbered
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 EACH_EPOCH = 0.4  # the share that epochs are compared at, while none is chosen
@@ -72,7 +72,7 @@ class Balance:
         """Say whether more is gained on degraded photos than is lost on others."""
         return self.gained - before.gained > max(0.0, self.lost(before))
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """One line."""
         sets = "  ".join(f"{name} {self.tpir[name]:.3f}" for name in _SETS)
         return f"TPIR {sets}, drift {self.drift:.3f}"
@@ -82,7 +82,7 @@ def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
     """Choose the share with the largest gain among those that lose little.
 
     Little is at most `MOST_LOST` of TPIR on clean and on varied views, and a drift of at most `MOST_DRIFT`:
-    the few held-out people of a small folder are told apart long after those of other cameras are not, which
+    the few held-out people of a small folder are far apart long after those of other cameras are not, which
     the drift shows. Where every share loses more, the smallest is chosen.
 
     Args:
@@ -114,7 +114,7 @@ class HeldOutViews:
         labels: (n,) whose photos these are.
         people: numbers of people that labels may be.
         config: filled.
-        peers: other processes; all score together.
+        group: other processes; all score together.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class HeldOutViews:
         labels: NDArray[np.int32],
         people: int,
         config: FilledConfig,
-        peers: Peers,
+        group: ProcessGroup,
     ) -> None:
-        self._pool, self._rows, self._fpir, self._peers = pool, rows, config.target_fpir, peers
-        own, _ = numbered(labels, people, peers)
-        self._labels = peers.gather_rows(own)
+        self._pool, self._rows, self._fpir, self._group = pool, rows, config.target_fpir, group
+        own, _ = numbered(labels, people, group)
+        self._labels = group.gather_rows(own)
         self._before = pool.before[VARIED][:, rows]
 
     def __len__(self) -> int:
@@ -158,7 +158,7 @@ class HeldOutViews:
             from embedder.callbacks import ADVICE
 
             raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
-        before = [self._peers.gather_rows(part) for part in self._before]
+        before = [self._group.gather_rows(part) for part in self._before]
         drift = np.mean([1 - (a * b).sum(axis=1) for a, b in zip(varied, before, strict=True)])
         near = {
             "clean": [nearest_own_and_other(clean, self._labels)],
@@ -166,7 +166,7 @@ class HeldOutViews:
             "crossed": [nearest_own_and_other(part, self._labels, clean) for part in degraded],
             "varied": [nearest_own_and_other(part, self._labels, clean) for part in varied],
         }
-        searches = {name: [Searches.of_nearest(*pair) for pair in pairs] for name, pairs in near.items()}
+        searches = {name: [OpenSetScores.of_nearest(*pair) for pair in pairs] for name, pairs in near.items()}
         balance = Balance(
             share,
             {name: float(np.mean([one.tpir(self._fpir) for one in some])) for name, some in searches.items()},
@@ -175,7 +175,7 @@ class HeldOutViews:
             float(drift),
             len(searches["clean"][0].correct),
         )
-        return Balance(**self._peers.first_json(asdict(balance)))  # they must not differ in a last digit
+        return Balance(**self._group.first_json(asdict(balance)))  # they must not differ in a last digit
 
     def _vectors(
         self, features: Callable[[NDArray[Any]], Floats], shown: Sequence[tuple[int, int]]
@@ -191,4 +191,4 @@ class HeldOutViews:
         )
         if not np.isfinite(vectors).all():
             raise ModelError("features are not finite numbers")
-        return [self._peers.gather_rows(part) for part in np.split(unit(vectors), len(shown))]
+        return [self._group.gather_rows(part) for part in np.split(unit(vectors), len(shown))]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from embedder._internal.plugins import is_function
 from embedder.config import FilledConfig
-from embedder.config.devices import Machines
-from embedder.config.schedule import Schedule
+from embedder.config.devices import DeviceConfig
+from embedder.config.schedule import TrunkDefaults
 from embedder.errors import UsageError
 from embedder.training.data.degradation import parse_kinds
 
@@ -40,7 +40,7 @@ _USED_BY = {
     "memory": (_PAIRS, "photos are not compared with each other"),
 }
 # Each option of a loss: the loss that uses it.
-_OF_LOSS = {"softening": "softened", "beta": "f-beta"}
+_OF_LOSS = {"label_smoothing": "softened", "beta": "f-beta"}
 # Losses whose gradient does not vanish where an answer is quite wrong. Others are bounded or cut off, and a
 # margin puts each answer where their gradient is 0, right from the start.
 _STEEP = (
@@ -52,7 +52,7 @@ _STEEP = (
 )
 
 
-def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
+def check_combination(config: TrainConfig, own: TrunkDefaults | None = None) -> None:
     """Refuse options that the head or the loss would ignore, and those that would do harm together.
 
     An option counts as given if it is neither the default nor what the trunk would choose. What a head of the
@@ -66,7 +66,7 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
         UsageError: with the reason.
     """
     if not config.head:  # None, as in a configuration that no trunk has filled
-        config = replace(config, head=Schedule.head)
+        config = replace(config, head=TrunkDefaults.head)
     if is_function(config.head):
         return
     if config.head == "center-embedding":
@@ -90,8 +90,10 @@ def check_combination(config: TrainConfig, own: Schedule | None = None) -> None:
     for option, loss in _OF_LOSS.items():
         if option in given and config.loss != loss:
             raise _refusal(option, config, f"only --loss {loss} has it", f"--loss {loss}")
-    if "ramp" in given and config.head not in _CENTER and config.loss != "softened":
-        raise _refusal("ramp", config, "there is no λ and no ε to raise", "--head center or --loss softened")
+    if "ramp_epochs" in given and config.head not in _CENTER and config.loss != "softened":
+        raise _refusal(
+            "ramp_epochs", config, "there is no λ and no ε to raise", "--head center or --loss softened"
+        )
     if config.head in _MARGIN and _of_keras(config.loss) and _plain(str(config.loss)) not in _STEEP:
         reason = f"its gradient vanishes at the scale of {config.head}, where answers start out wrong"
         raise _refusal("loss", config, reason, "--loss crossentropy or --head softmax")
@@ -112,13 +114,13 @@ def _plain(loss: str) -> str:
     return loss.replace("_", "").replace("-", "").lower()
 
 
-def check_sharing(config: FilledConfig, machines: Machines) -> None:
+def check_sharing(config: FilledConfig, devices: DeviceConfig) -> None:
     """Refuse heads whose weights per person would not be shared.
 
     Raises:
         UsageError: with the reason.
     """
-    if machines.sharing != "classes":
+    if devices.sharing != "classes":
         return
     if config.head not in _SHARED_BY_CLASS:
         raise UsageError(

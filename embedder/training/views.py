@@ -18,7 +18,7 @@ from embedder.training.data.degradation import Degradation, choose_degradation, 
 from embedder.training.data.photos import Photos
 from embedder.training.data.view_cache import MOST, ViewCache, view_recipe
 from embedder.training.data.view_pool import ViewPool, fits_on_disk, unit
-from embedder.training.distributed import Crew, this_process_alone
+from embedder.training.distributed import TrainingDevices, this_process_alone
 from embedder.training.frozen import CutTrunk, cut_trunk
 from embedder.training.processes import own_seed
 from embedder.trunks import features_of
@@ -40,7 +40,7 @@ class Views:
 
 
 def draw_views(
-    crew: Crew, photos: Photos, config: FilledConfig, progress: Progress, keep: bool = False
+    setup: TrainingDevices, photos: Photos, config: FilledConfig, progress: Progress, keep: bool = False
 ) -> Views:
     """Choose how views are degraded, draw them, and run the frozen layers once for each.
 
@@ -48,38 +48,38 @@ def draw_views(
     pictures, and these layers run in every batch.
 
     Args:
-        crew: the trunk with its starting weights, and who trains it.
+        setup: the trunk with its starting weights, and who trains it.
         photos: of this process.
         config: filled.
         progress: hears what was chosen, and of every block.
         keep: use what earlier runs made of the same views, and add to it.
     """
-    plan = crew.peers.first_json(_plan_of(photos, config) if crew.peers.is_first else None)
+    plan = setup.group.first_json(_plan_of(photos, config) if setup.group.is_first else None)
     plan = Degradation(**{**plan, "kinds": tuple(plan["kinds"])})
     progress.say(plan.reason)
-    freeze_layers(crew.trunk, config.freeze)
-    cut = cut_trunk(crew.trunk)
-    alone = crew.machines.sharing == "no" and crew.peers.count == 1
-    if not alone or not fits_on_disk(len(photos.chips), cut.nbytes):
-        cut = CutTrunk(None, crew.trunk)
-    rest = cut.late if alone else crew.eye
+    freeze_layers(setup.trunk, config.freeze)
+    cut = cut_trunk(setup.trunk)
+    alone = setup.devices.sharing == "no" and setup.group.count == 1
+    if not alone or not fits_on_disk(len(photos.crops), cut.nbytes):
+        cut = CutTrunk(None, setup.trunk)
+    rest = cut.late if alone else setup.local_trunk
 
     def features(shown: NDArray[Any]) -> NDArray[np.float32]:
         return unit(features_of(rest, shown))
 
     early = partial(features_of, cut.early) if cut.early is not None else None
     with this_process_alone():
-        seed, whole = own_seed(config.seed, crew.peers), config.crop == "whole"
-        cache = _cache(crew, cut, photos, plan, config) if keep and alone else None
-        pool = ViewPool(photos.chips, plan, seed, whole, early, features, progress, cache)
+        seed, whole = own_seed(config.seed, setup.group), config.crop == "whole"
+        cache = _cache(setup, cut, photos, plan, config) if keep and alone else None
+        pool = ViewPool(photos.crops, plan, seed, whole, early, features, progress, cache)
     return Views(pool, cut, features)
 
 
 def _cache(
-    crew: Crew, cut: CutTrunk, photos: Photos, plan: Degradation, config: FilledConfig
+    setup: TrainingDevices, cut: CutTrunk, photos: Photos, plan: Degradation, config: FilledConfig
 ) -> ViewCache | None:
     """Give the cache of views; None for many photos, and for a trunk whose code is the user's own."""
-    if cut.early is None or ":" in config.trunk or not fits_on_disk(len(photos.chips), cut.nbytes, MOST):
+    if cut.early is None or ":" in config.trunk or not fits_on_disk(len(photos.crops), cut.nbytes, MOST):
         return None
     options = {
         "trunk": config.trunk,
@@ -91,9 +91,9 @@ def _cache(
         "seed": config.seed,
         "whole": config.crop == "whole",
     }
-    return ViewCache(view_recipe(crew.trunk.get_weights(), options))
+    return ViewCache(view_recipe(setup.trunk.get_weights(), options))
 
 
 def _plan_of(photos: Photos, config: FilledConfig) -> dict[str, Any]:
-    plan = choose_degradation(config.degrade, photos.chips.take(sample_rows(len(photos.chips))))
+    plan = choose_degradation(config.degrade, photos.crops.take(sample_rows(len(photos.crops))))
     return {"kinds": plan.kinds, "fewest": plan.fewest, "most": plan.most, "reason": plan.reason}

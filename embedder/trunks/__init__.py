@@ -7,7 +7,9 @@ preprocessing is part of it, so that no caller can forget it.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +23,7 @@ from embedder.config import (
     FINE_TUNING,
     FROM_SCRATCH,
     Landmarks,
-    Schedule,
+    TrunkDefaults,
 )
 from embedder.errors import UsageError
 from embedder.metrics import unit_vectors
@@ -30,30 +32,30 @@ if TYPE_CHECKING:
     import keras
 
 
-# Places of five points in a chip, left to right as the viewer sees them: left eye, right eye, nose tip,
-# left mouth corner, right mouth corner; each as (x, y) in shares of the chip's side.
+# Places of five points in a crop, left to right as the viewer sees them: left eye, right eye, nose tip,
+# left mouth corner, right mouth corner; each as (x, y) in shares of the crop's side.
 BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
 
 
-def features_of(trunk: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+def features_of(trunk: keras.Model, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32.
 
     The last batch is filled up with black, so that all are of one shape: TensorFlow traces the network once
     then, and JAX compiles it once, not again for each number of pictures that is left over.
     """
-    features = np.empty((len(chips), *trunk.output_shape[1:]), np.float32)
-    for start in range(0, len(chips), BATCH):
-        some = chips[start : start + BATCH]
-        batch = np.zeros((BATCH, *chips.shape[1:]), np.float32)
+    features = np.empty((len(crops), *trunk.output_shape[1:]), np.float32)
+    for start in range(0, len(crops), BATCH):
+        some = crops[start : start + BATCH]
+        batch = np.zeros((BATCH, *crops.shape[1:]), np.float32)
         batch[: len(some)] = some
         # `predict` makes a dataset in each call: .06 s, more than a small trunk needs.
         features[start : start + BATCH] = trunk.predict_on_batch(batch)[: len(some)]
     return features
 
 
-def embed_chips(trunk: keras.Model, chips: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
-    """Unit vectors (n, dim) of chips, as the extractor will give them."""
-    views = np.concatenate([chips, chips[:, :, ::-1]]) if mirror else chips
+def embed_crops(trunk: keras.Model, crops: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
+    """Unit vectors (n, dim) of crops, as the extractor will give them."""
+    views = np.concatenate([crops, crops[:, :, ::-1]]) if mirror else crops
     return unit_vectors(features_of(trunk, views), mirror)
 
 
@@ -77,7 +79,7 @@ class Trunk:
     module: str
     input_size: int
     pretrained: bool
-    schedule: Schedule
+    schedule: TrunkDefaults
     crop: str
     mirror: bool = True
     landmarks: Landmarks = ARCFACE_LANDMARKS
@@ -100,7 +102,7 @@ class Trunk:
         size = input_size or self.input_size
         if is_function(self.module):
             return _users_own(self.module, size, weights)
-        model: keras.Model = importlib.import_module(self.module).build(
+        model: keras.Model = importlib.import_module(self.module).build_trunk(
             self.name, size, weights, load_weights
         )
         return model
@@ -126,25 +128,29 @@ def _users_own(function: str, size: int, weights: str | None) -> keras.Model:
     return keras.Model(image, model(image))
 
 
-_TRUNKS = {
-    trunk.name: trunk
-    for trunk in (
-        Trunk("face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, DLIB_LANDMARKS),
-        # The mirror picture adds nothing to its vectors; in float16 it is of 19 MB instead of 39, as fast,
-        # and a distance moves by .0013 at most (400 faces of ORL).
-        Trunk(
-            "sface",
-            "embedder.trunks.sface",
-            112,
-            True,
-            FACES,
-            "face",
-            mirror=False,
-            weights_as="float16",
-        ),
-        Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
-    )
-}
+TRUNKS: Mapping[str, Trunk] = MappingProxyType(
+    {
+        trunk.name: trunk
+        for trunk in (
+            Trunk(
+                "face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, DLIB_LANDMARKS
+            ),
+            # The mirror picture adds nothing to its vectors; in float16: 19 MB instead of 39, as fast,
+            # and a distance moves by .0013 at most (400 faces of ORL).
+            Trunk(
+                "sface",
+                "embedder.trunks.sface",
+                112,
+                True,
+                FACES,
+                "face",
+                mirror=False,
+                weights_as="float16",
+            ),
+            Trunk("small-cnn", "embedder.trunks.small_cnn", 64, False, FROM_SCRATCH, "whole"),
+        )
+    }
+)
 IMAGENET = "imagenet:"
 
 
@@ -154,22 +160,22 @@ def find_trunk(name: str) -> Trunk:
     Raises:
         UsageError: there is none of this name.
     """
-    if name in _TRUNKS:
-        return _TRUNKS[name]
+    if name in TRUNKS:
+        return TRUNKS[name]
     if is_function(name):
         return Trunk(name, name, 64, False, FROM_SCRATCH, "whole")
     if name.startswith(IMAGENET) and len(name) > len(IMAGENET):
         return Trunk(name, "embedder.trunks.imagenet", 224, True, FINE_TUNING, "whole")
     raise UsageError(
-        f"--trunk: expected {', '.join(_TRUNKS)}, {IMAGENET}<name> or FILE.py:FUNCTION, got {name!r}"
+        f"--trunk: expected {', '.join(TRUNKS)}, {IMAGENET}<name> or FILE.py:FUNCTION, got {name!r}"
     )
 
 
-def load_trunk(name: str, input_size: int | None = None, weights: str | None = None) -> keras.Model:
+def load_trunk(name: str = "sface", input_size: int | None = None, weights: str | None = None) -> keras.Model:
     """Build a trunk with its starting weights, as a Keras model to train or to put a head on.
 
     Args:
-        name: as given to `embed train --trunk`: `face-resnet`, `small-cnn`, `imagenet:<name>` or
+        name: as given to `embed train --trunk`: `sface`, `face-resnet`, `small-cnn`, `imagenet:<name>` or
             FILE.py:FUNCTION.
         input_size: side of the square input in pixels; None takes the trunk's own.
         weights: a file with the weights, for trunks that fetch theirs.

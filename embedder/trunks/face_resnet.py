@@ -35,7 +35,9 @@ _STAGES = (
 _KERNELS = [(7, 32)] + [(3, filters) for filters, blocks in _STAGES for _ in range(2 * blocks)]
 
 
-def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
+def build_trunk(
+    name: str, input_size: int, weights: str | None = None, load_weights: bool = True
+) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128).
 
     Raises:

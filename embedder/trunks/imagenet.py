@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
+def build_trunk(
+    name: str, input_size: int, weights: str | None = None, load_weights: bool = True
+) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, features).
 
     Batch normalization keeps ImageNet's statistics: those of a small folder's batches are worse.

@@ -46,7 +46,9 @@ _KINDS = ("_dw", "")  # of the two of a pair: the depthwise, the pointwise one
 _EPSILON, _LAST_EPSILON = 1e-3, 2e-5  # of the batch norms after convolutions, and around the dense layer
 
 
-def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
+def build_trunk(
+    name: str, input_size: int, weights: str | None = None, load_weights: bool = True
+) -> keras.Model:
     """Build the trunk: (batch, 112, 112, 3) float32 RGB in 0..255 -> (batch, 128) float32.
 
     A vector is that of the file, divided by the root of 128.

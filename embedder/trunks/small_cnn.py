@@ -16,7 +16,9 @@ _FILTERS = (
 )  # doubled each time the picture is halved, as in VGG (Simonyan & Zisserman 2015)
 
 
-def build(name: str, input_size: int, weights: str | None = None, load_weights: bool = True) -> keras.Model:
+def build_trunk(
+    name: str, input_size: int, weights: str | None = None, load_weights: bool = True
+) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128), random weights.
 
     Raises:

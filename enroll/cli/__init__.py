@@ -31,11 +31,11 @@ from enroll.cli import (
     transfer,
     watch,
 )
-from enroll.cli.ending import end_well
+from enroll.cli.ending import run_command
 from enroll.cli.examples import EXAMPLES, PANELS
 from enroll.cli.help import Command, Group
 from enroll.cli.output import start_speaking
-from enroll.cli.terminal import printable, show_notices
+from enroll.cli.terminal import printable, show_warnings
 
 _NARROW = 52  # columns
 _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
@@ -101,7 +101,7 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def before_any_command(
+def global_options(
     key: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +115,7 @@ def before_any_command(
     ] = False,
 ) -> None:
     """Train a face-style embedding, enroll people, identify them: a name, or unknown."""
-    show_notices()
+    show_warnings()
     if key is not None:
         from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE
 
@@ -123,16 +123,16 @@ def before_any_command(
         os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
 
 
-def _group(name: str, above: typer.Typer, told: str | None = None, **extra: Any) -> typer.Typer:
+def _group(name: str, above: typer.Typer, text: str | None = None, **extra: Any) -> typer.Typer:
     """Add a group of commands to another; `name` is all that is typed behind `embed`."""
-    if told is not None:  # else the docstring of its callback
-        extra["help"] = told
+    if text is not None:  # else the docstring of its callback
+        extra["help"] = text
     made = typer.Typer(cls=Group, epilog="\n".join(EXAMPLES[name]), **extra)
     above.add_typer(made, name=name.rpartition(" ")[2], rich_help_panel=PANELS.get(name))
     return made
 
 
-app.callback()(before_any_command)
+app.callback()(global_options)
 gallery_app = _group("gallery", app, "People of a gallery, its keys, copies.", no_args_is_help=True)
 library_app = _group(
     "library", app, "Photo libraries: who is in the photos of a folder.", no_args_is_help=True
@@ -166,14 +166,14 @@ _GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
     "log": gallery.log,
     "new-key": gallery.new_key,
     "encrypt": gallery.encrypt,
-    "forget-keyless": gallery.forget_keyless,
+    "drop-unreadable": gallery.drop_unreadable,
     "export": transfer.export_gallery,
     "import": transfer.import_gallery,
     "merge": transfer.merge_gallery,
     "verify": doctor.verify,
     "re-embed": transfer.re_embed,
     "doctor": doctor.doctor,
-    "drop": gallery.drop,
+    "remove-photo": gallery.remove_photo,
 }
 _KEY_COMMANDS: dict[str, Callable[..., None]] = {
     "new": serve.new_key,
@@ -217,4 +217,4 @@ for _above, _where, _commands in (
 
 def main() -> None:
     """Run the command line."""
-    end_well(app)
+    run_command(app)

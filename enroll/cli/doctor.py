@@ -20,7 +20,7 @@ def verify(
     ] = False,
 ) -> None:
     """Read and check everything that a gallery holds."""
-    from enroll.gallery.photos import MISSING, PhotoFiles
+    from enroll.gallery.photos import MISSING, OriginalPhotos
     from enroll.gallery.places import home_of
     from enroll.store import open_store
 
@@ -36,7 +36,7 @@ def verify(
         answer({"gallery": safe(store.location), **facts}, line)
         if not photos:
             return
-        files, missing, changed = PhotoFiles(home=home_of(store)), 0, []
+        files, missing, changed = OriginalPhotos(home=home_of(store)), 0, []
         with TerminalProgress().bar("Checking", len(people)) as advance:
             for name, _ in people:
                 for template in store.stored(name):
@@ -68,7 +68,7 @@ def doctor(
     from embedder.extractor import Extractor
     from enroll.gallery.doctor import examine_gallery
     from enroll.gallery.photos import find_poor
-    from enroll.report.doctor import Words
+    from enroll.report.doctor import DoctorReport
     from enroll.store import check_model, open_store, without_password
 
     progress = TerminalProgress()
@@ -79,6 +79,6 @@ def doctor(
             check_model(store, extractor.fingerprint, extractor.dim)
             poor = find_poor(store, extractor, progress)
         shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)
-        words = Words(store, examine_gallery(store, progress, (model, BUILT_IN)), poor, shown)
+        words = DoctorReport(store, examine_gallery(store, progress, (model, BUILT_IN)), poor, shown)
     for line in [words.to_json()] if as_json else map(printable, words.lines()):
         print(line)

@@ -23,7 +23,7 @@ _MEMORY_WORDS = (
 )
 
 
-def end_well(command: Callable[[], object]) -> None:
+def run_command(command: Callable[[], object]) -> None:
     """Run a command; an error of ours or of the system ends it with one line and its exit code."""
     guard_streams()
     try:
@@ -41,7 +41,7 @@ def end_well(command: Callable[[], object]) -> None:
             os._exit(INTERRUPTED)  # else Python waits for the pictures that are being read
         sys.exit(code)
     except Exception as error:
-        if (known := _in_words(error)) is None:
+        if (known := _describe(error)) is None:
             raise
         line, code = known
         # Hiding secrets loads numpy, which may be what could not be loaded.
@@ -52,7 +52,7 @@ def end_well(command: Callable[[], object]) -> None:
         sys.exit(code)
 
 
-def _in_words(error: Exception) -> tuple[str, int] | None:
+def _describe(error: Exception) -> tuple[str, int] | None:
     """Give the line and the exit code of an error that can be foreseen."""
     if isinstance(error, EmbedError):
         return f"{error}{_made_with(error)}", error.exit_code

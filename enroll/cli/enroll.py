@@ -16,7 +16,6 @@ from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
     DEFAULT_MAX_PIXELS,
-    FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
     Cluster,
@@ -24,6 +23,7 @@ from enroll.cli.options import (
     ConsentDate,
     Expires,
     GalleryFile,
+    LowQuality,
     MaxPixels,
     MinFace,
     Model,
@@ -70,12 +70,8 @@ def enroll(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll also faces that are too poor, and replace a preview that is there."
-        ),
-    ] = False,
+    accept_low_quality: LowQuality = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a preview that is there.")] = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -97,7 +93,7 @@ def enroll(
         return
     photos = photos or []
     from embedder._internal.outputs import Inputs
-    from embedder._internal.runtime import aloud
+    from embedder._internal.runtime import unmuted
     from embedder.contact_sheet import Tile, check_preview, refused_tiles, save_preview
     from embedder.folders import Rejected, scan_folder
     from embedder.names import name_notes
@@ -106,7 +102,7 @@ def enroll(
 
     inputs = Inputs([*photos, *model_files(model)], gallery_files(gallery))
     if preview is not None:
-        check_preview(preview, inputs, force, FORCE_ADVICE)
+        check_preview(preview, inputs, force)
     scanned: list[Rejected] = []
     rejected: list[Rejected] = []
     crowded: dict[Path, int] = {}
@@ -139,7 +135,9 @@ def enroll(
         bar as advance,
     ):
         notes += name_notes(people, (known for known, _ in opened.identities()))
-        for result in opened.enroll_many(people, force, terms, preview is not None, advance, elsewhere):
+        for result in opened.enroll_many(
+            people, accept_low_quality, terms, preview is not None, advance, elsewhere
+        ):
             rejected += result.rejected
             crowded |= result.crowded
             copies += result.copies
@@ -149,7 +147,7 @@ def enroll(
                 tiles += result.tiles()
             if result.added or result.already:
                 known = f", {result.already} already there" if result.already else ""
-                with aloud():
+                with unmuted():
                     who = printable(result.identity)
                     tell(
                         f"enrolled {who} ({count(result.added, 'photo')}{known})",
@@ -160,14 +158,15 @@ def enroll(
                     )
     if preview is not None:
         shown = tiles + refused_tiles(scanned, photos[0])
-        save_preview(preview, shown, inputs, force, FORCE_ADVICE)
+        save_preview(preview, shown, inputs, force)
         show_missing_letters(people)
         note(f"Wrote {safe(preview)}")
     if forced:
         notes.append(
-            f"{count(forced, 'photo')} taken by --force though too poor: strangers are nearer to each other "
-            "in such photos, so with few people more of them can be named than `embed identify` says; better "
-            "photos help, or `embed calibrate --strangers DIR` with such photos of others"
+            f"{count(forced, 'photo')} taken by --accept-low-quality though too poor: strangers are nearer "
+            "to each other in such photos, so with few people more of them can be named than `embed "
+            "identify` says; better photos help, or `embed calibrate --strangers DIR` with such photos of "
+            "others"
         )
     show_passed(passed)
     show_notes(notes)
@@ -183,7 +182,7 @@ def _replaced(gallery: str, name: str, photo: Replaced) -> str:
     from enroll.store import without_password
 
     where = [] if gallery == DEFAULT_GALLERY else ["--gallery", without_password(gallery)]
-    drop = shell_words("embed", "gallery", "drop", *where, operands=(name, photo.digest.hex()[:16]))
+    drop = shell_words("embed", "gallery", "remove-photo", *where, operands=(name, photo.digest.hex()[:16]))
     return (
         f"{photo.path}: has changed since it was enrolled; the former one is still a template of {name!r}: "
         f"`{drop}`"

@@ -14,10 +14,10 @@ from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
     DEFAULT_MAX_PIXELS,
-    FORCE_ADVICE,
     UNUSABLE_IMAGES,
     AnyRotation,
     GalleryFile,
+    LowQuality,
     MaxPixels,
     MinFace,
     Model,
@@ -35,9 +35,9 @@ from enroll.cli.terminal import (
     show_rejected,
 )
 from enroll.config import EvaluationConfig
-from enroll.rules import RULES
+from enroll.scoring import SCORERS
 
-SCORERS = tuple(name for name in RULES if name != "cohort")  # which needs strangers of its own
+OFFERED = tuple(name for name in SCORERS if name != "cohort")  # which needs strangers of its own
 
 
 def calibrate_gallery(
@@ -67,16 +67,16 @@ def calibrate_gallery(
             if strangers
             else None
         )
-        calibration, aside = opened.calibrate_aside(fpir, others)
-    lines = [f"threshold {calibration.promise.distance:.3f}: {describe(calibration)}"]
-    lines += [f"  set aside: {printable(entry.in_words())}" for entry in aside]
-    if (doubt := contradiction(calibration.promise)) is not None:
+        record, aside = opened.calibrate_aside(fpir, others)
+    lines = [f"threshold {record.calibration.distance:.3f}: {describe(record)}"]
+    lines += [f"  set aside: {printable(entry.describe())}" for entry in aside]
+    if (doubt := contradiction(record.calibration)) is not None:
         lines.append(f"  in doubt: {doubt}")
     facts = {
-        "threshold": calibration.promise.distance,
+        "threshold": record.calibration.distance,
         "fpir": fpir,
-        "described": describe(calibration),
-        "set_aside": [entry.in_words() for entry in aside],
+        "described": describe(record),
+        "set_aside": [entry.describe() for entry in aside],
         "in_doubt": doubt,
     }
     answer(facts, *lines)
@@ -111,14 +111,10 @@ def evaluate_folder(
         Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
     ] = None,
     scorer: Annotated[
-        str, typer.Option(help=f"How people are compared with a photo: {', '.join(SCORERS)}.")
-    ] = SCORERS[0],
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Enroll also faces that are too poor, and replace a report that is there."
-        ),
-    ] = False,
+        str, typer.Option(help=f"How people are compared with a photo: {', '.join(OFFERED)}.")
+    ] = OFFERED[0],
+    accept_low_quality: LowQuality = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -129,36 +125,38 @@ def evaluate_folder(
     from embedder.names import name_notes
     from enroll.embedding import embed_folder, embed_pair_photos
     from enroll.evaluation.protocol import evaluate_samples
-    from enroll.report.evaluation import compared, measured, pairs_measured
+    from enroll.report.evaluation import summarize, summarize_comparison, summarize_pairs
 
     config = EvaluationConfig(splits, known, enrolled, seed)
     if (compare is not None) + (pairs is not None) + (report is not None) > 1:
         raise UsageError("evaluate: expected one of --compare, --pairs and --report, got more")
-    if scorer not in SCORERS:
-        raise UsageError(f"--scorer: expected one of {', '.join(SCORERS)}, got {scorer!r}")
-    if scorer != SCORERS[0] and (pairs is not None or report is not None):
+    if scorer not in OFFERED:
+        raise UsageError(f"--scorer: expected one of {', '.join(OFFERED)}, got {scorer!r}")
+    if scorer != OFFERED[0] and (pairs is not None or report is not None):
         raise UsageError(f"--scorer {scorer}: its scores are no distances; leave out --pairs and --report")
     models = compare or (model,)
     inputs = Inputs([folder, *model_files(*models), *([pairs] if pairs else [])])
     if report is not None:
         from enroll.report.html import check_report
 
-        check_report(report, inputs, force, FORCE_ADVICE)
+        check_report(report, inputs, force)
     progress = TerminalProgress()
     extractors = [load_extractor(path, any_rotation, min_face) for path in models]
     if pairs is not None:
         from enroll.evaluation.lfw import verify_pairs
 
         embed = partial(embed_pair_photos, folder, pairs, extractors[0], progress)
-        outcome = pairs_measured(verify_pairs(pairs, embed))
+        outcome = summarize_pairs(verify_pairs(pairs, embed))
     else:
         scanned = scan_folder(folder)
-        embedded = [embed_folder(scanned, extractor, force, progress) for extractor in extractors]
+        embedded = [
+            embed_folder(scanned, extractor, accept_low_quality, progress) for extractor in extractors
+        ]
         evaluations = [evaluate_samples(photos, config, scorer) for photos in embedded]
         if compare is not None:
-            outcome = compared(evaluations[0], evaluations[1], list(compare))
+            outcome = summarize_comparison(evaluations[0], evaluations[1], list(compare))
         else:
-            outcome = measured(evaluations[0])
+            outcome = summarize(evaluations[0])
     if pairs is None:
         show_passed(scanned.passed)
         show_notes(name_notes(scanned.identities))
@@ -168,7 +166,7 @@ def evaluate_folder(
     if report is not None:
         from enroll.report.html import save_report
 
-        save_report(report, evaluations[0], outcome, extractors[0], inputs, force, FORCE_ADVICE)
+        save_report(report, evaluations[0], outcome, extractors[0], inputs, force)
         note(f"Wrote {safe(report)}")
     show_rejected(outcome.rejected)
     if outcome.rejected:

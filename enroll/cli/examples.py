@@ -22,12 +22,13 @@ PANELS = {
     "export": _MODELS,
     "quantize": _MODELS,
     **dict.fromkeys(
-        (f"gallery {name}" for name in ("list", "show", "rename", "merge-people", "terms", "drop")), _PEOPLE
+        (f"gallery {name}" for name in ("list", "show", "rename", "merge-people", "terms", "remove-photo")),
+        _PEOPLE,
     ),
     **dict.fromkeys((f"gallery {name}" for name in ("remove", "remove-strangers", "purge")), _PEOPLE),
     **dict.fromkeys((f"gallery {name}" for name in ("doctor", "verify", "log")), _CHECK),
     **dict.fromkeys((f"gallery {name}" for name in ("export", "import", "merge", "re-embed")), _COPY),
-    **dict.fromkeys((f"gallery {name}" for name in ("new-key", "encrypt", "forget-keyless")), _SEAL),
+    **dict.fromkeys((f"gallery {name}" for name in ("new-key", "encrypt", "drop-unreadable")), _SEAL),
     **dict.fromkeys(
         (f"library {name}" for name in ("scan", "groups", "suggestions", "find", "faces")), _FIND
     ),
@@ -52,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "enroll": (
         "embed enroll people",
         'embed enroll --name "Ada" ada1.jpg ada2.jpg',
-        "embed enroll people --preview chips.png",
+        "embed enroll people --preview crops.png",
         "embed enroll --strangers others",
     ),
     "identify": (
@@ -100,7 +101,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery log": ("embed gallery log", "embed gallery log --json"),
     "gallery new-key": ("embed gallery new-key gallery.key",),
     "gallery encrypt": ("embed --key gallery.key gallery encrypt",),
-    "gallery forget-keyless": ("embed --key gallery.key gallery forget-keyless",),
+    "gallery drop-unreadable": ("embed --key gallery.key gallery drop-unreadable",),
     "gallery export": (
         "embed gallery export people.jsonl",
         "embed gallery export - | gzip > people.jsonl.gz",
@@ -110,7 +111,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery verify": ("embed gallery verify", "embed gallery verify --photos"),
     "gallery re-embed": ("embed gallery re-embed --model embed-model", "embed gallery re-embed moved-photos"),
     "gallery doctor": ("embed gallery doctor", "embed gallery doctor --photos --json"),
-    "gallery drop": ("embed gallery drop Ada people/Ada/3.jpg",),
+    "gallery remove-photo": ("embed gallery remove-photo Ada people/Ada/3.jpg",),
     "library": ("embed library scan Photos", "embed library groups"),
     "library scan": ("embed library scan Photos", "embed library scan Photos --keep-unknown forever"),
     "library groups": ("embed library groups", "embed library groups --sheet groups.png"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from enroll.cli.streams import no_one_reads
 from enroll.cli.terminal import printable
-from enroll.gallery.threshold import Basis
+from enroll.gallery.threshold import ThresholdSource
 from enroll.library.camera import Camera
 from enroll.library.film import FilmIdentifier
 from enroll.library.live import CameraEvent, Watch
@@ -15,7 +15,7 @@ from enroll.report import film as report
 from enroll.sightings import FilmAnswer
 
 
-def show_answer(answer: FilmAnswer, basis: Basis, as_json: bool, explain: bool) -> None:
+def show_answer(answer: FilmAnswer, basis: ThresholdSource, as_json: bool, explain: bool) -> None:
     """Print the answer for a film."""
     lines = report.explain(answer, basis) if explain else report.to_lines(answer)
     for line in [report.to_json(answer, basis)] if as_json else map(printable, lines):

@@ -95,7 +95,7 @@ def merge_people(
     line = f"{printable(kept)} has {count(photos, 'photo')} more, those of {printable(other)}"
     tell(line, "merged people", person=kept, other=other, photos=photos)
     if len({before[kept], before[other], after}) > 1:
-        terms = ", ".join(" ".join(entry) for entry in _in_words(after)) or "no terms"
+        terms = ", ".join(" ".join(entry) for entry in _describe(after)) or "no terms"
         show_notes([f"their terms differed; now: {terms}"])
 
 
@@ -116,7 +116,7 @@ def show(
         print(json.dumps(_as_json(person, templates)))
         return
     print(f"{printable(name)} ({count(len(templates), 'photo')})")
-    for word, value in _in_words(person.terms):
+    for word, value in _describe(person.terms):
         print(f"  {word}: {printable(value)}")
     for template in templates:
         print(f"  photo {template.id}: {printable(template.photo)}, SHA-256 {template.digest.hex()}")
@@ -140,11 +140,11 @@ def _as_json(person: Person, templates: list[StoredTemplate]) -> dict[str, objec
 
 
 def _terms_facts(terms: Terms) -> dict[str, str | None]:
-    words = dict(_in_words(terms))
+    words = dict(_describe(terms))
     return {name: words.get(name.replace("_", " ")) for name in ("consent", "consent_date", "expires")}
 
 
-def _in_words(terms: Terms) -> list[tuple[str, str]]:
+def _describe(terms: Terms) -> list[tuple[str, str]]:
     given = (("consent", terms.consent), ("consent date", terms.consent_date), ("expires", terms.expires))
     return [(word, str(value)) for word, value in given if value is not None]
 
@@ -175,7 +175,7 @@ def change_terms(
             given.expires or there.expires,
         )
         store.set_terms(name, terms)
-    words = ", ".join(" ".join(entry) for entry in _in_words(terms)) or "no terms"
+    words = ", ".join(" ".join(entry) for entry in _describe(terms)) or "no terms"
     tell(printable(f"{name}: {words}"), "changed terms", person=name, **_terms_facts(terms))
     if given.expires is not None and given.expires < date.today():
         show_notes(["this day is over: they are not named any more, and `embed gallery purge` erases them"])
@@ -244,7 +244,7 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     tell(line, "encrypted", gallery=str(gallery), keys=str(keys_path(Path(gallery))))
 
 
-def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+def drop_unreadable(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     """Erase the people of an encrypted backup who were erased since it was made, so that it can be used."""
     from enroll.store import open_store
     from enroll.store.sqlite.store import SqliteStore
@@ -252,13 +252,13 @@ def forget_keyless(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     with open_store(gallery) as store:
         if not isinstance(store, SqliteStore):
             raise UsageError(
-                f"forget-keyless: expected an encrypted gallery, got {printable(store.location)}"
+                f"drop-unreadable: expected an encrypted gallery, got {printable(store.location)}"
             )
         people = store.forget_keyless()
     tell(f"erased {count(people, 'person')} whose key was gone", "erased keyless", people=people)
 
 
-def drop(
+def remove_photo(
     name: str,
     photo: Annotated[
         str, typer.Argument(help="Its path as it was enrolled, or the beginning of its SHA-256.")
@@ -267,15 +267,15 @@ def drop(
 ) -> None:
     """Erase one photo of a person; without another one, the person too."""
     from enroll.gallery.gallery import checked_name
-    from enroll.gallery.photos import chosen
+    from enroll.gallery.photos import find_photo
     from enroll.gallery.places import home_of
     from enroll.store import open_store
 
     with open_store(gallery) as store:
         name = checked_name(name)
         stored = store.stored(name)
-        template = chosen(name, stored, photo, home_of(store))
+        template = find_photo(name, stored, photo, home_of(store))
         store.drop([template.id])
     gone = "; no photo is left, so the person was removed" if len(stored) == 1 else ""
-    line = f"dropped {printable(template.photo)} of {printable(name)}{gone}"
-    tell(line, "dropped", person=name, photo=template.photo, photos=len(stored) - 1)
+    line = f"removed {printable(template.photo)} of {printable(name)}{gone}"
+    tell(line, "removed", person=name, photo=template.photo, photos=len(stored) - 1)

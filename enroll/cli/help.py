@@ -57,8 +57,8 @@ class Group(TyperGroup):
             if command is None or command.hidden:
                 continue
             panel = getattr(command, "rich_help_panel", None)
-            told = command.get_short_help_str(limit=200)
-            panels.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, told))
+            short = command.get_short_help_str(limit=200)
+            panels.setdefault(panel if isinstance(panel, str) else "Commands", []).append((name, short))
         for panel, rows in panels.items():
             if rows:
                 with formatter.section(panel):

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from enroll.identify import Answer, Identifier
+    from enroll.identify import Identifier, PhotoResult
     from enroll.library.film import FilmIdentifier
     from enroll.sightings import FilmAnswer
 
@@ -111,12 +111,12 @@ def identify(
 ) -> None:
     """Say who is in a photo, a film or before a camera: a name, or unknown and why."""
     from embedder._internal.outputs import Inputs
-    from embedder._internal.runtime import aloud
+    from embedder._internal.runtime import unmuted
     from embedder.folders import pictures_at
-    from enroll.embedding import enrolled_chip
+    from enroll.embedding import enrolled_crop
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.places import photo_file
-    from enroll.identify import Answer, Identifier
+    from enroll.identify import Identifier, PhotoResult
     from enroll.library.film_kinds import is_film
     from enroll.report import answers
     from enroll.report.annotate import annotated_name, check_annotated, save_annotated
@@ -154,8 +154,8 @@ def identify(
         identifier = Identifier(extractor, opened, threshold, config)
         basis = identifier.basis
 
-        def chip_of(photo: str) -> NDArray[np.uint8] | None:
-            return enrolled_chip(extractor, photo_file(photo, opened.home))
+        def crop_of(photo: str) -> NDArray[np.uint8] | None:
+            return enrolled_crop(extractor, photo_file(photo, opened.home))
 
         def film_identifier() -> FilmIdentifier:
             from enroll.library.film import FilmIdentifier
@@ -171,7 +171,7 @@ def identify(
                 unknown += name is None
         with TerminalProgress().bar("Identifying", len(photos), "photos") as advance:
             for answer in _answers(photos, films, identifier, film_identifier, annotate is not None):
-                if not isinstance(answer, Answer):
+                if not isinstance(answer, PhotoResult):
                     from enroll.cli.films import save_sheet, show_answer
 
                     show_answer(answer, basis, as_json, explain)
@@ -184,13 +184,13 @@ def identify(
                     advance()
                     continue
                 lines = answers.explain(answer, basis) if explain else answers.to_lines(answer)
-                with aloud():
+                with unmuted():
                     for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                         print(line, flush=True)
                 if no_one_reads() and annotate is None and not fail_on_unknown:
                     return  # `| head` has enough, and nothing else is to be done
                 if annotate is not None and answer.picture is not None:
-                    own = chip_of if explain else None
+                    own = crop_of if explain else None
                     name = annotated_name(answer.photo)
                     again = force or name in copied
                     save_annotated(annotate, answer.photo, answer.picture, answer, own, inputs, again)
@@ -202,9 +202,9 @@ def identify(
     show_missing_letters(drawn)
     show_passed(passed)
     if not as_json and not explain:
-        note(printable(basis.in_words()))
+        note(printable(basis.describe()))
     if basis.warning:
-        print(f"The promise is in doubt: {basis.warning}", file=sys.stderr)
+        print(f"The calibration is out of date: {basis.warning}", file=sys.stderr)
     if unread:
         raise typer.Exit(UNUSABLE_IMAGES)
     if unknown and fail_on_unknown:
@@ -216,8 +216,8 @@ def _answers(
     films: set[Path],
     identifier: Identifier,
     film_identifier: Callable[[], FilmIdentifier],
-    keep_chips: bool,
-) -> Iterator[Answer | FilmAnswer]:
+    keep_crops: bool,
+) -> Iterator[PhotoResult | FilmAnswer]:
     """Give the answers in the order of the photos and films."""
     if not films:
         yield from identifier.identify_many(read_given(photos))
@@ -226,6 +226,6 @@ def _answers(
     for film, group in groupby(photos, films.__contains__):
         if film:
             alone = TerminalProgress() if len(photos) == 1 else None  # beside other files, they are counted
-            yield from (answers_films.identify_or_say(path, keep_chips, alone) for path in group)
+            yield from (answers_films.identify_or_say(path, keep_crops, alone) for path in group)
         else:
             yield from identifier.identify_many(read_given(list(group)))

@@ -188,8 +188,8 @@ def _write_sheet(
     def tile(group: Group, number: int) -> Tile:
         face = library.faces[number]
         sample = sample_of(library, face, extractor)
-        chip = sample.chip if isinstance(sample, PhotoSample) else None
-        return Tile(f"g{group.id}", chip, f"f{number}", None if chip is not None else "cannot be read")
+        crop = sample.crop if isinstance(sample, PhotoSample) else None
+        return Tile(f"g{group.id}", crop, f"f{number}", None if crop is not None else "cannot be read")
 
     tiles = [
         tile(group, number) for group in found if len(group.faces) > 1 for number in group.faces[:_SHOWN]

@@ -182,7 +182,7 @@ def history(
     """List the decisions that can be undone, the last one first."""
     with opened(gallery) as library:
         steps = [
-            {"step": step.number, "at": step.content.get("at"), "what": library.in_words(step)}
+            {"step": step.number, "at": step.content.get("at"), "what": library.describe(step)}
             for step in reversed(library.reviewed.open)
         ]
     if as_json:

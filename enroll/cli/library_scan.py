@@ -127,11 +127,11 @@ def _show_scanned(folder: Path, done: Scanned) -> None:
         f"{done.gone} not there any more" if done.gone else "",
     ]
     films = f" and {count(done.films, 'film')}" if done.films else ""
-    told = ", ".join(filter(None, known))
+    notes = ", ".join(filter(None, known))
     counted = ("photos", "films", "looked", "unchanged", "moved", "forgotten", "gone", "faces")
     tell(
         f"{safe(folder)}: {count(done.photos, 'photo')}{films}, {done.looked} looked at"
-        f"{f', {told}' if told else ''}; {count(done.faces, 'new face')}",
+        f"{f', {notes}' if notes else ''}; {count(done.faces, 'new face')}",
         "scanned",
         folder=str(folder),
         **{name: getattr(done, name) for name in counted},

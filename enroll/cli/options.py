@@ -78,7 +78,7 @@ MaxPixels = Annotated[
     ),
 ]
 Preview = Annotated[
-    Path | None, typer.Option(help="PNG to write that shows the chips used.", show_default=False)
+    Path | None, typer.Option(help="PNG to write that shows the crops used.", show_default=False)
 ]
 OwnTrunk = Annotated[
     str | None,
@@ -105,6 +105,10 @@ SendPhotos = Annotated[
 FILMS = "Films and cameras"  # panel of the help
 Fps = Annotated[float, typer.Option(help="Frames looked at per second of film.", rich_help_panel=FILMS)]
 MaxTime = Annotated[float, typer.Option(help="Seconds that a film may take.", rich_help_panel=FILMS)]
+LowQuality = Annotated[
+    bool,
+    typer.Option("--accept-low-quality", help="Enroll also faces that are too poor to be recognized well."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
 UNUSABLE_IMAGES = 3
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -128,7 +132,6 @@ Expires = Annotated[
     datetime | None,
     typer.Option(formats=DAY, help="The last day on which they are identified.", show_default=False),
 ]
-FORCE_ADVICE = "name another file, or --force replaces it, and takes faces that are too poor, too"
 
 
 def with_options(*kinds: type) -> Callable[[Command], Command]:
@@ -143,7 +146,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
     """
     entries: dict[str, inspect.Parameter] = {}
     for kind in kinds:
-        hints = get_type_hints(kind)  # once: it reads all fields of the class anew
+        hints = get_type_hints(kind)  # once: it reads all fields of the class again
         entries |= {entry.name: _parameter(entry, _plain(hints[entry.name])) for entry in fields(kind)}
 
     def decorate(command: Command) -> Command:
@@ -167,7 +170,7 @@ def fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
     facts = entry.metadata
-    told = typer.Option(
+    declared = typer.Option(
         help=facts["help"],
         show_default=facts["unset"] or bool(entry.default != ""),
         rich_help_panel=facts["panel"],
@@ -176,7 +179,7 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
         entry.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=entry.default,
-        annotation=Annotated[hint, told],
+        annotation=Annotated[hint, declared],
     )
 
 

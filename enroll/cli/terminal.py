@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from embedder.copies import Copy
     from embedder.folders import Rejected
-    from enroll.gallery.transfer import Content
+    from enroll.gallery.transfer import GallerySnapshot
 
 _SETTLED = 1.0  # seconds before a bar says how fast it goes
 
@@ -124,7 +124,7 @@ def show_copies(copies: Sequence[Copy]) -> None:
     if copies and not HOW.quiet:
         print(f"{count(len(copies), 'photo')} with a picture that is there already:", file=sys.stderr)
         for copy in copies:
-            print(f"  {printable(copy.in_words())}", file=sys.stderr)
+            print(f"  {printable(copy.describe())}", file=sys.stderr)
 
 
 def show_crowded(crowded: Mapping[Path, int]) -> None:
@@ -177,7 +177,7 @@ class _Notices(logging.Handler):
         print(f"embed: {safe(record.getMessage())}", file=sys.stderr, flush=True)
 
 
-def show_notices() -> None:
+def show_warnings() -> None:
     """Print warnings of ours, such as that another process is being waited for."""
     for package in ("embedder", "enroll"):
         logger = logging.getLogger(package)
@@ -193,7 +193,7 @@ def show_remarks() -> None:
     _NOTES.clear()
 
 
-def sizes(content: Content) -> str:
+def sizes(content: GallerySnapshot) -> str:
     """Say how much is in a gallery."""
     strangers = f", {count(len(content.strangers), 'photo')} of strangers" if content.strangers else ""
     return f"{count(len(content.people), 'person')}, {count(content.templates, 'photo')}{strangers}"

@@ -10,7 +10,7 @@ import typer
 
 from embedder._internal.wording import count
 from embedder.config import BUILT_IN, FORMATS, WEIGHTS, TrainConfig
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.config.toml import read_config
 from embedder.errors import ModelError, UsageError
 from enroll.cli.options import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from embedder.model_folder import Manifest
 
 
-@with_options(TrainConfig, Machines)
+@with_options(TrainConfig, DeviceConfig)
 def train(
     folder: Annotated[Path, typer.Argument(help="FOLDER/<person>/<photos>", show_default=False)],
     model: NewModel = TRAINED_MODEL,
@@ -68,12 +68,21 @@ def train(
     from embedder.contact_sheet import check_preview
     from embedder.training.run import train as run
 
-    options, machines = read_config(config, fields_of(TrainConfig, given)), fields_of(Machines, given)
+    options, devices = read_config(config, fields_of(TrainConfig, given)), fields_of(DeviceConfig, given)
     if preview is not None:
         check_preview(preview, Inputs([folder, *([config] if config else [])]), force)
     bars = TerminalProgress()
     result = run(
-        folder, Path(model), options, resume, bars, preview, tensorboard, cache, Machines(**machines), force
+        folder,
+        Path(model),
+        options,
+        resume,
+        bars,
+        preview,
+        tensorboard,
+        cache,
+        DeviceConfig(**devices),
+        force,
     )
     if result.manifest is None:
         tell("Process 0 saved the model", "trained")
@@ -118,7 +127,7 @@ def export(
     force: Force = False,
 ) -> None:
     """Write the network from face to vector for other programs: phones, browsers, other languages."""
-    from embedder.export.formats import export as run
+    from embedder.export.formats import export_model as run
 
     manifest = run(model_folder(model), to, form, force, trunk)
     size, dim = manifest.input_size, manifest.dim
@@ -135,7 +144,7 @@ def quantize(
     trunk: OwnTrunk = None,
 ) -> None:
     """Write a smaller model with rounded weights: float16 is half the size, int8 a quarter and faster."""
-    from embedder.export.quantize import quantize as run
+    from embedder.export.quantize import quantize_model as run
 
     made = run(model_folder(model), to, weights, trunk)
     old, new = (shlex.quote(safe(folder)) for folder in (model, to))
@@ -144,7 +153,7 @@ def quantize(
         f"Wrote {safe(to)}: {weights}, a network of {after:.2f} MB instead of {before:.2f} MB",
         f"Vectors turn a little: cosine {made.cosine:.4f} or more on random pictures. On your photos:",
         f"  embed evaluate FOLDER --compare {old} {new}",
-        "A gallery is of one model. For this one, make yours anew and find its threshold:",
+        "A gallery is of one model. For this one, make yours again and find its threshold:",
         f"  embed gallery re-embed --model {new}",
         f"  embed calibrate --model {new}",
     )
@@ -163,7 +172,7 @@ def describe_training(manifest: Manifest) -> list[str]:
     lines = []
     try:
         if manifest.training["scores"]:
-            lines += _in_words(manifest.training)
+            lines += _describe(manifest.training)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(
             f"the manifest's record of training lacks or garbles {error}; train again"
@@ -178,13 +187,13 @@ def describe_training(manifest: Manifest) -> list[str]:
         lines.append(
             f"First threshold {strangers.threshold(fpir, people):.3f}: names at most {100 * fpir:g} % of "
             f"strangers in a gallery of {count(people, 'person')} with a photo each, 95 % sure, from "
-            f"{count(strangers.photos, 'photo')} of {count(strangers.people, 'person')} it had not met"
+            f"{count(strangers.photos, 'photo')} of {count(strangers.people, 'person')} held out of training"
             + (", found before its weights were rounded" if "quantized_from" in manifest.training else "")
         )
     return lines
 
 
-def _in_words(training: dict[str, Any]) -> list[str]:
+def _describe(training: dict[str, Any]) -> list[str]:
     frozen, trained = training["scores"][0], training["scores"][training["best_epoch"]]
     kept = training["kept_epoch"]
     verdict = (
@@ -195,19 +204,25 @@ def _in_words(training: dict[str, Any]) -> list[str]:
         else "Training did not help; the trunk is kept as it was (--keep-trained keeps the trained one)"
     )
     fpir = training["config"]["target_fpir"]
-    again = ["Kept is a second training, on everyone"] if training.get("refitted") else []
+    again = ["Saved: retrained on all people, held-out ones included"] if training.get("refitted") else []
     if training.get("views"):
         return [*_of_views(training, fpir), verdict, *again]
-    shown = ", as they are and as poor copies" if training["config"].get("rehearsal") else ""
+    config = training["config"]
+    distilled = config.get("distillation", config.get("rehearsal"))  # as version 0.1 wrote it
+    shown = ", original and degraded" if distilled else ""
     figures = (
-        f"On {count(training['held_out_people'], 'person')} it has not met "
-        f"({count(frozen['searches'], 'photo')}{shown}), "
-        f"before → after: TPIR at FPIR {fpir:g} {frozen['tpir']:.3f} → {trained['tpir']:.3f}, "
-        f"rank-1 {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
+        f"On {_held_out(training, frozen['searches'], shown)}, before → after: {_NAMED} at {100 * fpir:g} % "
+        f"of strangers named (FPIR) {frozen['tpir']:.3f} → {trained['tpir']:.3f}, nearest person right "
+        f"(rank-1) {frozen['rank1']:.3f} → {trained['rank1']:.3f}"
     )
     return [figures, verdict, *again]
 
 
+def _held_out(training: dict[str, Any], searches: int, shown: str = "") -> str:
+    return f"{count(training['held_out_people'], 'held-out person')} ({count(searches, 'photo')}{shown})"
+
+
+_NAMED = "share of known people named (TPIR)"
 _SHOWN = {
     "clean": "clean photos",
     "degraded": "degraded photos",
@@ -222,10 +237,10 @@ def _of_views(training: dict[str, Any], fpir: float) -> list[str]:
     changes = [
         f"  {shown}: {before['tpir'][name]:.3f} → {after['tpir'][name]:.3f}" for name, shown in _SHOWN.items()
     ]
-    people, photos = count(training["held_out_people"], "person"), count(after["searches"], "photo")
     share = f"with {100 * after['share']:.0f} % of the trained weights"
+    figure = f"{_NAMED} at {100 * fpir:g} % of strangers named (FPIR)"
     return [
-        f"On {people} it has not met ({photos}), before → {share}, TPIR at FPIR {fpir:g}:",
+        f"On {_held_out(training, after['searches'])}, before → {share}, {figure}:",
         *changes,
         f"  vectors of the last moved by {after['drift']:.3f} (1 - cosine, mean)",
     ]

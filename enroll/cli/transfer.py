@@ -17,7 +17,7 @@ from enroll.cli.streams import is_closed, no_one_reads
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_notes, sizes
 
 if TYPE_CHECKING:
-    from enroll.gallery.transfer import Content, Plan
+    from enroll.gallery.transfer import GallerySnapshot, Plan
 
 
 _STREAM = "-"
@@ -137,7 +137,7 @@ def merge_gallery(
     tell(line, "merged", people=len(plan.people), photos=added)
 
 
-def _size_facts(content: Content) -> dict[str, int]:
+def _size_facts(content: GallerySnapshot) -> dict[str, int]:
     return {
         "people": len(content.people),
         "photos": content.templates,
@@ -179,10 +179,10 @@ def re_embed(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Go on without people who lose all photos.")] = False,
 ) -> None:
-    """Make a gallery anew from its photos with another model; names and terms stay."""
+    """Rebuild a gallery from its photos with another model; names and terms stay."""
     from embedder.extractor import Extractor
     from enroll.gallery.places import home_of, rebased
-    from enroll.gallery.reembed import embed_anew, put_anew
+    from enroll.gallery.reembed import reembed, replace_all
     from enroll.gallery.transfer import put_content, read_content
     from enroll.library.film_still import frame_at
     from enroll.store import gallery_exists, open_store, without_password
@@ -198,7 +198,7 @@ def re_embed(
         content, _ = read_content(store)
         had_calibration = store.calibration() is not None
         home = home_of(store)
-        remade = embed_anew(content, extractor, photos, progress, home, frame_at)
+        remade = reembed(content, extractor, photos, progress, home, frame_at)
         for lost in remade.lost:
             print(f"{printable(lost.person)}: {printable(lost.photo)}: {lost.reason}", file=sys.stderr)
         if remade.gone and not force:
@@ -207,11 +207,11 @@ def re_embed(
                 "give the folder their photos are in now, or --force to go on without them"
             )
         if to is None:
-            put_anew(store, remade.content, since)
+            replace_all(store, remade.content, since)
     if to is not None:
         with open_store(to, create=True) as made:
             put_content(made, rebased(remade.content, home, home_of(made)))
-    line = f"embedded anew {sizes(remade.content)}, in {printable(without_password(to or gallery))}"
+    line = f"re-embedded {sizes(remade.content)}, in {printable(without_password(to or gallery))}"
     tell(line, "embedded again", **_size_facts(remade.content), lost=len(remade.lost))
     if had_calibration:
         note("The calibration was of the other model; run `embed calibrate`")

@@ -133,7 +133,7 @@ def watch_frigate(
     try:
         with Gallery.open(gallery, extractor, create=False) as opened:
             identifier = EventIdentifier(extractor, opened, server, threshold, config)
-            _show(identifier.basis.in_words())
+            _show(identifier.basis.describe())
             with closing(FrigateWatch(identifier, connection, topics).answers()) as answers:
                 for answer in answers:
                     _show_answer(answer, as_json)
@@ -142,20 +142,22 @@ def watch_frigate(
 
 
 def _show_answer(answer: EventAnswer, as_json: bool) -> None:
-    from enroll.report.answers import in_words
+    from enroll.report.answers import describe
     from enroll.watch.service import facts
 
-    told = facts(answer)
+    shown = facts(answer)
     if as_json:
-        print(json.dumps(told, allow_nan=False), flush=True)
+        print(json.dumps(shown, allow_nan=False), flush=True)
         return
     agreement = answer.agreement
     if agreement.frames:
-        who = f"{in_words(agreement.decision)}; {agreement.agreed} of {agreement.good} good snapshots agree"
+        who = f"{describe(agreement.decision)}; {agreement.agreed} of {agreement.good} good snapshots agree"
     else:
         who = "unknown (no face found in its snapshots)"
     end = "; over" if answer.final else ""
-    print(printable(f"{told['moment'][11:19]} {answer.camera}: {who}; event {answer.event}{end}"), flush=True)
+    print(
+        printable(f"{shown['moment'][11:19]} {answer.camera}: {who}; event {answer.event}{end}"), flush=True
+    )
 
 
 def _show(line: str) -> None:

@@ -106,14 +106,14 @@ class Spread:
         return self._spread(self._task, windows, tables.to_digested, lost)
 
     def samples(
-        self, windows: Iterable[Sequence[AskedPhoto]], force: bool, keep_chips: bool
+        self, windows: Iterable[Sequence[AskedPhoto]], force: bool, keep_crops: bool
     ) -> Iterator[list[SampledPhoto]]:
         """Find and embed the face of each photo."""
 
         def lost(path: Path) -> SampledPhoto:
             return SampledPhoto(b"", Rejected(path, _LOST))
 
-        task = replace(self._task, kind=SAMPLE, model=self._model, force=force, keep_chips=keep_chips)
+        task = replace(self._task, kind=SAMPLE, model=self._model, force=force, keep_crops=keep_crops)
         return self._spread(task, windows, tables.to_sampled, lost)
 
     def faces(self, windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[SearchedPhoto]]:

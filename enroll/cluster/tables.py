@@ -42,7 +42,7 @@ _ANSWERS = {
             ("faces", pa.int32()),
             ("vector", pa.binary()),
             ("picture", pa.binary()),
-            ("chip", pa.binary()),
+            ("crop", pa.binary()),
         ]
     ),
     FACES: pa.schema(
@@ -107,7 +107,7 @@ def of_sampled(found: SampledPhoto) -> Row:
         "faces": sample.faces,
         "vector": None if sample.vector is None else sample.vector.astype("<f4").tobytes(),
         "picture": sample.picture,
-        "chip": None if sample.chip is None else sample.chip.tobytes(),
+        "crop": None if sample.crop is None else sample.crop.tobytes(),
     }
 
 
@@ -141,13 +141,13 @@ def to_sampled(row: Row, path: Path, size: int) -> SampledPhoto:
     Args:
         row: its columns.
         path: of the photo.
-        size: side of a chip in pixels.
+        size: side of a crop in pixels.
     """
     if not row["read"]:
         return SampledPhoto(row["digest"], Rejected(path, row["problem"]))
-    chip = None if row["chip"] is None else np.frombuffer(row["chip"], np.uint8).reshape(-1, size, 3)
+    crop = None if row["crop"] is None else np.frombuffer(row["crop"], np.uint8).reshape(-1, size, 3)
     vector = None if row["vector"] is None else _vector(row["vector"])
-    sample = PhotoSample(path, chip, row["faces"], row["problem"], vector, row["picture"])
+    sample = PhotoSample(path, crop, row["faces"], row["problem"], vector, row["picture"])
     return SampledPhoto(row["digest"], sample)
 
 

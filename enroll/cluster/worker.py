@@ -60,7 +60,7 @@ class Task:
         limits: of pictures.
         model: to look with; None for `DIGEST`.
         force: take faces that are too poor.
-        keep_chips: give the chips, too.
+        keep_crops: give the crops, too.
     """
 
     kind: str
@@ -68,7 +68,7 @@ class Task:
     limits: ImageLimits
     model: SentModel | None = None
     force: bool = False
-    keep_chips: bool = False
+    keep_crops: bool = False
 
 
 @cache
@@ -164,7 +164,7 @@ def _samples(asked: Sequence[tuple[int, AskedPhoto, Path]], task: Task) -> list[
         read.data = b""
         reads.append(read)
         noted.append(notes)
-    done = embed_samples(samples, extractor, task.keep_chips)
+    done = embed_samples(samples, extractor, task.keep_crops)
     return [
         read.columns(tables.of_sampled(SampledPhoto(read.digest, found)), notes)
         for read, found, notes in zip(reads, done, noted, strict=True)
@@ -203,13 +203,13 @@ class _Kept(logging.Handler):
 @contextmanager
 def _notes() -> Iterator[list[str]]:
     """Take what is told of photos, to send it to who asked; nothing of it is shown here."""
-    handler, told = _Kept(), _IMAGES.propagate
+    handler, propagated = _Kept(), _IMAGES.propagate
     _IMAGES.addHandler(handler)
     _IMAGES.propagate = False
     try:
         yield handler.notes
     finally:
-        _IMAGES.propagate = told
+        _IMAGES.propagate = propagated
         _IMAGES.removeHandler(handler)
 
 

@@ -20,7 +20,7 @@ from embedder.metrics import squared_distances
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.search.base import Finder
+    from enroll.search.base import SearchIndex
     from enroll.templates import Templates
 
 
@@ -38,7 +38,7 @@ _DRAWN = 5000  # photos compared with people at random, for the distribution bet
 
 
 @dataclass(frozen=True, eq=False)
-class Crowd:
+class LabeledTemplates:
     """The templates of a gallery by person.
 
     Attributes:
@@ -54,7 +54,7 @@ class Crowd:
     vectors: NDArray[np.float32]
 
     @classmethod
-    def of(cls, templates: Templates) -> Crowd:
+    def of(cls, templates: Templates) -> LabeledTemplates:
         """Sort templates by person."""
         names, labels = np.unique(templates.identities, return_inverse=True)
         return cls(tuple(map(str, names)), labels.astype(np.int64), templates.ids, templates.vectors)
@@ -77,7 +77,7 @@ class Crowd:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
+class NearestOthers:
     """The nearest templates of other people, nearest first.
 
     Attributes:
@@ -100,19 +100,21 @@ class Nearest:
         return codes // people, codes % people
 
 
-def nearest_others(crowd: Crowd, finder: Finder, progress: Progress | None = None) -> Nearest:
+def nearest_others(
+    labeled: LabeledTemplates, search_index: SearchIndex, progress: Progress | None = None
+) -> NearestOthers:
     """Search for every template among those of other people, a few at a time.
 
     Args:
-        crowd: the templates.
-        finder: searches the same templates; others that it finds, enrolled meanwhile, are passed over.
+        labeled: the templates.
+        search_index: searches the same templates; others that it finds, enrolled meanwhile, are passed over.
         progress: hears of each template.
     """
-    count, dim = crowd.vectors.shape
+    count, dim = labeled.vectors.shape
     rows = np.full((count, _NEAR), -1)
     distances = np.full((count, _NEAR), np.inf)
     # A search finds a person's own photos first, so it asks for so many more; who has most comes first.
-    sizes = crowd.sizes()[crowd.labels]
+    sizes = labeled.sizes()[labeled.labels]
     order = np.argsort(-sizes, kind="stable")
     start = 0
     with (progress or Progress()).bar("Comparing", count) as advance:
@@ -120,21 +122,21 @@ def nearest_others(crowd: Crowd, finder: Finder, progress: Progress | None = Non
             wanted = int(sizes[order[start]]) + _NEAR
             step = int(np.clip(_NUMBERS_AT_ONCE // (wanted * dim), 1, _MOST_QUERIES))
             asked = order[start : start + step]
-            for row, found in zip(asked, finder.nearest(crowd.vectors[asked], wanted), strict=True):
-                place = np.minimum(np.searchsorted(crowd.ids, found.ids), count - 1)
-                others = (crowd.ids[place] == found.ids) & (crowd.labels[place] != crowd.labels[row])
-                away = found.vectors[others].astype(np.float64) - crowd.vectors[row]
+            for row, found in zip(asked, search_index.nearest(labeled.vectors[asked], wanted), strict=True):
+                place = np.minimum(np.searchsorted(labeled.ids, found.ids), count - 1)
+                others = (labeled.ids[place] == found.ids) & (labeled.labels[place] != labeled.labels[row])
+                away = found.vectors[others].astype(np.float64) - labeled.vectors[row]
                 distance = np.sqrt((away**2).sum(axis=1))
                 first = np.lexsort((place[others], distance))[:_NEAR]
                 rows[row, : len(first)] = place[others][first]
                 distances[row, : len(first)] = distance[first]
             start += step
             advance(len(asked))
-    return Nearest(rows, distances)
+    return NearestOthers(rows, distances)
 
 
 def typical_distances(
-    crowd: Crowd,
+    labeled: LabeledTemplates,
     members: list[NDArray[np.intp]],
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
@@ -142,7 +144,7 @@ def typical_distances(
     """Give the typical distance of photos to people, (m,); NaN where there is no other photo of theirs.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         members: rows that stand for each person.
         rows: (m,) of the photos.
         people: (m,) whom each is compared with.
@@ -154,7 +156,7 @@ def typical_distances(
         own = members[people[asked[0]]]
         if not len(own):
             continue
-        squared = squared_distances(crowd.vectors[rows[asked]], crowd.vectors[own])
+        squared = squared_distances(labeled.vectors[rows[asked]], labeled.vectors[own])
         squared[rows[asked][:, None] == own[None]] = np.inf
         squared.sort(axis=1)
         others = np.isfinite(squared).sum(axis=1)
@@ -166,7 +168,7 @@ def typical_distances(
 
 
 @dataclass(frozen=True)
-class Evidence:
+class DistanceEvidence:
     """What a typical distance says.
 
     Attributes:
@@ -180,7 +182,7 @@ class Evidence:
     other_spread: float
 
     @classmethod
-    def learn(cls, same: NDArray[np.float64], other: NDArray[np.float64]) -> Evidence | None:
+    def fit(cls, same: NDArray[np.float64], other: NDArray[np.float64]) -> DistanceEvidence | None:
         """Learn from typical distances, NaN left out; None if they are too few or tell no one apart."""
         logs = [np.log(np.maximum(part[np.isfinite(part)], _NO_DISTANCE)) for part in (same, other)]
         if min(map(len, logs)) < _LEAST:
@@ -205,23 +207,25 @@ class Evidence:
         return np.where(np.isfinite(distances), ratio, 0.0)
 
 
-def learn(crowd: Crowd, members: list[NDArray[np.intp]], kept: NDArray[np.bool_]) -> Evidence | None:
+def fit_evidence(
+    labeled: LabeledTemplates, members: list[NDArray[np.intp]], kept: NDArray[np.bool_]
+) -> DistanceEvidence | None:
     """Learn from a gallery: photos against their own person, and against people at random.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         members: rows that stand for each person.
         kept: (n,) rows that are believed.
     """
-    if len(crowd.names) < 2:
+    if len(labeled.names) < 2:
         return None
     rng = np.random.default_rng(0)
     own = rng.permutation(np.flatnonzero(kept))[:_DRAWN]
     rows = rng.choice(own, _DRAWN)
-    strange = (crowd.labels[rows] + rng.integers(1, len(crowd.names), _DRAWN)) % len(crowd.names)
-    return Evidence.learn(
-        typical_distances(crowd, members, own, crowd.labels[own]),
-        typical_distances(crowd, members, rows, strange),
+    strange = (labeled.labels[rows] + rng.integers(1, len(labeled.names), _DRAWN)) % len(labeled.names)
+    return DistanceEvidence.fit(
+        typical_distances(labeled, members, own, labeled.labels[own]),
+        typical_distances(labeled, members, rows, strange),
     )
 
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from embedder.errors import UsageError
 from enroll.calibration import calibrate
-from enroll.doctor.evidence import Crowd, learn, nearest_others, typical_distances
-from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
-from enroll.search.exact import ExactFinder
+from enroll.doctor.evidence import LabeledTemplates, fit_evidence, nearest_others, typical_distances
+from enroll.doctor.labels import DuplicatePeople, Judged, find_duplicates, find_mislabeled
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates, checked_rows
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from embedder._internal.runtime import Progress
     from embedder.strangers import StrangerDistances
     from enroll.calibration import Calibration
-    from enroll.doctor.evidence import Nearest
-    from enroll.search.base import Finder
+    from enroll.doctor.evidence import NearestOthers
+    from enroll.search.base import SearchIndex
 
 
 _TARGET = 0.01  # FPIR to calibrate for if the gallery is not calibrated
@@ -45,7 +45,7 @@ _NOT_JUDGED = (
 
 
 @dataclass(frozen=True)
-class Confused:
+class Lookalikes:
     """Two people of whom a photo of one would be named as the other, if that one alone were enrolled.
 
     Attributes:
@@ -60,39 +60,39 @@ class Confused:
     distance: float
 
 
-def find_confused(
-    crowd: Crowd,
-    nearest: Nearest,
+def find_lookalikes(
+    labeled: LabeledTemplates,
+    nearest: NearestOthers,
     threshold: float,
     kept: NDArray[np.bool_],
-    twins: Sequence[Twins] = (),
-) -> tuple[list[Confused], int]:
+    duplicates: Sequence[DuplicatePeople] = (),
+) -> tuple[list[Lookalikes], int]:
     """List pairs within a threshold, those with most photos first, then the nearest.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         nearest: of other people to each.
         threshold: largest distance at which a name is given.
         kept: (n,) photos that are not suspected of showing someone else.
-        twins: names of one person; they are no confusion.
+        duplicates: names of one person; they are no confusion.
 
     Returns:
         The pairs, and how many photos come within the threshold of any other person.
     """
-    people = len(crowd.names)
+    people = len(labeled.names)
     near = (nearest.rows >= 0) & (nearest.distances <= threshold) & kept[:, None]
     near &= kept[nearest.rows]
     rows, places = np.nonzero(near)
-    whose, others = crowd.labels[rows], crowd.labels[nearest.rows[rows, places]]
+    whose, others = labeled.labels[rows], labeled.labels[nearest.rows[rows, places]]
     pairs = np.minimum(whose, others) * people + np.maximum(whose, others)
-    apart = ~np.isin(pairs, [pair.first * people + pair.second for pair in twins])
+    apart = ~np.isin(pairs, [pair.first * people + pair.second for pair in duplicates])
     rows, pairs, distances = rows[apart], pairs[apart], nearest.distances[rows, places][apart]
     codes, index = np.unique(pairs, return_inverse=True)
     closest = np.full(len(codes), np.inf)
     np.minimum.at(closest, index, distances)
     photos = np.bincount(np.unique(index * len(kept) + rows) // len(kept), minlength=len(codes))
     found = [
-        Confused(code // people, code % people, count, distance)
+        Lookalikes(code // people, code % people, count, distance)
         for code, count, distance in zip(codes.tolist(), photos.tolist(), closest.tolist(), strict=True)
     ]
     found.sort(key=lambda pair: (-pair.photos, pair.distance, pair.first, pair.second))
@@ -100,7 +100,7 @@ def find_confused(
 
 
 @dataclass(frozen=True)
-class Growth:
+class FpirForecast:
     """What a threshold promises for galleries of several sizes.
 
     Attributes:
@@ -118,17 +118,17 @@ class Growth:
     fpir: tuple[float, ...]
 
 
-def expect(
-    crowd: Crowd,
+def forecast_fpir(
+    labeled: LabeledTemplates,
     kept: NDArray[np.bool_],
     calibration: Calibration | None,
     warning: str | None,
     strangers: StrangerDistances | None = None,
-) -> Growth:
+) -> FpirForecast:
     """Say what FPIR to expect.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         kept: (n,) photos that are not suspected of showing someone else.
         calibration: the gallery's own, if it has one.
         warning: why that is in doubt.
@@ -137,18 +137,18 @@ def expect(
     Raises:
         UsageError: there is none, and too few people to make one without the model's knowledge.
     """
-    now = len(crowd.names)
+    now = len(labeled.names)
     if calibration is not None:
         threshold, target, size = calibration.threshold, calibration.target_fpir, calibration.identities
     else:
         drawn = np.random.default_rng(0).permutation(now)[:_MOST_PEOPLE]
-        rows = np.flatnonzero(kept & np.isin(crowd.labels, drawn))
-        size = len(np.unique(crowd.labels[rows]))
+        rows = np.flatnonzero(kept & np.isin(labeled.labels, drawn))
+        size = len(np.unique(labeled.labels[rows]))
         target = fpir_at(_TARGET, now, max(size, 1))
-        threshold = calibrate(crowd.vectors[rows], crowd.labels[rows], target, known=strangers).threshold
+        threshold = calibrate(labeled.vectors[rows], labeled.labels[rows], target, known=strangers).threshold
     people = tuple(times * now for times in _TIMES)
     fpir = tuple(fpir_at(target, size, count) for count in people)
-    return Growth(threshold, calibration is not None, warning, people, fpir)
+    return FpirForecast(threshold, calibration is not None, warning, people, fpir)
 
 
 def fpir_at(fpir: float, people: int, others: int) -> float:
@@ -161,23 +161,23 @@ class Examination:
     """What was found.
 
     Attributes:
-        crowd: the templates that were looked at.
-        twins: the same person under two names.
+        labeled: the templates that were looked at.
+        duplicates: the same person under two names.
         judged: photos that do not look like their person.
-        confused: people who may be named for each other.
+        lookalikes: people who may be named for each other.
         near: photos that come within the threshold of another person.
         few: people with fewer than `ENOUGH_PHOTOS` photos, and how many they have.
-        growth: the FPIR to expect, None if `notes` say why not.
+        forecast: the FPIR to expect, None if `notes` say why not.
         notes: what could not be found out, and why.
     """
 
-    crowd: Crowd
-    twins: tuple[Twins, ...]
+    templates: LabeledTemplates
+    duplicates: tuple[DuplicatePeople, ...]
     judged: Judged
-    confused: tuple[Confused, ...]
+    lookalikes: tuple[Lookalikes, ...]
     near: int
     few: tuple[tuple[int, int], ...]
-    growth: Growth | None
+    forecast: FpirForecast | None
     notes: tuple[str, ...]
 
 
@@ -189,7 +189,7 @@ def examine(
     calibration: Calibration | None = None,
     strangers: StrangerDistances | None = None,
     warning: str | None = None,
-    finder: Finder | None = None,
+    search_index: SearchIndex | None = None,
     progress: Progress | None = None,
 ) -> Examination:
     """Examine the templates of a gallery.
@@ -201,7 +201,7 @@ def examine(
         calibration: the gallery's own; None: it is calibrated to say what FPIR to expect.
         strangers: what the model knows of strangers' distances, for that calibration; None: nothing.
         warning: why that calibration is in doubt, for the result.
-        finder: searches the same templates by their ids; None: brute force.
+        search_index: searches the same templates by their ids; None: brute force.
         progress: hears of each template.
 
     Raises:
@@ -214,46 +214,48 @@ def examine(
         >>> names = np.repeat(list("abcdefgh"), 4)
         >>> names[0] = "h"  # a photo of a under another name
         >>> found = examine(photos / np.linalg.norm(photos, axis=1, keepdims=True), names)
-        >>> [suspect.row for suspect in found.judged.suspects]
+        >>> [photo.row for photo in found.judged.mislabeled]
         [0]
     """
     templates = _checked(vectors, labels, ids)
-    crowd = Crowd.of(templates)
-    nearest = nearest_others(crowd, finder or ExactFinder(templates), progress)
-    rows, people = nearest.pairs(crowd.labels)
+    labeled = LabeledTemplates.of(templates)
+    nearest = nearest_others(labeled, search_index or ExactIndex(templates), progress)
+    rows, people = nearest.pairs(labeled.labels)
     notes: list[str] = []
-    everyone = np.ones(len(crowd.labels), bool)
-    twins: Sequence[Twins] = ()
+    everyone = np.ones(len(labeled.labels), bool)
+    duplicates: Sequence[DuplicatePeople] = ()
     judged = Judged((), (), everyone)
-    members = crowd.members(everyone)
-    if (evidence := learn(crowd, members, everyone)) is None:
+    members = labeled.members(everyone)
+    if (evidence := fit_evidence(labeled, members, everyone)) is None:
         notes.append(_NOT_JUDGED)
     else:
-        distances = typical_distances(crowd, members, rows, people)
-        twins = find_twins(crowd, rows, people, distances, evidence)
-        judged = find_mistaken(crowd, rows, people, evidence, twins)
-    confused: list[Confused] = []
-    growth, near = None, 0
+        distances = typical_distances(labeled, members, rows, people)
+        duplicates = find_duplicates(labeled, rows, people, distances, evidence)
+        judged = find_mislabeled(labeled, rows, people, evidence, duplicates)
+    lookalikes: list[Lookalikes] = []
+    forecast, near = None, 0
     try:
-        growth = expect(crowd, judged.kept, calibration, warning, strangers)
-        confused, near = find_confused(crowd, nearest, growth.threshold, judged.kept, twins)
+        forecast = forecast_fpir(labeled, judged.kept, calibration, warning, strangers)
+        lookalikes, near = find_lookalikes(labeled, nearest, forecast.threshold, judged.kept, duplicates)
     except UsageError as error:
         notes.append(f"the FPIR to expect is not known, nor who is easily confused: {error}")
-    few = [(label, size) for label, size in enumerate(crowd.sizes().tolist()) if size < ENOUGH_PHOTOS]
-    return Examination(crowd, tuple(twins), judged, tuple(confused), near, tuple(few), growth, tuple(notes))
+    few = [(label, size) for label, size in enumerate(labeled.sizes().tolist()) if size < ENOUGH_PHOTOS]
+    return Examination(
+        labeled, tuple(duplicates), judged, tuple(lookalikes), near, tuple(few), forecast, tuple(notes)
+    )
 
 
-def probable_twins(templates: Templates) -> tuple[Crowd, list[Twins]]:
+def find_probable_duplicates(templates: Templates) -> tuple[LabeledTemplates, list[DuplicatePeople]]:
     """Find only the same person under two names; none where too little is known."""
-    crowd = Crowd.of(templates)
-    everyone = np.ones(len(crowd.labels), bool)
-    members = crowd.members(everyone)
-    evidence = learn(crowd, members, everyone)
+    labeled = LabeledTemplates.of(templates)
+    everyone = np.ones(len(labeled.labels), bool)
+    members = labeled.members(everyone)
+    evidence = fit_evidence(labeled, members, everyone)
     if evidence is None:
-        return crowd, []
-    rows, people = nearest_others(crowd, ExactFinder(templates)).pairs(crowd.labels)
-    distances = typical_distances(crowd, members, rows, people)
-    return crowd, find_twins(crowd, rows, people, distances, evidence)
+        return labeled, []
+    rows, people = nearest_others(labeled, ExactIndex(templates)).pairs(labeled.labels)
+    distances = typical_distances(labeled, members, rows, people)
+    return labeled, find_duplicates(labeled, rows, people, distances, evidence)
 
 
 def _checked(vectors: ArrayLike, labels: ArrayLike, ids: NDArray[np.int64] | None) -> Templates:

@@ -2,10 +2,10 @@
 
 Whether a photo shows its person is judged by Bayes' rule. Before looking, it shows the person it is given
 to with probability 19/20; else, nine times out of ten, any other person of the gallery alike, or no one in
-it. The evidence of the distances is added (`enroll.doctor.evidence.Evidence`), and a photo is suspected
-when it is more probably wrong than right. Then the worst photo of each person no longer stands for them,
-unless it is their last, and all are judged again, so that wrong photos do not hide each other, nor put
-right ones under suspicion.
+it. The evidence of the distances is added (`enroll.doctor.evidence.DistanceEvidence`), and a photo is
+suspected when it is more probably wrong than right. Then the worst photo of each person no longer stands
+for them, unless it is their last, and all are judged again, so that wrong photos do not hide each other,
+nor put right ones under suspicion.
 
 If half of a person's photos or more are unlike the others, and like no one else, no one can say which are
 wrong: the person is divided, and these photos are not suspected.
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.doctor.evidence import Evidence, learn, typical_distances
+from enroll.doctor.evidence import DistanceEvidence, fit_evidence, typical_distances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from enroll.doctor.evidence import Crowd, Evidence
+    from enroll.doctor.evidence import DistanceEvidence, LabeledTemplates
 
 
 _TWICE = 0.05  # share of people assumed to be enrolled under a second name, before looking
@@ -36,7 +36,7 @@ _ROUNDS = 5  # so many wrong photos of one person may hide each other
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicatePeople:
     """Two names whose photos are as near to each other as those of one person.
 
     Attributes:
@@ -51,29 +51,29 @@ class Twins:
     probability: float
 
 
-def find_twins(
-    crowd: Crowd,
+def find_duplicates(
+    labeled: LabeledTemplates,
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
     distances: NDArray[np.float64],
-    evidence: Evidence,
-) -> list[Twins]:
+    evidence: DistanceEvidence,
+) -> list[DuplicatePeople]:
     """Find pairs of people who are more probably one than two, the most probable first.
 
     Every name is taken to have a second one with probability 1/20, any other name alike.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         rows: (m,) photos.
         people: (m,) other people who are near them; all others are far away.
         distances: (m,) typical distances of both.
         evidence: what a distance says.
     """
-    count = len(crowd.names)
-    codes = crowd.labels[rows] * count + people  # a photo's person, and another who is near it
+    count = len(labeled.names)
+    codes = labeled.labels[rows] * count + people  # a photo's person, and another who is near it
     order = np.lexsort((distances, codes))
     pairs, starts, listed = np.unique(codes[order], return_index=True, return_counts=True)
-    place = (crowd.sizes()[pairs // count] - 1) // 2  # of the middle one among all photos of the first
+    place = (labeled.sizes()[pairs // count] - 1) // 2  # of the middle one among all photos of the first
     near = listed > place
     middle = distances[order][starts[near] + place[near]]
     there = dict(zip(pairs[near].tolist(), middle.tolist(), strict=True))
@@ -86,12 +86,12 @@ def find_twins(
             farther = max(distance, back)
             surplus = float(evidence(np.array([farther]))[0]) - doubt
             if surplus > 0:
-                found.append(Twins(first, second, farther, float(1 / (1 + np.exp(-surplus)))))
+                found.append(DuplicatePeople(first, second, farther, float(1 / (1 + np.exp(-surplus)))))
     return sorted(found, key=lambda pair: (-pair.probability, pair.distance, pair.first, pair.second))
 
 
 @dataclass(frozen=True)
-class Suspect:
+class MislabeledPhoto:
     """A photo that probably does not show its person.
 
     Attributes:
@@ -110,79 +110,84 @@ class Judged:
     """What came of judging all photos.
 
     Attributes:
-        suspects: the most probable first.
+        mislabeled: the most probable first.
         divided: people whose photos are unlike each other without a majority.
         kept: (n,) the templates that are not suspected.
     """
 
-    suspects: tuple[Suspect, ...]
+    mislabeled: tuple[MislabeledPhoto, ...]
     divided: tuple[int, ...]
     kept: NDArray[np.bool_]
 
 
-def find_mistaken(
-    crowd: Crowd,
+def find_mislabeled(
+    labeled: LabeledTemplates,
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
-    evidence: Evidence,
-    twins: Sequence[Twins] = (),
+    evidence: DistanceEvidence,
+    duplicates: Sequence[DuplicatePeople] = (),
 ) -> Judged:
     """Judge every photo.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         rows: (m,) photos.
         people: (m,) other people who are near them.
         evidence: from all photos; it is learnt again without those that are wrong.
-        twins: names of one person; a photo is not wrong for looking like its person's other name.
+        duplicates: names of one person; a photo is not wrong for looking like its person's other name.
     """
-    count = len(crowd.names)
-    same = {(pair.first, pair.second) for pair in twins}
+    count = len(labeled.names)
+    same = {(pair.first, pair.second) for pair in duplicates}
     codes = [first * count + second for first, second in same | {(b, a) for a, b in same}]
-    apart = ~np.isin(crowd.labels[rows] * count + people, codes)
+    apart = ~np.isin(labeled.labels[rows] * count + people, codes)
     rows, people = rows[apart], people[apart]
-    believed = np.ones(len(crowd.labels), bool)
+    believed = np.ones(len(labeled.labels), bool)
     for _ in range(_ROUNDS):
-        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
-        worst = _worst(crowd, wrong, believed)
+        wrong, like, divided = _judge(labeled, rows, people, evidence, believed)
+        worst = _worst(labeled, wrong, believed)
         if not len(worst):
             break
         believed[worst] = False
-        evidence = learn(crowd, crowd.members(believed), believed) or evidence
+        evidence = fit_evidence(labeled, labeled.members(believed), believed) or evidence
     else:
-        wrong, like, divided = _judge(crowd, rows, people, evidence, believed)
-    found = [Suspect(row, int(like[row]), float(wrong[row])) for row in np.flatnonzero(wrong > 0.5).tolist()]
+        wrong, like, divided = _judge(labeled, rows, people, evidence, believed)
+    found = [
+        MislabeledPhoto(row, int(like[row]), float(wrong[row]))
+        for row in np.flatnonzero(wrong > 0.5).tolist()
+    ]
     found.sort(key=lambda entry: (-entry.probability, entry.row))
     return Judged(tuple(found), tuple(divided.tolist()), wrong <= 0.5)
 
 
-def _worst(crowd: Crowd, wrong: NDArray[np.float64], believed: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Give the row of the most suspect photo of each person who has any, and another one."""
+def _worst(
+    labeled: LabeledTemplates, wrong: NDArray[np.float64], believed: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Give the row of the most photo photo of each person who has any, and another one."""
     rows = np.flatnonzero(believed)
-    rows = rows[np.lexsort((-wrong[rows], crowd.labels[rows]))]
-    _, first, photos = np.unique(crowd.labels[rows], return_index=True, return_counts=True)
+    rows = rows[np.lexsort((-wrong[rows], labeled.labels[rows]))]
+    _, first, photos = np.unique(labeled.labels[rows], return_index=True, return_counts=True)
     return np.asarray(rows[first][(wrong[rows[first]] > 0.5) & (photos > 1)])
 
 
 def _judge(
-    crowd: Crowd,
+    labeled: LabeledTemplates,
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
-    evidence: Evidence,
+    evidence: DistanceEvidence,
     believed: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.intp]]:
     """Give each photo's probability to be wrong, whom it is like, and the people without a majority.
 
     Args:
-        crowd: the templates.
+        labeled: the templates.
         rows: (m,) photos.
         people: (m,) other people who are near them; all others are too far to count.
         evidence: what a distance says.
         believed: (n,) photos that stand for their person.
     """
-    members, everyone, count = crowd.members(believed), np.arange(len(crowd.labels)), len(crowd.names)
-    right = evidence(typical_distances(crowd, members, everyone, crowd.labels)) + np.log(1 - _WRONG)
-    distances = typical_distances(crowd, members, rows, people)
+    members, everyone, count = labeled.members(believed), np.arange(len(labeled.labels)), len(labeled.names)
+    right = evidence(typical_distances(labeled, members, everyone, labeled.labels)) + np.log(1 - _WRONG)
+    distances = typical_distances(labeled, members, rows, people)
     others = np.where(np.isfinite(distances), evidence(distances), -np.inf)
     someone, best = np.full((2, len(right)), -np.inf)
     np.logaddexp.at(someone, rows, others)
@@ -191,10 +196,10 @@ def _judge(
     no_one = np.log(_WRONG * _NO_ONE_HERE)
     odds = np.logaddexp(someone, no_one) - right
     unclaimed = someone <= np.maximum(right, no_one)
-    alone = np.bincount(crowd.labels[unclaimed & (odds > 0)], minlength=count)
-    left = np.bincount(crowd.labels[unclaimed], minlength=count)
+    alone = np.bincount(labeled.labels[unclaimed & (odds > 0)], minlength=count)
+    left = np.bincount(labeled.labels[unclaimed], minlength=count)
     divided = np.flatnonzero((alone > 0) & (2 * alone >= left))
-    odds[unclaimed & np.isin(crowd.labels, divided)] = -np.inf
+    odds[unclaimed & np.isin(labeled.labels, divided)] = -np.inf
     like = np.full(len(right), -1)
     nearest = (others == best[rows]) & ~unclaimed[rows]
     like[rows[nearest]] = people[nearest]

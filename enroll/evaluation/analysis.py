@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.metrics import squared_distances
-from enroll.doctor.examine import probable_twins
+from enroll.doctor.examine import find_probable_duplicates
 from enroll.evaluation.once import computed_once
-from enroll.evaluation.protocol import Figure, figure
+from enroll.evaluation.protocol import Estimate, figure
 from enroll.templates import Templates
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
-    from enroll.evaluation.splits import Split
+    from enroll.evaluation.splits import SearchSplit
 
 
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
@@ -188,12 +188,14 @@ def probable_duplicates(samples: EmbeddedSamples) -> list[tuple[str, str, float]
     """
     rows = np.flatnonzero(samples.found)
     names = np.array(samples.identities, object)[samples.labels[rows]]
-    crowd, twins = probable_twins(Templates(rows.astype(np.int64), names, samples.vectors[rows]))
-    return [(crowd.names[pair.first], crowd.names[pair.second], pair.distance) for pair in twins]
+    labeled, duplicates = find_probable_duplicates(
+        Templates(rows.astype(np.int64), names, samples.vectors[rows])
+    )
+    return [(labeled.names[pair.first], labeled.names[pair.second], pair.distance) for pair in duplicates]
 
 
 @dataclass(frozen=True)
-class BySize:
+class FpirByGallerySize:
     """FPIR in galleries of several sizes.
 
     Attributes:
@@ -205,7 +207,7 @@ class BySize:
 
     limit: float
     people: tuple[int, ...]
-    fpir: tuple[Figure, ...]
+    fpir: tuple[Estimate, ...]
     fmr: float
 
     def expected(self, people: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -213,12 +215,12 @@ class BySize:
         return np.asarray(-np.expm1(people * np.log1p(-self.fmr))) if self.fmr < 1 else np.ones(len(people))
 
 
-def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> BySize:
+def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> FpirByGallerySize:
     """Measure the FPIR of smaller galleries, mean over all of a size and over the splits.
 
     Args:
         evaluation: the splits.
-        limit: first distance that does not pass, as `Split.limit` gives it.
+        limit: first distance that does not pass, as `SearchSplit.limit` gives it.
     """
     samples, known = evaluation.samples, len(evaluation.splits[0].known)
     sizes = gallery_sizes(known)
@@ -234,7 +236,7 @@ def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> BySiz
     with np.errstate(invalid="ignore"):
         shares = total / splits
     figures = [figure(column[0], column[1:], len(samples.identities)) for column in shares.T]
-    return BySize(limit, sizes, tuple(figures), float(shares[0, 0]))
+    return FpirByGallerySize(limit, sizes, tuple(figures), float(shares[0, 0]))
 
 
 def gallery_sizes(known: int) -> tuple[int, ...]:
@@ -243,7 +245,7 @@ def gallery_sizes(known: int) -> tuple[int, ...]:
     return (*(step for step in steps if step < known), known)
 
 
-def _near_people(samples: EmbeddedSamples, split: Split, limit: float) -> NDArray[np.int64]:
+def _near_people(samples: EmbeddedSamples, split: SearchSplit, limit: float) -> NDArray[np.int64]:
     """Count the people that each non-mated search comes near enough to, (non_mated,)."""
     near = np.zeros(len(split.non_mated), np.int64)
     gallery = split.enrolled[samples.enrollable[split.enrolled]]

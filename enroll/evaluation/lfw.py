@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from embedder._internal.files import read_file
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from enroll.evaluation.verification import AtFmr, Comparisons
+from enroll.evaluation.verification import PairComparisons, TarAtFmr
 
 FMRS = (1e-1, 1e-2, 1e-3)
 
@@ -73,7 +73,7 @@ class PairFigures:
     accuracy: float | None
     standard_error: float | None
     fold_accuracy: tuple[float, ...]
-    tar: tuple[AtFmr, ...]
+    tar: tuple[TarAtFmr, ...]
     eer: float | None
 
 
@@ -257,7 +257,7 @@ def _figures(
         [] if right is None else [float(right[kept & (fold == own)].mean()) for own in np.unique(fold[kept])]
     )
     compared = non_mated & np.isfinite(distances)
-    comparisons = Comparisons.of_pairs(
+    comparisons = PairComparisons.of_pairs(
         np.nan_to_num(distances[mated], nan=np.inf),
         owner[mated, 0],
         distances[compared],

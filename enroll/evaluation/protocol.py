@@ -1,6 +1,9 @@
 """Evaluate open-set identification over random splits: figures with their intervals.
 
-Some people are enrolled, all others are strangers; the words are those of ISO/IEC 19795-1. In each split
+Some people are enrolled, all others are strangers; terms are those of ISO/IEC 19795-1: a search is mated if
+its person is enrolled; the false positive identification rate (FPIR) is the share of non-mated searches that
+name anyone, the true positive identification rate (TPIR) that of mated searches that name the right person
+(docs/glossary.md). In each split
 people are drawn at random to be known or strangers, and of each known person's photos some to be enrolled;
 the rest, and all photos of strangers, are searched for. A photo without a face finds no one: a mated search
 is missed, a non-mated one names nobody. It still counts.
@@ -22,13 +25,13 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, identity_weights, interval, trials_of_one, upper_bound
 from enroll.calibration import calibrate
-from enroll.confidence import Reliability, fit_curve, leave_one_out_searches, reliability
+from enroll.confidence import Reliability, fit_confidence_model, leave_one_out_searches, reliability
 from enroll.config import EvaluationConfig
 from enroll.decision import is_within
 from enroll.evaluation.once import computed_once
 from enroll.evaluation.samples import EmbeddedSamples
-from enroll.evaluation.splits import Split, draw_splits, search_split
-from enroll.rules import get_scorer
+from enroll.evaluation.splits import SearchSplit, draw_splits, search_split
+from enroll.scoring import get_scorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +49,7 @@ SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # a
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A share or a difference of shares.
 
     Attributes:
@@ -73,7 +76,7 @@ class Figure:
         return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 
 
-def figure(value: float, replicates: NDArray[np.float64], people: int) -> Figure:
+def figure(value: float, replicates: NDArray[np.float64], people: int) -> Estimate:
     """Give a share with the percentile interval of its bootstrap replicates.
 
     Where all went right or all wrong, every replicate is the same and says nothing; then the interval is the
@@ -83,18 +86,18 @@ def figure(value: float, replicates: NDArray[np.float64], people: int) -> Figure
     if low == high and value in (0, 1):
         reach = upper_bound(0, people, (1 + CONFIDENCE) / 2)
         low, high = (0.0, reach) if value == 0 else (1 - reach, 1.0)
-    return Figure(float(value), low, high)
+    return Estimate(float(value), low, high)
 
 
-def difference(value: float, replicates: NDArray[np.float64]) -> Figure:
+def difference(value: float, replicates: NDArray[np.float64]) -> Estimate:
     """Give a difference with the percentile interval of its bootstrap replicates."""
     low, high = interval(replicates)
-    return Figure(float(value), low, high)
+    return Estimate(float(value), low, high)
 
 
-def not_supported(needed: str) -> Figure:
+def insufficient(needed: str) -> Estimate:
     """Give a figure that needs more, such as "1000 non-mated searches a split"."""
-    return Figure(None, needed=needed)
+    return Estimate(None, needed=needed)
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ class AsCalibrated:
 
     target_fpir: float
     threshold: float
-    tpir: Figure
-    fpir: Figure
+    tpir: Estimate
+    fpir: Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +130,7 @@ class Evaluation(Generic[SomeSamples]):
 
     samples: SomeSamples
     config: EvaluationConfig
-    splits: tuple[Split, ...]
+    splits: tuple[SearchSplit, ...]
     scorer: str = "nearest"
 
     @computed_once
@@ -146,10 +149,10 @@ class Evaluation(Generic[SomeSamples]):
         return self.non_mated_searches >= trials_of_one(fpir)
 
     @computed_once
-    def rank(self, k: int) -> Figure:
+    def rank(self, k: int) -> Estimate:
         """Share of mated searches whose person is among the k nearest, whatever the distance."""
         if k > len(self.splits[0].known):
-            return not_supported(count(k, "enrolled person"))
+            return insufficient(count(k, "enrolled person"))
         return self._figure(lambda weights: self.rank_replicates(k, weights))
 
     def rank_replicates(self, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -162,10 +165,10 @@ class Evaluation(Generic[SomeSamples]):
         )
 
     @computed_once
-    def tpir(self, fpir: float) -> Figure:
+    def tpir(self, fpir: float) -> Estimate:
         """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
         if not self.supports(fpir):
-            return not_supported(f"{count(trials_of_one(fpir), 'non-mated search')} a split")
+            return insufficient(f"{count(trials_of_one(fpir), 'non-mated search')} a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -210,7 +213,8 @@ class Evaluation(Generic[SomeSamples]):
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
-        Mated and non-mated searches weigh the same. None if no split can teach it, as scores of rules cannot.
+        Mated and non-mated searches weigh the same. None if no split can teach it; scores
+        other than distances cannot.
         """
         if self.scorer != "nearest":
             return None
@@ -219,7 +223,9 @@ class Evaluation(Generic[SomeSamples]):
             rows = split.enrolled[self.samples.enrollable[split.enrolled]]
             if len(np.unique(self.samples.labels[rows])) < 2:
                 continue
-            curve = fit_curve(leave_one_out_searches(self.samples.vectors[rows], self.samples.labels[rows]))
+            curve = fit_confidence_model(
+                leave_one_out_searches(self.samples.vectors[rows], self.samples.labels[rows])
+            )
             for correct, distance, second in (
                 (split.rank == 1, split.distance, split.second),
                 (np.zeros(len(split.non_mated), bool), split.other_distance, split.other_second),
@@ -238,7 +244,7 @@ class Evaluation(Generic[SomeSamples]):
     def _once(self) -> NDArray[np.float64]:
         return np.ones((1, len(self.samples.identities)))
 
-    def _share(self, searches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]]) -> Figure:
+    def _share(self, searches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]]) -> Estimate:
         """Share of the searches of each split, rows and hits, mean over the splits."""
         labels = self.samples.labels
         return self._figure(
@@ -247,7 +253,7 @@ class Evaluation(Generic[SomeSamples]):
             )
         )
 
-    def _figure(self, of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Figure:
+    def _figure(self, of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Estimate:
         return figure(of(self._once)[0], of(self.weights()), len(self.samples.identities))
 
 
@@ -301,7 +307,7 @@ def evaluate_samples(
     Args:
         samples: photos of at least three people, two of whom have two photos.
         config: splits, shares and seed; the same give the same splits for any model.
-        scorer: how people are compared with a photo, see `enroll.rules.get_scorer`.
+        scorer: how people are compared with a photo, see `enroll.scoring.get_scorer`.
 
     Raises:
         UsageError: too few people or photos, for the scorer too, or no one can be enrolled.
@@ -311,9 +317,9 @@ def evaluate_samples(
     if not samples.enrollable.any():
         first = next(iter(samples.problems.values()), None)
         raise UsageError(f"no photo can be enrolled{f'; the first: {first}' if first else ''}")
-    rule = None if scorer == "nearest" else get_scorer(scorer)
+    chosen = None if scorer == "nearest" else get_scorer(scorer)
     try:
-        splits = tuple(search_split(samples, one, rule) for one in drawn)
+        splits = tuple(search_split(samples, one, chosen) for one in drawn)
     except ValueError as error:  # a split has too few people for it
         raise UsageError(f"scorer {scorer}: {error}") from error
     return Evaluation(samples, config, splits, scorer)
@@ -325,7 +331,7 @@ def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> ND
 
 
 def _weighted_tpir(
-    split: Split, labels: NDArray[np.int64], weights: NDArray[np.float64], fpir: float
+    split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[np.float64], fpir: float
 ) -> NDArray[np.float64]:
     """TPIR of a split, each search weighing as often as its person was drawn."""
     others = np.argsort(split.other_distance, kind="stable")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.errors import UsageError
-from enroll.evaluation.verification import Comparisons
+from enroll.evaluation.verification import PairComparisons
 from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
@@ -99,16 +99,16 @@ class EmbeddedSamples:
         """Say which photo a row is, for messages."""
         return f"photo {row}"
 
-    def comparisons(self, seed: int = 0) -> Comparisons:
+    def comparisons(self, seed: int = 0) -> PairComparisons:
         """Compare every two photos; a mated pair with a photo without a face is one that does not pass."""
         rows = np.flatnonzero(self.found)
-        there = Comparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
+        there = PairComparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
         known = np.unique(self.labels[rows])
         photos, faces = (
             np.bincount(labels, minlength=len(self.identities)) for labels in (self.labels, self.labels[rows])
         )
         failed = np.repeat(np.arange(len(photos)), photos * (photos - 1) // 2 - faces * (faces - 1) // 2)
-        return Comparisons.of_pairs(
+        return PairComparisons.of_pairs(
             np.concatenate([there.mated, np.full(len(failed), np.inf)]),
             np.concatenate([known[there.mated_identity], failed]),
             there.non_mated,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from enroll.config import EvaluationConfig
     from enroll.evaluation.samples import EmbeddedSamples
-    from enroll.rules.base import Rule
+    from enroll.scoring.base import Scorer
 
 
 _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
@@ -76,7 +76,7 @@ def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class SearchSplit:
     """The searches of one split.
 
     Attributes:
@@ -106,18 +106,18 @@ class Split:
         return first_refused(self.other_distance, fpir)
 
 
-def search_split(samples: EmbeddedSamples, drawn: Drawn, rule: Rule | None = None) -> Split:
+def search_split(samples: EmbeddedSamples, drawn: Drawn, scorer: Scorer | None = None) -> SearchSplit:
     """Search for the photos of a split among its enrolled ones.
 
     Args:
         samples: the photos.
         drawn: rows of `samples`.
-        rule: gives the scores that stand for distances; None: distances of the nearest templates.
+        scorer: gives the scores that stand for distances; None: distances of the nearest templates.
     """
     gallery = drawn.enrolled[samples.enrollable[drawn.enrolled]]  # sorted by identity, as `known` is
-    search = _search if rule is None else partial(_search_by_rule, rule)
+    search = _search if scorer is None else partial(_search_by_scorer, scorer)
     of_known, of_strangers = (search(samples, probes, gallery) for probes in (drawn.mated, drawn.non_mated))
-    return Split(
+    return SearchSplit(
         known=drawn.known,
         enrolled=drawn.enrolled,
         mated=drawn.mated,
@@ -161,16 +161,16 @@ def _search(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArra
     return _Found(rank, distance, second, nearest)
 
 
-def _search_by_rule(
-    rule: Rule, samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]
+def _search_by_scorer(
+    scorer: Scorer, samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]
 ) -> _Found:
-    """Do as `_search`, by the scores of a rule; the nearest row is that of the first person."""
+    """Do as `_search`, by the scores of a scorer; the nearest row is that of the first person."""
     rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
     nearest = np.full(len(probes), -1, np.int64)
     found = np.flatnonzero(samples.found[probes])
     if not len(gallery) or not len(found):
         return _Found(rank, distance, second, nearest)
-    fitted = rule.fit(samples.vectors[gallery], samples.labels[gallery])
+    fitted = scorer.fit(samples.vectors[gallery], samples.labels[gallery])
     for row in found.tolist():
         probe = samples.vectors[probes[[row]]]
         scores = fitted.scores(probe)[0]

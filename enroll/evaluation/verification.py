@@ -30,7 +30,7 @@ _CHUNK = 2**20  # weights of pairs in memory at once; a few arrays of 8 MiB
 
 
 @dataclass(frozen=True)
-class AtFmr:
+class TarAtFmr:
     """TAR at an FMR.
 
     Attributes:
@@ -68,7 +68,7 @@ class Replicates:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparisons:
+class PairComparisons:
     """Distances of pairs; `of_vectors` and `of_pairs` make them.
 
     Attributes:
@@ -92,7 +92,7 @@ class Comparisons:
     @classmethod
     def of_vectors(
         cls, vectors: NDArray[np.floating], labels: NDArray[np.generic], limit: int = LIMIT, seed: int = 0
-    ) -> Comparisons:
+    ) -> PairComparisons:
         """Compare every two samples, or as many pairs of a kind as `limit` allows.
 
         Of more pairs, `limit` different ones are drawn: one at random from each of so many equally long
@@ -139,7 +139,7 @@ class Comparisons:
         non_mated_identities: NDArray[np.integer],
         identities: int,
         totals: tuple[int, int] | None = None,
-    ) -> Comparisons:
+    ) -> PairComparisons:
         """Take pairs in any order, as the attributes describe them.
 
         Args:
@@ -175,7 +175,7 @@ class Comparisons:
         some = [f"{n:,} of {count(total, f'{kind} pair', ',')}" for n, total, kind in kinds if n < total]
         return f"drawn at random: {', '.join(some)}" if some else None
 
-    def at_fmr(self, fmr: float) -> AtFmr:
+    def at_fmr(self, fmr: float) -> TarAtFmr:
         """Give the largest threshold at which at most a share `fmr` of non-mated pairs passes, and its TAR.
 
         Args:
@@ -186,9 +186,9 @@ class Comparisons:
         """
         needed = pairs_needed(fmr)
         if len(self.non_mated) < needed:
-            return AtFmr(fmr, len(self.non_mated), needed, None, None)
+            return TarAtFmr(fmr, len(self.non_mated), needed, None, None)
         threshold, tar = (float(value[0]) for value in self._all.at_fmr(fmr))
-        return AtFmr(fmr, len(self.non_mated), needed, threshold, tar if len(self.mated) else None)
+        return TarAtFmr(fmr, len(self.non_mated), needed, threshold, tar if len(self.mated) else None)
 
     def eer(self) -> float:
         """Give the equal error rate: where FMR and 1 - TAR are the same.
@@ -268,7 +268,7 @@ class Comparisons:
 class _Weighted:
     """Some replicates: the weight of the first k pairs of each kind, (replicates, pairs + 1)."""
 
-    def __init__(self, pairs: Comparisons, weights: NDArray[np.float64]) -> None:
+    def __init__(self, pairs: PairComparisons, weights: NDArray[np.float64]) -> None:
         self._pairs = pairs
         self._mated = _summed(weights[:, pairs.mated_identity])
         both = weights[:, pairs.non_mated_identities[:, 0]]
@@ -326,7 +326,7 @@ class _Weighted:
         return distances[best] + self._nan, f[self._row, best] + self._nan
 
 
-def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> Comparisons:
+def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> PairComparisons:
     """Compare every two photos, as verification does: one person, or two.
 
     Args:
@@ -343,7 +343,7 @@ def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> Compa
         0.0
     """
     rows, of = checked_rows(vectors, labels)
-    return Comparisons.of_vectors(rows, of, seed=seed)
+    return PairComparisons.of_vectors(rows, of, seed=seed)
 
 
 def pairs_needed(fmr: float) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from embedder.errors import UsageError
 from enroll.gallery.threshold import FromModel, read_calibration, some_people
-from enroll.templates import Pool
+from enroll.templates import GrowableTemplates
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -44,10 +44,10 @@ def classifier_of(
     calibrated, known = read_calibration(store, extractor.fingerprint), extractor.manifest.strangers
     threshold = None
     if calibrated is not None:
-        threshold = calibrated[0].promise.threshold
+        threshold = calibrated[0].calibration.threshold
     elif known is not None:
         people = store.identities()
-        pool = Pool(templates) if store.finder() is None else None
+        pool = GrowableTemplates(templates) if store.search_index() is None else None
         some = pool.of_people(some_people(people)) if pool else None
         threshold = FromModel.for_gallery(known, people, some).distance
     unknown = "unknown"

@@ -36,16 +36,16 @@ def examine_gallery(
         raise UsageError(f"{store.location}: no one is enrolled; nothing to examine")
     model = store.model()
     kept = read_calibration(store, model[0]) if model else None
-    calibration, warning = kept or (None, None)
+    record, warning = kept or (None, None)
     manifests = (find_manifest(name) for name in dict.fromkeys(models))
     ours = next((one for one in manifests if model and one and one.fingerprint == model[0]), None)
     return examine(
         templates.vectors,
         templates.identities,
         ids=templates.ids,
-        calibration=calibration.promise if calibration else None,
+        calibration=record.calibration if record else None,
         warning=warning,
         strangers=ours.strangers if ours else None,
-        finder=store.finder(),
+        search_index=store.search_index(),
         progress=progress,
     )

@@ -10,11 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.contact_sheet import Tile
 from embedder.copies import Copy
 from embedder.errors import ImageError, PhotoConflictError, UnknownIdentityError
-from embedder.faces.crop import NO_FACE, crowd_note, in_short
+from embedder.faces.crop import NO_FACE, in_short, several_faces_note
 from embedder.folders import Rejected
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample
 from enroll.gallery.given import content_of, is_file, path_of
@@ -48,7 +48,7 @@ class Replaced:
 
 
 @dataclass(frozen=True)
-class Enrolled:
+class EnrollmentResult:
     """What enrolling some photos of one person came to; it is on disk.
 
     Attributes:
@@ -56,7 +56,7 @@ class Enrolled:
         added: photos that became templates.
         already: photos that were theirs before, or were given twice.
         rejected: photos that could not be used, and why.
-        samples: what was found in the photos that were looked at; with chips only if they were asked for.
+        samples: what was found in the photos that were looked at; with crops only if they were asked for.
         copies: photos that show a picture which was met before in the same run.
         replaced: photos that were another picture when they were enrolled.
     """
@@ -83,9 +83,9 @@ class Enrolled:
         return [
             Tile(
                 self.identity,
-                sample.chip,
+                sample.crop,
                 sample.path.name,
-                in_short(sample.problem or crowd_note(sample.faces)),
+                in_short(sample.problem or several_faces_note(sample.faces)),
             )
             for sample in self.samples
         ] + [Tile(self.identity, None, entry.path.name, in_short(entry.reason)) for entry in unseen]
@@ -104,8 +104,8 @@ class _Person:
     copies: list[Copy] = field(default_factory=list)
     replaced: list[Replaced] = field(default_factory=list)
 
-    def outcome(self) -> Enrolled:
-        return Enrolled(
+    def outcome(self) -> EnrollmentResult:
+        return EnrollmentResult(
             self.name,
             self.added,
             self.already,
@@ -150,7 +150,7 @@ class _Photo:
     found: PhotoSample | Rejected | None = None
 
 
-class Enrolling:
+class Enrollment:
     """One run of enrolling; see `Gallery.enroll_many`."""
 
     def __init__(
@@ -159,16 +159,18 @@ class Enrolling:
         extractor: Extractor,
         force: bool,
         terms: Terms | None,
-        keep_chips: bool,
+        keep_crops: bool,
         elsewhere: Looker | None = None,
     ) -> None:
         self._store, self._extractor, self._elsewhere = store, extractor, elsewhere
-        self._force, self._terms, self._keep_chips = force, terms, keep_chips
+        self._force, self._terms, self._keep_crops = force, terms, keep_crops
         self._met: dict[bytes, _File] = {}
         self._pictures: dict[bytes, tuple[Path, str]] = {}
         self._home = home_of(store)
 
-    def run(self, people: Mapping[str, Sequence[Photo]], advance: Callable[[], object]) -> Iterator[Enrolled]:
+    def run(
+        self, people: Mapping[str, Sequence[Photo]], advance: Callable[[], object]
+    ) -> Iterator[EnrollmentResult]:
         """Enroll people; each is given when they are written."""
         reading: list[_Person] = []  # begun, and not all written
         finished = photos = 0
@@ -190,7 +192,7 @@ class Enrolling:
         """Give all photos, those that are new looked at, a part of them at a time."""
         if self._elsewhere is None:
             parts = self._parts(people, part_size(sum(map(len, people.values()))))
-            return in_order(self._look, map(self._read, parts))
+            return map_in_order(self._look, map(self._read, parts))
         parts, given = self._parts(people, self._elsewhere.window), chain.from_iterable(people.values())
         return self._looked_elsewhere(self._elsewhere, parts, given)
 
@@ -256,7 +258,7 @@ class Enrolling:
                 yield self._sorted([photo for photo, _ in part])
 
         def ask(windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[SampledPhoto]]:
-            return away.samples(windows, self._force, self._keep_chips)
+            return away.samples(windows, self._force, self._keep_crops)
 
         for part in answered(read_first() if first else parts, look, ask):
             for photo, answer in part:
@@ -272,7 +274,7 @@ class Enrolling:
         """Find and embed the faces of a part; in a thread of its own."""
         new = [photo for photo in part if photo.file is not None]
         samples = [read_sample(photo.path, self._extractor, self._force, photo.data) for photo in new]
-        for photo, sample in zip(new, embed_samples(samples, self._extractor, self._keep_chips), strict=True):
+        for photo, sample in zip(new, embed_samples(samples, self._extractor, self._keep_crops), strict=True):
             photo.found, photo.data = sample, None
         return part
 
@@ -315,7 +317,7 @@ class Enrolling:
                     return str(photo_file(entry.photo, None)) if entry.photo else ""
         return ""
 
-    def _write(self, people: Sequence[_Person], finished: int) -> Iterator[Enrolled]:
+    def _write(self, people: Sequence[_Person], finished: int) -> Iterator[EnrollmentResult]:
         """Write what is fresh in one transaction, and give those who are finished."""
         self._add([person for person in people if person.fresh])
         for person in people[:finished]:

@@ -17,7 +17,7 @@ from enroll.store.base import check_model
 
 if TYPE_CHECKING:
     from enroll.search.approximate import Graph
-    from enroll.search.base import Finder, Index
+    from enroll.search.base import GrowableIndex, SearchIndex
     from enroll.store.base import Store
     from enroll.templates import Templates
 
@@ -57,7 +57,7 @@ class _Turns:
                 self._free.notify_all()
 
 
-class Following:
+class LiveIndex:
     """Gives what searches a gallery: the engine's own search, or an index of this process.
 
     Threads may share it if they search by `searching`.
@@ -77,7 +77,7 @@ class Following:
         if index not in INDEXES:
             raise UsageError(f"--index: expected one of {', '.join(INDEXES)}, got {index!r}")
         self._store, self._model, self._index = store, model, index
-        self._finder: Index | None = None
+        self._search_index: GrowableIndex | None = None
         self._generation: int | None = None
         self._last = 0
         self._cached = 0  # nodes in the index file
@@ -87,39 +87,39 @@ class Following:
         """Begin to load what searching many templates needs, to be there when photos have been read."""
         from enroll.search.exact import FEW
 
-        if self._index == "exact" and self._store.finder() is None and self._store.changes()[1] > FEW:
+        if self._index == "exact" and self._store.search_index() is None and self._store.changes()[1] > FEW:
             threading.Thread(target=import_module, args=("sklearn.neighbors",), daemon=True).start()
 
     @contextmanager
-    def searching(self) -> Iterator[Finder]:
+    def searching(self) -> Iterator[SearchIndex]:
         """Give what has all templates there are now, unchanged until the block ends.
 
         Raises:
-            Exception: as `finder`.
+            Exception: as `search_index`.
         """
         if (own := self._own_search()) is not None:
             yield own
             return
-        if self._finder is None or (self._generation, self._last) != self._store.changes():
+        if self._search_index is None or (self._generation, self._last) != self._store.changes():
             with self._turns.change():
-                self.finder()
+                self.search_index()
         with self._turns.search():
-            assert self._finder is not None
-            yield self._finder
+            assert self._search_index is not None
+            yield self._search_index
 
     def templates_of(self, names: Container[str]) -> Templates | None:
         """Give the templates of some people; None from an engine that searches by itself.
 
         Raises:
-            Exception: as `finder`.
+            Exception: as `search_index`.
         """
         if self._own_search() is not None:
             return None
         with self.searching():
-            assert self._finder is not None
-            return self._finder.pool.of_people(names)
+            assert self._search_index is not None
+            return self._search_index.pool.of_people(names)
 
-    def finder(self) -> Finder:
+    def search_index(self) -> SearchIndex:
         """Give what has all templates there are now; for one thread, or inside a turn.
 
         Raises:
@@ -130,40 +130,40 @@ class Following:
         if (own := self._own_search()) is not None:
             return own
         generation, last = self._store.changes()
-        if self._finder is None or not self._finder.templates or generation != self._generation:
-            self._finder = self._made(self._of_our_model(self._store.templates()))
-            self._keep(generation, anew=self._generation is not None)
+        if self._search_index is None or not self._search_index.templates or generation != self._generation:
+            self._search_index = self._made(self._of_our_model(self._store.templates()))
+            self._keep(generation, rewrite=self._generation is not None)
         elif last != self._last:
-            after = max(self._last, self._finder.pool.last)
-            self._finder.extend(self._of_our_model(self._store.templates(after)))
+            after = max(self._last, self._search_index.pool.last)
+            self._search_index.extend(self._of_our_model(self._store.templates(after)))
             self._keep(generation)
         self._generation, self._last = generation, last
-        return self._finder
+        return self._search_index
 
-    def _own_search(self) -> Finder | None:
+    def _own_search(self) -> SearchIndex | None:
         """Give the engine's own search, if it has one."""
-        own = self._store.finder()
+        own = self._store.search_index()
         if own is not None and self._index != INDEXES[0]:
             raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
         return own
 
     def _of_our_model(self, templates: Templates) -> Templates:
-        """Check, when they have been read: another process may bind the gallery, or make it anew."""
+        """Check, when they have been read: another process may bind the gallery, or make it again."""
         check_model(self._store, *self._model)
         return templates
 
-    def _made(self, templates: Templates) -> Index:
+    def _made(self, templates: Templates) -> GrowableIndex:
         if self._index == "exact":
-            from enroll.search.exact import ExactFinder
+            from enroll.search.exact import ExactIndex
 
-            return ExactFinder(templates)
-        from enroll.search.approximate import ApproximateFinder
+            return ExactIndex(templates)
+        from enroll.search.approximate import ApproximateIndex
 
-        if isinstance(self._finder, ApproximateFinder):
-            graph = self._finder.graph_of(templates)
+        if isinstance(self._search_index, ApproximateIndex):
+            graph = self._search_index.graph_of(templates)
         else:
             graph = self._loaded(templates)
-        return ApproximateFinder(templates, graph)
+        return ApproximateIndex(templates, graph)
 
     def _loaded(self, templates: Templates) -> Graph | None:
         if (gallery := self._gallery_file()) is None or not index_path(gallery).exists():
@@ -171,28 +171,28 @@ class Following:
         try:
             graph = load_index(index_path(gallery), templates)
         except (OSError, ValueError) as error:
-            _log.warning("%s: not used, the index is made anew: %s", index_path(gallery), error)
+            _log.warning("%s: not used, the index is rebuilt: %s", index_path(gallery), error)
             return None
         self._cached = len(graph)
         return graph
 
-    def _keep(self, generation: int, anew: bool = False) -> None:
+    def _keep(self, generation: int, rewrite: bool = False) -> None:
         """Write the index file, if there is much that it lacks or an erasing took it."""
-        from enroll.search.approximate import ApproximateFinder
+        from enroll.search.approximate import ApproximateIndex
 
-        gallery, finder = self._gallery_file(), self._finder
-        if gallery is None or not isinstance(finder, ApproximateFinder):
+        gallery, search_index = self._gallery_file(), self._search_index
+        if gallery is None or not isinstance(search_index, ApproximateIndex):
             return
-        lacking = finder.templates - self._cached
-        if not anew and lacking <= _LACKING * self._cached:
+        lacking = search_index.templates - self._cached
+        if not rewrite and lacking <= _LACKING * self._cached:
             return
         try:
-            save_index(index_path(gallery), finder.graph(), finder.pool.parts)
-            self._cached = finder.templates
+            save_index(index_path(gallery), search_index.graph(), search_index.pool.parts)
+            self._cached = search_index.templates
             if self._store.changes()[0] != generation:  # someone was erased meanwhile
                 forget_index(gallery)
         except OSError as error:
-            _log.warning("%s: not written, the index will be made anew: %s", index_path(gallery), error)
+            _log.warning("%s: not written, the index will be rebuilt: %s", index_path(gallery), error)
 
     def _gallery_file(self) -> Path | None:
         """Give the file beside which an index may be kept, None for none."""

@@ -20,8 +20,8 @@ from enroll.calibration import Probes, calibrate
 from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
 from enroll.gallery.as_classifier import classifier_of
-from enroll.gallery.enrollment import Enrolled, Enrolling
-from enroll.gallery.following import Following
+from enroll.gallery.enrollment import Enrollment, EnrollmentResult
+from enroll.gallery.following import LiveIndex
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
 from enroll.gallery.threshold import CalibrationRecord, read_calibration
@@ -47,7 +47,7 @@ _TRIES = 3  # to calibrate while others enroll
 
 
 @dataclass(frozen=True)
-class NearPhoto:
+class PhotoMatch:
     """An enrolled photo near a face: whose it is, how far, and where it came from."""
 
     identity: str
@@ -65,8 +65,8 @@ class Gallery:
         """Bind a store to a model; see `open`."""
         check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
-        self._told = False  # that people have expired
-        self._search = Following(store, (extractor.fingerprint, extractor.dim), index)
+        self._expiry_said = False  # that people have expired
+        self._search = LiveIndex(store, (extractor.fingerprint, extractor.dim), index)
 
     @classmethod
     def open(
@@ -109,21 +109,21 @@ class Gallery:
 
     def enroll(
         self, name: str, photos: Sequence[Photo], force: bool = False, terms: Terms | None = None
-    ) -> Enrolled:
+    ) -> EnrollmentResult:
         """Add photos of one person, new or known; see `enroll_many`."""
         for outcome in self.enroll_many({name: photos}, force, terms):
             return outcome
-        return Enrolled(checked_name(name), 0, 0, ())
+        return EnrollmentResult(checked_name(name), 0, 0, ())
 
     def enroll_many(
         self,
         people: Mapping[str, Sequence[Photo]],
         force: bool = False,
         terms: Terms | None = None,
-        keep_chips: bool = False,
+        keep_crops: bool = False,
         advance: Callable[[], object] = lambda: None,
         elsewhere: Looker | None = None,
-    ) -> Iterator[Enrolled]:
+    ) -> Iterator[EnrollmentResult]:
         """Add photos of people, some hundreds of photos in a transaction.
 
         Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing
@@ -136,7 +136,7 @@ class Gallery:
                 Only of a path it is known later where the photo lies.
             force: take faces that are too poor to be recognized well, too.
             terms: on what terms they are enrolled; they replace those there, None leaves them.
-            keep_chips: give the chips, too, for people to look at; those of many photos take much memory.
+            keep_crops: give the crops, too, for people to look at; those of many photos take much memory.
             advance: called after each photo.
             elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`.
 
@@ -156,7 +156,7 @@ class Gallery:
             if stored in checked:
                 raise UsageError(f"{name!r}: expected each name once, got one that is stored alike")
             checked[stored] = photos
-        run = Enrolling(self._store, self._extractor, force, terms, keep_chips, elsewhere)
+        run = Enrollment(self._store, self._extractor, force, terms, keep_crops, elsewhere)
         return run.run(checked, advance)
 
     def prepare(self) -> None:
@@ -169,32 +169,32 @@ class Gallery:
         Whoever has expired is no one's neighbour.
         """
         gone = self._expired()
-        with self._search.searching() as finder:
-            found = nearest_people(finder, queries, people + len(gone))
+        with self._search.searching() as search_index:
+            found = nearest_people(search_index, queries, people + len(gone))
         return [[one for one in near if one.identity not in gone][:people] for near in found]
 
-    def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[NearPhoto]]:
+    def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[PhotoMatch]]:
         """Find the nearest enrolled photos of each unit vector, nearest first; of no one who has expired."""
         gone, wanted = self._expired(), count
-        with self._search.searching() as finder:
+        with self._search.searching() as search_index:
             while True:
-                near = nearest_templates(finder, queries, wanted)
+                near = nearest_templates(search_index, queries, wanted)
                 found = [
                     [entry for entry in entries if entry.identity not in gone][:count] for entries in near
                 ]
-                if wanted >= finder.templates or all(len(entries) == count for entries in found):
+                if wanted >= search_index.templates or all(len(entries) == count for entries in found):
                     break
                 wanted *= 4
         photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
-            [NearPhoto(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
+            [PhotoMatch(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
             for entries, paths in zip(found, photos, strict=True)
         ]
 
     def _expired(self) -> set[str]:
         gone = set(self._store.expired(date.today()))
-        if gone and not self._told:
-            self._told = True
+        if gone and not self._expiry_said:
+            self._expiry_said = True
             _log.warning(
                 "%s: %s who expired: not named any more; `embed gallery purge` erases them",
                 self._store.location,
@@ -234,13 +234,15 @@ class Gallery:
                 paths += [str(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
-            promise = calibrate(templates.vectors, labels, target_fpir, others, whose, known=model, near=near)
+            calibration = calibrate(
+                templates.vectors, labels, target_fpir, others, whose, known=model, near=near
+            )
             curve, now = (
                 fit_confidence(templates.vectors, labels),
                 datetime.now(UTC).isoformat(timespec="seconds"),
             )
-            done = CalibrationRecord(promise, curve, self._extractor.fingerprint, now)
-            if not self._store.set_calibration(done.to_text(), promise.identities, promise.templates):
+            done = CalibrationRecord(calibration, curve, self._extractor.fingerprint, now)
+            if not self._store.set_calibration(done.to_text(), calibration.identities, calibration.templates):
                 continue
 
             def photos(
@@ -252,7 +254,9 @@ class Gallery:
 
             people = [*names.tolist(), *np.unique(whose).tolist()]
             return done, set_aside(near, people, photos)
-        raise UsageError(f"{self._store.location}: it is changed all the time; calibrate when no one enrolls")
+        raise UsageError(
+            f"{self._store.location}: other processes keep changing it; calibrate when no one enrolls"
+        )
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:
         """Keep people who are known not to be enrolled, for all calibrations to come.

@@ -25,7 +25,7 @@ import numpy as np
 
 from embedder.errors import GalleryError
 from enroll.gallery.threshold import CalibrationRecord
-from enroll.gallery.transfer import Content, Enrolled
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.store import Terms
 from enroll.store.limits import (
     CALIBRATION,
@@ -54,7 +54,7 @@ _END = frozenset({"end", "sha256"})
 _LET_GO = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
 
 
-def to_lines(content: Content) -> Iterator[bytes]:
+def to_lines(content: GallerySnapshot) -> Iterator[bytes]:
     """Write a gallery as lines, each with its line feed."""
     digest = hashlib.sha256()
     for line in map(_line, _records(content)):
@@ -68,7 +68,7 @@ def to_lines(content: Content) -> Iterator[bytes]:
     yield _line({"end": counts, "sha256": digest.hexdigest()})
 
 
-def _records(content: Content) -> Iterator[dict[str, Any]]:
+def _records(content: GallerySnapshot) -> Iterator[dict[str, Any]]:
     model = None if content.model is None else {"fingerprint": content.model[0], "dim": content.model[1]}
     yield {"embed-gallery": VERSION, "model": model}
     for person in content.people:
@@ -98,7 +98,7 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
 
 
-def from_lines(lines: Iterable[bytes], path: object) -> Content:
+def from_lines(lines: Iterable[bytes], path: object) -> GallerySnapshot:
     """Read what `format.to_lines` wrote.
 
     Args:
@@ -124,7 +124,7 @@ def from_lines(lines: Iterable[bytes], path: object) -> Content:
         ) from error
 
 
-def importable_lines(content: Content, location: str) -> Iterator[bytes]:
+def importable_lines(content: GallerySnapshot, location: str) -> Iterator[bytes]:
     """Write a gallery as lines, each read back first: nothing is exported that could not be imported.
 
     The last line comes when all is right; without it, a file is refused as cut off.
@@ -199,7 +199,7 @@ class _Reader:
             _refuse(f"unknown: {sorted(kind)}")
         self._sum.update(line)
 
-    def content(self) -> Content:
+    def content(self) -> GallerySnapshot:
         """Give everything, once all lines are there."""
         if not self._ended:
             _refuse("the file is cut off")
@@ -210,9 +210,9 @@ class _Reader:
             if name in self._people:
                 _refuse(f"{name!r} is both enrolled and a stranger")
         people = sorted(self._people.items())
-        content = Content(
+        content = GallerySnapshot(
             self._model,
-            tuple(Enrolled(name, terms, tuple(templates)) for name, (terms, templates) in people),
+            tuple(PersonRecord(name, terms, tuple(templates)) for name, (terms, templates) in people),
             tuple(self._strangers),
             self._calibration,
         )

@@ -21,7 +21,7 @@ from embedder.config import QualityLimits
 from embedder.errors import ImageError, UsageError
 from embedder.faces.crop import main_or_at
 from embedder.faces.photo import find_crops
-from embedder.faces.quality import problem
+from embedder.faces.quality import rejection_reason
 from embedder.images import decode_frames, read_image_file
 from enroll.gallery.places import box_of, face_digest, home_of, moment_of, photo_file, stored_path
 from enroll.templates import StoredTemplate
@@ -41,7 +41,7 @@ _SHORTEST = 8  # hexadecimal digits
 _SHOWN = 16
 
 
-class PhotoFiles:
+class OriginalPhotos:
     """Finds photos by their digest: where they were, or anywhere in a folder."""
 
     def __init__(self, folder: Path | None = None, home: Path | None = None) -> None:
@@ -111,7 +111,7 @@ def _files(folder: Path | None) -> Iterator[Path]:
             yield Path(place) / name
 
 
-def handle_of(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str:
+def photo_handle(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str:
     """Give a text that `chosen` finds the template by: its path, if that is one photo's and can be shown."""
     same = [entry for entry in stored if entry.photo == template.photo]
     if len(same) == 1 and template.photo and template.photo.isprintable():
@@ -119,7 +119,7 @@ def handle_of(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str
     return template.digest.hex()[:_SHOWN]
 
 
-def chosen(
+def find_photo(
     name: str, stored: Sequence[StoredTemplate], text: str, home: Path | None = None
 ) -> StoredTemplate:
     """Find the one photo of a person that a text stands for.
@@ -140,7 +140,7 @@ def chosen(
     if not found:
         raise UsageError(
             f"{name}: has no photo {text!r}; expected the path it was enrolled from, or at least {_SHORTEST} "
-            f"digits of its SHA-256: {', '.join(repr(handle_of(stored, entry)) for entry in stored[:3])}"
+            f"digits of its SHA-256: {', '.join(repr(photo_handle(stored, entry)) for entry in stored[:3])}"
             f"{', …' if len(stored) > 3 else ''}"
         )
     digests = ", ".join(entry.digest.hex()[:_SHOWN] for entry in found)
@@ -149,7 +149,7 @@ def chosen(
 
 @dataclass(frozen=True)
 class PoorPhoto:
-    """An enrolled photo that today would be refused without --force, and why."""
+    """An enrolled photo that today would be refused without --accept-low-quality, and why."""
 
     name: str
     template: StoredTemplate
@@ -172,7 +172,7 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
         extractor: finds the faces.
         progress: hears of each person.
     """
-    files, poor, gone = PhotoFiles(home=home_of(store)), [], 0
+    files, poor, gone = OriginalPhotos(home=home_of(store)), [], 0
     people = store.identities()
     with (progress or Progress()).bar("Looking", len(people)) as advance:
         for name, _ in people:
@@ -198,4 +198,4 @@ def _problem(
     if not found.crops:
         return found.no_face
     quality = main_or_at(found.crops, found.pixels.shape, box).quality
-    return problem(quality, QualityLimits()) if quality else None
+    return rejection_reason(quality, QualityLimits()) if quality else None

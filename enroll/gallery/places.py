@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from enroll.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
-    from enroll.gallery.transfer import Content
+    from enroll.gallery.transfer import GallerySnapshot
     from enroll.store import Store
     from enroll.templates import NewTemplate
 
@@ -99,7 +99,7 @@ def face_digest(photo: bytes, box: Sequence[int], seconds: float | None = None) 
     return hashlib.sha256(photo + with_box("", box, seconds).encode()).digest()
 
 
-def rebased(content: Content, old: Path | None, new: Path | None) -> Content:
+def rebased(content: GallerySnapshot, old: Path | None, new: Path | None) -> GallerySnapshot:
     """Give what a gallery holds with paths that are right in a gallery of another folder."""
     if old == new or old is None:
         return content

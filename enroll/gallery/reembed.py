@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import Progress, in_order
+from embedder._internal.runtime import Progress, map_in_order
 from embedder.errors import FilmError, UsageError
 from embedder.faces.crop import NO_FACE
 from embedder.folders import Rejected
 from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample, take_sample
-from enroll.gallery.photos import PhotoFiles
+from enroll.gallery.photos import OriginalPhotos
 from enroll.gallery.places import box_of, moment_of, photo_file, stored_path, with_box
-from enroll.gallery.transfer import Content, Enrolled
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.store import Store
 from enroll.templates import NewTemplate
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostPhoto:
     """A photo the new model has no vector of.
 
     Attributes:
@@ -45,7 +45,7 @@ class Lost:
 
 
 @dataclass(frozen=True, eq=False)
-class Remade:
+class ReembedResult:
     """A gallery by another model.
 
     Attributes:
@@ -54,19 +54,19 @@ class Remade:
         gone: names of the people who have no photo left, sorted.
     """
 
-    content: Content
-    lost: tuple[Lost, ...]
+    content: GallerySnapshot
+    lost: tuple[LostPhoto, ...]
     gone: tuple[str, ...]
 
 
-def embed_anew(
-    content: Content,
+def reembed(
+    content: GallerySnapshot,
     extractor: Extractor,
     folder: Path | None = None,
     progress: Progress | None = None,
     home: Path | None = None,
     film_frame: FilmFrame | None = None,
-) -> Remade:
+) -> ReembedResult:
     """Embed the photos of a gallery by another model.
 
     A photo counts only if its file is, byte for byte, the one that was enrolled. Poor faces are taken, since
@@ -84,7 +84,7 @@ def embed_anew(
     Raises:
         UsageError: `folder` is no folder.
     """
-    photos = PhotoFiles(folder, home)
+    photos = OriginalPhotos(folder, home)
     entries = [(person.name, template) for person in content.people for template in person.templates]
     everything = [*entries, *content.strangers]
     outcomes = []
@@ -97,33 +97,33 @@ def embed_anew(
     lost, again = [], []
     for (name, template), outcome in zip(everything, outcomes, strict=True):
         if isinstance(outcome, str):
-            lost.append(Lost(name, template.photo, outcome))
+            lost.append(LostPhoto(name, template.photo, outcome))
         again.append((name, outcome))
     kept: dict[str, list[NewTemplate]] = {person.name: [] for person in content.people}
     for name, outcome in again[: len(entries)]:
         if not isinstance(outcome, str):
             kept[name].append(outcome)
     people = tuple(
-        Enrolled(person.name, person.terms, tuple(kept[person.name]))
+        PersonRecord(person.name, person.terms, tuple(kept[person.name]))
         for person in content.people
         if kept[person.name]
     )
     strangers = tuple(
         (name, outcome) for name, outcome in again[len(entries) :] if not isinstance(outcome, str)
     )
-    return Remade(
-        Content((extractor.fingerprint, extractor.dim), people, strangers),
+    return ReembedResult(
+        GallerySnapshot((extractor.fingerprint, extractor.dim), people, strangers),
         tuple(lost),
         tuple(name for name, templates in kept.items() if not templates),
     )
 
 
-def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
-    """Put what was embedded anew in the place of what a gallery holds, in one transaction.
+def replace_all(store: Store, content: GallerySnapshot, since: tuple[int, int]) -> None:
+    """Put what was re-embedded in the place of what a gallery holds, in one transaction.
 
     Args:
         store: the gallery.
-        content: what `embed_anew` made of it.
+        content: what `reembed` made of it.
         since: `store.changes()` when that was read.
 
     Raises:
@@ -138,7 +138,7 @@ def put_anew(store: Store, content: Content, since: tuple[int, int]) -> None:
 
 def _outcomes(
     templates: Sequence[NewTemplate],
-    photos: PhotoFiles,
+    photos: OriginalPhotos,
     extractor: Extractor,
     home: Path | None,
     film_frame: FilmFrame | None,
@@ -167,15 +167,15 @@ def _outcomes(
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
         samples = embed_samples([read(template) for template in part], extractor)
-        return [_anew(template, sample, home) for template, sample in zip(part, samples, strict=True)]
+        return [_replaced(template, sample, home) for template, sample in zip(part, samples, strict=True)]
 
     size = part_size(len(templates))
     parts = (templates[start : start + size] for start in range(0, len(templates), size))
-    for done in in_order(work, parts):
+    for done in map_in_order(work, parts):
         yield from done
 
 
-def _anew(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | None) -> NewTemplate | str:
+def _replaced(template: NewTemplate, sample: PhotoSample | Rejected, home: Path | None) -> NewTemplate | str:
     if isinstance(sample, Rejected):
         return sample.reason
     if sample.vector is None:

@@ -39,19 +39,19 @@ class SetAside:
     kind: Kind
     photos: tuple[NearPhotos, ...]
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Say it in one sentence, with what to do."""
         nearest = self.photos[0]
         if self.kind == "copy":
             return (
                 f"{nearest.photo} ({self.first}) and {nearest.like} ({self.second}) are the same picture "
-                f"(distance {nearest.distance:.3f}); `embed gallery drop` it from whom it does not show, and "
-                f"if it shows both, from both{self._more()}"
+                f"(distance {nearest.distance:.3f}); `embed gallery remove-photo` it from whom it does not "
+                f"show, and if it shows both, from both{self._more()}"
             )
         if self.kind == "photo":
             return (
                 f"{nearest.photo}, filed under {self.first}, is like {self.second} ({nearest.like}, distance "
-                f"{nearest.distance:.3f}); if it does not show {self.first}, `embed gallery drop` it"
+                f"{nearest.distance:.3f}); if it does not show {self.first}, `embed gallery remove-photo` it"
                 f"{self._more()}"
             )
         return (

@@ -13,7 +13,7 @@ from embedder.errors import GalleryError, UsageError
 from embedder.metrics import CONFIDENCE
 from embedder.strangers import people_in_sets
 from enroll.calibration import UNLIKELY, Calibration, first_threshold
-from enroll.confidence import Curve
+from enroll.confidence import ConfidenceModel
 from enroll.store.limits import FINGERPRINT, text_problem
 
 if TYPE_CHECKING:
@@ -28,28 +28,29 @@ _LONGEST_DATE = 40  # characters
 TARGET_FPIR = 0.01  # where no one has calibrated
 _COMPARED = 128  # photos that a first threshold compares: some hundredths of a second
 _MOST_COMPARED = 4 * _COMPARED  # where single people have very many
-_GROWTH = 0.1  # share by which people or photos may grow before the promise is in doubt
+_GROWTH = 0.1  # share by which people or photos may grow before the calibration is out of date
 
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """A promise, and when and for which model it was made.
+    """A calibration, with its date and its model, as a gallery keeps it.
 
     Attributes:
-        promise: the threshold and what it rests on.
+        calibration: the threshold and what it rests on; `promise` in the JSON.
         curve: gives the probability that a name is right, or None if the gallery cannot teach it.
         fingerprint: of the model.
         date: ISO 8601, UTC.
     """
 
-    promise: Calibration
-    curve: Curve | None
+    calibration: Calibration
+    curve: ConfidenceModel | None
     fingerprint: str
     date: str
 
     def to_text(self) -> str:
         """Give JSON."""
-        return json.dumps(asdict(self), allow_nan=False)
+        facts = asdict(self)
+        return json.dumps({"promise": facts.pop("calibration"), **facts}, allow_nan=False)
 
     @classmethod
     def from_text(cls, text: str, path: object) -> CalibrationRecord:
@@ -65,7 +66,7 @@ class CalibrationRecord:
             datetime.fromisoformat(date)
             return cls(
                 Calibration(**_numbers(content["promise"], Calibration)),
-                None if curve is None else Curve(**_numbers(curve, Curve)),
+                None if curve is None else ConfidenceModel(**_numbers(curve, ConfidenceModel)),
                 _text(content["fingerprint"], "fingerprint", FINGERPRINT),
                 date,
             )
@@ -74,9 +75,9 @@ class CalibrationRecord:
                 f"{path}: broken: its calibration cannot be read ({error!s:.900}); run `embed calibrate`"
             ) from error
 
-    def outdated(self, changed: Changed) -> str | None:
-        """Say what has changed since so that the promise is in doubt, or None."""
-        people, templates = self.promise.identities, self.promise.templates
+    def stale_reason(self, changed: Changed) -> str | None:
+        """Say what has changed since so that the calibration may not hold any more, or None."""
+        people, templates = self.calibration.identities, self.calibration.templates
         notes = []
         if changed.added > _GROWTH * people:
             notes.append(f"{count(changed.added, 'person')} more than the {people} it was made for")
@@ -156,28 +157,28 @@ def some_people(people: Sequence[tuple[str, int]], most: int = _COMPARED) -> fro
 
 
 @dataclass(frozen=True)
-class Basis:
+class ThresholdSource:
     """What a threshold rests on.
 
     Attributes:
         source: `gallery`: calibrated; `model`: what is known of the model's distances; `given`: by the user.
         distance: the threshold.
-        calibration: of the gallery, also where another threshold is used, or None.
+        record: the gallery's calibration, also where another threshold is used, or None.
         estimate: of the model, if it is the source.
-        warning: why the promise is in doubt, or None.
+        warning: why the calibration may not hold any more, or None.
     """
 
     source: str
     distance: float
-    calibration: CalibrationRecord | None = None
+    record: CalibrationRecord | None = None
     estimate: FromModel | None = None
     warning: str | None = None
 
-    def in_words(self) -> str:
-        """Say what the threshold promises."""
+    def describe(self) -> str:
+        """Say what the threshold states about strangers, in words."""
         start = f"Threshold {self.distance:.3f}"
         if self.source == "given":
-            return f"{start}, as given: no promise about strangers stands behind it"
+            return f"{start}, as given: nothing is known of how many strangers it names"
         if self.source == "model" and (estimate := self.estimate) is not None:
             more = (
                 f" and {count(estimate.comparisons, 'comparison')} of this gallery; `embed calibrate` "
@@ -188,26 +189,26 @@ class Basis:
             return (
                 f"{start}: names at most {100 * estimate.target_fpir:g} % of strangers in a gallery of "
                 f"{count(estimate.identities, 'person')}, {100 * CONFIDENCE:g} % sure, from what is "
-                f"known of this network's distances between strangers ({estimate.known.in_words()}){more}"
+                f"known of this network's distances between strangers ({estimate.known.describe()}){more}"
             )
-        assert self.calibration is not None
-        return f"{start}: {describe(self.calibration)}"
+        assert self.record is not None
+        return f"{start}: {describe(self.record)}"
 
     def facts(self) -> dict[str, Any]:
         """Give the same for JSON."""
-        promise = self.calibration.promise if self.calibration and self.source == "gallery" else None
+        made = self.record.calibration if self.record and self.source == "gallery" else None
         estimate, known = self.estimate, self.estimate.known if self.estimate else None
         return {
             "source": self.source,
-            "target_fpir": promise.target_fpir if promise else estimate.target_fpir if estimate else None,
-            "confidence": promise.confidence if promise else CONFIDENCE if estimate else None,
-            "searches": promise.searches if promise else 0 if estimate else None,
-            "identities": promise.identities if promise else estimate.identities if estimate else None,
-            "known_people": promise.known_people if promise else known.people if known else None,
-            "known_sets": promise.known_sets if promise else known.sets if known else None,
-            "comparisons": promise.comparisons if promise else estimate.comparisons if estimate else None,
-            "set_aside": promise.set_aside if promise else None,
-            "date": self.calibration.date if promise and self.calibration else None,
+            "target_fpir": made.target_fpir if made else estimate.target_fpir if estimate else None,
+            "confidence": made.confidence if made else CONFIDENCE if estimate else None,
+            "searches": made.searches if made else 0 if estimate else None,
+            "identities": made.identities if made else estimate.identities if estimate else None,
+            "known_people": made.known_people if made else known.people if known else None,
+            "known_sets": made.known_sets if made else known.sets if known else None,
+            "comparisons": made.comparisons if made else estimate.comparisons if estimate else None,
+            "set_aside": made.set_aside if made else None,
+            "date": self.record.date if made and self.record else None,
             "warning": self.warning,
         }
 
@@ -230,48 +231,48 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord,
     calibration = CalibrationRecord.from_text(kept[0], store.location)
     if calibration.fingerprint != fingerprint:
         return None
-    return calibration, calibration.outdated(kept[1])
+    return calibration, calibration.stale_reason(kept[1])
 
 
-def describe(calibration: CalibrationRecord) -> str:
-    """Say what was promised, on what evidence, and what counting alone would promise."""
-    promise = calibration.promise
+def describe(record: CalibrationRecord) -> str:
+    """Say what a calibration states, on what evidence, and what counting alone would give."""
+    calibration = record.calibration
     counted = (
-        f"counted: {promise.named} of {count(promise.searches, 'search')} for "
-        f"{count(promise.strangers, 'stranger')} named someone, which alone promises at most "
-        f"{float(f'{100 * promise.counted_bound:.2g}'):g} %"
-        if promise.searches
+        f"counted: {calibration.named} of {count(calibration.searches, 'search')} for "
+        f"{count(calibration.strangers, 'stranger')} named someone, which alone shows at most "
+        f"{float(f'{100 * calibration.counted_bound:.2g}'):g} %"
+        if calibration.searches
         else "nothing to count"
     )
     return (
-        f"names at most {100 * promise.target_fpir:g} % of strangers in this gallery of "
-        f"{count(promise.identities, 'person')}, {100 * promise.confidence:g} % sure, {evidence(promise)} "
-        f"(calibrated {calibration.date[:10]}); {counted}"
+        f"names at most {100 * calibration.target_fpir:g} % of strangers in this gallery of "
+        f"{count(calibration.identities, 'person')}, {100 * calibration.confidence:g} % sure, "
+        f"{evidence(calibration)} (calibrated {record.date[:10]}); {counted}"
     )
 
 
-def evidence(promise: Calibration) -> str:
-    """Say what a promise rests on."""
-    if not promise.known_people:
+def evidence(calibration: Calibration) -> str:
+    """Say what a calibration rests on."""
+    if not calibration.known_people:
         return "by a model of the distances"
-    known = people_in_sets(promise.known_people, promise.known_sets)
+    known = people_in_sets(calibration.known_people, calibration.known_sets)
     own = (
-        f"and {count(promise.comparisons, 'comparison')} of this gallery"
-        if promise.comparisons
+        f"and {count(calibration.comparisons, 'comparison')} of this gallery"
+        if calibration.comparisons
         else "without any comparison of this gallery"
     )
     return f"from what is known of this network's distances between strangers ({known}) {own}"
 
 
-def contradiction(promise: Calibration | FromModel) -> str | None:
+def contradiction(calibration: Calibration | FromModel) -> str | None:
     """Say that the gallery's photos contradict what is known of the model, or None."""
-    if promise.agreement >= UNLIKELY:
+    if calibration.agreement >= UNLIKELY:
         return None
     return (
         "the distances between this gallery's people are unlike those this network is known for (as unlike "
-        f"as {float(f'{100 * promise.agreement:.1g}'):g} % of galleries): photos of another kind, such as of "
-        "few pixels, or many wrong names; the gallery's own weigh more, and `embed calibrate --strangers "
-        "DIR` gives more of them"
+        f"as {float(f'{100 * calibration.agreement:.1g}'):g} % of galleries): photos of another kind, such "
+        "as of few pixels, or many wrong names; the gallery's own weigh more, and `embed calibrate "
+        "--strangers DIR` gives more of them"
     )
 
 

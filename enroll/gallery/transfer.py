@@ -21,7 +21,7 @@ SameName = Literal["refuse", "join", "skip"]
 
 
 @dataclass(frozen=True, eq=False)
-class Enrolled:
+class PersonRecord:
     """A person of a gallery.
 
     Attributes:
@@ -36,7 +36,7 @@ class Enrolled:
 
 
 @dataclass(frozen=True, eq=False)
-class Content:
+class GallerySnapshot:
     """All that a gallery holds.
 
     Attributes:
@@ -47,7 +47,7 @@ class Content:
     """
 
     model: tuple[str, int] | None
-    people: tuple[Enrolled, ...]
+    people: tuple[PersonRecord, ...]
     strangers: tuple[tuple[str, NewTemplate], ...] = ()
     calibration: str | None = None
 
@@ -57,7 +57,7 @@ class Content:
         return sum(len(person.templates) for person in self.people)
 
 
-def read_content(store: Store) -> tuple[Content, Changed | None]:
+def read_content(store: Store) -> tuple[GallerySnapshot, Changed | None]:
     """Read all that a gallery holds, as it was at one moment.
 
     Returns:
@@ -70,7 +70,7 @@ def read_content(store: Store) -> tuple[Content, Changed | None]:
     for _ in range(_TRIES):
         before = store.changes()
         people = tuple(
-            Enrolled(person.name, person.terms, tuple(map(as_new, store.stored(person.name))))
+            PersonRecord(person.name, person.terms, tuple(map(as_new, store.stored(person.name))))
             for person in store.people()
         )
         strangers = tuple((name, as_new(template)) for name, template in store.stored_strangers())
@@ -78,17 +78,17 @@ def read_content(store: Store) -> tuple[Content, Changed | None]:
         if store.changes() == before:
             break
     else:
-        raise UsageError(f"{store.location}: it is changed all the time; try again when no one enrolls")
-    content = Content(store.model(), people, strangers)
+        raise UsageError(f"{store.location}: other processes keep changing it; try again when no one enrolls")
+    content = GallerySnapshot(store.model(), people, strangers)
     if kept is None:
         return content, None
     calibration, changed = kept
     if changed.added or changed.removed:
         return content, changed
-    return Content(content.model, people, strangers, calibration), None
+    return GallerySnapshot(content.model, people, strangers, calibration), None
 
 
-def put_content(store: Store, content: Content) -> None:
+def put_content(store: Store, content: GallerySnapshot) -> None:
     """Put content into a gallery that holds nothing else; one that was ended in the middle goes on.
 
     Raises:
@@ -118,7 +118,7 @@ def put_content(store: Store, content: Content) -> None:
 
 
 def add_people(
-    store: Store, people: Sequence[Enrolled], strangers: Sequence[tuple[str, NewTemplate]] = ()
+    store: Store, people: Sequence[PersonRecord], strangers: Sequence[tuple[str, NewTemplate]] = ()
 ) -> int:
     """Add people and strangers; what is there already changes nothing, so it can be done again.
 
@@ -171,7 +171,7 @@ class Plan:
 
     names: tuple[SharedName, ...]
     photos: tuple[SharedPhoto, ...]
-    people: tuple[Enrolled, ...]
+    people: tuple[PersonRecord, ...]
     skipped: tuple[str, ...]
 
     def refused(self, same_name: SameName) -> bool:
@@ -179,7 +179,7 @@ class Plan:
         return bool(self.photos) or (same_name == "refuse" and bool(self.names))
 
 
-def plan_merge(store: Store, other: Content, same_name: SameName = "refuse") -> Plan:
+def plan_merge(store: Store, other: GallerySnapshot, same_name: SameName = "refuse") -> Plan:
     """Compare two galleries; nothing is changed.
 
     A name is in question if the other gallery has photos under it that this one has not. Joined, the person
@@ -212,7 +212,7 @@ def plan_merge(store: Store, other: Content, same_name: SameName = "refuse") -> 
                     continue
             if here.terms != Terms():
                 terms = here.terms
-        people.append(Enrolled(person.name, terms, person.templates))
+        people.append(PersonRecord(person.name, terms, person.templates))
         photos += [
             SharedPhoto(template.photo, owner, person.name)
             for template, owner in zip(person.templates, owners, strict=True)
@@ -221,7 +221,7 @@ def plan_merge(store: Store, other: Content, same_name: SameName = "refuse") -> 
     return Plan(tuple(names), tuple(photos), tuple(people), tuple(skipped))
 
 
-def merge(store: Store, other: Content, plan: Plan) -> int:
+def merge(store: Store, other: GallerySnapshot, plan: Plan) -> int:
     """Do what was planned, strangers too.
 
     Args:

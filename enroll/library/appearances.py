@@ -58,13 +58,13 @@ class Appearance:
     def _keep_best(self, keep: int) -> None:
         self.best.sort(key=lambda entry: -entry[0])
         del self.best[keep:]
-        self.best[1:] = [entry for entry in self.best[1:] if entry[1].chip is not None]
+        self.best[1:] = [entry for entry in self.best[1:] if entry[1].crop is not None]
 
 
 class Appearances:
     """All appearances of a film or camera, one frame after another."""
 
-    def __init__(self, decide: Decide, threshold: float | None, gap: float, keep_chips: bool) -> None:
+    def __init__(self, decide: Decide, threshold: float | None, gap: float, keep_crops: bool) -> None:
         """Begin without any.
 
         Args:
@@ -72,9 +72,9 @@ class Appearances:
             threshold: largest distance at which a name is given; None, if it is not known, follows faces by
                 their places alone.
             gap: seconds for which someone may be out of sight within an appearance.
-            keep_chips: keep the pictures of the best frames, too.
+            keep_crops: keep the pictures of the best frames, too.
         """
-        self._decide, self._keep_chips = decide, keep_chips
+        self._decide, self._keep_crops = decide, keep_crops
         near, apart = (0.0, 2.0) if threshold is None else (threshold, min(_APART * threshold, 2.0))
         self._tracker = Tracker(Linking(near, apart, gap=gap))
         self._by_track: dict[int, Appearance] = {}
@@ -104,9 +104,9 @@ class Appearances:
             if number not in self._by_track:
                 self._by_track[number] = Appearance(frame.seconds, frame.seconds)
                 self._count += 1
-            keep = _BEST if self._keep_chips and self._count <= _MANY else 1
-            chip = crop.chip.copy() if self._keep_chips else None
-            sighting = Sighting(frame.seconds, crop.box, crop.points, crop.quality, decision, chip)
+            keep = _BEST if self._keep_crops and self._count <= _MANY else 1
+            pixels = crop.pixels.copy() if self._keep_crops else None
+            sighting = Sighting(frame.seconds, crop.box, crop.points, crop.quality, decision, pixels)
             self._by_track[number].add(sighting, vector, keep)
 
     def open(self) -> list[Appearance]:

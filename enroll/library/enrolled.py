@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedder.config import QualityLimits
 from embedder.errors import GalleryError, UsageError
-from embedder.faces.quality import Quality, problem
+from embedder.faces.quality import Quality, rejection_reason
 from enroll.gallery.places import with_box
 from enroll.store import Terms
 from enroll.templates import NewTemplate
@@ -34,7 +34,7 @@ def quality_problem(face: SeenFace) -> str | None:
             f"broken: face f{face.number} of the library has other figures of quality than are known; "
             "restore a copy"
         ) from error
-    return problem(quality, QualityLimits())
+    return rejection_reason(quality, QualityLimits())
 
 
 class FaceTemplates:

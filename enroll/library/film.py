@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder._internal.runtime import Progress, in_order
+from embedder._internal.runtime import Progress, map_in_order
 from embedder.errors import FilmError
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.images import tell
 from enroll.agreement import agree
 from enroll.config import FilmConfig, IdentifyConfig
-from enroll.decision import Decision, decide, one_face_each
+from enroll.decision import Decision, decide, one_face_per_person
 from enroll.identify import Identifier
 from enroll.library.appearances import Appearance, Appearances
 from enroll.library.film_people import FilmPerson, people_of
@@ -69,25 +69,25 @@ class FilmIdentifier:
         self._options = options or IdentifyConfig()
 
     def identify(
-        self, film: str | Path, keep_chips: bool = False, progress: Progress | None = None
+        self, film: str | Path, keep_crops: bool = False, progress: Progress | None = None
     ) -> FilmAnswer:
         """Answer one film.
 
         Args:
             film: its path.
-            keep_chips: give the best frames' faces as pictures, too.
+            keep_crops: give the best frames' faces as pictures, too.
             progress: hears of each frame.
 
         Raises:
             FilmError: it cannot be read.
         """
         reader = Film(film, self.config)
-        appearances = self.follow(keep_chips)
+        appearances = self.follow(keep_crops)
         looked_at = 0
         frames = reader.frames()
         first = list(islice(frames, 1))  # opens it, so that its length is known
         with (progress or Progress()).bar("Looking", reader.expected, "frames") as advance:
-            for frame, crops, vectors in in_order(self.look, chain(first, frames)):
+            for frame, crops, vectors in map_in_order(self.look, chain(first, frames)):
                 appearances.add(frame, crops, vectors)
                 looked_at += 1
                 advance()
@@ -96,11 +96,11 @@ class FilmIdentifier:
         return FilmAnswer(str(film), None, reader.seconds, looked_at, people, tuple(reader.notes))
 
     def identify_or_say(
-        self, film: str | Path, keep_chips: bool = False, progress: Progress | None = None
+        self, film: str | Path, keep_crops: bool = False, progress: Progress | None = None
     ) -> FilmAnswer:
         """Answer one film as `identify` does; one that cannot be read gets an `error`."""
         try:
-            return self.identify(film, keep_chips, progress)
+            return self.identify(film, keep_crops, progress)
         except FilmError as error:
             return FilmAnswer(str(film), error.reason)
 
@@ -108,16 +108,16 @@ class FilmIdentifier:
         """Find and embed the faces of a frame; threads may do so side by side."""
         crops = self._extractor.crops(frame.pixels)
         if crops and not self._options.all_faces:
-            crops = [principal(crops, frame.pixels.shape)]
-        return frame, crops, self._extractor.embed([crop.chip for crop in crops])
+            crops = [main_face(crops, frame.pixels.shape)]
+        return frame, crops, self._extractor.embed([crop.pixels for crop in crops])
 
-    def follow(self, keep_chips: bool = False) -> Appearances:
+    def follow(self, keep_crops: bool = False) -> Appearances:
         """Begin to follow the faces of frames."""
 
         def frame_decisions(vectors: NDArray[np.float32]) -> list[Decision]:
-            return one_face_each(self.decide(vectors))
+            return one_face_per_person(self.decide(vectors))
 
-        return Appearances(frame_decisions, self.basis.distance, self.config.gap, keep_chips)
+        return Appearances(frame_decisions, self.basis.distance, self.config.gap, keep_crops)
 
     def decide(self, vectors: NDArray[np.float32]) -> list[Decision]:
         """Decide each of some vectors on its own, (n, dim) unit rows."""
@@ -165,7 +165,7 @@ class FilmIdentifier:
         return [group for group, _ in kept], [decision for _, decision in kept]
 
     def _confidence(self, decision: Decision) -> float | None:
-        curve = self.basis.calibration.curve if self.basis.calibration else None
+        curve = self.basis.record.curve if self.basis.record else None
         if curve is None or decision.distance is None:
             return None
         return curve.probability(decision.distance, decision.second)

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder._internal.wording import count
 from embedder.errors import FilmError
 from enroll.config import FilmConfig
@@ -131,15 +131,15 @@ def _followed(
     heard: Callable[[float], object],
 ) -> tuple[list[FilmPerson], bool]:
     """Follow the faces of frames; gives the people, and whether some were left out on the way."""
-    appearances = Appearances(_no_names, near, config.gap, keep_chips=False)
+    appearances = Appearances(_no_names, near, config.gap, keep_crops=False)
     over: list[Appearance] = []
     many = False
 
     def look(frame: Frame) -> tuple[Frame, list[Crop], NDArray[np.float32]]:
         crops = extractor.crops(frame.pixels)
-        return frame, crops, extractor.embed([crop.chip for crop in crops])
+        return frame, crops, extractor.embed([crop.pixels for crop in crops])
 
-    for frame, crops, vectors in in_order(look, frames):
+    for frame, crops, vectors in map_in_order(look, frames):
         appearances.add(frame, crops, vectors)
         over += appearances.take_ended()
         if len(over) > 2 * MOST:

@@ -221,8 +221,8 @@ def _from_takeout(photo: Path) -> list[FoundName]:
         if title is not None and title != photo.name and not _is_clipped(path, photo, str(title)):
             continue
         people: Any = content.get("people", [])
-        told = [entry for entry in people if isinstance(entry, dict) and entry.get("name")]
-        names = [str(entry["name"]).strip() for entry in told]
+        named = [entry for entry in people if isinstance(entry, dict) and entry.get("name")]
+        names = [str(entry["name"]).strip() for entry in named]
         return [FoundName(name, None, path) for name in names]
     return []
 

@@ -297,7 +297,7 @@ class Library:
         if not self.reviewed.open:
             return None
         step = self.reviewed.open[-1]
-        said = self.in_words(step)
+        said = self.describe(step)
         content: dict[str, Any] = {"do": review.UNDO, "of": step.number}
         before = dict(step.content.get("groups", ()))
         with self._together():
@@ -312,11 +312,11 @@ class Library:
         self.read()
         return said
 
-    def in_words(self, step: Step) -> str:
+    def describe(self, step: Step) -> str:
         """Say what a step decided, in one line."""
         people = self.people()
         merged = {old: people.get(self.reviewed.person(old), "") for old in self.reviewed.merged}
-        return review.in_words(step.content, {**merged, **people})
+        return review.describe(step.content, {**merged, **people})
 
     def people(self) -> dict[int, str]:
         """Give the names of everyone who is enrolled, by id."""

@@ -161,7 +161,7 @@ def _across(pair: tuple[int, int], faces: Sequence[int], others: Sequence[int]) 
     return (one in faces and other in others) or (one in others and other in faces)
 
 
-def in_words(content: Mapping[str, Any], names: Mapping[int, str]) -> str:
+def describe(content: Mapping[str, Any], names: Mapping[int, str]) -> str:
     """Say what a step decided, in one line.
 
     Args:

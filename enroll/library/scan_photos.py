@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.errors import ImageError
 from embedder.images import read_image_file
 from enroll.gallery.places import face_digest
@@ -47,7 +47,7 @@ class PhotoLooker:
             new: of files that were read, leaves those whose faces are to be looked for.
         """
         if self.elsewhere is None:
-            return in_order(self._look, new(in_order(_read, files)))
+            return map_in_order(self._look, new(map_in_order(_read, files)))
         return self._look_elsewhere(self.elsewhere, files, new)
 
     def _look(self, read: Read) -> Looked:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedder._internal.files import make_folder, open_file, read_file, sync_folder, write_whole
+from embedder._internal.files import make_folder, open_file, read_file, sync_folder, write_atomic
 from embedder.errors import UsageError
 from embedder.folders import Rejected
 from enroll.gallery.places import photo_file, stored_path
@@ -80,7 +80,7 @@ def sort_photos(
                 _place(move, mode)
                 done += 1
             except OSError as error:
-                rejected.append(Rejected(move.source, _in_words(error, mode)))
+                rejected.append(Rejected(move.source, _describe(error, mode)))
             advance()
     finally:
         if manifest is not None:
@@ -118,7 +118,7 @@ def copy_file(source: Path, target: Path) -> None:
             while part := file.read(_PART):
                 yield part
 
-    write_whole(target, parts(), replace=False)
+    write_atomic(target, parts(), replace=False)
     with suppress(OSError):  # a file system without times or attributes
         shutil.copystat(source, target)
 
@@ -155,7 +155,7 @@ def _clear(folder: Path) -> None:
                 Path(entry.path).unlink()
 
 
-def _in_words(error: OSError, mode: Mode) -> str:
+def _describe(error: OSError, mode: Mode) -> str:
     if error.errno == errno.EXDEV:
         return "is on another file system, where no hard link leads; use --mode copy"
     if error.errno == errno.ENOENT:

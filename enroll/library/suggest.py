@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.decision import Decision, decide, one_face_each
+from enroll.decision import Decision, decide, one_face_per_person
 from enroll.library.film_people import at_once
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,13 +71,13 @@ def suggest(
     refused, taken = refused or {}, taken or {}
     if not len(vectors) or not len(templates.ids):
         return [None] * len(vectors)
-    finder = ExactFinder(templates)
+    search_index = ExactIndex(templates)
     barred = [
         refused.get(row, set()) | taken.get(photo, set()) for row, photo in enumerate(photos)
     ]  # of whom it is no use to say that they are near
     wanted = 2 + max(map(len, barred))
     decisions: list[Decision] = []
-    for candidates, names in zip(nearest_people(finder, vectors, wanted), barred, strict=True):
+    for candidates, names in zip(nearest_people(search_index, vectors, wanted), barred, strict=True):
         kept = [one for one in candidates if one.identity not in names]
         decisions.append(decide(kept, threshold, margin))
     rows_of: dict[int, list[int]] = {}
@@ -86,7 +86,7 @@ def suggest(
     for rows in rows_of.values():
         own = [decisions[row] for row in rows]
         spans = [times[row] for row in rows] if times else []
-        chosen = _one_at_a_time(own, spans) if any(spans) else one_face_each(own)
+        chosen = _one_at_a_time(own, spans) if any(spans) else one_face_per_person(own)
         for row, decision in zip(rows, chosen, strict=True):
             decisions[row] = decision
     return [

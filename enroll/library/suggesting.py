@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.decision import Candidate, decide, one_face_each
+from enroll.decision import Candidate, decide, one_face_per_person
 from enroll.library.nearness import Nearness
 from enroll.library.people import Library, library_of
 from enroll.library.suggest import Suggestion
@@ -101,7 +101,7 @@ class Suggester:
         self._nearness: Nearness | None = None
         self._asked = Asked((), {}, {}, {})
         self._photo: dict[int, int] = {}  # of each waiting face
-        self._rule: tuple[float, float, Collection[str]] = (0.0, 0.0, ())
+        self._settings: tuple[float, float, Collection[str]] = (0.0, 0.0, ())
 
     def follow(
         self,
@@ -126,8 +126,8 @@ class Suggester:
             self.suggested, self._photo, self._asked = {}, {}, Asked((), {}, {}, {})
         near = self._nearness
         changed = near.follow({face.number: face.vector for face in asked.waiting}, templates)
-        rule = (threshold, margin, gone)
-        if rule != self._rule:
+        settings = (threshold, margin, gone)
+        if settings != self._settings:
             changed |= {face for face, people in near.near.items() if people}
         photo = {face.number: face.photo for face in asked.waiting}
         dirty = {one[face] for face in changed for one in (self._photo, photo) if face in one}
@@ -136,13 +136,13 @@ class Suggester:
             dirty |= {one[face] for one in (before.photos, asked.photos) if face in one}
         refused = {face for face, _ in before.refused.items() ^ asked.refused.items()}
         dirty |= {photo[face] for face in refused if face in photo}
-        self._asked, self._photo, self._rule = asked, photo, rule
+        self._asked, self._photo, self._settings = asked, photo, settings
         self._suggest_in(dirty)
 
     def _suggest_in(self, photos: Collection[int]) -> None:
         """Suggest names for the faces of photos, each person once in a photo."""
         assert self._nearness is not None
-        near, asked, (threshold, margin, gone) = self._nearness.near, self._asked, self._rule
+        near, asked, (threshold, margin, gone) = self._nearness.near, self._asked, self._settings
         self.suggested = {face: one for face, one in self.suggested.items() if face in self._photo}
         if not photos:
             return
@@ -162,7 +162,7 @@ class Suggester:
                 barred = taken.get(photo, set()) | asked.refused.get(face, frozenset()) | {*gone}
                 people = sorted((d, name) for name, (d, _) in near[face].items() if name not in barred)
                 decisions.append(decide([Candidate(name, d) for d, name in people], threshold, margin))
-            for face, one in zip(there, one_face_each(decisions), strict=True):
+            for face, one in zip(there, one_face_per_person(decisions), strict=True):
                 if one.identity is not None and one.distance is not None:
                     template = near[face][one.identity][1]
                     self.suggested[face] = Suggestion(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.files import read_file, write_whole
+from embedder._internal.files import read_file, write_atomic
 from embedder.errors import ImageError
 from embedder.folders import Rejected
 from embedder.images import read_image_file
@@ -268,15 +268,15 @@ def _write(entry: Tagged, backup: bool, keep_times: bool) -> None:
     """
     file = Path(os.path.realpath(entry.file))  # what a link leads to is changed, the link stays
     if entry.before is None:
-        write_whole(file, entry.after, replace=False)
+        write_atomic(file, entry.after, replace=False)
         return
     times = file.stat()
     if read_file(file, max(LARGEST, len(entry.before))) != entry.before:
         raise OSError(errno.EBUSY, "it was changed meanwhile; do it again")
     if backup and entry.file == entry.photo:
         with suppress(FileExistsError):
-            write_whole(file.with_name(f"{file.name}{_BACKUP}"), entry.before, replace=False)
-    write_whole(file, entry.after)
+            write_atomic(file.with_name(f"{file.name}{_BACKUP}"), entry.before, replace=False)
+    write_atomic(file, entry.after)
     if keep_times:
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 

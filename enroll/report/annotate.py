@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from embedder._internal.fonts import installed_fonts
 from embedder._internal.outputs import Inputs, check_output, write_output
-from embedder._internal.text import Line, set_line, shorten, wrap, write
+from embedder._internal.text import TextLine, layout_line, shorten, wrap, write
 from embedder.contact_sheet import SIDE, Tile, contact_sheet
 from embedder.errors import UsageError
 from embedder.images import resize_to_square
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from embedder._internal.text import Colour
     from enroll.decision import Decision
-    from enroll.identify import Answer
+    from enroll.identify import PhotoResult
 
-    ChipOf = Callable[[str], NDArray[np.uint8] | None]
+    CropOf = Callable[[str], NDArray[np.uint8] | None]
 
 
 # Costs of a label that lies on something: another label, another face, its own face.
@@ -127,7 +127,7 @@ def _covered(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArra
 
 
 def with_near_photos(
-    picture: Image.Image, image: NDArray[np.uint8], answer: Answer, chip_of: ChipOf
+    picture: Image.Image, image: NDArray[np.uint8], answer: PhotoResult, crop_of: CropOf
 ) -> Image.Image:
     """Put a sheet below an annotated photo: a row per face, first itself, then the nearest enrolled photos.
 
@@ -135,28 +135,28 @@ def with_near_photos(
         picture: the annotated photo.
         image: (height, width, 3) uint8, the photo itself.
         answer: with neighbours.
-        chip_of: gives the chip of an enrolled photo by its path, or None if it is gone.
+        crop_of: gives the crop of an enrolled photo by its path, or None if it is gone.
 
     Returns:
         An RGB picture as wide as the wider of both; the same one if there are no neighbours.
     """
     if not any(face.neighbours for face in answer.faces):
         return picture
-    sheet = contact_sheet(_tiles(image, answer, chip_of))
+    sheet = contact_sheet(_tiles(image, answer, crop_of))
     both = Image.new("RGB", (max(picture.width, sheet.width), picture.height + sheet.height), _PAPER)
     both.paste(picture, (0, 0))
     both.paste(sheet, (0, picture.height))
     return both
 
 
-def _tiles(image: NDArray[np.uint8], answer: Answer, chip_of: ChipOf) -> Iterator[Tile]:
+def _tiles(image: NDArray[np.uint8], answer: PhotoResult, crop_of: CropOf) -> Iterator[Tile]:
     for number, face in enumerate(answer.faces, 1):
         name = face.decision.identity if face.decision.identity is not None else "unknown"
         heading = f"{number}: {name}"
         x, y, width, height = face.box or (0, 0, image.shape[1], image.shape[0])
         yield Tile(heading, resize_to_square(image[y : y + height, x : x + width], SIDE), "this face")
         for near in face.neighbours:
-            yield Tile(heading, chip_of(near.path), f"{near.distance:.2f} {near.identity}")
+            yield Tile(heading, crop_of(near.path), f"{near.distance:.2f} {near.identity}")
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ _UNKNOWN = _Style(colour=(240, 160, 0), edge=(0, 0, 0), text=(0, 0, 0))
 _NOTE = _Style(colour=(40, 40, 40), edge=(255, 255, 255), text=(255, 255, 255))
 
 
-def annotate(image: NDArray[np.uint8], answer: Answer) -> Image.Image:
+def annotate(image: NDArray[np.uint8], answer: PhotoResult) -> Image.Image:
     """Draw an answer into its photo.
 
     Args:
@@ -220,8 +220,8 @@ def save_annotated(
     folder: str | Path,
     photo: str | Path,
     image: NDArray[np.uint8],
-    answer: Answer,
-    chip_of: ChipOf | None = None,
+    answer: PhotoResult,
+    crop_of: CropOf | None = None,
     inputs: Inputs | None = None,
     force: bool = False,
 ) -> Path:
@@ -237,7 +237,7 @@ def save_annotated(
         photo: the photo's path.
         image: (height, width, 3) uint8, its pixels.
         answer: what was found in it.
-        chip_of: draw the nearest enrolled photos below, too; see `near.with_near_photos`.
+        crop_of: draw the nearest enrolled photos below, too; see `near.with_near_photos`.
         inputs: what is never replaced, besides the photo; see `outputs.check_output`.
         force: replace a file that exists.
 
@@ -249,8 +249,8 @@ def save_annotated(
             written, or `EMBED_FONT` names no font.
     """
     picture = annotate(image, answer)
-    if chip_of is not None:
-        picture = with_near_photos(picture, image, answer, chip_of)
+    if crop_of is not None:
+        picture = with_near_photos(picture, image, answer, crop_of)
     buffer = BytesIO()
     if large := picture.width * picture.height > _MANY_PIXELS:
         picture.save(buffer, "JPEG", quality=90, subsampling=0)  # halved colours would blur the labels
@@ -302,15 +302,15 @@ def _letter_size(size: tuple[int, int], face_width: float) -> int:
     return round(min(max(0.18 * face_width, least), max(least, side / 32)))
 
 
-def _labels(decision: Decision, size: int, face_width: float, width: int) -> list[list[Line]]:
+def _labels(decision: Decision, size: int, face_width: float, width: int) -> list[list[TextLine]]:
     """Give the forms a label may have, the best first: in one line, in two, in two with less of the name."""
     name = decision.identity if decision.identity is not None else "unknown"
     distance = "" if decision.distance is None else f"{decision.distance:.2f}"
     most = max(1, width - 2 * _padding(size))
     room = round(min(max(2.0 * face_width, 13 * size), most))
     names = dict.fromkeys(shorten(name, size, narrower) for narrower in (room, min(room, 7 * size)))
-    forms = [[set_line(text, size) for text in (shown, distance)] for shown in names]
-    whole = set_line(f"{name} {distance}", size)
+    forms = [[layout_line(text, size) for text in (shown, distance)] for shown in names]
+    whole = layout_line(f"{name} {distance}", size)
     return [[whole], *forms] if whole.width <= room else forms
 
 
@@ -322,12 +322,12 @@ def _edge(size: int) -> int:
     return max(1, size // 14)
 
 
-def _plate_size(lines: list[Line]) -> tuple[int, int]:
+def _plate_size(lines: list[TextLine]) -> tuple[int, int]:
     padding = 2 * _padding(lines[0].size)
     return max(line.width for line in lines) + padding, sum(line.height for line in lines) + padding
 
 
-def _draw_plate(photo: Image.Image, lines: list[Line], style: _Style, left: int, top: int) -> None:
+def _draw_plate(photo: Image.Image, lines: list[TextLine], style: _Style, left: int, top: int) -> None:
     width, height = _plate_size(lines)
     padding, edge = _padding(lines[0].size), _edge(lines[0].size)
     corners = (left, top, left + width - 1, top + height - 1)
@@ -350,5 +350,5 @@ def _draw_box(photo: Image.Image, box: NDArray[np.float64], style: _Style, size:
 def _write_note(photo: Image.Image, text: str) -> None:
     size = _letter_size(photo.size, 0)
     room = max(1, photo.width - 2 * _padding(size))
-    lines = [set_line(line, size) for line in wrap(text, size, room, 3)]
+    lines = [layout_line(line, size) for line in wrap(text, size, room, 3)]
     _draw_plate(photo, lines, _NOTE, 0, 0)

@@ -10,13 +10,13 @@ from dataclasses import asdict
 
 from embedder.config import QualityLimits
 from embedder.faces.crop import in_short
-from embedder.faces.quality import Quality, problem
+from embedder.faces.quality import Quality, rejection_reason
 from enroll.decision import Decision
-from enroll.gallery.threshold import Basis
-from enroll.identify import Answer, FaceAnswer
+from enroll.gallery.threshold import ThresholdSource
+from enroll.identify import FaceResult, PhotoResult
 
 
-def to_lines(answer: Answer) -> list[str]:
+def to_lines(answer: PhotoResult) -> list[str]:
     """Give one line per face, or one that says why there is none."""
     if answer.error is not None:
         return [f"{answer.photo}: not read: {answer.error}"]
@@ -24,22 +24,22 @@ def to_lines(answer: Answer) -> list[str]:
         return [f"{answer.photo}: {in_short(answer.no_face) or 'no face found'}"]
     places = [""] if len(answer.faces) == 1 else [_place(face) for face in answer.faces]
     return [
-        f"{answer.photo}: {place}{in_words(face.decision, face.confidence)}"
+        f"{answer.photo}: {place}{describe(face.decision, face.confidence)}"
         for place, face in zip(places, answer.faces, strict=True)
     ]
 
 
-def explain(answer: Answer, basis: Basis) -> list[str]:
+def explain(answer: PhotoResult, basis: ThresholdSource) -> list[str]:
     """Give, per face, what speaks for and against the answer; nothing for a photo without faces."""
     lines = []
     for face in answer.faces:
-        lines.append(f"{answer.photo}: {_place(face)}{in_words(face.decision, face.confidence)}")
+        lines.append(f"{answer.photo}: {_place(face)}{describe(face.decision, face.confidence)}")
         lines.append(f"  why: {reason_in_words(face.decision)}")
         if face.decision.distance is not None and face.decision.second is not None:
             margin = face.decision.second - face.decision.distance
             second = face.decision.candidates[1].identity
             lines.append(f"  margin: the next person, {second}, is {margin:.3f} farther")
-        lines.append(f"  {basis.in_words()}")
+        lines.append(f"  {basis.describe()}")
         if face.quality is not None:
             lines.append(f"  face: {quality_in_words(face.quality)}")
         lines += [f"  near: {near.distance:.3f}  {near.identity}  {near.path}" for near in face.neighbours]
@@ -64,7 +64,7 @@ def reason_in_words(decision: Decision) -> str:
 
 def quality_in_words(quality: Quality) -> str:
     """Say how well a face can be recognized, and what is wrong with it."""
-    poor = problem(quality, QualityLimits())
+    poor = rejection_reason(quality, QualityLimits())
     facts = (
         f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
         f"turned aside {quality.yaw:.0f}°, tilted {quality.roll:.0f}°, "
@@ -73,14 +73,14 @@ def quality_in_words(quality: Quality) -> str:
     return f"{facts}; {poor}" if poor else facts
 
 
-def _place(face: FaceAnswer) -> str:
+def _place(face: FaceResult) -> str:
     if face.box is None:
         return ""
     x, y, width, height = face.box
     return f"face at {x},{y} of {width}x{height}: "
 
 
-def in_words(decision: Decision, confidence: float | None = None) -> str:
+def describe(decision: Decision, confidence: float | None = None) -> str:
     """Say who it is, how near and how probably, and if unknown, why."""
     if decision.distance is None:
         return "unknown (the gallery is empty)"
@@ -90,7 +90,10 @@ def in_words(decision: Decision, confidence: float | None = None) -> str:
         return f"{decision.identity} ({near}{sure})"
     nearest = decision.candidates[0]
     if decision.reason == "taken":
-        return f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, nearer to another face)"
+        return (
+            f"unknown (nearest {nearest.identity} at {nearest.distance:.3f}, already matched to another face "
+            "in this photo)"
+        )
     if decision.reason == "ambiguous":
         second = decision.candidates[1]
         return (
@@ -114,7 +117,7 @@ def _percent(probability: float) -> str:
     return "more than 99.999 %" if probability > 0.5 else "less than 0.001 %"
 
 
-def to_json(answer: Answer, basis: Basis | None = None) -> str:
+def to_json(answer: PhotoResult, basis: ThresholdSource | None = None) -> str:
     """Give the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
 
     Args:

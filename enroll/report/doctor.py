@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from embedder._internal.wording import count, shell_words
 from enroll.doctor.examine import ENOUGH_PHOTOS
-from enroll.gallery.photos import handle_of
+from enroll.gallery.photos import photo_handle
 
 if TYPE_CHECKING:
-    from enroll.doctor.examine import Examination, Growth
+    from enroll.doctor.examine import Examination, FpirForecast
     from enroll.gallery.photos import PoorPhotos
     from enroll.store import Store
     from enroll.templates import StoredTemplate
@@ -25,7 +25,7 @@ _SURE = 0.999
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in words and for JSON; `command` mends it."""
+    """One thing that was found, in words and for JSON; `command` fixes it."""
 
     text: str
     facts: dict[str, Any]
@@ -57,7 +57,7 @@ class Section:
         ]
 
 
-class Words:
+class DoctorReport:
     """An examination in words."""
 
     def __init__(
@@ -76,23 +76,23 @@ class Words:
             gallery: what commands are to give `--gallery`, None if nothing.
         """
         self._examined, self._poor, self._gallery = examined, poor, gallery
-        crowd = examined.crowd
-        self._names = crowd.names
-        spoken_of = {self._names[crowd.labels[suspect.row]] for suspect in examined.judged.suspects}
+        labeled = examined.templates
+        self._names = labeled.names
+        spoken_of = {self._names[labeled.labels[photo.row]] for photo in examined.judged.mislabeled}
         spoken_of |= {entry.name for entry in poor.photos} if poor else set()
         self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
 
     def to_json(self) -> str:
         """Give one JSON object, pure ASCII so that no name acts on a terminal."""
-        found, growth = self._examined, self._examined.growth
-        facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.crowd.labels)}
+        found, forecast = self._examined, self._examined.forecast
+        facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.templates.labels)}
         facts |= {section.key: section.facts() for section in self._sections()}
         facts["files_gone"] = self._poor.gone if self._poor else None
-        facts["growth"] = growth and {
-            "threshold": growth.threshold,
-            "calibrated": growth.calibrated,
-            "warning": growth.warning,
-            "fpir": [list(pair) for pair in zip(growth.people, growth.fpir, strict=True)],
+        facts["growth"] = forecast and {
+            "threshold": forecast.threshold,
+            "calibrated": forecast.calibrated,
+            "warning": forecast.warning,
+            "fpir": [list(pair) for pair in zip(forecast.people, forecast.fpir, strict=True)],
             "near_another": found.near,
         }
         facts["notes"] = list(found.notes)
@@ -101,15 +101,15 @@ class Words:
     def lines(self) -> Iterator[str]:
         """Give a text; what was looked for and not found is said, too."""
         found = self._examined
-        yield f"{count(len(self._names), 'person')}, {count(len(found.crowd.labels), 'photo')}"
+        yield f"{count(len(self._names), 'person')}, {count(len(found.templates.labels), 'photo')}"
         for section in self._sections():
             yield from section.lines()
         if self._poor is None:
             yield "Poor photos: not looked for; --photos does, where their files are still there"
         elif self._poor.gone:
             yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
-        if found.growth:
-            yield from _growing(found.growth)
+        if found.forecast:
+            yield from _growing(found.forecast)
             seen = int(found.judged.kept.sum())
             yield f"  counted, within it of someone else: {found.near} of {count(seen, 'photo')}"
         yield from found.notes
@@ -127,7 +127,7 @@ class Words:
                 f"{names[pair.first]} and {names[pair.second]}, {_percent(pair.probability)} sure",
                 {"names": [names[pair.first], names[pair.second]], "probability": pair.probability},
             )
-            for pair in found.twins
+            for pair in found.duplicates
         )
         yield Section("same_person", "Names that are probably one person twice", tuple(twice))
         confused = (
@@ -140,10 +140,10 @@ class Words:
                     "distance": pair.distance,
                 },
             )
-            for pair in found.confused
+            for pair in found.lookalikes
         )
-        if found.growth:
-            within = f"People who are easily confused, within {found.growth.threshold:.3f}"
+        if found.forecast:
+            within = f"People who are easily confused, within {found.forecast.threshold:.3f}"
             yield Section("confused", within, tuple(confused))
         few = (
             Finding(f"{names[label]}: {photos}", {"person": names[label], "photos": photos})
@@ -162,39 +162,39 @@ class Words:
             yield Section("poor_photos", "Poor photos", tuple(poor))
 
     def _wrong(self) -> Iterator[Finding]:
-        crowd = self._examined.crowd
-        for suspect in self._examined.judged.suspects:
-            name, number = self._names[crowd.labels[suspect.row]], int(crowd.ids[suspect.row])
-            like = self._names[suspect.like] if suspect.like >= 0 else None
+        labeled = self._examined.templates
+        for photo in self._examined.judged.mislabeled:
+            name, number = self._names[labeled.labels[photo.row]], int(labeled.ids[photo.row])
+            like = self._names[photo.like] if photo.like >= 0 else None
             for template in self._stored[name]:
                 if template.id == number:  # it may have been dropped meanwhile
                     yield Finding(
                         f"{name}: {template.photo} looks like {like or 'no one here'}, "
-                        f"{_percent(suspect.probability)} sure",
+                        f"{_percent(photo.probability)} sure",
                         {
                             "person": name,
                             "photo": template.photo,
                             "digest": template.digest.hex(),
                             "like": like,
-                            "probability": suspect.probability,
+                            "probability": photo.probability,
                         },
                         self._drop(name, template),
                     )
 
     def _drop(self, name: str, template: StoredTemplate) -> str:
         """Give the command that drops a photo."""
-        photo = handle_of(self._stored[name], template)
+        photo = photo_handle(self._stored[name], template)
         option = ["--gallery", self._gallery] if self._gallery else []
-        return shell_words("embed", "gallery", "drop", *option, operands=(name, photo))
+        return shell_words("embed", "gallery", "remove-photo", *option, operands=(name, photo))
 
 
-def _growing(growth: Growth) -> Iterator[str]:
-    origin = "the gallery's own" if growth.calibrated else "about what `embed calibrate` would give"
-    yield f"Strangers who are named, at most, at the threshold {growth.threshold:.3f} ({origin}):"
-    for people, fpir in zip(growth.people, growth.fpir, strict=True):
+def _growing(forecast: FpirForecast) -> Iterator[str]:
+    origin = "the gallery's own" if forecast.calibrated else "about what `embed calibrate` would give"
+    yield f"Strangers who are named, at most, at the threshold {forecast.threshold:.3f} ({origin}):"
+    for people, fpir in zip(forecast.people, forecast.fpir, strict=True):
         yield f"  among {count(people, 'person')}: {_percent(fpir)}"
-    if growth.warning:
-        yield f"  in doubt: {growth.warning}"
+    if forecast.warning:
+        yield f"  in doubt: {forecast.warning}"
 
 
 def _percent(share: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.folders import Rejected
 from enroll.evaluation.analysis import mistakes, probable_duplicates
-from enroll.evaluation.protocol import FPIRS, Figure, difference, figure, not_supported
+from enroll.evaluation.protocol import FPIRS, Estimate, difference, figure, insufficient
 from enroll.evaluation.verification import pairs_needed
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _WORST = 5  # people and photos that are named
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationSummary:
     """What an evaluation came to.
 
     Attributes:
@@ -43,14 +43,14 @@ class Outcome:
     lines: list[str]
     facts: dict[str, Any]
     rejected: list[Rejected]
-    figures: dict[str, Figure]
+    figures: dict[str, Estimate]
 
     def to_json(self) -> str:
         """Give one object on one line, pure ASCII."""
         return json.dumps(self.facts, allow_nan=False)
 
 
-def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
+def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
     """Say how one model does."""
     figures = all_figures(evaluation)
     counts = _counts(evaluation)
@@ -62,7 +62,7 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
             f"{count(counts['people'] - counts['known'], 'stranger')}"
         ),
         *(f"  {name:<{width}}  {value}" for name, value in figures.items()),
-        "in parentheses 95 % intervals, by drawing the people anew",
+        "in parentheses 95 % intervals, by drawing people with replacement",
         (
             f"{count(counts['no_face'], 'photo')} without a face, {counts['too_poor']} too poor to enroll, "
             f"{count(counts['unread'], 'file')} not read; all but the last count as searches"
@@ -85,7 +85,7 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
     if (trust := evaluation.reliability()) is not None:
         lines.append(f"expected calibration error of the confidence: {trust.error:.3f}")
         facts["reliability"] = asdict(trust)
-    fpir = strictest(evaluation)
+    fpir = smallest_supported_fpir(evaluation)
     people, photos = mistakes(evaluation, fpir)
     folder = evaluation.samples
     facts["mistakes_at_fpir"] = fpir
@@ -123,10 +123,10 @@ def measured(evaluation: Evaluation[EmbeddedFolder]) -> Outcome:
         f"probably one person under two names: {first} and {second} (typical distance {distance:.3f})"
         for first, second, distance in duplicates
     ]
-    return Outcome(lines, facts, folder.not_found(), figures)
+    return EvaluationSummary(lines, facts, folder.not_found(), figures)
 
 
-def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Figure]:
+def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Estimate]:
     """Give rank-k, TPIR at FPIR, what calibrated thresholds give, TAR at FMR and the equal error rate."""
     figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
@@ -140,20 +140,20 @@ def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Figure]:
         at = comparisons.at_fmr(fmr)
         name = f"TAR at FMR {100 * fmr:g} %"
         if at.tar is None:
-            figures[name] = not_supported(f"{count(pairs_needed(fmr), 'pair')} of two people")
+            figures[name] = insufficient(f"{count(pairs_needed(fmr), 'pair')} of two people")
         else:
             figures[name] = figure(at.tar, replicates.tar[:, index], people)
     figures["equal error rate"] = figure(comparisons.eer(), replicates.eer, people)
     return figures
 
 
-def compared(
+def summarize_comparison(
     first: Evaluation[EmbeddedFolder], second: Evaluation[EmbeddedFolder], names: Sequence[str]
-) -> Outcome:
+) -> EvaluationSummary:
     """Say how two models differ on the same searches, second minus first."""
     people = len(first.samples.identities)
     weights, once = first.weights(), np.ones((1, people))
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Estimate] = {}
     lines = [
         (
             f"{count(people, 'person')}, {count(len(first.samples.paths), 'photo')}; "
@@ -176,12 +176,12 @@ def compared(
         sure = "" if gain.low is None or gain.high is None or gain.low <= 0 <= gain.high else "  *"
         lines.append(f"  {name:<{width}}  {values[0]:.3f} → {values[1]:.3f}: {gain:+}{sure}")
         facts["figures"][name] = {"first": values[0], "second": values[1], "difference": asdict(gain)}
-    lines.append("* the 95 % interval of the difference, by drawing the people anew, does not hold 0")
+    lines.append("* the 95 % interval of the difference, by drawing people with replacement, does not hold 0")
     rejected = {entry.path: entry for each in (second, first) for entry in each.samples.not_found()}
-    return Outcome(lines, facts, list(rejected.values()), figures)
+    return EvaluationSummary(lines, facts, list(rejected.values()), figures)
 
 
-def strictest(evaluation: Evaluation[EmbeddedSamples]) -> float:
+def smallest_supported_fpir(evaluation: Evaluation[EmbeddedSamples]) -> float:
     """Give the smallest FPIR that the searches support, or the largest there is."""
     return next((fpir for fpir in FPIRS if evaluation.supports(fpir)), FPIRS[-1])
 
@@ -211,7 +211,7 @@ def _failures_to_enroll(evaluation: Evaluation[EmbeddedSamples]) -> int:
     return failures
 
 
-def pairs_measured(verification: Verification) -> Outcome:
+def summarize_pairs(verification: Verification) -> EvaluationSummary:
     """Say how a model does on the pairs of the LFW protocol."""
     lines = [
         (
@@ -238,4 +238,4 @@ def pairs_measured(verification: Verification) -> Outcome:
         if figures.eer is not None:
             lines.append(f"  equal error rate {figures.eer:.4f}")
     rejected = [Rejected(Path(entry.photo), entry.reason) for entry in verification.failed]
-    return Outcome(lines, asdict(verification), rejected, {})
+    return EvaluationSummary(lines, asdict(verification), rejected, {})

@@ -16,9 +16,9 @@ from embedder._internal.wording import count
 from embedder.contact_sheet import Tile, save_preview
 from embedder.errors import UsageError
 from enroll.agreement import Agreement
-from enroll.gallery.threshold import Basis
+from enroll.gallery.threshold import ThresholdSource
 from enroll.report.annotate import annotated_name
-from enroll.report.answers import in_words, quality_in_words, reason_in_words
+from enroll.report.answers import describe, quality_in_words, reason_in_words
 from enroll.sightings import FilmAnswer, PersonSeen, Sighting
 
 
@@ -38,14 +38,14 @@ def to_lines(answer: FilmAnswer) -> list[str]:
     return lines
 
 
-def explain(answer: FilmAnswer, basis: Basis) -> list[str]:
+def explain(answer: FilmAnswer, basis: ThresholdSource) -> list[str]:
     """Give, per person, what speaks for and against the answer."""
     lines = []
     for person in answer.people:
         lines.append(f"{answer.film}: {person_in_words(person)}")
         lines.append(f"  why: {_why(person.agreement)}")
         lines.append(f"  frames: {_frames(person.agreement)}")
-        lines.append(f"  {basis.in_words()}")
+        lines.append(f"  {basis.describe()}")
         best = person.best[0]
         if best.quality is not None:
             lines.append(f"  best frame: {clock(best.seconds)}, {quality_in_words(best.quality)}")
@@ -56,7 +56,7 @@ def person_in_words(person: PersonSeen) -> str:
     """Say who it is, when, and how many frames agree."""
     agreement = person.agreement
     decision = agreement.decision
-    who = in_words(decision, person.confidence if decision.identity is not None else None)
+    who = describe(decision, person.confidence if decision.identity is not None else None)
     times = ", ".join(f"{clock(start)}-{clock(end)}" for start, end in person.intervals)
     agreed = f"{agreement.agreed} of {count(agreement.good, 'good frame', ',')} agree"
     return f"{who}; {times}; {agreed}; best at {clock(person.best[0].seconds)}"
@@ -74,7 +74,7 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
 
 
-def to_json(answer: FilmAnswer, basis: Basis | None = None) -> str:
+def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
     """Give the line of `embed identify --json` for a film, pure ASCII.
 
     Args:
@@ -155,7 +155,7 @@ def sheet_tiles(answer: FilmAnswer) -> Iterator[Tile]:
             name = f"unknown {unknown}"
         for number, sighting in enumerate(person.best):
             problem = _problem(person) if not number else None
-            yield Tile(name, sighting.chip, _caption(sighting), problem)
+            yield Tile(name, sighting.crop, _caption(sighting), problem)
 
 
 def _caption(sighting: Sighting) -> str:

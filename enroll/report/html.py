@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.outputs import REPLACE, Inputs, check_output, write_output
+from embedder._internal.outputs import Inputs, check_output, write_output
 from embedder.errors import UsageError
-from enroll.embedding import enrolled_chip
-from enroll.report.evaluation import Outcome, strictest
+from enroll.embedding import enrolled_crop
+from enroll.report.evaluation import EvaluationSummary, smallest_supported_fpir
 from enroll.report.page import document, join, named, table, tag
 from enroll.report.people import confused, duplicates, failures, root_of, wrong_most
 from enroll.report.plots import check_matplotlib
@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 
     from embedder.extractor import Extractor
     from enroll.embedding import EmbeddedFolder
-    from enroll.evaluation.protocol import Evaluation, Figure
-    from enroll.report.people import Chip
+    from enroll.evaluation.protocol import Estimate, Evaluation
+    from enroll.report.people import CropOfRow
 
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "matplotlib")
 
 
-def check_report(
-    path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
-) -> None:
+def check_report(path: str | Path, inputs: Inputs | None = None, force: bool = False) -> None:
     """Refuse a place for a report, or a machine that cannot draw one, before the work.
 
     Raises:
@@ -43,18 +41,17 @@ def check_report(
     path = Path(path)
     if not path.parent.is_dir():
         raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
-    check_output(path, inputs, force, advice)
+    check_output(path, inputs, force)
     check_matplotlib()
 
 
 def save_report(
     path: str | Path,
     evaluation: Evaluation[EmbeddedFolder],
-    outcome: Outcome,
+    outcome: EvaluationSummary,
     extractor: Extractor,
     inputs: Inputs | None = None,
     force: bool = False,
-    advice: str = REPLACE,
 ) -> None:
     """Write the report.
 
@@ -67,14 +64,13 @@ def save_report(
         extractor: the model; it cuts the faces from the photos once more, for the pictures.
         inputs: what is never replaced, as by `outputs.check_output`; None are the photos of the evaluation.
         force: replace a file that exists.
-        advice: what to do about a file that exists.
 
     Raises:
         UsageError: the file exists and `force` is not given, it is an input, or it cannot be written.
         MissingPackageError: matplotlib is not installed.
     """
     inputs = inputs or Inputs(evaluation.samples.paths)
-    check_report(path, inputs, force, advice)
+    check_report(path, inputs, force)
     manifest = extractor.manifest
     facts = {
         "model": f"{manifest.trunk}, head {manifest.head}, crop {manifest.crop}",
@@ -82,7 +78,7 @@ def save_report(
         "Python": platform.python_version(),
         **{name: version(name) for name in _PACKAGES},
     }
-    fpir, split = strictest(evaluation), evaluation.splits[0]
+    fpir, split = smallest_supported_fpir(evaluation), evaluation.splits[0]
     known = len(split.known)
     photos = len(split.enrolled) / known
     text = to_html(
@@ -92,20 +88,20 @@ def save_report(
         title=f"Evaluation of {root_of(evaluation.samples).name}",
         fpir=fpir,
         threshold=manifest.strangers.threshold(fpir, known, photos) if manifest.strangers else None,
-        chip=lambda row: _chip(evaluation.samples, row, extractor),
+        crop=lambda row: _crop(evaluation.samples, row, extractor),
     )
-    write_output(path, text.encode("utf-8"), inputs, force, advice)
+    write_output(path, text.encode("utf-8"), inputs, force)
 
 
 def to_html(
     evaluation: Evaluation[EmbeddedFolder],
-    figures: Mapping[str, Figure],
+    figures: Mapping[str, Estimate],
     facts: Mapping[str, str],
     *,
     title: str = "Evaluation",
     fpir: float = 0.01,
     threshold: float | None = None,
-    chip: Chip | None = None,
+    crop: CropOfRow | None = None,
 ) -> str:
     """Write the report.
 
@@ -117,7 +113,7 @@ def to_html(
         fpir: mistakes are counted at each split's threshold for it.
         threshold: the model's own; FPIR against gallery size is measured at it, or without one at the median
             of the splits' thresholds for `fpir`.
-        chip: gives the picture of a row of the folder as (height, width, 3) uint8, or None if it cannot be
+        crop: gives the picture of a row of the folder as (height, width, 3) uint8, or None if it cannot be
             read; without it, there are no pictures.
 
     Raises:
@@ -134,9 +130,9 @@ def to_html(
         tag("h2", "Photos that could not be used"),
         failures(evaluation.samples),
         tag("h2", "Who goes wrong most"),
-        wrong_most(evaluation, fpir, chip),
+        wrong_most(evaluation, fpir, crop),
         tag("h2", "Who is taken for whom"),
-        confused(evaluation, fpir, chip),
+        confused(evaluation, fpir, crop),
         tag("h2", "Probable duplicates"),
         duplicates(evaluation.samples),
         tag("h2", "How this was made"),
@@ -145,5 +141,5 @@ def to_html(
     return str(document(title, join(sections)))
 
 
-def _chip(folder: EmbeddedFolder, row: int, extractor: Extractor) -> NDArray[np.uint8] | None:
-    return enrolled_chip(extractor, folder.paths[row])
+def _crop(folder: EmbeddedFolder, row: int, extractor: Extractor) -> NDArray[np.uint8] | None:
+    return enrolled_crop(extractor, folder.paths[row])

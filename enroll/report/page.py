@@ -75,14 +75,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[
     return tag("div", inner, class_="wide")
 
 
-def picture(chip: NDArray[np.uint8], text: str) -> Html:
+def picture(crop: NDArray[np.uint8], text: str) -> Html:
     """Show a picture, made smaller if it is large.
 
     Args:
-        chip: (height, width, 3) uint8.
+        crop: (height, width, 3) uint8.
         text: what it shows, for those who do not see it.
     """
-    image = Image.fromarray(chip)
+    image = Image.fromarray(crop)
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=85)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.protocol import Evaluation
 
-Chip = Callable[[int], "NDArray[np.uint8] | None"]
+CropOfRow = Callable[[int], "NDArray[np.uint8] | None"]
 
 PAIRS = 24  # of pictures: what a person looks through
 _ROWS = 15  # people and photos that go wrong most
@@ -74,7 +74,7 @@ def failures(folder: EmbeddedFolder) -> Html:
     return join([summary, *lists])
 
 
-def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip | None) -> Html:
+def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Html:
     """List the people and the photos that go wrong most at each split's threshold for an FPIR."""
     folder, show = evaluation.samples, _shower(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
@@ -87,7 +87,7 @@ def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip |
     ]
     by_photo = [
         (
-            _picture(chip, entry.row, show(folder.paths[entry.row]), missing=""),
+            _picture(crop, entry.row, show(folder.paths[entry.row]), missing=""),
             named(show(folder.paths[entry.row])),
             f"{entry.wrong} of {entry.searches}",
             str(entry.named),
@@ -111,7 +111,7 @@ def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip |
     )
 
 
-def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip | None) -> Html:
+def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Html:
     """Show who is taken for whom, by the two photos that look most alike."""
     every = confusions(evaluation, fpir)
     if not every:
@@ -123,7 +123,7 @@ def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, chip: Chip | N
         "nearest template."
     )
     show = _shower(evaluation.samples)
-    pairs = [_pair(evaluation.samples, entry, chip, show) for entry in shown]
+    pairs = [_pair(evaluation.samples, entry, crop, show) for entry in shown]
     return join([tag("p", text, class_="soft"), tag("div", *pairs, class_="pairs")])
 
 
@@ -143,9 +143,11 @@ def root_of(folder: EmbeddedFolder) -> Path:
     return Path(os.path.commonpath([path.absolute().parent for path in every]))
 
 
-def _pair(folder: EmbeddedFolder, entry: Confusion, chip: Chip | None, show: Callable[[Path], str]) -> Html:
+def _pair(
+    folder: EmbeddedFolder, entry: Confusion, crop: CropOfRow | None, show: Callable[[Path], str]
+) -> Html:
     probe, template = show(folder.paths[entry.probe]), show(folder.paths[entry.template])
-    both = [_picture(chip, entry.probe, probe), _picture(chip, entry.template, template)] if chip else []
+    both = [_picture(crop, entry.probe, probe), _picture(crop, entry.template, template)] if crop else []
     times = f"{entry.times:,} of {count(entry.searches, 'search', ',')}, distance {entry.distance:.3f}"
     return tag(
         "div",
@@ -159,8 +161,8 @@ def _pair(folder: EmbeddedFolder, entry: Confusion, chip: Chip | None, show: Cal
     )
 
 
-def _picture(chip: Chip | None, row: int, text: str, missing: str = "no picture") -> Html:
-    pixels = chip(row) if chip else None
+def _picture(crop: CropOfRow | None, row: int, text: str, missing: str = "no picture") -> Html:
+    pixels = crop(row) if crop else None
     if pixels is not None:
         return picture(pixels, text)
     return tag("span", missing, class_="none") if missing else Html()

@@ -18,13 +18,13 @@ import numpy as np
 
 from embedder._internal.runtime import no_warnings
 from embedder.errors import MissingPackageError
-from enroll.evaluation.protocol import Figure, figure
+from enroll.evaluation.protocol import Estimate, figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.confidence import Reliability
-    from enroll.evaluation.analysis import BySize
+    from enroll.evaluation.analysis import FpirByGallerySize
     from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
 
@@ -56,7 +56,7 @@ _FARTHER = 10  # times the gallery that was measured
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
+class PlotLine:
     """A figure at several places.
 
     Attributes:
@@ -71,7 +71,7 @@ class Line:
     high: NDArray[np.float64]
 
     @classmethod
-    def of(cls, x: NDArray[np.generic], figures: list[Figure]) -> Line:
+    def of(cls, x: NDArray[np.generic], figures: list[Estimate]) -> PlotLine:
         """Take figures that all have a value; those without an interval have none in the plot either."""
         rows = [
             (entry.value, *((entry.value, entry.value) if entry.low is None else (entry.low, entry.high)))
@@ -105,7 +105,7 @@ class Distances:
         return np.linspace(0, every.max() * (1 + 1e-9) if len(every) and every.max() else 1, _BINS + 1)
 
 
-def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
+def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
     """FNIR at FPIRs from one non-mated search to all of them, in steps of one search."""
     fpirs, values = evaluation.curve()
     weights, people = evaluation.weights(), len(evaluation.samples.identities)
@@ -113,13 +113,13 @@ def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
         figure(value, 1 - evaluation.tpir_replicates(fpir, weights), people)
         for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)
     ]
-    line = Line.of(fpirs, figures)
+    line = PlotLine.of(fpirs, figures)
     # FNIR falls with FPIR: what bounds it at one FPIR bounds it at larger ones, also where no search failed
     # and the interval is that of so many people.
     return replace(line, high=np.fmin.accumulate(line.high))
 
 
-def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
+def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
     """Rank-k for the first ranks."""
     ranks = np.arange(1, min(_RANKS, len(evaluation.splits[0].known)) + 1)
     weights, people = evaluation.weights(), len(evaluation.samples.identities)
@@ -128,7 +128,7 @@ def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> Line:
         figure(evaluation.rank_replicates(k, once)[0], evaluation.rank_replicates(k, weights), people)
         for k in ranks.tolist()
     ]
-    line = Line.of(ranks, figures)
+    line = PlotLine.of(ranks, figures)
     return replace(line, low=np.fmax.accumulate(line.low))  # it rises with k, as in `det`
 
 
@@ -219,7 +219,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.6g} %"
 
 
-def det(line: Line, fpir: float) -> str:
+def det(line: PlotLine, fpir: float) -> str:
     """FNIR against FPIR."""
     return to_svg("det", _WIDE, lambda figure: draw_det(figure, line, fpir))
 
@@ -229,7 +229,7 @@ def histograms(distances: Distances, thresholds: Mapping[str, float]) -> str:
     return to_svg("distances", _WIDE, lambda figure: draw_histograms(figure, distances, thresholds))
 
 
-def by_size(sizes: BySize, fpir: float) -> str:
+def by_size(sizes: FpirByGallerySize, fpir: float) -> str:
     """FPIR against the number of enrolled people."""
     return to_svg("sizes", _WIDE, lambda figure: draw_by_size(figure, sizes, fpir))
 
@@ -239,12 +239,12 @@ def calibration(reliability: Reliability) -> str:
     return to_svg("calibration", _SMALL, lambda figure: draw_calibration(figure, reliability))
 
 
-def cmc(line: Line) -> str:
+def cmc(line: PlotLine) -> str:
     """Rank-k against k."""
     return to_svg("cmc", _SMALL, lambda figure: draw_cmc(figure, line))
 
 
-def draw_det(figure: Any, line: Line, fpir: float) -> None:
+def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
     """Draw FNIR against FPIR, both logarithmic."""
     axes = figure.subplots()
     bottom = _log_shares(axes, line)
@@ -285,10 +285,10 @@ def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, 
         every[0].legend(loc="upper right")
 
 
-def draw_by_size(figure: Any, sizes: BySize, fpir: float) -> None:
+def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
     """Draw what was measured, and what independent comparisons would give in larger galleries too."""
     axes = figure.subplots()
-    line = Line.of(np.array(sizes.people), list(sizes.fpir))
+    line = PlotLine.of(np.array(sizes.people), list(sizes.fpir))
     bottom = _log_shares(axes, line)
     reach = np.unique(np.rint(np.geomspace(1, _FARTHER * sizes.people[-1], 100)))
     _band(axes, line, bottom, bars=True)
@@ -323,7 +323,7 @@ def draw_calibration(figure: Any, reliability: Reliability) -> None:
     axes.set_ylabel("right answers")
 
 
-def draw_cmc(figure: Any, line: Line) -> None:
+def draw_cmc(figure: Any, line: PlotLine) -> None:
     """Draw rank-k."""
     axes = figure.subplots()
     _band(axes, line, 0.0, bars=True)
@@ -336,7 +336,7 @@ def draw_cmc(figure: Any, line: Line) -> None:
     axes.set_ylabel("right person among them")
 
 
-def _band(axes: Any, line: Line, bottom: float, bars: bool = False) -> None:
+def _band(axes: Any, line: PlotLine, bottom: float, bars: bool = False) -> None:
     """Draw a curve with its band, or points with their bars; below the bottom is at the bottom."""
     low, y, high = (np.maximum(values, bottom) for values in (line.low, line.y, line.high))
     if bars:
@@ -347,7 +347,7 @@ def _band(axes: Any, line: Line, bottom: float, bars: bool = False) -> None:
         axes.fill_between(line.x, low, high, color=_BLUE, alpha=0.2, linewidth=0, label="95 % interval")
 
 
-def _log_shares(axes: Any, line: Line) -> float:
+def _log_shares(axes: Any, line: PlotLine) -> float:
     """Set a logarithmic axis of shares, on which none is drawn at the bottom; give the bottom."""
     positive = np.concatenate([line.y, line.high])
     positive = positive[np.isfinite(positive) & (positive > 0)]

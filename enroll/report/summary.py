@@ -12,7 +12,7 @@ from enroll.report.page import Html, join, table, tag
 from enroll.report.plots import percent
 
 if TYPE_CHECKING:
-    from enroll.evaluation.protocol import Evaluation, Figure
+    from enroll.evaluation.protocol import Estimate, Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
 
 _WORDS = {
@@ -21,7 +21,7 @@ _WORDS = {
     "TPIR": "share of mated searches that are answered with the right name; FNIR = 1 − TPIR.",
     "as calibrated": "at the threshold that embed calibrate sets for an FPIR of 1 %, from what is enrolled.",
     "rank-k": "share of mated searches with the right person among the k nearest, whatever the distance.",
-    "95 % interval": "what other people might have given, from drawing the people of this folder anew.",
+    "95 % interval": "what other people might have given, from drawing people with replacement.",
 }
 
 
@@ -52,24 +52,24 @@ def _photos(numbers: Iterable[int]) -> str:
 def result(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> str:
     """Say in two sentences what came out."""
     tpir, first = evaluation.tpir(fpir), evaluation.rank(1)
-    right = _in_words(first, "95 % interval ")
+    right = _describe(first, "95 % interval ")
     nearest = f"In {right} of the searches for enrolled people, the nearest person is the right one."
     if tpir.value is None:
         return f"{nearest} To say more, at a threshold for FPIR {percent(fpir)}, needs {tpir.needed}."
     return (
         f"{nearest} At a threshold that gives at most {percent(fpir)} of the strangers a name, "
-        f"{_in_words(tpir)} of these searches are answered with the right name."
+        f"{_describe(tpir)} of these searches are answered with the right name."
     )
 
 
-def _in_words(figure: Figure, what: str = "") -> str:
+def _describe(figure: Estimate, what: str = "") -> str:
     assert figure.value is not None
     if figure.low is None or figure.high is None:
         return f"{100 * figure.value:.1f} %"
     return f"{100 * figure.value:.1f} % ({what}{100 * figure.low:.1f} to {100 * figure.high:.1f})"
 
 
-def figure_table(figures: Mapping[str, Figure]) -> Html:
+def figure_table(figures: Mapping[str, Estimate]) -> Html:
     """List figures with their intervals, or what they would need; then what the words mean."""
     rows = []
     for name, figure in figures.items():
@@ -82,7 +82,7 @@ def figure_table(figures: Mapping[str, Figure]) -> Html:
     return join([table(("", "value", "95 % interval", "0 to 1"), rows, numbers=(1,)), words])
 
 
-def _whisker(figure: Figure) -> str:
+def _whisker(figure: Estimate) -> str:
     """Draw a figure and its interval on a line from 0 to 1; nothing, if it lies elsewhere."""
     low, value, high = figure.low, figure.value, figure.high
     if low is None or value is None or high is None or not 0 <= low <= value <= high <= 1:

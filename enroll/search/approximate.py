@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder._internal.files import open_file, write_whole
+from embedder._internal.files import open_file, write_atomic
 from embedder._internal.wording import count
 from embedder.errors import MissingPackageError
-from enroll.search.base import Found
-from enroll.search.exact import ROUNDING, ExactFinder
+from enroll.search.base import Matches
+from enroll.search.exact import ROUNDING, ExactIndex
 
 if TYPE_CHECKING:
     from enroll.templates import Templates
@@ -51,7 +51,7 @@ _BUILD_BREADTH = 100  # candidates while a node is linked
 _SEARCH_BREADTH = 256  # candidates while searching; docs/decisions/011-approximate-search.md
 _LEAST = 32  # found for each query, so that half precision loses none of the nearest ten
 _MOST = 128  # more is asked for only where one person has very many photos: there a graph has islands
-_MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is built anew
+_MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is rebuilt
 _LONG = 50_000  # templates that take so long to index that it is said
 
 _log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
     about = np.array([_FORMAT, graph.entry, graph.dropped])
     made_of = _digest(parts, len(graph))
     content = save({"levels": graph.levels, "links": graph.links, "about": about, "templates": made_of})
-    write_whole(path, hashlib.sha256(content).digest() + content, private=True)
+    write_atomic(path, hashlib.sha256(content).digest() + content, private=True)
 
 
 def _is_index(path: Path) -> bool:
@@ -222,7 +222,7 @@ def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
     return np.frombuffer(sha.digest(), np.uint8)
 
 
-class ApproximateFinder(ExactFinder):
+class ApproximateIndex(ExactIndex):
     """Searches templates by a graph; asked for many, it looks at all of them, as an exact one.
 
     Threads may search at once, not while templates are added.
@@ -259,12 +259,12 @@ class ApproximateFinder(ExactFinder):
         self._add(templates.vectors[self._index.ntotal :])
 
     def extend(self, more: Templates) -> None:
-        """Add templates; see `Index`."""
+        """Add templates; see `GrowableIndex`."""
         super().extend(more)
         self._add(more.vectors)
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
-        """Find the nearest templates of each query, nearly all of them; see `Finder`."""
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
+        """Find the nearest templates of each query, nearly all of them; see `SearchIndex`."""
         count = max(count, _LEAST)
         if count >= min(_MOST, self.templates):
             return super().nearest(queries, count)
@@ -272,12 +272,12 @@ class ApproximateFinder(ExactFinder):
         _, rows = self._index.search(np.ascontiguousarray(queries), count, params=breadth)
         return [self._found(query, row, count) for query, row in zip(queries, rows, strict=True)]
 
-    def _found(self, query: NDArray[np.float32], row: NDArray[np.int64], count: int) -> Found:
+    def _found(self, query: NDArray[np.float32], row: NDArray[np.int64], count: int) -> Matches:
         if row[-1] < 0:  # fewer than there are: a part of the graph cannot be reached
             return super().nearest(query[None], count)[0]
         found = self.pool.take(row)
         reach = float(np.linalg.norm(found.vectors - query, axis=1).max()) - ROUNDING
-        return Found(found.ids, found.identities, found.vectors, reach)
+        return Matches(found.ids, found.identities, found.vectors, reach)
 
     def graph(self) -> Graph:
         """Give a copy of the links."""

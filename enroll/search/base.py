@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from enroll.decision import Candidate
 
 if TYPE_CHECKING:
-    from enroll.templates import Pool, Templates
+    from enroll.templates import GrowableTemplates, Templates
 
 
 INDEXES = ("exact", "approximate")
@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 65536  # templates in memory in double precision, and found for 
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Templates near one query, in any order.
 
     Attributes:
@@ -41,7 +41,7 @@ class Found:
     reach: float
 
 
-class Finder(Protocol):
+class SearchIndex(Protocol):
     """Finds nearest templates."""
 
     @property
@@ -52,7 +52,7 @@ class Finder(Protocol):
     def people(self) -> int:
         """How many identities they are of."""
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> Iterable[Found]:
+    def nearest(self, queries: NDArray[np.float32], count: int) -> Iterable[Matches]:
         """Find at least the `count` nearest templates of each query, or all if there are fewer.
 
         Args:
@@ -61,11 +61,11 @@ class Finder(Protocol):
         """
 
 
-class Index(Finder, Protocol):
-    """A finder of this process, which more templates can be added to."""
+class GrowableIndex(SearchIndex, Protocol):
+    """A search_index of this process, which more templates can be added to."""
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> GrowableTemplates:
         """What is searched."""
 
     def extend(self, more: Templates) -> None:
@@ -73,7 +73,7 @@ class Index(Finder, Protocol):
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class TemplateMatch:
     """A template near a query: whose it is, how far, and its id."""
 
     identity: str
@@ -81,60 +81,64 @@ class Neighbour:
     template: int
 
 
-_Answer = TypeVar("_Answer", Neighbour, Candidate)
+_Answer = TypeVar("_Answer", TemplateMatch, Candidate)
 
 
-def nearest_templates(finder: Finder, queries: NDArray[np.float32], count: int) -> list[list[Neighbour]]:
+def nearest_templates(
+    search_index: SearchIndex, queries: NDArray[np.float32], count: int
+) -> list[list[TemplateMatch]]:
     """Find the nearest templates of each unit vector, nearest first, in the same total order.
 
     Args:
-        finder: what is searched.
+        search_index: what is searched.
         queries: (n, dim) float32 unit rows.
         count: templates wanted per query.
     """
-    count = min(count, finder.templates)
-    return _search(finder, queries, count, count, _templates)
+    count = min(count, search_index.templates)
+    return _search(search_index, queries, count, count, _templates)
 
 
-def nearest_people(finder: Finder, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
+def nearest_people(
+    search_index: SearchIndex, queries: NDArray[np.float32], people: int
+) -> list[list[Candidate]]:
     """Find the nearest identities, each by its nearest template.
 
     Distances are recomputed in double precision from the vectors themselves and sorted by distance,
     identity and template id, so that an answer depends on the query and the templates alone.
 
     Args:
-        finder: what is searched.
+        search_index: what is searched.
         queries: (n, dim) float32 unit rows.
         people: identities wanted per query.
 
     Returns:
         For each query up to `people` candidates, nearest first.
     """
-    people = min(people, finder.people)
-    return _search(finder, queries, people, 4 * people, _people)
+    people = min(people, search_index.people)
+    return _search(search_index, queries, people, 4 * people, _people)
 
 
 def _search(
-    finder: Finder,
+    search_index: SearchIndex,
     queries: NDArray[np.float32],
     wanted: int,
     count: int,
-    ranked: Callable[[NDArray[np.float64], Found, int], list[_Answer]],
+    ranked: Callable[[NDArray[np.float64], Matches, int], list[_Answer]],
 ) -> list[list[_Answer]]:
     """Ask for `count` templates, and more where something not found could come before the last answer."""
     answers: list[list[_Answer]] = [[] for _ in queries]
     unsure = np.arange(len(queries) if wanted else 0)
     while len(unsure):
-        count = min(count, finder.templates)
+        count = min(count, search_index.templates)
         again = []
         step = max(1, _ROWS_AT_ONCE // count)
         for start in range(0, len(unsure), step):
             batch = unsure[start : start + step]
-            for row, found in zip(batch, finder.nearest(queries[batch], count), strict=True):
+            for row, found in zip(batch, search_index.nearest(queries[batch], count), strict=True):
                 answers[row] = ranked(_distances(queries[row], found.vectors), found, wanted)
                 if len(answers[row]) < wanted or answers[row][-1].distance >= found.reach:
                     again.append(row)
-        if count == finder.templates:
+        if count == search_index.templates:
             break
         unsure = np.array(again, np.intp)
         count = 4 * count
@@ -149,14 +153,14 @@ def _distances(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDAr
     return distances
 
 
-def _templates(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Neighbour]:
+def _templates(distances: NDArray[np.float64], found: Matches, wanted: int) -> list[TemplateMatch]:
     last = np.partition(distances, wanted - 1)[wanted - 1] if len(distances) >= wanted else np.inf
     rows = np.flatnonzero(distances <= last)
     order = sorted((float(distances[row]), found.identities[row], int(found.ids[row])) for row in rows)
-    return [Neighbour(identity, distance, template) for distance, identity, template in order[:wanted]]
+    return [TemplateMatch(identity, distance, template) for distance, identity, template in order[:wanted]]
 
 
-def _people(distances: NDArray[np.float64], found: Found, wanted: int) -> list[Candidate]:
+def _people(distances: NDArray[np.float64], found: Matches, wanted: int) -> list[Candidate]:
     nearest: dict[str, float] = {}
     last = np.inf
     order = np.argsort(distances)

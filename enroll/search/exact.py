@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.search.base import Found
-from enroll.templates import Pool
+from enroll.search.base import Matches
+from enroll.templates import GrowableTemplates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens
 _PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
 
 
-class ExactFinder:
+class ExactIndex:
     """Searches templates by brute force, so that building it copies and computes nothing.
 
     Threads may search at once, not while templates are added.
@@ -41,7 +41,7 @@ class ExactFinder:
 
     def __init__(self, templates: Templates) -> None:
         """Make them ready to be searched."""
-        self.pool = Pool(templates)
+        self.pool = GrowableTemplates(templates)
         self._start: NearestNeighbors | None = None
         self._recent: NearestNeighbors | None = None
         self._squares: list[NDArray[np.float32]] = []  # of the lengths of the templates, part by part
@@ -57,16 +57,16 @@ class ExactFinder:
         return self.pool.people
 
     def extend(self, more: Templates) -> None:
-        """Add templates; see `Index`."""
+        """Add templates; see `GrowableIndex`."""
         self.pool.extend(more)
         self._recent = None
         self._squares = self._squares[:1]
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
-        """Find the `count` nearest templates of each query; see `Finder`."""
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
+        """Find the `count` nearest templates of each query; see `SearchIndex`."""
         if self.templates <= count:
             every = self.pool.everything()
-            return [Found(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
+            return [Matches(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
         if self.templates <= FEW or len(queries) <= ALONE:
             step = max(1, _PRODUCTS // self.templates)
             starts = range(0, len(queries), step)
@@ -83,11 +83,11 @@ class ExactFinder:
             rows = np.take_along_axis(rows, nearest, axis=1)
         taken = map(self.pool.take, rows)
         return [
-            Found(found.ids, found.identities, found.vectors, float(reached) - ROUNDING)
+            Matches(found.ids, found.identities, found.vectors, float(reached) - ROUNDING)
             for found, reached in zip(taken, distances[:, -1], strict=True)
         ]
 
-    def _few(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+    def _few(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
         """Compare all templates with some queries by |x|² - 2xy + |y|².
 
         One product after the other: the threads of a matrix product go on spinning for 20 ms, on the cores
@@ -114,7 +114,7 @@ class ExactFinder:
         reaches = np.sqrt(np.maximum(0, farthest - rounding))
         taken = map(self.pool.take, rows)
         return [
-            Found(found.ids, found.identities, found.vectors, float(reach))
+            Matches(found.ids, found.identities, found.vectors, float(reach))
             for found, reach in zip(taken, reaches, strict=True)
         ]
 

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
-from enroll.search.base import Found
+from enroll.search.base import Matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class NeighborsFinder:
+class NeighborsIndex:
     """Searches rows by `sklearn.neighbors.NearestNeighbors`, brute force."""
 
     def __init__(self, rows: Any, identities: NDArray[np.object_], n_jobs: int | None = None) -> None:
@@ -51,8 +51,8 @@ class NeighborsFinder:
         """How many identities they are of."""
         return self._people
 
-    def nearest(self, queries: NDArray[np.floating], count: int) -> Iterator[Found]:
-        """Find the `count` nearest rows of each query, one after the other; see `Finder`."""
+    def nearest(self, queries: NDArray[np.floating], count: int) -> Iterator[Matches]:
+        """Find the `count` nearest rows of each query, one after the other; see `SearchIndex`."""
         asked = queries.astype(self._rows.dtype, copy=False)
         longest = np.maximum(np.sqrt(_squares(queries)), self._longest)
         if sparse.issparse(self._rows):
@@ -65,7 +65,7 @@ class NeighborsFinder:
             if sparse.issparse(vectors):
                 vectors = vectors.toarray()
             whole = len(row) == self.templates
-            yield Found(row.astype(np.int64), self._identities[row], vectors, np.inf if whole else reach)
+            yield Matches(row.astype(np.int64), self._identities[row], vectors, np.inf if whole else reach)
 
 
 def _squares(rows: Any) -> NDArray[np.float64]:

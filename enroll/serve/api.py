@@ -126,7 +126,7 @@ async def identify(
         {
             "answers": [json.loads(report.to_json(answer, basis)) for answer in answers],
             "threshold": basis.distance,
-            "promise": basis.in_words(),
+            "promise": basis.describe(),
             "explanations": [report.explain(answer, basis) for answer in answers] if explain else None,
         }
     )

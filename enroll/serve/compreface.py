@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from embedder.faces.crop import Crop
-from enroll.decision import Decision, decide, one_face_each
+from enroll.decision import Decision, decide, one_face_per_person
 from enroll.serve import compreface_people
 from enroll.serve.access import Caller
 from enroll.serve.answers import json_response
@@ -222,12 +222,12 @@ def _looked(
     if not crops:
         raise RefusedError(28, NO_FACE)
     found = time.perf_counter()
-    vectors = engine.extractor.embed([crop.chip for crop in crops])
+    vectors = engine.extractor.embed([crop.pixels for crop in crops])
     embedded = time.perf_counter()
     decisions: list[Decision] = []
     if predictions:
         decisions, threshold = _decided(engine, vectors, predictions)
-        decisions = one_face_each(decisions)
+        decisions = one_face_per_person(decisions)
         services.metrics.faces(decisions)
     else:
         threshold = _threshold(engine)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from embedder.errors import UnknownIdentityError
 from enroll.config import IdentifyConfig
-from enroll.identify import FaceAnswer
+from enroll.identify import FaceResult
 from enroll.serve.access import Caller, key_of
 from enroll.serve.answers import json_response
 from enroll.serve.engine import Engine, Options
@@ -182,7 +182,7 @@ def _least(body: Body, default: float) -> float:
 
 async def _answered(
     request: Request, upload: Upload
-) -> tuple[list[tuple[FaceAnswer, dict[str, Any]]], float]:
+) -> tuple[list[tuple[FaceResult, dict[str, Any]]], float]:
     """Give the faces of a picture, where each is, and how many milliseconds that took."""
     services, begun = services_of(request), time.perf_counter()
     options = Options(config=IdentifyConfig(keep_pictures=True))
@@ -204,7 +204,7 @@ def _likeness(engine: Engine, uploads: tuple[Upload, ...]) -> float | None:
         _, crops = engine.crops(upload.data, upload.name)
         if not crops:
             return None
-        vectors.append(engine.extractor.embed([crops[0].chip])[0])
+        vectors.append(engine.extractor.embed([crops[0].pixels])[0])
     threshold = engine.session().identifier(Options()).threshold
     distance = math.dist(*vectors)
     return DEEPSTACK.score(distance, threshold, distance <= threshold)

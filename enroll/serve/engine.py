@@ -20,7 +20,7 @@ from embedder.faces.photo import find_crops
 from embedder.images import decode_frames
 from enroll.config import IdentifyConfig
 from enroll.gallery.gallery import Gallery
-from enroll.identify import Answer, Identifier
+from enroll.identify import Identifier, PhotoResult
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
 from enroll.store import Store, check_model, open_store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.faces.crop import Crop
-    from enroll.gallery.threshold import Basis
+    from enroll.gallery.threshold import ThresholdSource
     from enroll.serve.config import ServeConfig
 
 Result = TypeVar("Result")
@@ -157,7 +157,7 @@ class Engine:
         with self._lock:
             session = self.session()
             self.extractor.embed(
-                [crop.chip for crop in self.extractor.crops(np.zeros((64, 64, 3), np.uint8))]
+                [crop.pixels for crop in self.extractor.crops(np.zeros((64, 64, 3), np.uint8))]
             )
             try:
                 session.gallery.nearest_people(np.zeros((1, self.extractor.dim), np.float32), 1)
@@ -183,7 +183,7 @@ class Engine:
         if self._waiting >= self.config.waiting + self.threads:
             raise ProblemError("busy", f"{self.config.waiting} requests wait already", retry_after(1))
         self._waiting += 1
-        future: Future[Result] = self._pool.submit(self._in_words, work, *args)
+        future: Future[Result] = self._pool.submit(self._describe, work, *args)
         future.add_done_callback(lambda _: self._done())
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.config.answer_seconds)
@@ -194,7 +194,7 @@ class Engine:
                 "too-slow", f"not done within {self.config.answer_seconds:g} seconds", retry_after(5)
             ) from None
 
-    def _in_words(self, work: Callable[..., Result], *args: object) -> Result:
+    def _describe(self, work: Callable[..., Result], *args: object) -> Result:
         """Do work; an error of ours becomes a problem that does not say where the gallery is."""
         try:
             return work(*args)
@@ -207,7 +207,7 @@ class Engine:
 
     async def identify(
         self, photos: Sequence[tuple[str, bytes]], options: Options
-    ) -> tuple[list[Answer], Basis]:
+    ) -> tuple[list[PhotoResult], ThresholdSource]:
         """Answer pictures.
 
         Args:
@@ -220,7 +220,9 @@ class Engine:
         """
         return await self.run(self._identify, photos, options)
 
-    def _identify(self, photos: Sequence[tuple[str, bytes]], options: Options) -> tuple[list[Answer], Basis]:
+    def _identify(
+        self, photos: Sequence[tuple[str, bytes]], options: Options
+    ) -> tuple[list[PhotoResult], ThresholdSource]:
         identifier = self.session().identifier(options)
         answers = []
         for name, data in photos:

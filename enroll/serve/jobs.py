@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedder._internal.files import read_file, write_whole
+from embedder._internal.files import read_file, write_atomic
 from embedder._internal.runtime import Advance, Progress
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError, problem_of
@@ -153,7 +153,7 @@ class Jobs:
     def _share(self, job: Job) -> None:
         assert self._folder is not None
         try:
-            write_whole(self._folder / f"{job.id}.json", json.dumps(asdict(job)).encode(), private=True)
+            write_atomic(self._folder / f"{job.id}.json", json.dumps(asdict(job)).encode(), private=True)
         except OSError as error:
             _log.warning("the other processes do not see job %s: %s", job.id, error)
 

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from embedder._internal.files import read_file, write_whole
+from embedder._internal.files import read_file, write_atomic
 from embedder._internal.lock import one_at_a_time
 from embedder.errors import UsageError
 
@@ -241,6 +241,6 @@ def _parsed(path: Path) -> dict[str, Key]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        write_whole(path, text.encode(), private=True)
+        write_atomic(path, text.encode(), private=True)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error

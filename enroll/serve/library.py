@@ -165,7 +165,7 @@ class Reviewing:
                 self._split(library, faces)
             else:
                 library.mark(do, faces)
-            return library.in_words(library.reviewed.open[-1]), added
+            return library.describe(library.reviewed.open[-1]), added
 
     def _merge(self, library: Library, faces: Sequence[int]) -> None:
         photos: dict[int, int] = {}

@@ -58,7 +58,7 @@ def step_facts(library: Library, step: Step) -> dict[str, Any]:
         "number": step.number,
         "at": content.get("at"),
         "by": content.get("by"),
-        "what": library.in_words(step),
+        "what": library.describe(step),
     }
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Request
 from starlette.responses import Response, StreamingResponse
 
 from enroll.config import EvaluationConfig
-from enroll.gallery.threshold import Basis
+from enroll.gallery.threshold import ThresholdSource
 from enroll.serve import tasks
 from enroll.serve.answers import json_response
 from enroll.serve.api import PREFIX, PROBLEMS, MayAdminister, MayEnroll, MayIdentify, form_of, pictures_of
@@ -54,7 +54,7 @@ async def get_calibration(request: Request, caller: MayIdentify) -> Response:
     """Give the threshold of now, and what it promises."""
     engine = services_of(request).engine
 
-    def work() -> Basis:
+    def work() -> ThresholdSource:
         return engine.session().identifier(Options()).basis
 
     basis = await engine.run(work)
@@ -62,7 +62,7 @@ async def get_calibration(request: Request, caller: MayIdentify) -> Response:
         {
             "threshold": basis.distance,
             "calibrated": basis.source == "gallery",
-            "sentence": basis.in_words(),
+            "sentence": basis.describe(),
             "warning": basis.warning,
             "facts": basis.facts(),
             "set_aside": [],

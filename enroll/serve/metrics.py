@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 if TYPE_CHECKING:
     from enroll.decision import Decision
-    from enroll.identify import Answer
+    from enroll.identify import PhotoResult
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
@@ -57,7 +57,7 @@ class Metrics:
         self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def answers(self, answers: Iterable[Answer]) -> None:
+    def answers(self, answers: Iterable[PhotoResult]) -> None:
         """Count pictures and faces that were answered."""
         for answer in answers:
             outcome = "unreadable" if answer.error else "faces" if answer.faces else "no_face"

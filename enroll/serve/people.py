@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import PhotoConflictError, UnknownIdentityError
-from embedder.faces.crop import NO_FACE, crowd_note
+from embedder.faces.crop import NO_FACE, several_faces_note
 from embedder.folders import Rejected
 from embedder.names import name_notes
-from enroll.embedding import PhotoSample, embed_samples, enrolled_chip, read_sample
+from enroll.embedding import PhotoSample, embed_samples, enrolled_crop, read_sample
 from enroll.gallery.gallery import checked_name
-from enroll.gallery.photos import PhotoFiles
+from enroll.gallery.photos import OriginalPhotos
 from enroll.gallery.places import home_of, stored_path
 from enroll.serve.cutting import png
 from enroll.serve.pictures import PictureFolder
@@ -166,7 +166,7 @@ class People:
                 already += 1
             else:
                 fresh[digest] = upload, sample
-                if note := crowd_note(sample.faces):
+                if note := several_faces_note(sample.faces):
                     notes.append(f"{upload.name}: {note}")
         with self._changing(caller):
             owners = dict(zip(fresh, store.owners(list(fresh)), strict=True)) if fresh else {}
@@ -238,15 +238,15 @@ class People:
             ProblemError: no such photo, or its picture is gone.
         """
         store, extractor = self._store, self._engine.extractor
-        found = PhotoFiles(home=home_of(store)).read(self.photo(name, number))
+        found = OriginalPhotos(home=home_of(store)).read(self.photo(name, number))
         if isinstance(found, str):
             raise ProblemError(
                 "unknown-photo", f"the picture of photo {number} cannot be shown: it is {found}"
             )
-        chip = enrolled_chip(extractor, found[0])
-        if chip is None:
+        crop = enrolled_crop(extractor, found[0])
+        if crop is None:
             raise ProblemError("unknown-photo", f"no face is found any more in the picture of photo {number}")
-        return png(chip)
+        return png(crop)
 
     def rename(self, name: str, new: str, caller: Caller) -> str:
         """Give a person another name; gives it as it is stored.
@@ -344,6 +344,6 @@ def _place(path: Path, home: Path | None) -> str:
 def _over_http(reason: str) -> str:
     """Say it without options of the command line."""
     found, separator, advice = reason.partition("; ")
-    if "--force" in advice:
+    if "--accept-low-quality" in advice:
         return f"{found}; force=true enrolls it all the same"
     return found if "--" in advice else f"{found}{separator}{advice}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedder._internal.files import make_folder, write_whole
+from embedder._internal.files import make_folder, write_atomic
 from embedder._internal.lock import one_at_a_time
 from embedder.errors import UsageError
 
@@ -46,7 +46,7 @@ class PictureFolder:
         path = self.place(digest)
         try:
             if not path.is_file():
-                write_whole(path, data, private=True)
+                write_atomic(path, data, private=True)
         except OSError as error:
             raise UsageError(f"the picture cannot be kept: {error.strerror}") from error
         return path

@@ -18,11 +18,11 @@ from enroll.evaluation.protocol import evaluate_samples
 from enroll.gallery.doctor import examine_gallery
 from enroll.gallery.photos import find_poor
 from enroll.gallery.places import home_of
-from enroll.gallery.reembed import embed_anew, put_anew
+from enroll.gallery.reembed import reembed, replace_all
 from enroll.gallery.threshold import contradiction, describe
 from enroll.gallery.transfer import read_content
-from enroll.report.doctor import Words
-from enroll.report.evaluation import measured
+from enroll.report.doctor import DoctorReport
+from enroll.report.evaluation import summarize
 from enroll.store.base import acting
 
 if TYPE_CHECKING:
@@ -92,14 +92,14 @@ def re_embed(engine: Engine, force: bool, caller: Caller) -> Work:
         store, extractor = engine.session().store, engine.extractor
         since = store.changes()
         content, _ = read_content(store)
-        remade = embed_anew(content, extractor, None, progress, home_of(store), frame_at)
+        remade = reembed(content, extractor, None, progress, home_of(store), frame_at)
         if remade.gone and not force:
             raise UsageError(
                 f"not changed, since no photo would be left of {', '.join(remade.gone)}; force goes on "
                 "without them"
             )
         with acting(caller.journal):
-            put_anew(store, remade.content, since)
+            replace_all(store, remade.content, since)
         lost = [{"name": one.person, "photo": one.photo, "reason": one.reason} for one in remade.lost]
         return {"photos": remade.content.templates, "lost": lost, "gone": list(remade.gone)}
 
@@ -127,7 +127,7 @@ def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
             strangers=engine.extractor.manifest.strangers,
         )
         with progress.bar("Evaluating", 1, "evaluations") as advance:
-            outcome = measured(evaluate_samples(embedded, config))
+            outcome = summarize(evaluate_samples(embedded, config))
             advance()
         return json.loads(outcome.to_json()) | {"lines": outcome.lines}
 
@@ -140,7 +140,7 @@ def examine(engine: Engine, photos: bool) -> Work:
     def work(progress: Progress) -> Any:
         store = engine.session().store
         poor = find_poor(store, engine.extractor, progress) if photos else None
-        words = Words(store, examine_gallery(store, progress), poor)
+        words = DoctorReport(store, examine_gallery(store, progress), poor)
         return with_fixes(json.loads(words.to_json()), store) | {"lines": list(words.lines())}
 
     return work
@@ -183,13 +183,13 @@ def calibrate(engine: Engine, fpir: float, caller: Caller) -> Work:
 
     def work(progress: Progress) -> Any:
         with progress.bar("Calibrating", 1) as advance, acting(caller.journal):
-            calibration, aside = engine.session().gallery.calibrate_aside(fpir)
+            record, aside = engine.session().gallery.calibrate_aside(fpir)
             advance()
         return {
-            "threshold": calibration.promise.distance,
-            "sentence": describe(calibration),
-            "warning": contradiction(calibration.promise),
-            "set_aside": [entry.in_words() for entry in aside],
+            "threshold": record.calibration.distance,
+            "sentence": describe(record),
+            "warning": contradiction(record.calibration),
+            "set_aside": [entry.describe() for entry in aside],
         }
 
     return work

@@ -84,9 +84,9 @@ def gallery_files(location: str | Path) -> list[Path]:
 def gallery_exists(location: str | Path) -> bool:
     """Say whether there is a gallery, broken or not; see `open_store` for errors."""
     if is_milvus(location):
-        from enroll.store.milvus.store import exists
+        from enroll.store.milvus.ledger import gallery_exists as exists_in_milvus
 
-        return exists(parse_address(str(location)))
+        return exists_in_milvus(parse_address(str(location)))
     _check_file(location)
     try:
         return Path(location).exists()

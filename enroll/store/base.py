@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from enroll.search.base import Finder
+    from enroll.search.base import SearchIndex
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ class Store(Protocol):
         Quick, since every answer asks; a server is asked twice a second at most.
         """
 
-    def finder(self) -> Finder | None:
+    def search_index(self) -> SearchIndex | None:
         """Give the engine's own search, None if `templates` are to be searched here."""
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
@@ -358,7 +358,7 @@ def check_model(store: Store, fingerprint: str, dim: int) -> None:
         raise ForeignModelError(
             f"{store.location}: made with another model (fingerprint {model[0][:12]}…, this one is "
             f"{fingerprint[:12]}…); vectors of two models cannot be compared. Use that model; or make the "
-            "gallery anew from its photos: `embed gallery re-embed --model THIS_ONE`",
+            "gallery again from its photos: `embed gallery re-embed --model THIS_ONE`",
             model[0],
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from embedder.errors import ImageError
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.faces.photo import find_crops
 from embedder.images import decode_frames
 from enroll.agreement import Agreement, Evidence, agree
@@ -92,7 +92,7 @@ class _Followed:
     pictures: set[bytes] = field(default_factory=set)
     tries: int = 0
     due: float = 0.0
-    told: str | None = None  # the name that was given
+    given: str | None = None  # the name that was given
     theirs: bool = False  # someone else has set a sub label
     over: bool = False
 
@@ -150,7 +150,7 @@ class EventIdentifier:
                 )
             followed = self._events[event.event] = _Followed(event.camera)
         label = event.sub_label
-        followed.theirs = label is not None and label not in (followed.told, self._config.unknown_label)
+        followed.theirs = label is not None and label not in (followed.given, self._config.unknown_label)
         followed.over = event.kind == "end"
         if event.has_snapshot and followed.tries < self._config.tries:
             followed.due = min(followed.due, self._clock())  # there may be a better picture
@@ -167,12 +167,12 @@ class EventIdentifier:
             if not self._is_open(followed) or followed.due > self._clock():
                 continue
             over = followed.over
-            if followed.told is None and followed.tries < self._config.tries:
+            if followed.given is None and followed.tries < self._config.tries:
                 self._look(event, followed)
             answer = self._answer(event, followed, over)
             name = answer.agreement.decision.identity
-            if name is not None and followed.told is None:
-                followed.told = name
+            if name is not None and followed.given is None:
+                followed.given = name
                 self._tell(event, followed, name, answer.score)
                 answers.append(answer)
             elif over:
@@ -184,7 +184,7 @@ class EventIdentifier:
         return answers
 
     def _is_open(self, followed: _Followed) -> bool:
-        return followed.over or (followed.told is None and followed.tries < self._config.tries)
+        return followed.over or (followed.given is None and followed.tries < self._config.tries)
 
     def _look(self, event: str, followed: _Followed) -> None:
         """Fetch a snapshot and count its face; the same picture counts once."""
@@ -206,8 +206,8 @@ class EventIdentifier:
             return
         if not found.crops:
             return
-        crop = principal(found.crops, found.pixels.shape)
-        (vector,) = self._extractor.embed([crop.chip])
+        crop = main_face(found.crops, found.pixels.shape)
+        (vector,) = self._extractor.embed([crop.pixels])
         weight, good = worth(crop.quality)
         followed.evidence.add(vector, self._decide(vector), weight, good)
 
@@ -229,7 +229,7 @@ class EventIdentifier:
     def _score(self, decision: Decision) -> float:
         if decision.distance is None:
             return 0.0
-        curve = self.basis.calibration.curve if self.basis.calibration else None
+        curve = self.basis.record.curve if self.basis.record else None
         if curve is not None:
             return curve.probability(decision.distance, decision.second)
         return max(0.0, 1 - decision.distance / (_SCALE * max(decision.threshold, 1e-6)))

@@ -20,7 +20,7 @@ from enroll.calibration import Calibration
 from enroll.cli import films
 from enroll.decision import Candidate, Decision
 from enroll.gallery.places import stored_path
-from enroll.gallery.threshold import Basis, CalibrationRecord
+from enroll.gallery.threshold import CalibrationRecord, ThresholdSource
 from enroll.library.people import library_of
 from enroll.sightings import FilmAnswer, PersonSeen, Sighting
 from enroll.store import open_store
@@ -138,7 +138,7 @@ def a_film(folder: Path) -> str:
     for answer in (FilmAnswer(name, f"broken {_ACTING}"), whole):
         for as_json, explain in ((False, False), (False, True), (True, False)):
             with redirect_stdout(io.StringIO()) as out:
-                films.show_answer(answer, Basis("given", 0.5), as_json, explain)
+                films.show_answer(answer, ThresholdSource("given", 0.5), as_json, explain)
             assert out.getvalue()
             check_said(out.getvalue())
     return HARMLESS

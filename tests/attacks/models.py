@@ -20,8 +20,8 @@ from crash_operations import Thumbnail
 
 from embedder.config.toml import read_config
 from embedder.errors import ModelError
-from embedder.export.formats import export
-from embedder.export.quantize import quantize
+from embedder.export.formats import export_model
+from embedder.export.quantize import quantize_model
 from embedder.extractor import Extractor
 from embedder.model_folder import MANIFEST, load_manifest, part_name, read_part, save_bundle
 from enroll.cli.train import describe_training
@@ -173,7 +173,7 @@ def code(use: Callable[[Path, Path, str], object], folder: Path) -> str:
 def exported(model: Path, to: Path) -> None:
     """Export a model whose network would run."""
     with patch("embedder.export.formats.Extractor"):
-        export(model, to, "litert")
+        export_model(model, to, "litert")
 
 
 def climbing_part(folder: Path) -> str:
@@ -251,7 +251,7 @@ _NETWORKS: dict[str, Callable[[], bytes]] = {
     "a tensor in a buffer that does not exist": lambda: network(buffer=4_000_000_000),
 }
 _USES: dict[str, Callable[[Path, Path, str], object]] = {
-    "quantize": lambda model, to, _: quantize(model, to, "int8"),
+    "quantize": lambda model, to, _: quantize_model(model, to, "int8"),
     "export": lambda model, to, _: exported(model, to),
     "a train.toml's trunk": lambda model, *_: read_config(model / "train.toml", {}),
     "a train.toml's head": lambda model, _, own: read_config(_toml(model, "head", own), {}),

@@ -27,8 +27,8 @@ from enroll.cli.terminal import printable, show_rejected
 from enroll.decision import Candidate, Decision
 from enroll.gallery.gallery import checked_name
 from enroll.gallery.places import stored_path
-from enroll.gallery.threshold import Basis
-from enroll.identify import Answer, FaceAnswer
+from enroll.gallery.threshold import ThresholdSource
+from enroll.identify import FaceResult, PhotoResult
 from enroll.report.answers import to_json
 from enroll.report.page import document, named
 from enroll.store import open_store
@@ -163,8 +163,8 @@ def on_a_page(name: str, folder: Path) -> str:
 def in_json(name: str, folder: Path) -> str:
     """It stays one value of one line."""
     decision = Decision(name, "match", 0.1, 0.5, (Candidate(name, 0.1),))
-    answer = Answer(str(folder / name[:9].strip("/")), None, (FaceAnswer(None, decision),))
-    line = to_json(answer, Basis("given", 0.5))
+    answer = PhotoResult(str(folder / name[:9].strip("/")), None, (FaceResult(None, decision),))
+    line = to_json(answer, ThresholdSource("given", 0.5))
     assert line.isprintable(), f"acts on the terminal: {line!r}"
     assert json.loads(line)["faces"][0]["identity"] == name
     return HARMLESS

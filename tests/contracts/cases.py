@@ -193,7 +193,7 @@ def _plain(z, y, config):
 
 
 def _softened(z, y, config):
-    return {"softened": (oracles.softened(z, y, config.softening), 1.0)}
+    return {"softened": (oracles.softened(z, y, config.label_smoothing), 1.0)}
 
 
 def _f_beta(z, y, config):
@@ -226,7 +226,7 @@ _SOFTMAX = _classifier(_dense, _plain)
 _FREE = {"center_weight": 0.7, "center_rate": 0.0}
 CASES = [
     _case(_SOFTMAX, head="softmax"),
-    _case(_classifier(_dense, _softened), head="softmax", loss="softened", softening=0.2),
+    _case(_classifier(_dense, _softened), head="softmax", loss="softened", label_smoothing=0.2),
     _case(_classifier(_dense, _f_beta), head="softmax", loss="f-beta", beta=2.0),
     _case(_classifier(_dense, _msle), head="softmax", loss="mean_squared_logarithmic_error"),
     _case(_penalty(_SOFTMAX), head="softmax", activity_penalty=0.3),

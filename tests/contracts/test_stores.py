@@ -436,7 +436,7 @@ def test_two_people_who_are_one_are_joined(store: Store, engine: Engine) -> None
     store.add("bob", [template("d.png")])
     before = store.changes()
     assert store.merge_people("Ada", "ada") == 2
-    assert store.changes()[0] != before[0]  # whoever searches reads it anew
+    assert store.changes()[0] != before[0]  # whoever searches reads it again
     with engine() as again:
         assert again.people() == [Person("Ada", 3, FULL), Person("bob", 1, Terms())]
         assert {entry.photo for entry in again.stored("Ada")} == {"a.png", "b.png", "c.png"}

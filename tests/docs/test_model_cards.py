@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedder.trunks import _TRUNKS, IMAGENET
+from embedder.trunks import IMAGENET, TRUNKS
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS: dict[str, dict[str, list[float]]] = json.loads((DOCS / "measurements/models.json").read_text())["rows"]
@@ -28,7 +28,7 @@ def test_figures_of_a_card_are_those_measured(trunk: str):
 
 
 def test_every_trunk_has_a_card_with_all_parts():
-    assert {path.stem for path in CARDS} == {*_TRUNKS, IMAGENET.rstrip(":")}
+    assert {path.stem for path in CARDS} == {*TRUNKS, IMAGENET.rstrip(":")}
     for path in CARDS:
         text = path.read_text()
         assert all(part in text for part in PARTS), path.name

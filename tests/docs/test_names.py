@@ -8,15 +8,12 @@ import re
 import tokenize
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 SOURCES = [path for package in ("embedder", "enroll", "scripts") for path in ROOT.glob(f"{package}/**/*.py")]
 DATED = ROOT / "docs" / "decisions"  # decisions keep the names of their day
 NAME = re.compile(r"(?<![\w./-])(?:embedder|enroll)(?:\.[A-Za-z_]\w*)+(?![\w/-])")
 FILE = re.compile(r"(?<![\w./-])(?:embedder|enroll|tests|scripts|docs|data)/[\w./-]+\.(?:py|md|json|png)\b")
-TEXTS = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in [*PAGES, *SOURCES]]
 
 
 def exists(name: str) -> bool:
@@ -44,9 +41,14 @@ def words_of(path: Path) -> str:
     return "\n".join(token.string for token in tokens if token.type in (tokenize.COMMENT, tokenize.STRING))
 
 
-@pytest.mark.parametrize("path", TEXTS)
-def test_names_and_files_exist(path: Path):
+def missing(path: Path) -> set[str]:
+    """Give the files and names that a text speaks of and that are not there."""
     text = words_of(path)
     files = {file for file in FILE.findall(text) if not (ROOT / file).exists()}
     names = set() if path.is_relative_to(DATED) else {name for name in NAME.findall(text) if not exists(name)}
-    assert not files | {name for name in names if not name.endswith((".db", ".toml", ".py"))}
+    return files | {name for name in names if not name.endswith((".db", ".toml", ".py"))}
+
+
+def test_names_and_files_exist():
+    found = {str(path.relative_to(ROOT)): missing(path) for path in [*PAGES, *SOURCES]}
+    assert not {path: names for path, names in found.items() if names}

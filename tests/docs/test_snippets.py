@@ -20,7 +20,7 @@ import typer
 import embedder
 import enroll
 from embedder.config import TrainConfig, toml
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.training import run
 from embedder.training.validation import check_sharing
 from enroll.cli import options
@@ -60,7 +60,7 @@ def test_runs_are_not_refused(page: str, line: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(ROOT)
     asked: dict[str, Any] = {}
 
-    @options.with_options(TrainConfig, Machines)
+    @options.with_options(TrainConfig, DeviceConfig)
     def command(folder: Path, model: Path = Path("m"), **given: Any) -> None:
         asked.update(given)
 
@@ -68,7 +68,7 @@ def test_runs_are_not_refused(page: str, line: str, monkeypatch: pytest.MonkeyPa
     app.command()(command)
     typer.main.get_command(app).main(shlex.split(line)[2:], standalone_mode=False)
     config, _ = run._resolve(TrainConfig(**options.fields_of(TrainConfig, asked)))
-    check_sharing(config, Machines(**options.fields_of(Machines, asked)))
+    check_sharing(config, DeviceConfig(**options.fields_of(DeviceConfig, asked)))
 
 
 def test_there_are_runs_to_check():

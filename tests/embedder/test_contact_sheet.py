@@ -25,7 +25,7 @@ from embedder.errors import UsageError
 from embedder.folders import Rejected
 
 ORANGE, INK = (240, 160, 0), (0, 0, 0)
-LEFT, STEP = 200, SIDE + 10  # where chips begin, and the way from one to the next
+LEFT, STEP = 200, SIDE + 10  # where crops begin, and the way from one to the next
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _only_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "FOLDERS", ())
 
 
-def chip(shade: int) -> np.ndarray:
+def crop(shade: int) -> np.ndarray:
     return np.full((8, 8, 3), shade, np.uint8)
 
 
@@ -45,8 +45,8 @@ def count(image: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((image == colour).all(axis=2).sum())
 
 
-def test_chips_stand_in_a_row_and_wrap() -> None:
-    sheet = pixels(*(Tile("ada", chip(10 + n), f"{n}.jpg") for n in range(PER_LINE + 2)))
+def test_crops_stand_in_a_row_and_wrap() -> None:
+    sheet = pixels(*(Tile("ada", crop(10 + n), f"{n}.jpg") for n in range(PER_LINE + 2)))
     tops = [int(np.flatnonzero((sheet[:, LEFT + 50] == 10 + n).all(axis=1))[0]) for n in (0, PER_LINE)]
     assert tops[0] == 10
     assert tops[1] >= tops[0] + SIDE + 20
@@ -56,11 +56,11 @@ def test_chips_stand_in_a_row_and_wrap() -> None:
         assert sheet[top : top + SIDE, left + SIDE : left + SIDE + 10].min() == 255
         caption = sheet[top + SIDE : top + SIDE + 22, left : left + SIDE]
         assert caption.min() < 140
-        assert sheet[top : top + SIDE + 22, left + SIDE : left + SIDE + 9].min() == 255  # fits below its chip
+        assert sheet[top : top + SIDE + 22, left + SIDE : left + SIDE + 9].min() == 255  # fits below its crop
 
 
 def test_the_name_stands_at_the_left_of_each_person() -> None:
-    sheet = pixels(Tile("ada", chip(9)), Tile("bob", chip(9)), Tile("ada", chip(9)))
+    sheet = pixels(Tile("ada", crop(9)), Tile("bob", crop(9)), Tile("ada", crop(9)))
     tops = np.flatnonzero((sheet[:, LEFT + 50] == 9).all(axis=1))
     tops = tops[np.diff(tops, prepend=-9) > 1]
     assert len(tops) == 2
@@ -70,10 +70,10 @@ def test_the_name_stands_at_the_left_of_each_person() -> None:
     assert not np.array_equal(*names)
 
 
-@pytest.mark.parametrize("with_chip", [True, False])
-def test_a_problem_is_marked_and_its_reason_written(with_chip: bool) -> None:
-    plain = Tile("ada", chip(99), "1.jpg")
-    bad = Tile("ada", chip(99) if with_chip else None, "1.jpg", "2 faces")
+@pytest.mark.parametrize("with_crop", [True, False])
+def test_a_problem_is_marked_and_its_reason_written(with_crop: bool) -> None:
+    plain = Tile("ada", crop(99), "1.jpg")
+    bad = Tile("ada", crop(99) if with_crop else None, "1.jpg", "2 faces")
     without, marked = pixels(plain), pixels(plain, bad)
     assert count(without, ORANGE) == 0
     frame = marked[10 : 10 + SIDE, LEFT + STEP : LEFT + STEP + SIDE]
@@ -83,19 +83,19 @@ def test_a_problem_is_marked_and_its_reason_written(with_chip: bool) -> None:
     below = marked[10 + SIDE + 22 :, LEFT + STEP : LEFT + STEP + SIDE]
     assert below.min() < 60
     assert marked[10 + SIDE + 22 : -2, LEFT : LEFT + SIDE].min() == 255
-    assert bool((frame == 99).all(axis=2).any()) is with_chip
+    assert bool((frame == 99).all(axis=2).any()) is with_crop
     assert count(marked[:, LEFT : LEFT + SIDE], ORANGE) == 0
 
 
-def test_a_photo_without_a_chip_is_an_empty_tile() -> None:
+def test_a_photo_without_a_crop_is_an_empty_tile() -> None:
     sheet = pixels(Tile("ada", None, "1.jpg", "no face found"))
     assert count(sheet, (235, 235, 235)) > 5000
 
 
 def test_long_reasons_captions_and_names_stay_in_their_place() -> None:
     long = "refused: " + "too small " * 20
-    short = pixels(Tile("ada", chip(9), "1.jpg", "a " * 60))
-    sheet = pixels(Tile("Maximiliane " * 16, chip(9), "x" * 300 + ".jpg", long), Tile("b", chip(9)))
+    short = pixels(Tile("ada", crop(9), "1.jpg", "a " * 60))
+    sheet = pixels(Tile("Maximiliane " * 16, crop(9), "x" * 300 + ".jpg", long), Tile("b", crop(9)))
     assert sheet.shape[1] == short.shape[1]
     row = sheet[: short.shape[0] - 2]
     assert row[:, LEFT - 10 : LEFT].min() >= 215  # nothing but the rule
@@ -122,7 +122,7 @@ def test_the_row_says_how_many_photos_there_are(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         contact_sheet_module, "write", lambda image, line, *place: drawn.extend(p[0] for p in line.parts)
     )
-    contact_sheet([Tile("ada", chip(9), problem="x")] * 1 + [Tile("bob", chip(9))] * 1100)
+    contact_sheet([Tile("ada", crop(9), problem="x")] * 1 + [Tile("bob", crop(9))] * 1100)
     assert drawn[:3] == ["ada", "1 photo", "1 with a problem"]
     assert {"bob", "1,100 photos", "110 not shown"} <= set(drawn)
 
@@ -142,7 +142,7 @@ def test_no_photos(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["李明", "محمد", "a\nb\x1b[2J\udce9", "😀", ""])
 def test_any_name_and_caption(name: str) -> None:
-    sheet = pixels(Tile(name, chip(9), name, name))
+    sheet = pixels(Tile(name, crop(9), name, name))
     assert count(sheet, (9, 9, 9)) > 7000
 
 
@@ -155,10 +155,10 @@ def test_a_preview_is_a_png_and_replaces_the_old_one_if_it_may(tmp_path: Path) -
     with pytest.raises(UsageError, match="already there"):
         save_preview(path, [])
     assert path.read_bytes() == b"old"
-    save_preview(path, iter([Tile("ada", chip(9))]), force=True)
+    save_preview(path, iter([Tile("ada", crop(9))]), force=True)
     with Image.open(path) as image:
         assert image.format == "PNG"
-        np.testing.assert_array_equal(np.asarray(image), pixels(Tile("ada", chip(9))))
+        np.testing.assert_array_equal(np.asarray(image), pixels(Tile("ada", crop(9))))
     save_preview(str(path), [], force=True)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
@@ -185,7 +185,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(path: Path, data: bytes, **_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("embedder._internal.outputs.write_whole", full)
+    monkeypatch.setattr("embedder._internal.outputs.write_atomic", full)
     with pytest.raises(UsageError, match=r"a\.png: cannot be written: .*No space"):
         save_preview(tmp_path / "a.png", [])
 
@@ -196,4 +196,4 @@ def test_what_is_refused_stands_with_its_person(tmp_path):
     tiles = refused_tiles([Rejected(path, "broken; try again") for path in entries], tmp_path)
     assert [tile.identity for tile in tiles] == ["Zoë", "ada", "stray.jpg"]
     assert [tile.caption for tile in tiles] == ["broken.jpg", "sub", "stray.jpg"]
-    assert all((tile.chip, tile.problem) == (None, "broken") for tile in tiles)
+    assert all((tile.crop, tile.problem) == (None, "broken") for tile in tiles)

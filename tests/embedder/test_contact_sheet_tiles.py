@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from embedder import contact_sheet
 from embedder.contact_sheet import MAX_LINES, PER_LINE, SIDE, Row, Selection, Tile
 
-CHIP = np.zeros((4, 4, 3), np.uint8)
+CROP = np.zeros((4, 4, 3), np.uint8)
 
 
 def select(*given_tiles: Tile) -> tuple[Selection, list[Row]]:
@@ -23,7 +23,7 @@ def select(*given_tiles: Tile) -> tuple[Selection, list[Row]]:
 
 
 def photos(identity: str, count: int, *problems: int) -> list[Tile]:
-    return [Tile(identity, CHIP, str(n), "bad" if n in problems else None) for n in range(count)]
+    return [Tile(identity, CROP, str(n), "bad" if n in problems else None) for n in range(count)]
 
 
 def shown(row: Row) -> list[str]:
@@ -74,18 +74,18 @@ def test_what_is_not_shown_is_counted() -> None:
     assert selection.not_shown(rows) == "not shown: 1 more person with 12 photos, 2 of them with a problem"
 
 
-def test_chips_are_small_copies() -> None:
-    chip = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    before = chip.copy()
-    _, (row) = select(Tile("a", chip), Tile("a", np.full((300, 300, 3), 7, np.uint8)), Tile("a", None))
-    chip[:] = 0
+def test_crops_are_small_copies() -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    before = crop.copy()
+    _, (row) = select(Tile("a", crop), Tile("a", np.full((300, 300, 3), 7, np.uint8)), Tile("a", None))
+    crop[:] = 0
     first, second, third = row[0].tiles
-    np.testing.assert_array_equal(first.chip, before)
-    assert second.chip is not None
-    assert second.chip.shape == (SIDE, SIDE, 3)
-    assert second.chip.base is None
-    assert (second.chip == 7).all()
-    assert third.chip is None
+    np.testing.assert_array_equal(first.crop, before)
+    assert second.crop is not None
+    assert second.crop.shape == (SIDE, SIDE, 3)
+    assert second.crop.base is None
+    assert (second.crop == 7).all()
+    assert third.crop is None
 
 
 @pytest.mark.parametrize(("people", "each"), [(1, 9000), (1000, 10), (9000, 1), (250, 40)])

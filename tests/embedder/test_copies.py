@@ -14,9 +14,9 @@ A1, A2, B1 = Path("a/1.png"), Path("a/2.png"), Path("b/1.png")
 def test_copies_are_found_within_a_person_and_across_people() -> None:
     found = find_copies([(A1, "a", b"x"), (A2, "a", b"x"), (B1, "b", b"x"), (Path("b/2"), "b", b"y")])
     assert found == (Copy(A2, "a", A1, "a"), Copy(B1, "b", A1, "a"))
-    assert found[0].in_words() == "a/2.png: the same picture as a/1.png"
+    assert found[0].describe() == "a/2.png: the same picture as a/1.png"
     assert (
-        found[1].in_words()
+        found[1].describe()
         == "b/1.png: the same picture as a/1.png, but of 'b' and 'a': one of them is wrong"
     )
 

@@ -64,10 +64,10 @@ def test_a_thread_for_each_core_it_may_use(allowed: set[int], model: Path, monke
     assert asked == [len(allowed), 2]
 
 
-def test_a_chip_is_embedded_like_its_picture(model: Path):
+def test_a_crop_is_embedded_like_its_picture(model: Path):
     extractor = Extractor.load(model)
-    chips = [crop.chip for picture in PICTURES for crop in extractor.crops(picture)]
-    np.testing.assert_array_equal(extractor.embed(chips), extractor.embed(PICTURES))
+    crops = [crop.pixels for picture in PICTURES for crop in extractor.crops(picture)]
+    np.testing.assert_array_equal(extractor.embed(crops), extractor.embed(PICTURES))
 
 
 def test_mirror_pictures_have_the_same_vector_only_with_averaging(model: Path):
@@ -138,11 +138,11 @@ def test_network_of_another_shape_is_refused(model: Path, change: dict[str, int]
 
 
 def test_keras_and_litert_agree(model: Path, trained_trunk):
-    from embedder.trunks import embed_chips
+    from embedder.trunks import embed_crops
 
     extractor = Extractor.load(model)
-    chips = np.stack([resize_to_square(picture, 32) for picture in PICTURES])
-    keras_vectors = embed_chips(trained_trunk, chips, mirror=True)
+    crops = np.stack([resize_to_square(picture, 32) for picture in PICTURES])
+    keras_vectors = embed_crops(trained_trunk, crops, mirror=True)
     assert np.abs(keras_vectors - extractor.embed(PICTURES)).max() <= 1e-4
 
 

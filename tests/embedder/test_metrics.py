@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from embedder.errors import ModelError
 from embedder.metrics import (
-    Searches,
+    OpenSetScores,
     blocks_of_rows,
     first_refused,
     gallery_searches,
@@ -67,7 +67,7 @@ def test_threshold_without_searches_is_refused():
 
 
 def test_figures_of_searches():
-    searches = Searches(
+    searches = OpenSetScores(
         correct=np.array([True, True, False, True]),
         mated=np.array([0.2, 0.4, 0.1, 0.8]),
         non_mated=np.array([0.5, 0.6, 0.7, 0.9]),
@@ -79,7 +79,7 @@ def test_figures_of_searches():
 
 def test_a_search_at_the_threshold_itself_passes():
     threshold = threshold_at_fpir(np.array([0.5]), 0.0)
-    searches = Searches(np.array([True, True]), np.array([threshold, 0.5]), np.array([0.5]))
+    searches = OpenSetScores(np.array([True, True]), np.array([threshold, 0.5]), np.array([0.5]))
     assert searches.tpir(0.0) == 0.5
 
 
@@ -113,7 +113,7 @@ def test_leave_one_out_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_figures_without_mated_searches_are_not_numbers():
-    searches = Searches(np.array([], bool), np.array([]), np.array([0.5]))
+    searches = OpenSetScores(np.array([], bool), np.array([]), np.array([0.5]))
     assert math.isnan(searches.rank1)
     assert math.isnan(searches.tpir(0.1))
 

@@ -39,7 +39,7 @@ def steps_of(config: TrainConfig, gradients: list[float]) -> list[float]:
     return [float(np.abs(a - b).max()) for a, b in list(moved)[::2]]
 
 
-BASE = {"learning_rate": 1e-2, "epochs": 5, "warmup": 0, "schedule": "constant", "freeze": 0.0}
+BASE = {"learning_rate": 1e-2, "epochs": 5, "warmup_batches": 0, "lr_schedule": "constant", "freeze": 0.0}
 
 
 def test_layers_stand_in_order_also_those_of_networks_inside():
@@ -48,9 +48,9 @@ def test_layers_stand_in_order_also_those_of_networks_inside():
 
 def test_layers_near_the_picture_learn_slower():
     assert steps_of(TrainConfig(**BASE), [1.0]) == pytest.approx([1e-2] * 4, rel=1e-3)
-    moved = steps_of(TrainConfig(**BASE, depth_rate=0.001), [1.0])
+    moved = steps_of(TrainConfig(**BASE, layer_decay=0.001), [1.0])
     assert moved == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2], rel=1e-2)
-    assert steps_of(TrainConfig(**BASE, depth_rate=0.0), [1.0])[0] == 0.0
+    assert steps_of(TrainConfig(**BASE, layer_decay=0.0), [1.0])[0] == 0.0
 
 
 def test_factors_of_one_layer():
@@ -65,7 +65,7 @@ def test_frozen_layers_stay():
 
 
 def test_gradients_are_gathered_before_a_step():
-    config = TrainConfig(**BASE, accumulate=4)
+    config = TrainConfig(**BASE, gradient_accumulation=4)
     assert max(steps_of(config, [1.0, 1.0, 1.0])) == 0.0
     assert min(steps_of(config, [1.0, 1.0, 1.0, 1.0])) > 0
     # The mean of the four is 0 only if all of them count.

@@ -41,22 +41,22 @@ def test_survives_serialization(pace: WarmupSchedule):
 
 
 def test_options_count_epochs_and_the_schedule_batches():
-    base = TrainConfig(learning_rate=1e-2, epochs=100, warmup=3)
+    base = TrainConfig(learning_rate=1e-2, epochs=100, warmup_batches=3)
     assert build_schedule(base, 10).get_config() == {
         "learning_rate": 1e-2,
         "warmup_steps": 3,
         "decay_steps": 0,
         "steps": [],
     }
-    cosine = TrainConfig(learning_rate=1e-2, epochs=100, schedule="cosine")
+    cosine = TrainConfig(learning_rate=1e-2, epochs=100, lr_schedule="cosine")
     assert build_schedule(cosine, 10).decay_steps == 1000
-    steps = TrainConfig(learning_rate=1e-2, epochs=100, schedule="steps", steps="50:1e-3,80:1e-4")
+    steps = TrainConfig(learning_rate=1e-2, epochs=100, lr_schedule="steps", lr_steps="50:1e-3,80:1e-4")
     assert build_schedule(steps, 10).steps == [(500, 1e-3), (800, 1e-4)]
 
 
-@pytest.mark.parametrize("options", [{"schedule": "steps"}, {"steps": "5:1e-3"}])
+@pytest.mark.parametrize("options", [{"lr_schedule": "steps"}, {"lr_steps": "5:1e-3"}])
 def test_steps_belong_to_their_schedule(options: dict[str, str]):
-    with pytest.raises(UsageError, match="only with it; got --schedule"):
+    with pytest.raises(UsageError, match="only with it; got --lr-schedule"):
         TrainConfig(**options)
 
 
@@ -64,5 +64,5 @@ def test_steps_belong_to_their_schedule(options: dict[str, str]):
     "text", ["x", "5", "5:x", "5.5:1", "5:1e-3;6:1", "5:1,5:2", "6:1,5:2", "0:1", "5:0", "5:11"]
 )
 def test_steps_that_cannot_be_read_are_refused(text: str):
-    with pytest.raises(UsageError, match="--steps: expected"):
+    with pytest.raises(UsageError, match="--lr-steps: expected"):
         parse_steps(text)

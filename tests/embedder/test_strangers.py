@@ -76,9 +76,9 @@ def test_distances_never_exceed_those_of_unit_vectors() -> None:
 
 
 def test_in_words() -> None:
-    assert KNOWN.in_words() == "77 people in 4 sets"
-    assert replace(KNOWN, sets=1, people=5).in_words() == "5 people"
-    assert replace(KNOWN, sets=2).in_words() == "77 people in 2 sets"
+    assert KNOWN.describe() == "77 people in 4 sets"
+    assert replace(KNOWN, sets=1, people=5).describe() == "5 people"
+    assert replace(KNOWN, sets=2).describe() == "77 people in 2 sets"
 
 
 def test_json_gives_back_the_same() -> None:

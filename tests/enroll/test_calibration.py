@@ -15,8 +15,8 @@ from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from enroll.calibration import (
     calibrate,
-    counted_threshold,
-    modelled_threshold,
+    empirical_threshold,
+    lognormal_threshold,
 )
 from enroll.distances import LogSums, person_distances
 from enroll.near_people import NearPeople
@@ -101,7 +101,7 @@ def test_the_model_of_any_distances(kind: str, target: float) -> None:
     sums = LogSums(owners, 5)
     sums.add(slice(0, 21), slice(0, 5), distances)
     expected = slow_model(distances, owners, target, 0.9)
-    assert modelled_threshold(sums, target, 0.9) == pytest.approx(expected, rel=1e-9)
+    assert lognormal_threshold(sums, target, 0.9) == pytest.approx(expected, rel=1e-9)
 
 
 def test_two_enrolled_people_and_two_strangers_are_enough() -> None:
@@ -146,7 +146,7 @@ def test_in_blocks_everything_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
             some = slice(start, min(start + rows, 60))
             blocks.add(some, slice(0, 5), distances[some, :5])
             blocks.add(some, slice(5, 12), distances[some, 5:])
-        assert modelled_threshold(blocks, 0.05) == pytest.approx(modelled_threshold(sums, 0.05), rel=1e-9)
+        assert lognormal_threshold(blocks, 0.05) == pytest.approx(lognormal_threshold(sums, 0.05), rel=1e-9)
 
 
 def test_the_promise_is_kept_against_fresh_strangers() -> None:
@@ -268,7 +268,7 @@ def test_many_searches_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
         assert promise.strangers == len({*labels[drawn]}) < 30
         sums = LogSums(labels[drawn], 30)
         sums.add(slice(0, 50), slice(0, 30), distances[drawn])
-        assert promise.distance == pytest.approx(modelled_threshold(sums, 0.01), rel=1e-9)
+        assert promise.distance == pytest.approx(lognormal_threshold(sums, 0.01), rel=1e-9)
 
 
 def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,11 +286,11 @@ def test_person_distances(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_enough_searches_are_counted_with_their_bound() -> None:
     nearest = np.linspace(0.1, 1, 1000)
     # Of 1,000 searches, 4 may name someone: 5 would only bound FPIR by 1.05 %.
-    assert (nearest <= counted_threshold(nearest, 0.01)).sum() == 4
+    assert (nearest <= empirical_threshold(nearest, 0.01)).sum() == 4
     assert upper_bound(4, 1000) <= 0.01 < upper_bound(5, 1000)
     few = nearest[:298]
-    assert (few <= counted_threshold(few, 0.01)).sum() == 2  # the share itself
-    assert (nearest[:299] <= counted_threshold(nearest[:299], 0.01)).sum() == 0
+    assert (few <= empirical_threshold(few, 0.01)).sum() == 2  # the share itself
+    assert (nearest[:299] <= empirical_threshold(nearest[:299], 0.01)).sum() == 0
 
 
 def known_of(*sets: tuple[NDArray, NDArray]) -> StrangerDistances:

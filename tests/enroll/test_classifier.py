@@ -22,7 +22,7 @@ from embedder.errors import UsageError
 from enroll.calibration import calibrate
 from enroll.classifier import OpenSetNeighborsClassifier as Classifier
 from enroll.confidence import fit_confidence
-from enroll.rules.mean import Mean
+from enroll.scoring.mean import Mean
 from enroll.search import exact
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.templates import Templates
@@ -208,12 +208,14 @@ def test_neighbours_order_and_distances_are_those_of_the_search_in_numpy(
     queries = np.concatenate([VECTORS, rows[::7]])
     templates = Templates(np.arange(len(rows)), names.astype(object), rows)
     monkeypatch.setattr(exact, "_fitted", lambda *_: pytest.fail("scikit-learn is not for few"))
-    finder = exact.ExactFinder(templates)
+    search_index = exact.ExactIndex(templates)
     distances, places = fitted.kneighbors(queries, 20)
-    for row, near in enumerate(nearest_templates(finder, queries, 20)):
+    for row, near in enumerate(nearest_templates(search_index, queries, 20)):
         assert places[row].tolist() == [one.template for one in near]
         assert distances[row].tolist() == [one.distance for one in near]  # to the last bit
-    for decision, near in zip(fitted.decisions(queries), nearest_people(finder, queries, 2), strict=True):
+    for decision, near in zip(
+        fitted.decisions(queries), nearest_people(search_index, queries, 2), strict=True
+    ):
         assert [str(fitted.people_[int(one.identity)]) for one in decision.candidates] == [
             one.identity for one in near
         ]
@@ -282,7 +284,7 @@ def test_it_goes_through_pipelines_clones_and_files(tmp_path: Any) -> None:
         ({"margin": -0.1}, "margin: expected a finite number from 0, got -0.1"),
         ({"margin": float("inf")}, "margin: expected a finite number"),
         ({"scorer": "median"}, "expected a rule of nearest, .*, got 'median'"),
-        ({"scorer": 3}, "scorer: expected a name or a rule of enroll.rules, got 3"),
+        ({"scorer": 3}, "scorer: expected a name or a rule of enroll.scoring, got 3"),
         ({"scorer": "cohort"}, "needs photos of people who are not in the gallery"),
         ({"threshold": 1, "unknown_label": "p01"}, "unknown_label: 'p01' is also a class of y"),
         ({"threshold": 1, "unknown_label": 7}, "expected a label of the kind of .*'p00'.*, got 7"),

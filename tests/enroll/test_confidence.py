@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from enroll.confidence import (
     FARTHEST,
-    Curve,
-    Known,
+    ConfidenceModel,
+    LabeledSearches,
     fit_confidence,
-    fit_curve,
+    fit_confidence_model,
     leave_one_out_searches,
     reliability,
 )
@@ -21,11 +21,11 @@ from tests.enroll.doctor.people import made_people
 from tests.enroll.search.vectors import random_rows
 
 
-def known(distance: list[float], second: list[float], right: list[int], mated: list[int]) -> Known:
-    return Known(np.array(distance), np.array(second), np.array(right, bool), np.array(mated, bool))
+def known(distance: list[float], second: list[float], right: list[int], mated: list[int]) -> LabeledSearches:
+    return LabeledSearches(np.array(distance), np.array(second), np.array(right, bool), np.array(mated, bool))
 
 
-def searches_of_people(count: int, photos: int, noise: float) -> Known:
+def searches_of_people(count: int, photos: int, noise: float) -> LabeledSearches:
     rng = np.random.default_rng(5)
     vectors = np.repeat(rng.normal(size=(count, 12)), photos, axis=0)
     vectors += noise * rng.normal(size=vectors.shape)
@@ -34,13 +34,13 @@ def searches_of_people(count: int, photos: int, noise: float) -> Known:
 
 
 def test_the_curve_is_the_logistic_of_its_formula() -> None:
-    curve = Curve(intercept=0.5, near=-2.0, apart=3.0)
+    curve = ConfidenceModel(intercept=0.5, near=-2.0, apart=3.0)
     logit = 0.5 - 2 * math.log(0.4) + 3 * math.log(0.9 / 0.4)
     assert curve.probability(0.4, 0.9) == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-12)
 
 
 def test_who_is_alone_has_the_second_one_as_far_as_can_be() -> None:
-    curve = Curve(-1.0, -1.0, 1.0)
+    curve = ConfidenceModel(-1.0, -1.0, 1.0)
     assert FARTHEST == 2.0  # opposite unit vectors
     assert curve.probability(0.5, None) == curve.probability(0.5, 2.0)
     assert curve.probability(0.5, None) != curve.probability(0.5, 1.9)
@@ -48,7 +48,7 @@ def test_who_is_alone_has_the_second_one_as_far_as_can_be() -> None:
 
 def test_copies_of_a_photo_have_a_probability_too() -> None:
     """Distances below a thousandth count as one: 0 has no logarithm."""
-    curve = Curve(-3.0, -1.0, 1.0)
+    curve = ConfidenceModel(-3.0, -1.0, 1.0)
     assert curve.probability(0.0, 0.5) == curve.probability(1e-3, 0.5) == curve.probability(5e-4, 0.5)
     assert curve.probability(0.0, 0.5) != curve.probability(1.1e-3, 0.5)
     assert curve.probability(0.0, 0.0) == curve.probability(1e-3, 1e-3)
@@ -57,7 +57,7 @@ def test_copies_of_a_photo_have_a_probability_too() -> None:
 
 def test_the_probability_of_any_curve_is_between_0_and_1() -> None:
     for steep in (1e6, -1e6):
-        value = Curve(0.0, steep, 0.0).probability(0.5, 1.0)
+        value = ConfidenceModel(0.0, steep, 0.0).probability(0.5, 1.0)
         assert 0 <= value <= 1
         assert round(value) == (steep < 0)
 
@@ -108,15 +108,15 @@ def test_targets_are_those_of_platt() -> None:
     Of 4 answers 3 are right, so their target is (3 + 1) / (3 + 2) and that of the wrong one 1 / (1 + 2). The
     3 mated searches weigh as much as the 1 non-mated: (4/5 + 1/3) / 2.
     """
-    curve = fit_curve(known([0.5] * 4, [1.0] * 4, [1, 1, 1, 0], [1, 1, 1, 0]))
+    curve = fit_confidence_model(known([0.5] * 4, [1.0] * 4, [1, 1, 1, 0], [1, 1, 1, 0]))
     assert curve is not None
     assert curve.probability(0.5, 1.0) == pytest.approx(17 / 30, abs=1e-4)
 
 
 def test_both_kinds_of_search_weigh_the_same() -> None:
     """Mated: 1 of 2 right, or 1 of 1; non-mated: 0 of 6. Target of right 2/3, of wrong 1/9 or 1/8."""
-    two = fit_curve(known([0.5] * 8, [1.0] * 8, [1] + [0] * 7, [1, 1] + [0] * 6))
-    one = fit_curve(known([0.5] * 7, [1.0] * 7, [1] + [0] * 6, [1] + [0] * 6))
+    two = fit_confidence_model(known([0.5] * 8, [1.0] * 8, [1] + [0] * 7, [1, 1] + [0] * 6))
+    one = fit_confidence_model(known([0.5] * 7, [1.0] * 7, [1] + [0] * 6, [1] + [0] * 6))
     assert two is not None
     assert one is not None
     assert two.probability(0.5, 1.0) == pytest.approx(0.5 * (2 / 3 + 1 / 9) / 2 + 0.5 * 1 / 9, abs=1e-4)
@@ -145,18 +145,18 @@ def test_the_curve_is_what_scikit_learn_fits(people: int, photos: int, noise: fl
         np.concatenate([weight * target, weight * (1 - target)]),
     )
     expected: NDArray[np.float64] = model.predict_proba(scaled)[:, 1]
-    curve = fit_curve(searches)
+    curve = fit_confidence_model(searches)
     assert curve is not None
     np.testing.assert_allclose(curve.probabilities(searches.distance, searches.second), expected, rtol=1e-4)
 
 
 def test_the_curve_is_found_that_the_answers_follow() -> None:
-    true = Curve(intercept=-2.0, near=-4.0, apart=3.0)
+    true = ConfidenceModel(intercept=-2.0, near=-4.0, apart=3.0)
     rng = np.random.default_rng(0)
     distance = rng.uniform(0.3, 1.2, 40_000)
     second = distance * rng.uniform(1, 2, len(distance))
     right = rng.random(len(distance)) < true.probabilities(distance, second)
-    curve = fit_curve(Known(distance, second, right, np.ones(len(right), bool)))
+    curve = fit_confidence_model(LabeledSearches(distance, second, right, np.ones(len(right), bool)))
     assert curve is not None
     assert curve.intercept == pytest.approx(true.intercept, abs=0.15)
     assert curve.near == pytest.approx(true.near, abs=0.15)
@@ -164,10 +164,12 @@ def test_the_curve_is_found_that_the_answers_follow() -> None:
 
 
 def test_answers_all_right_or_all_wrong_teach_no_curve() -> None:
-    assert fit_curve(known([0.5, 0.6], [1, 1], [1, 1], [1, 1])) is None
-    assert fit_curve(known([0.5, 0.6], [1, 1], [0, 0], [1, 0])) is None
-    assert fit_curve(known([0.5, 0.6], [1, 1], [1, 0], [1, 1])) is not None  # none of them non-mated
-    assert fit_curve(known([0.5, 0.6], [1, 1], [1, 0], [0, 0])) is not None
+    assert fit_confidence_model(known([0.5, 0.6], [1, 1], [1, 1], [1, 1])) is None
+    assert fit_confidence_model(known([0.5, 0.6], [1, 1], [0, 0], [1, 0])) is None
+    assert (
+        fit_confidence_model(known([0.5, 0.6], [1, 1], [1, 0], [1, 1])) is not None
+    )  # none of them non-mated
+    assert fit_confidence_model(known([0.5, 0.6], [1, 1], [1, 0], [0, 0])) is not None
 
 
 def test_reliability_by_hand() -> None:
@@ -195,7 +197,7 @@ def test_bins_are_tenths() -> None:
 def test_arrays_teach_what_their_searches_do() -> None:
     vectors, labels = made_people(8, 4, noise=0.3)
     names = [f"p{label}" for label in labels]
-    expected = fit_curve(leave_one_out_searches(vectors, labels))
+    expected = fit_confidence_model(leave_one_out_searches(vectors, labels))
     assert fit_confidence(vectors, names) == expected is not None
     assert fit_confidence(vectors.tolist(), names).near == pytest.approx(expected.near, rel=1e-4)
     assert fit_confidence(vectors[:4], names[:4]) is None  # one person

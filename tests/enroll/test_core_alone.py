@@ -18,7 +18,7 @@ from sklearn.model_selection import cross_val_score
 
 import enroll
 from enroll.calibration import calibrate
-from enroll.confidence import fit_curve, leave_one_out_searches
+from enroll.confidence import fit_confidence_model, leave_one_out_searches
 from enroll.config import EvaluationConfig
 from enroll.decision import decide
 from enroll.doctor.examine import examine
@@ -26,7 +26,7 @@ from enroll.evaluation.analysis import confusions, fpir_by_size, mistakes, proba
 from enroll.evaluation.lfw import FailedPhoto, verify_pairs
 from enroll.evaluation.protocol import evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
-from enroll.rules import RULES, get_scorer
+from enroll.scoring import SCORERS, get_scorer
 from enroll.search import exact
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.templates import Templates
@@ -79,11 +79,11 @@ def core() -> dict[str, Any]:
 def fitted(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDArray[np.bool_]) -> Any:
     """A search index, searched for strangers; every rule, with these as its cohort."""
     templates = Templates(np.flatnonzero(known), names[known], vectors[known])
-    few = exact.ExactFinder(templates)
+    few = exact.ExactIndex(templates)
     before = exact.FEW, exact.ALONE
     exact.FEW = exact.ALONE = 0  # as for a large gallery: by scikit-learn
     try:
-        many = nearest_people(exact.ExactFinder(templates), vectors[~known], 3)
+        many = nearest_people(exact.ExactIndex(templates), vectors[~known], 3)
     finally:
         exact.FEW, exact.ALONE = before
     near = nearest_people(few, vectors[~known], 3)
@@ -92,9 +92,9 @@ def fitted(vectors: NDArray[np.float32], names: NDArray[np.object_], known: NDAr
     return {
         "decisions": [asdict(decide(candidates, 0.9, 0.01)) for candidates in near],
         "templates": [[asdict(one) for one in found] for found in nearest_templates(few, vectors[:5], 4)],
-        "rules": {
+        "scorers": {
             name: get_scorer(name).fit(vectors[known], labels, vectors[~known]).scores(vectors[:9]).tolist()
-            for name in RULES
+            for name in SCORERS
         },
     }
 
@@ -113,7 +113,7 @@ def classified(vectors: NDArray[np.float32], names: NDArray[np.object_], known: 
 def calibrated(vectors: NDArray[np.float32], labels: NDArray[np.int64], known: NDArray[np.bool_]) -> Any:
     """The threshold, with strangers, and the confidence."""
     promise = calibrate(vectors[known], labels[known], 0.05, vectors[~known], labels[~known])
-    curve = fit_curve(leave_one_out_searches(vectors, labels))
+    curve = fit_confidence_model(leave_one_out_searches(vectors, labels))
     assert curve is not None
     return {"promise": asdict(promise), "curve": asdict(curve), "sure": curve.probability(0.5, 0.9)}
 
@@ -125,10 +125,10 @@ def examined(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
     given[np.flatnonzero(labels == 10)[:4]] = 30
     found = examine(vectors, given)
     return {
-        "twins": [asdict(pair) for pair in found.twins],
-        "suspects": [asdict(suspect) for suspect in found.judged.suspects],
-        "confused": [asdict(pair) for pair in found.confused],
-        "growth": found.growth and asdict(found.growth),
+        "duplicates": [asdict(pair) for pair in found.duplicates],
+        "mislabeled": [asdict(photo) for photo in found.judged.mislabeled],
+        "confused": [asdict(pair) for pair in found.lookalikes],
+        "forecast": found.forecast and asdict(found.forecast),
         "notes": found.notes,
     }
 
@@ -187,5 +187,5 @@ def test_the_core_needs_no_pictures_galleries_or_networks():
     alone = printed(ALONE + RUN)
     assert alone == printed(RUN)
     assert "unknown" in alone["classified"]["answers"] and min(alone["classified"]["scores"]) > 0
-    assert alone["examined"]["twins"] and len(alone["examined"]["suspects"]) == 2
+    assert alone["examined"]["duplicates"] and len(alone["examined"]["mislabeled"]) == 2
     assert alone["evaluated"]["mistakes"][0] and alone["verified"]["figures"]["accuracy"] > 0.5

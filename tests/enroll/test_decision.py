@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enroll.decision import Candidate, Decision, decide, one_face_each
+from enroll.decision import Candidate, Decision, decide, one_face_per_person
 
 ADA, BOB, CLEO = Candidate("ada", 0.4), Candidate("bob", 0.5), Candidate("cleo", 0.9)
 
@@ -86,7 +86,7 @@ def face(*distances: float, names: str = "ab") -> Decision:
 @pytest.mark.parametrize("winner", [0, 1, 2])
 def test_nearest_face_keeps_the_name(winner: int) -> None:
     faces = [face(0.2 if index == winner else 0.3, 0.4) for index in range(3)]
-    answers = one_face_each(faces)
+    answers = one_face_per_person(faces)
     assert [index for index, answer in enumerate(answers) if answer.identity == "a"] == [winner]
     assert answers[winner] == faces[winner]
     for before, after in zip(faces, answers, strict=True):
@@ -96,7 +96,7 @@ def test_nearest_face_keeps_the_name(winner: int) -> None:
 
 
 def test_first_of_equally_near_faces_keeps_the_name() -> None:
-    answers = one_face_each([face(0.3), face(0.3), face(0.3)])
+    answers = one_face_per_person([face(0.3), face(0.3), face(0.3)])
     assert [(answer.identity, answer.reason) for answer in answers] == [
         ("a", "match"),
         (None, "taken"),
@@ -107,11 +107,11 @@ def test_first_of_equally_near_faces_keeps_the_name() -> None:
 def test_faces_that_share_no_name_stay_as_they_are() -> None:
     unknown = [face(0.9), face(0.9), face(), decide([ADA, BOB], 0.6, 0.2)]
     named = [face(0.3), face(0.3, names="b"), face(0.0, names="c")]
-    assert one_face_each(unknown + named) == unknown + named
-    assert one_face_each([]) == []
+    assert one_face_per_person(unknown + named) == unknown + named
+    assert one_face_per_person([]) == []
 
 
 def test_unknown_face_takes_no_name() -> None:
     too_close_to_call = decide([Candidate("a", 0.1), Candidate("b", 0.1)], 0.5, 0.2)
     faces = [too_close_to_call, face(0.3)]  # the nearer one is not named, so it holds nobody
-    assert one_face_each(faces) == faces
+    assert one_face_per_person(faces) == faces

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from embedder import Extractor, load_image
 from embedder.contact_sheet import SIDE
 from embedder.errors import ForeignModelError
-from embedder.faces.crop import principal
+from embedder.faces.crop import main_face
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
 from embedder.model_folder import load_manifest, read_part, save_bundle
@@ -146,11 +146,11 @@ def troubled(tile: np.ndarray) -> bool:
 
 
 def check_shows(tile: np.ndarray, file: Path, extractor: Extractor) -> None:
-    """That a tile is the chip of the main face of a photo, but for the border and the sign of a problem."""
+    """That a tile is the crop of the main face of a photo, but for the border and the sign of a problem."""
     image = load_image(file)
-    chip = resize_to_square(principal(extractor.crops(image), image.shape).chip, SIDE)
+    crop = resize_to_square(main_face(extractor.crops(image), image.shape).pixels, SIDE)
     seen = np.s_[24:-4, 24:-4] if troubled(tile) else np.s_[:]
-    np.testing.assert_array_equal(tile[seen], chip[seen])
+    np.testing.assert_array_equal(tile[seen], crop[seen])
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def studio(orl: Path) -> Studio:
 def trained(orl: Path, studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The pretrained trunk as it is; of the photos of eight people, one shows two and two are of no use."""
     folder = tmp_path_factory.mktemp("trained")
-    photos, model, preview = folder / "train", folder / "embed-model", folder / "chips.png"
+    photos, model, preview = folder / "train", folder / "embed-model", folder / "crops.png"
     for number in range(1, 9):
         person = photos / f"s{number:02d}"
         person.mkdir(parents=True)
@@ -296,7 +296,10 @@ def test_someone_who_is_there_twice_is_named_once(studio):
     assert twice[1]["candidates"][0]["identity"] == "ada"
     assert face_at(places[22, 6], faces)["identity"] == "Bo Ek"
     text = embed("identify", "mirror.jpg").stdout
-    assert f"unknown (nearest ada at {twice[1]['distance']:.3f}, nearer to another face)" in text
+    assert (
+        f"unknown (nearest ada at {twice[1]['distance']:.3f}, already matched to another face in this photo)"
+        in text
+    )
 
 
 @pytest.mark.parametrize(("sides", "name"), [((140, 120), "Bo Ek"), ((190, 100), "ada")])
@@ -417,12 +420,14 @@ def test_faces_that_are_too_poor_are_enrolled_by_force_only(studio):
     for line, file, reason in zip(listed, files, POOR.values(), strict=True):
         assert line.startswith(f"  {file}: the face is ")
         assert reason in line
-        assert line.endswith("; --force enrolls it all the same")
+        assert line.endswith("; --accept-low-quality enrolls it all the same")
     assert embed("gallery", "list", "--gallery", "own.db").stdout == ""
-    forced = embed(*how, "--force")
+    forced = embed(*how, "--accept-low-quality")
     assert forced.stdout == "enrolled eve (5 photos)\n"
-    assert forced.stderr.startswith("5 photos taken by --force though too poor: strangers are nearer")
-    assert embed(*how, "--force").stderr == ""  # nothing new
+    assert forced.stderr.startswith(
+        "5 photos taken by --accept-low-quality though too poor: strangers are nearer"
+    )
+    assert embed(*how, "--accept-low-quality").stderr == ""  # nothing new
     for answer in answers(*files, "--gallery", "own.db"):
         (face,) = answer["faces"]
         assert face["identity"] == "eve"
@@ -618,10 +623,10 @@ def test_the_preview_of_enrolling_shows_every_photo(trained, studio, here):
     studio.wall().save(people / "ada" / "9 wall.png")
     (people / "Zoë K" / "8 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     before = hashes(people)
-    said = embed("enroll", people, "--gallery", "own.db", "--preview", "our chips.png", code=3)
-    assert "Wrote our chips.png" in said.stderr
+    said = embed("enroll", people, "--gallery", "own.db", "--preview", "our crops.png", code=3)
+    assert "Wrote our crops.png" in said.stderr
     assert hashes(people) == before
-    shown = tiles(Path("our chips.png"))
+    shown = tiles(Path("our crops.png"))
     files = [file for name in ("Zoë K", "ada") for file in sorted((people / name).iterdir())]
     assert len(shown) == len(files) == 7
     extractor = Extractor.load(trained.model)

@@ -56,7 +56,7 @@ def test_calibrating_enrolling_and_erasing_change_the_next_answer(
     other._store.remove("p06")
     assert used(identifier, photos) == small
     done = other.calibrate(0.05)
-    assert used(identifier, photos) == done.promise.distance != small
+    assert used(identifier, photos) == done.calibration.distance != small
     assert (identifier.basis.source, identifier.basis.warning) == ("gallery", None)
     other._store.remove("p05")
     assert "1 of its 6 people gone" in str(identifier.basis.warning)

@@ -15,14 +15,14 @@ from enroll.config import IdentifyConfig
 from enroll.decision import Candidate
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.threshold import FromModel
-from enroll.identify import Answer, Identifier
+from enroll.identify import Identifier, PhotoResult
 from enroll.report.answers import to_json
 from tests.conftest import TOY_STRANGERS, ToyExtractor, pattern, save_people
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """People at the toy's own size: a photo and its chip are the same pixels."""
+    """People at the toy's own size: a photo and its crop are the same pixels."""
     return save_people(tmp_path / "people", 8, 3, side=16)
 
 
@@ -41,7 +41,7 @@ def identifier(toy: ToyExtractor, gallery: Gallery) -> Identifier:
     return Identifier(toy, gallery)
 
 
-def named(answers: list[Answer]) -> list[str | None]:
+def named(answers: list[PhotoResult]) -> list[str | None]:
     return [face.decision.identity for answer in answers for face in answer.faces]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from embedder.errors import EmbedError, GalleryError, UsageError
 from enroll.calibration import Calibration, calibrate
-from enroll.confidence import Curve
+from enroll.confidence import ConfidenceModel
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.jsonl import from_lines, to_lines
 from enroll.gallery.threshold import CalibrationRecord
@@ -27,7 +27,9 @@ from tests.enroll.templates import template
 
 TODAY = date.today()
 PROMISE = Calibration(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
-CALIBRATION = CalibrationRecord(PROMISE, Curve(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00")
+CALIBRATION = CalibrationRecord(
+    PROMISE, ConfidenceModel(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00"
+)
 HUGE = int("9" * 400)
 
 

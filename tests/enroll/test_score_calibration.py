@@ -9,10 +9,10 @@ from scipy.stats import beta
 from embedder.errors import UsageError
 from embedder.metrics import upper_bound
 from enroll import score_calibration
-from enroll.calibration import counted_threshold
-from enroll.rules.margin import Margin
-from enroll.rules.mean import Mean
+from enroll.calibration import empirical_threshold
 from enroll.score_calibration import calibrate_scores
+from enroll.scoring.margin import Margin
+from enroll.scoring.mean import Mean
 from tests.enroll.doctor.people import made_people
 
 VECTORS, LABELS = made_people(14, 4, noise=0.3)
@@ -32,7 +32,7 @@ def scores_of_others(rule: Mean | Margin) -> np.ndarray:
 def test_the_threshold_is_what_counting_allows(rule: Mean | Margin, fpir: float) -> None:
     found = calibrate_scores(rule, X, Y, fpir)
     scores = scores_of_others(rule)
-    assert found.threshold == pytest.approx(counted_threshold(scores, fpir), rel=1e-9)
+    assert found.threshold == pytest.approx(empirical_threshold(scores, fpir), rel=1e-9)
     named = scores <= found.threshold
     people = len(np.unique(Y[named]))
     assert (found.named, found.searches, found.strangers) == (named.sum(), 40, 10)
@@ -46,7 +46,7 @@ def test_strangers_are_searched_for_among_all() -> None:
     assert (helped.searches, helped.strangers) == (56, 14)
     own = Mean().fit(X, Y).scores(STRANGERS).min(axis=1)
     every = np.concatenate([scores_of_others(Mean()), own])
-    assert helped.threshold == pytest.approx(counted_threshold(every, 0.3), rel=1e-9) != alone.threshold
+    assert helped.threshold == pytest.approx(empirical_threshold(every, 0.3), rel=1e-9) != alone.threshold
 
 
 def test_of_very_many_people_some_are_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:

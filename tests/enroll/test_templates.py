@@ -9,15 +9,15 @@ import pytest
 from enroll.decision import Candidate
 from enroll.search import exact
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
-from enroll.templates import NewTemplate, Pool, Templates, are_unit, check_vectors
+from enroll.search.exact import ExactIndex
+from enroll.templates import GrowableTemplates, NewTemplate, Templates, are_unit, check_vectors
 from tests.enroll.search.vectors import part, random_rows, templates
 
 
-def grown(start: int, ones: int) -> Pool:
+def grown(start: int, ones: int) -> GrowableTemplates:
     """A pool that began with some templates and got others one by one."""
     everyone = templates([f"p{row % 7}" for row in range(start + ones)], random_rows(0, start + ones, 4))
-    pool = Pool(part(everyone, slice(0, start)))
+    pool = GrowableTemplates(part(everyone, slice(0, start)))
     for row in range(start, start + ones):
         pool.extend(part(everyone, slice(row, row + 1)))
     return pool
@@ -36,7 +36,7 @@ def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.Mo
     everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
     for array in (everyone.ids, everyone.identities, everyone.vectors):
         array.setflags(write=False)
-    index = ExactFinder(part(everyone, slice(0, 40)))
+    index = ExactIndex(part(everyone, slice(0, 40)))
     index.nearest(everyone.vectors[:1], 5)
     fitted = index._start
     assert fitted is not None
@@ -52,7 +52,7 @@ def test_adding_never_touches_what_was_there_at_the_start(monkeypatch: pytest.Mo
 
 def test_what_is_computed_of_the_start_is_kept() -> None:
     everyone = templates(["ada"] * 50, random_rows(1, 50, 8))
-    index = ExactFinder(part(everyone, slice(0, 40)))
+    index = ExactIndex(part(everyone, slice(0, 40)))
     index.nearest(everyone.vectors[:1], 5)
     (squares, _) = index._squares
     index.extend(part(everyone, slice(40, 50)))
@@ -76,7 +76,9 @@ def test_the_last_id_of_a_pool_that_has_not_grown() -> None:
 
 
 def test_empty_pool() -> None:
-    pool = Pool(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 4), np.float32)))
+    pool = GrowableTemplates(
+        Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 4), np.float32))
+    )
     assert (len(pool), pool.people, pool.last) == (0, 0, 0)
     pool.extend(templates(["ada"], random_rows(3, 1, 4), first=9))
     assert (len(pool), pool.people, pool.last) == (1, 1, 9)
@@ -84,7 +86,7 @@ def test_empty_pool() -> None:
 
 def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
     crowd = templates(["crowd"] * 20_000 + ["you"], random_rows(18, 1, 128).repeat(20_001, axis=0))
-    index = ExactFinder(crowd)
+    index = ExactIndex(crowd)
     queries = crowd.vectors[:24]
     nearest_people(index, queries[:1], 2)
     tracemalloc.start()
@@ -98,7 +100,7 @@ def test_equal_vectors_take_no_more_memory_than_one_copy() -> None:
 def test_many_queries_are_compared_few_at_a_time() -> None:
     searched = templates(["ada"] * 2048, random_rows(4, 2048, 2))
     queries = random_rows(5, 8192, 2)
-    index = ExactFinder(searched)
+    index = ExactIndex(searched)
     tracemalloc.start()
     try:
         index.nearest(queries, 1)

@@ -13,7 +13,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from embedder.errors import GalleryError
-from enroll.gallery.following import Following
+from enroll.gallery.following import LiveIndex
 from enroll.gallery.gallery import Gallery
 from enroll.identify import Identifier
 from enroll.store import Key
@@ -115,19 +115,19 @@ def test_the_key_of_someone_who_was_not_enrolled_after_all_is_forgotten(tmp_path
 
 def test_what_is_searched_stays_as_it_is_until_the_search_ends(tmp_path: Path) -> None:
     with open_store(tmp_path / "gallery.db") as store, ThreadPoolExecutor(1) as pool:
-        following = Following(store, (MODEL, DIM))
+        following = LiveIndex(store, (MODEL, DIM))
 
         def templates() -> int:
-            with following.searching() as finder:
-                return finder.templates
+            with following.searching() as search_index:
+                return search_index.templates
 
         store.add("ada", [template("a")])
-        with following.searching() as finder:
+        with following.searching() as search_index:
             store.add("eva", [template("e")])
             later = pool.submit(templates)
             with pytest.raises(TimeoutError):
                 later.result(0.2)
-            assert finder.templates == 1
+            assert search_index.templates == 1
         assert later.result(20) == 2
 
 

@@ -18,10 +18,10 @@ from threadpoolctl import threadpool_limits
 from enroll.config import IdentifyConfig
 from enroll.decision import Decision, decide
 from enroll.gallery.gallery import Gallery
-from enroll.identify import Answer, Identifier
+from enroll.identify import Identifier, PhotoResult
 from enroll.report.answers import to_json
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates
 from tests.conftest import ToyExtractor, save_people
 
@@ -60,7 +60,7 @@ def templates(entries: list[Entry]) -> Templates:
 def answers(
     entries: list[Entry], probes: NDArray[np.float32], threshold: float, people: int = 5, margin: float = 0.0
 ) -> list[Decision]:
-    found = nearest_people(ExactFinder(templates(entries)), probes, people)
+    found = nearest_people(ExactIndex(templates(entries)), probes, people)
     return [decide(candidates, threshold, margin) for candidates in found]
 
 
@@ -178,7 +178,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def answers_from_files(
     folder: Path, gallery: Path, order: list[tuple[str, str]], batch_size: int
-) -> dict[str, Answer]:
+) -> dict[str, PhotoResult]:
     toy = ToyExtractor()
     with Gallery.open(gallery, toy) as opened:
         for name, photo in order:
@@ -190,11 +190,11 @@ def answers_from_files(
 
 
 @pytest.fixture(scope="module")
-def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, PhotoResult]:
     return answers_from_files(folder, tmp_path_factory.mktemp("expected") / "gallery.db", PHOTOS, 100)
 
 
-def test_photos_on_disk_find_themselves(folder: Path, expected: dict[str, Answer]) -> None:
+def test_photos_on_disk_find_themselves(folder: Path, expected: dict[str, PhotoResult]) -> None:
     for name, photo in PHOTOS:
         (face,) = expected[str(folder / name / photo)].faces
         assert face.decision.identity == name
@@ -205,7 +205,7 @@ def test_photos_on_disk_find_themselves(folder: Path, expected: dict[str, Answer
 @given(st.permutations(PHOTOS), st.integers(1, 16))
 def test_order_and_batch_of_photos_change_no_answer(
     folder: Path,
-    expected: dict[str, Answer],
+    expected: dict[str, PhotoResult],
     tmp_path_factory: pytest.TempPathFactory,
     order: list[tuple[str, str]],
     batch_size: int,

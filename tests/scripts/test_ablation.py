@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from bench_main_job import random_people
 
-from embedder.metrics import Searches
+from embedder.metrics import OpenSetScores
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def searched() -> ablation.Searched:
     )
 
 
-def as_counted(searched: ablation.Searched, counts: np.ndarray) -> Searches:
+def as_counted(searched: ablation.Searched, counts: np.ndarray) -> OpenSetScores:
     """The same searches, each written down as often as its person counts."""
     mated, non_mated = counts[searched.known], counts[searched.strangers]
-    return Searches(
+    return OpenSetScores(
         searched.correct.repeat(mated), searched.mated.repeat(mated), searched.non_mated.repeat(non_mated)
     )
 

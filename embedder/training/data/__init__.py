@@ -1,1 +1,1 @@
-"""Turn photos into batches: read and crop each once, keep the chips, vary them, choose what a batch has."""
+"""Turn photos into batches: read and crop each once, keep the crops, vary them, choose what a batch has."""

@@ -1,6 +1,6 @@
-"""Make the inputs of the training model: views of chips, each time a little otherwise.
+"""Make the inputs of the training model: views of crops, each time a little otherwise.
 
-A view is mirrored and shifted (`Augmented`) or shown as a poor camera would show it (`Rehearsed`).
+A view is mirrored and shifted (`Augmented`) or shown as a poor camera would show it (`DistillationViews`).
 `prepare` takes from the photos what is learned from. Arrays in, arrays out; without Keras.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from embedder.config import FilledConfig
 from embedder.images import resize_to_square
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.photos import HeldOutSplit, Photos
 
 Pixels = NDArray[np.uint8]
 
@@ -54,29 +54,29 @@ class Augmented:
     """One view a photo, mirrored or not and shifted.
 
     Attributes:
-        chips: n pictures.
+        crops: n pictures.
     """
 
-    chips: Pictures
+    crops: Pictures
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
         """Give {"image"}."""
-        return {"image": augment(self.chips.take(rows), rng).astype(np.float32)}
+        return {"image": augment(self.crops.take(rows), rng).astype(np.float32)}
 
 
 @dataclass(frozen=True, eq=False)
-class Rehearsed:
+class DistillationViews:
     """Two views a photo: a poor one to learn from, and a clean one whose features are to stay as they were.
 
     Attributes:
-        chips: n pictures, to make poor views of.
+        crops: n pictures, to make poor views of.
         clean: the same n as the trunk likes them best.
         before: (2, n, dim), features of the clean pictures before training, and of their mirror pictures.
         smallest: side, in pixels, of the poorest view; 0 leaves the resolution alone.
         photometric: how far light and colour of poor views stray, from 0 to 1.
     """
 
-    chips: Pictures
+    crops: Pictures
     clean: Pictures
     before: NDArray[np.float32]
     smallest: int
@@ -86,8 +86,8 @@ class Rehearsed:
         """Give {"image", "target", "clean", "before"}: see `layers.Distillation`."""
         mirrored = (rng.random(len(rows)) < 0.5).astype(np.intp)
         clean = self.clean.take(rows)
-        kept = [chip[:, ::-1] if mirror else chip for chip, mirror in zip(clean, mirrored, strict=True)]
-        poor = poor_views(self.chips.take(rows), self.smallest, rng)
+        kept = [crop[:, ::-1] if mirror else crop for crop, mirror in zip(clean, mirrored, strict=True)]
+        poor = poor_views(self.crops.take(rows), self.smallest, rng)
         if self.photometric:
             poor = relit(poor, self.photometric, rng)
         return {
@@ -98,33 +98,33 @@ class Rehearsed:
         }
 
 
-def augment(chips: Pixels, rng: np.random.Generator) -> Pixels:
+def augment(crops: Pixels, rng: np.random.Generator) -> Pixels:
     """Mirror half of the pictures and shift each by up to `SHIFT` of its side, repeating the border.
 
     Args:
-        chips: (n, size, size, 3) uint8.
+        crops: (n, size, size, 3) uint8.
         rng: draws.
 
     Returns:
         A new array of the same shape.
     """
-    count, size = chips.shape[:2]
+    count, size = crops.shape[:2]
     most = math.ceil(SHIFT * size)
     mirrored = rng.random(size=(count,)) < 0.5
     shifts = rng.integers(-most, most + 1, (count, 2))
-    bordered = np.pad(chips, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    out = np.empty_like(chips)
+    bordered = np.pad(crops, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    out = np.empty_like(crops)
     for i, (row, column) in enumerate(shifts + most):
         shifted = bordered[i, row : row + size, column : column + size]
         out[i] = shifted[:, ::-1] if mirrored[i] else shifted
     return out
 
 
-def poor_views(chips: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
+def poor_views(crops: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
     """Show pictures as a poor camera or a loose crop would: moved, scaled, squeezed, of few pixels, mirrored.
 
     Args:
-        chips: (n, size, size, 3) uint8.
+        crops: (n, size, size, 3) uint8.
         smallest: side of the poorest one in pixels, from which up to `LARGEST` times as many are drawn evenly
             by ratio; 0 leaves the resolution alone.
         rng: draws.
@@ -132,12 +132,12 @@ def poor_views(chips: Pixels, smallest: int, rng: np.random.Generator) -> Pixels
     Returns:
         A new array of the same shape.
     """
-    return np.stack([_poor_view(chip, smallest, rng) for chip in chips])
+    return np.stack([_poor_view(crop, smallest, rng) for crop in crops])
 
 
-def _poor_view(chip: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
-    size = len(chip)
-    picture = without_bars(chip)
+def _poor_view(crop: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
+    size = len(crop)
+    picture = without_bars(crop)
     height, width = picture.shape[:2]
     margin = round((POOR_SHIFT + POOR_SCALE) * max(height, width))
     bordered = Image.fromarray(np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="edge"))
@@ -155,36 +155,36 @@ def _poor_view(chip: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
     return view[:, ::-1] if rng.random() < 0.5 else view
 
 
-def relit(chips: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def relit(crops: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
     """Show pictures in other light: exposure, contrast and colour, each drawn for each picture.
 
     Args:
-        chips: (n, size, size, 3) uint8.
+        crops: (n, size, size, 3) uint8.
         strength: 1 lets light vary by two stops either way, contrast by a factor of 3, colours by half.
         rng: draws.
 
     Returns:
         A new array of the same shape.
     """
-    spread = strength * rng.uniform(-1, 1, (5, len(chips), 1, 1, 1))
+    spread = strength * rng.uniform(-1, 1, (5, len(crops), 1, 1, 1))
     gains = 2.0 ** (2 * spread[0]) * np.concatenate(list(1 + spread[1:4] / 2), axis=-1)
-    means = chips.mean(axis=(1, 2, 3), keepdims=True)
-    changed = means + 3.0 ** spread[4] * (chips - means)
+    means = crops.mean(axis=(1, 2, 3), keepdims=True)
+    changed = means + 3.0 ** spread[4] * (crops - means)
     lit: Pixels = (changed * gains).clip(0, 255).astype(np.uint8)
     return lit
 
 
-def without_bars(chip: Pixels) -> Pixels:
+def without_bars(crop: Pixels) -> Pixels:
     """Cut off the black that fills a picture up to a square, on either side or above and below."""
-    filled = chip.max(axis=2) > 0
+    filled = crop.max(axis=2) > 0
     rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
     if not len(rows):
-        return chip
-    return chip[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return crop
+    return crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class TrainingData:
     """The photos that are learned from.
 
     Attributes:
@@ -200,13 +200,13 @@ class Material:
     means: NDArray[np.float32] | None
 
 
-def prepare(
+def prepare_training_data(
     features_of: Callable[[Pixels], NDArray[np.float32]],
     photos: Photos,
-    split: Split,
+    split: HeldOutSplit,
     config: FilledConfig,
     pretrained: bool,
-) -> Material:
+) -> TrainingData:
     """Take what is to be learned from, and what the trunk makes of it before training.
 
     Args:
@@ -218,21 +218,21 @@ def prepare(
     """
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
-    chips, clean = photos.chips.select(split.train), photos.clean.select(split.train)
-    views: Views = Augmented(chips)
+    crops, clean = photos.crops.select(split.train), photos.clean.select(split.train)
+    views: Views = Augmented(crops)
     means = None
-    if config.rehearsal:
+    if config.distillation:
         before = np.stack(
             [
                 clean.map(features_of),
                 clean.map(lambda block: features_of(block[:, :, ::-1])),
             ]
         )
-        views = Rehearsed(chips, clean, before, config.poor_views, config.photometric)
+        views = DistillationViews(crops, clean, before, config.degrade_to, config.photometric)
         means = class_means(before.mean(axis=0), labels)
     elif pretrained:
-        means = class_means(chips.map(features_of), labels)
-    return Material(views, labels, len(people), means)
+        means = class_means(crops.map(features_of), labels)
+    return TrainingData(views, labels, len(people), means)
 
 
 def class_means(features: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ class Sampler:
       fewer (Hermans, Beyer and Leibe 2017). Every person comes as often, one more or less.
 
     Under the last two a person's photos take turns, from epoch to epoch, so that at any time each was shown
-    as often as any other of that person, one more or less; the turns are shuffled anew in each round.
+    as often as any other of that person, one more or less; the turns are shuffled again in each round.
     Someone with fewer than K photos is shown with all of them and again with the first ones.
 
     Args:

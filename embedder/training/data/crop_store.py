@@ -1,7 +1,7 @@
-"""Keep the chips of a run in a temporary file, and those of earlier runs in a cache.
+"""Keep the crops of a run in a temporary file, and those of earlier runs in a cache.
 
-`ChipFile` holds them on disk instead of in memory, so that a folder may be of any size; `Chips` are some of
-them, in an order. `ChipCache` knows chips by the content of their photo: what was found and aligned once is
+`CropFile` holds them on disk instead of in memory, so that a folder may be of any size; `Crops` are some of
+them, in an order. `CropCache` knows crops by the content of their photo: what was found and aligned once is
 not looked for again.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 BLOCK = 128  # pictures in memory at a time where all are gone through: 9 MB at 150 pixels
-LIMIT = 4 * 2**30  # bytes: 60,000 chips of 150 pixels, and a share of any laptop's disk that no one misses
+LIMIT = 4 * 2**30  # bytes: 60,000 crops of 150 pixels, and a share of any laptop's disk that no one misses
 _NOTE = """\
 Faces from photos that `embed train` has read, kept so that it need not look for them again. They show people:
 treat them like the photos. This folder may be deleted at any time; `embed train --no-cache` does without it.
@@ -105,7 +105,7 @@ class RowFile:
             UsageError: it cannot be written; the disk is full.
         """
         if row.shape != self._shape or row.dtype != self._dtype:
-            raise ValueError(f"expected a chip of {self._shape} {self._dtype}, got {row.shape} {row.dtype}")
+            raise ValueError(f"expected a crop of {self._shape} {self._dtype}, got {row.shape} {row.dtype}")
         rest = memoryview(row.tobytes())
         try:
             self._file.seek(0, os.SEEK_END)  # where there is no pread, reading has moved it
@@ -136,7 +136,7 @@ class RowFile:
         )
 
 
-class ChipFile(RowFile):
+class CropFile(RowFile):
     """A `RowFile` of pictures of one size, (size, size, 3) uint8.
 
     Args:
@@ -157,27 +157,27 @@ class ChipFile(RowFile):
         height, width, colours = self._shape
         return height, width, colours
 
-    def chips(self, rows: ArrayLike | None = None) -> Chips:
+    def crops(self, rows: ArrayLike | None = None) -> Crops:
         """Give some of the pictures, or all, in an order."""
-        return Chips(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
+        return Crops(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
 
 
-class Chips:
-    """Some pictures of a `ChipFile`, numbered from 0 in their own order.
+class Crops:
+    """Some pictures of a `CropFile`, numbered from 0 in their own order.
 
     Args:
         file: holds them.
         rows: (n,) their rows in the file.
     """
 
-    def __init__(self, file: ChipFile, rows: NDArray[np.intp]) -> None:
+    def __init__(self, file: CropFile, rows: NDArray[np.intp]) -> None:
         self._file, self._rows = file, rows
 
     @classmethod
-    def of(cls, pictures: NDArray[np.uint8]) -> Chips:
+    def of(cls, pictures: NDArray[np.uint8]) -> Crops:
         """Put pictures, (n, size, size, 3) uint8, into a file of their own."""
-        file = ChipFile(pictures.shape[1], len(pictures))
-        return file.chips([file.append(picture) for picture in pictures])
+        file = CropFile(pictures.shape[1], len(pictures))
+        return file.crops([file.append(picture) for picture in pictures])
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -206,9 +206,9 @@ class Chips:
             pictures[index] = self._file.read(place)
         return pictures
 
-    def select(self, rows: ArrayLike) -> Chips:
+    def select(self, rows: ArrayLike) -> Crops:
         """Give pictures of these in an order of their own, without reading them."""
-        return Chips(self._file, self._rows[np.asarray(rows, np.intp)])
+        return Crops(self._file, self._rows[np.asarray(rows, np.intp)])
 
     def map(self, work: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> NDArray[np.float32]:
         """Go through all pictures in order, some at a time.
@@ -234,16 +234,16 @@ class Aligned:
     """What a photo came to.
 
     Attributes:
-        chip: (size, size, 3) uint8 of the person it shows, or None: no face was found.
+        crop: (size, size, 3) uint8 of the person it shows, or None: no face was found.
         faces: how many were found.
     """
 
-    chip: NDArray[np.uint8] | None
+    crop: NDArray[np.uint8] | None
     faces: int
 
 
-def chip_recipe(cropping: Cropping) -> dict[str, Any]:
-    """Give everything but the photo that decides its chip, as JSON values."""
+def crop_recipe(cropping: Cropping) -> dict[str, Any]:
+    """Give everything but the photo that decides its crop, as JSON values."""
     recipe = {"crop": cropping.crop, "size": cropping.size, "code": _code()}
     packages = ["numpy", "pillow"]
     if cropping.network is not None:
@@ -253,11 +253,11 @@ def chip_recipe(cropping: Cropping) -> dict[str, Any]:
     return {**recipe, "packages": {name: _version(name) for name in packages}}
 
 
-class ChipCache:
+class CropCache:
     """What photos came to, on disk; threads may share it.
 
     Args:
-        recipe: see `chip_recipe`; what another one made is not seen.
+        recipe: see `crop_recipe`; what another one made is not seen.
         folder: see `DiskCache`.
         limit: bytes it may take.
     """
@@ -267,7 +267,7 @@ class ChipCache:
     ) -> None:
         self._recipe = json.dumps(recipe, sort_keys=True).encode()
         self._shape = (recipe["size"], recipe["size"], 3)
-        self._entries = DiskCache("chips", _NOTE, limit, folder)
+        self._entries = DiskCache("crops", _NOTE, limit, folder)
 
     @property
     def trouble(self) -> str | None:
@@ -286,7 +286,7 @@ class ChipCache:
 
     def put(self, digest: bytes, aligned: Aligned) -> None:
         """Keep what a photo came to."""
-        pixels = b"" if aligned.chip is None else aligned.chip.tobytes()
+        pixels = b"" if aligned.crop is None else aligned.crop.tobytes()
         self._entries.put(self._recipe + digest, aligned.faces.to_bytes(4, "little") + pixels)
 
     def prune(self) -> None:
@@ -303,11 +303,11 @@ def _version(package: str) -> str | None:
 
 @cache
 def _code() -> str:
-    """Digest of the code between a file and its chip; a version number would have to be raised by hand."""
+    """Digest of the code between a file and its crop; a version number would have to be raised by hand."""
     sources = [
         source
-        for room in ("embedder.images", "embedder.faces")
-        for source in sorted(files(room).iterdir(), key=lambda source: source.name)
+        for part in ("embedder.images", "embedder.faces")
+        for source in sorted(files(part).iterdir(), key=lambda source: source.name)
     ]
     digest = hashlib.sha256()
     for source in sources:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.copies import Copy, find_copies, picture_digest
 from embedder.errors import FolderError, ImageError
-from embedder.faces.crop import NO_FACE, Cropper, principal
+from embedder.faces.crop import NO_FACE, Cropper, main_face
 from embedder.faces.photo import find_crops
 from embedder.folders import LabelledFolder, Rejected, Sample
 from embedder.images import decode_frames, read_image_file
-from embedder.training.data.crop_store import Aligned, ChipCache, ChipFile, Chips
+from embedder.training.data.crop_store import Aligned, CropCache, CropFile, Crops
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Chip:
+class AlignedFace:
     """The sample that a photo gives.
 
     Attributes:
@@ -44,20 +44,20 @@ class Chip:
     digest: bytes
 
 
-def read_chips(
-    samples: Iterable[Sample], cropper: Cropper, cache: ChipCache | None = None
-) -> Generator[Chip | Rejected]:
-    """Read photos in threads, a few ahead of who takes the chips; each gives one entry, in their order.
+def read_crops(
+    samples: Iterable[Sample], cropper: Cropper, cache: CropCache | None = None
+) -> Generator[AlignedFace | Rejected]:
+    """Read photos in threads, a few ahead of who takes the crops; each gives one entry, in their order.
 
     Args:
         samples: the photos.
-        cropper: makes the chips.
-        cache: of chips that `cropper` makes; photos in it are read but not decoded.
+        cropper: makes the crops.
+        cache: of crops that `cropper` makes; photos in it are read but not decoded.
     """
-    return in_order(partial(_read, cropper=cropper, cache=cache), samples)
+    return map_in_order(partial(_read, cropper=cropper, cache=cache), samples)
 
 
-def _read(sample: Sample, cropper: Cropper, cache: ChipCache | None) -> Chip | Rejected:
+def _read(sample: Sample, cropper: Cropper, cache: CropCache | None) -> AlignedFace | Rejected:
     try:
         data = read_image_file(sample.path)
         digest = hashlib.sha256(data).digest()
@@ -65,15 +65,15 @@ def _read(sample: Sample, cropper: Cropper, cache: ChipCache | None) -> Chip | R
         no_face = None
         if aligned is None:
             found = find_crops(decode_frames(data, sample.path), cropper.crops, sample.path)
-            chip = principal(found.crops, found.pixels.shape).chip if found.crops else None
-            aligned, no_face = Aligned(chip, len(found.crops)), found.no_face
+            crop = main_face(found.crops, found.pixels.shape).pixels if found.crops else None
+            aligned, no_face = Aligned(crop, len(found.crops)), found.no_face
             if cache and not found.notes and no_face in (None, NO_FACE):  # else it is to be said again
                 cache.put(digest, aligned)
     except ImageError as error:
         return Rejected(sample.path, error.reason)
-    if aligned.chip is None:
+    if aligned.crop is None:
         return Rejected(sample.path, f"{no_face or NO_FACE}; --crop whole takes pictures of other things")
-    return Chip(aligned.chip, aligned.faces, digest)
+    return AlignedFace(aligned.crop, aligned.faces, digest)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Photos:
     """Photos that can be trained on.
 
     Attributes:
-        chips: n pictures on disk, RGB.
-        clean: the same n as a trunk for faces likes them best, found and aligned; `chips` where that is all
-            the same, and the entry of `chips` where no face was found.
+        crops: n pictures on disk, RGB.
+        clean: the same n as a trunk for faces likes them best, found and aligned; `crops` where that is all
+            the same, and the entry of `crops` where no face was found.
         labels: (n,) int32, index into `identities`.
         identities: names, sorted.
         paths: where each photo is.
@@ -94,8 +94,8 @@ class Photos:
         people: a digest of the photos of each, to say whose are others when a run is resumed.
     """
 
-    chips: Chips
-    clean: Chips
+    crops: Crops
+    clean: Crops
     labels: NDArray[np.int32]
     identities: tuple[str, ...]
     paths: tuple[Path, ...]
@@ -108,7 +108,7 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A photo whose chip is in the file, without it."""
+    """A photo whose crop is in the file, without it."""
 
     sample: Sample
     row: int
@@ -121,40 +121,40 @@ def read_photos(
     folder: LabelledFolder,
     cropper: Cropper,
     progress: Progress,
-    cache: ChipCache | None = None,
+    cache: CropCache | None = None,
     least: int = 2,
 ) -> Photos:
     """Read every photo of a folder, so that nothing can break in the middle of an epoch.
 
-    Memory does not grow with the photos: chips go to disk one by one. People with fewer usable photos than
+    Memory does not grow with the photos: crops go to disk one by one. People with fewer usable photos than
     `least` are rejected: with one, there is no second photo to be near to.
 
     Args:
         folder: what to read.
-        cropper: makes the chips; all are of one size.
+        cropper: makes the crops; all are of one size.
         progress: hears of each photo.
-        cache: of chips that `cropper` makes; photos in it are read but not decoded.
+        cache: of crops that `cropper` makes; photos in it are read but not decoded.
         least: usable photos that a person needs: 2, or 1 if nothing is learned from them.
 
     Raises:
         FolderError: fewer than two people have two usable photos; with `least` 1, no photo is usable.
-        UsageError: there is no room for the chips.
+        UsageError: there is no room for the crops.
     """
     rejected = list(folder.rejected)
     read: list[_Read] = []
-    file: ChipFile | None = None
-    chips = read_chips(folder.samples, cropper, cache)
+    file: CropFile | None = None
+    crops = read_crops(folder.samples, cropper, cache)
     try:
-        with progress.bar("Reading photos", len(folder.samples)) as advance, closing(chips):
-            for sample, chip in zip(folder.samples, chips, strict=True):
+        with progress.bar("Reading photos", len(folder.samples)) as advance, closing(crops):
+            for sample, crop in zip(folder.samples, crops, strict=True):
                 advance()
-                if isinstance(chip, Rejected):
-                    rejected.append(chip)
+                if isinstance(crop, Rejected):
+                    rejected.append(crop)
                     continue
                 if file is None:
-                    file = ChipFile(len(chip.pixels), len(folder.samples))
-                picture = picture_digest(chip.pixels)
-                read.append(_Read(sample, file.append(chip.pixels), chip.faces, chip.digest, picture))
+                    file = CropFile(len(crop.pixels), len(folder.samples))
+                picture = picture_digest(crop.pixels)
+                read.append(_Read(sample, file.append(crop.pixels), crop.faces, crop.digest, picture))
     finally:
         if cache:
             cache.prune()
@@ -174,10 +174,10 @@ def read_photos(
         name = entry.sample.identity
         whole.update(f"{len(name)} {name}".encode() + entry.digest)
         each[name].update(entry.digest)
-    chips_used = file.chips([entry.row for entry in usable])
+    crops_used = file.crops([entry.row for entry in usable])
     return Photos(
-        chips=chips_used,
-        clean=chips_used,
+        crops=crops_used,
+        clean=crops_used,
         labels=np.array([index[entry.sample.identity] for entry in usable], np.int32),
         identities=identities,
         paths=tuple(entry.sample.path for entry in usable),
@@ -189,32 +189,32 @@ def read_photos(
     )
 
 
-def with_clean_chips(
-    photos: Photos, cropper: Cropper, progress: Progress, cache: ChipCache | None = None
+def with_clean_crops(
+    photos: Photos, cropper: Cropper, progress: Progress, cache: CropCache | None = None
 ) -> Photos:
     """Give the same photos with their faces found and aligned as `clean`.
 
     Args:
         photos: whole pictures.
-        cropper: finds faces, at the size of the chips.
+        cropper: finds faces, at the size of the crops.
         progress: hears of each photo.
-        cache: of chips that `cropper` makes.
+        cache: of crops that `cropper` makes.
     """
     samples = [
         Sample(path, photos.identities[label])
         for label, path in zip(photos.labels, photos.paths, strict=True)
     ]
-    file = ChipFile(photos.chips.shape[1], len(samples))
-    chips = read_chips(samples, cropper, cache)
+    file = CropFile(photos.crops.shape[1], len(samples))
+    crops = read_crops(samples, cropper, cache)
     try:
-        with progress.bar("Looking for faces", len(samples)) as advance, closing(chips):
-            for row, chip in enumerate(chips):
-                file.append(photos.chips.take([row])[0] if isinstance(chip, Rejected) else chip.pixels)
+        with progress.bar("Looking for faces", len(samples)) as advance, closing(crops):
+            for row, crop in enumerate(crops):
+                file.append(photos.crops.take([row])[0] if isinstance(crop, Rejected) else crop.pixels)
                 advance()
     finally:
         if cache:
             cache.prune()
-    return replace(photos, clean=file.chips())
+    return replace(photos, clean=file.crops())
 
 
 def _with_enough_photos(
@@ -244,14 +244,14 @@ def _with_enough_photos(
 
 
 @dataclass(frozen=True)
-class Split:
+class HeldOutSplit:
     """Rows of the photos to learn from and rows of people held out; no one is in both."""
 
     train: NDArray[np.intp]
     held_out: NDArray[np.intp]
 
 
-def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: object) -> Split:
+def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: object) -> HeldOutSplit:
     """Hold some people out of training.
 
     Args:
@@ -273,4 +273,4 @@ def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: o
         )
     drawn = np.random.default_rng([seed, 1]).permutation(people)[:count]
     held_out = np.isin(labels, drawn)
-    return Split(np.flatnonzero(~held_out), np.flatnonzero(held_out))
+    return HeldOutSplit(np.flatnonzero(~held_out), np.flatnonzero(held_out))

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder._internal.runtime import Progress, in_order
+from embedder._internal.runtime import Progress, map_in_order
 from embedder.config import FilledConfig
-from embedder.training.data.augmentation import Material, class_means
-from embedder.training.data.crop_store import LIMIT, Chips, RowFile
+from embedder.training.data.augmentation import TrainingData, class_means
+from embedder.training.data.crop_store import LIMIT, Crops, RowFile
 from embedder.training.data.degradation import Degradation, clean_view, degraded_view, varied_view
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.photos import HeldOutSplit, Photos
 from embedder.training.data.view_cache import ViewCache
 
 Floats = NDArray[np.float32]
@@ -53,7 +53,7 @@ class ViewPool:
 
     def __init__(
         self,
-        crops: Chips,
+        crops: Crops,
         plan: Degradation,
         seed: int,
         whole: bool,
@@ -126,7 +126,7 @@ class ViewPool:
     def _views(self, kind: int, number: int, rows: range, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Draw one view of each picture, on all cores: Pillow holds no lock of the interpreter."""
         place = zip(rows, pictures, strict=True)
-        with closing(in_order(lambda one: self._view(kind, number, *one), place)) as drawn:
+        with closing(map_in_order(lambda one: self._view(kind, number, *one), place)) as drawn:
             return np.stack(list(drawn))
 
     def _view(self, kind: int, number: int, row: int, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -192,8 +192,8 @@ class PooledViews:
 
 
 def from_views(
-    pool: ViewPool, photos: Photos, split: Split, config: FilledConfig, pretrained: bool
-) -> Material:
+    pool: ViewPool, photos: Photos, split: HeldOutSplit, config: FilledConfig, pretrained: bool
+) -> TrainingData:
     """Take from a pool what is to be learned from.
 
     Args:
@@ -205,9 +205,9 @@ def from_views(
     """
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
-    views = PooledViews(pool, split.train, config.photos_per_person, bool(config.rehearsal))
+    views = PooledViews(pool, split.train, config.photos_per_person, bool(config.distillation))
     means = unit(class_means(pool.means(split.train), labels)) if pretrained else None
-    return Material(views, labels, len(people), means)
+    return TrainingData(views, labels, len(people), means)
 
 
 def fits_on_disk(photos: int, nbytes: int, limit: int = LIMIT) -> bool:

@@ -34,7 +34,7 @@ _GRACE = 2.0  # seconds for answers on their way
 
 @dataclass(frozen=True)
 class MilvusAddress:
-    """Where a gallery is, and how it is laid out if it is made anew.
+    """Where a gallery is, and how it is laid out if it is made again.
 
     Attributes:
         uri: of the server, or Milvus Lite's file.

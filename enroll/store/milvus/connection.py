@@ -284,7 +284,7 @@ class MilvusConnection:
         return [list(answer) for answer in answers]
 
     def _asked(self, ask: Callable[..., Any], *arguments: Any, on: str = "", **options: Any) -> Any:
-        """Ask, once more if the server was started anew and has yet to load the collection."""
+        """Ask, once more if the server was restarted and has yet to load the collection."""
         try:
             try:
                 with self._turn:
@@ -299,9 +299,9 @@ class MilvusConnection:
             raise self._error(error) from error
 
     def _error(self, error: Exception) -> GalleryError:
-        shown, told = self.address.shown, _told(error)
+        shown, message = self.address.shown, _message_of(error)
         said = " ".join((str(getattr(error, "message", "")) or str(error)).split())[:300]
-        if "UNAUTHENTICATED" in told or "PERMISSION_DENIED" in told or "privilege" in told:
+        if "UNAUTHENTICATED" in message or "PERMISSION_DENIED" in message or "privilege" in message:
             return GalleryError(
                 f"{shown}: the server refuses us; expected milvus://USER:PASSWORD@HOST…, or "
                 "EMBED_MILVUS_TOKEN=USER:PASSWORD in the environment, of someone who may use this gallery"
@@ -323,7 +323,7 @@ class MilvusConnection:
         return None if callable(code) else code
 
 
-def _told(error: BaseException | None) -> str:
+def _message_of(error: BaseException | None) -> str:
     """Give what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:  # pymilvus names some as their own cause

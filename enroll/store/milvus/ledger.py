@@ -24,12 +24,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enroll.store.base import Event, Terms, signed
+from enroll.store.milvus import address as address_module
+from enroll.store.milvus.connection import MilvusConnection
 
 if TYPE_CHECKING:
-    from enroll.store.milvus.connection import MilvusConnection, Row
+    from enroll.store.milvus.address import MilvusAddress
+    from enroll.store.milvus.connection import Row
 
 
 LONGEST = 65_535  # bytes of a text in Milvus
@@ -334,3 +338,18 @@ class Ledger:
             if len(pieces) == row["count"]:
                 latest = pieces
         return None if latest is None else "".join(latest[place] for place in sorted(latest))
+
+
+def gallery_exists(address: MilvusAddress) -> bool:
+    """Say whether there is a gallery.
+
+    Raises:
+        GalleryError: the server does not answer.
+    """
+    if address.lite and not address_module.is_there(Path(address.uri), address.shown):
+        return False
+    connection = MilvusConnection(address)
+    try:
+        return Ledger(connection, address.name).exists()
+    finally:
+        connection.close()

@@ -39,8 +39,15 @@ from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 from enroll.store.milvus.enrolling import Enroller, grouped
 from enroll.store.milvus.erasing import Eraser
-from enroll.store.milvus.ledger import Ledger, event, name_fact, new_op, terms_fact
-from enroll.store.milvus.templates import ENROLLED, STRANGERS, MilvusFinder, Reader, TemplateRows, counts
+from enroll.store.milvus.ledger import Ledger, event, gallery_exists, name_fact, new_op, terms_fact
+from enroll.store.milvus.templates import (
+    ENROLLED,
+    STRANGERS,
+    MilvusIndex,
+    TemplateReader,
+    TemplateRows,
+    counts,
+)
 from enroll.templates import NewTemplate, StoredTemplate, Templates
 
 if TYPE_CHECKING:
@@ -48,21 +55,6 @@ if TYPE_CHECKING:
     from enroll.store.milvus.ledger import Known
 
 _SIDE_BY_SIDE = 4  # groups of people
-
-
-def exists(address: MilvusAddress) -> bool:
-    """Say whether there is a gallery.
-
-    Raises:
-        GalleryError: the server does not answer.
-    """
-    if address.lite and not address_module.is_there(Path(address.uri), address.shown):
-        return False
-    connection = MilvusConnection(address)
-    try:
-        return Ledger(connection, address.name).exists()
-    finally:
-        connection.close()
 
 
 class MilvusStore:
@@ -80,7 +72,7 @@ class MilvusStore:
             MissingPackageError: pymilvus is not installed.
         """
         self.location = address.shown
-        if not create and not exists(address):
+        if not create and not gallery_exists(address):
             raise GalleryError(
                 f"{address.shown}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`"
             )
@@ -99,7 +91,7 @@ class MilvusStore:
             raise
         self._eraser = Eraser(self._connection, self._ledger, self._templates)
         self._enroller = Enroller(self._connection, self._ledger, self._templates, self._eraser)
-        self._reader = Reader(self._connection, self._ledger, self._templates)
+        self._reader = TemplateReader(self._connection, self._ledger, self._templates)
         self._tidied = False
 
     def close(self) -> None:
@@ -339,9 +331,9 @@ class MilvusStore:
         """Give what is another after any change; half a second late if another process made it."""
         return self._ledger.revision()
 
-    def finder(self) -> MilvusFinder:
+    def search_index(self) -> MilvusIndex:
         """Give a search of what is there now."""
-        return MilvusFinder(self._connection, self._ledger, self._templates)
+        return MilvusIndex(self._connection, self._ledger, self._templates)
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
         """Add photos of people who are known not to be enrolled; gives how many are new."""

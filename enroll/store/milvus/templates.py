@@ -19,7 +19,7 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import GalleryError
-from enroll.search.base import Found
+from enroll.search.base import Matches
 from enroll.templates import NewTemplate, StoredTemplate, Templates, are_unit
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def counts(row: Row, people: dict[int, Known]) -> bool:
     return row["person"] in people and people[row["person"]].has(row)
 
 
-class Reader:
+class TemplateReader:
     """Reads whole partitions."""
 
     def __init__(self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows) -> None:
@@ -257,7 +257,7 @@ class Reader:
         return GalleryError(f"{self._connection.address.shown}: broken: {problem}; restore a copy")
 
 
-class MilvusFinder:
+class MilvusIndex:
     """Searches at one moment: what was acknowledged before is seen, by whomever it was written."""
 
     def __init__(self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows) -> None:
@@ -271,8 +271,8 @@ class MilvusFinder:
         self.templates = connection.count(templates.collection, "", self._at, ENROLLED)
         self.people = connection.count(ledger.collection, 'kind == "name"', self._at)
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
-        """Find the `count` nearest templates of each query; see `Finder`."""
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
+        """Find the `count` nearest templates of each query; see `SearchIndex`."""
         limit = min(count + _SPARE, _MOST)
         rows = max(1, _ANSWERS // limit)
         return [
@@ -281,7 +281,7 @@ class MilvusFinder:
             for found in self._found(queries[start : start + rows], count, limit)
         ]
 
-    def _found(self, queries: NDArray[np.float32], count: int, limit: int) -> list[Found]:
+    def _found(self, queries: NDArray[np.float32], count: int, limit: int) -> list[Matches]:
         ids = self._search(queries, limit)
         known = self._read({one for some in ids for one in some})
         answers = []
@@ -329,13 +329,13 @@ class MilvusFinder:
 
     def _answer(
         self, query: NDArray[np.float32], rows: list[tuple[int, str, list[float]]], whole: bool
-    ) -> Found:
+    ) -> Matches:
         vectors = np.array([row[2] for row in rows], np.float32).reshape(len(rows), len(query))
         reach = np.inf
         if not whole:
             away = vectors.astype(np.float64) - query.astype(np.float64)
             reach = float(np.sqrt((away**2).sum(axis=1)).max()) - _ROUNDING
-        return Found(
+        return Matches(
             np.array([row[0] for row in rows], np.int64),
             np.array([row[1] for row in rows], object),
             vectors,

@@ -236,7 +236,7 @@ class Keyring:
                 raise ValueError(
                     f"{path} lacks the key of person {person}: it is older than the gallery, or they were "
                     "erased since this copy of the gallery was made; in the latter case, "
-                    "`embed gallery forget-keyless` erases them here, too"
+                    "`embed gallery drop-unreadable` erases them here, too"
                 )
             if not is_sound(row, bytes):
                 raise ValueError(f"{path}: the key of person {person} was changed")
@@ -307,7 +307,7 @@ def sweep_keys(connection: Connection) -> None:
 
 
 def vacuum_keys(connection: Connection) -> None:
-    """Write the file anew, without what SQLite left in unused parts of it."""
+    """Rewrite the file, without what SQLite left in unused parts of it."""
     connection.run(f"VACUUM {_SCHEMA}")
 
 

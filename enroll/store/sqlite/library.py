@@ -21,7 +21,7 @@ from enroll.store.sqlite.schema import insert_rows
 if TYPE_CHECKING:
     from enroll.store.sqlite.connection import Connection
     from enroll.store.sqlite.encryption import Sealer
-    from enroll.store.sqlite.reader import Reader
+    from enroll.store.sqlite.reader import RowReader
 
 _OWN = -1  # id of the library's own key
 _BLANKED = {
@@ -44,7 +44,7 @@ def face_key(number: int) -> int:
 class LibraryRows:
     """Rows of `photo`, `face`, `named`, `grouped` and `step`."""
 
-    def __init__(self, connection: Connection, sealer: Sealer, reader: Reader) -> None:
+    def __init__(self, connection: Connection, sealer: Sealer, reader: RowReader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
         self._used: dict[str, int] = {}  # highest number with a key when this began; `total` knows the rest
 

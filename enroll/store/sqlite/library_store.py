@@ -15,7 +15,7 @@ from enroll.store.library import Changes, SeenFace, SeenPhoto, Step
 
 if TYPE_CHECKING:
     from enroll.store.sqlite.library import LibraryRows
-    from enroll.store.sqlite.reader import Reader, Somebody
+    from enroll.store.sqlite.reader import RowReader, Somebody
     from enroll.store.sqlite.writer import Writer
     from enroll.templates import StoredTemplate
 
@@ -37,7 +37,7 @@ class SqliteLibrary:
         return self._writer().library
 
     @property
-    def _reader(self) -> Reader:
+    def _reader(self) -> RowReader:
         return self._writer().reader
 
     def state(self) -> dict[str, tuple[int, ...]]:

@@ -24,7 +24,7 @@ from enroll.store.sqlite.encryption import (
     vacuum_keys,
 )
 from enroll.store.sqlite.library import LibraryRows
-from enroll.store.sqlite.reader import Reader
+from enroll.store.sqlite.reader import RowReader
 from enroll.store.sqlite.rows import checksum, pack_profile, unpack_template
 
 _BLANK_SHARE = 1 / 8
@@ -49,7 +49,7 @@ def sweep_if_due(connection: Connection, encrypted: bool) -> None:
 
 
 def finish_sweep(connection: Connection, encrypted: bool) -> None:
-    """Write the file anew if pages may hold copies of rows that are gone or were rewritten."""
+    """Rewrite the file if pages may hold copies of rows that are gone or were rewritten."""
     (sweep,) = connection.row("SELECT sweep FROM gallery")
     if sweep:
         connection.run("VACUUM")
@@ -93,7 +93,7 @@ def encrypt(connection: Connection, key: Key) -> None:
 
 
 def _seal_everything(connection: Connection, plain: Plain, ring: Keyring) -> None:
-    reader = Reader(connection, plain)
+    reader = RowReader(connection, plain)
     dim = (reader.model() or ("", 0))[1]
     for one in list(reader.everyone()):
         ring.enter(one.id)

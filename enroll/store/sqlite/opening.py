@@ -15,7 +15,7 @@ from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Plain, Sealer, open_keyring
 from enroll.store.sqlite.library import LibraryRows
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
-from enroll.store.sqlite.reader import Reader
+from enroll.store.sqlite.reader import RowReader
 from enroll.store.sqlite.rows import is_sound
 from enroll.store.sqlite.schema import COLUMNS, migrate
 
@@ -23,7 +23,7 @@ _HEADER = 100  # bytes; SQLite writes over a shorter file
 _CHECKED_WHOLE = 1 << 22  # bytes; a file up to that takes some milliseconds
 
 
-def verify(connection: Connection, reader: Reader, library: LibraryRows) -> None:
+def verify(connection: Connection, reader: RowReader, library: LibraryRows) -> None:
     """Check everything, inside one `Connection.reading`.
 
     Raises:

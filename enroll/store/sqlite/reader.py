@@ -78,7 +78,7 @@ class Total:
     blanks: int
 
 
-class Reader:
+class RowReader:
     """Reads a gallery; what belongs together is to be read inside one `Connection.reading`."""
 
     def __init__(self, connection: Connection, sealer: Sealer) -> None:

@@ -17,7 +17,7 @@ from enroll.store.keys import Key
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.opening import gallery_salt, open_gallery
-from enroll.store.sqlite.reader import Reader
+from enroll.store.sqlite.reader import RowReader
 from enroll.store.sqlite.writer import Writer
 
 _KEPT = 8  # connections that no thread uses; each has one file open, or two
@@ -28,13 +28,13 @@ class Session:
     """A connection and what reads and writes by it; of one thread at a time."""
 
     connection: Connection
-    reader: Reader
+    reader: RowReader
     writer: Writer
 
     @classmethod
     def over(cls, connection: Connection, sealer: Sealer) -> Session:
         """Read and write by a connection."""
-        reader = Reader(connection, sealer)
+        reader = RowReader(connection, sealer)
         return cls(connection, reader, Writer(connection, sealer, reader))
 
 

@@ -30,7 +30,7 @@ from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.library_store import SqliteLibrary, log_merge
 from enroll.store.sqlite.maintenance import encrypt, sweep_if_due
 from enroll.store.sqlite.opening import verify
-from enroll.store.sqlite.reader import Reader
+from enroll.store.sqlite.reader import RowReader
 from enroll.store.sqlite.sessions import Session, Sessions
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
 from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
@@ -71,7 +71,7 @@ class SqliteStore:
         return self._sessions.here().connection
 
     @property
-    def _reader(self) -> Reader:
+    def _reader(self) -> RowReader:
         return self._sessions.here().reader
 
     @property
@@ -79,7 +79,7 @@ class SqliteStore:
         return self._sessions.here().writer
 
     def encrypt(self, key: Key) -> None:
-        """Encrypt the gallery; it is to be opened anew then.
+        """Encrypt the gallery; it is to be opened again then.
 
         Raises:
             GalleryError: it is encrypted, or there is a file with keys already.
@@ -155,7 +155,7 @@ class SqliteStore:
         return self._rewriting()
 
     def _check_bound(self) -> None:
-        """Refuse templates if the gallery was made anew with another model meanwhile."""
+        """Refuse templates if the gallery was made again with another model meanwhile."""
         if self._bound is not None:
             check_model(self, *self._bound)
 
@@ -363,7 +363,7 @@ class SqliteStore:
         added, removed = np.setdiff1d(now, then), np.setdiff1d(then, now)
         return content, Changed(len(added), len(removed), photos)
 
-    def finder(self) -> None:
+    def search_index(self) -> None:
         """Templates are searched here."""
 
     def changes(self) -> tuple[int, int]:

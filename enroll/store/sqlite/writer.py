@@ -16,7 +16,7 @@ from enroll.store.base import NewPerson, Terms, conflict_reason, signed
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.library import LibraryRows
-from enroll.store.sqlite.reader import Reader, Somebody
+from enroll.store.sqlite.reader import RowReader, Somebody
 from enroll.store.sqlite.rows import Field, checksum, pack_profile, pack_template
 from enroll.store.sqlite.schema import insert_rows
 from enroll.templates import NewTemplate
@@ -25,14 +25,14 @@ _BLANK_TEMPLATE = "UPDATE template SET person = NULL, handle = NULL, body = NULL
 
 
 class Writer:
-    """Changes a gallery; `Reader` finds what is to be changed."""
+    """Changes a gallery; `RowReader` finds what is to be changed."""
 
-    def __init__(self, connection: Connection, sealer: Sealer, reader: Reader) -> None:
+    def __init__(self, connection: Connection, sealer: Sealer, reader: RowReader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
         self.library = LibraryRows(connection, sealer, reader)
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> RowReader:
         """What finds the rows that are changed."""
         return self._reader
 
@@ -151,7 +151,7 @@ class Writer:
         insert_rows(self._connection, table, rows)
 
 
-def enroll(reader: Reader, writer: Writer, people: Sequence[NewPerson]) -> list[int]:
+def enroll(reader: RowReader, writer: Writer, people: Sequence[NewPerson]) -> list[int]:
     """Add templates of people; see `Store.add_many`."""
     held = reader.owners(template.digest for asked in people for template in asked.templates)
     fresh = _fresh(people, {digest: one.name for digest, (_, one) in held.items() if one.enrolled})
@@ -198,7 +198,7 @@ def _fresh(people: Sequence[NewPerson], owners: dict[bytes, str]) -> list[list[N
     return fresh
 
 
-def keep_strangers(reader: Reader, writer: Writer, people: Sequence[tuple[str, NewTemplate]]) -> int:
+def keep_strangers(reader: RowReader, writer: Writer, people: Sequence[tuple[str, NewTemplate]]) -> int:
     """Add photos of strangers; see `Store.add_strangers`."""
     known = reader.named(name for name, _ in people)
     taken = {*reader.owners(template.digest for _, template in people)}
@@ -215,7 +215,7 @@ def keep_strangers(reader: Reader, writer: Writer, people: Sequence[tuple[str, N
 
 
 def remake(
-    reader: Reader, writer: Writer, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]]
+    reader: RowReader, writer: Writer, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]]
 ) -> None:
     """Replace all templates by those of another model; see `Store.remake`."""
     known = {one.name: one for one in reader.everyone()}

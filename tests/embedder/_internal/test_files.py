@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from embedder._internal.files import make_folder, write_whole
+from embedder._internal.files import make_folder, write_atomic
 from embedder.errors import GalleryError
 from embedder.folders import scan_folder
 
 
 def test_a_new_file(tmp_path: Path) -> None:
-    write_whole(tmp_path / "new.bin", b"abc\0\n\r\n")
+    write_atomic(tmp_path / "new.bin", b"abc\0\n\r\n")
     assert (tmp_path / "new.bin").read_bytes() == b"abc\0\n\r\n"
     assert [path.name for path in tmp_path.iterdir()] == ["new.bin"]
 
@@ -23,20 +23,20 @@ def test_a_new_file(tmp_path: Path) -> None:
 def test_an_old_file_is_replaced(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "Zoë 1.bin"
     path.write_bytes(b"the old content")
-    write_whole(path, data)
+    write_atomic(path, data)
     assert path.read_bytes() == data
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such modes on Windows")
 def test_others_may_read_it(tmp_path: Path) -> None:
-    write_whole(tmp_path / "file", b"new")
+    write_atomic(tmp_path / "file", b"new")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_name_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_whole(Path("file"), b"new")
+    write_atomic(Path("file"), b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
 
 
@@ -46,7 +46,7 @@ def test_a_reader_of_the_old_file_keeps_it(tmp_path: Path) -> None:
     path.write_bytes(b"old content")
     with path.open("rb") as reader:
         assert reader.read(3) == b"old"
-        write_whole(path, b"new content")
+        write_atomic(path, b"new content")
         assert reader.read() == b" content"
     assert path.read_bytes() == b"new content"
 
@@ -66,7 +66,7 @@ def test_whatever_fails_the_old_content_stays(
 
     monkeypatch.setattr(call, fail)
     with pytest.raises(type(error)):
-        write_whole(path, b"new")
+        write_atomic(path, b"new")
     monkeypatch.undo()
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == (
         {} if old is None else {"file": old}
@@ -92,19 +92,19 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_retu
 
     monkeypatch.setattr("os.fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
-    write_whole(path, b"the new")
+    write_atomic(path, b"the new")
     assert steps == [7, (b"the new", tmp_path, path, b"old"), "folder"]
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_whole(tmp_path / "missing" / "file", b"new")
+        write_atomic(tmp_path / "missing" / "file", b"new")
 
 
 def test_a_folder_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").mkdir()
     with pytest.raises(OSError, match="file"):
-        write_whole(tmp_path / "file", b"new")
+        write_atomic(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -113,9 +113,9 @@ def test_a_kill_leaves_the_old_file_and_nothing_that_looks_like_a_photo(tmp_path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"old")
     program = (
-        "import os, pathlib, sys; from embedder._internal.files import write_whole\n"
+        "import os, pathlib, sys; from embedder._internal.files import write_atomic\n"
         "os.fsync = lambda descriptor: os._exit(9)\n"
-        "write_whole(pathlib.Path(sys.argv[1]), b'new')\n"
+        "write_atomic(pathlib.Path(sys.argv[1]), b'new')\n"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
     assert killed.returncode == 9
@@ -147,11 +147,11 @@ def test_two_writers_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def replaced(self: Path, target: Path) -> Path:
         monkeypatch.undo()
-        write_whole(path, b"the other writer")  # in the midst of this one
+        write_atomic(path, b"the other writer")  # in the midst of this one
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", replaced)
-    write_whole(path, b"this writer")
+    write_atomic(path, b"this writer")
     assert path.read_bytes() == b"this writer"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -167,8 +167,8 @@ def test_parts_that_end_with_an_error_leave_the_old_content(tmp_path: Path):
     path.write_bytes(b"old")
     failing = True
     with pytest.raises(GalleryError):
-        write_whole(path, parts())
+        write_atomic(path, parts())
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
     failing = False
-    write_whole(path, parts())
+    write_atomic(path, parts())
     assert path.read_bytes() == b"new content"

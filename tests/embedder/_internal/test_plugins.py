@@ -32,8 +32,8 @@ def test_function_of_a_file(tmp_path: Path):
     ("source", "name", "reason"),
     [
         (None, "f", r"expected a file of Python before the colon, found none at .*mine.py"),
-        ("def f(:\n", "f", r"mine.py, line 1: invalid syntax; mend the file"),
-        ("1 / 0\n", "f", r"mine.py raised ZeroDivisionError: division by zero; mend the file"),
+        ("def f(:\n", "f", r"mine.py, line 1: invalid syntax; fix the file"),
+        ("1 / 0\n", "f", r"mine.py raised ZeroDivisionError: division by zero; fix the file"),
         ("def g(): ...\n", "f", r"expected a function f in .*mine.py, found none; it has g"),
         ("_x = 1\n", "f", r"found none; it has no function"),
         ("f = 5\n", "f", r"f in .*mine.py is a int"),

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from embedder._internal import runtime
-from embedder._internal.runtime import in_order, is_working, stop_if_closed
+from embedder._internal.runtime import is_working, map_in_order, stop_if_closed
 
 
 def test_an_item_ends_early_when_the_rest_is_not_wanted() -> None:
@@ -28,7 +28,7 @@ def test_an_item_ends_early_when_the_rest_is_not_wanted() -> None:
             raise
         return item
 
-    results = in_order(work, range(2))
+    results = map_in_order(work, range(2))
     assert next(results) == 0
     assert begun.wait(30)
     results.close()
@@ -46,7 +46,7 @@ def test_ctrl_c_does_not_wait_for_what_is_at_work() -> None:
         done.set()
         return item
 
-    results = in_order(work, range(2))
+    results = map_in_order(work, range(2))
     with pytest.raises(KeyboardInterrupt):
         next(results)
     assert not done.is_set()  # it would have been waited for
@@ -57,4 +57,4 @@ def test_ctrl_c_does_not_wait_for_what_is_at_work() -> None:
 
 def test_nothing_ends_where_nothing_is_closed() -> None:
     stop_if_closed()
-    assert list(in_order(lambda item: stop_if_closed() or item, range(3))) == [0, 1, 2]
+    assert list(map_in_order(lambda item: stop_if_closed() or item, range(3))) == [0, 1, 2]

@@ -16,14 +16,14 @@ from PIL import Image, ImageFont, features
 
 from embedder._internal import fonts
 from embedder._internal import text as text_module
-from embedder._internal.fonts import Face, Fonts, installed_fonts
+from embedder._internal.fonts import FontFace, Fonts, installed_fonts
 from embedder._internal.text import (
-    Line,
+    TextLine,
     clusters,
     in_drawing_order,
+    layout_line,
     missing_advice,
     missing_letters,
-    set_line,
     shorten,
     wrap,
     write,
@@ -75,7 +75,7 @@ def without_header(path: Path) -> bytes:
 
 
 def drawn(text: str, size: int = 24) -> np.ndarray:
-    line = set_line(text, size)
+    line = layout_line(text, size)
     image = Image.new("RGB", (max(1, line.width), line.height))
     write(image, line, 0, 0, (255, 255, 255))
     return np.asarray(image)[:, :, 0]
@@ -83,9 +83,9 @@ def drawn(text: str, size: int = 24) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_a_name_is_drawn_in_one_font_that_has_all_of_it(name: str) -> None:
-    line = set_line(name, 24)
+    line = layout_line(name, 24)
     assert len(line.parts) == 1
-    assert line.parts[0][1] != Face(None)
+    assert line.parts[0][1] != FontFace(None)
     assert missing_letters([name]) == ""
     ink = drawn(name)
     assert ink.max() == 255
@@ -116,7 +116,7 @@ def test_letters_of_arabic_join() -> None:
 
 @needs_raqm
 def test_letters_of_devanagari_combine() -> None:
-    assert set_line("क्ष", 40).width < 0.8 * set_line("कष", 40).width
+    assert layout_line("क्ष", 40).width < 0.8 * layout_line("कष", 40).width
 
 
 def test_text_in_ascii_needs_no_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_text_in_ascii_needs_no_search(monkeypatch: pytest.MonkeyPatch, tmp_path
     walk = os.walk
     monkeypatch.setattr(os, "walk", lambda top: searched.append(top) or walk(top))
     own = Fonts(None, [tmp_path])
-    assert own.choose("Ada Lovelace 0.41") == Face(None)
+    assert own.choose("Ada Lovelace 0.41") == FontFace(None)
     assert not searched
     assert own.choose("ë") is None
     assert own.choose("李") is None
@@ -132,8 +132,8 @@ def test_text_in_ascii_needs_no_search(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_two_scripts_are_drawn_in_two_fonts() -> None:
-    line = set_line("คน שלום", 24)
-    assert len({face for _, face, _ in line.parts} - {Face(None)}) == 2
+    line = layout_line("คน שלום", 24)
+    assert len({face for _, face, _ in line.parts} - {FontFace(None)}) == 2
     assert "".join(text for text, _, _ in line.parts) == "คน שלום"
     edges = [x for _, _, x in line.parts]
     assert edges == sorted(edges)
@@ -141,17 +141,17 @@ def test_two_scripts_are_drawn_in_two_fonts() -> None:
 
 @pytest.mark.parametrize("name", ["שלום", "محمد"])
 def test_parts_of_a_text_that_begins_at_the_right_stand_from_right_to_left(name: str) -> None:
-    right_to_left = set_line(f"{name} คน", 24)
-    left_to_right = set_line(f"คน {name}", 24)
+    right_to_left = layout_line(f"{name} คน", 24)
+    left_to_right = layout_line(f"คน {name}", 24)
     assert right_to_left.parts[0][0] == "คน"
     assert right_to_left.parts[-1][0] == name
     assert abs(right_to_left.width - left_to_right.width) <= 2
 
 
 def test_letters_of_one_word_may_come_from_two_fonts() -> None:
-    line = set_line("aคשz", 24)
+    line = layout_line("aคשz", 24)
     assert [text for text, _, _ in line.parts] == ["a", "ค", "ש", "z"]
-    assert line.parts[0][1] == line.parts[3][1] == Face(None)
+    assert line.parts[0][1] == line.parts[3][1] == FontFace(None)
 
 
 @pytest.mark.usefixtures("no_fonts")
@@ -204,20 +204,20 @@ def test_what_cannot_be_seen_does_no_harm(name: str, same: str) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\u200d", "\u0301"])
 def test_nothing_to_draw(text: str) -> None:
-    line = set_line(text, 20)
+    line = layout_line(text, 20)
     assert line.height >= 20
     write(Image.new("RGB", (5, 5)), line, 0, 0, (255, 255, 255))
 
 
 def test_emoji_joined_and_coloured_ones_too() -> None:
-    assert set_line("😀", 30).width >= 20
+    assert layout_line("😀", 30).width >= 20
     drawn("👨\u200d👩\u200d👧 👍🏽 🇩🇪 😀 محمد")
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=30), st.integers(8, 60))
 def test_any_text_stays_within_its_place(text: str, size: int) -> None:
-    line = set_line(text, size)
+    line = layout_line(text, size)
     assert size <= line.height <= 3 * size + 2
     image = Image.new("RGB", (line.width + 40, line.height + 40), (9, 9, 9))
     write(image, line, 20, 20, (255, 255, 255))
@@ -228,18 +228,18 @@ def test_any_text_stays_within_its_place(text: str, size: int) -> None:
 
 def test_stacked_marks_are_cut_off() -> None:
     for mark in "\u0301\u0323":
-        assert set_line("a" + mark * 50, 20).height <= 61
+        assert layout_line("a" + mark * 50, 20).height <= 61
 
 
 def test_everyday_lines_are_equally_high() -> None:
-    assert {set_line(text, 40).height for text in ("Ada", "gjpqy", "0.41", "unknown")} == {44}
+    assert {layout_line(text, 40).height for text in ("Ada", "gjpqy", "0.41", "unknown")} == {44}
 
 
 def test_letters_that_reach_out_are_not_cut() -> None:
     for name in (*NAMES.values(), "jÄf", "\u0e33"):
-        line = set_line(name, 60)
+        line = layout_line(name, 60)
         moved = tuple((text, face, x + 50) for text, face, x in line.parts)
-        wider = Line(moved, 60, line.width + 100, line.ascent + 50, line.descent + 50)
+        wider = TextLine(moved, 60, line.width + 100, line.ascent + 50, line.descent + 50)
         image = Image.new("RGB", (wider.width, wider.height))
         write(image, wider, 0, 0, (255, 255, 255))
         rows, columns = np.nonzero(np.asarray(image)[:, :, 0] > 40)
@@ -251,7 +251,7 @@ def test_letters_that_reach_out_are_not_cut() -> None:
 
 def test_colour_and_place() -> None:
     image = Image.new("RGB", (80, 40), (10, 20, 30))
-    write(image, set_line("I", 24), 30, 8, (200, 100, 50))
+    write(image, layout_line("I", 24), 30, 8, (200, 100, 50))
     colours = {colour for _, colour in image.getcolors(10_000) or []}
     assert {(10, 20, 30), (200, 100, 50)} <= colours
     assert np.asarray(image)[:, :30].tolist() == np.broadcast_to([10, 20, 30], (40, 30, 3)).tolist()
@@ -261,7 +261,7 @@ def test_colour_and_place() -> None:
 
 
 def test_a_text_that_fits_is_left_alone() -> None:
-    width = set_line("Ada Lovelace", 20).width
+    width = layout_line("Ada Lovelace", 20).width
     assert shorten("Ada Lovelace", 20, width) == "Ada Lovelace"
     assert shorten("Ada Lovelace", 20, width - 1) != "Ada Lovelace"
 
@@ -270,7 +270,7 @@ def test_a_text_that_fits_is_left_alone() -> None:
     "text", ["Maximiliane von Wolfenstein", "李" * 30, "محمد بن سلمان محمد بن سلمان", "e\u0301" * 30]
 )
 def test_a_long_text_keeps_its_beginning_and_end(text: str) -> None:
-    full = set_line(text, 20).width
+    full = layout_line(text, 20).width
     for width in (full // 3, full // 2, full - 1):
         short = shorten(text, 20, width)
         beginning, ellipsis, end = short.partition("…")
@@ -278,7 +278,7 @@ def test_a_long_text_keeps_its_beginning_and_end(text: str) -> None:
         assert unicodedata.normalize("NFC", text).startswith(beginning)
         assert unicodedata.normalize("NFC", text).endswith(end)
         assert 0 <= len(clusters(beginning)) - len(clusters(end)) <= 1
-        assert width - 2 * 22 <= set_line(short, 20).width <= width
+        assert width - 2 * 22 <= layout_line(short, 20).width <= width
 
 
 def test_the_shortest_text_is_an_ellipsis() -> None:
@@ -295,7 +295,7 @@ def test_letters_keep_their_marks() -> None:
 
 
 def test_wrapping_breaks_at_spaces() -> None:
-    width = set_line("too blurred", 14).width
+    width = layout_line("too blurred", 14).width
     assert wrap("too blurred to be used", 14, width, 3) == ["too blurred", "to be used"]
     assert wrap("too blurred", 14, width, 3) == ["too blurred"]
     assert wrap("too  blurred\n", 14, width, 1) == ["too blurred"]
@@ -311,7 +311,7 @@ def test_wrapping_breaks_long_words_and_shortens_the_last_line() -> None:
     assert len(lines) == 3
     assert lines[0] == lines[1] == "李" * 5
     assert "…" in lines[2]
-    assert all(set_line(line, 14).width <= 70 for line in lines)
+    assert all(layout_line(line, 14).width <= 70 for line in lines)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -319,7 +319,7 @@ def test_wrapping_breaks_long_words_and_shortens_the_last_line() -> None:
 def test_wrapping_loses_nothing_it_has_room_for(text: str, lines: int) -> None:
     broken = wrap(text, 12, 60, lines)
     assert len(broken) <= lines
-    assert all(set_line(line, 12).width <= 60 for line in broken)
+    assert all(layout_line(line, 12).width <= 60 for line in broken)
     joined = unicodedata.normalize("NFD", "".join(broken).replace(" ", ""))
     whole = unicodedata.normalize("NFD", "".join(text.split()))
     if "…" not in joined:
@@ -337,7 +337,7 @@ def test_a_given_font_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(fonts.VARIABLE, str(chinese))
     assert path_of("ë") == path_of("李") == chinese
     assert path_of("ש") != chinese
-    assert installed_fonts().choose("Ada") == Face(None)
+    assert installed_fonts().choose("Ada") == FontFace(None)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text", "cut", "picture", "header", "no outlines"])
@@ -359,7 +359,7 @@ def test_a_given_file_that_is_no_font_is_refused(
         path.write_bytes(path_of("ש").read_bytes().replace(b"glyf", b"none", 1))
     monkeypatch.setenv(fonts.VARIABLE, str(path))
     with pytest.raises(UsageError, match=r"EMBED_FONT: expected a font.*font\.ttf"):
-        set_line("Ada", 20)
+        layout_line("Ada", 20)
 
 
 def test_regular_well_known_fonts_come_first_and_broken_ones_are_passed_over(tmp_path: Path) -> None:
@@ -414,7 +414,7 @@ def test_a_font_that_freetype_refuses_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "NotoSans.ttf").write_bytes(without_header(source))
     shutil.copy(source, tmp_path / "other.ttf")
     face = Fonts(None, [tmp_path]).choose("ש")
-    assert face == Face(tmp_path / "other.ttf")
+    assert face == FontFace(tmp_path / "other.ttf")
 
 
 @pytest.mark.parametrize("size", [0, 4, 100, 1000, 2000, 6000, 9000])
@@ -447,7 +447,7 @@ def test_a_font_without_a_space_draws_single_words(tmp_path: Path) -> None:
         table.cmap.pop(ord(" "), None)
     source.save(tmp_path / "NotoSans.ttf")
     own = Fonts(None, [tmp_path])
-    assert own.choose("של") == Face(tmp_path / "NotoSans.ttf")
+    assert own.choose("של") == FontFace(tmp_path / "NotoSans.ttf")
     assert own.choose("ש ל") is None  # it would draw a box
 
 
@@ -470,7 +470,7 @@ def test_every_font_of_a_collection_is_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "two.ttc"
     path.write_bytes(collection(*sources))
     own = Fonts(None, [tmp_path])
-    assert [own.choose(letter) for letter in "שก李"] == [Face(path, 0), Face(path, 1), None]
+    assert [own.choose(letter) for letter in "שก李"] == [FontFace(path, 0), FontFace(path, 1), None]
 
 
 @settings(deadline=2000, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -484,7 +484,7 @@ def test_whatever_is_in_a_font_file_it_is_used_or_passed_over(
         fonts._open.cache_clear()
         own = Fonts(None, [tmp_path])
         face = own.choose("שלום")
-        assert face in (None, Face(tmp_path / "NotoSans.ttf"))
+        assert face in (None, FontFace(tmp_path / "NotoSans.ttf"))
         text_module._set_line(own, "שלום", 24)
 
 
@@ -509,7 +509,7 @@ def test_a_font_that_is_thin_unless_told_otherwise_is_told(
             self.weights = values
 
     monkeypatch.setattr(ImageFont, "truetype", lambda *place, **engine: Variable())
-    opened = fonts._open.__wrapped__(Face(Path("NotoSansCJK-VF.ttc")), b"", 20)
+    opened = fonts._open.__wrapped__(FontFace(Path("NotoSansCJK-VF.ttc")), b"", 20)
     assert opened.weights == set_to
 
 
@@ -548,7 +548,7 @@ def test_without_raqm_hebrew_reads_from_right_to_left(monkeypatch: pytest.Monkey
     joined = drawn("שלום")
     opened = fonts._open.__wrapped__
 
-    def basic(face: Face, built_in: bytes, size: int) -> ImageFont.FreeTypeFont:
+    def basic(face: FontFace, built_in: bytes, size: int) -> ImageFont.FreeTypeFont:
         font = opened(face, built_in, size)
         assert not isinstance(font.path, int)
         return ImageFont.truetype(font.path, size, face.index, layout_engine=ImageFont.Layout.BASIC)

@@ -14,7 +14,7 @@ from enroll.config import EvaluationConfig, IdentifyConfig
 
 RANGES = [
     (TrainConfig, "center_weight", 0.0, 1e6, 1e-9),
-    (TrainConfig, "softening", 0.0, 1.0, 1e-9),
+    (TrainConfig, "label_smoothing", 0.0, 1.0, 1e-9),
     (TrainConfig, "beta", 0.01, 100.0, 1e-9),
     (TrainConfig, "margin", 0.0, 10.0, 1e-9),
     (TrainConfig, "scale", 0.01, 1000.0, 1e-9),
@@ -22,19 +22,19 @@ RANGES = [
     (TrainConfig, "memory", 0, 10**6, 1),
     (TrainConfig, "activity_penalty", 0.0, 1e6, 1e-9),
     (TrainConfig, "feature_noise", 0.0, 100.0, 1e-9),
-    (TrainConfig, "rehearsal", 0.0, 1e6, 1e-9),
-    (TrainConfig, "poor_views", 0, 1024, 1),
-    (TrainConfig, "blend", 0.0, 1.0, 1e-9),
+    (TrainConfig, "distillation", 0.0, 1e6, 1e-9),
+    (TrainConfig, "degrade_to", 0, 1024, 1),
+    (TrainConfig, "interpolate_weights", 0.0, 1.0, 1e-9),
     (TrainConfig, "photometric", 0.0, 1.0, 1e-9),
     (TrainConfig, "freeze", 0.0, 1.0, 1e-9),
-    (TrainConfig, "depth_rate", 0.0, 1.0, 1e-9),
-    (TrainConfig, "ramp", 0, 10**6, 1),
+    (TrainConfig, "layer_decay", 0.0, 1.0, 1e-9),
+    (TrainConfig, "ramp_epochs", 0, 10**6, 1),
     (TrainConfig, "patience", 1, 10**6, 1),
-    (TrainConfig, "accumulate", 1, 10**6, 1),
+    (TrainConfig, "gradient_accumulation", 1, 10**6, 1),
     (TrainConfig, "photos_per_person", 2, 10**6, 1),
     (TrainConfig, "center_rate", 0.0, 1.0, 1e-9),
     (TrainConfig, "learning_rate", 1e-12, 10.0, 1e-13),
-    (TrainConfig, "warmup", 0, 10**9, 1),
+    (TrainConfig, "warmup_batches", 0, 10**9, 1),
     (TrainConfig, "epochs", 0, 10**6, 1),
     (TrainConfig, "batch_size", 2, 10**6, 1),
     (TrainConfig, "seed", 0, 2**32 - 1, 1),
@@ -72,13 +72,13 @@ OPTIONAL = [
     "patience",
     "sampling",
     "center_weight",
-    "rehearsal",
-    "poor_views",
+    "distillation",
+    "degrade_to",
     "freeze",
-    "schedule",
+    "lr_schedule",
     "batch_size",
     "head",
-    "blend",
+    "interpolate_weights",
     "center_rate",
     "triplet_weight",
     "unit_features",
@@ -87,7 +87,7 @@ OPTIONAL = [
     "photos_per_person",
     "epoch_batches",
 ]
-OWN = {field.name for field in dataclasses.fields(config.Schedule)}
+OWN = {field.name for field in dataclasses.fields(config.TrunkDefaults)}
 CLASSES = [
     thing for _, thing in inspect.getmembers(config, inspect.isclass) if dataclasses.is_dataclass(thing)
 ]
@@ -141,7 +141,7 @@ def test_options_of_training_say_how_faces_are_found() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_no_configuration_can_be_changed(kind: type) -> None:
-    thing = kind(1e-3, 1) if kind is config.Schedule else kind()
+    thing = kind(1e-3, 1) if kind is config.TrunkDefaults else kind()
     for field in dataclasses.fields(kind):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(thing, field.name, 1)
@@ -157,8 +157,11 @@ def test_the_defaults_that_the_design_promises() -> None:
     assert ImageLimits() == ImageLimits(max_bytes=100 * 1024 * 1024, max_pixels=50_000_000)
     assert TrainConfig().trunk == "sface"
     assert TrainConfig().filled(FROM_SCRATCH, 64, "whole", True).head == "center"
-    asked = TrainConfig(head="softmax", blend=0.5, crop="whole")
-    left = {n: getattr(FACES, n) for n in OWN - {"head", "blend"}} | {"input_size": 150, "mirror": False}
+    asked = TrainConfig(head="softmax", interpolate_weights=0.5, crop="whole")
+    left = {n: getattr(FACES, n) for n in OWN - {"head", "interpolate_weights"}} | {
+        "input_size": 150,
+        "mirror": False,
+    }
     assert asked.filled(FACES, 150, "face", False).to_dict() == asked.to_dict() | left
     assert TrainConfig().crop is None  # the trunk's own
     assert TrainConfig().target_fpir == 0.01

@@ -15,8 +15,8 @@ from embedder import Extractor
 from embedder.config import FORMATS
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.export import formats
-from embedder.export.formats import export
-from embedder.export.quantize import quantize
+from embedder.export.formats import export_model
+from embedder.export.quantize import quantize_model
 from embedder.model_folder import MANIFEST, load_manifest
 from embedder.training.run import train
 from enroll.cli import app
@@ -42,7 +42,7 @@ def onnx(path: Path) -> Run:
     (given,), (got,) = session.get_inputs(), session.get_outputs()
     assert (given.name, got.name) == ("chips", "vectors")
     assert given.shape[0] == "n"
-    return lambda chips: session.run(None, {"chips": chips})[0]
+    return lambda crops: session.run(None, {"chips": crops})[0]
 
 
 def litert(path: Path) -> Run:
@@ -51,10 +51,10 @@ def litert(path: Path) -> Run:
     interpreter = Interpreter(str(path))
     (given,), (got,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run(chips: np.ndarray) -> np.ndarray:
-        interpreter.resize_tensor_input(given["index"], chips.shape)
+    def run(crops: np.ndarray) -> np.ndarray:
+        interpreter.resize_tensor_input(given["index"], crops.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(given["index"], chips)
+        interpreter.set_tensor(given["index"], crops)
         interpreter.invoke()
         return interpreter.get_tensor(got["index"])
 
@@ -65,7 +65,7 @@ def saved_model(path: Path) -> Run:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    return lambda chips: loaded.serve(chips).numpy()
+    return lambda crops: loaded.serve(crops).numpy()
 
 
 RUNS: dict[str, Callable[[Path], Run]] = {"onnx": onnx, "litert": litert, "saved-model": saved_model}
@@ -88,9 +88,9 @@ def test_vectors_are_those_of_the_extractor(
     assert done.exit_code == 0, done.output
     size = SMALL.input_size
     assert f"(n, {size}, {size}, 3) RGB from 0 to 255" in done.stdout
-    chips = np.random.default_rng(1).integers(0, 256, (5, size, size, 3), np.uint8)
-    vectors = RUNS[form](to)(chips.astype(np.float32))
-    np.testing.assert_allclose(vectors, Extractor.load(models[mirror]).embed(list(chips)), atol=1e-5)
+    crops = np.random.default_rng(1).integers(0, 256, (5, size, size, 3), np.uint8)
+    vectors = RUNS[form](to)(crops.astype(np.float32))
+    np.testing.assert_allclose(vectors, Extractor.load(models[mirror]).embed(list(crops)), atol=1e-5)
 
 
 def test_every_format_is_tried():
@@ -100,17 +100,17 @@ def test_every_format_is_tried():
 @pytest.mark.slow
 def test_the_face_trunk_as_onnx(orl: Path, tmp_path: Path):
     train(orl, tmp_path / "model", replace(SMALL, trunk="face-resnet", input_size=None, epochs=0))
-    export(tmp_path / "model", tmp_path / "face.onnx", "onnx")
-    chips = np.random.default_rng(1).integers(0, 256, (3, 150, 150, 3), np.uint8)
-    vectors = onnx(tmp_path / "face.onnx")(chips.astype(np.float32))
-    np.testing.assert_allclose(vectors, Extractor.load(tmp_path / "model").embed(list(chips)), atol=1e-5)
+    export_model(tmp_path / "model", tmp_path / "face.onnx", "onnx")
+    crops = np.random.default_rng(1).integers(0, 256, (3, 150, 150, 3), np.uint8)
+    vectors = onnx(tmp_path / "face.onnx")(crops.astype(np.float32))
+    np.testing.assert_allclose(vectors, Extractor.load(tmp_path / "model").embed(list(crops)), atol=1e-5)
 
 
 @pytest.mark.slow
 def test_onnx_says_whose_vectors_these_are(models: dict[bool, Path], tmp_path: Path):
     import onnx as library
 
-    export(models[True], tmp_path / "m.onnx", "onnx")
+    export_model(models[True], tmp_path / "m.onnx", "onnx")
     facts = {entry.key: entry.value for entry in library.load(tmp_path / "m.onnx").metadata_props}
     assert facts["fingerprint"] == load_manifest(models[True]).fingerprint
 
@@ -119,27 +119,31 @@ def test_what_cannot_be_done_is_refused(
     models: dict[bool, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with pytest.raises(UsageError, match="--format: expected onnx, litert, saved-model, got 'coreml'"):
-        export(models[True], tmp_path / "m", "coreml")
+        export_model(models[True], tmp_path / "m", "coreml")
     with pytest.raises(ModelError, match=MANIFEST):
-        export(tmp_path / "nothing", tmp_path / "m", "litert")
+        export_model(tmp_path / "nothing", tmp_path / "m", "litert")
     with pytest.raises(UsageError, match="cannot be written"):
-        export(models[True], tmp_path / "no" / "folder" / "m", "litert")
+        export_model(models[True], tmp_path / "no" / "folder" / "m", "litert")
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="not there yet"):
-        export(models[True], tmp_path / "there", "saved-model")
+        export_model(models[True], tmp_path / "there", "saved-model")
     with pytest.raises(UsageError, match="there: expected a file, got a folder"):
-        export(models[True], tmp_path / "there", "litert")
+        export_model(models[True], tmp_path / "there", "litert")
     before = (models[True] / MANIFEST).read_bytes()
     with pytest.raises(UsageError, match="is a part of the model"):
-        export(models[True], models[True] / MANIFEST, "litert")
+        export_model(models[True], models[True] / MANIFEST, "litert")
     assert (models[True] / MANIFEST).read_bytes() == before
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match=r"embedder-enroll\[export\]"):
-        export(models[True], tmp_path / "m", "onnx")
+        export_model(models[True], tmp_path / "m", "onnx")
 
 
 @pytest.mark.parametrize(
-    "convert", [lambda model, to: export(model, to, "litert"), lambda model, to: quantize(model, to, "int8")]
+    "convert",
+    [
+        lambda model, to: export_model(model, to, "litert"),
+        lambda model, to: quantize_model(model, to, "int8"),
+    ],
 )
 def test_damaged_weights_are_refused_where_they_are_read(
     convert: Callable[[Path, Path], object], models: dict[bool, Path], tmp_path: Path
@@ -160,5 +164,5 @@ def test_weights_that_are_not_the_extractors_are_refused(
         formats, "_network", lambda manifest, weights: build(replace(manifest, mirror=False), weights)
     )
     with pytest.raises(ModelError, match="differs from the extractor"):
-        export(models[True], tmp_path / "m", "litert")
+        export_model(models[True], tmp_path / "m", "litert")
     assert not (tmp_path / "m").exists()

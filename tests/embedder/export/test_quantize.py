@@ -15,8 +15,8 @@ from embedder import Extractor
 from embedder.config import WEIGHTS
 from embedder.errors import ForeignModelError, ModelError, UsageError
 from embedder.export import quantize as quantize_module
-from embedder.export.formats import export, rebuild_trunk, refuse_quantized
-from embedder.export.quantize import Quantized, quantize
+from embedder.export.formats import export_model, rebuild_trunk, refuse_quantized
+from embedder.export.quantize import QuantizeResult, quantize_model
 from embedder.images import load_image
 from embedder.model_folder import MANIFEST, load_manifest, read_part
 from embedder.training.run import train
@@ -29,21 +29,23 @@ PICTURES = [pattern(i, j, 24 + 4 * i) for i in range(5) for j in range(4)]
 
 
 @pytest.fixture(scope="module")
-def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Quantized]]:
+def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, QuantizeResult]]:
     """`model` in every form; read it, do not change it."""
     folder = tmp_path_factory.mktemp("quantized")
     return {
-        weights: (folder / f"klein {weights}", quantize(model, folder / f"klein {weights}", weights))
+        weights: (folder / f"klein {weights}", quantize_model(model, folder / f"klein {weights}", weights))
         for weights in WEIGHTS
     }
 
 
 @pytest.fixture(params=WEIGHTS)
-def small(request: pytest.FixtureRequest, made: dict[str, tuple[Path, Quantized]]) -> tuple[Path, Quantized]:
+def small(
+    request: pytest.FixtureRequest, made: dict[str, tuple[Path, QuantizeResult]]
+) -> tuple[Path, QuantizeResult]:
     return made[request.param]
 
 
-def test_only_the_weights_differ(model: Path, small: tuple[Path, Quantized]):
+def test_only_the_weights_differ(model: Path, small: tuple[Path, QuantizeResult]):
     folder, quantized = small
     before, after = load_manifest(model), load_manifest(folder)
     assert after == quantized.manifest
@@ -59,7 +61,7 @@ def test_only_the_weights_differ(model: Path, small: tuple[Path, Quantized]):
 # In half precision e is 2⁻¹²; in int8 about a hundredth, of weights and of activations.
 @pytest.mark.parametrize(("weights", "least"), [("float16", 1 - 1e-6), ("int8", 1 - 2e-3)])
 def test_vectors_are_near_and_not_the_same(
-    weights: str, least: float, model: Path, made: dict[str, tuple[Path, Quantized]]
+    weights: str, least: float, model: Path, made: dict[str, tuple[Path, QuantizeResult]]
 ):
     before, after = (Extractor.load(folder).embed(PICTURES) for folder in (model, made[weights][0]))
     cosines = (before * after).sum(axis=1)
@@ -69,7 +71,7 @@ def test_vectors_are_near_and_not_the_same(
 
 
 @pytest.mark.parametrize(("weights", "share"), [("float16", 0.55), ("int8", 0.35)])
-def test_it_is_smaller(weights: str, share: float, model: Path, made: dict[str, tuple[Path, Quantized]]):
+def test_it_is_smaller(weights: str, share: float, model: Path, made: dict[str, tuple[Path, QuantizeResult]]):
     folder, quantized = made[weights]
     sizes = {part: len(read_part(folder, quantized.manifest, part)) for part in ("extractor", "weights")}
     assert sizes["extractor"] == quantized.bytes_after <= share * quantized.bytes_before
@@ -78,7 +80,7 @@ def test_it_is_smaller(weights: str, share: float, model: Path, made: dict[str, 
     assert sizes["weights"] <= 0.55 * len(read_part(model, before, "weights"))
 
 
-def test_raw_kernels_are_the_same_numbers_in_half_precision(model: Path, small: tuple[Path, Quantized]):
+def test_raw_kernels_are_the_same_numbers_in_half_precision(model: Path, small: tuple[Path, QuantizeResult]):
     before, after = (
         safetensors.numpy.load(read_part(folder, load_manifest(folder), "weights"))
         for folder in (model, small[0])
@@ -90,21 +92,21 @@ def test_raw_kernels_are_the_same_numbers_in_half_precision(model: Path, small: 
         np.testing.assert_array_equal(after[name], expected)
 
 
-def test_neighbours_in_a_batch_and_threads_change_nothing(small: tuple[Path, Quantized]):
+def test_neighbours_in_a_batch_and_threads_change_nothing(small: tuple[Path, QuantizeResult]):
     together = Extractor.load(small[0], threads=2).embed(PICTURES)
     extractor = Extractor.load(small[0], threads=1)
     alone = np.concatenate([extractor.embed([picture]) for picture in PICTURES])
     np.testing.assert_array_equal(alone, together)
 
 
-def test_mirror_pictures_are_averaged_as_before(small: tuple[Path, Quantized]):
+def test_mirror_pictures_are_averaged_as_before(small: tuple[Path, QuantizeResult]):
     extractor = Extractor.load(small[0])
     mirrored = extractor.embed([picture[:, ::-1] for picture in PICTURES])
     np.testing.assert_allclose(mirrored, extractor.embed(PICTURES), atol=1e-6)
 
 
 def test_gallery_of_the_model_it_was_made_from_is_refused(
-    model: Path, small: tuple[Path, Quantized], people: Path, tmp_path: Path
+    model: Path, small: tuple[Path, QuantizeResult], people: Path, tmp_path: Path
 ):
     with Gallery.open(tmp_path / "g.db", Extractor.load(model)) as gallery:
         gallery.enroll("ada", sorted((people / "p00").iterdir()))
@@ -112,10 +114,12 @@ def test_gallery_of_the_model_it_was_made_from_is_refused(
         Gallery.open(tmp_path / "g.db", Extractor.load(small[0]))
 
 
-def test_a_quantized_model_is_neither_quantized_nor_exported(small: tuple[Path, Quantized], tmp_path: Path):
+def test_a_quantized_model_is_neither_quantized_nor_exported(
+    small: tuple[Path, QuantizeResult], tmp_path: Path
+):
     for what in (
-        lambda: quantize(small[0], tmp_path / "new", "int8"),
-        lambda: export(small[0], tmp_path / "new", "litert"),
+        lambda: quantize_model(small[0], tmp_path / "new", "int8"),
+        lambda: export_model(small[0], tmp_path / "new", "litert"),
     ):
         with pytest.raises(UsageError, match=r"is quantized.*; give the model that it was made from"):
             what()
@@ -124,14 +128,14 @@ def test_a_quantized_model_is_neither_quantized_nor_exported(small: tuple[Path, 
 
 def test_what_cannot_be_done_is_refused(model: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="--weights: expected float16 or int8, got 'int4'"):
-        quantize(model, tmp_path / "new", "int4")
+        quantize_model(model, tmp_path / "new", "int4")
     with pytest.raises(ModelError, match=MANIFEST):
-        quantize(tmp_path / "nothing", tmp_path / "new", "int8")
+        quantize_model(tmp_path / "nothing", tmp_path / "new", "int8")
     with pytest.raises(UsageError, match="expected a folder that is not there yet, or an empty one"):
-        quantize(model, model, "int8")
+        quantize_model(model, model, "int8")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="expected a folder that is not there yet, or an empty one"):
-        quantize(model, tmp_path / "file", "int8")
+        quantize_model(model, tmp_path / "file", "int8")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -149,7 +153,7 @@ def test_vectors_that_turn_too_far_are_not_written(
 
     monkeypatch.setattr(compiling, "compile_trunk", coarse)
     with pytest.raises(UsageError, match=r"--weights int8: not written, .* turn too far: cosine"):
-        quantize(model, tmp_path / "new", "int8")
+        quantize_model(model, tmp_path / "new", "int8")
     assert not (tmp_path / "new").exists()
 
 
@@ -163,7 +167,7 @@ def test_weights_that_are_not_the_extractors_are_refused(
 
     monkeypatch.setattr(quantize_module, "rebuild_trunk", other)
     with pytest.raises(ModelError, match="differs from the extractor"):
-        quantize(model, tmp_path / "new", "float16")
+        quantize_model(model, tmp_path / "new", "float16")
 
 
 def test_command_says_what_to_do_next_and_info_what_it_is(model: Path, tmp_path: Path):
@@ -194,7 +198,7 @@ def test_a_trunk_of_the_users_own(small_people: Path, tmp_path: Path):
     (tmp_path / "own.py").write_text(OWN)
     config = replace(SMALL, trunk=f"{tmp_path / 'own.py'}:net", epochs=0, mirror=False)
     train(small_people, tmp_path / "model", config)
-    assert quantize(tmp_path / "model", tmp_path / "small", "int8", config.trunk).cosine > 0.99
+    assert quantize_model(tmp_path / "model", tmp_path / "small", "int8", config.trunk).cosine > 0.99
     before, after = (
         Extractor.load(folder).embed(PICTURES) for folder in (tmp_path / "model", tmp_path / "small")
     )
@@ -208,11 +212,11 @@ def test_the_face_trunk(orl: Path, tmp_path: Path):
     )
     before = Extractor.load(tmp_path / "model")
     photos = [load_image(sorted(person.iterdir())[0]) for person in sorted(orl.iterdir())]
-    chips = [before.crops(photo)[0].chip for photo in photos]
+    crops = [before.crops(photo)[0].pixels for photo in photos]
     for weights, least in (("float16", 1 - 1e-5), ("int8", 0.999)):
-        quantize(tmp_path / "model", tmp_path / weights, weights)
+        quantize_model(tmp_path / "model", tmp_path / weights, weights)
         after = Extractor.load(tmp_path / weights)
-        assert (before.embed(chips) * after.embed(chips)).sum(axis=1).min() >= least
+        assert (before.embed(crops) * after.embed(crops)).sum(axis=1).min() >= least
 
 
 @pytest.mark.slow
@@ -227,13 +231,13 @@ def test_a_trunk_in_float16_by_default(small_people: Path, tmp_path: Path):
     assert manifest.weights_as == "float16"
     assert len(read_part(model, manifest, "extractor")) < 0.55 * len(read_part(model, manifest, "weights"))
     with pytest.raises(UsageError, match=r"--weights float16: .*is stored so already"):
-        quantize(model, tmp_path / "16", "float16")
+        quantize_model(model, tmp_path / "16", "float16")
     refuse_quantized(model, manifest)
     with pytest.raises(UsageError, match="is quantized"):
         refuse_quantized(model, replace(manifest, weights_as="int8"))
     with pytest.raises(UsageError, match="is quantized"):
         refuse_quantized(model, replace(manifest, trunk="face-resnet"))
-    export(model, tmp_path / "net.tflite", "litert")
+    export_model(model, tmp_path / "net.tflite", "litert")
     assert (tmp_path / "net.tflite").stat().st_size > 38_000_000  # whole weights, for other programs
 
 
@@ -249,9 +253,9 @@ def test_a_trunk_of_ones_own_is_named_again(small_people: Path, tmp_path: Path):
     train(small_people, tmp_path / "m", replace(SMALL, trunk=own, epochs=0))
     source = source.rename(tmp_path / "moved.py")
     with pytest.raises(UsageError, match=r"not taken from a model folder.* add --trunk '.*mine é\.py:mine'$"):
-        quantize(tmp_path / "m", tmp_path / "small", "float16")
+        quantize_model(tmp_path / "m", tmp_path / "small", "float16")
     with pytest.raises(UsageError, match=r"--trunk: expected FILE\.py:FUNCTION, got 'small-cnn'"):
-        quantize(tmp_path / "m", tmp_path / "small", "float16", "small-cnn")
+        quantize_model(tmp_path / "m", tmp_path / "small", "float16", "small-cnn")
     for command, *more in (["quantize", "--weights", "float16"], ["export", "--format", "litert"]):
         to = str(tmp_path / command)
         told = [command, to, *more, "--model", str(tmp_path / "m"), "--trunk", f"{source}:mine"]
@@ -281,4 +285,4 @@ def test_no_file_that_a_manifest_names_is_opened(
 
 def test_another_trunk_than_the_models_is_refused(model: Path, tmp_path: Path):
     with pytest.raises(UsageError, match=r"--trunk: expected .*, the trunk of .*, got 'e\.py:f'"):
-        quantize(model, tmp_path / "small", "int8", "e.py:f")
+        quantize_model(model, tmp_path / "small", "int8", "e.py:f")

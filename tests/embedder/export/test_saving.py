@@ -14,11 +14,11 @@ import pytest
 
 from embedder.errors import EmbedError, UsageError
 from embedder.export import saving
-from embedder.export.formats import export
+from embedder.export.formats import export_model
 from embedder.export.saving import save_model
 from embedder.extractor import Extractor
 from embedder.model_folder import MANIFEST, check_model
-from embedder.trunks import embed_chips, load_trunk
+from embedder.trunks import embed_crops, load_trunk
 from tests.conftest import TOY_STRANGERS, pattern
 
 pytestmark = pytest.mark.usefixtures("fresh_keras")
@@ -44,9 +44,9 @@ def test_the_folder_gives_the_vectors_of_the_trunk(trunk: Any, mirror: bool | No
     )
     assert (manifest.head, manifest.mirror, manifest.strangers) == ("none", mirror is None, TOY_STRANGERS)
     extractor = Extractor.load(folder)
-    expected = embed_chips(trunk, PICTURES, manifest.mirror)
+    expected = embed_crops(trunk, PICTURES, manifest.mirror)
     assert extractor.embed(list(PICTURES)) == pytest.approx(expected, abs=1e-4)
-    assert export(folder, tmp_path / "e.tflite", "litert")  # it can be built again by its name
+    assert export_model(folder, tmp_path / "e.tflite", "litert")  # it can be built again by its name
 
 
 def test_a_model_is_replaced_and_other_folders_are_not(trunk: Any, tmp_path: Path) -> None:

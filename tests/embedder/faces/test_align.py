@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.faces.align import Similarity, cut, inside
+from embedder.faces.align import Similarity, inside, warp_square
 
 HERE = Similarity(1 + 0j, 0j)
 FITS = [(3, 0.0), (4, 0.5), (5, 10.0), (50, 3.0), (4, 200.0)]  # number of points, how far each is off
@@ -83,9 +83,9 @@ def test_inverse_undoes():
 @pytest.mark.parametrize("size", [1, 17, 64])
 def test_cut_without_a_change_gives_the_picture(size):
     picture = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    chip = cut(picture, HERE, size)
-    np.testing.assert_array_equal(chip, picture)
-    assert chip.dtype == np.uint8
+    crop = warp_square(picture, HERE, size)
+    np.testing.assert_array_equal(crop, picture)
+    assert crop.dtype == np.uint8
 
 
 @pytest.mark.parametrize("quarters", range(4))
@@ -93,7 +93,7 @@ def test_cut_by_quarter_turns_gives_the_turned_picture(quarters):
     picture = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     turn = 1j**quarters
     to_square = Similarity(turn, 10 + 10j - turn * (10 + 10j))  # clockwise about the middle
-    np.testing.assert_array_equal(cut(picture, to_square, 20), np.rot90(picture, -quarters))
+    np.testing.assert_array_equal(warp_square(picture, to_square, 20), np.rot90(picture, -quarters))
 
 
 @pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
@@ -113,19 +113,19 @@ def test_cut_by_quarter_turns_gives_the_turned_picture(quarters):
 def test_cut_samples_what_is_there(scale, degrees, middle, resample):
     turn = complex(scale * np.exp(1j * np.deg2rad(degrees)))
     to_square = Similarity(turn, 20 + 20j - turn * complex(*middle))
-    chip = cut(smooth(200, 220), to_square, 40, resample)
+    crop = warp_square(smooth(200, 220), to_square, 40, resample)
     expected = value(to_square.inverse()(centers(40)))
     assert expected.min() > 0
     assert expected.max() < 255
-    np.testing.assert_allclose(chip, expected, atol=1.01)
+    np.testing.assert_allclose(crop, expected, atol=1.01)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 2.5, 7.9])
 def test_cut_averages_before_it_shrinks(factor):
     fine = np.indices((400, 400)).sum(0) % 2 * 255  # a chessboard of single pixels
     picture = np.repeat(fine[:, :, None], 3, axis=2).astype(np.uint8)
-    chip = cut(picture, Similarity(1 / factor + 0j, 0j), 48)
-    whole = chip if factor * 48 <= 390 else chip[: int(390 / factor), : int(390 / factor)]
+    crop = warp_square(picture, Similarity(1 / factor + 0j, 0j), 48)
+    whole = crop if factor * 48 <= 390 else crop[: int(390 / factor), : int(390 / factor)]
     assert np.abs(whole.astype(float) - 127.5).max() < 35  # sampled, it would be 0 and 255
 
 
@@ -133,52 +133,52 @@ def test_cut_averages_before_it_shrinks(factor):
 def test_cut_shrinks_by_whole_factors_to_the_means(factor):
     picture = np.random.default_rng(0).integers(0, 256, (24 * factor, 24 * factor, 3), dtype=np.uint8)
     means = picture.reshape(24, factor, 24, factor, 3).mean((1, 3))
-    chip = cut(picture, Similarity(1 / factor + 0j, 0j), 24)
-    np.testing.assert_allclose(chip, means, atol=0.6)  # of 9 pixels, Pillow rounds roughly
+    crop = warp_square(picture, Similarity(1 / factor + 0j, 0j), 24)
+    np.testing.assert_allclose(crop, means, atol=0.6)  # of 9 pixels, Pillow rounds roughly
 
 
 @pytest.mark.parametrize("factor", [2, 3.4, 5])
 def test_cut_keeps_the_place_where_it_shrinks(factor):
     to_square = Similarity(1 / factor * np.exp(0.4j), 16 + 16j - 1 / factor * np.exp(0.4j) * (103 + 121j))
-    chip = cut(smooth(240, 240), to_square, 32)
+    crop = warp_square(smooth(240, 240), to_square, 32)
     expected = value(to_square.inverse()(centers(32)))
     within = np.all((expected > 6) & (expected < 234), axis=-1)
     assert within.mean() > 0.5
-    np.testing.assert_allclose(chip[within], expected[within], atol=1.6)
+    np.testing.assert_allclose(crop[within], expected[within], atol=1.6)
 
 
 def test_cut_shows_black_outside():
     picture = np.full((30, 40, 3), 200, np.uint8)
-    chip = cut(picture, Similarity(1 + 0j, 10 + 20j), 60)
+    crop = warp_square(picture, Similarity(1 + 0j, 10 + 20j), 60)
     seen = np.zeros((60, 60), bool)
     seen[20:50, 10:50] = True
-    assert (chip[seen] == 200).all()
-    assert (chip[~seen] == 0).all()
+    assert (crop[seen] == 200).all()
+    assert (crop[~seen] == 0).all()
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_cut_at_each_corner_of_the_picture(corner):
     picture = np.random.default_rng(1).integers(1, 256, (50, 70, 3), dtype=np.uint8)
     left, top = (corner[0] * 70 - 8, corner[1] * 50 - 8)
-    chip = cut(picture, Similarity(1 + 0j, complex(-left, -top)), 16)
+    crop = warp_square(picture, Similarity(1 + 0j, complex(-left, -top)), 16)
     padded = np.pad(picture, ((16, 16), (16, 16), (0, 0)))
-    np.testing.assert_array_equal(chip, padded[top + 16 : top + 32, left + 16 : left + 32])
+    np.testing.assert_array_equal(crop, padded[top + 16 : top + 32, left + 16 : left + 32])
 
 
 @pytest.mark.parametrize("shift", [(500, 0), (-500, 0), (0, 500), (0, -500), (1e6, -1e6)])
 @pytest.mark.parametrize("turn", [1, 0.1, 5j])
 def test_cut_wholly_outside_is_black(shift, turn):
     picture = np.full((40, 30, 3), 255, np.uint8)
-    chip = cut(picture, Similarity(complex(turn), complex(*shift)), 12)
-    assert chip.shape == (12, 12, 3)
-    assert not chip.any()
+    crop = warp_square(picture, Similarity(complex(turn), complex(*shift)), 12)
+    assert crop.shape == (12, 12, 3)
+    assert not crop.any()
 
 
 def test_cut_leaves_the_picture_as_it_is():
     picture = smooth(90, 90)
     before = picture.copy()
-    chip = cut(picture, HERE, 90)
-    assert not np.shares_memory(chip, picture)
+    crop = warp_square(picture, HERE, 90)
+    assert not np.shares_memory(crop, picture)
     np.testing.assert_array_equal(picture, before)
 
 
@@ -208,10 +208,10 @@ def test_inside_says_of_each_pixel_whether_it_shows_the_picture(turn, shift):
 def test_inside_agrees_with_what_is_cut():
     to_square = Similarity(1.5 * np.exp(0.5j), 20 + 4j)
     picture = np.full((30, 45, 3), 255, np.uint8)
-    chip = cut(picture, to_square, 64, Image.Resampling.NEAREST)[:, :, 0] > 0
+    crop = warp_square(picture, to_square, 64, Image.Resampling.NEAREST)[:, :, 0] > 0
     seen = inside(picture.shape, to_square, 64)
     assert 0.1 < seen.mean() < 0.9
-    np.testing.assert_array_equal(chip, seen)
+    np.testing.assert_array_equal(crop, seen)
 
 
 # Transforms that put rows and columns of a square exactly on the border of the picture, or exactly on a step
@@ -241,12 +241,12 @@ def neighbours(number: complex) -> list[complex]:
 def test_the_last_bit_of_a_transform_changes_nothing(turn, shift):
     picture = np.random.default_rng(0).integers(1, 256, (40, 60, 3), dtype=np.uint8)
     expected = Similarity(complex(turn), complex(shift))
-    chip, seen = cut(picture, expected, 32), inside(picture.shape, expected, 32)
+    crop, seen = warp_square(picture, expected, 32), inside(picture.shape, expected, 32)
     assert seen.mean() > 0
     for moved_turn in neighbours(complex(turn)):
         for moved_shift in neighbours(complex(shift)):
             moved = Similarity(moved_turn, moved_shift)
-            np.testing.assert_array_equal(cut(picture, moved, 32), chip)
+            np.testing.assert_array_equal(warp_square(picture, moved, 32), crop)
             np.testing.assert_array_equal(inside(picture.shape, moved, 32), seen)
 
 
@@ -256,7 +256,7 @@ def test_the_last_bit_of_a_transform_changes_nothing(turn, shift):
 def test_what_is_inside_is_what_is_not_black(shape, turn, shift, resample):
     white = np.full((*shape, 3), 255, np.uint8)
     to_square = Similarity(complex(turn), complex(shift))
-    shown = cut(white, to_square, 32, resample)
+    shown = warp_square(white, to_square, 32, resample)
     np.testing.assert_array_equal(shown > 0, inside(shape, to_square, 32)[:, :, None].repeat(3, 2))
     assert set(np.unique(shown)) <= {0, 255}  # averaging and sampling white gives white
 
@@ -274,5 +274,5 @@ def test_cut_samples_the_picture_beyond_the_square(turn):
         (a.real, -a.imag, b.real, a.imag, a.real, b.imag),
         Image.Resampling.BICUBIC,
     )
-    difference = np.asarray(whole).astype(int) - cut(picture, to_square, 32)
+    difference = np.asarray(whole).astype(int) - warp_square(picture, to_square, 32)
     assert abs(difference).max() <= 1  # the sums that are rounded to whole numbers are not the same

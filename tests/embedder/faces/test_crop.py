@@ -12,21 +12,21 @@ import pytest
 from embedder.config import DetectorConfig
 from embedder.faces import crop as crop_module
 from embedder.faces import search
-from embedder.faces.align import Similarity, cut
+from embedder.faces.align import Similarity, warp_square
 from embedder.faces.crop import (
     NO_FACE,
     Crop,
     Cropping,
-    FaceCrops,
-    WholePicture,
-    crowd_note,
+    FaceCropper,
+    WholeImageCropper,
     in_short,
     load_cropper,
     load_detector,
-    principal,
+    main_face,
+    several_faces_note,
 )
 from embedder.faces.detection import Detection
-from embedder.faces.quality import measure
+from embedder.faces.quality import assess_quality
 from embedder.images import resize_to_square
 from embedder.trunks import find_trunk
 from enroll.cli import train
@@ -69,7 +69,7 @@ def cropped(monkeypatch):
 
     def crops(*faces: Detection) -> list[Crop]:
         monkeypatch.setattr(crop_module, "load_detector", lambda *_: Told(*faces))
-        return FaceCrops(Cropping("face", SIZE, LANDMARKS, network=NETWORK)).crops(PHOTO)
+        return FaceCropper(Cropping("face", SIZE, LANDMARKS, network=NETWORK)).crops(PHOTO)
 
     return crops
 
@@ -132,24 +132,24 @@ def test_no_face_no_crop(cropped):
     assert cropped() == []
 
 
-def test_the_chip_has_the_points_where_the_trunk_expects_them(cropped):
+def test_the_crop_has_the_points_where_the_trunk_expects_them(cropped):
     for found in (face(100, 80, 120, 120), face(-20.5, 30, 90, 90)):
         (own,) = cropped(found)
-        expected = cut(PHOTO, Similarity.fit(found.points, CANONICAL * SIZE), SIZE)
+        expected = warp_square(PHOTO, Similarity.fit(found.points, CANONICAL * SIZE), SIZE)
         assert expected.std() > 10
-        np.testing.assert_array_equal(own.chip, expected)
+        np.testing.assert_array_equal(own.pixels, expected)
 
 
 @pytest.mark.parametrize("size", [64, 150])
 def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, group, size):
-    crops = FaceCrops(Cropping("face", size, LANDMARKS, network=yunet_network)).crops(group)
+    crops = FaceCropper(Cropping("face", size, LANDMARKS, network=yunet_network)).crops(group)
     found = {face.points.tobytes(): face for face in detector.find(group)}
     assert len(crops) == len(found) == 5
     for own in crops:
         face = found[own.points.tobytes()]
-        chip = cut(group, Similarity.fit(face.points, CANONICAL * size), size)
-        np.testing.assert_array_equal(own.chip, chip)
-        assert own.quality == measure(group, face)
+        crop = warp_square(group, Similarity.fit(face.points, CANONICAL * size), size)
+        np.testing.assert_array_equal(own.pixels, crop)
+        assert own.quality == assess_quality(group, face)
         np.testing.assert_allclose(own.box, face.box, atol=2)
     areas = [own.box[2] * own.box[3] for own in crops]
     assert areas == sorted(areas, reverse=True)
@@ -157,23 +157,23 @@ def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, grou
 
 def test_the_photo_is_left_as_it_is(group, yunet_network):
     photo = group.copy()
-    FaceCrops(Cropping("face", SIZE, LANDMARKS, network=yunet_network)).crops(photo)
+    FaceCropper(Cropping("face", SIZE, LANDMARKS, network=yunet_network)).crops(photo)
     np.testing.assert_array_equal(photo, group)
 
 
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30), (SIZE, SIZE), (1, 1), (200, 200)])
 def test_a_whole_picture_is_one_crop_without_a_box(shape):
     picture = PHOTO[: shape[0], : shape[1]]
-    (own,) = WholePicture(SIZE).crops(picture)
-    np.testing.assert_array_equal(own.chip, resize_to_square(picture, SIZE))
-    assert own.chip.shape == (SIZE, SIZE, 3)
+    (own,) = WholeImageCropper(SIZE).crops(picture)
+    np.testing.assert_array_equal(own.pixels, resize_to_square(picture, SIZE))
+    assert own.pixels.shape == (SIZE, SIZE, 3)
     assert (own.box, own.points, own.quality) == (None, None, None)
 
 
 def test_threads_that_share_it_get_the_crops_of_one(heads, yunet_network):
     photos = [compose(heads, seed, (640, 480), 2, (70, 110), 15, "drawn")[0] for seed in range(6)]
     photos += [rgb(head) for head in heads[:6]]
-    shared = FaceCrops(Cropping("face", SIZE, LANDMARKS, network=yunet_network))
+    shared = FaceCropper(Cropping("face", SIZE, LANDMARKS, network=yunet_network))
     alone = [shared.crops(photo) for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(shared.crops, photos * 3))
@@ -182,7 +182,7 @@ def test_threads_that_share_it_get_the_crops_of_one(heads, yunet_network):
         assert [own.box for own in crops] == [other.box for other in others]
         assert [own.quality for own in crops] == [other.quality for other in others]
         for own, other in zip(crops, others, strict=True):
-            np.testing.assert_array_equal(own.chip, other.chip)
+            np.testing.assert_array_equal(own.pixels, other.pixels)
             np.testing.assert_array_equal(own.points, other.points)
 
 
@@ -200,7 +200,7 @@ def test_each_thread_finds_with_one_detector_of_its_own(monkeypatch):
         shared.crops(PHOTO)
 
     monkeypatch.setattr(crop_module, "load_detector", load)
-    shared = FaceCrops(Cropping("face", SIZE, LANDMARKS, network=NETWORK))
+    shared = FaceCropper(Cropping("face", SIZE, LANDMARKS, network=NETWORK))
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     assert [len(own.threads) for own in loaded] == [1, 1, 1]
@@ -241,29 +241,29 @@ def test_each_thread_finds_with_one_detector_of_its_own(monkeypatch):
     ],
 )
 def test_principal_is_the_largest_with_half_the_weight_at_the_corner(crops, chosen):
-    assert principal(crops, PHOTO.shape) is crops[chosen]
+    assert main_face(crops, PHOTO.shape) is crops[chosen]
 
 
 def test_principal_in_a_photo_that_is_higher_than_wide():
     below, left = around(150, 390, 100), around(10, 200, 100)
-    assert principal([below, left], (400, 300, 3)) is left
-    assert principal([below, left], (400, 300)) is left
+    assert main_face([below, left], (400, 300, 3)) is left
+    assert main_face([below, left], (400, 300)) is left
 
 
 def test_principal_does_not_depend_on_the_order_unless_two_weigh_the_same():
     crops = [around(200, 150, 100), around(100, 100, 110), around(50, 50, 130)]
-    assert principal(crops, PHOTO.shape) is principal(crops[::-1], PHOTO.shape) is crops[0]
+    assert main_face(crops, PHOTO.shape) is main_face(crops[::-1], PHOTO.shape) is crops[0]
 
 
 def test_principal_of_a_whole_picture_is_the_picture():
-    whole = WholePicture(8).crops(PHOTO)
-    assert principal(whole, PHOTO.shape) is whole[0]
+    whole = WholeImageCropper(8).crops(PHOTO)
+    assert main_face(whole, PHOTO.shape) is whole[0]
 
 
 def test_crowd_note_counts_the_faces_and_says_which_is_used():
-    assert [crowd_note(faces) for faces in (0, 1)] == [None, None]
-    assert crowd_note(2) == "2 faces; the largest, most central one is used"
-    assert crowd_note(12).startswith("12 faces;")
+    assert [several_faces_note(faces) for faces in (0, 1)] == [None, None]
+    assert several_faces_note(2) == "2 faces; the largest, most central one is used"
+    assert several_faces_note(12).startswith("12 faces;")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_crowd_note_counts_the_faces_and_says_which_is_used():
         ("", ""),
         ("the file is empty", "the file is empty"),
         ("has 60 megapixels; make it smaller; or not", "has 60 megapixels"),
-        (crowd_note(3), "3 faces"),
+        (several_faces_note(3), "3 faces"),
         (NO_FACE, "no face found"),
     ],
 )
@@ -287,12 +287,12 @@ def test_no_face_names_options_that_there_are():
     assert named <= inspect.signature(train.train).parameters.keys()
 
 
-@pytest.mark.parametrize(("crop", "kind"), [("whole", WholePicture), ("face", FaceCrops)])
+@pytest.mark.parametrize(("crop", "kind"), [("whole", WholeImageCropper), ("face", FaceCropper)])
 def test_load_cropper_takes_the_picture_or_the_faces(heads, yunet_network, crop, kind):
     cropper = load_cropper(Cropping(crop, 32, LANDMARKS, network=yunet_network))
     assert type(cropper) is kind
     (own,) = cropper.crops(rgb(heads[0]))
-    assert own.chip.shape == (32, 32, 3)
+    assert own.pixels.shape == (32, 32, 3)
     assert (own.box is None) == (crop == "whole")
 
 
@@ -310,12 +310,12 @@ def test_load_cropper_finds_faces_as_it_is_asked_to(monkeypatch):
 def test_load_cropper_refuses_faces_without_a_template_or_a_detector(given):
     with pytest.raises(ValueError, match="landmarks and the detector's network"):
         load_cropper(Cropping("face", SIZE, **given))
-    assert type(load_cropper(Cropping("whole", SIZE, **given))) is WholePicture
+    assert type(load_cropper(Cropping("whole", SIZE, **given))) is WholeImageCropper
 
 
 def test_load_detector_loads_yunet_as_it_is_asked_to(monkeypatch):
     monkeypatch.setattr(search, "YuNetDetector", lambda *how: ("yunet", *how))
-    monkeypatch.setattr(crop_module, "AnyRotation", lambda *how: ("any rotation", *how))
+    monkeypatch.setattr(crop_module, "RotationSearch", lambda *how: ("any rotation", *how))
     upright = DetectorConfig(80)
     assert load_detector(upright, NETWORK) == ("yunet", NETWORK, upright, 1)
     turned = DetectorConfig(80, any_rotation=True, overlap=0.3)

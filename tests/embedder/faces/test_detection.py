@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from embedder.faces.detection import POINTS, Detection, first_of_each_place, without_overlaps
+from embedder.faces.detection import POINTS, Detection, first_of_each_place, non_max_suppression
 
 
 def face(x: float, y: float, width: float, height: float, score: float) -> Detection:
@@ -66,25 +66,25 @@ def test_boxes_that_only_touch_or_lie_apart_are_two_places(second):
 def test_no_boxes_and_boxes_of_no_area():
     assert first_of_each_place(np.empty((0, 4)), 0.4) == []
     assert first_of_each_place(boxes_of((0, 0, 0, 0), (0, 0, 0, 0)), 0.4, of_union=True) == [0, 1]
-    assert without_overlaps([], 0.4) == []
+    assert non_max_suppression([], 0.4) == []
 
 
 def test_without_overlaps_keeps_the_most_certain_of_each_place_first():
     weak, strong = face(0, 0, 10, 10, 0.8), face(1, 0, 10, 10, 0.9)
     apart, last = face(50, 0, 10, 10, 0.95), face(80, 80, 10, 10, 0.1)
     for order in itertools.permutations([weak, strong, apart, last]):
-        assert without_overlaps(list(order), 0.4) == [apart, strong, last]
+        assert non_max_suppression(list(order), 0.4) == [apart, strong, last]
 
 
 def test_without_overlaps_of_equally_certain_faces_does_not_depend_on_the_order():
     left, right, below = face(0, 0, 10, 10, 0.9), face(3, 0, 10, 10, 0.9), face(0, 40, 10, 10, 0.9)
     for order in itertools.permutations([left, right, below]):
-        assert without_overlaps(list(order), 0.4) == [left, below]
+        assert non_max_suppression(list(order), 0.4) == [left, below]
 
 
 def test_without_overlaps_at_its_limit():
     one, other = face(0, 0, 10, 10, 0.9), face(6, 0, 10, 10, 0.8)
-    assert without_overlaps([other, one], 0.4) == [one, other]
-    assert without_overlaps([other, one], 0.39) == [one]
-    assert without_overlaps([one, face(2, 2, 3, 3, 0.8)], 0.99) == [one]  # a face within a face
-    assert len(without_overlaps([one, face(2, 2, 3, 3, 0.8)], 1)) == 2
+    assert non_max_suppression([other, one], 0.4) == [one, other]
+    assert non_max_suppression([other, one], 0.39) == [one]
+    assert non_max_suppression([one, face(2, 2, 3, 3, 0.8)], 0.99) == [one]  # a face within a face
+    assert len(non_max_suppression([one, face(2, 2, 3, 3, 0.8)], 1)) == 2

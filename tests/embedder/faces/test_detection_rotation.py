@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from embedder.config import DetectorConfig
-from embedder.faces.crop import Cropping, FaceCrops
-from embedder.faces.detection import POINTS, AnyRotation, Detection, turned_back
+from embedder.faces.crop import Cropping, FaceCropper
+from embedder.faces.detection import POINTS, Detection, RotationSearch, rotate_back
 from embedder.trunks import find_trunk
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import face_of, placed, rgb
@@ -38,8 +38,8 @@ def group(heads):
 
 
 @pytest.fixture(scope="module")
-def any_rotation(detector) -> AnyRotation:
-    return AnyRotation(detector, 0.4)
+def any_rotation(detector) -> RotationSearch:
+    return RotationSearch(detector, 0.4)
 
 
 @pytest.mark.parametrize("quarters", range(4))
@@ -52,7 +52,7 @@ def test_turned_back_gives_the_place_in_the_picture_before(quarters, shape):
     points = np.stack([columns, rows], axis=1) + 0.5  # middles of pixels
     left, top, right, bottom = 1, 2, 4, 6
     detection = Detection((left, top, right - left, bottom - top), points, 0.8)
-    back = turned_back(detection, turned.shape, quarters)
+    back = rotate_back(detection, turned.shape, quarters)
     places = np.floor(back.points).astype(int)
     np.testing.assert_array_equal(marked[places[:, 1], places[:, 0]], turned[rows, columns])
     np.testing.assert_allclose(back.points - places, 0.5)
@@ -64,7 +64,7 @@ def test_turned_back_gives_the_place_in_the_picture_before(quarters, shape):
 
 def test_turned_back_of_parts_of_pixels_and_boxes_beyond_the_border():
     detection = Detection((-2.5, 1.25, 4, 6), np.array([[0.0, 0], [3.5, 1], [10, 20], [-1, 2]]), 0.5)
-    back = turned_back(detection, (20, 10), 1)  # a picture of 20 x 10 had been turned counterclockwise
+    back = rotate_back(detection, (20, 10), 1)  # a picture of 20 x 10 had been turned counterclockwise
     assert back.box == (20 - 1.25 - 6, -2.5, 6, 4)
     np.testing.assert_allclose(back.points, [[20, 0], [19, 3.5], [0, 10], [18, -1]])
 
@@ -73,17 +73,17 @@ def test_turned_back_four_times_is_where_it_was():
     detection = Detection((1.0, 2.0, 3.0, 4.0), np.arange(8.0).reshape(4, 2), 0.5)
     back = detection
     for shape in [(20, 30), (30, 20), (20, 30), (30, 20)]:
-        back = turned_back(back, shape, 1)
+        back = rotate_back(back, shape, 1)
     assert back.box == detection.box
     np.testing.assert_array_equal(back.points, detection.points)
-    at_once = turned_back(turned_back(detection, (20, 30), 3), (30, 20), 1)
+    at_once = rotate_back(rotate_back(detection, (20, 30), 3), (30, 20), 1)
     np.testing.assert_array_equal(at_once.points, detection.points)
 
 
 def test_the_picture_is_shown_in_all_four_turns():
     picture = np.random.default_rng(0).integers(0, 256, (5, 9, 3), dtype=np.uint8)
     inner = Fixed([], [], [], [])
-    any_rotation = AnyRotation(inner, 0.4)
+    any_rotation = RotationSearch(inner, 0.4)
     assert any_rotation.find(picture) == []
     for quarters, seen in enumerate(inner.seen):
         np.testing.assert_array_equal(seen, np.rot90(picture, quarters))
@@ -94,7 +94,7 @@ def test_a_face_found_in_two_turns_is_kept_as_where_it_scored_higher():
     # In a picture of 100 x 100, the same place as seen upright and turned by 180 degrees, and another place.
     upright, on_its_head = face((10, 20, 30, 30), 0.8), face((58, 52, 30, 30), 0.9)
     other = face((70, 70, 20, 20), 0.7)
-    found = AnyRotation(Fixed([upright, other], [], [on_its_head], []), 0.4).find(
+    found = RotationSearch(Fixed([upright, other], [], [on_its_head], []), 0.4).find(
         np.zeros((100, 100, 3), np.uint8)
     )
     assert [one.score for one in found] == [0.9, 0.7]
@@ -109,7 +109,7 @@ def test_finds_faces_in_a_turned_photo_where_they_are(any_rotation, group, quart
     assert len(faces) == len(truths)
     assert [one.score for one in faces] == sorted((one.score for one in faces), reverse=True)
     height, width = np.rot90(photo, quarters).shape[:2]
-    upright = [turned_back(one, (height, width), quarters) for one in faces]
+    upright = [rotate_back(one, (height, width), quarters) for one in faces]
     for truth in truths:
         found = face_of(truth, upright)
         assert np.hypot(*(found.points - placed(truth, np.array(MEDIANS))).T).max() < 0.25 * truth.width
@@ -125,12 +125,12 @@ def test_a_face_on_its_head_has_its_eyes_below(any_rotation, heads):
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_chips_are_upright(heads, yunet_network, quarters):
+def test_crops_are_upright(heads, yunet_network, quarters):
     landmarks, finding = find_trunk("face-resnet").landmarks, DetectorConfig(any_rotation=True)
-    crops = FaceCrops(Cropping("face", 64, landmarks, finding, yunet_network)).crops
+    crops = FaceCropper(Cropping("face", 64, landmarks, finding, yunet_network)).crops
     for head in heads[:24:8]:
         (straight,), (turned,) = crops(rgb(head)), crops(np.ascontiguousarray(np.rot90(rgb(head), quarters)))
-        one, other = (crop.chip.astype(float) - crop.chip.mean() for crop in (straight, turned))
+        one, other = (crop.pixels.astype(float) - crop.pixels.mean() for crop in (straight, turned))
 
         def likeness(a: np.ndarray, b: np.ndarray) -> float:
             return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from embedder.config import DetectorConfig
 from embedder.config.faces import ARCFACE_LANDMARKS
-from embedder.faces.crop import Cropping, FaceCrops, WholePicture
+from embedder.faces.crop import Cropping, FaceCropper, WholeImageCropper
 from embedder.faces.detection import Detection
 from embedder.faces.missed import why_missed
 from embedder.faces.photo import find_crops
@@ -29,8 +29,8 @@ def head(orl: Path) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def finder(yunet_network: bytes) -> FaceCrops:
-    return FaceCrops(Cropping("face", 112, ARCFACE_LANDMARKS, DetectorConfig(), yunet_network))
+def finder(yunet_network: bytes) -> FaceCropper:
+    return FaceCropper(Cropping("face", 112, ARCFACE_LANDMARKS, DetectorConfig(), yunet_network))
 
 
 def on_canvas(head: Image.Image, width: int, place: tuple[int, int] = (300, 200)) -> Pixels:
@@ -40,14 +40,14 @@ def on_canvas(head: Image.Image, width: int, place: tuple[int, int] = (300, 200)
     return np.asarray(canvas)
 
 
-def said(image: Pixels, finder: FaceCrops) -> str:
+def said(image: Pixels, finder: FaceCropper) -> str:
     found = find_crops((Picture(pixels) for pixels in [image]), finder.crops, "photo", finder.why_missed)
     assert found.crops == []
     assert found.no_face is not None
     return found.no_face
 
 
-def test_a_small_face(head: Image.Image, finder: FaceCrops) -> None:
+def test_a_small_face(head: Image.Image, finder: FaceCropper) -> None:
     reason = said(on_canvas(head, 40), finder)
     assert ": the largest face is " in reason
     across = int(reason.partition("the largest face is ")[2].split()[0])
@@ -55,19 +55,21 @@ def test_a_small_face(head: Image.Image, finder: FaceCrops) -> None:
     assert f"{across} pixels wide, they are looked for from 60 on; --min-face looks for smaller" in reason
 
 
-def test_a_dark_face(head: Image.Image, finder: FaceCrops) -> None:
+def test_a_dark_face(head: Image.Image, finder: FaceCropper) -> None:
     reason = said(np.asarray(head) // 16, finder)
     assert "the picture is dark, its mean brightness 0.0" in reason
     assert "with more light it shows a face" in reason
 
 
-def test_a_part_of_a_face(head: Image.Image, finder: FaceCrops) -> None:
+def test_a_part_of_a_face(head: Image.Image, finder: FaceCropper) -> None:
     reason = said(on_canvas(head, 368, (-280, 20)), finder)
     assert any(words in reason for words in (NONE, "cut by the border"))
 
 
-def test_nothing_is_said_of_a_whole_picture_or_where_faces_are(head: Image.Image, finder: FaceCrops) -> None:
-    assert WholePicture(112).why_missed(np.zeros((9, 9, 3), np.uint8)) is None
+def test_nothing_is_said_of_a_whole_picture_or_where_faces_are(
+    head: Image.Image, finder: FaceCropper
+) -> None:
+    assert WholeImageCropper(112).why_missed(np.zeros((9, 9, 3), np.uint8)) is None
     asked: list[Pixels] = []
     pictures = (Picture(pixels) for pixels in [np.asarray(head)])
     found = find_crops(pictures, finder.crops, "photo", asked.append)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from embedder.config import DLIB_LANDMARKS, QualityLimits
 from embedder.faces.detection import Detection
-from embedder.faces.quality import JUDGED, Quality, measure, problem
+from embedder.faces.quality import JUDGED, Quality, assess_quality, rejection_reason
 from tests.embedder.faces.composed import rgb
 
 CANONICAL = np.array([[0.3, 0.32], [0.7, 0.32], [0.5, 0.52], [0.33, 0.69], [0.67, 0.69]])
@@ -21,7 +21,7 @@ def detection(points, box=(0, 0, JUDGED, JUDGED), score: float = 0.9) -> Detecti
 
 
 def judge(picture: np.ndarray, face: Detection) -> Quality:
-    return measure(picture, face)
+    return assess_quality(picture, face)
 
 
 def upright(middle=(0, 0), side: float = JUDGED) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_a_good_photo_has_good_figures(photo, face):
     assert abs(quality.roll) < 5
     assert abs(quality.yaw) < 10
     assert 0.2 < quality.brightness < 0.8
-    assert problem(quality, LIMITS) is None
+    assert rejection_reason(quality, LIMITS) is None
 
 
 def test_blur_lowers_sharpness_only(photo, face):
@@ -67,7 +67,7 @@ def test_blur_lowers_sharpness_only(photo, face):
     assert sharpness[0] > 2 * sharpness[2] > 4 * sharpness[4] > 0
     brightness = [quality.brightness for quality in blurred]
     assert max(brightness) < 1.1 * min(brightness)
-    assert "blurred" in problem(blurred[4], LIMITS)
+    assert "blurred" in rejection_reason(blurred[4], LIMITS)
 
 
 def test_motion_blur_in_any_direction_lowers_sharpness(photo, face):
@@ -113,7 +113,7 @@ def test_an_even_picture_has_no_detail_and_divides_by_nothing(level):
 def test_a_face_wholly_outside_has_figures_too():
     quality = judge(np.full((90, 90, 3), 200, np.uint8), detection(upright((500, 45)), (462, 8, 75, 75)))
     assert (quality.visible, quality.sharpness, quality.brightness) == (0, 0, 0)
-    assert "border" in problem(quality, LIMITS)
+    assert "border" in rejection_reason(quality, LIMITS)
 
 
 def test_the_border_is_no_detail_and_not_dark():
@@ -131,7 +131,7 @@ def test_sharpness_by_hand():
     """A stripe in every other column: at one size and upright, the figure follows from its definition."""
     stripes = np.zeros((JUDGED, JUDGED, 3), np.uint8)
     stripes[:, ::2] = 200
-    quality = measure(stripes, detection(np.array(DLIB_LANDMARKS) * JUDGED))
+    quality = assess_quality(stripes, detection(np.array(DLIB_LANDMARKS) * JUDGED))
     luma = stripes[:, :, 0].astype(float)
     middle = luma[1:-1, 1:-1]
     around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
@@ -245,7 +245,7 @@ LOWEST = {"size": LIMITS.size, "visible": LIMITS.visible, "sharpness": LIMITS.sh
     ],
 )
 def test_every_problem_is_named_with_its_figure_and_its_limit(figure, value, words):
-    reason = problem(replace(GOOD, **{figure: value}), LIMITS)
+    reason = rejection_reason(replace(GOOD, **{figure: value}), LIMITS)
     import re
 
     assert re.search(words, reason)
@@ -265,22 +265,22 @@ def test_every_problem_is_named_with_its_figure_and_its_limit(figure, value, wor
     ],
 )
 def test_the_limit_itself_is_good_enough(figure, at, beyond):
-    assert problem(replace(GOOD, **{figure: at}), LIMITS) is None
-    assert problem(replace(GOOD, **{figure: at + beyond * 1e-6}), LIMITS) is not None
+    assert rejection_reason(replace(GOOD, **{figure: at}), LIMITS) is None
+    assert rejection_reason(replace(GOOD, **{figure: at + beyond * 1e-6}), LIMITS) is not None
 
 
 def test_roll_and_score_are_no_problem():
-    assert problem(GOOD, LIMITS) is None
-    assert problem(replace(GOOD, roll=170, score=0.01), LIMITS) is None
+    assert rejection_reason(GOOD, LIMITS) is None
+    assert rejection_reason(replace(GOOD, roll=170, score=0.01), LIMITS) is None
 
 
 def test_other_limits_are_obeyed():
     strict = QualityLimits(size=100, visible=1, sharpness=0.7, dark=0.6, bright=0.9, yaw=1)
-    assert "80 pixels wide, at least 100" in problem(GOOD, strict)
-    assert "blurred" in problem(replace(GOOD, size=120), strict)
-    assert "dark" in problem(replace(GOOD, size=120, sharpness=1), strict)
+    assert "80 pixels wide, at least 100" in rejection_reason(GOOD, strict)
+    assert "blurred" in rejection_reason(replace(GOOD, size=120), strict)
+    assert "dark" in rejection_reason(replace(GOOD, size=120, sharpness=1), strict)
 
 
 def test_nearly_every_photo_of_orl_is_good_enough(detector, heads):
-    reasons = [problem(judge(rgb(head), detector.find(rgb(head))[0]), LIMITS) for head in heads]
+    reasons = [rejection_reason(judge(rgb(head), detector.find(rgb(head))[0]), LIMITS) for head in heads]
     assert sum(reason is not None for reason in reasons) <= 1

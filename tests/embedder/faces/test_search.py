@@ -8,7 +8,7 @@ from PIL import Image
 
 from embedder.config import DetectorConfig
 from embedder.faces import search
-from embedder.faces.detection import turned_back
+from embedder.faces.detection import rotate_back
 from embedder.faces.search import YuNetDetector
 from scripts.group_photos import compose
 from tests.embedder.faces.composed import face_of, middle, placed, rgb
@@ -212,7 +212,7 @@ def test_faces_on_their_side_and_head_are_found_upright(detector, heads):
     for quarters in (1, 2, 3):
         turned = np.ascontiguousarray(np.rot90(photo, quarters))
         (face,) = detector.find(turned)
-        back = turned_back(face, turned.shape[:2], quarters)
+        back = rotate_back(face, turned.shape[:2], quarters)
         assert np.hypot(*(back.points - straight.points).T).max() < 0.2 * straight.box[2]
 
 

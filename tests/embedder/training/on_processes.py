@@ -16,20 +16,20 @@ import numpy as np
 from embedder._internal.runtime import Progress
 from embedder.backend import load_backend
 from embedder.config import TrainConfig
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder
 from embedder.training.data.photos import read_photos
-from embedder.training.processes import Peers, own_seed, share_of
+from embedder.training.processes import ProcessGroup, own_seed, people_of_this_process
 
 coordinator, processes, process, kind, folder, out = sys.argv[1:]
-machines = Machines(
+devices = DeviceConfig(
     backend="jax",
     parallel="no" if kind == "parts" else kind,
     coordinator=coordinator,
-    processes=int(processes),
-    process=int(process),
-    wait=float(os.environ.get("WAIT", "60")),
+    num_processes=int(processes),
+    process_id=int(process),
+    startup_timeout=float(os.environ.get("WAIT", "60")),
 )
 CONFIG = TrainConfig(
     trunk="small-cnn",
@@ -45,7 +45,7 @@ EPOCHS = 3
 whole = scan_folder(folder)
 PARTS = 2
 
-load_backend(machines)
+load_backend(devices)
 import keras  # noqa: E402
 
 from embedder.heads import build_head, build_stem  # noqa: E402
@@ -88,35 +88,35 @@ class Die(keras.callbacks.Callback):  # type: ignore[misc]
                 raise ValueError("no more")
 
 
-def part(peers: Peers) -> tuple[Batches, list[str]]:
-    own = share_of(whole, peers)
+def part(group: ProcessGroup) -> tuple[Batches, list[str]]:
+    own = people_of_this_process(whole, group)
     photos = read_photos(own, load_cropper(Cropping("whole", 32)), Progress())
-    seed = own_seed(CONFIG.seed, peers)
+    seed = own_seed(CONFIG.seed, group)
     sampler = Sampler(photos.labels, CONFIG.batch_size // PARTS, seed, "shuffled", 4)
     labels = np.searchsorted(whole.identities, photos.identities)[photos.labels].astype(np.int32)
-    batches = Batches(Augmented(photos.chips), labels, head.targets, sampler, seed)
+    batches = Batches(Augmented(photos.crops), labels, head.targets, sampler, seed)
     return batches, list(photos.identities)
 
 
-def stands_for(index: int) -> Peers:
-    peers = Peers()
-    peers.count, peers.index = PARTS, index
-    return peers
+def stands_for(index: int) -> ProcessGroup:
+    group = ProcessGroup()
+    group.count, group.index = PARTS, index
+    return group
 
 
 def say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-with distributed.together(machines, say) as peers:
+with distributed.joined(devices, say) as group:
     keras.utils.set_random_seed(0)
-    with distributed.distribution(machines, CONFIG.batch_size):
+    with distributed.distribution(devices, CONFIG.batch_size):
         trunk = find_trunk("small-cnn").build(32)
-        classes = distributed.padded_classes(len(whole.identities), machines)
+        classes = distributed.padded_classes(len(whole.identities), devices)
         head = build_head(CONFIG, build_stem(CONFIG, trunk), classes)
-        if peers.count > 1:
-            own, read = part(peers)
-            batches: Any = distributed.SharedBatches(own, peers)
+        if group.count > 1:
+            own, read = part(group)
+            batches: Any = distributed.SharedBatches(own, group)
         else:
             parts = [part(stands_for(index)) for index in range(PARTS)]
             read = [name for _, names in parts for name in names]

@@ -10,7 +10,7 @@ import pytest
 from embedder._internal.runtime import Progress
 from embedder.config import TrainConfig
 from embedder.config.toml import read_config
-from embedder.faces.crop import WholePicture
+from embedder.faces.crop import WholeImageCropper
 from embedder.folders import scan_folder
 from embedder.images import load_image, resize_to_square
 from embedder.training import artifacts
@@ -26,12 +26,12 @@ HISTORY = [
 SCORES = [Score(0.5, 0.6, 0.1, 9), Score(0.7, 0.8, 0.2, 9), Score(0.9, 1.0, 0.3, 9)]
 
 
-def test_the_preview_shows_every_chip_and_reads_them_one_by_one(people: Path):
+def test_the_preview_shows_every_crop_and_reads_them_one_by_one(people: Path):
     (people / "p00" / "0.png").write_bytes(b"not a picture")
-    photos = read_photos(scan_folder(people), WholePicture(16), Progress())
+    photos = read_photos(scan_folder(people), WholeImageCropper(16), Progress())
     tiles = preview_tiles(photos, people)
     assert not isinstance(tiles, list)
-    shown = {(tile.identity, tile.caption): tile.chip for tile in tiles}
+    shown = {(tile.identity, tile.caption): tile.crop for tile in tiles}
     assert list(shown) == sorted(shown)
     assert shown["p00", "0.png"] is None
     np.testing.assert_array_equal(shown["p03", "2.png"], resize_to_square(pattern(3, 2), 16))
@@ -63,7 +63,7 @@ def test_files_of_a_run(tmp_path: Path):
 
 def test_each_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     written: list[str] = []
-    monkeypatch.setattr(artifacts, "write_whole", lambda path, content: written.append(path.name))
+    monkeypatch.setattr(artifacts, "write_atomic", lambda path, content: written.append(path.name))
     write_record(tmp_path, TrainConfig(), table(HISTORY, SCORES), 0.01)
     assert written == ["train.toml", "training.csv", "training.png"]
 

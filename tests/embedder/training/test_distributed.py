@@ -22,23 +22,23 @@ from embedder import Extractor, load_image
 from embedder._internal.runtime import Progress
 from embedder.backend import load_backend
 from embedder.config import TrainConfig
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.errors import UsageError
 from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder
 from embedder.model_folder import load_manifest, read_part
-from embedder.training.data.crop_store import Chips
-from embedder.training.data.photos import Split, read_photos
+from embedder.training.data.crop_store import Crops
+from embedder.training.data.photos import HeldOutSplit, read_photos
 from embedder.training.processes import (
-    Peers,
+    ProcessGroup,
     Totals,
-    agree,
-    hand_round,
+    broadcast_file,
+    check_same_options,
+    connect,
     listing,
-    meet,
+    merge_photo_reports,
     numbered,
-    share_of,
-    unite,
+    people_of_this_process,
 )
 from embedder.training.run import train
 from embedder.training.validation import check_sharing
@@ -74,11 +74,18 @@ class Runs:
         return outs
 
     def train(self, model: str, *options: str, processes: int = 1, devices: int = 1, **extra: str) -> Path:
-        """`embed train`; process k above 0 is told a model folder that cannot be made."""
+        """`embed train`; process k above 0 is reports a model folder that cannot be made."""
         address = f"127.0.0.1:{free_port()}"
         for process in range(processes):
             place = self.out / model if process == 0 else Path(__file__) / "not a folder"
-            several = ["--coordinator", address, "--processes", str(processes), "--process", str(process)]
+            several = [
+                "--coordinator",
+                address,
+                "--num-processes",
+                str(processes),
+                "--process-id",
+                str(process),
+            ]
             arguments = [*SMALL.split(), *options, *(several if processes > 1 else [])]
             self._start([EMBED, "train", self._folder, "--model", place, *arguments], devices, extra)
         return self.out / model
@@ -170,10 +177,10 @@ def test_a_run_on_jax_that_was_interrupted_ends_as_an_unbroken_one(runs: Runs, s
 
 
 @pytest.mark.slow
-def test_two_processes_train_with_rehearsal_fail_resume_and_save_one_model(
+def test_two_processes_train_with_distillation_fail_resume_and_save_one_model(
     runs: Runs, small_people: Path
 ) -> None:
-    options = "--rehearsal", "1", "--keep-trained", "--hold-out", "0.5"
+    options = "--distillation", "1", "--keep-trained", "--hold-out", "0.5"
     runs.train("model", *options, processes=2, STOP="2 ValueError")
     assert [code != 0 for code, _ in runs.wait()] == [True, True]
     assert (runs.out / "model" / "checkpoint.safetensors").exists()
@@ -247,17 +254,17 @@ def test_when_one_process_ends_the_others_end_too(runs: Runs, how: str, process:
         assert "process 1 is gone" in said
 
 
-def together(*acts: Callable[[Peers], object]) -> list[object]:
-    """What each process, a thread here, makes of its peers."""
+def together(*acts: Callable[[ProcessGroup], object]) -> list[object]:
+    """What each process, a thread here, makes of its group."""
     address = "127.0.0.1", free_port()
     results: list[object] = [None] * len(acts)
 
     def run(index: int) -> None:
-        peers = meet(address, len(acts), index, 20, lambda line: None)
-        with peers.until_done():
+        group = connect(address, len(acts), index, 20, lambda line: None)
+        with group.until_done():
             try:
-                results[index] = acts[index](peers)
-            except Exception as error:  # not to be told to the others, whose process is this one
+                results[index] = acts[index](group)
+            except Exception as error:  # not to be reports to the others, whose process is this one
                 results[index] = error
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(len(acts))]
@@ -269,32 +276,32 @@ def together(*acts: Callable[[Peers], object]) -> list[object]:
 
 
 def test_peers_hear_what_each_has_said_in_order() -> None:
-    def act(peers: Peers) -> object:
-        rows = np.full((peers.index, 2), peers.index, np.float32)
+    def act(group: ProcessGroup) -> object:
+        rows = np.full((group.index, 2), group.index, np.float32)
         return (
-            peers.count,
-            peers.gather_json(peers.index),
-            peers.first(b"%d" % peers.index),
-            peers.gather_rows(rows)[:, 0].tolist(),
-            peers.numbering(2)[1],
+            group.count,
+            group.gather_json(group.index),
+            group.first(b"%d" % group.index),
+            group.gather_rows(rows)[:, 0].tolist(),
+            group.numbering(2)[1],
         )
 
     assert together(act, act, act) == [(3, [0, 1, 2], b"0", [1, 2, 2], 6)] * 3
-    assert together(*[lambda peers: peers.numbering(peers.index + 1)] * 3) == [(0, 6), (1, 6), (3, 6)]
+    assert together(*[lambda group: group.numbering(group.index + 1)] * 3) == [(0, 6), (1, 6), (3, 6)]
 
 
 def test_one_process_is_its_own_peer() -> None:
-    peers = Peers()
-    with peers.until_done():
-        assert (peers.count, peers.gather(b"a"), peers.first(b"b")) == (1, [b"a"], b"b")
+    group = ProcessGroup()
+    with group.until_done():
+        assert (group.count, group.gather(b"a"), group.first(b"b")) == (1, [b"a"], b"b")
 
 
 def test_processes_with_other_options_are_refused_everywhere() -> None:
-    def act(peers: Peers) -> str:
+    def act(group: ProcessGroup) -> str:
         with pytest.raises(
-            UsageError, match=r"--process: expected the same options.*in process 1 seed is 1"
+            UsageError, match=r"--process-id: expected the same options.*in process 1 seed is 1"
         ) as e:
-            agree(peers, {"seed": peers.index, "epochs": 3})
+            check_same_options(group, {"seed": group.index, "epochs": 3})
         return str(e.value)
 
     assert len(set(together(act, act))) == 1
@@ -315,8 +322,8 @@ def test_every_person_is_read_by_one_process_and_the_photos_are_balanced(tmp_pat
             person.rename(tmp_path / "all" / f"{photos}{person.name}")
     folder = scan_folder(tmp_path / "all")
 
-    def act(peers: Peers) -> object:
-        return share_of(folder, peers)
+    def act(group: ProcessGroup) -> object:
+        return people_of_this_process(folder, group)
 
     shares = together(act, act, act)
     assert sorted(len(share.samples) for share in shares) == [13, 13, 15]  # type: ignore[attr-defined]
@@ -327,25 +334,27 @@ def test_every_person_is_read_by_one_process_and_the_photos_are_balanced(tmp_pat
 def test_people_are_numbered_and_counted_across_processes(tmp_path: Path) -> None:
     """Process 0 has two people, process 1 three; one each is held out."""
 
-    def act(peers: Peers) -> object:
-        count = peers.index + 2
-        folder = scan_folder(save_people(tmp_path / str(peers.index), count, 2))
+    def act(group: ProcessGroup) -> object:
+        count = group.index + 2
+        folder = scan_folder(save_people(tmp_path / str(group.index), count, 2))
         photos = read_photos(folder, load_cropper(Cropping("whole", 32)), Progress())
-        split = Split(np.flatnonzero(photos.labels), np.flatnonzero(photos.labels == 0))
-        labels, people = numbered(photos.labels, count, peers)
-        return peers.gather_rows(labels).tolist(), people, Totals.of(photos, split, peers)
+        split = HeldOutSplit(np.flatnonzero(photos.labels), np.flatnonzero(photos.labels == 0))
+        labels, people = numbered(photos.labels, count, group)
+        return group.gather_rows(labels).tolist(), people, Totals.of(photos, split, group)
 
     everyone = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], 5, Totals(5, 10, 2)
     assert together(act, act) == [everyone] * 2
 
 
-def test_clean_chips_survive_uniting(tmp_path: Path) -> None:
+def test_clean_crops_survive_uniting(tmp_path: Path) -> None:
     folder = scan_folder(save_people(tmp_path / "people", 6, 2))
 
-    def act(peers: Peers) -> object:
-        own = read_photos(share_of(folder, peers), load_cropper(Cropping("whole", 32)), Progress())
-        clean = Chips.of(own.chips.take(range(len(own.labels))) // 2)
-        return unite(replace(own, clean=clean), peers).clean is clean
+    def act(group: ProcessGroup) -> object:
+        own = read_photos(
+            people_of_this_process(folder, group), load_cropper(Cropping("whole", 32)), Progress()
+        )
+        clean = Crops.of(own.crops.take(range(len(own.labels))) // 2)
+        return merge_photo_reports(replace(own, clean=clean), group).clean is clean
 
     assert together(act, act) == [True, True]
 
@@ -365,10 +374,10 @@ def test_clean_chips_survive_uniting(tmp_path: Path) -> None:
 def test_heads_whose_weights_would_not_be_shared_by_class_are_refused(
     options: dict[str, str], reason: str, tmp_path: Path
 ) -> None:
-    machines = Machines(parallel="classes")
+    devices = DeviceConfig(parallel="classes")
     with pytest.raises(UsageError, match=reason):
-        train(tmp_path, tmp_path / "model", TrainConfig(trunk="small-cnn", **options), machines=machines)
-    check_sharing(TrainConfig(**options), Machines(parallel="data"))
+        train(tmp_path, tmp_path / "model", TrainConfig(trunk="small-cnn", **options), devices=devices)
+    check_sharing(TrainConfig(**options), DeviceConfig(parallel="data"))
 
 
 def test_a_file_of_process_0_is_handed_round(tmp_path: Path) -> None:
@@ -376,10 +385,10 @@ def test_a_file_of_process_0_is_handed_round(tmp_path: Path) -> None:
         (tmp_path / place).mkdir()
     (tmp_path / "0" / "state").write_bytes(b"epoch 3")
 
-    def act(peers: Peers) -> object:
+    def act(group: ProcessGroup) -> object:
         for name in ("state", "not there"):
-            hand_round(tmp_path / str(peers.index) / name, peers)
-        return [file.read_bytes() for file in (tmp_path / str(peers.index)).iterdir()]
+            broadcast_file(tmp_path / str(group.index) / name, group)
+        return [file.read_bytes() for file in (tmp_path / str(group.index)).iterdir()]
 
     assert together(act, act) == [[b"epoch 3"]] * 2
 
@@ -388,9 +397,11 @@ def test_all_processes_know_what_was_rejected_and_the_digest_of_all(tmp_path: Pa
     folder = scan_folder(save_people(tmp_path / "people", 6, 2))
     (tmp_path / "people" / "p03" / "0.png").write_bytes(b"no picture")
 
-    def act(peers: Peers) -> object:
+    def act(group: ProcessGroup) -> object:
         cropper = load_cropper(Cropping("whole", 32))
-        photos = unite(read_photos(share_of(folder, peers), cropper, Progress()), peers)
+        photos = merge_photo_reports(
+            read_photos(people_of_this_process(folder, group), cropper, Progress()), group
+        )
         return photos.digest, sorted(entry.path.parent.name for entry in photos.rejected)
 
     first, second = together(act, act)
@@ -403,13 +414,13 @@ def test_a_coordinator_that_is_away_is_an_error_in_time() -> None:
     with pytest.raises(
         UsageError, match=r"--coordinator: expected process 0 at 127.0.0.1:\d+, and no one answ"
     ):
-        meet(("127.0.0.1", free_port()), 2, 1, 1.0, lambda line: None)
+        connect(("127.0.0.1", free_port()), 2, 1, 1.0, lambda line: None)
     assert time.monotonic() - began < 10
 
 
 def test_processes_that_do_not_come_are_named() -> None:
-    with pytest.raises(UsageError, match=r"--processes: expected 3 at .* missing: process 1, 2"):
-        meet(("127.0.0.1", free_port()), 3, 0, 0.5, lambda line: None)
+    with pytest.raises(UsageError, match=r"--num-processes: expected 3 at .* missing: process 1, 2"):
+        connect(("127.0.0.1", free_port()), 3, 0, 0.5, lambda line: None)
 
 
 def test_a_port_in_use_is_refused() -> None:
@@ -417,31 +428,31 @@ def test_a_port_in_use_is_refused() -> None:
         socket.create_server(("127.0.0.1", 0)) as other,
         pytest.raises(UsageError, match="--coordinator: expected an address of this machine and a free port"),
     ):
-        meet(other.getsockname()[:2], 2, 0, 1.0, lambda line: None)
+        connect(other.getsockname()[:2], 2, 0, 1.0, lambda line: None)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"processes": 2}, "--processes: 2 of them need --coordinator"),
-        ({"processes": 2, "process": 2, "coordinator": "a:1"}, "--process: expected 0 to 1"),
+        ({"num_processes": 2}, "--num-processes: 2 of them need --coordinator"),
+        ({"num_processes": 2, "process_id": 2, "coordinator": "a:1"}, "--process-id: expected 0 to 1"),
         ({"coordinator": "a"}, "--coordinator: expected HOST:PORT, got 'a'"),
         ({"coordinator": "a:99999"}, "--coordinator: expected HOST:PORT"),
         ({"parallel": "data", "backend": "tensorflow"}, "--backend: expected jax"),
-        ({"parallel": "classes", "processes": 2, "coordinator": "a:1"}, "--parallel: classes are shared"),
+        ({"parallel": "classes", "num_processes": 2, "coordinator": "a:1"}, "--parallel: classes are shared"),
         ({"parallel": "all"}, "--parallel: expected one of no, data, classes, got 'all'"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Machines(**options)  # type: ignore[arg-type]
+        DeviceConfig(**options)  # type: ignore[arg-type]
 
 
 def test_an_address_of_ipv6_is_taken_apart() -> None:
-    assert Machines(coordinator="[::1]:5000").address == ("::1", 5000)
+    assert DeviceConfig(coordinator="[::1]:5000").address == ("::1", 5000)
 
 
 def test_a_process_has_one_back_end() -> None:
     other = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
     with pytest.raises(UsageError, match=f"--backend: expected {other}, and this process has already loaded"):
-        load_backend(Machines(backend=other))
+        load_backend(DeviceConfig(backend=other))

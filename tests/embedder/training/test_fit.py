@@ -1,4 +1,4 @@
-"""The second training, on everyone, and how often networks are traced."""
+"""The second training, on all people, and how often networks are traced."""
 
 from __future__ import annotations
 

@@ -250,7 +250,9 @@ def test_without_held_out_people_there_is_no_threshold(small_people: Path, tmp_p
 @pytest.mark.parametrize("hold_out", [0.2, 0.0])
 @pytest.mark.parametrize("batch_size", [8, 64])  # with 64 an epoch is one batch, whose loss is still fine
 def test_divergence_stops_with_advice(hold_out: float, batch_size: int, small_people: Path, tmp_path: Path):
-    config = replace(TRAINED, learning_rate=10.0, warmup=0, epochs=30, center_weight=1e6, center_rate=0.0)
+    config = replace(
+        TRAINED, learning_rate=10.0, warmup_batches=0, epochs=30, center_weight=1e6, center_rate=0.0
+    )
     config = replace(config, hold_out=hold_out, batch_size=batch_size)
     with pytest.raises(DivergedError, match=r"training diverged.*--learning-rate ten times smaller"):
         train(small_people, tmp_path / "m", config)
@@ -275,7 +277,7 @@ def test_weights_ruined_by_the_last_batch_are_never_kept(
 def test_ctrl_c_while_the_first_checkpoint_is_written_is_only_a_stop(
     hold_out: float, small_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(checkpoint, "write_whole", lambda *_, **__: raiser(KeyboardInterrupt)())
+    monkeypatch.setattr(checkpoint, "write_atomic", lambda *_, **__: raiser(KeyboardInterrupt)())
     with pytest.raises(KeyboardInterrupt):
         train(small_people, tmp_path / "m", replace(TRAINED, hold_out=hold_out))
 
@@ -285,7 +287,7 @@ def test_full_disk_is_named(place: str, small_people: Path, tmp_path: Path, monk
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"{place}.write_whole", full)
+    monkeypatch.setattr(f"{place}.write_atomic", full)
     with pytest.raises(UsageError, match=r"cannot be written: .*No space left"):
         train(small_people, tmp_path / "m", replace(TRAINED, epochs=1))
 
@@ -372,25 +374,25 @@ CHANGES = {
     "center_weight": 5.0,
     "center_rate": 0.0,
     "learning_rate": 1e-2,
-    "warmup": 0,
+    "warmup_batches": 0,
     "epochs": 2,
     "batch_size": 4,
     "seed": 3,
     "hold_out": 0.2,
     "loss": "softened",
-    "schedule": "cosine",
-    "ramp": 1,
+    "lr_schedule": "cosine",
+    "ramp_epochs": 1,
     "freeze": 0.5,
-    "depth_rate": 0.1,
-    "accumulate": 2,
+    "layer_decay": 0.1,
+    "gradient_accumulation": 2,
     "sampling": "balanced",
     "activity_penalty": 0.1,
     "feature_noise": 0.5,
     "precision": "mixed",
-    "blend": 0.5,
-    "rehearsal": 0.5,
+    "interpolate_weights": 0.5,
+    "distillation": 0.5,
 }
-FAST = ("head", "epochs", "freeze", "blend", "rehearsal")  # each takes a second
+FAST = ("head", "epochs", "freeze", "interpolate_weights", "distillation")  # each takes a second
 
 
 @pytest.mark.parametrize("names", [FAST, slow(tuple(set(CHANGES) - set(FAST)))], ids=["some", "others"])
@@ -398,7 +400,7 @@ def test_every_option_changes_the_weights(
     names: tuple[str, ...], small_people: Path, tmp_path: Path, uncompiled
 ):
     """An option that is accepted and does nothing is a lie."""
-    base = replace(TRAINED, epochs=1, warmup=2, hold_out=0.0)
+    base = replace(TRAINED, epochs=1, warmup_batches=2, hold_out=0.0)
     train(small_people, tmp_path / "base", base)
     for name in names:
         train(small_people, tmp_path / name, replace(base, **{name: CHANGES[name]}))
@@ -406,18 +408,18 @@ def test_every_option_changes_the_weights(
 
 
 @pytest.mark.slow
-def test_options_of_rehearsal_and_of_metric_heads_change_the_weights(
+def test_options_of_distillation_and_of_metric_heads_change_the_weights(
     small_people: Path, tmp_path: Path, uncompiled
 ):
     bases = {
-        "rehearsal": ({"rehearsal": 0.5}, {"poor_views": 8, "photometric": 1.0}),
+        "distillation": ({"distillation": 0.5}, {"degrade_to": 8, "photometric": 1.0}),
         "triplet": (
             {"head": "triplet"},
             {"margin": 0.5, "mining": "all", "memory": 16, "photos_per_person": 2},
         ),
     }
     for head, (options, changes) in bases.items():
-        base = replace(TRAINED, epochs=1, warmup=2, hold_out=0.0, **options)
+        base = replace(TRAINED, epochs=1, warmup_batches=2, hold_out=0.0, **options)
         train(small_people, tmp_path / head, base)
         for name, value in changes.items():
             train(small_people, tmp_path / name, replace(base, **{name: value}))
@@ -441,10 +443,10 @@ def test_a_run_can_be_made_again_from_its_own_file(
 ):
     options = {
         "trunk": "small-cnn",
-        "ramp": 2,
-        "schedule": "cosine",
-        "depth_rate": 0.5,
-        "accumulate": 2,
+        "ramp_epochs": 2,
+        "lr_schedule": "cosine",
+        "layer_decay": 0.5,
+        "gradient_accumulation": 2,
         "batch_size": 4,
     }
     train(small_people, tmp_path / "a", replace(TRAINED, **options))

@@ -8,11 +8,11 @@ import pytest
 from embedder._internal.runtime import Progress
 from embedder.config import FROM_SCRATCH, TrainConfig
 from embedder.errors import DivergedError
-from embedder.training.data.crop_store import Chips
+from embedder.training.data.crop_store import Crops
 from embedder.training.data.degradation import PIXELS, Degradation
 from embedder.training.data.view_pool import CLEAN, DEGRADED, VARIED, ViewPool, unit
 from embedder.training.heldout import score
-from embedder.training.processes import Peers
+from embedder.training.processes import ProcessGroup
 from embedder.training.share import MOST_DRIFT, SHARES, Balance, HeldOutViews, choose_share, measure_shares
 
 CONFIG = TrainConfig(degrade="auto").filled(FROM_SCRATCH, 16, "whole", False)
@@ -47,7 +47,7 @@ def test_what_helps_gains_more_than_it_loses():
 
 
 def test_both_are_in_the_words():
-    words = balance(0.4, 0.625, clean=0.99, varied=0.97, drift=0.03).in_words()
+    words = balance(0.4, 0.625, clean=0.99, varied=0.97, drift=0.03).describe()
     assert words == "TPIR clean 0.990  degraded 0.625  crossed 0.625  varied 0.970, drift 0.030"
 
 
@@ -56,7 +56,7 @@ def pool() -> ViewPool:
     base = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3))
     noise = np.random.default_rng(1).normal(0, 60, (9, 16, 16, 3))
     crops = (np.repeat(base, 3, axis=0) + noise).clip(0, 255).astype(np.uint8)
-    return ViewPool(Chips.of(crops), Degradation((PIXELS,), 4, 8), 0, False, None, features, Progress())
+    return ViewPool(Crops.of(crops), Degradation((PIXELS,), 4, 8), 0, False, None, features, Progress())
 
 
 def features(pictures: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ LABELS = np.repeat(np.arange(3, dtype=np.int32), 3)
 
 def test_held_out_people_are_scored_by_kind_of_view(pool: ViewPool):
     rows = np.arange(9)
-    held_out = HeldOutViews(pool, rows, LABELS, 3, CONFIG, Peers())
+    held_out = HeldOutViews(pool, rows, LABELS, 3, CONFIG, ProcessGroup())
     assert len(held_out) == 9
     found = held_out.measure(features, 0.3)
     clean = pool.before[CLEAN][0]
@@ -89,16 +89,16 @@ def test_crossed_searches_are_of_degraded_photos_among_clean_ones(pool: ViewPool
         distances = np.linalg.norm(poor[:, None] - clean[None], axis=2)
         distances[rows, rows] = np.inf  # the photo itself
         correct.append(LABELS[distances.argmin(axis=1)] == LABELS)
-    found = HeldOutViews(pool, rows, LABELS, 3, CONFIG, Peers()).measure(features, 0.0)
+    found = HeldOutViews(pool, rows, LABELS, 3, CONFIG, ProcessGroup()).measure(features, 0.0)
     assert found.rank1["crossed"] == pytest.approx(np.mean(correct))
 
 
 def test_drift_is_how_far_varied_views_have_moved(pool: ViewPool):
     def other(pictures: np.ndarray) -> np.ndarray:
-        return unit(features(pictures) + 0.2 * np.eye(48, dtype=np.float32)[0])
+        return unit(features(pictures) + 0.2 * np.local_trunk(48, dtype=np.float32)[0])
 
     rows = np.arange(9)
-    moved = HeldOutViews(pool, rows, LABELS, 3, CONFIG, Peers()).measure(other, 1.0)
+    moved = HeldOutViews(pool, rows, LABELS, 3, CONFIG, ProcessGroup()).measure(other, 1.0)
     expected = [
         1 - (other(pool.take(VARIED, np.full(9, number), rows)) * pool.before[VARIED][number]).sum(axis=1)
         for number in range(2)
@@ -108,7 +108,7 @@ def test_drift_is_how_far_varied_views_have_moved(pool: ViewPool):
 
 
 def test_features_that_are_no_numbers_are_divergence(pool: ViewPool):
-    held_out = HeldOutViews(pool, np.arange(9), LABELS, 3, CONFIG, Peers())
+    held_out = HeldOutViews(pool, np.arange(9), LABELS, 3, CONFIG, ProcessGroup())
     with pytest.raises(DivergedError, match="training diverged: features are not finite numbers"):
         held_out.measure(lambda pictures: features(pictures) * np.float32(np.nan), 1.0)
 

@@ -24,11 +24,11 @@ DEGRADED = replace(
     head="center",
     degrade="auto",
     unit_features=True,
-    rehearsal=1.0,
+    distillation=1.0,
     triplet_weight=1.0,
     center_rate=0.0,
     freeze=0.5,
-    blend=0.0,
+    interpolate_weights=0.0,
     epochs=2,
     epoch_batches=3,
     photos_per_person=4,
@@ -86,9 +86,9 @@ def test_the_share_that_was_chosen_is_the_one_saved(
         )
         train(small_people, tmp_path / f"{chosen}", DEGRADED)
         ends[chosen] = uncompiled[f"{chosen}"]
-    train(small_people, tmp_path / "fixed", replace(DEGRADED, blend=1.0))
+    train(small_people, tmp_path / "fixed", replace(DEGRADED, interpolate_weights=1.0))
     assert equal(uncompiled["fixed"], ends[1.0])
-    train(small_people, tmp_path / "fifth", replace(DEGRADED, blend=0.2))
+    train(small_people, tmp_path / "fifth", replace(DEGRADED, interpolate_weights=0.2))
     assert equal(uncompiled["fifth"], ends[0.2])
     assert not equal(ends[0.2], ends[1.0])
 
@@ -100,7 +100,7 @@ def test_a_second_training_takes_the_share_of_the_first(
     monkeypatch.setattr("embedder.training.fit.choose_share", lambda _, trained: trained[2])
     monkeypatch.setattr(Balance, "helps", lambda *_: True)
     train(small_people, tmp_path / "again", replace(DEGRADED, refit=True))
-    train(small_people, tmp_path / "all", replace(DEGRADED, hold_out=0.0, blend=SHARES[2]))
+    train(small_people, tmp_path / "all", replace(DEGRADED, hold_out=0.0, interpolate_weights=SHARES[2]))
     assert equal(uncompiled["again"], uncompiled["all"])
 
 
@@ -125,13 +125,13 @@ def test_frozen_layers_give_the_same_training_whether_they_run_once_or_in_every_
 
 @pytest.mark.slow
 def test_every_option_of_views_changes_the_weights(small_people: Path, tmp_path: Path, uncompiled: dict):
-    base = replace(DEGRADED, blend=1.0, hold_out=0.0, epochs=1, warmup=2)
+    base = replace(DEGRADED, interpolate_weights=1.0, hold_out=0.0, epochs=1, warmup_batches=2)
     train(small_people, tmp_path / "base", base)
     changes = {
         "degrade": "light",
         "unit_features": False,
         "triplet_weight": 0.0,
-        "rehearsal": 0.0,
+        "distillation": 0.0,
         "relative_step": 1e-4,
         "epoch_batches": 5,
         "photos_per_person": 2,

@@ -23,12 +23,12 @@ def trunk():
 def test_gives_the_numbers_of_dlib(trunk, orl: Path):
     weights = importlib.resources.files("face_recognition_models") / "models" / face_resnet.FILE
     reference = dlib.face_recognition_model_v1(str(weights))
-    chips = np.stack([resize_to_square(load_image(path), 150) for path in sorted(orl.glob("*/01.pgm"))])
-    assert len(chips) == 40
-    ours = trunk.predict(chips.astype("float32"), verbose=0)
-    theirs = np.array([reference.compute_face_descriptor(chip) for chip in chips])
+    crops = np.stack([resize_to_square(load_image(path), 150) for path in sorted(orl.glob("*/01.pgm"))])
+    assert len(crops) == 40
+    ours = trunk.predict(crops.astype("float32"), verbose=0)
+    theirs = np.array([reference.compute_face_descriptor(crop) for crop in crops])
     assert np.abs(ours - theirs).max() <= 1e-5
-    assert np.abs(theirs[0] - theirs[1]).max() > 0.01  # the chips are not all one
+    assert np.abs(theirs[0] - theirs[1]).max() > 0.01  # the crops are not all one
 
 
 def test_has_the_published_number_of_weights():

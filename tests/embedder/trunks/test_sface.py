@@ -18,7 +18,7 @@ from embedder.errors import EmbedError, MissingPackageError, UsageError
 from embedder.export.litert import AGREEMENT, check_agreement, compile_trunk
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
-from embedder.trunks import embed_chips, features_of, find_trunk, sface
+from embedder.trunks import embed_crops, features_of, find_trunk, sface
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def faces(orl: Path) -> NDArray[np.uint8]:
     return np.stack([resize_to_square(photo, sface.SIZE) for photo in photos])
 
 
-def by_onnx_runtime(file: bytes, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+def by_onnx_runtime(file: bytes, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     model = onnx.load_from_string(file)
     given = [value for value in model.graph.input if value.name == "data"]
     del model.graph.input[:]  # weights that nodes compute stand among them, too, which it refuses
@@ -46,18 +46,18 @@ def by_onnx_runtime(file: bytes, chips: NDArray[np.uint8]) -> NDArray[np.float32
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    planes = chips.astype(np.float32).transpose(0, 3, 1, 2)
+    planes = crops.astype(np.float32).transpose(0, 3, 1, 2)
     return np.concatenate([session.run(None, {"data": plane[None]})[0] for plane in planes])
 
 
 def test_gives_the_numbers_of_onnx_runtime(file: bytes, trunk: keras.Model, faces: NDArray[np.uint8]):
     random = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), np.uint8)
     coloured = faces // np.array([1, 2, 3], np.uint8)  # so that the order of colours matters
-    chips = np.concatenate([random, faces, coloured])
-    theirs = by_onnx_runtime(file, chips)
-    ours = features_of(trunk, chips) * np.sqrt(sface.DIM)
+    crops = np.concatenate([random, faces, coloured])
+    theirs = by_onnx_runtime(file, crops)
+    ours = features_of(trunk, crops) * np.sqrt(sface.DIM)
     assert np.abs(ours - theirs).max() <= 1e-5
-    assert np.abs(theirs[4:12] - theirs[12:]).max() > 0.1  # the chips are not all one
+    assert np.abs(theirs[4:12] - theirs[12:]).max() > 0.1  # the crops are not all one
     assert np.abs(theirs[4] - theirs[5]).max() > 0.1
 
 
@@ -116,7 +116,7 @@ def test_learns(faces: NDArray[np.uint8], fresh_keras: None):
     trunk = find_trunk("sface").build()
     before = trunk.get_weights()
     head = keras.Sequential([trunk, keras.layers.UnitNormalization()])
-    wanted = np.roll(embed_chips(trunk, faces, mirror=False), 1, axis=0)  # each person as the one before
+    wanted = np.roll(embed_crops(trunk, faces, mirror=False), 1, axis=0)  # each person as the one before
     head.compile(keras.optimizers.SGD(0.05), loss="mse", jit_compile=False)  # XLA takes seconds to compile
     pixels = faces.astype(np.float32)
     losses = [head.train_on_batch(pixels, wanted) for _ in range(4)]
@@ -140,7 +140,7 @@ def test_compiled_it_gives_the_same_vectors(
     network.set_tensor(given, faces.astype(np.float32))
     network.invoke()
     compiled = unit_vectors(network.get_tensor(made), mirrored=False)
-    vectors = embed_chips(trunk, faces, mirror=False)
+    vectors = embed_crops(trunk, faces, mirror=False)
     check_agreement(vectors, compiled, weights_as)
     assert (vectors * compiled).sum(axis=1).min() > 1 - 2e-5
     with pytest.raises(EmbedError, match=f"at most {AGREEMENT[weights_as]:g}"):

@@ -216,7 +216,7 @@ def test_info_checks_every_byte_of_the_model(there: Path, part: str):
 def test_info(there: Path):
     out = run("info")
     assert "trunk small-cnn, head center" in out
-    assert "it has not met" in out
+    assert "share of known people named (TPIR) at 1 % of strangers named (FPIR)" in out
     assert "not there yet" in out
     run("enroll", "people")
     assert "2 people, 6 photos\n  made with this model" in run("info")
@@ -420,7 +420,10 @@ def test_train_from_the_command_line(there: Path, small_people: Path):
         out, err = main("train", str(small_people), *options, code=3)
     finally:
         (small_people / "p00" / "9.png").unlink()
-    assert "On 2 people it has not met (8 photos), before → after: TPIR at FPIR 0.01 " in out
+    assert (
+        "On 2 held-out people (8 photos), before → after: share of known people named (TPIR) at 1 % of "
+        in out
+    )
     assert "Saved a model" in out
     assert "8 people, 32 photos: learning from 6, 2 held out" in err
     assert "Epoch 2/2  loss " in err

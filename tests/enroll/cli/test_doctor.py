@@ -240,12 +240,14 @@ def test_what_the_doctor_says_mends_the_gallery(examined: list[tuple[str, str]])
     assert facts["notes"] == []
     text = run("doctor")[0]
     assert "\x1b" not in text
-    commands = [line.strip() for line in text.splitlines() if line.strip().startswith("embed gallery drop")]
+    commands = [
+        line.strip() for line in text.splitlines() if line.strip().startswith("embed gallery remove-photo")
+    ]
     assert len(commands) == 4
     for command in commands:
         embed, gallery, *rest = shlex.split(command)
         assert (embed, gallery) == ("embed", "gallery")
-        assert run(*rest)[0].startswith("dropped ")
+        assert run(*rest)[0].startswith("removed ")
     text = run("doctor")[0]
     assert "Photos that do not look like their person: none" in text
     assert "20 people, 96 photos" in text
@@ -254,7 +256,7 @@ def test_what_the_doctor_says_mends_the_gallery(examined: list[tuple[str, str]])
 def test_the_doctor_says_what_is_to_be_expected(examined: list[tuple[str, str]]):
     shutil.move("gallery.db", "my gallery.db")
     text = run("doctor", "--gallery", "my gallery.db")[0]
-    assert "embed gallery drop --gallery 'my gallery.db' -- -rf" in text
+    assert "embed gallery remove-photo --gallery 'my gallery.db' -- -rf" in text
     for line in (
         "20 people, 100 photos",
         "Photos that do not look like their person: 4",
@@ -308,7 +310,7 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("p01", "people/p01/1.png")
     ]
     assert "no face" in facts["poor_photos"][0]["reason"]
-    assert facts["poor_photos"][0]["command"] == "embed gallery drop p01 people/p01/1.png"
+    assert facts["poor_photos"][0]["command"] == "embed gallery remove-photo p01 people/p01/1.png"
     assert facts["files_gone"] == 1
     text = run("doctor", "--photos")[0]
     assert "Poor photos: 1" in text and "Not looked at, as the file is gone or has changed: 1 photo\n" in text
@@ -318,16 +320,16 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_drop(there: Path):
-    assert run("drop", "Zoë", "z1.png")[0] == "dropped z1.png of Zoë\n"
+    assert run("remove-photo", "Zoë", "z1.png")[0] == "removed z1.png of Zoë\n"
     digest = template("z2.png").digest.hex()
-    assert run("drop", "Zoë", digest[:10].upper())[0] == (
-        "dropped z2.png of Zoë; no photo is left, so the person was removed\n"
+    assert run("remove-photo", "Zoë", digest[:10].upper())[0] == (
+        "removed z2.png of Zoë; no photo is left, so the person was removed\n"
     )
     assert run("list")[0] == "Ada (1 photo)\n"
     with pytest.raises(UsageError, match=r"Ada: has no photo 'x'; expected the path .* 'a 1\.png'"):
-        run("drop", "Ada", "x")
+        run("remove-photo", "Ada", "x")
     with pytest.raises(EmbedError, match="no one is called"):
-        run("drop", "Eve", "x")
+        run("remove-photo", "Eve", "x")
 
 
 def test_drop_asks_which_of_two(there: Path):
@@ -335,8 +337,8 @@ def test_drop_asks_which_of_two(there: Path):
         again = template("again")
         store.add("Ada", [NewTemplate("a 1.png", again.digest, again.vector)])
     with pytest.raises(UsageError, match=r"Ada: has 2 photos 'a 1\.png'; expected one of "):
-        run("drop", "Ada", "a 1.png")
-    run("drop", "Ada", again.digest.hex()[:16])
+        run("remove-photo", "Ada", "a 1.png")
+    run("remove-photo", "Ada", again.digest.hex()[:16])
     assert run("list")[0].startswith("Ada (1 photo)")
 
 
@@ -353,7 +355,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyExtractor) -
 
 
 def test_re_embed(photos: Path):
-    assert run("re-embed")[0] == "embedded anew 3 people, 6 photos, in gallery.db\n"
+    assert run("re-embed")[0] == "re-embedded 3 people, 6 photos, in gallery.db\n"
     assert content_of("gallery.db").model == (ToyExtractor("new").fingerprint, 48)
 
 
@@ -384,9 +386,9 @@ def test_re_embed_does_not_lose_people_silently(photos: Path, toy: ToyExtractor)
     assert Path("gallery.db").read_bytes() == before
 
     out, err = run("re-embed", "moved", "--to", "found.db", code=3)
-    assert out == "embedded anew 3 people, 5 photos, in found.db\n"
+    assert out == "re-embedded 3 people, 5 photos, in found.db\n"
     assert "p02: " in err and "no longer where it was enrolled from" in err
-    assert run("re-embed", "--force", code=3)[0] == "embedded anew 2 people, 3 photos, in gallery.db\n"
+    assert run("re-embed", "--force", code=3)[0] == "re-embedded 2 people, 3 photos, in gallery.db\n"
 
 
 def test_nothing_heavy_is_loaded_to_show_help():

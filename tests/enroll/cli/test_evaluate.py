@@ -54,7 +54,7 @@ def test_calibrate_then_identify(there: Path):
     assert said.rstrip().endswith("% sure)")
     run("gallery", "remove", "p03")
     _, warned = run("identify", "faces/p01/0.png")
-    assert "The promise is in doubt: 1 of its 10 people gone; run `embed calibrate` again" in warned
+    assert "The calibration is out of date: 1 of its 10 people gone; run `embed calibrate` again" in warned
 
 
 @pytest.mark.parametrize("fpir", ["0", "1", "-0.1", "nan", "1e-300"])

@@ -100,7 +100,7 @@ def test_whoever_expired_is_not_named_and_is_purged(there: Path) -> None:
         (["gallery", "encrypt"], "expected a key, got none"),
         (["gallery", "new-key", "people"], "expected a file, got a folder"),
         (["--key", "no key", "gallery", "list"], "no key: no key here; `embed gallery new-key"),
-        (["gallery", "--gallery", "x", "forget-keyless"], "No such option"),
+        (["gallery", "--gallery", "x", "drop-unreadable"], "No such option"),
     ],
 )
 def test_errors_say_what_to_do(there: Path, arguments: list[str], said: str) -> None:
@@ -129,9 +129,9 @@ def test_encrypted_gallery_from_the_command_line(there: Path) -> None:
     backup = shutil.copy("gallery.db", "backup.db")
     run(*key, "gallery", "remove", "ada")
     shutil.copy(backup, "gallery.db")
-    with pytest.raises(EmbedError, match="forget-keyless"):
+    with pytest.raises(EmbedError, match="drop-unreadable"):
         run(*key, "gallery", "list")
-    assert "erased 1 person" in run(*key, "gallery", "forget-keyless")
+    assert "erased 1 person" in run(*key, "gallery", "drop-unreadable")
     assert run(*key, "gallery", "list") == "Zoë K (2 photos)\n"
 
 

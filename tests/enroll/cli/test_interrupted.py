@@ -17,15 +17,16 @@ from enroll.cli.options import INTERRUPTED
 # The decoder says that it has begun, and then takes for ever.
 SLOW = """
 import sys
-from embedder._internal.runtime import in_order
+from embedder._internal.runtime import map_in_order
 from embedder.images import apart, load_image
-from enroll.cli.ending import end_well
+from enroll.cli.ending import run_command
 apart.SECONDS = 600
 slow = "import time; print('decoding', file=sys.stderr, flush=True); time.sleep(600)\\n"
 apart._CHILD = apart._CHILD.replace("from embedder", slow + "from embedder", 1)
 apart.subprocess.DEVNULL = None  # its standard error is ours
 here, path = sys.argv[1:]
-end_well((lambda: load_image(path)) if here == "here" else (lambda: list(in_order(load_image, [path]))))
+several = lambda: list(map_in_order(load_image, [path]))
+run_command((lambda: load_image(path)) if here == "here" else several)
 """
 
 

@@ -17,7 +17,7 @@ from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, MissingPackageError, ModelError, UsageError
 from embedder.model_folder import load_manifest, read_part, save_bundle
 from enroll import cli
-from enroll.cli import end_well
+from enroll.cli import run_command
 from tests.conftest import pattern
 
 runner = CliRunner()
@@ -74,7 +74,7 @@ def run(*arguments: str, code: int = 0) -> str:
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What a failing command says, as a user sees it."""
     with pytest.raises(SystemExit):
-        end_well(lambda: runner.invoke(cli.app, list(arguments), catch_exceptions=False))
+        run_command(lambda: runner.invoke(cli.app, list(arguments), catch_exceptions=False))
     return capsys.readouterr().err
 
 
@@ -216,7 +216,7 @@ def test_errors_of_making_it_end_a_command(
 
     monkeypatch.setattr(built_in, "_made_apart", fail)
     with pytest.raises(SystemExit) as ended:
-        end_well(lambda: runner.invoke(cli.app, ["enroll", "people"], catch_exceptions=False))
+        run_command(lambda: runner.invoke(cli.app, ["enroll", "people"], catch_exceptions=False))
     assert ended.value.code == code
     assert f"embed: {error}\n" in capsys.readouterr().err
     assert not Path("gallery.db").exists()

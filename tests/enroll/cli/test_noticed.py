@@ -36,8 +36,8 @@ def test_a_photo_that_was_replaced_is_noticed(there: Path) -> None:
     _, err = main("enroll", "people")
     assert "people/p00/0.png: has changed since it was enrolled" in err
     command = err.split("`")[1].split()
-    assert command[:4] == ["embed", "gallery", "drop", "p00"]
-    assert main(*command[1:])[0].startswith("dropped people/p00/0.png of p00")
+    assert command[:4] == ["embed", "gallery", "remove-photo", "p00"]
+    assert main(*command[1:])[0].startswith("removed people/p00/0.png of p00")
     assert "has changed" not in main("enroll", "people")[1]
 
 
@@ -107,7 +107,9 @@ def test_a_file_name_that_is_not_utf8(there: Path) -> None:
     main("gallery", "import", "people.jsonl", "--gallery", "again.db")
     verified = main("gallery", "verify", "--photos", "--gallery", "again.db")[0]
     assert "6 the same" in verified
-    assert main("gallery", "drop", "p00", os.fsdecode(b"people/p00/\xe9t\xe9.png"))[0].startswith("dropped")
+    assert main("gallery", "remove-photo", "p00", os.fsdecode(b"people/p00/\xe9t\xe9.png"))[0].startswith(
+        "removed"
+    )
     assert printable(os.fsdecode(b"\xe9")) == printable("\U0010ffe9") == r"\xe9"
 
 
@@ -116,8 +118,8 @@ def test_photos_are_found_from_another_folder(there: Path, monkeypatch: pytest.M
     (there / "elsewhere").mkdir()
     monkeypatch.chdir(there / "elsewhere")
     assert "6 the same" in main("gallery", "verify", "--photos", "--gallery", "../gallery.db")[0]
-    drop = ["gallery", "drop", "p00", "../people/p00/0.png", "--gallery", "../gallery.db"]
-    assert main(*drop)[0] == "dropped people/p00/0.png of p00\n"
+    drop = ["gallery", "remove-photo", "p00", "../people/p00/0.png", "--gallery", "../gallery.db"]
+    assert main(*drop)[0] == "removed people/p00/0.png of p00\n"
     monkeypatch.chdir(there)
     (there / "moved").mkdir()
     for name in ("people", "gallery.db"):

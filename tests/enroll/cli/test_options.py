@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from embedder.config import TrainConfig
-from embedder.config.devices import Machines
+from embedder.config.devices import DeviceConfig
 from embedder.config.toml import read_config, to_toml
 from embedder.errors import UsageError
 from enroll.cli.options import with_options
@@ -21,8 +21,8 @@ OTHERS: dict[str, Any] = {
     "head": "softmax",
     "loss": "softened",
     "mining": "all",
-    "schedule": "steps",
-    "steps": "5:1e-3",
+    "lr_schedule": "steps",
+    "lr_steps": "5:1e-3",
     "sampling": "balanced",
     "precision": "float32",
     "mirror": False,
@@ -56,7 +56,7 @@ def given_on(*arguments: str) -> dict[str, Any]:
     app, got = typer.Typer(), {}
 
     @app.command()
-    @with_options(TrainConfig, Machines)
+    @with_options(TrainConfig, DeviceConfig)
     def command(folder: Path, resume: bool = False, **given: Any) -> None:
         got.update(given, folder=folder, resume=resume)
 
@@ -69,7 +69,7 @@ def given_on(*arguments: str) -> dict[str, Any]:
 def test_every_field_can_be_an_option_and_a_key(name: str, tmp_path: Path):
     value, needed = (
         other(name),
-        {"schedule": {"steps": "5:1e-3"}, "steps": {"schedule": "steps"}}.get(name, {}),
+        {"lr_schedule": {"lr_steps": "5:1e-3"}, "lr_steps": {"lr_schedule": "steps"}}.get(name, {}),
     )
     flag = f"--{name.replace('_', '-')}"
     told = [flag if value else f"--no-{flag[2:]}"] if isinstance(value, bool) else [flag, str(value)]

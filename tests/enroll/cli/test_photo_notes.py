@@ -35,7 +35,7 @@ def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*words: str, code: int = 0) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.end_well(lambda: cli.app(list(words)))
+        cli.run_command(lambda: cli.app(list(words)))
     assert ended.value.code == code
 
 

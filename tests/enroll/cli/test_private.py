@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedder._internal.files import write_whole
+from embedder._internal.files import write_atomic
 from embedder.errors import UsageError
 from enroll.cli.transfer import export_gallery, import_gallery
 from enroll.search.approximate import Graph, index_path, save_index
@@ -76,7 +76,7 @@ def test_an_index(tmp_path: Path):
 def test_a_file_is_private_before_anything_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     seen = []
     monkeypatch.setattr("os.fsync", lambda _: seen.extend(mode(path) for path in tmp_path.iterdir()))
-    write_whole(tmp_path / "file", b"x", private=True)
+    write_atomic(tmp_path / "file", b"x", private=True)
     assert set(seen) == {0o600}
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from enroll import cli
-from enroll.cli.terminal import TerminalProgress, show_notices
+from enroll.cli.terminal import TerminalProgress, show_warnings
 
 KEYS = {
     "base64": base64.b64encode(bytes(range(60, 92))).decode(),
@@ -110,7 +110,7 @@ def test_warnings_progress_and_places_are_shown_without_them(capsys: pytest.Capt
     from enroll.cli.terminal import safe
 
     key = KEYS["base64"]
-    show_notices()
+    show_warnings()
     logging.getLogger("enroll.x").warning("milvus://bob:s3cret@h/g: waits for %s\n", key)
     TerminalProgress().say(f"Wrote milvus:/bob:s3cret@h/g, {key}")
     shown = capsys.readouterr().err + safe(f"/no folder/{key}") + safe(Path(f"http://s3cret@h/{key}"))

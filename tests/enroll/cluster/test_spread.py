@@ -28,7 +28,7 @@ from enroll.cluster.spread import LostError
 from enroll.cluster.tables import DIGEST, FACES, SAMPLE, asked
 from enroll.cluster.worker import Task, look
 from enroll.gallery import enrollment
-from enroll.gallery.enrollment import Enrolled
+from enroll.gallery.enrollment import EnrollmentResult
 from enroll.library.scan import Scanned, Scanner
 from enroll.looking import AskedPhoto
 from enroll.store.sqlite.store import SqliteStore
@@ -115,13 +115,13 @@ def people(tmp_path: Path) -> dict[str, list[Any]]:
     return people
 
 
-def told(outcomes: Iterator[Enrolled]) -> list[Any]:
+def told(outcomes: Iterator[EnrollmentResult]) -> list[Any]:
     """What enrolling came to, without arrays."""
     return [
         replace(
             outcome,
             samples=tuple(
-                replace(sample, chip=None if sample.chip is None else sample.chip.tobytes())
+                replace(sample, crop=None if sample.crop is None else sample.crop.tobytes())
                 for sample in outcome.samples
             ),
         )
@@ -129,7 +129,7 @@ def told(outcomes: Iterator[Enrolled]) -> list[Any]:
     ]
 
 
-def facts(outcomes: list[Enrolled]) -> list[Any]:
+def facts(outcomes: list[EnrollmentResult]) -> list[Any]:
     """The same, to be compared: samples compare by identity."""
     return [(replace(one, samples=()), [vars(sample) for sample in one.samples]) for one in outcomes]
 
@@ -157,7 +157,7 @@ def test_enrolling_elsewhere_is_as_here(
     for elsewhere in (None, Spread(away, grid, sends)):
         with Gallery.open(tmp_path / f"{elsewhere is None}.db", grid) as gallery:
             runs = [
-                facts(told(gallery.enroll_many(people, keep_chips=True, elsewhere=elsewhere))) for _ in "12"
+                facts(told(gallery.enroll_many(people, keep_crops=True, elsewhere=elsewhere))) for _ in "12"
             ]
             results.append((runs, content(gallery)))
     assert results[0] == results[1]

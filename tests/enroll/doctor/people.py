@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from enroll.doctor.evidence import Crowd, Evidence, learn
+from enroll.doctor.evidence import DistanceEvidence, LabeledTemplates, fit_evidence
 from enroll.doctor.examine import Examination, examine
 from enroll.templates import Templates
 
@@ -26,23 +26,23 @@ def made_people(
     return unit(middles[labels] + noise * rng.normal(size=(len(labels), DIM))), labels
 
 
-def crowd_of(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Crowd:
+def labeled_of(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> LabeledTemplates:
     """Ids have gaps, as in a gallery from which people were removed."""
     names = np.array([f"p{label:02d}" for label in labels], object)
-    return Crowd.of(Templates(3 * np.arange(1, len(labels) + 1), names, vectors))
+    return LabeledTemplates.of(Templates(3 * np.arange(1, len(labels) + 1), names, vectors))
 
 
-def templates_of(crowd: Crowd) -> Templates:
-    return Templates(crowd.ids, np.array(crowd.names, object)[crowd.labels], crowd.vectors)
+def templates_of(labeled: LabeledTemplates) -> Templates:
+    return Templates(labeled.ids, np.array(labeled.names, object)[labeled.labels], labeled.vectors)
 
 
-def evidence_of(crowd: Crowd) -> Evidence:
-    everyone = np.ones(len(crowd.labels), bool)
-    evidence = learn(crowd, crowd.members(everyone), everyone)
+def evidence_of(labeled: LabeledTemplates) -> DistanceEvidence:
+    everyone = np.ones(len(labeled.labels), bool)
+    evidence = fit_evidence(labeled, labeled.members(everyone), everyone)
     assert evidence is not None
     return evidence
 
 
 def examined(vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Examination:
-    crowd = crowd_of(vectors, labels)
-    return examine(crowd.vectors, np.array(crowd.names)[crowd.labels], ids=crowd.ids)
+    labeled = labeled_of(vectors, labels)
+    return examine(labeled.vectors, np.array(labeled.names)[labeled.labels], ids=labeled.ids)

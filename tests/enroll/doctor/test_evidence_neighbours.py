@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from embedder._internal.runtime import Advance, Progress
 from enroll.doctor import evidence as module
-from enroll.doctor.evidence import Crowd, nearest_others
-from enroll.search.base import Found
-from enroll.search.exact import ExactFinder
+from enroll.doctor.evidence import LabeledTemplates, nearest_others
+from enroll.search.base import Matches
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates
-from tests.enroll.doctor.people import crowd_of, made_people, templates_of, unit
+from tests.enroll.doctor.people import labeled_of, made_people, templates_of, unit
 
 
 class NoMore:
@@ -24,21 +24,21 @@ class NoMore:
         self.templates, self.people = len(templates.ids), len(set(templates.identities))
         self.asked: list[tuple[int, int]] = []
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
         found = []
         self.asked.append((len(queries), count))
         for query in queries:
             away = np.linalg.norm(self._all.vectors.astype(float) - query, axis=1)
             rows = np.sort(np.argsort(away)[:count])
             found.append(
-                Found(self._all.ids[rows], self._all.identities[rows], self._all.vectors[rows], np.inf)
+                Matches(self._all.ids[rows], self._all.identities[rows], self._all.vectors[rows], np.inf)
             )
         return found
 
 
-def by_hand(crowd: Crowd, row: int, count: int) -> list[tuple[float, int]]:
-    distances = np.linalg.norm(crowd.vectors.astype(float) - crowd.vectors[row], axis=1)
-    others = [(distances[other], other) for other in np.flatnonzero(crowd.labels != crowd.labels[row])]
+def by_hand(labeled: LabeledTemplates, row: int, count: int) -> list[tuple[float, int]]:
+    distances = np.linalg.norm(labeled.vectors.astype(float) - labeled.vectors[row], axis=1)
+    others = [(distances[other], other) for other in np.flatnonzero(labeled.labels != labeled.labels[row])]
     return sorted(others)[:count]
 
 
@@ -48,25 +48,25 @@ def test_the_nearest_of_others_are_found(numbers: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", numbers)
     vectors, labels = made_people(9, 5, noise=0.5)
     labels[:25] = 0
-    crowd = crowd_of(vectors, labels)
-    finder = NoMore(templates_of(crowd))
-    nearest = nearest_others(crowd, finder)
-    assert sum(queries for queries, _ in finder.asked) == 45
-    assert all(queries == 1 or queries * count * 32 <= numbers for queries, count in finder.asked)
+    labeled = labeled_of(vectors, labels)
+    search_index = NoMore(templates_of(labeled))
+    nearest = nearest_others(labeled, search_index)
+    assert sum(queries for queries, _ in search_index.asked) == 45
+    assert all(queries == 1 or queries * count * 32 <= numbers for queries, count in search_index.asked)
     # Of someone with 25 photos 25 + 16 numbers of 32 are asked for: 15 times that is below 20,000.
-    assert finder.asked[0] == ({1: 1, 20_000: 15}.get(numbers, 45), 41)
+    assert search_index.asked[0] == ({1: 1, 20_000: 15}.get(numbers, 45), 41)
     for row in range(len(labels)):
-        expected = by_hand(crowd, row, 16)
+        expected = by_hand(labeled, row, 16)
         assert nearest.rows[row].tolist() == [other for _, other in expected]
         assert nearest.distances[row] == pytest.approx([distance for distance, _ in expected], abs=1e-6)
 
 
 def test_few_others_leave_places_empty():
-    crowd = crowd_of(*made_people(3, 2))
-    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
+    labeled = labeled_of(*made_people(3, 2))
+    nearest = nearest_others(labeled, ExactIndex(templates_of(labeled)))
     assert (nearest.rows >= 0).sum(axis=1).tolist() == [4] * 6
     assert np.isinf(nearest.distances[:, 4:]).all() and (nearest.rows[:, 4:] == -1).all()
-    rows, people = nearest.pairs(crowd.labels)
+    rows, people = nearest.pairs(labeled.labels)
     assert sorted(zip(rows, people, strict=True)) == [
         (row, person) for row in range(6) for person in range(3) if person != row // 2
     ]
@@ -85,40 +85,40 @@ def test_progress_hears_of_each_template():
 
             yield advance
 
-    crowd, heard = crowd_of(*made_people(9, 5)), Heard()
-    nearest_others(crowd, ExactFinder(templates_of(crowd)), heard)
+    labeled, heard = labeled_of(*made_people(9, 5)), Heard()
+    nearest_others(labeled, ExactIndex(templates_of(labeled)), heard)
     assert (heard.steps, heard.total) == (45, 45)
 
 
 def test_people_with_one_photo_each_are_near_each_other():
-    crowd = crowd_of(*made_people(3, 1))
-    rows, people = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    labeled = labeled_of(*made_people(3, 1))
+    rows, people = nearest_others(labeled, ExactIndex(templates_of(labeled))).pairs(labeled.labels)
     assert list(zip(rows, people, strict=True)) == [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
 
 
 def test_who_is_enrolled_meanwhile_is_passed_over():
-    crowd = crowd_of(*made_people(5, 3))
-    there = templates_of(crowd)
+    labeled = labeled_of(*made_people(5, 3))
+    there = templates_of(labeled)
     more = Templates(
         np.append(there.ids, [100, 101]),
         np.append(there.identities, ["new", "new"]),
         np.concatenate([there.vectors, there.vectors[:2]]),
     )
-    now, then = (nearest_others(crowd, ExactFinder(templates)) for templates in (more, there))
+    now, then = (nearest_others(labeled, ExactIndex(templates)) for templates in (more, there))
     assert np.array_equal(now.rows[:, :10], then.rows[:, :10])
 
 
 def test_some_photos_stand_for_a_person_who_has_many():
     vectors = unit(np.random.default_rng(0).normal(size=(300, 8)))
-    crowd = crowd_of(vectors, np.repeat([0, 1], [290, 10]))
+    labeled = labeled_of(vectors, np.repeat([0, 1], [290, 10]))
     kept = np.ones(300, bool)
     kept[[3, 295]] = False
-    many, few = crowd.members(kept)
+    many, few = labeled.members(kept)
     assert len(set(many)) == 64 and 3 not in many and max(many) < 290
     assert sorted(few) == [290, 291, 292, 293, 294, 296, 297, 298, 299]
 
 
 def test_a_person_may_have_no_one_left_to_stand_for_them():
-    crowd = crowd_of(*made_people(3, 2))
-    assert [len(rows) for rows in crowd.members(np.array([True] * 4 + [False] * 2))] == [2, 2, 0]
-    assert [len(rows) for rows in crowd.members(np.array([False] * 2 + [True] * 4))] == [0, 2, 2]
+    labeled = labeled_of(*made_people(3, 2))
+    assert [len(rows) for rows in labeled.members(np.array([True] * 4 + [False] * 2))] == [2, 2, 0]
+    assert [len(rows) for rows in labeled.members(np.array([False] * 2 + [True] * 4))] == [0, 2, 2]

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from embedder.errors import UsageError
 from enroll.calibration import calibrate
 from enroll.doctor.examine import Examination, examine
-from enroll.search.base import Found
-from enroll.search.exact import ExactFinder
-from tests.enroll.doctor.people import crowd_of, examined, made_people, templates_of
+from enroll.search.base import Matches
+from enroll.search.exact import ExactIndex
+from tests.enroll.doctor.people import examined, labeled_of, made_people, templates_of
 
 
 def without_names(found: Examination) -> tuple[object, ...]:
     return (
-        found.twins,
-        found.judged.suspects,
-        found.confused,
+        found.duplicates,
+        found.judged.mislabeled,
+        found.lookalikes,
         found.near,
         found.few,
-        found.growth,
+        found.forecast,
         found.notes,
     )
 
@@ -35,33 +35,33 @@ def some_wrong() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def test_labels_are_names_or_numbers_and_ids_are_rows_unless_they_are_given():
     vectors, labels = some_wrong()
     plain, named = examine(vectors, labels), examined(vectors, labels)
-    assert {suspect.row for suspect in plain.judged.suspects} >= {3, 40}
+    assert {photo.row for photo in plain.judged.mislabeled} >= {3, 40}
     assert without_names(plain) == without_names(named)
-    assert plain.crowd.names == tuple(map(str, range(20)))
-    assert plain.crowd.ids.tolist() == list(range(100))
-    assert named.crowd.names[1] == "p01" and named.crowd.ids[1] == 6
+    assert plain.templates.names == tuple(map(str, range(20)))
+    assert plain.templates.ids.tolist() == list(range(100))
+    assert named.templates.names[1] == "p01" and named.templates.ids[1] == 6
 
 
 def test_a_calibration_counts_and_why_it_is_in_doubt_is_said():
     vectors, labels = some_wrong()
     promise = calibrate(vectors, labels, 0.2)
-    found = examine(vectors, labels, calibration=promise, warning="grown").growth
+    found = examine(vectors, labels, calibration=promise, warning="grown").forecast
     assert found is not None
     assert (found.calibrated, found.threshold, found.warning) == (True, promise.distance, "grown")
 
 
 def test_what_searches_is_asked_for_the_templates():
-    class Asked(ExactFinder):
+    class Asked(ExactIndex):
         asked = 0
 
-        def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+        def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
             self.asked += len(queries)
             return super().nearest(queries, count)
 
-    crowd = crowd_of(*some_wrong())
-    finder = Asked(templates_of(crowd))
-    found = examine(crowd.vectors, crowd.labels, ids=crowd.ids, finder=finder)
-    assert finder.asked == 100
+    labeled = labeled_of(*some_wrong())
+    search_index = Asked(templates_of(labeled))
+    found = examine(labeled.vectors, labeled.labels, ids=labeled.ids, search_index=search_index)
+    assert search_index.asked == 100
     assert without_names(found) == without_names(examined(*some_wrong()))
 
 

@@ -9,8 +9,8 @@ from embedder.errors import UsageError
 from enroll.calibration import calibrate
 from enroll.distances import person_distances
 from enroll.doctor import examine as module
-from enroll.doctor.examine import expect, fpir_at
-from tests.enroll.doctor.people import crowd_of, examined, made_people
+from enroll.doctor.examine import forecast_fpir, fpir_at
+from tests.enroll.doctor.people import examined, labeled_of, made_people
 
 
 def test_fpir_in_another_gallery():
@@ -22,7 +22,7 @@ def test_fpir_in_another_gallery():
 
 def test_an_uncalibrated_gallery_is_calibrated_for_the_question():
     vectors, labels = made_people(30, 4, noise=0.5)
-    found = examined(vectors, labels).growth
+    found = examined(vectors, labels).forecast
     assert found is not None and not found.calibrated
     assert found.threshold == calibrate(vectors, labels, 0.01).distance
     assert found.people == (30, 60, 150, 300, 3000)
@@ -35,14 +35,14 @@ def test_wrong_photos_do_not_count():
     given[0] = 7
     right = np.arange(len(labels)) != 0
     found = examined(vectors, given)
-    assert found.growth is not None
-    assert found.growth.threshold == calibrate(vectors[right], labels[right], 0.01).distance
+    assert found.forecast is not None
+    assert found.forecast.threshold == calibrate(vectors[right], labels[right], 0.01).distance
 
 
 def test_the_gallerys_own_calibration_counts_for_the_size_it_was_made_for():
     vectors, labels = made_people(30, 4)
     own = replace(calibrate(vectors, labels, 0.02), identities=15)
-    found = expect(crowd_of(vectors, labels), np.ones(120, bool), own, "grown")
+    found = forecast_fpir(labeled_of(vectors, labels), np.ones(120, bool), own, "grown")
     assert (found.calibrated, found.threshold, found.warning) == (True, own.distance, "grown")
     assert found.fpir[:2] == pytest.approx((1 - 0.98**2, 1 - 0.98**4))
 
@@ -54,7 +54,7 @@ def test_strangers_are_named_no_more_often_than_expected_when_the_gallery_grows(
     monkeypatch.setattr(module, "_MOST_PEOPLE", 60)
     vectors, labels = made_people(1100, 3, noise=0.45, seed=2)
     small = labels < 100
-    found = expect(crowd_of(vectors[small], labels[small]), np.ones(300, bool), None, None)
+    found = forecast_fpir(labeled_of(vectors[small], labels[small]), np.ones(300, bool), None, None)
     assert found.fpir[0] == pytest.approx(0.01)  # for all 100, not for the 60 that were drawn
     strangers = vectors[labels >= 600]
     for people, fpir in zip(found.people[:3], found.fpir, strict=False):
@@ -68,6 +68,6 @@ def test_strangers_are_named_no_more_often_than_expected_when_the_gallery_grows(
 def test_too_few_people():
     vectors, labels = made_people(3, 4)
     with pytest.raises(UsageError, match="at least 4 people"):
-        expect(crowd_of(vectors, labels), np.ones(12, bool), None, None)
+        forecast_fpir(labeled_of(vectors, labels), np.ones(12, bool), None, None)
     found = examined(vectors, labels)
-    assert found.growth is None and "enroll more" in found.notes[0]
+    assert found.forecast is None and "enroll more" in found.notes[0]

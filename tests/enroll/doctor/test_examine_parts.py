@@ -8,10 +8,10 @@ import pytest
 from enroll.calibration import calibrate
 from enroll.doctor import examine as module
 from enroll.doctor.evidence import nearest_others
-from enroll.doctor.examine import examine, expect, find_confused, fpir_at, probable_twins
-from enroll.doctor.labels import Twins
-from enroll.search.exact import ExactFinder
-from tests.enroll.doctor.people import crowd_of, examined, made_people, templates_of
+from enroll.doctor.examine import examine, find_lookalikes, find_probable_duplicates, forecast_fpir, fpir_at
+from enroll.doctor.labels import DuplicatePeople
+from enroll.search.exact import ExactIndex
+from tests.enroll.doctor.people import examined, labeled_of, made_people, templates_of
 
 
 def test_people_with_fewer_than_three_photos_are_listed() -> None:
@@ -25,10 +25,10 @@ def test_with_one_photo_each_nothing_is_judged_but_the_fpir_is_known() -> None:
     vectors, labels = made_people(20, 1)
     found = examined(vectors, labels)
     assert len(found.notes) == 1 and "photos and double names are not judged" in found.notes[0]
-    assert (found.twins, found.judged.suspects, found.judged.divided) == ((), (), ())
+    assert (found.duplicates, found.judged.mislabeled, found.judged.divided) == ((), (), ())
     assert found.judged.kept.all()
-    assert found.growth is not None
-    assert found.growth.threshold == calibrate(vectors, labels, 0.01).distance
+    assert found.forecast is not None
+    assert found.forecast.threshold == calibrate(vectors, labels, 0.01).distance
     assert len(found.few) == 20
 
 
@@ -37,7 +37,7 @@ def test_what_is_known_of_one_person() -> None:
     assert len(found.notes) == 2
     assert "photos and double names are not judged" in found.notes[0]
     assert "the FPIR to expect is not known" in found.notes[1]
-    assert (found.growth, found.confused, found.near) == (None, (), 0)
+    assert (found.forecast, found.lookalikes, found.near) == (None, (), 0)
 
 
 def test_a_threshold_is_looked_for_with_the_photos_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +49,7 @@ def test_a_threshold_is_looked_for_with_the_photos_that_are_kept(monkeypatch: py
     rows = kept & np.isin(labels, drawn)
     target = fpir_at(0.01, 30, 11)
     assert target == pytest.approx(1 - 0.99 ** (11 / 30))
-    found = expect(crowd_of(vectors, labels), kept, None, "why")
+    found = forecast_fpir(labeled_of(vectors, labels), kept, None, "why")
     assert found.threshold == calibrate(vectors[rows], labels[rows], target).distance
     assert (found.calibrated, found.warning) == (False, "why")
     assert found.fpir == pytest.approx([1 - 0.99**times for times in (1, 2, 5, 10, 100)])
@@ -58,55 +58,55 @@ def test_a_threshold_is_looked_for_with_the_photos_that_are_kept(monkeypatch: py
 def test_as_many_people_as_are_allowed_are_all_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_PEOPLE", 30)
     vectors, labels = made_people(30, 4, noise=0.5)
-    found = expect(crowd_of(vectors, labels), np.ones(120, bool), None, None)
+    found = forecast_fpir(labeled_of(vectors, labels), np.ones(120, bool), None, None)
     assert found.threshold == calibrate(vectors, labels, 0.01).distance
 
 
 def test_pairs_with_as_many_photos_are_in_the_order_of_distance_and_names() -> None:
     axes = np.eye(8, dtype=np.float32)
-    crowd = crowd_of(axes, np.arange(8))  # everyone is √2 from everyone
-    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
-    pairs, near = find_confused(crowd, nearest, 1.5, np.ones(8, bool))
+    labeled = labeled_of(axes, np.arange(8))  # everyone is √2 from everyone
+    nearest = nearest_others(labeled, ExactIndex(templates_of(labeled)))
+    pairs, near = find_lookalikes(labeled, nearest, 1.5, np.ones(8, bool))
     assert [(pair.first, pair.second) for pair in pairs] == [
         (a, b) for a in range(8) for b in range(a + 1, 8)
     ]
     assert all((pair.photos, pair.distance) == (2, pytest.approx(np.sqrt(2))) for pair in pairs)
     assert near == 8
-    crowd = crowd_of(*made_people(20, 2, noise=0.6))
-    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
-    pairs, _ = find_confused(crowd, nearest, 1.2, np.ones(40, bool))
+    labeled = labeled_of(*made_people(20, 2, noise=0.6))
+    nearest = nearest_others(labeled, ExactIndex(templates_of(labeled)))
+    pairs, _ = find_lookalikes(labeled, nearest, 1.2, np.ones(40, bool))
     keys = [(-pair.photos, pair.distance) for pair in pairs]
     assert keys == sorted(keys) and len(pairs) > 9
 
 
 def test_two_names_of_one_person_are_not_confused() -> None:
-    crowd = crowd_of(np.eye(8, dtype=np.float32), np.arange(8))
-    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
+    labeled = labeled_of(np.eye(8, dtype=np.float32), np.arange(8))
+    nearest = nearest_others(labeled, ExactIndex(templates_of(labeled)))
     everyone = np.ones(8, bool)
-    pairs, _ = find_confused(crowd, nearest, 1.5, everyone)
-    twins = [Twins(2, 5, 0.1, 0.9), Twins(3, 4, 0.1, 0.9)]
-    others, near = find_confused(crowd, nearest, 1.5, everyone, twins)
+    pairs, _ = find_lookalikes(labeled, nearest, 1.5, everyone)
+    duplicates = [DuplicatePeople(2, 5, 0.1, 0.9), DuplicatePeople(3, 4, 0.1, 0.9)]
+    others, near = find_lookalikes(labeled, nearest, 1.5, everyone, duplicates)
     assert others == [pair for pair in pairs if (pair.first, pair.second) not in ((2, 5), (3, 4))]
     assert (len(pairs), len(others), near) == (28, 26, 8)
 
 
 def test_a_photo_at_the_threshold_is_within_it() -> None:
-    crowd = crowd_of(np.eye(4, dtype=np.float32), np.arange(4))
-    nearest = nearest_others(crowd, ExactFinder(templates_of(crowd)))
+    labeled = labeled_of(np.eye(4, dtype=np.float32), np.arange(4))
+    nearest = nearest_others(labeled, ExactIndex(templates_of(labeled)))
     limit = float(nearest.distances[0, 0])
     everyone = np.ones(4, bool)
-    assert find_confused(crowd, nearest, limit, everyone)[1] == 4
-    assert find_confused(crowd, nearest, float(np.nextafter(limit, 0)), everyone) == ([], 0)
+    assert find_lookalikes(labeled, nearest, limit, everyone)[1] == 4
+    assert find_lookalikes(labeled, nearest, float(np.nextafter(limit, 0)), everyone) == ([], 0)
 
 
 def test_double_names_alone_are_those_of_the_whole_examination() -> None:
     vectors, labels = made_people(20, 6)
     labels[:3] = 20
-    crowd = crowd_of(vectors, labels)
-    looked_at, twins = probable_twins(templates_of(crowd))
-    assert tuple(twins) == examined(vectors, labels).twins != ()
-    assert looked_at.names == crowd.names
-    assert probable_twins(templates_of(crowd_of(*made_people(9, 1))))[1] == []
+    labeled = labeled_of(vectors, labels)
+    looked_at, duplicates = find_probable_duplicates(templates_of(labeled))
+    assert tuple(duplicates) == examined(vectors, labels).duplicates != ()
+    assert looked_at.names == labeled.names
+    assert find_probable_duplicates(templates_of(labeled_of(*made_people(9, 1))))[1] == []
 
 
 def test_rows_in_three_dimensions_are_refused() -> None:

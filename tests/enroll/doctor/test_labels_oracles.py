@@ -8,21 +8,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from enroll.doctor.evidence import Crowd, Evidence, learn, nearest_others, typical_distances
-from enroll.doctor.labels import Judged, Twins, find_mistaken, find_twins
-from enroll.search.exact import ExactFinder
-from tests.enroll.doctor.people import DIM, crowd_of, evidence_of, made_people, templates_of, unit
+from enroll.doctor.evidence import (
+    DistanceEvidence,
+    LabeledTemplates,
+    fit_evidence,
+    nearest_others,
+    typical_distances,
+)
+from enroll.doctor.labels import DuplicatePeople, Judged, find_duplicates, find_mislabeled
+from enroll.search.exact import ExactIndex
+from tests.enroll.doctor.people import DIM, evidence_of, labeled_of, made_people, templates_of, unit
 
-EVIDENCE = Evidence(same=-1.2, same_spread=0.3, other=-0.1, other_spread=0.2)
+EVIDENCE = DistanceEvidence(same=-1.2, same_spread=0.3, other=-0.1, other_spread=0.2)
 
 
-def slow_twins(crowd: Crowd, near: dict[tuple[int, int], float], evidence: Evidence) -> list[Twins]:
+def slow_twins(
+    labeled: LabeledTemplates, near: dict[tuple[int, int], float], evidence: DistanceEvidence
+) -> list[DuplicatePeople]:
     """Of each person the middle photo, by its distance to the other; all that are not near are far away."""
-    people = len(crowd.names)
+    people = len(labeled.names)
     middle = {}
     for one in range(people):
         for other in range(people):
-            photos = np.flatnonzero(crowd.labels == one).tolist()
+            photos = np.flatnonzero(labeled.labels == one).tolist()
             away = sorted(near.get((row, other), math.inf) for row in photos)
             middle[one, other] = away[(len(away) - 1) // 2]
     found = []
@@ -32,7 +40,7 @@ def slow_twins(crowd: Crowd, near: dict[tuple[int, int], float], evidence: Evide
             if distance < math.inf:
                 odds = math.exp(evidence(np.array([distance]))[0]) * 0.05 / (people - 1)
                 if odds > 1:
-                    found.append(Twins(one, other, distance, pytest.approx(odds / (1 + odds))))
+                    found.append(DuplicatePeople(one, other, distance, pytest.approx(odds / (1 + odds))))
     return found
 
 
@@ -41,36 +49,39 @@ def slow_twins(crowd: Crowd, near: dict[tuple[int, int], float], evidence: Evide
 def test_twins_are_what_plain_loops_find(people: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.repeat(np.arange(people), 3), rng.integers(0, people, 2 * people)])
-    crowd = crowd_of(made_people(people, 5)[0], labels)
+    labeled = labeled_of(made_people(people, 5)[0], labels)
     entries = [(row, other) for row in range(len(labels)) for other in range(people) if other != labels[row]]
     kept = [entries[number] for number in rng.permutation(len(entries))[: math.ceil(0.8 * len(entries))]]
     near = {entry: float(math.exp(rng.normal(-0.9, 0.2))) for entry in kept}
     rows, others = (np.array(column) for column in zip(*near, strict=True))
-    found = find_twins(crowd, rows, others, np.array(list(near.values())), EVIDENCE)
-    expected = slow_twins(crowd, near, EVIDENCE)
+    found = find_duplicates(labeled, rows, others, np.array(list(near.values())), EVIDENCE)
+    expected = slow_twins(labeled, near, EVIDENCE)
     assert sorted(found, key=lambda pair: (pair.first, pair.second)) == expected
     assert [pair.distance for pair in found] == sorted(pair.distance for pair in found)
 
 
 def test_two_pairs_as_probable_are_in_the_order_of_their_names() -> None:
-    crowd = crowd_of(made_people(4, 1)[0], np.arange(4))
+    labeled = labeled_of(made_people(4, 1)[0], np.arange(4))
     pairs = np.array([(2, 3), (3, 2), (0, 3), (3, 0), (0, 1), (1, 0)])
-    found = find_twins(crowd, pairs[:, 0], pairs[:, 1], np.full(6, 0.2), EVIDENCE)
+    found = find_duplicates(labeled, pairs[:, 0], pairs[:, 1], np.full(6, 0.2), EVIDENCE)
     assert [(pair.first, pair.second) for pair in found] == [(0, 1), (0, 3), (2, 3)]
 
 
 def slow_judge(
-    crowd: Crowd, near: set[tuple[int, int]], evidence: Evidence, believed: NDArray[np.bool_]
+    labeled: LabeledTemplates,
+    near: set[tuple[int, int]],
+    evidence: DistanceEvidence,
+    believed: NDArray[np.bool_],
 ) -> tuple[list[float], list[int], list[int]]:
     """Probability that a photo is wrong, whom it is like, and who has no majority."""
-    members, people = crowd.members(believed), len(crowd.names)
+    members, people = labeled.members(believed), len(labeled.names)
 
     def speaks(row: int, person: int) -> float | None:
-        distance = typical_distances(crowd, members, np.array([row]), np.array([person]))
+        distance = typical_distances(labeled, members, np.array([row]), np.array([person]))
         return None if np.isnan(distance[0]) else float(evidence(distance)[0])
 
     odds, like, unclaimed = [], [], []
-    for row, label in enumerate(crowd.labels.tolist()):
+    for row, label in enumerate(labeled.labels.tolist()):
         right = math.exp(speaks(row, label) or 0.0) * 0.95
         claims = {person: speaks(row, person) for photo, person in sorted(near) if photo == row}
         claims = {person: math.exp(claim) for person, claim in claims.items() if claim is not None}
@@ -80,7 +91,7 @@ def slow_judge(
         like.append(-1 if unclaimed[-1] else max(claims, key=lambda person: claims[person]))
     divided = []
     for person in range(people):
-        left = [row for row in np.flatnonzero(crowd.labels == person).tolist() if unclaimed[row]]
+        left = [row for row in np.flatnonzero(labeled.labels == person).tolist() if unclaimed[row]]
         alone = [row for row in left if odds[row] > 1]
         if alone and 2 * len(alone) >= len(left):
             divided.append(person)
@@ -90,45 +101,45 @@ def slow_judge(
 
 
 def slow_mistaken(
-    crowd: Crowd, near: set[tuple[int, int]], evidence: Evidence
+    labeled: LabeledTemplates, near: set[tuple[int, int]], evidence: DistanceEvidence
 ) -> tuple[dict[int, tuple[int, float]], list[int], list[bool]]:
     """Suspects with whom they are like, who is divided, who is kept.
 
     Five times the worst photo of each person who has another one no longer stands for them.
     """
-    believed = np.ones(len(crowd.labels), bool)
+    believed = np.ones(len(labeled.labels), bool)
     for number in range(6):
-        wrong, like, divided = slow_judge(crowd, near, evidence, believed)
+        wrong, like, divided = slow_judge(labeled, near, evidence, believed)
         worst = []
-        for person in range(len(crowd.names)):
-            photos = [row for row in np.flatnonzero(crowd.labels == person).tolist() if believed[row]]
+        for person in range(len(labeled.names)):
+            photos = [row for row in np.flatnonzero(labeled.labels == person).tolist() if believed[row]]
             if len(photos) > 1 and wrong[max(photos, key=lambda row: wrong[row])] > 0.5:
                 worst.append(max(photos, key=lambda row: wrong[row]))
         if not worst or number == 5:
             break
         believed[worst] = False
-        evidence = learn(crowd, crowd.members(believed), believed) or evidence
-    suspects = {row: (like[row], share) for row, share in enumerate(wrong) if share > 0.5}
-    return suspects, divided, [share <= 0.5 for share in wrong]
+        evidence = fit_evidence(labeled, labeled.members(believed), believed) or evidence
+    mislabeled = {row: (like[row], share) for row, share in enumerate(wrong) if share > 0.5}
+    return mislabeled, divided, [share <= 0.5 for share in wrong]
 
 
 def agree(found: Judged, expected: tuple[dict[int, tuple[int, float]], list[int], list[bool]]) -> None:
-    suspects, divided, kept = expected
-    assert {entry.row: entry.like for entry in found.suspects} == {
-        row: like for row, (like, _) in suspects.items()
+    mislabeled, divided, kept = expected
+    assert {entry.row: entry.like for entry in found.mislabeled} == {
+        row: like for row, (like, _) in mislabeled.items()
     }
-    for entry in found.suspects:
-        assert entry.probability == pytest.approx(suspects[entry.row][1], abs=1e-9)
-    order = [(-entry.probability, entry.row) for entry in found.suspects]
+    for entry in found.mislabeled:
+        assert entry.probability == pytest.approx(mislabeled[entry.row][1], abs=1e-9)
+    order = [(-entry.probability, entry.row) for entry in found.mislabeled]
     assert order == sorted(order)
     assert (list(found.divided), found.kept.tolist()) == (divided, kept)
 
 
-def given_wrongly(people: int, photos: int, noise: float, seed: int, share: float) -> Crowd:
+def given_wrongly(people: int, photos: int, noise: float, seed: int, share: float) -> LabeledTemplates:
     rng = np.random.default_rng(seed)
     vectors, labels = made_people(people, photos, noise, seed)
     wrong = rng.random(len(labels)) < share
-    return crowd_of(vectors, np.where(wrong, rng.integers(0, people, len(labels)), labels))
+    return labeled_of(vectors, np.where(wrong, rng.integers(0, people, len(labels)), labels))
 
 
 @pytest.mark.parametrize(
@@ -147,12 +158,12 @@ def given_wrongly(people: int, photos: int, noise: float, seed: int, share: floa
 def test_suspects_are_what_plain_loops_find(
     people: int, photos: int, noise: float, share: float, seed: int
 ) -> None:
-    crowd = given_wrongly(people, photos, noise, seed, share)
-    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
-    evidence = evidence_of(crowd)
-    found = find_mistaken(crowd, rows, others, evidence)
+    labeled = given_wrongly(people, photos, noise, seed, share)
+    rows, others = nearest_others(labeled, ExactIndex(templates_of(labeled))).pairs(labeled.labels)
+    evidence = evidence_of(labeled)
+    found = find_mislabeled(labeled, rows, others, evidence)
     near = set(zip(rows.tolist(), others.tolist(), strict=True))
-    agree(found, slow_mistaken(crowd, near, evidence))
+    agree(found, slow_mistaken(labeled, near, evidence))
 
 
 @pytest.mark.parametrize(
@@ -171,11 +182,11 @@ def test_half_of_a_persons_photos_are_more_or_less_like_them(
     vectors, labels = made_people(20, photos, noise, seed)
     elsewhere = unit(np.random.default_rng(seed + 50).normal(size=(poor, DIM)))
     vectors[:poor] = unit(elsewhere + own * vectors[:poor])
-    crowd = crowd_of(vectors, labels)
-    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    labeled = labeled_of(vectors, labels)
+    rows, others = nearest_others(labeled, ExactIndex(templates_of(labeled))).pairs(labeled.labels)
     near = set(zip(rows.tolist(), others.tolist(), strict=True))
-    evidence = evidence_of(crowd)
-    agree(find_mistaken(crowd, rows, others, evidence), slow_mistaken(crowd, near, evidence))
+    evidence = evidence_of(labeled)
+    agree(find_mislabeled(labeled, rows, others, evidence), slow_mistaken(labeled, near, evidence))
 
 
 @pytest.mark.parametrize("labelled", [12, 0])
@@ -184,23 +195,25 @@ def test_the_only_photo_of_someone_is_someone_elses(labelled: int) -> None:
     vectors, labels = made_people(12, 6)
     one_more = unit(vectors[18:19] + 0.1 * np.random.default_rng(0).normal(size=(1, DIM)))
     vectors, labels = np.concatenate([vectors, one_more]), np.append(labels + (labelled == 0), labelled)
-    crowd = crowd_of(vectors, labels)
-    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
+    labeled = labeled_of(vectors, labels)
+    rows, others = nearest_others(labeled, ExactIndex(templates_of(labeled))).pairs(labeled.labels)
     near = set(zip(rows.tolist(), others.tolist(), strict=True))
-    found = find_mistaken(crowd, rows, others, evidence_of(crowd))
-    agree(found, slow_mistaken(crowd, near, evidence_of(crowd)))
-    assert 72 in {entry.row for entry in found.suspects} and found.divided == ()
+    found = find_mislabeled(labeled, rows, others, evidence_of(labeled))
+    agree(found, slow_mistaken(labeled, near, evidence_of(labeled)))
+    assert 72 in {entry.row for entry in found.mislabeled} and found.divided == ()
 
 
 @pytest.mark.parametrize("names", [(0, 3), (3, 0)])
 def test_a_photo_is_not_wrong_for_looking_like_its_persons_other_name(names: tuple[int, int]) -> None:
     vectors, labels = made_people(12, 6)
-    crowd = crowd_of(vectors, np.where((labels == 0) & (np.arange(72) > 1), 3, labels))
-    rows, others = nearest_others(crowd, ExactFinder(templates_of(crowd))).pairs(crowd.labels)
-    twins = [Twins(*names, 0.1, 1.0)]
+    labeled = labeled_of(vectors, np.where((labels == 0) & (np.arange(72) > 1), 3, labels))
+    rows, others = nearest_others(labeled, ExactIndex(templates_of(labeled))).pairs(labeled.labels)
+    duplicates = [DuplicatePeople(*names, 0.1, 1.0)]
     near = {
         (row, person)
         for row, person in zip(rows.tolist(), others.tolist(), strict=True)
-        if {int(crowd.labels[row]), person} != {0, 3}
+        if {int(labeled.labels[row]), person} != {0, 3}
     }
-    agree(find_mistaken(crowd, rows, others, EVIDENCE, twins), slow_mistaken(crowd, near, EVIDENCE))
+    agree(
+        find_mislabeled(labeled, rows, others, EVIDENCE, duplicates), slow_mistaken(labeled, near, EVIDENCE)
+    )

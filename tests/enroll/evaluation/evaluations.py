@@ -44,7 +44,7 @@ def made_folder(
         found=found,
         enrollable=found & ~np.isin(np.arange(len(labels)), poor),
         problems={
-            **dict.fromkeys(poor, "too dark: 3, at least 20; --force enrolls it all the same"),
+            **dict.fromkeys(poor, "too dark: 3, at least 20; --accept-low-quality enrolls it all the same"),
             **dict.fromkeys(no_face, "no face found; --min-face looks for smaller ones"),
         },
         unread=unread,

@@ -13,9 +13,9 @@ from embedder.strangers import StrangerDistances
 from enroll.calibration import calibrate
 from enroll.config import EvaluationConfig
 from enroll.evaluation.protocol import evaluate, evaluate_samples
-from enroll.evaluation.verification import Comparisons, compare_pairs
-from enroll.report.evaluation import all_figures, measured
-from enroll.rules import get_scorer
+from enroll.evaluation.verification import PairComparisons, compare_pairs
+from enroll.report.evaluation import all_figures, summarize
+from enroll.scoring import get_scorer
 from tests.conftest import TOY_STRANGERS
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
@@ -131,7 +131,7 @@ def test_too_few_to_calibrate_is_said_by_none() -> None:
 def test_the_report_says_what_a_calibrated_threshold_gives() -> None:
     evaluation = made_evaluation(replace(FOLDER, strangers=TOY_STRANGERS))
     got = evaluation.as_calibrated(0.01)
-    outcome = measured(evaluation)
+    outcome = summarize(evaluation)
     figures = outcome.figures
     assert (figures["TPIR as calibrated"], figures["FPIR as calibrated"]) == (got.tpir, got.fpir)
     (line,) = [line for line in outcome.lines if line.startswith("as calibrated: ")]
@@ -145,7 +145,7 @@ def test_the_report_says_what_a_calibrated_threshold_gives() -> None:
 
 def test_pairs_of_arrays() -> None:
     found = compare_pairs(FOLDER.vectors.tolist(), NAMES.tolist())
-    expected = Comparisons.of_vectors(FOLDER.vectors, FOLDER.labels)
+    expected = PairComparisons.of_vectors(FOLDER.vectors, FOLDER.labels)
     assert np.array_equal(found.mated, expected.mated) or found.mated == pytest.approx(expected.mated)
     assert found.eer() == pytest.approx(expected.eer())
     with pytest.raises(ValueError, match="expected rows of length 1"):

@@ -22,8 +22,8 @@ from embedder.errors import FolderError, UsageError
 from embedder.faces.crop import NO_FACE, Crop
 from enroll import embedding
 from enroll.evaluation.lfw import FailedPhoto, Verification, best_threshold, read_pairs, verify_pairs
-from enroll.evaluation.verification import AtFmr
-from enroll.report.evaluation import pairs_measured
+from enroll.evaluation.verification import TarAtFmr
+from enroll.report.evaluation import summarize_pairs
 from tests.conftest import ToyExtractor, pattern
 
 SMALL = NO_FACE.replace(";", ": the picture has only 8 x 8 pixels;", 1)
@@ -126,7 +126,7 @@ def test_figures_by_hand(four: Folder, shades: Shades):
     assert (figures.matched, figures.mismatched) == (4, 4)
     assert figures.fold_accuracy == (0.75, 0.75)  # 17 passes in fold 1, 34 does not in fold 2
     assert (figures.accuracy, figures.standard_error) == (0.75, 0.0)
-    assert figures.tar == tuple(AtFmr(fmr, 4, round(1 / fmr), None, None) for fmr in (0.1, 0.01, 0.001))
+    assert figures.tar == tuple(TarAtFmr(fmr, 4, round(1 / fmr), None, None) for fmr in (0.1, 0.01, 0.001))
     # At 17 degrees FMR is 1/4 and 1 - TAR 1/4.
     assert figures.eer == 0.25
 
@@ -218,7 +218,7 @@ def test_no_photo_with_a_face(four: Folder, shades: Shades):
     assert result.figures.eer is None
     assert (result.compared.accuracy, result.compared.matched, result.compared.mismatched) == (None, 0, 0)
     assert shades.embedded == []
-    pairs_measured(result).to_json()
+    summarize_pairs(result).to_json()
 
 
 def test_a_fold_without_a_compared_pair(four: Folder, shades: Shades):
@@ -321,13 +321,13 @@ def test_a_single_fold_has_no_accuracy(folder: Folder, shades: Shades):
     figures = result.figures
     assert (figures.accuracy, figures.standard_error, figures.fold_accuracy) == (None, None, ())
     assert figures.eer == 0.0
-    pairs_measured(result).to_json()
+    summarize_pairs(result).to_json()
 
 
 def test_json(four: Folder, shades: Shades):
     four.add("b", 255, 110)
     result = verified(four.root, four.file, shades)
-    fields = json.loads(pairs_measured(result).to_json())
+    fields = json.loads(summarize_pairs(result).to_json())
     assert fields["failed"] == [{"photo": str(four.root / "b" / "b_0001.png"), "reason": SMALL}]
     assert fields["figures"]["accuracy"] == 0.5
     assert fields["compared"]["tar"][2] == {

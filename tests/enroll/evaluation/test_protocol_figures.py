@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from embedder.errors import UsageError
-from enroll.confidence import FARTHEST, fit_curve, leave_one_out_searches, reliability
+from enroll.confidence import FARTHEST, fit_confidence_model, leave_one_out_searches, reliability
 from enroll.evaluation import splits
-from enroll.evaluation.protocol import FPIRS, Evaluation, Figure, difference, figure
-from enroll.evaluation.splits import Split
+from enroll.evaluation.protocol import FPIRS, Estimate, Evaluation, difference, figure
+from enroll.evaluation.splits import SearchSplit
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
 from tests.enroll.evaluation.test_protocol import slow_tpir
 
@@ -121,10 +121,10 @@ def test_a_single_split(evaluation: Evaluation) -> None:
 
 def test_an_interval_of_equal_replicates_is_the_exact_one_only_at_the_ends() -> None:
     reach = 1 - 0.025 ** (1 / 7)
-    assert figure(0.0, np.zeros(9), 7) == Figure(0.0, 0.0, pytest.approx(reach))
-    assert figure(1.0, np.ones(9), 7) == Figure(1.0, pytest.approx(1 - reach), 1.0)
-    assert figure(0.5, np.full(9, 0.5), 7) == Figure(0.5, 0.5, 0.5)
-    assert difference(0.0, np.zeros(9)) == Figure(0.0, 0.0, 0.0)
+    assert figure(0.0, np.zeros(9), 7) == Estimate(0.0, 0.0, pytest.approx(reach))
+    assert figure(1.0, np.ones(9), 7) == Estimate(1.0, pytest.approx(1 - reach), 1.0)
+    assert figure(0.5, np.full(9, 0.5), 7) == Estimate(0.5, 0.5, 0.5)
+    assert difference(0.0, np.zeros(9)) == Estimate(0.0, 0.0, 0.0)
     spread = figure(1.0, np.array([0.0, 1.0]), 7)
     assert (spread.low, spread.high) == pytest.approx((0.025, 0.975))
 
@@ -132,18 +132,18 @@ def test_an_interval_of_equal_replicates_is_the_exact_one_only_at_the_ends() -> 
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
-        (Figure(0.5, 0.25, 0.75), "0.500 (0.250 to 0.750)"),
-        (Figure(0.5, 0.25), "0.500"),
-        (Figure(0.5), "0.500"),
-        (Figure(None, needed="9 photos"), "not supported; needs 9 photos"),
+        (Estimate(0.5, 0.25, 0.75), "0.500 (0.250 to 0.750)"),
+        (Estimate(0.5, 0.25), "0.500"),
+        (Estimate(0.5), "0.500"),
+        (Estimate(None, needed="9 photos"), "not supported; needs 9 photos"),
     ],
 )
-def test_a_figure_in_words(shown: Figure, words: str) -> None:
+def test_a_figure_in_words(shown: Estimate, words: str) -> None:
     assert str(shown) == f"{shown}" == words
 
 
 def test_a_difference_shows_its_sign() -> None:
-    assert f"{Figure(0.01, -0.02, 0.0):+}" == "+0.010 (-0.020 to +0.000)"
+    assert f"{Estimate(0.01, -0.02, 0.0):+}" == "+0.010 (-0.020 to +0.000)"
 
 
 @pytest.mark.parametrize(
@@ -225,12 +225,12 @@ def test_in_blocks_searches_are_the_same(evaluation: Evaluation, monkeypatch: py
                 np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-7)
 
 
-def taught(splits: tuple[Split, ...]) -> list[tuple[float, bool, float]]:
+def taught(splits: tuple[SearchSplit, ...]) -> list[tuple[float, bool, float]]:
     """Probability, outcome and weight of each search: a half for all mated ones, a half for the others."""
     answers = []
     for split in splits:
         rows = [row for row in split.enrolled if FOLDER.enrollable[row]]
-        curve = fit_curve(leave_one_out_searches(FOLDER.vectors[rows], FOLDER.labels[rows]))
+        curve = fit_confidence_model(leave_one_out_searches(FOLDER.vectors[rows], FOLDER.labels[rows]))
         assert curve is not None
         mated = list(zip(split.distance, split.second, split.rank == 1, strict=True))
         others = [(*pair, False) for pair in zip(split.other_distance, split.other_second, strict=True)]

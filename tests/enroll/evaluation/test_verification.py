@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from embedder.metrics import identity_weights, threshold_at_fpir
 from enroll.evaluation import verification
-from enroll.evaluation.verification import AtFmr, Comparisons, pairs_needed
+from enroll.evaluation.verification import PairComparisons, TarAtFmr, pairs_needed
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ def unit_rows(count: int, dim: int = 4, seed: int = 0) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def of_lists(mated: list, non_mated: list, identities: int = PEOPLE) -> Comparisons:
-    return Comparisons.of_pairs(
+def of_lists(mated: list, non_mated: list, identities: int = PEOPLE) -> PairComparisons:
+    return PairComparisons.of_pairs(
         np.array([d for d, _ in mated], float),
         np.array([i for _, i in mated], int),
         np.array([d for d, _ in non_mated], float),
@@ -48,7 +48,7 @@ def of_lists(mated: list, non_mated: list, identities: int = PEOPLE) -> Comparis
     )
 
 
-def plain(mated: list[float], non_mated: list[float]) -> Comparisons:
+def plain(mated: list[float], non_mated: list[float]) -> PairComparisons:
     """Pairs of which only the distances matter."""
     return of_lists([(d, 0) for d in mated], [(d, (0, 1)) for d in non_mated], 2)
 
@@ -148,16 +148,16 @@ def test_a_person_twice_is_the_person_with_a_double():
     """Repeating the photos under a second name gives the same, but for pairs of a person with the double."""
     vectors, labels = unit_rows(15), np.repeat(np.arange(5), 3)
     weights = np.array([[1.0, 2.0, 1.0, 0.0, 1.0]])
-    figures = Comparisons.of_vectors(vectors, labels).replicates(weights, FMRS)
+    figures = PairComparisons.of_vectors(vectors, labels).replicates(weights, FMRS)
     kept = labels != 3
     rows = np.concatenate([vectors[kept], vectors[labels == 1]])
     names = np.concatenate([labels[kept], np.full(3, 9)])
-    doubled = Comparisons.of_vectors(rows, names)
+    doubled = PairComparisons.of_vectors(rows, names)
     codes = sorted(set(names.tolist()))
     himself = [{codes[i], codes[j]} == {1, 9} for i, j in doubled.non_mated_identities]
     assert sum(himself) == 9
     other = ~np.array(himself)
-    without = Comparisons.of_pairs(
+    without = PairComparisons.of_pairs(
         doubled.mated,
         doubled.mated_identity,
         doubled.non_mated[other],
@@ -172,7 +172,7 @@ def test_a_person_twice_is_the_person_with_a_double():
 def test_all_pairs_are_compared():
     vectors = unit_rows(11)
     labels = np.array(["b", "a", "c", "b", "a", "b", "d", "a", "b", "c", "e"])  # two are alone
-    compared = Comparisons.of_vectors(vectors, labels)
+    compared = PairComparisons.of_vectors(vectors, labels)
     mated, non_mated = [], []
     for p, q in itertools.combinations(range(11), 2):
         distance = math.dist(vectors[p].tolist(), vectors[q].tolist())
@@ -190,12 +190,12 @@ def test_all_pairs_are_compared():
 
 def test_same_photo_twice_is_at_no_distance():
     vectors = np.repeat(unit_rows(1, 128), 2, axis=0)
-    assert Comparisons.of_vectors(vectors, np.array([0, 0])).mated.tolist() == [0.0]
+    assert PairComparisons.of_vectors(vectors, np.array([0, 0])).mated.tolist() == [0.0]
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1, 2]])
 def test_without_pairs_of_a_kind(labels: list[int]):
-    compared = Comparisons.of_vectors(unit_rows(len(labels)), np.array(labels, int))
+    compared = PairComparisons.of_vectors(unit_rows(len(labels)), np.array(labels, int))
     assert math.isnan(compared.eer())
     assert all(map(math.isnan, compared.best_f1()))
     assert compared.at_fmr(1.0).tar is None
@@ -216,8 +216,8 @@ def rows_with_own_distances(photos: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def test_some_pairs_are_drawn():
     vectors, labels = rows_with_own_distances([30, 1, 20, 9])
-    everything = Comparisons.of_vectors(vectors, labels)
-    compared = Comparisons.of_vectors(vectors, labels, limit=300)
+    everything = PairComparisons.of_vectors(vectors, labels)
+    compared = PairComparisons.of_vectors(vectors, labels, limit=300)
     assert (len(everything.mated), len(everything.non_mated)) == (661, 1109)
     assert (compared.mated_total, compared.non_mated_total, compared.identities) == (661, 1109, 4)
     assert compared.drawn == "drawn at random: 300 of 661 mated pairs, 300 of 1,109 non-mated pairs"
@@ -226,24 +226,24 @@ def test_some_pairs_are_drawn():
         found = dict(zip(getattr(compared, kind), getattr(compared, whose).tolist(), strict=True))
         assert len(found) == 300  # all different
         assert found.items() <= there.items()
-    again, other = (Comparisons.of_vectors(vectors, labels, 300, seed) for seed in (0, 1))
+    again, other = (PairComparisons.of_vectors(vectors, labels, 300, seed) for seed in (0, 1))
     assert (again.mated == compared.mated).all() and (again.non_mated == compared.non_mated).all()
     assert not (other.non_mated == compared.non_mated).all()
 
 
 def test_only_the_kind_with_too_many_is_drawn():
     vectors, labels = rows_with_own_distances([10, 10])
-    compared = Comparisons.of_vectors(vectors, labels, limit=90)
+    compared = PairComparisons.of_vectors(vectors, labels, limit=90)
     assert compared.drawn == "drawn at random: 90 of 100 non-mated pairs"
-    assert Comparisons.of_vectors(vectors, labels, limit=100).drawn is None
+    assert PairComparisons.of_vectors(vectors, labels, limit=100).drawn is None
 
 
 def test_each_pair_is_drawn_equally_often():
     vectors, labels = rows_with_own_distances([5, 4])
-    everything = Comparisons.of_vectors(vectors, labels).non_mated
+    everything = PairComparisons.of_vectors(vectors, labels).non_mated
     times = np.zeros(20)
     for seed in range(3000):
-        found = Comparisons.of_vectors(vectors, labels, limit=13, seed=seed).non_mated
+        found = PairComparisons.of_vectors(vectors, labels, limit=13, seed=seed).non_mated
         times[np.searchsorted(everything, found)] += 1
     assert times.sum() == 3000 * 13
     expected, spread = 3000 * 13 / 20, math.sqrt(3000 * 0.65 * 0.35)
@@ -253,13 +253,13 @@ def test_each_pair_is_drawn_equally_often():
 def test_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
     vectors, labels = rows_with_own_distances([6, 5, 4, 3])
     weights = identity_weights(4, 20, np.random.default_rng(0))
-    whole = Comparisons.of_vectors(vectors, labels)
+    whole = PairComparisons.of_vectors(vectors, labels)
     expected = whole.replicates(weights, FMRS)
     pairs_per_replicate = len(whole.mated) + len(whole.non_mated)
     for chunk in (1, 3 * pairs_per_replicate):
         monkeypatch.setattr(verification, "_CHUNK", chunk)
         monkeypatch.setattr(verification, "_ROWS", 7)
-        compared = Comparisons.of_vectors(vectors, labels)
+        compared = PairComparisons.of_vectors(vectors, labels)
         assert (compared.non_mated == whole.non_mated).all()
         figures = compared.replicates(weights, FMRS)
         for name in ("threshold", "tar", "eer", "f1", "f1_threshold"):
@@ -277,7 +277,7 @@ def peak_memory(work: Callable[[], T]) -> tuple[T, int]:
 def test_memory_is_bounded():
     vectors, labels = unit_rows(400, 128), np.repeat(np.arange(40), 10)
     weights = identity_weights(40, 1000, np.random.default_rng(0))
-    compared, peak = peak_memory(lambda: Comparisons.of_vectors(vectors, labels))
+    compared, peak = peak_memory(lambda: PairComparisons.of_vectors(vectors, labels))
     assert peak < 65e6  # half of it for 2**14 pairs of vectors in double precision; all at once: 120 MB
     _, peak = peak_memory(lambda: compared.replicates(weights, (0.01, 0.001)))
     assert peak < 40e6  # all weights at once would be 640 MB
@@ -286,10 +286,10 @@ def test_memory_is_bounded():
 def test_figures_by_hand():
     compared = plain([0.1, 0.2, 0.4, 0.9], [0.3, 0.5, 0.6, 0.7, 0.8])
     below = math.nextafter(0.5, 0)
-    assert compared.at_fmr(0.2) == AtFmr(0.2, pairs=5, needed=5, threshold=below, tar=0.75)
-    assert compared.at_fmr(0.39) == AtFmr(0.39, pairs=5, needed=3, threshold=below, tar=0.75)
-    assert compared.at_fmr(1.0) == AtFmr(1.0, pairs=5, needed=1, threshold=math.inf, tar=1.0)
-    assert compared.at_fmr(0.19) == AtFmr(0.19, pairs=5, needed=6, threshold=None, tar=None)
+    assert compared.at_fmr(0.2) == TarAtFmr(0.2, pairs=5, needed=5, threshold=below, tar=0.75)
+    assert compared.at_fmr(0.39) == TarAtFmr(0.39, pairs=5, needed=3, threshold=below, tar=0.75)
+    assert compared.at_fmr(1.0) == TarAtFmr(1.0, pairs=5, needed=1, threshold=math.inf, tar=1.0)
+    assert compared.at_fmr(0.19) == TarAtFmr(0.19, pairs=5, needed=6, threshold=None, tar=None)
     # FMR 1/5 and 1 - TAR 1/4 at 0.4, FMR 2/5 and 1/4 at 0.5: 1 - TAR stays, so they meet at 1/4.
     assert compared.eer() == pytest.approx(0.25)
     assert compared.best_f1() == (0.4, 2 * 3 / (3 + 1 + 4))
@@ -362,16 +362,16 @@ def test_rows_that_are_not_finite_are_named():
     vectors, labels = unit_rows(30), np.arange(30)
     vectors[3, 1], vectors[17] = np.nan, np.inf
     with pytest.raises(ValueError, match=r"in 2 rows: 3, 17$"):
-        Comparisons.of_vectors(vectors, labels)
+        PairComparisons.of_vectors(vectors, labels)
     vectors[20:28] = np.nan
     with pytest.raises(ValueError, match=r"in 10 rows: 3, 17, 20, 21, 22, 23, 24, 25, 26, 27$"):
-        Comparisons.of_vectors(vectors, labels)
+        PairComparisons.of_vectors(vectors, labels)
     vectors[28] = np.nan
     with pytest.raises(ValueError, match=r"in 11 rows: 3, 17, 20, 21, 22, 23, 24, 25, 26, 27, \.\.\.$"):
-        Comparisons.of_vectors(vectors, labels)
+        PairComparisons.of_vectors(vectors, labels)
     vectors[5:] = np.nan
     with pytest.raises(ValueError, match=r"in 26 rows: 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, \.\.\.$"):
-        Comparisons.of_vectors(vectors, labels)
+        PairComparisons.of_vectors(vectors, labels)
 
 
 @pytest.mark.parametrize(("mated", "non_mated"), [([0.1, math.nan], [0.5]), ([0.5], [0.1, math.nan])])
@@ -382,13 +382,13 @@ def test_distances_that_are_no_numbers_are_refused(mated: list[float], non_mated
 
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"got \(3, 4\) and \(2,\)"):
-        Comparisons.of_vectors(unit_rows(3), np.array([0, 1]))
+        PairComparisons.of_vectors(unit_rows(3), np.array([0, 1]))
     with pytest.raises(ValueError, match=r"got \(3, 4\) and \(4,\)"):
-        Comparisons.of_vectors(unit_rows(3), np.arange(4))
+        PairComparisons.of_vectors(unit_rows(3), np.arange(4))
     with pytest.raises(ValueError, match=r"got \(2, 3, 4\) and \(2,\)"):
-        Comparisons.of_vectors(unit_rows(6).reshape(2, 3, 4), np.arange(2))
+        PairComparisons.of_vectors(unit_rows(6).reshape(2, 3, 4), np.arange(2))
     with pytest.raises(ValueError, match=r"got \(4,\) and \(4,\)"):
-        Comparisons.of_vectors(unit_rows(1)[0], np.arange(4))
+        PairComparisons.of_vectors(unit_rows(1)[0], np.arange(4))
     for weights in (np.ones((1, 3)), np.ones((1, 1)), np.ones(2), np.ones((1, 2, 1))):
         with pytest.raises(ValueError, match=r"expected \(replicates, 2\)"):
             plain([0.1], [0.2]).replicates(weights)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from embedder.names import name_problem, normal_name
-from enroll.gallery.transfer import Content, Enrolled
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.store import Terms
 from enroll.store.sqlite.store import SqliteStore
 from enroll.templates import NewTemplate
@@ -26,7 +26,7 @@ terms = st.builds(Terms, st.none() | texts, given_days, st.none() | st.dates())
 
 
 @st.composite
-def contents(draw: st.DrawFn) -> Content:
+def contents(draw: st.DrawFn) -> GallerySnapshot:
     """Any gallery: names, paths and terms of all kinds; each photo once."""
     people = draw(st.dictionaries(names, st.tuples(terms, st.integers(1, 3)), max_size=4))
     strangers = draw(st.lists(names.filter(lambda name: name not in people), max_size=3))
@@ -36,34 +36,36 @@ def contents(draw: st.DrawFn) -> Content:
         made = template(f"{next(number)}")
         return NewTemplate(draw(texts), made.digest, made.vector)
 
-    return Content(
+    return GallerySnapshot(
         (MODEL, DIM),
         tuple(
-            Enrolled(name, terms, tuple(photo() for _ in range(photos)))
+            PersonRecord(name, terms, tuple(photo() for _ in range(photos)))
             for name, (terms, photos) in sorted(people.items())
         ),
         tuple((name, photo()) for name in strangers),
     )
 
 
-def small_content() -> Content:
+def small_content() -> GallerySnapshot:
     """Two people with terms, and a stranger."""
-    return Content(
+    return GallerySnapshot(
         (MODEL, DIM),
         (
-            Enrolled("Ada", Terms("file 7", date(2026, 1, 2), date(2030, 12, 31)), (template("a 1.png"),)),
-            Enrolled("Zoë", Terms(), (template("z1.png"), template("z2.png"))),
+            PersonRecord(
+                "Ada", Terms("file 7", date(2026, 1, 2), date(2030, 12, 31)), (template("a 1.png"),)
+            ),
+            PersonRecord("Zoë", Terms(), (template("z1.png"), template("z2.png"))),
         ),
         (("Bob", template("b.png")),),
     )
 
 
-def same(one: Content, other: Content) -> bool:
+def same(one: GallerySnapshot, other: GallerySnapshot) -> bool:
     """Whether two galleries hold the same, to the last bit."""
     return plain(one) == plain(other)
 
 
-def plain(content: Content) -> tuple[object, ...]:
+def plain(content: GallerySnapshot) -> tuple[object, ...]:
     return (
         content.model,
         [(one.name, one.terms, [*map(_plain, one.templates)]) for one in content.people],

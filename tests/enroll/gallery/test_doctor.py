@@ -41,34 +41,38 @@ def keep(store: Store, fingerprint: str) -> CalibrationRecord:
     templates = store.templates()
     _, labels = np.unique(templates.identities, return_inverse=True)
     done = CalibrationRecord(calibrate(templates.vectors, labels, 0.05), None, fingerprint, "2026-01-01")
-    assert store.set_calibration(done.to_text(), done.promise.identities, done.promise.templates)
+    assert store.set_calibration(done.to_text(), done.calibration.identities, done.calibration.templates)
     return done
 
 
 def test_the_templates_are_examined(store: Store):
     vectors, labels = made_people(10, 4)
     found, direct = examine_gallery(store), examine(vectors[4:], labels[4:])
-    assert found.crowd.ids.tolist() == list(range(5, 41))
-    assert found.crowd.names == tuple(f"p{label}" for label in range(1, 10))
-    assert found.growth == direct.growth and found.growth is not None and not found.growth.calibrated
+    assert found.templates.ids.tolist() == list(range(5, 41))
+    assert found.templates.names == tuple(f"p{label}" for label in range(1, 10))
+    assert found.forecast == direct.forecast and found.forecast is not None and not found.forecast.calibrated
 
 
 def test_its_own_calibration_counts_and_says_when_it_is_in_doubt(store: Store):
     kept = keep(store, MODEL)
-    growth = examine_gallery(store).growth
-    assert growth is not None
-    assert (growth.calibrated, growth.threshold, growth.warning) == (True, kept.promise.distance, None)
+    forecast = examine_gallery(store).forecast
+    assert forecast is not None
+    assert (forecast.calibrated, forecast.threshold, forecast.warning) == (
+        True,
+        kept.calibration.distance,
+        None,
+    )
     store.remove("p3")
-    growth = examine_gallery(store).growth
-    assert growth is not None
-    assert (growth.calibrated, growth.threshold) == (True, kept.promise.distance)
-    assert growth.warning == "1 of its 9 people gone; run `embed calibrate` again"
+    forecast = examine_gallery(store).forecast
+    assert forecast is not None
+    assert (forecast.calibrated, forecast.threshold) == (True, kept.calibration.distance)
+    assert forecast.warning == "1 of its 9 people gone; run `embed calibrate` again"
 
 
 def test_another_models_calibration_does_not_count(store: Store):
-    without = examine_gallery(store).growth
+    without = examine_gallery(store).forecast
     keep(store, "e" * 64)
-    assert examine_gallery(store).growth == without
+    assert examine_gallery(store).forecast == without
 
 
 def test_a_broken_calibration_is_an_error(store: Store):
@@ -92,9 +96,9 @@ def test_what_the_model_knows_is_used_to_say_what_to_expect(store: Store, monkey
     }
     monkeypatch.setattr("enroll.gallery.doctor.find_manifest", there.get)
     vectors, labels = made_people(10, 4)
-    known = examine(vectors[4:], labels[4:], strangers=TOY_STRANGERS).growth
-    assert examine_gallery(store, models=["missing", "other", "ours"]).growth == known
-    assert examine_gallery(store, models=["other"]).growth == examine_gallery(store).growth != known
+    known = examine(vectors[4:], labels[4:], strangers=TOY_STRANGERS).forecast
+    assert examine_gallery(store, models=["missing", "other", "ours"]).forecast == known
+    assert examine_gallery(store, models=["other"]).forecast == examine_gallery(store).forecast != known
     kept = keep(store, MODEL)
-    growth = examine_gallery(store, models=["ours"]).growth
-    assert growth is not None and growth.threshold == kept.promise.threshold
+    forecast = examine_gallery(store, models=["ours"]).forecast
+    assert forecast is not None and forecast.threshold == kept.calibration.threshold

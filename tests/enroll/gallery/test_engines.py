@@ -10,7 +10,14 @@ import pytest
 
 from enroll.gallery.doctor import examine_gallery
 from enroll.gallery.jsonl import from_lines, to_lines
-from enroll.gallery.transfer import Content, Enrolled, merge, plan_merge, put_content, read_content
+from enroll.gallery.transfer import (
+    GallerySnapshot,
+    PersonRecord,
+    merge,
+    plan_merge,
+    put_content,
+    read_content,
+)
 from enroll.store import Terms
 from enroll.templates import NewTemplate
 from tests.enroll.doctor.people import DIM, made_people
@@ -23,7 +30,7 @@ KINDS = [
 ]
 
 
-def in_order(content: Content) -> Content:
+def in_order(content: GallerySnapshot) -> GallerySnapshot:
     """Templates by digest, since an engine may keep them in any order."""
 
     def digest(entry: NewTemplate) -> bytes:
@@ -38,7 +45,7 @@ def in_order(content: Content) -> Content:
     )
 
 
-def eight_people() -> Content:
+def eight_people() -> GallerySnapshot:
     """The first photo of p02 is said to be p05's; with a stranger."""
     vectors, labels = made_people(9, 4)
     given = labels.copy()
@@ -47,14 +54,14 @@ def eight_people() -> Content:
         NewTemplate(f"{row}.png", template(str(row)).digest, vector) for row, vector in enumerate(vectors)
     ]
     people = tuple(
-        Enrolled(
+        PersonRecord(
             f"p{label:02d}",
             Terms(consent="file 7"),
             tuple(photos[row] for row in np.flatnonzero(given == label)),
         )
         for label in range(8)
     )
-    return Content((MODEL, DIM), people, tuple(("Bob", photo) for photo in photos[32:]))
+    return GallerySnapshot((MODEL, DIM), people, tuple(("Bob", photo) for photo in photos[32:]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,9 +73,9 @@ def test_the_life_of_a_gallery(kind: str, tmp_path: Path):
         put_content(store, content)
         store.verify()
         found = examine_gallery(store)
-        (suspect,) = found.judged.suspects
-        assert store.photos([int(found.crowd.ids[suspect.row])]) == ["8.png"]
-        assert found.crowd.names[suspect.like] == "p02"
+        (photo,) = found.judged.mislabeled
+        assert store.photos([int(found.templates.ids[photo.row])]) == ["8.png"]
+        assert found.templates.names[photo.like] == "p02"
         read, _ = read_content(store)
         assert plain(in_order(read)) == plain(in_order(content))
 

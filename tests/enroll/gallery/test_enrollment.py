@@ -166,11 +166,11 @@ def test_two_names_that_are_stored_alike_are_refused(gallery: Gallery, people: d
     assert gallery.identities() == []
 
 
-def test_chips_are_let_go_unless_they_are_wanted(gallery: Gallery, people: dict[str, list[Path]]):
+def test_crops_are_let_go_unless_they_are_wanted(gallery: Gallery, people: dict[str, list[Path]]):
     for outcome in gallery.enroll_many({"p00": people["p00"]}):
-        assert [sample.chip for sample in outcome.samples] == [None] * 3
-    for outcome in gallery.enroll_many({"p01": people["p01"]}, keep_chips=True):
-        assert [sample.chip.shape for sample in outcome.samples if sample.chip is not None] == [
+        assert [sample.crop for sample in outcome.samples] == [None] * 3
+    for outcome in gallery.enroll_many({"p01": people["p01"]}, keep_crops=True):
+        assert [sample.crop.shape for sample in outcome.samples if sample.crop is not None] == [
             (16, 16, 3)
         ] * 3
 

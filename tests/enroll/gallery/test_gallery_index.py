@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from embedder.errors import ForeignModelError, UsageError
-from enroll.gallery.following import Following
+from enroll.gallery.following import LiveIndex
 from enroll.search import exact
 from enroll.search.approximate import index_path
 from enroll.search.base import nearest_people
@@ -26,10 +26,10 @@ def enroll(store: SqliteStore, *names: str) -> None:
         store.add(name, [template(f"{name}.jpg")])
 
 
-def who_is(following: Following, name: str) -> str | None:
+def who_is(following: LiveIndex, name: str) -> str | None:
     """Whose the template of someone's photo is, if it is there."""
-    finder = following.finder()
-    found = nearest_people(finder, template(f"{name}.jpg").vector[None], 1)[0]
+    search_index = following.search_index()
+    found = nearest_people(search_index, template(f"{name}.jpg").vector[None], 1)[0]
     return found[0].identity if found and found[0].distance == 0 else None
 
 
@@ -38,13 +38,13 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Templates of every index that was made."""
     made: list[int] = []
 
-    make = exact.ExactFinder.__init__
+    make = exact.ExactIndex.__init__
 
     def noted(self, templates):
         made.append(len(templates.ids))
         make(self, templates)
 
-    monkeypatch.setattr(exact.ExactFinder, "__init__", noted)
+    monkeypatch.setattr(exact.ExactIndex, "__init__", noted)
     return made
 
 
@@ -53,7 +53,7 @@ def test_what_others_enroll_is_added_to_the_index(
     path: Path, store: SqliteStore, index: str, built: list[int]
 ) -> None:
     enroll(store, "zoe")
-    following = Following(store, (MODEL, DIM), index)
+    following = LiveIndex(store, (MODEL, DIM), index)
     assert who_is(following, "ada") is None
     enroll(store, "ada")
     assert who_is(following, "ada") == "ada"
@@ -66,8 +66,8 @@ def test_what_others_enroll_is_added_to_the_index(
 @INDEXES
 def test_a_gallery_that_was_new_when_it_was_opened(path: Path, index: str) -> None:
     with SqliteStore(path, create=True) as store:
-        following = Following(store, (MODEL, DIM), index)
-        assert following.finder().templates == 0
+        following = LiveIndex(store, (MODEL, DIM), index)
+        assert following.search_index().templates == 0
         with open_store(path) as other:  # binds it to a model
             enroll(other, "ada")
         assert who_is(following, "ada") == "ada"
@@ -78,7 +78,7 @@ def test_who_is_erased_or_renamed_by_others_is_not_found_any_more(
     path: Path, store: SqliteStore, index: str
 ) -> None:
     enroll(store, *"abcdefghijklmnop")
-    following = Following(store, (MODEL, DIM), index)
+    following = LiveIndex(store, (MODEL, DIM), index)
     assert who_is(following, "a") == "a"
     with open_store(path) as other:
         other.remove("a")
@@ -98,7 +98,7 @@ def test_enrolling_reads_and_copies_only_what_is_new(store: SqliteStore, monkeyp
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     many = [NewTemplate(str(row), row.to_bytes(32, "big"), vector) for row, vector in enumerate(vectors)]
     store.add("crowd", many)
-    following = Following(store, (MODEL, DIM))
+    following = LiveIndex(store, (MODEL, DIM))
     who_is(following, "ada")
     read: list[int] = []
     templates = store.templates
@@ -114,37 +114,37 @@ def test_enrolling_reads_and_copies_only_what_is_new(store: SqliteStore, monkeyp
         who_is(following, name)
         who_is(following, "crowd")
     assert read == [1, 1]
-    assert following.finder().pool.moved == 2
+    assert following.search_index().pool.moved == 2
 
 
 def test_no_index_of_that_name(store: SqliteStore) -> None:
     with pytest.raises(UsageError, match="expected one of exact, approximate"):
-        Following(store, (MODEL, DIM), "quick")
+        LiveIndex(store, (MODEL, DIM), "quick")
 
 
 @INDEXES
 def test_an_engine_with_a_search_of_its_own_is_asked(store: SqliteStore, monkeypatch, index: str) -> None:
-    own = exact.ExactFinder(store.templates())
-    monkeypatch.setattr(store, "finder", lambda: own)
-    following = Following(store, (MODEL, DIM), index)
+    own = exact.ExactIndex(store.templates())
+    monkeypatch.setattr(store, "search_index", lambda: own)
+    following = LiveIndex(store, (MODEL, DIM), index)
     if index == "exact":
-        assert following.finder() is own
+        assert following.search_index() is own
     else:
         with pytest.raises(UsageError, match="index of its own"):
-            following.finder()
+            following.search_index()
 
 
 def test_bound_to_another_model_meanwhile(path: Path) -> None:
     with SqliteStore(path, create=True) as store:
-        following = Following(store, ("another", DIM))
+        following = LiveIndex(store, ("another", DIM))
         open_store(path).close()
         with pytest.raises(ForeignModelError):
-            following.finder()
+            following.search_index()
 
 
 def linked(store: SqliteStore) -> int:
     """Templates that a new process links, rather than taking their links from the file."""
-    return Following(store, (MODEL, DIM), "approximate").finder().built
+    return LiveIndex(store, (MODEL, DIM), "approximate").search_index().built
 
 
 def test_the_graph_is_kept_beside_the_gallery(path: Path, store: SqliteStore) -> None:
@@ -170,8 +170,8 @@ def test_erasing_anyone_erases_the_file_which_a_living_index_writes_again(
     names = [f"p{number:02d}" for number in range(40)]
     enroll(store, *names)
     store.set_terms("p07", Terms(expires=date(2020, 1, 1)))
-    following = Following(store, (MODEL, DIM), "approximate")
-    following.finder()
+    following = LiveIndex(store, (MODEL, DIM), "approximate")
+    following.search_index()
     assert index_path(path).exists()
     {
         "remove": lambda: store.remove("p07"),
@@ -180,7 +180,7 @@ def test_erasing_anyone_erases_the_file_which_a_living_index_writes_again(
     }[erase]()
     assert not index_path(path).exists()
     assert who_is(following, "p07") is None
-    assert following.finder().built == 0
+    assert following.search_index().built == 0
     assert index_path(path).exists()
     assert linked(store) == 0
 
@@ -196,7 +196,7 @@ def test_erasing_while_the_file_is_written_takes_it_away(path: Path, store: Sqli
         save(*arguments)
 
     monkeypatch.setattr(module, "save_index", slow)
-    Following(store, (MODEL, DIM), "approximate").finder()
+    LiveIndex(store, (MODEL, DIM), "approximate").search_index()
     assert not index_path(path).exists()
 
 
@@ -220,7 +220,7 @@ def test_a_file_of_someones_own_is_never_replaced_or_erased(
     with caplog.at_level(logging.WARNING):
         assert linked(store) == 6
     assert (
-        "gallery.db.index: not written, the index will be made anew: what is there is no index" in caplog.text
+        "gallery.db.index: not written, the index will be rebuilt: what is there is no index" in caplog.text
     )
     store.remove("a")
     assert index_path(path).read_text() == "my own index of these photos"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 
 from embedder.errors import GalleryError
 from enroll.gallery.jsonl import from_lines, importable_lines, read_lines, to_lines
-from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord, put_content, read_content
 from enroll.store import Terms
 from enroll.templates import NewTemplate
 from tests.enroll.gallery.contents import contents, fresh, same, small_content
@@ -26,14 +26,14 @@ SMALL = b"".join(to_lines(small_content()))
 
 @settings(max_examples=50)
 @given(contents())
-def test_a_file_holds_everything(content: Content):
+def test_a_file_holds_everything(content: GallerySnapshot):
     assert same(from_lines(to_lines(content), "file"), content)
 
 
 @settings(max_examples=12)
 @given(contents())
 def test_into_a_gallery_and_out_of_it_is_the_identity(
-    tmp_path_factory: pytest.TempPathFactory, content: Content
+    tmp_path_factory: pytest.TempPathFactory, content: GallerySnapshot
 ):
     with fresh(tmp_path_factory.mktemp("gallery") / "g.db") as store:
         put_content(store, from_lines(to_lines(content), "file"))
@@ -62,7 +62,7 @@ def test_the_file_is_as_documented():
 def test_a_gallery_without_anyone(tmp_path: Path):
     with fresh(tmp_path / "g.db") as store:
         content, _ = read_content(store)
-    assert same(from_lines(to_lines(content), "file"), Content(None, ()))
+    assert same(from_lines(to_lines(content), "file"), GallerySnapshot(None, ()))
 
 
 def test_no_changed_byte_is_taken():
@@ -196,7 +196,7 @@ def test_an_export_is_checked_line_by_line_in_little_memory():
     vector = np.zeros(4096, np.float32)
     vector[0] = 1
     templates = tuple(NewTemplate(f"{i}.jpg", i.to_bytes(32), vector) for i in range(500))
-    content = Content(("f" * 64, 4096), (Enrolled("Ada", Terms(), templates),))
+    content = GallerySnapshot(("f" * 64, 4096), (PersonRecord("Ada", Terms(), templates),))
     tracemalloc.start()
     try:
         size = sum(map(len, importable_lines(content, "g")))

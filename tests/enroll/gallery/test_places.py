@@ -22,7 +22,7 @@ from enroll.gallery.places import (
     stored_path,
     with_box,
 )
-from enroll.gallery.transfer import Content, Enrolled
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.store import Terms, open_store
 from enroll.templates import NewTemplate
 
@@ -86,7 +86,7 @@ def test_dots_behind_a_link_are_not_taken_out(tmp_path: Path, monkeypatch: pytes
 def test_paths_are_rebased_when_people_go_to_another_gallery(tmp_path: Path) -> None:
     vector = np.eye(1, 8, dtype=np.float32)[0]
     photos = [NewTemplate(photo, bytes(32), vector) for photo in ("a/1.png", "/x/2.png", "")]
-    content = Content(("f", 8), (Enrolled("ada", Terms(), tuple(photos)),), (("eve", photos[0]),))
+    content = GallerySnapshot(("f", 8), (PersonRecord("ada", Terms(), tuple(photos)),), (("eve", photos[0]),))
     moved = rebased(content, tmp_path / "old", tmp_path)
     assert [entry.photo for entry in moved.people[0].templates] == ["old/a/1.png", "/x/2.png", ""]
     assert moved.strangers[0][1].photo == "old/a/1.png"
@@ -94,7 +94,7 @@ def test_paths_are_rebased_when_people_go_to_another_gallery(tmp_path: Path) -> 
     assert moved.people[0].templates[0].photo == str(tmp_path / "old" / "a" / "1.png")
     assert rebased(content, tmp_path, tmp_path) is content
     seen = [replace(photos[0], photo=f"a/1.mp4#{part}xywh=1,2,3,4") for part in ("t=0.500&", "")]
-    content = replace(content, people=(Enrolled("ada", Terms(), tuple(seen)),), strangers=())
+    content = replace(content, people=(PersonRecord("ada", Terms(), tuple(seen)),), strangers=())
     moved = rebased(content, tmp_path / "old", tmp_path)
     assert [entry.photo for entry in moved.people[0].templates] == [f"old/{entry.photo}" for entry in seen]
 

@@ -13,9 +13,9 @@ from PIL import Image
 from embedder.errors import ForeignModelError, UsageError
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.photos import CHANGED, MISSING
-from enroll.gallery.reembed import embed_anew, put_anew
-from enroll.gallery.transfer import Content, read_content
-from enroll.search.approximate import ApproximateFinder, index_path, save_index
+from enroll.gallery.reembed import reembed, replace_all
+from enroll.gallery.transfer import GallerySnapshot, read_content
+from enroll.search.approximate import ApproximateIndex, index_path, save_index
 from enroll.store import Key, Store, Terms, open_store
 from enroll.store.sqlite.store import SqliteStore
 from enroll.store.sqlite.writer import Writer
@@ -42,7 +42,7 @@ def gallery(tmp_path: Path, people: Path, toy: ToyExtractor) -> Path:
     return path
 
 
-def content_of(path: Path) -> Content:
+def content_of(path: Path) -> GallerySnapshot:
     with open_store(path) as store:
         return read_content(store)[0]
 
@@ -50,20 +50,22 @@ def content_of(path: Path) -> Content:
 def test_everyone_is_there_with_the_other_models_vectors(gallery: Path):
     before = content_of(gallery)
     NEW.embedded.clear()
-    remade = embed_anew(before, NEW)  # type: ignore[arg-type]
+    remade = reembed(before, NEW)  # type: ignore[arg-type]
     assert (remade.lost, remade.gone) == ((), ())
     assert remade.content.model == (NEW.fingerprint, NEW.dim)
     assert sum(NEW.embedded) == 31
     # The toy models differ in name only, so the vectors are known.
-    assert plain(Content(before.model, remade.content.people, remade.content.strangers)) == plain(before)
+    assert plain(GallerySnapshot(before.model, remade.content.people, remade.content.strangers)) == plain(
+        before
+    )
 
 
 def test_photos_that_were_moved_are_found_by_what_is_in_them(gallery: Path, people: Path, tmp_path: Path):
     moved = tmp_path / "moved é" / "deep"
     shutil.move(people / "p03", moved / "x")
     (moved / "note.txt").write_text("no picture")
-    assert {lost.person for lost in embed_anew(content_of(gallery), NEW).lost} == {"p03"}  # type: ignore[arg-type]
-    remade = embed_anew(content_of(gallery), NEW, tmp_path / "moved é")  # type: ignore[arg-type]
+    assert {lost.person for lost in reembed(content_of(gallery), NEW).lost} == {"p03"}  # type: ignore[arg-type]
+    remade = reembed(content_of(gallery), NEW, tmp_path / "moved é")  # type: ignore[arg-type]
     assert remade.lost == ()
     (photos,) = (person.templates for person in remade.content.people if person.name == "p03")
     assert {Path(photo.photo) for photo in photos} == set((moved / "x").iterdir())
@@ -73,7 +75,7 @@ def test_what_is_lost_is_listed(gallery: Path, people: Path):
     (people / "p00" / "1.png").unlink()
     (people / "p00" / "2.png").write_bytes((people / "p01" / "2.png").read_bytes())
     shutil.rmtree(people / "p04")
-    remade = embed_anew(content_of(gallery), NEW)  # type: ignore[arg-type]
+    remade = reembed(content_of(gallery), NEW)  # type: ignore[arg-type]
     assert [(lost.person, Path(lost.photo).name, lost.reason) for lost in remade.lost] == [
         ("p00", "1.png", MISSING),
         ("p00", "2.png", CHANGED),
@@ -86,14 +88,14 @@ def test_what_is_lost_is_listed(gallery: Path, people: Path):
 def test_a_face_that_the_new_model_does_not_find_is_lost(gallery: Path, monkeypatch: pytest.MonkeyPatch):
     blind = ToyExtractor("blind")
     monkeypatch.setattr(blind, "crops", lambda image: [])
-    remade = embed_anew(content_of(gallery), blind)  # type: ignore[arg-type]
+    remade = reembed(content_of(gallery), blind)  # type: ignore[arg-type]
     assert len(remade.lost) == 31 and "no face" in remade.lost[0].reason
     assert len(remade.gone) == 6
 
 
 def test_the_folder_must_be_there(gallery: Path, tmp_path: Path):
     with pytest.raises(UsageError, match="expected a folder of photos"):
-        embed_anew(content_of(gallery), NEW, tmp_path / "nowhere")  # type: ignore[arg-type]
+        reembed(content_of(gallery), NEW, tmp_path / "nowhere")  # type: ignore[arg-type]
 
 
 def mirrored(template: NewTemplate) -> NewTemplate:
@@ -101,16 +103,16 @@ def mirrored(template: NewTemplate) -> NewTemplate:
     return dataclasses.replace(template, vector=-template.vector)
 
 
-def replace(store: Store, *without: str) -> Content:
+def replace(store: Store, *without: str) -> GallerySnapshot:
     since = store.changes()
-    made = embed_anew(read_content(store)[0], NEW).content  # type: ignore[arg-type]
+    made = reembed(read_content(store)[0], NEW).content  # type: ignore[arg-type]
     people = [
         dataclasses.replace(person, templates=tuple(map(mirrored, person.templates)))
         for person in made.people
         if person.name not in without
     ]
     made = dataclasses.replace(made, people=tuple(people))
-    put_anew(store, made, since)
+    replace_all(store, made, since)
     return made
 
 
@@ -119,7 +121,7 @@ def test_the_gallery_is_replaced(gallery: Path):
         last = store.changes()[1]
         old = [entry.vector.tobytes() for name in ("p00", "p01") for entry in store.stored(name)]
         templates = store.templates()
-        save_index(index_path(gallery), ApproximateFinder(templates).graph(), [templates])
+        save_index(index_path(gallery), ApproximateIndex(templates).graph(), [templates])
         made = replace(store, "p01")
         assert {entry.id for entry in store.stored("p00")}.isdisjoint(range(last + 1))
         assert [(event.action, event.count) for event in store.events()[-2:]] == [
@@ -156,12 +158,12 @@ def test_a_failure_leaves_the_old_one(gallery: Path, monkeypatch: pytest.MonkeyP
 def test_who_was_enrolled_meanwhile_is_not_lost(gallery: Path, toy: ToyExtractor, tmp_path: Path):
     with open_store(gallery) as store:
         since = store.changes()
-        made = embed_anew(read_content(store)[0], NEW).content  # type: ignore[arg-type]
+        made = reembed(read_content(store)[0], NEW).content  # type: ignore[arg-type]
         Image.fromarray(pattern(50, 0)).save(tmp_path / "late.png")
         with Gallery.open(gallery, toy) as other:  # type: ignore[arg-type]
             other.enroll("late", [tmp_path / "late.png"])
         with pytest.raises(UsageError, match="someone changed it meanwhile"):
-            put_anew(store, made, since)
+            replace_all(store, made, since)
         assert ("late", 1) in store.identities()
 
 
@@ -184,8 +186,8 @@ def test_whoever_goes_on_with_the_old_model_is_refused(gallery: Path, toy: ToyEx
 
 def test_vectors_are_the_new_models_own(gallery: Path, monkeypatch: pytest.MonkeyPatch):
     other = ToyExtractor("mirrored")
-    monkeypatch.setattr(other, "embed", lambda chips: -ToyExtractor.embed(other, chips))
-    before, remade = content_of(gallery), embed_anew(content_of(gallery), other)  # type: ignore[arg-type]
+    monkeypatch.setattr(other, "embed", lambda crops: -ToyExtractor.embed(other, crops))
+    before, remade = content_of(gallery), reembed(content_of(gallery), other)  # type: ignore[arg-type]
     for old, new in zip(before.people, remade.content.people, strict=True):
         for one, again in zip(old.templates, new.templates, strict=True):
             assert np.array_equal(again.vector, -one.vector)

@@ -27,7 +27,7 @@ PHOTOS = tuple(NearPhotos(f"a/{number}.png", f"b/{number}.png", 0.25 + number / 
             1,
             "a/0.png, filed under ada, is like bob (b/0.png, distance 0.250); if it does not",
         ),
-        ("photo", 3, "`embed gallery drop` it; so are a/1.png, a/2.png"),
+        ("photo", 3, "`embed gallery remove-photo` it; so are a/1.png, a/2.png"),
         ("photo", 5, "so are a/1.png, a/2.png and 2 more photos"),
         (
             "people",
@@ -42,7 +42,7 @@ PHOTOS = tuple(NearPhotos(f"a/{number}.png", f"b/{number}.png", 0.25 + number / 
     ],
 )
 def test_in_words(kind: Kind, photos: int, words: str) -> None:
-    assert words in SetAside("ada", "bob", kind, PHOTOS[:photos]).in_words()
+    assert words in SetAside("ada", "bob", kind, PHOTOS[:photos]).describe()
 
 
 def test_facts() -> None:
@@ -67,13 +67,13 @@ def test_gallery_names_the_photo_that_is_filed_wrongly(tmp_path: Path, toy: ToyE
             folder = photos / f"p{person:02d}"
             gallery.enroll(folder.name, [folder / f"{photo}.png" for photo in range(3)])
         clean, none = gallery.calibrate_aside(0.01)
-        assert none == () and clean.promise.set_aside == 0
+        assert none == () and clean.calibration.set_aside == 0
         gallery.enroll("p01", [photos / "p04" / "3.png"])
         done, (found,) = gallery.calibrate_aside(0.01)
         assert (found.first, found.second, found.kind) == ("p01", "p04", "photo")
         assert [Path(one.photo).parts[-2:] for one in found.photos] == [("p04", "3.png")]
-        assert done.promise.set_aside == 1
-        assert done.promise.distance == pytest.approx(clean.promise.distance, abs=0.03)
+        assert done.calibration.set_aside == 1
+        assert done.calibration.distance == pytest.approx(clean.calibration.distance, abs=0.03)
         assert gallery.calibration() == (done, None)
         _, labels = np.unique(gallery._store.templates().identities.astype(str), return_counts=True)
         assert labels.sum() == 19  # nothing was erased

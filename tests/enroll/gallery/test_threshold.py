@@ -18,7 +18,7 @@ from enroll.embedding import embed_folder
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.threshold import CalibrationRecord
 from enroll.identify import Identifier
-from enroll.report.answers import explain, in_words, to_json, to_lines
+from enroll.report.answers import describe, explain, to_json, to_lines
 from tests.conftest import TOY_STRANGERS, ToyExtractor, save_people
 
 
@@ -40,8 +40,8 @@ def gallery(path: Path, toy: ToyExtractor, photos: Path) -> Iterator[Gallery]:
 def test_calibrate_keeps_what_it_found(gallery: Gallery, path: Path, toy: ToyExtractor) -> None:
     assert gallery.calibration() is None
     done = gallery.calibrate(0.02)
-    assert (done.promise.identities, done.promise.templates, done.promise.searches) == (8, 24, 24)
-    assert (done.promise.target_fpir, done.fingerprint) == (0.02, toy.fingerprint)
+    assert (done.calibration.identities, done.calibration.templates, done.calibration.searches) == (8, 24, 24)
+    assert (done.calibration.target_fpir, done.fingerprint) == (0.02, toy.fingerprint)
     assert done.curve is not None
     assert gallery.calibration() == (done, None)
     with Gallery.open(path, toy) as again:
@@ -53,10 +53,10 @@ def test_identify_takes_the_threshold_of_the_gallery(
 ) -> None:
     before = Identifier(toy, gallery)
     assert before.basis.source == "model"
-    assert before.threshold == pytest.approx(gallery.calibrate(0.01).promise.distance)  # of few, all
+    assert before.threshold == pytest.approx(gallery.calibrate(0.01).calibration.distance)  # of few, all
     done = gallery.calibrate(0.05)
     after = Identifier(toy, gallery)
-    assert (after.basis.source, after.threshold) == ("gallery", done.promise.distance)
+    assert (after.basis.source, after.threshold) == ("gallery", done.calibration.distance)
     assert Identifier(toy, gallery, threshold=0.1).basis.source == "given"
     known, stranger = (after.identify(photos / name / "3.png") for name in ("p03", "p09"))
     assert (known.faces[0].decision.identity, stranger.faces[0].decision.identity) == ("p03", None)
@@ -86,7 +86,7 @@ def test_strangers_count(gallery: Gallery, photos: Path, toy: ToyExtractor) -> N
         (photos / f"p{person:02d}").rename(photos.parent / f"p{person:02d}")
     others = embed_folder(scan_folder(photos), toy)
     done = gallery.calibrate(0.05, others)
-    assert (done.promise.searches, done.promise.strangers) == (24 + 16, 12)
+    assert (done.calibration.searches, done.calibration.strangers) == (24 + 16, 12)
 
 
 def test_a_model_without_a_threshold_needs_a_calibration(gallery: Gallery) -> None:
@@ -139,7 +139,7 @@ def test_a_gallery_that_changes_meanwhile_is_calibrated_anew(
         return found
 
     monkeypatch.setattr(gallery._store, "templates", changing)
-    assert gallery.calibrate(0.05).promise.identities == 9
+    assert gallery.calibrate(0.05).calibration.identities == 9
     assert times == [24, 25]
 
 
@@ -200,20 +200,21 @@ def test_a_calibration_changed_on_disk(gallery: Gallery, path: Path) -> None:
 
 
 def test_the_promise_in_words(gallery: Gallery, toy: ToyExtractor) -> None:
-    model = Identifier(toy, gallery).basis.in_words()
+    model = Identifier(toy, gallery).basis.describe()
     assert model == (
         f"Threshold {Identifier(toy, gallery).threshold:.3f}: names at most 1 % of strangers in a gallery "
         "of 8 people, 95 % sure, from what is known of this network's distances between strangers (10 "
         "people) and 168 comparisons of this gallery; `embed calibrate` compares all, and adds the "
         "probability that a name is right"
     )
-    assert "no promise" in Identifier(toy, gallery, 0.3).basis.in_words()
+    assert "no promise" in Identifier(toy, gallery, 0.3).basis.describe()
     done = gallery.calibrate(0.05)
-    words = Identifier(toy, gallery).basis.in_words()
+    words = Identifier(toy, gallery).basis.describe()
     for part in (
-        f"Threshold {done.promise.distance:.3f}: names at most 5 % of strangers in this gallery of 8 people",
+        f"Threshold {done.calibration.distance:.3f}: names at most 5 % of strangers in this gallery of",
+        "of 8 people",
         "95 % sure",
-        f"{done.promise.named} of 24 searches for 8 strangers",
+        f"{done.calibration.named} of 24 searches for 8 strangers",
         done.date[:10],
     ):
         assert part in words
@@ -233,7 +234,7 @@ def test_explain_says_why(gallery: Gallery, photos: Path, toy: ToyExtractor) -> 
     assert lines[0] == to_lines(answer)[0]
     assert "within the threshold" in lines[1]
     assert "the next person" in lines[2]
-    assert lines[3].strip() == identifier.basis.in_words()
+    assert lines[3].strip() == identifier.basis.describe()
     assert sum(line.startswith("  near: ") for line in lines) == 3
     content = json.loads(to_json(answer, identifier.basis))
     assert content["promise"]["source"] == "gallery"
@@ -246,7 +247,7 @@ def test_a_probability_is_never_rounded_to_certainty(
 ) -> None:
     gallery.calibrate(0.05)
     decision = Identifier(toy, gallery).identify(photos / "p03" / "0.png").faces[0].decision
-    shown = [in_words(decision, value) for value in (0.5, 0.994, 0.9996, 1 - 1e-9)]
+    shown = [describe(decision, value) for value in (0.5, 0.994, 0.9996, 1 - 1e-9)]
     assert [words.rpartition(", ")[2] for words in shown] == [
         "50 % sure)",
         "99 % sure)",

@@ -11,11 +11,11 @@ import pytest
 
 from embedder.errors import GalleryError
 from enroll.calibration import Calibration
-from enroll.confidence import Curve
+from enroll.confidence import ConfidenceModel
 from enroll.gallery.threshold import (
-    Basis,
     CalibrationRecord,
     FromModel,
+    ThresholdSource,
     contradiction,
     describe,
     some_people,
@@ -36,7 +36,7 @@ PROMISE = Calibration(
     templates=40,
 )
 FROM_MODEL = FromModel(0.6, 0.01, 20, replace(TOY_STRANGERS, people=7, sets=2))
-CALIBRATION = CalibrationRecord(PROMISE, Curve(0.5, -2.0, 3.0), "f" * 64, "2026-11-28T10:20:30Z")
+CALIBRATION = CalibrationRecord(PROMISE, ConfidenceModel(0.5, -2.0, 3.0), "f" * 64, "2026-11-28T10:20:30Z")
 AGAIN = "; run `embed calibrate` again"
 
 
@@ -55,7 +55,7 @@ AGAIN = "; run `embed calibrate` again"
     ],
 )
 def test_what_puts_the_promise_in_doubt(changed: Changed, note: str | None) -> None:
-    assert CALIBRATION.outdated(changed) == (note + AGAIN if note else None)
+    assert CALIBRATION.stale_reason(changed) == (note + AGAIN if note else None)
 
 
 DESCRIBED = (
@@ -68,13 +68,13 @@ DESCRIBED = (
 @pytest.mark.parametrize(
     ("basis", "words"),
     [
-        (Basis("gallery", 0.5, CALIBRATION), f"Threshold 0.500: {DESCRIBED}"),
+        (ThresholdSource("gallery", 0.5, CALIBRATION), f"Threshold 0.500: {DESCRIBED}"),
         (
-            Basis("given", 0.4, CALIBRATION),
-            "Threshold 0.400, as given: no promise about strangers stands behind it",
+            ThresholdSource("given", 0.4, CALIBRATION),
+            "Threshold 0.400, as given: nothing is known of how many strangers it names",
         ),
         (
-            Basis("model", 0.6, estimate=FROM_MODEL),
+            ThresholdSource("model", 0.6, estimate=FROM_MODEL),
             (
                 "Threshold 0.600: names at most 1 % of strangers in a gallery of 20 people, 95 % sure, from "
                 "what is known of this network's distances between strangers (7 people in 2 sets); `embed "
@@ -82,10 +82,10 @@ DESCRIBED = (
             ),
         ),
     ],
-    ids=lambda value: value.source if isinstance(value, Basis) else "",
+    ids=lambda value: value.source if isinstance(value, ThresholdSource) else "",
 )
-def test_the_threshold_in_words(basis: Basis, words: str) -> None:
-    assert basis.in_words() == words
+def test_the_threshold_in_words(basis: ThresholdSource, words: str) -> None:
+    assert basis.describe() == words
     assert describe(CALIBRATION) == DESCRIBED
 
 
@@ -101,7 +101,7 @@ def test_the_threshold_for_programs() -> None:
     names = ("target_fpir", "confidence", "searches", "identities", "date", "warning")
     nothing = dict.fromkeys((*names, "known_people", "known_sets", "comparisons", "set_aside"))
     calibrated = {"target_fpir": 0.02, "confidence": 0.95, "searches": 120, "identities": 10}
-    assert Basis("gallery", 0.5, CALIBRATION, warning="grown").facts() == {
+    assert ThresholdSource("gallery", 0.5, CALIBRATION, warning="grown").facts() == {
         "source": "gallery",
         "date": "2026-11-28T10:20:30Z",
         "warning": "grown",
@@ -111,8 +111,8 @@ def test_the_threshold_for_programs() -> None:
         "set_aside": 0,
         **calibrated,
     }
-    assert Basis("given", 0.4, CALIBRATION).facts() == {"source": "given"} | nothing
-    model = Basis("model", 0.6, estimate=FROM_MODEL)
+    assert ThresholdSource("given", 0.4, CALIBRATION).facts() == {"source": "given"} | nothing
+    model = ThresholdSource("model", 0.6, estimate=FROM_MODEL)
     assert model.facts() == nothing | {
         "source": "model",
         "target_fpir": 0.01,
@@ -126,7 +126,7 @@ def test_the_threshold_for_programs() -> None:
 
 
 @pytest.mark.parametrize("curve", [CALIBRATION.curve, None])
-def test_a_record_reads_what_it_wrote(curve: Curve | None) -> None:
+def test_a_record_reads_what_it_wrote(curve: ConfidenceModel | None) -> None:
     record = replace(CALIBRATION, curve=curve)
     assert CalibrationRecord.from_text(record.to_text(), "g.db") == record
 
@@ -167,7 +167,7 @@ def test_a_record_from_before_is_read() -> None:
 def test_a_whole_number_may_stand_for_a_distance() -> None:
     content = json.loads(CALIBRATION.to_text())
     content["promise"]["distance"] = 1
-    assert CalibrationRecord.from_text(json.dumps(content), "g.db").promise.distance == 1
+    assert CalibrationRecord.from_text(json.dumps(content), "g.db").calibration.distance == 1
 
 
 def test_a_record_that_is_not_finite_is_not_written() -> None:

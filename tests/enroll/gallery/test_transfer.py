@@ -9,7 +9,7 @@ from embedder.errors import ForeignModelError, UsageError
 from enroll.calibration import calibrate
 from enroll.gallery.jsonl import from_lines, to_lines
 from enroll.gallery.threshold import CalibrationRecord
-from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord, put_content, read_content
 from enroll.store import Terms
 from enroll.store.sqlite.store import SqliteStore
 from enroll.templates import NewTemplate
@@ -69,12 +69,12 @@ def test_one_that_was_ended_in_the_middle_goes_on(
 @pytest.mark.parametrize(
     "other",
     [
-        Content((MODEL, DIM), (Enrolled("Eve", Terms(), (template("e.png"),)),)),
-        Content((MODEL, DIM), (Enrolled("Zoë", Terms(), (template("e.png"),)),)),
-        Content((MODEL, DIM), (), (("Eve", template("e.png")),)),
+        GallerySnapshot((MODEL, DIM), (PersonRecord("Eve", Terms(), (template("e.png"),)),)),
+        GallerySnapshot((MODEL, DIM), (PersonRecord("Zoë", Terms(), (template("e.png"),)),)),
+        GallerySnapshot((MODEL, DIM), (), (("Eve", template("e.png")),)),
     ],
 )
-def test_a_gallery_of_others_is_left_alone(tmp_path: Path, other: Content):
+def test_a_gallery_of_others_is_left_alone(tmp_path: Path, other: GallerySnapshot):
     with fresh(tmp_path / "g.db") as store:
         put_content(store, other)
         before = plain(read_content(store)[0])
@@ -96,5 +96,5 @@ def test_a_gallery_that_changes_all_the_time_is_not_read(tmp_path: Path, monkeyp
         put_content(store, small_content())
         numbers = iter(range(99))
         monkeypatch.setattr(SqliteStore, "changes", lambda _: (0, next(numbers)))
-        with pytest.raises(UsageError, match="changed all the time"):
+        with pytest.raises(UsageError, match="keep changing it"):
             read_content(store)

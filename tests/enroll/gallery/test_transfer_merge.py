@@ -7,8 +7,8 @@ import pytest
 
 from embedder.errors import ForeignModelError
 from enroll.gallery.transfer import (
-    Content,
-    Enrolled,
+    GallerySnapshot,
+    PersonRecord,
     SameName,
     SharedName,
     SharedPhoto,
@@ -32,12 +32,12 @@ def here(tmp_path: Path) -> Iterator[SqliteStore]:
         yield store
 
 
-def other(*people: Enrolled, strangers: tuple[tuple[str, NewTemplate], ...] = ()) -> Content:
-    return Content((MODEL, DIM), people, strangers)
+def other(*people: PersonRecord, strangers: tuple[tuple[str, NewTemplate], ...] = ()) -> GallerySnapshot:
+    return GallerySnapshot((MODEL, DIM), people, strangers)
 
 
-def person(name: str, *photos: str, terms: Terms | None = None) -> Enrolled:
-    return Enrolled(name, terms or Terms(), tuple(map(template, photos)))
+def person(name: str, *photos: str, terms: Terms | None = None) -> PersonRecord:
+    return PersonRecord(name, terms or Terms(), tuple(map(template, photos)))
 
 
 def people(store: SqliteStore) -> dict[str, set[str]]:
@@ -112,11 +112,11 @@ def test_a_stranger_may_be_enrolled_there(here: SqliteStore):
 
 def test_another_model_is_refused(here: SqliteStore):
     with pytest.raises(ForeignModelError):
-        plan_merge(here, Content(("0" * 64, DIM), ()))
+        plan_merge(here, GallerySnapshot(("0" * 64, DIM), ()))
 
 
 def test_an_empty_gallery_may_be_merged_and_merged_into(here: SqliteStore, tmp_path: Path):
-    nothing = Content(None, ())
+    nothing = GallerySnapshot(None, ())
     assert merge(here, nothing, plan_merge(here, nothing)) == 0
     with fresh(tmp_path / "new.db") as new:
         content, _ = read_content(here)

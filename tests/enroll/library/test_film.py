@@ -48,7 +48,7 @@ def film(visits: dict[str, Visit], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def answer(film: Path, known_gallery: Path, built_in: Extractor) -> FilmAnswer:
     with Gallery.open(known_gallery, built_in, create=False) as opened:
-        return FilmIdentifier(built_in, opened).identify(film, keep_chips=True)
+        return FilmIdentifier(built_in, opened).identify(film, keep_crops=True)
 
 
 def by_name(answer: FilmAnswer) -> dict[str | None, PersonSeen]:
@@ -82,7 +82,7 @@ def test_the_best_frame_shows_the_person(answer: FilmAnswer, visits: dict[str, V
     for name, person in by_name(answer).items():
         best = person.best[0]
         box, points = best.box, best.points
-        assert box is not None and points is not None and best.chip is not None
+        assert box is not None and points is not None and best.crop is not None
         assert box[0] <= points[:, 0].min() and points[:, 0].max() <= box[0] + box[2]
         middle = box[0] + box[2] / 2
         there = [
@@ -102,7 +102,7 @@ def test_a_single_frame_names_no_one(tmp_path: Path, heads_of, known: Gallery, b
     (person,) = FilmIdentifier(built_in, known).identify(film).people
     assert (person.identity, person.agreement.decision.reason) == (None, "few_frames")
     assert (person.agreement.frames, person.agreement.agreed) == (1, 1)
-    assert person.best[0].chip is None
+    assert person.best[0].pixels is None
     (person,) = FilmIdentifier(built_in, known, config=FilmConfig(agree=1)).identify(film).people
     assert person.identity == "ada"
 
@@ -208,7 +208,7 @@ def test_the_sheet_has_a_row_per_person(answer: FilmAnswer, tmp_path: Path):
     tiles = list(report.sheet_tiles(answer))
     rows = {tile.identity: [one for one in tiles if one.identity == tile.identity] for tile in tiles}
     assert list(rows) == ["ada", "Zoë", "unknown 1"]
-    assert all(1 <= len(row) <= PER_LINE and row[0].chip is not None for row in rows.values())
+    assert all(1 <= len(row) <= PER_LINE and row[0].pixels is not None for row in rows.values())
     assert rows["ada"][0].problem is None and rows["unknown 1"][0].problem == "too far from everyone"
     assert rows["ada"][0].caption == report.clock(by_name(answer)["ada"].best[0].seconds)
     path = report.save_sheet(tmp_path / "sheets", answer, Inputs(), False)
@@ -229,7 +229,7 @@ def test_the_same_film_gives_the_same_answer(
 ):
     again = FilmIdentifier(built_in, known).identify(film)
     assert report.to_json(again) == report.to_json(answer)
-    assert np.all([sighting.chip is None for person in again.people for sighting in person.best])
+    assert np.all([sighting.crop is None for person in again.people for sighting in person.best])
 
 
 def test_progress_hears_of_each_frame(film: Path, known: Gallery, built_in: Extractor):

@@ -12,7 +12,7 @@ import pytest
 
 from enroll.gallery.photos import find_poor
 from enroll.gallery.places import home_of
-from enroll.gallery.reembed import embed_anew
+from enroll.gallery.reembed import reembed
 from enroll.gallery.transfer import read_content
 from enroll.library.film_still import frame_at
 from enroll.library.find import sightings, suggestions
@@ -265,18 +265,18 @@ def test_another_model_embeds_the_frame_that_was_confirmed(
     texts = {template.photo for person in content.people for template in person.templates}
     assert {text.partition("#")[2][:2] for text in texts} == {"t="}
     other = GridExtractor("other")
-    remade = embed_anew(content, other, home=home_of(gallery), film_frame=frame_at)  # type: ignore[arg-type]
+    remade = reembed(content, other, home=home_of(gallery), film_frame=frame_at)  # type: ignore[arg-type]
     assert remade.lost == ()
     for person, identity in zip(remade.content.people, (ADA, EVE), strict=True):
-        expected = other.embed([other.crops(picture({(0, 0): (identity, 0)}))[0].chip])[0]
+        expected = other.embed([other.crops(picture({(0, 0): (identity, 0)}))[0].pixels])[0]
         (template,) = person.templates
         assert np.linalg.norm(template.vector - expected) < 0.4
     assert {t.photo for person in remade.content.people for t in person.templates} == texts
-    without = embed_anew(content, other, home=home_of(gallery))  # type: ignore[arg-type]
+    without = reembed(content, other, home=home_of(gallery))  # type: ignore[arg-type]
     assert {lost.reason for lost in without.lost} == {"a frame of a film: `embed gallery re-embed` reads it"}
     with party.open("ab") as file:
         file.write(b"\0\0\0\x08free")
-    changed = embed_anew(content, other, home=home_of(gallery), film_frame=frame_at)  # type: ignore[arg-type]
+    changed = reembed(content, other, home=home_of(gallery), film_frame=frame_at)  # type: ignore[arg-type]
     assert {lost.reason for lost in changed.lost} == {"not the film that was enrolled from"}
 
 

@@ -192,7 +192,7 @@ def test_what_cannot_be_written_is_listed_and_the_rest_goes_on(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("enroll.library.tagging.write_whole", full)
+    monkeypatch.setattr("enroll.library.tagging.write_atomic", full)
     done, rejected = write_tags(plan, library)
     assert (done, rejected[0].reason) == (0, "could not be written: No space left on device")
     assert not (album / "o8.jpg.xmp").exists()

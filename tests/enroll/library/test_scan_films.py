@@ -77,7 +77,7 @@ def test_the_vector_is_the_mean_of_what_is_seen(
     gallery: SqliteStore, films: Path, extractor: GridExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed, seen = extractor.embed, []
-    monkeypatch.setattr(extractor, "embed", lambda chips: seen.append(embed(chips)) or seen[-1])
+    monkeypatch.setattr(extractor, "embed", lambda crops: seen.append(embed(crops)) or seen[-1])
     scan(gallery, films, extractor)
     bob = by_intervals(gallery)[BOB_SEEN].vector
     vectors = np.concatenate(seen)

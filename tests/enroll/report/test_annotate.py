@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from embedder._internal import fonts
-from embedder._internal.text import Line
+from embedder._internal.text import TextLine
 from embedder.errors import UsageError
 from enroll.decision import Candidate, Decision, decide
-from enroll.identify import Answer, FaceAnswer
+from enroll.identify import FaceResult, PhotoResult
 from enroll.report import annotate as module
 from enroll.report.annotate import SMALLEST_LETTERS, annotate, save_annotated
 
@@ -33,7 +33,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, tuple[int, 
     lines: list[tuple[str, int, tuple[int, int, int, int]]] = []
     write = module.write
 
-    def noted(image: Image.Image, line: Line, left: int, top: int, colour: tuple[int, int, int]) -> None:
+    def noted(image: Image.Image, line: TextLine, left: int, top: int, colour: tuple[int, int, int]) -> None:
         text = "".join(part[0] for part in line.parts)
         lines.append((text, line.size, (left, top, left + line.width, top + line.height)))
         write(image, line, left, top, colour)
@@ -54,8 +54,8 @@ def unknown(distance: float = 0.876) -> Decision:
     return decide([Candidate("ada", distance)], 0.62)
 
 
-def answer(*faces: tuple[tuple[int, int, int, int] | None, Decision]) -> Answer:
-    return Answer("a.jpg", None, tuple(FaceAnswer(box, decision) for box, decision in faces))
+def answer(*faces: tuple[tuple[int, int, int, int] | None, Decision]) -> PhotoResult:
+    return PhotoResult("a.jpg", None, tuple(FaceResult(box, decision) for box, decision in faces))
 
 
 def draw(
@@ -240,7 +240,7 @@ def test_no_face(written: list) -> None:
     assert count(drawn, DARK) > 500
     assert count(drawn, BLUE) == count(drawn, ORANGE) == 0
     written.clear()
-    annotate(photo(92, 112), Answer("a.jpg", "broken " * 30, ()))
+    annotate(photo(92, 112), PhotoResult("a.jpg", "broken " * 30, ()))
     assert len(written) == 3
     assert written[0][0].startswith("broken broken")
 

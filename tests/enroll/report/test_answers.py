@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from embedder.faces.quality import Quality
-from enroll.decision import Candidate, Decision, Reason, decide, one_face_each
-from enroll.identify import Answer, FaceAnswer
-from enroll.report.answers import in_words, to_json, to_lines
+from enroll.decision import Candidate, Decision, Reason, decide, one_face_per_person
+from enroll.identify import FaceResult, PhotoResult
+from enroll.report.answers import describe, to_json, to_lines
 
 ADA, BOB = Candidate("ada", 0.41), Candidate("bob", 0.88)
 DECISIONS: dict[str, tuple[Decision, str]] = {
@@ -22,8 +22,8 @@ DECISIONS: dict[str, tuple[Decision, str]] = {
         "unknown (ada at 0.410 and bob at 0.880 are too close to call)",
     ),
     "taken": (
-        one_face_each([decide([Candidate("ada", 0.2)], 0.62), decide([ADA, BOB], 0.62)])[1],
-        "unknown (nearest ada at 0.410, nearer to another face)",
+        one_face_per_person([decide([Candidate("ada", 0.2)], 0.62), decide([ADA, BOB], 0.62)])[1],
+        "unknown (nearest ada at 0.410, already matched to another face in this photo)",
     ),
     "empty_gallery": (decide([], 0.62), "unknown (the gallery is empty)"),
     "few_frames": (
@@ -37,15 +37,15 @@ DECISIONS: dict[str, tuple[Decision, str]] = {
 }
 
 
-def answer(*decisions: Decision, photo: str = "a.jpg") -> Answer:
-    return Answer(photo, None, tuple(FaceAnswer(None, decision) for decision in decisions))
+def answer(*decisions: Decision, photo: str = "a.jpg") -> PhotoResult:
+    return PhotoResult(photo, None, tuple(FaceResult(None, decision) for decision in decisions))
 
 
 @pytest.mark.parametrize("reason", get_args(Reason))
 def test_every_reason_has_its_words(reason: str) -> None:
     decision, words = DECISIONS[reason]
     assert decision.reason == reason
-    assert in_words(decision) == words
+    assert describe(decision) == words
     assert to_lines(answer(decision)) == [f"a.jpg: {words}"]
 
 
@@ -56,25 +56,29 @@ def test_text_has_one_line_per_face() -> None:
 
 def test_text_of_several_faces_says_where_each_is() -> None:
     (match, named), (taken, unknown) = DECISIONS["match"], DECISIONS["taken"]
-    faces = FaceAnswer((1, 2, 30, 40), match), FaceAnswer((50, 0, 9, 9), taken)
-    assert to_lines(Answer("a.jpg", None, faces)) == [
+    faces = FaceResult((1, 2, 30, 40), match), FaceResult((50, 0, 9, 9), taken)
+    assert to_lines(PhotoResult("a.jpg", None, faces)) == [
         f"a.jpg: face at 1,2 of 30x40: {named}",
         f"a.jpg: face at 50,0 of 9x9: {unknown}",
     ]
-    assert to_lines(Answer("a.jpg", None, faces[:1])) == [f"a.jpg: {named}"]  # one needs no place
+    assert to_lines(PhotoResult("a.jpg", None, faces[:1])) == [f"a.jpg: {named}"]  # one needs no place
 
 
 def test_text_of_a_photo_without_an_answer() -> None:
-    assert to_lines(Answer("a.jpg", "the file is empty", ())) == ["a.jpg: not read: the file is empty"]
-    assert to_lines(Answer("a.jpg", None, ())) == ["a.jpg: no face found"]
+    assert to_lines(PhotoResult("a.jpg", "the file is empty", ())) == ["a.jpg: not read: the file is empty"]
+    assert to_lines(PhotoResult("a.jpg", None, ())) == ["a.jpg: no face found"]
     why = "no face found: the picture is dark; --min-face looks for smaller ones"
-    assert to_lines(Answer("a.jpg", None, (), no_face=why)) == ["a.jpg: no face found: the picture is dark"]
+    assert to_lines(PhotoResult("a.jpg", None, (), no_face=why)) == [
+        "a.jpg: no face found: the picture is dark"
+    ]
 
 
 def test_json_as_designed() -> None:
     points = np.array([[10.04, 12], [20.06, 12], [15, 20], [15, 30.25]])
     quality = Quality(30.5, 1.0, 0.25, 0.5, -3.5, 0.0, 0.99)
-    photo = Answer("a.jpg", None, (FaceAnswer((1, 2, 30, 40), decide([ADA, BOB], 0.62), points, quality),))
+    photo = PhotoResult(
+        "a.jpg", None, (FaceResult((1, 2, 30, 40), decide([ADA, BOB], 0.62), points, quality),)
+    )
     assert to_json(photo) == (
         '{"photo": "a.jpg", "error": null, "promise": null, "faces": [{"box": [1, 2, 30, 40], '
         '"points": [[10.0, 12.0], [20.1, 12.0], [15.0, 20.0], [15.0, 30.2]], '
@@ -100,13 +104,13 @@ def test_json_of_every_reason(reason: str) -> None:
 
 
 def test_json_of_a_photo_without_an_answer() -> None:
-    broken = json.loads(to_json(Answer("a.jpg", "the file is empty", ())))
+    broken = json.loads(to_json(PhotoResult("a.jpg", "the file is empty", ())))
     rest = {"promise": None, "faces": [], "notes": []}
     assert broken == {"photo": "a.jpg", "error": "the file is empty", "no_face": None, **rest}
     why = "no face found: the picture is dark; --min-face looks for smaller ones"
-    none = json.loads(to_json(Answer("a.jpg", None, (), no_face=why)))
+    none = json.loads(to_json(PhotoResult("a.jpg", None, (), no_face=why)))
     assert none == {"photo": "a.jpg", "error": None, "no_face": "no face found: the picture is dark", **rest}
-    cut = json.loads(to_json(Answer("a.jpg", None, (), notes=("cut",))))
+    cut = json.loads(to_json(PhotoResult("a.jpg", None, (), notes=("cut",))))
     assert cut["notes"] == ["cut"]
 
 

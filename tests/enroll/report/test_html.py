@@ -21,9 +21,9 @@ from embedder.errors import MissingPackageError, UsageError
 from embedder.folders import Rejected, scan_folder
 from enroll.embedding import embed_folder
 from enroll.evaluation.analysis import confusions, mistakes, probable_duplicates
-from enroll.evaluation.protocol import Evaluation, Figure
+from enroll.evaluation.protocol import Estimate, Evaluation
 from enroll.report import html, people, plots
-from enroll.report.evaluation import measured, strictest
+from enroll.report.evaluation import smallest_supported_fpir, summarize
 from enroll.report.html import check_report, save_report, to_html
 from enroll.report.page import Html, named, picture, table, tag
 from tests.conftest import TOY_STRANGERS, ToyExtractor
@@ -33,10 +33,10 @@ VOID = {"meta", "img", "br"}
 FPIR = 0.1
 HARD = made_evaluation(made_folder(20, noise=0.9))
 FIGURES = {
-    "rank-1": Figure(0.925, 0.8961, 0.951),
-    "TPIR at FPIR 0.1 %": Figure(None, needed="1000 non-mated searches a split"),
-    "difference": Figure(-0.02, -0.05, 0.01),
-    "without interval": Figure(0.5),
+    "rank-1": Estimate(0.925, 0.8961, 0.951),
+    "TPIR at FPIR 0.1 %": Estimate(None, needed="1000 non-mated searches a split"),
+    "difference": Estimate(-0.02, -0.05, 0.01),
+    "without interval": Estimate(0.5),
 }
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -99,7 +99,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "plotted", lambda *_: Html(""))
 
 
-def chip_of(row: int, side: int = 150) -> NDArray[np.uint8]:
+def crop_of(row: int, side: int = 150) -> NDArray[np.uint8]:
     squares = np.random.default_rng(row).integers(0, 256, (5, 5, 3), np.uint8)
     return np.kron(squares, np.ones((side // 5, side // 5, 1), np.uint8))
 
@@ -137,7 +137,7 @@ def check_harmless(page: Page, text: str) -> None:
 @pytest.fixture(scope="module")
 def whole() -> tuple[str, Page]:
     facts = {"fingerprint": "3f2a9c", "numpy": "2.1.0"}
-    text = to_html(HARD, FIGURES, facts, title="ORL", fpir=FPIR, threshold=0.4, chip=chip_of)
+    text = to_html(HARD, FIGURES, facts, title="ORL", fpir=FPIR, threshold=0.4, crop=crop_of)
     return text, Page(text)
 
 
@@ -162,7 +162,7 @@ def test_five_plots_each_with_how_to_read_it(whole: tuple[str, Page]):
 
 def test_same_bytes(whole: tuple[str, Page]):
     facts = {"fingerprint": "3f2a9c", "numpy": "2.1.0"}
-    again = to_html(HARD, FIGURES, facts, title="ORL", fpir=FPIR, threshold=0.4, chip=chip_of)
+    again = to_html(HARD, FIGURES, facts, title="ORL", fpir=FPIR, threshold=0.4, crop=crop_of)
     assert again == whole[0]
 
 
@@ -254,7 +254,7 @@ def test_pictures(whole: tuple[str, Page]):
         assert image["src"] is not None
         pixels = Image.open(BytesIO(b64decode(image["src"].partition(",")[2], validate=True)))
         assert pixels.size == (96, 96) == (int(image["width"] or 0), int(image["height"] or 0))
-        expected = np.asarray(Image.fromarray(chip_of(row)).resize((96, 96), Image.Resampling.LANCZOS), float)
+        expected = np.asarray(Image.fromarray(crop_of(row)).resize((96, 96), Image.Resampling.LANCZOS), float)
         assert np.corrcoef(np.asarray(pixels, float).ravel(), expected.ravel())[0, 1] > 0.95
     first = every[0]
     assert f"{first.identity} taken for {first.named}" in whole[1].text.replace("  ", " ")
@@ -267,7 +267,7 @@ def test_no_photo_no_picture():
     page = report()
     assert page.all("img") == [] and "no picture" not in page.text
     assert "taken for" in page.text
-    page = report(chip=lambda _: None)
+    page = report(crop=lambda _: None)
     assert page.all("img") == []
     assert page.text.count("no picture") == 48
 
@@ -285,7 +285,7 @@ def test_hostile_names():
         {"model": HOSTILE[1]},
         title=HOSTILE[2],
         fpir=FPIR,
-        chip=lambda row: chip_of(row, 20),
+        crop=lambda row: crop_of(row, 20),
     )
     page = Page(text)
     check_harmless(page, text)
@@ -365,7 +365,7 @@ def test_texts_are_escaped_wherever_they_go():
     assert tag("p", bad, title=bad) == f'<p title="{good}">{good}</p>'
     assert named(bad) == f"<bdi>{good}</bdi>"
     assert f"<td>{good}</td>" in table((bad,), [(bad,)])
-    assert f'alt="{good}"' in picture(chip_of(0), bad)
+    assert f'alt="{good}"' in picture(crop_of(0), bad)
     assert tag("p", named("a").replace("a", "<i>")) == "<p>&lt;bdi&gt;&lt;i&gt;&lt;/bdi&gt;</p>"
 
 
@@ -387,7 +387,7 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
         )
     evaluation = made_evaluation(embed_folder(scan_folder(people), toy))  # type: ignore[arg-type]
     path = tmp_path / "report.html"
-    save_report(path, evaluation, measured(evaluation), toy)  # type: ignore[arg-type]
+    save_report(path, evaluation, summarize(evaluation), toy)  # type: ignore[arg-type]
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     check_harmless(page, text)
@@ -396,14 +396,14 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
     facts = dict(row for row in page.rows if len(row) == 2)
     assert facts["fingerprint"] == toy.fingerprint and facts["model"] == "toy, head none, crop whole"
     assert {"Python", "numpy", "embedder-enroll", "matplotlib", "seed", "splits"} <= set(facts)
-    own = TOY_STRANGERS.threshold(strictest(evaluation), 3, photos=2)
+    own = TOY_STRANGERS.threshold(smallest_supported_fpir(evaluation), 3, photos=2)
     assert f"fixed at {own:.3f} (model's own)" in page.text
-    assert f"At each split's threshold for FPIR {100 * strictest(evaluation):g} %" in page.text
+    assert f"At each split's threshold for FPIR {100 * smallest_supported_fpir(evaluation):g} %" in page.text
     assert ["rank-1", f"{evaluation.rank(1).value:.3f}"] in [row[:2] for row in page.rows]
     assert any(row[0] == "p00/broken.png" for row in page.rows if row)
     for photo in people.glob("*/*.png"):
         photo.unlink()
-    save_report(path, evaluation, measured(evaluation), toy, force=True)  # type: ignore[arg-type]
+    save_report(path, evaluation, summarize(evaluation), toy, force=True)  # type: ignore[arg-type]
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("img") == [] and "no picture" in page.text
 
@@ -421,7 +421,7 @@ def test_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_cannot_be_written(tmp_path: Path, toy: ToyExtractor):
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UsageError, match="expected a file, got a folder"):
-        save_report(tmp_path / "report.html", HARD, measured(HARD), toy)  # type: ignore[arg-type]
+        save_report(tmp_path / "report.html", HARD, summarize(HARD), toy)  # type: ignore[arg-type]
 
 
 def test_the_report_computes_nothing_again_that_the_text_has(
@@ -437,9 +437,9 @@ def test_the_report_computes_nothing_again_that_the_text_has(
 
     for name in ("identity_weights", "leave_one_out_searches", "figure"):
         counted(enroll.evaluation.protocol, name)
-    for name in ("probable_twins", "PhotoMistakes"):
+    for name in ("find_probable_duplicates", "PhotoMistakes"):
         counted(enroll.evaluation.analysis, name)
-    outcome = measured(evaluation)
+    outcome = summarize(evaluation)
     text = done.copy()
     save_report(tmp_path / "report.html", evaluation, outcome, toy)  # type: ignore[arg-type]
     assert len(set(text)) == 5

@@ -19,11 +19,11 @@ from matplotlib.figure import Figure as Drawing
 from embedder.errors import MissingPackageError
 from embedder.metrics import interval
 from enroll.confidence import Reliability
-from enroll.evaluation.analysis import BySize, fpir_by_size
-from enroll.evaluation.protocol import Figure
+from enroll.evaluation.analysis import FpirByGallerySize, fpir_by_size
+from enroll.evaluation.protocol import Estimate
 from enroll.report import plots
 from enroll.report import plots as plots_module
-from enroll.report.plots import Distances, Line, check_matplotlib
+from enroll.report.plots import Distances, PlotLine, check_matplotlib
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 HARD = made_evaluation(made_folder(noise=0.7, no_face=(4, 50)))
@@ -90,7 +90,7 @@ def test_det_is_drawn():
 def test_no_misses_are_drawn_at_the_bottom_and_labelled_zero():
     figure = drawing()
     zero = np.zeros(3)
-    plots.draw_det(figure, Line(np.array([0.01, 0.1, 1]), zero, zero, zero + 0.08), 0.1)
+    plots.draw_det(figure, PlotLine(np.array([0.01, 0.1, 1]), zero, zero, zero + 0.08), 0.1)
     axes = figure.axes[0]
     bottom = axes.get_ylim()[0]
     assert 0 < bottom < 0.01
@@ -103,7 +103,7 @@ def test_no_misses_are_drawn_at_the_bottom_and_labelled_zero():
 def test_no_zero_on_the_axis_without_one():
     figure = drawing()
     plots.draw_det(
-        figure, Line(*np.array([[0.01, 0.1, 1], [0.3, 0.2, 0.1], [0.2, 0.1, 0.05], [0.4, 0.3, 0.2]])), 0.1
+        figure, PlotLine(*np.array([[0.01, 0.1, 1], [0.3, 0.2, 0.1], [0.2, 0.1, 0.05], [0.4, 0.3, 0.2]])), 0.1
     )
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["10 %", "20 %", "50 %", "100 %"]
@@ -167,7 +167,7 @@ def test_sizes_are_drawn():
 
 def test_no_stranger_was_named():
     figure = drawing()
-    plots.draw_by_size(figure, BySize(0.1, (1, 2), (Figure(0.0, 0.0, 0.2),) * 2, 0.0), 0.01)
+    plots.draw_by_size(figure, FpirByGallerySize(0.1, (1, 2), (Estimate(0.0, 0.0, 0.2),) * 2, 0.0), 0.01)
     axes = figure.axes[0]
     assert set(curves(axes)) == {"measured", "FPIR 1 %"}
     assert axes.get_yticklabels()[0].get_text() == "0"

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from enroll.decision import decide
-from enroll.search.approximate import ApproximateFinder, Graph
+from enroll.search.approximate import ApproximateIndex, Graph
 from enroll.search.base import nearest_people, nearest_templates
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates
 from tests.enroll.search.vectors import oracle, part, random_rows, templates, unit
 
@@ -30,13 +30,13 @@ def faces() -> tuple[Templates, NDArray[np.float32]]:
 
 
 @cache
-def whole() -> ApproximateFinder:
-    return ApproximateFinder(faces()[0])
+def whole() -> ApproximateIndex:
+    return ApproximateIndex(faces()[0])
 
 
-def recall(index: ApproximateFinder, searched: Templates, queries: NDArray[np.float32]) -> float:
+def recall(index: ApproximateIndex, searched: Templates, queries: NDArray[np.float32]) -> float:
     """Share of the ten nearest that is found."""
-    found, right = (nearest_templates(one, queries, 10) for one in (index, ExactFinder(searched)))
+    found, right = (nearest_templates(one, queries, 10) for one in (index, ExactIndex(searched)))
     shares = [len(set(some) & set(all_)) / 10 for some, all_ in zip(found, right, strict=True)]
     return float(np.mean(shares))
 
@@ -47,7 +47,7 @@ def test_nearly_all_of_the_nearest_are_found() -> None:
 
 def test_decisions_are_those_of_exact_search() -> None:
     searched, queries = faces()
-    exact = nearest_people(ExactFinder(searched), queries, 5)
+    exact = nearest_people(ExactIndex(searched), queries, 5)
     near = nearest_people(whole(), queries, 5)
     for threshold in np.quantile([found[0].distance for found in exact], [0.1, 0.5, 0.8, 0.9]):
         assert [decide(found, threshold, 0.05) for found in near] == [
@@ -63,7 +63,7 @@ def test_distances_are_exact() -> None:
 
 def test_templates_that_came_later_are_found() -> None:
     searched, queries = faces()
-    index = ApproximateFinder(part(searched, slice(0, 3000)))
+    index = ApproximateIndex(part(searched, slice(0, 3000)))
     for start in range(3000, 4000, 50):
         index.extend(part(searched, slice(start, start + 50)))
     assert (index.templates, index.people, index.built) == (4000, PEOPLE, 4000)
@@ -72,7 +72,7 @@ def test_templates_that_came_later_are_found() -> None:
 
 def test_begins_with_nothing() -> None:
     searched, queries = faces()
-    index = ApproximateFinder(part(searched, slice(0, 0)))
+    index = ApproximateIndex(part(searched, slice(0, 0)))
     assert nearest_people(index, queries[:2], 3) == [[], []]
     index.extend(part(searched, slice(0, 5)))
     assert nearest_people(index, queries[:1], 3) == [oracle(part(searched, slice(0, 5)), queries[0], 3)]
@@ -85,7 +85,7 @@ def test_people_who_are_gone_are_taken_out_and_the_rest_is_not_linked_again() ->
     graph = whole().graph_of(left)
     assert graph is not None
     graph.check()
-    index = ApproximateFinder(left, graph)
+    index = ApproximateIndex(left, graph)
     assert index.built == 0
     assert index.graph().dropped == (~kept).sum()
     assert recall(index, left, queries) >= 0.99
@@ -94,7 +94,7 @@ def test_people_who_are_gone_are_taken_out_and_the_rest_is_not_linked_again() ->
 def test_a_graph_that_lost_too_much_is_built_anew() -> None:
     searched, queries = faces()
     left = part(searched, slice(0, 3000))
-    index = ApproximateFinder(left, whole().graph_of(left))
+    index = ApproximateIndex(left, whole().graph_of(left))
     assert (index.built, index.graph().dropped) == (3000, 0)
     assert recall(index, left, queries) >= 0.99
 
@@ -104,14 +104,14 @@ def test_a_graph_of_other_templates_is_not_taken() -> None:
     between = Templates(
         np.append(searched.ids[:-2], searched.ids[-1:]), searched.identities[:-1], searched.vectors[:-1]
     )
-    index = ApproximateFinder(between)
+    index = ApproximateIndex(between)
     assert index.graph_of(between) is not None
     assert index.graph_of(searched) is None
 
 
 def test_put_back_it_finds_the_same() -> None:
     searched, queries = faces()
-    again = ApproximateFinder(searched, whole().graph())
+    again = ApproximateIndex(searched, whole().graph())
     assert again.built == 0
     assert again._index.hnsw.max_level == whole()._index.hnsw.max_level > 0
     assert nearest_people(again, queries, 5) == nearest_people(whole(), queries, 5)
@@ -123,7 +123,7 @@ def test_reach_is_no_farther_than_what_was_found_and_many_are_found_exactly() ->
     searched, queries = faces()
     for query, found in zip(queries[:9], whole().nearest(queries[:9], 40), strict=True):
         assert 0 < found.reach <= np.linalg.norm(found.vectors - query, axis=1).max()
-    right = ExactFinder(searched).nearest(queries[:9], 500)
+    right = ExactIndex(searched).nearest(queries[:9], 500)
     for some, exact in zip(whole().nearest(queries[:9], 500), right, strict=True):
         assert (some.reach, some.ids.tolist()) == (exact.reach, exact.ids.tolist())
 
@@ -133,7 +133,7 @@ def test_one_person_with_many_templates_hides_no_one() -> None:
     me = random_rows(3, 1, DIM)
     vectors = unit(me + np.repeat([0.01, 0.1], [3000, 500])[:, None] * rng.normal(size=(3500, DIM)))
     searched = templates(["crowd"] * 3000 + [f"p{number:04d}" for number in range(500)], vectors)
-    assert nearest_people(ApproximateFinder(searched), me, 3) == [oracle(searched, me[0], 3)]
+    assert nearest_people(ApproximateIndex(searched), me, 3) == [oracle(searched, me[0], 3)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from enroll.search.approximate import (
-    ApproximateFinder,
+    ApproximateIndex,
     Graph,
     forget_index,
     index_path,
@@ -32,7 +32,7 @@ def searched() -> Templates:
 
 @cache
 def graph() -> Graph:
-    return ApproximateFinder(searched()).graph()
+    return ApproximateIndex(searched()).graph()
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from enroll.decision import Candidate
 from enroll.search import base, exact
-from enroll.search.base import Found, Neighbour, nearest_people, nearest_templates
-from enroll.search.exact import ROUNDING, ExactFinder
+from enroll.search.base import Matches, TemplateMatch, nearest_people, nearest_templates
+from enroll.search.exact import ROUNDING, ExactIndex
 from enroll.templates import Templates
 from tests.enroll.search.vectors import oracle, part, random_rows, ranked, templates, unit
 
@@ -46,7 +46,7 @@ def test_same_as_oracle(dim: int, people: int) -> None:
     names = [f"p{number}" for number in np.random.default_rng(1).integers(0, 20, 200)]
     searched = templates(names, random_rows(2, 200, dim))
     queries = np.concatenate([random_rows(3, 10, dim), searched.vectors[:5]])
-    assert nearest_people(ExactFinder(searched), queries, people) == [
+    assert nearest_people(ExactIndex(searched), queries, people) == [
         oracle(searched, query, people) for query in queries
     ]
 
@@ -68,7 +68,7 @@ def tied_galleries(draw: st.DrawFn) -> tuple[Templates, NDArray[np.float32]]:
 @given(tied_galleries(), st.integers(1, 9))
 def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]], people: int) -> None:
     searched, queries = gallery
-    assert nearest_people(ExactFinder(searched), queries, people) == [
+    assert nearest_people(ExactIndex(searched), queries, people) == [
         oracle(searched, query, people) for query in queries
     ]
 
@@ -77,8 +77,8 @@ def test_same_as_oracle_among_ties(gallery: tuple[Templates, NDArray[np.float32]
 @given(tied_galleries(), st.integers(1, 9))
 def test_templates_are_in_the_total_order(gallery: tuple[Templates, NDArray[np.float32]], count: int) -> None:
     searched, queries = gallery
-    assert nearest_templates(ExactFinder(searched), queries, count) == [
-        [Neighbour(name, distance, key) for distance, name, key in ranked(searched, query)[:count]]
+    assert nearest_templates(ExactIndex(searched), queries, count) == [
+        [TemplateMatch(name, distance, key) for distance, name, key in ranked(searched, query)[:count]]
         for query in queries
     ]
 
@@ -89,10 +89,10 @@ def test_templates_that_came_later_are_searched_alike(
     gallery: tuple[Templates, NDArray[np.float32]], cuts: list[int], people: int
 ) -> None:
     searched, queries = gallery
-    index = ExactFinder(part(searched, slice(0, 0)))
+    index = ExactIndex(part(searched, slice(0, 0)))
     for start, end in pairwise([0, *sorted(cuts), len(searched.ids)]):
         if start == 0:
-            index = ExactFinder(part(searched, slice(0, end)))
+            index = ExactIndex(part(searched, slice(0, end)))
         else:
             index.extend(part(searched, slice(start, end)))
     assert (index.templates, index.people) == (len(searched.ids), len(set(searched.identities)))
@@ -111,9 +111,9 @@ def test_scikit_learn_rounds_less_than_is_looked_at_again(scale: float) -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 150, 299, 300])
 def test_what_is_found_is_nearest_wherever_it_is_kept(start: int) -> None:
-    """Of the finder itself: ranking would ask again until all is seen."""
+    """Of the search_index itself: ranking would ask again until all is seen."""
     searched = templates(["ada"] * 300, random_rows(19, 300, 16))
-    index = ExactFinder(part(searched, slice(0, start)))
+    index = ExactIndex(part(searched, slice(0, start)))
     for row in range(start, 300):
         index.extend(part(searched, slice(row, row + 1)))
         if row % 50 == 0:
@@ -129,7 +129,7 @@ def test_what_is_found_is_nearest_wherever_it_is_kept(start: int) -> None:
 def test_the_single_nearest_of_many_is_found() -> None:
     searched = templates(["ada"] * 2000, random_rows(28, 2000, 16))
     queries = random_rows(29, 20, 16)
-    for query, found in zip(queries, ExactFinder(searched).nearest(queries, 1), strict=True):
+    for query, found in zip(queries, ExactIndex(searched).nearest(queries, 1), strict=True):
         distance, _, key = ranked(searched, query)[0]
         assert found.ids.tolist() == [key]
         assert found.reach <= distance
@@ -138,7 +138,7 @@ def test_the_single_nearest_of_many_is_found() -> None:
 def test_ties_are_by_name_also_beyond_the_first_count() -> None:
     same = random_rows(4, 1, 16)
     names = [f"p{number:03d}" for number in range(200)][::-1]  # the first by name has the last id
-    index = ExactFinder(templates(names, same.repeat(200, axis=0)))
+    index = ExactIndex(templates(names, same.repeat(200, axis=0)))
     expected = [Candidate("p000", 0.0), Candidate("p001", 0.0)]
     assert nearest_people(index, same, 2) == [expected]
 
@@ -146,13 +146,13 @@ def test_ties_are_by_name_also_beyond_the_first_count() -> None:
 def test_ties_are_by_name_where_search_stops_between_equals() -> None:
     near, far = unit([1.0, 0.0]), unit([0.0, 1.0])
     vectors = np.stack([near, *[far] * 100])
-    index = ExactFinder(templates(["me", *[f"p{number:03d}" for number in range(100)][::-1]], vectors))
+    index = ExactIndex(templates(["me", *[f"p{number:03d}" for number in range(100)][::-1]], vectors))
     assert [person.identity for person in nearest_people(index, near[None], 3)[0]] == ["me", "p000", "p001"]
 
 
 def test_identical_vector_is_at_distance_exactly_zero() -> None:
     vectors = random_rows(5, 300, 128)
-    index = ExactFinder(templates([f"p{number}" for number in range(300)], vectors))
+    index = ExactIndex(templates([f"p{number}" for number in range(300)], vectors))
     assert [found[0] for found in nearest_people(index, vectors, 1)] == [
         Candidate(f"p{number}", 0.0) for number in range(300)
     ]
@@ -161,12 +161,12 @@ def test_identical_vector_is_at_distance_exactly_zero() -> None:
 def test_distances_below_single_precision_are_told_apart() -> None:
     query = unit([1.0, 0.0])
     farther, nearer = np.float32([1.0, 2e-6]), np.float32([1.0, 1e-6])
-    index = ExactFinder(templates(["ada", "bob"], np.stack([farther, nearer])))
+    index = ExactIndex(templates(["ada", "bob"], np.stack([farther, nearer])))
     assert [person.identity for person in nearest_people(index, query[None], 2)[0]] == ["bob", "ada"]
 
 
 def test_answers_are_identical_alone_and_in_any_batch() -> None:
-    index = ExactFinder(templates([f"p{number % 70}" for number in range(700)], random_rows(6, 700, 128)))
+    index = ExactIndex(templates([f"p{number % 70}" for number in range(700)], random_rows(6, 700, 128)))
     queries = random_rows(7, 65, 128)
     together = nearest_people(index, queries, 5)
     assert [nearest_people(index, query[None], 5)[0] for query in queries] == together
@@ -180,32 +180,32 @@ def test_one_person_with_many_templates_hides_no_one() -> None:
     others = unit([[0.0, 1, 0], [0.0, 0.5, 1], [0.0, -1, -1]])
     searched = templates(["crowd"] * 2000 + ["a", "b", "c"], np.concatenate([crowd, others]))
     query = unit([1.0, 0.1, 0.0])
-    (found,) = nearest_people(ExactFinder(searched), query[None], 4)
+    (found,) = nearest_people(ExactIndex(searched), query[None], 4)
     assert [person.identity for person in found] == ["crowd", "a", "b", "c"]
     assert found == oracle(searched, query, 4)
 
 
 def test_fewer_people_than_asked_for() -> None:
-    index = ExactFinder(templates(["ada", "ada", "bob"], random_rows(10, 3, 8)))
+    index = ExactIndex(templates(["ada", "ada", "bob"], random_rows(10, 3, 8)))
     (found,) = nearest_people(index, random_rows(11, 1, 8), 5)
     assert sorted(person.identity for person in found) == ["ada", "bob"]
 
 
 def test_empty_gallery_and_no_queries() -> None:
-    empty = ExactFinder(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 8), np.float32)))
+    empty = ExactIndex(Templates(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 8), np.float32)))
     assert nearest_people(empty, random_rows(12, 3, 8), 5) == [[], [], []]
-    one = ExactFinder(templates(["ada"], random_rows(13, 1, 8)))
+    one = ExactIndex(templates(["ada"], random_rows(13, 1, 8)))
     assert nearest_people(one, np.empty((0, 8), np.float32), 5) == []
 
 
-class Recorded(ExactFinder):
+class Recorded(ExactIndex):
     """Keeps what it is asked: how many queries, and how many templates of each."""
 
     def __init__(self, searched: Templates) -> None:
         super().__init__(searched)
         self.asked: list[tuple[int, int]] = []
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
         self.asked.append((len(queries), count))
         return super().nearest(queries, count)
 
@@ -230,11 +230,11 @@ def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
 class Forgetful(Recorded):
     """Finds one template only until it is asked for all, as a graph may whose links lead nowhere."""
 
-    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Found]:
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
         every = super().nearest(queries, count)
         if count >= self.templates:
             return every
-        return [Found(one.ids[:1], one.identities[:1], one.vectors[:1], one.reach) for one in every]
+        return [Matches(one.ids[:1], one.identities[:1], one.vectors[:1], one.reach) for one in every]
 
 
 def test_an_index_that_finds_too_few_is_asked_again() -> None:
@@ -251,7 +251,7 @@ def test_an_index_that_finds_too_few_is_asked_again() -> None:
 def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = templates([f"p{row % 40}" for row in range(200)], random_rows(22, 200, 5))
     queries = random_rows(23, 9, 5)
-    whole, expected = ExactFinder(searched).nearest(queries, 12), [oracle(searched, q, 3) for q in queries]
+    whole, expected = ExactIndex(searched).nearest(queries, 12), [oracle(searched, q, 3) for q in queries]
     monkeypatch.setattr(base, "_ROWS_AT_ONCE", 50)
     index = Recorded(searched)
     assert nearest_people(index, queries, 3) == expected
@@ -268,7 +268,7 @@ def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reach_leaves_room_for_rounding() -> None:
     """Axes are √2 apart; a square in single precision is off by 2 (dim + 8) half roundings of 1 at most."""
     axes = np.eye(16, dtype=np.float32)
-    (found,) = ExactFinder(templates(["ada"] * 16, axes)).nearest(axes[:1], 7)
+    (found,) = ExactIndex(templates(["ada"] * 16, axes)).nearest(axes[:1], 7)
     if exact.FEW or exact.ALONE:
         assert found.reach == pytest.approx(np.sqrt(2 - 2 * 24 * 2.0**-23), abs=1e-9)
     else:  # scikit-learn gives the distances in single precision
@@ -279,14 +279,14 @@ def test_reach_is_kept_among_nearly_equals() -> None:
     rng = np.random.default_rng(24)
     searched = templates(["ada"] * 400, unit(random_rows(25, 1, 128) + 1e-4 * rng.normal(size=(400, 128))))
     queries = searched.vectors[:20]
-    for query, found in zip(queries, ExactFinder(searched).nearest(queries, 7), strict=True):
+    for query, found in zip(queries, ExactIndex(searched).nearest(queries, 7), strict=True):
         assert {*found.ids.tolist()} >= {
             key for distance, _, key in ranked(searched, query) if distance < found.reach
         }
 
 
 def test_candidates_are_plain_python() -> None:
-    index = ExactFinder(templates(["ada"], random_rows(14, 1, 8)))
+    index = ExactIndex(templates(["ada"], random_rows(14, 1, 8)))
     ((candidate,),) = nearest_people(index, random_rows(15, 1, 8), 1)
     assert type(candidate.identity) is str
     assert type(candidate.distance) is float

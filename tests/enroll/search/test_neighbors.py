@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from enroll.search.base import nearest_people, nearest_templates
-from enroll.search.neighbors import NeighborsFinder
+from enroll.search.neighbors import NeighborsIndex
 
 
 def made(scale: float, dtype: Any, shift: float = 0.0) -> tuple[Any, Any, Any]:
@@ -33,12 +33,12 @@ def brute(rows: Any, names: Any, query: Any) -> list[tuple[float, str, int]]:
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1e-4, 0.0), (1e5, 0.0), (1.0, 1e3)])
 def test_results_are_exact_and_in_order(kind: Any, dtype: Any, scale: float, shift: float) -> None:
     rows, names, queries = made(scale, dtype, shift)
-    finder = NeighborsFinder(kind(rows), names)
-    assert (finder.templates, finder.people) == (200, 25)
-    for query, found in zip(queries, nearest_templates(finder, queries, 30), strict=True):
+    search_index = NeighborsIndex(kind(rows), names)
+    assert (search_index.templates, search_index.people) == (200, 25)
+    for query, found in zip(queries, nearest_templates(search_index, queries, 30), strict=True):
         expected = brute(rows, names, query)[:30]
         assert [(one.distance, one.identity, one.template) for one in found] == expected
-    for query, found in zip(queries, nearest_people(finder, queries, 7), strict=True):
+    for query, found in zip(queries, nearest_people(search_index, queries, 7), strict=True):
         nearest: dict[str, float] = {}
         for distance, name, _ in brute(rows, names, query):
             nearest.setdefault(name, distance)
@@ -47,5 +47,5 @@ def test_results_are_exact_and_in_order(kind: Any, dtype: Any, scale: float, shi
 
 def test_all_can_be_asked_for() -> None:
     rows, names, queries = made(1.0, np.float64)
-    finder = NeighborsFinder(rows[:9], names[:9])
-    assert len(nearest_templates(finder, queries, 50)[0]) == 9
+    search_index = NeighborsIndex(rows[:9], names[:9])
+    assert len(nearest_templates(search_index, queries, 50)[0]) == 9

@@ -18,7 +18,7 @@ from embedder.errors import GalleryError, UsageError
 from enroll import cli
 from enroll.gallery.jsonl import from_lines, importable_lines, to_lines
 from enroll.gallery.threshold import CalibrationRecord
-from enroll.gallery.transfer import Content, Enrolled, put_content, read_content
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord, put_content, read_content
 from enroll.store import NewPerson, Store, Terms, limits
 from enroll.templates import NewTemplate
 from tests.enroll.gallery.contents import fresh, same, small_content
@@ -156,12 +156,12 @@ def test_the_longest_of_everything_fits_into_a_line():
     worst = "\u0001"  # six bytes of JSON for one
     vector = np.zeros(limits.DIM, np.float32)
     vector[0] = 1
-    person = Enrolled(
+    person = PersonRecord(
         "李" * 200,
         Terms(worst * limits.CONSENT, date.min, date.max),
         (NewTemplate(worst * limits.PHOTO, bytes(32), vector),),
     )
-    content = Content((worst * limits.FINGERPRINT, limits.DIM), (person,))
+    content = GallerySnapshot((worst * limits.FINGERPRINT, limits.DIM), (person,))
     assert same(from_lines(importable_lines(content, "g"), "file"), content)
     assert len(json.dumps({"calibration": worst * limits.CALIBRATION})) < 1 << 20
 

@@ -78,7 +78,7 @@ def test_ids_of_an_old_gallery_are_not_used_again(old: Path) -> None:
 
 def test_nothing_of_the_old_tables_is_left(old: Path) -> None:
     with SqliteStore(old) as store:
-        assert store._connection.row("PRAGMA freelist_count") == (0,)  # it was written anew
+        assert store._connection.row("PRAGMA freelist_count") == (0,)  # it was rewritten
         for name in ("Zoë", "bob"):
             store.remove(name)
     content = old.read_bytes()

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from embedder.images import resize_to_square
-from embedder.training.data.augmentation import LARGEST, Rehearsed, poor_views, relit, without_bars
-from embedder.training.data.crop_store import Chips
+from embedder.training.data.augmentation import LARGEST, DistillationViews, poor_views, relit, without_bars
+from embedder.training.data.crop_store import Crops
 
 RNG = np.random.default_rng(0)
 SMOOTH = resize_to_square(
@@ -41,8 +41,8 @@ def test_poor_views_lose_detail_down_to_the_smallest_side():
 
 
 def test_poor_views_follow_from_the_draws_alone():
-    chips = SMOOTH[None].repeat(3, axis=0)
-    a, b = (poor_views(chips, 8, np.random.default_rng(5)) for _ in range(2))
+    crops = SMOOTH[None].repeat(3, axis=0)
+    a, b = (poor_views(crops, 8, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a[0], a[1])
 
@@ -55,13 +55,13 @@ def test_some_poor_views_are_squeezed_and_none_gets_bars_of_other_kinds():
     assert all(without_bars(view).shape[0] == 60 for view in views)
 
 
-def test_rehearsed_views_belong_together():
-    chips = RNG.integers(1, 256, (5, 16, 16, 3), np.uint8)
+def test_distillation_views_belong_together():
+    crops = RNG.integers(1, 256, (5, 16, 16, 3), np.uint8)
     clean = RNG.integers(1, 256, (5, 16, 16, 3), np.uint8)
     before = np.stack([clean.reshape(5, -1)[:, :48], clean[:, :, ::-1].reshape(5, -1)[:, :48]]).astype(
         np.float32
     )
-    views = Rehearsed(Chips.of(chips), Chips.of(clean), before, smallest=0)
+    views = DistillationViews(Crops.of(crops), Crops.of(clean), before, smallest=0)
     rows = np.array([3, 0, 3, 4, 1, 2, 3, 3])
     inputs = views(rows, np.random.default_rng(3))
     assert set(inputs) == {"image", "target", "clean", "before"}
@@ -77,13 +77,13 @@ def test_rehearsed_views_belong_together():
 
 
 def test_other_light_changes_brightness_contrast_and_colour_of_each_picture():
-    chips = np.clip(SMOOTH[None].repeat(200, axis=0), 60, 120)
-    lit = relit(chips, 0.5, np.random.default_rng(0)).astype(float)
-    brightness = lit.mean(axis=(1, 2, 3)) / chips[0].mean()
+    crops = np.clip(SMOOTH[None].repeat(200, axis=0), 60, 120)
+    lit = relit(crops, 0.5, np.random.default_rng(0)).astype(float)
+    brightness = lit.mean(axis=(1, 2, 3)) / crops[0].mean()
     assert 0.25 < brightness.min() < 0.7
     assert 1.4 < brightness.max() < 4
-    contrast = lit.std(axis=(1, 2, 3)) / lit.mean(axis=(1, 2, 3)) / (chips[0].std() / chips[0].mean())
+    contrast = lit.std(axis=(1, 2, 3)) / lit.mean(axis=(1, 2, 3)) / (crops[0].std() / crops[0].mean())
     assert contrast.min() < 0.8 < 1.25 < contrast.max()
     colours = lit.mean(axis=(1, 2)) / lit.mean(axis=(1, 2, 3))[:, None]
     assert colours.std(axis=1).max() > 0.1
-    np.testing.assert_array_equal(relit(chips, 0.0, np.random.default_rng(0)), chips)
+    np.testing.assert_array_equal(relit(crops, 0.0, np.random.default_rng(0)), crops)

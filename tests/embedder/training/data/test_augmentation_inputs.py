@@ -10,14 +10,22 @@ import pytest
 from embedder.config import FROM_SCRATCH, TrainConfig
 from embedder.heads import build_stem
 from embedder.layers import Distillation
-from embedder.training.data.augmentation import Augmented, Rehearsed, class_means, poor_views, prepare
-from embedder.training.data.crop_store import Chips
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.augmentation import (
+    Augmented,
+    DistillationViews,
+    class_means,
+    poor_views,
+    prepare_training_data,
+)
+from embedder.training.data.crop_store import Crops
+from embedder.training.data.photos import HeldOutSplit, Photos
 from embedder.training.heldout import HeldOut, Score, blended, mean_score, score, weights_of
-from embedder.trunks import embed_chips, features_of
+from embedder.trunks import embed_crops, features_of
 
 CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole", False)
-REHEARSING = TrainConfig(mirror=False, rehearsal=0.5, poor_views=4).filled(FROM_SCRATCH, 32, "whole", False)
+DISTILLING = TrainConfig(mirror=False, distillation=0.5, degrade_to=4).filled(
+    FROM_SCRATCH, 32, "whole", False
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +38,14 @@ def trunk() -> keras.Model:
 @pytest.fixture(scope="module")
 def photos() -> Photos:
     rng = np.random.default_rng(0)
-    chips, clean = (Chips.of(rng.integers(1, 256, (12, 12, 12, 3), np.uint8)) for _ in range(2))
+    crops, clean = (Crops.of(rng.integers(1, 256, (12, 12, 12, 3), np.uint8)) for _ in range(2))
     labels = np.repeat(np.arange(4, dtype=np.int32), 3)
     return Photos(
-        chips, clean, labels, tuple("abcd"), tuple(Path(f"{i}.png") for i in range(12)), (), {}, "x"
+        crops, clean, labels, tuple("abcd"), tuple(Path(f"{i}.png") for i in range(12)), (), {}, "x"
     )
 
 
-SPLIT = Split(train=np.array([3, 4, 5, 9, 10, 11]), held_out=np.array([0, 1, 2, 6, 7, 8]))
+SPLIT = HeldOutSplit(train=np.array([3, 4, 5, 9, 10, 11]), held_out=np.array([0, 1, 2, 6, 7, 8]))
 
 
 def test_class_means_are_means_of_classes():
@@ -46,38 +54,45 @@ def test_class_means_are_means_of_classes():
     np.testing.assert_allclose(class_means(features, labels), expected)
 
 
-def test_material_of_a_run_without_rehearsal(trunk: keras.Model, photos: Photos):
-    material = prepare(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=True)
-    assert isinstance(material.views, Augmented)
-    assert (material.people, material.labels.tolist()) == (2, [0, 0, 0, 1, 1, 1])
-    features = trunk.predict(photos.chips.take(SPLIT.train).astype(np.float32), verbose=0)
-    np.testing.assert_allclose(material.means, features.reshape(2, 3, 4).mean(axis=1), rtol=1e-5)
-    assert prepare(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=False).means is None
+def test_material_of_a_run_without_distillation(trunk: keras.Model, photos: Photos):
+    training_data = prepare_training_data(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=True)
+    assert isinstance(training_data.views, Augmented)
+    assert (training_data.people, training_data.labels.tolist()) == (2, [0, 0, 0, 1, 1, 1])
+    features = trunk.predict(photos.crops.take(SPLIT.train).astype(np.float32), verbose=0)
+    np.testing.assert_allclose(training_data.means, features.reshape(2, 3, 4).mean(axis=1), rtol=1e-5)
+    assert (
+        prepare_training_data(partial(features_of, trunk), photos, SPLIT, CONFIG, pretrained=False).means
+        is None
+    )
 
 
-def test_rehearsal_takes_features_of_clean_chips_and_their_mirror_pictures(
+def test_distillation_takes_features_of_clean_crops_and_their_mirror_pictures(
     trunk: keras.Model, photos: Photos
 ):
-    material = prepare(partial(features_of, trunk), photos, SPLIT, REHEARSING, pretrained=True)
-    assert isinstance(material.views, Rehearsed)
+    training_data = prepare_training_data(
+        partial(features_of, trunk), photos, SPLIT, DISTILLING, pretrained=True
+    )
+    assert isinstance(training_data.views, DistillationViews)
     clean = photos.clean.take(SPLIT.train).astype(np.float32)
     expected = [trunk.predict(pictures, verbose=0) for pictures in (clean, clean[:, :, ::-1])]
-    np.testing.assert_allclose(material.views.before, expected, rtol=1e-5)
+    np.testing.assert_allclose(training_data.views.before, expected, rtol=1e-5)
     means = np.mean(expected, axis=0).reshape(2, 3, 4).mean(axis=1)
-    np.testing.assert_allclose(material.means, means, rtol=1e-5)
-    assert material.views.smallest == 4
+    np.testing.assert_allclose(training_data.means, means, rtol=1e-5)
+    assert training_data.views.smallest == 4
 
 
-def test_held_out_people_are_scored_as_they_are_and_in_rehearsal_poor_too(trunk: keras.Model, photos: Photos):
-    labels, chips = photos.labels[SPLIT.held_out], photos.chips.take(SPLIT.held_out)
-    plain = score(embed_chips(trunk, chips, False), labels, CONFIG.target_fpir)
+def test_held_out_people_are_scored_as_they_are_and_with_distillation_poor_too(
+    trunk: keras.Model, photos: Photos
+):
+    labels, crops = photos.labels[SPLIT.held_out], photos.crops.take(SPLIT.held_out)
+    plain = score(embed_crops(trunk, crops, False), labels, CONFIG.target_fpir)
     assert HeldOut(photos, SPLIT, CONFIG).score(trunk) == plain
     rng = np.random.default_rng([0, 4])
-    copies = np.concatenate([poor_views(chip[None], 4, rng) for chip in chips])
-    poor = score(embed_chips(trunk, copies, False), labels, CONFIG.target_fpir)
+    copies = np.concatenate([poor_views(crop[None], 4, rng) for crop in crops])
+    poor = score(embed_crops(trunk, copies, False), labels, CONFIG.target_fpir)
     assert poor != plain
-    assert HeldOut(photos, SPLIT, REHEARSING).score(trunk) == mean_score([plain, poor])
-    no_one = HeldOut(photos, Split(np.arange(12), np.empty(0, np.intp)), REHEARSING)
+    assert HeldOut(photos, SPLIT, DISTILLING).score(trunk) == mean_score([plain, poor])
+    no_one = HeldOut(photos, HeldOutSplit(np.arange(12), np.empty(0, np.intp)), DISTILLING)
     assert len(no_one) == 0
 
 
@@ -85,9 +100,9 @@ def test_mean_of_scores():
     assert mean_score([Score(0.5, 0.8, 0.1, 9), Score(0.7, 1.0, 0.3, 9)]) == Score(0.6, 0.9, 0.2, 9)
 
 
-def test_rehearsal_is_the_distance_of_both_views_and_nothing_else(trunk: keras.Model):
+def test_distillation_is_the_distance_of_both_views_and_nothing_else(trunk: keras.Model):
     """The total of the stem is μ · mean(|x - t|² + |x' - t'|²), by numpy, in double precision."""
-    stem = build_stem(REHEARSING, trunk)
+    stem = build_stem(DISTILLING, trunk)
     model = keras.Model(dict(stem.inputs), stem.features)
     rng = np.random.default_rng(1)
     images, clean = rng.uniform(0, 255, (2, 5, 12, 12, 3)).astype(np.float32)
@@ -106,8 +121,8 @@ def test_rehearsal_is_the_distance_of_both_views_and_nothing_else(trunk: keras.M
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_rehearsal_layer_survives_serialization():
-    layer = Distillation(0.25, name="rehearsal")
+def test_distillation_layer_survives_serialization():
+    layer = Distillation(0.25, name="distillation")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()
 

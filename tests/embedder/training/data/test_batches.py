@@ -6,14 +6,14 @@ import pytest
 from embedder.errors import UsageError
 from embedder.training.data.augmentation import SHIFT, Augmented, augment
 from embedder.training.data.batches import Batches, Sampler
-from embedder.training.data.crop_store import Chips
+from embedder.training.data.crop_store import Crops
 
-CHIPS = np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), dtype=np.uint8)
+CROPS = np.random.default_rng(0).integers(0, 256, (10, 20, 20, 3), dtype=np.uint8)
 LABELS = np.arange(10, dtype=np.int32)
 
 
 def batches_of(
-    chips: np.ndarray,
+    crops: np.ndarray,
     labels: np.ndarray,
     batch_size: int,
     seed: int,
@@ -22,11 +22,11 @@ def batches_of(
     photos_per_person: int = 4,
 ) -> Batches:
     sampler = Sampler(labels, batch_size, seed, sampling, photos_per_person)
-    return Batches(Augmented(Chips.of(chips)), labels, lambda labels: labels, sampler, seed, first_epoch)
+    return Batches(Augmented(Crops.of(crops)), labels, lambda labels: labels, sampler, seed, first_epoch)
 
 
 def make(batch_size: int = 4, seed: int = 0, first_epoch: int = 0) -> Batches:
-    return batches_of(CHIPS, LABELS, batch_size, seed, first_epoch)
+    return batches_of(CROPS, LABELS, batch_size, seed, first_epoch)
 
 
 def epoch(batches: Batches) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -69,39 +69,39 @@ def test_seed_matters():
 
 
 def test_augmentation_only_mirrors_and_shifts():
-    out = augment(CHIPS, np.random.default_rng(3))
+    out = augment(CROPS, np.random.default_rng(3))
     most = int(np.ceil(SHIFT * 20))
     mirrored = 0
-    for chip, made in zip(CHIPS, out, strict=True):
+    for crop, made in zip(CROPS, out, strict=True):
         found = [
             (flip, dy, dx)
             for flip in (False, True)
             for dy in range(-most, most + 1)
             for dx in range(-most, most + 1)
-            if np.array_equal(made, shifted(chip[:, ::-1] if flip else chip, dy, -dx if flip else dx))
+            if np.array_equal(made, shifted(crop[:, ::-1] if flip else crop, dy, -dx if flip else dx))
         ]
         assert len(found) == 1
         mirrored += found[0][0]
-    assert 0 < mirrored < len(CHIPS)
+    assert 0 < mirrored < len(CROPS)
 
 
 @pytest.mark.parametrize("size", [50, 60])  # 5 % of them, rounded up: 3 pixels
 def test_augmentation_shifts_by_every_step_either_way(size: int):
-    chips = np.zeros((2000, size, size, 3), np.uint8)
-    chips[:, 20 : size - 20, 20 : size - 20] = 255
-    out = augment(chips, np.random.default_rng(3)).any(axis=3)
+    crops = np.zeros((2000, size, size, 3), np.uint8)
+    crops[:, 20 : size - 20, 20 : size - 20] = 255
+    out = augment(crops, np.random.default_rng(3)).any(axis=3)
     for axis in (1, 2):
         first = out.any(axis=axis).argmax(axis=1)
         assert set((first - 20).tolist()) == {-3, -2, -1, 0, 1, 2, 3}
 
 
-def shifted(chip: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    padded = np.pad(chip, ((2, 2), (2, 2), (0, 0)), mode="edge")
+def shifted(crop: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    padded = np.pad(crop, ((2, 2), (2, 2), (0, 0)), mode="edge")
     return padded[2 + dy : 22 + dy, 2 + dx : 22 + dx]
 
 
 def test_augmentation_differs_between_epochs():
-    same = np.repeat(CHIPS[:1], 10, axis=0)  # of one picture, so that only the draws can differ
+    same = np.repeat(CROPS[:1], 10, axis=0)  # of one picture, so that only the draws can differ
     batches = batches_of(same, LABELS, 10, seed=0)
     first = batches[0][0]["image"]
     batches.on_epoch_end()
@@ -111,7 +111,7 @@ def test_augmentation_differs_between_epochs():
 def test_sampling_decides_who_is_in_a_batch():
     labels = np.repeat(np.arange(2, dtype=np.int32), 5)
     for first_epoch in (0, 3):
-        batches = batches_of(CHIPS, labels, 8, 1, first_epoch, "people", 2)
+        batches = batches_of(CROPS, labels, 8, 1, first_epoch, "people", 2)
         expected = Sampler(labels, 8, 1, "people", 2)
         for number in (first_epoch, first_epoch + 1):
             read = [inputs["label"] for inputs, _ in (batches[i] for i in range(len(batches)))]
@@ -119,12 +119,12 @@ def test_sampling_decides_who_is_in_a_batch():
             np.testing.assert_array_equal(np.sort(read), [[0, 0, 1, 1]] * 2)
             batches.on_epoch_end()
     with pytest.raises(UsageError, match="--batch-size"):
-        batches_of(CHIPS, labels, 3, 1, sampling="people")
+        batches_of(CROPS, labels, 3, 1, sampling="people")
 
 
 def test_a_photo_twice_in_a_batch_looks_different():
     labels = np.arange(2, dtype=np.int32)
-    batches = batches_of(CHIPS[:2], labels, 16, 0, sampling="people", photos_per_person=8)
+    batches = batches_of(CROPS[:2], labels, 16, 0, sampling="people", photos_per_person=8)
     inputs, _ = batches[0]
     own = inputs["image"][inputs["label"] == 0]
     assert len(own) == 8

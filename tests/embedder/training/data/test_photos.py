@@ -14,11 +14,11 @@ from embedder import load_image
 from embedder._internal import runtime
 from embedder._internal.runtime import Advance, Progress
 from embedder.errors import FolderError
-from embedder.faces.crop import Crop, Cropping, WholePicture
+from embedder.faces.crop import Crop, Cropping, WholeImageCropper
 from embedder.folders import scan_folder
 from embedder.images import resize_to_square
 from embedder.training.data import photos as photos_module
-from embedder.training.data.crop_store import ChipCache, chip_recipe
+from embedder.training.data.crop_store import CropCache, crop_recipe
 from embedder.training.data.photos import read_photos, split_identities
 from tests.conftest import pattern, save_people
 
@@ -33,19 +33,19 @@ class Listener(Progress):
         self.said.append(line)
 
 
-def read(folder: Path, cache: ChipCache | None = None):
-    return read_photos(scan_folder(folder), WholePicture(16), Progress(), cache)
+def read(folder: Path, cache: CropCache | None = None):
+    return read_photos(scan_folder(folder), WholeImageCropper(16), Progress(), cache)
 
 
-def whole_cache(folder: Path) -> ChipCache:
-    return ChipCache(chip_recipe(Cropping("whole", 16)), folder)
+def whole_cache(folder: Path) -> CropCache:
+    return CropCache(crop_recipe(Cropping("whole", 16)), folder)
 
 
 def test_reads_all(people: Path):
     photos = read(people)
-    assert photos.chips.shape == (30, 16, 16, 3)
+    assert photos.crops.shape == (30, 16, 16, 3)
     pictures = [resize_to_square(pattern(i, j), 16) for i in range(6) for j in range(5)]
-    np.testing.assert_array_equal(photos.chips.take(range(30)), pictures)
+    np.testing.assert_array_equal(photos.crops.take(range(30)), pictures)
     assert photos.identities == tuple(f"p{i:02d}" for i in range(6))
     np.testing.assert_array_equal(photos.labels, np.repeat(np.arange(6), 5))
     assert photos.rejected == ()
@@ -70,14 +70,14 @@ def test_person_with_one_photo_is_listed(people: Path):
     assert "only usable photo of 'p03'" in entry.reason
 
 
-def test_chips_stay_with_their_photos_when_others_are_rejected(people: Path):
+def test_crops_stay_with_their_photos_when_others_are_rejected(people: Path):
     for path in sorted((people / "p01").iterdir())[1:]:
         path.unlink()
     (people / "p00" / "2.png").write_bytes(b"not a picture")
     photos = read(people)
     for row, (path, label) in enumerate(zip(photos.paths, photos.labels, strict=True)):
         assert photos.identities[label] == path.parent.name
-        np.testing.assert_array_equal(photos.chips.take([row])[0], resize_to_square(load_image(path), 16))
+        np.testing.assert_array_equal(photos.crops.take([row])[0], resize_to_square(load_image(path), 16))
 
 
 def test_few_photos_are_in_memory_at_once(people: Path, monkeypatch: pytest.MonkeyPatch):
@@ -92,7 +92,7 @@ def test_few_photos_are_in_memory_at_once(people: Path, monkeypatch: pytest.Monk
         return decode(*arguments)
 
     monkeypatch.setattr(photos_module, "decode_frames", counted)
-    for taken, _ in enumerate(photos_module.read_chips(scan_folder(people).samples, WholePicture(16))):
+    for taken, _ in enumerate(photos_module.read_crops(scan_folder(people).samples, WholeImageCropper(16))):
         most = max(most, begun - taken)
     assert begun == 30
     assert most <= runtime.workers() + 1
@@ -120,7 +120,7 @@ def test_the_second_reading_decodes_nothing_that_it_knows(people: Path, tmp_path
     (people / "p01").rename(people / "p01 é")  # a name is no content
     again = read(people, whole_cache(tmp_path / "cache"))
     assert [path.name for path in decoded] == ["0.png"]  # what is broken is looked at each time
-    np.testing.assert_array_equal(first.chips.take(range(29)), again.chips.take(range(29)))
+    np.testing.assert_array_equal(first.crops.take(range(29)), again.crops.take(range(29)))
     assert [entry.reason for entry in first.rejected] == [entry.reason for entry in again.rejected]
     decoded.clear()
     Image.fromarray(pattern(9, 9)).save(people / "p02" / "3.png")  # another photo under the same name
@@ -152,10 +152,10 @@ def test_no_face_and_many_faces_are_known_the_second_time(people: Path, tmp_path
 
     results = []
     for asked in (30, 0):
-        faces, cache = Faces(), ChipCache(chip_recipe(Cropping("face", 16)), tmp_path / "cache")
+        faces, cache = Faces(), CropCache(crop_recipe(Cropping("face", 16)), tmp_path / "cache")
         photos = read_photos(scan_folder(people), faces, Progress(), cache)
         assert faces.asked == asked
-        results.append((photos.rejected, photos.crowded, photos.chips.take(range(24)).tobytes()))
+        results.append((photos.rejected, photos.crowded, photos.crops.take(range(24)).tobytes()))
     assert results[0] == results[1]
     assert {entry.path.name for entry in results[0][0]} == {"0.png"}
     assert all("no face found" in entry.reason for entry in results[0][0])
@@ -165,7 +165,9 @@ def test_no_face_and_many_faces_are_known_the_second_time(people: Path, tmp_path
 def test_a_cache_that_cannot_be_written_is_told_of_once(people: Path, tmp_path: Path):
     (tmp_path / "cache").touch()
     listener = Listener()
-    photos = read_photos(scan_folder(people), WholePicture(16), listener, whole_cache(tmp_path / "cache"))
+    photos = read_photos(
+        scan_folder(people), WholeImageCropper(16), listener, whole_cache(tmp_path / "cache")
+    )
     assert len(photos.labels) == 30
     (line,) = listener.said
     assert "nothing is kept for the next run" in line
@@ -181,9 +183,9 @@ def test_the_cache_is_pruned_also_after_an_interruption(people: Path, tmp_path: 
             yield stop
 
     read(people, whole_cache(tmp_path / "cache"))
-    cache = ChipCache(chip_recipe(Cropping("whole", 17)), tmp_path / "cache", limit=4096 * 7)
+    cache = CropCache(crop_recipe(Cropping("whole", 17)), tmp_path / "cache", limit=4096 * 7)
     with pytest.raises(KeyboardInterrupt):
-        read_photos(scan_folder(people), WholePicture(17), Stopped(), cache)
+        read_photos(scan_folder(people), WholeImageCropper(17), Stopped(), cache)
     kept = [path for path in (tmp_path / "cache").rglob("*") if len(path.name) == 62]
     assert len(kept) == 7
 

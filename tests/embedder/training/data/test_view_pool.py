@@ -8,9 +8,9 @@ import pytest
 from embedder._internal.runtime import Progress
 from embedder.config import FROM_SCRATCH, TrainConfig
 from embedder.training.data import view_pool
-from embedder.training.data.crop_store import Chips
+from embedder.training.data.crop_store import Crops
 from embedder.training.data.degradation import PIXELS, Degradation, clean_view, degraded_view, varied_view
-from embedder.training.data.photos import Photos, Split
+from embedder.training.data.photos import HeldOutSplit, Photos
 from embedder.training.data.view_cache import ViewCache, view_recipe
 from embedder.training.data.view_pool import (
     CLEAN,
@@ -38,7 +38,7 @@ def features(given: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pool() -> ViewPool:
-    return ViewPool(Chips.of(CROPS), PLAN, 3, False, early, features, Progress())
+    return ViewPool(Crops.of(CROPS), PLAN, 3, False, early, features, Progress())
 
 
 def test_pool_has_what_the_frozen_layers_give_for_each_view(pool: ViewPool):
@@ -75,7 +75,7 @@ def test_frozen_layers_run_once_a_view_and_never_again():
         ran.append(len(pictures))
         return early(pictures)
 
-    pool = ViewPool(Chips.of(CROPS), PLAN, 0, False, counted, features, Progress())
+    pool = ViewPool(Crops.of(CROPS), PLAN, 0, False, counted, features, Progress())
     views = PooledViews(pool, np.arange(6), 3, True)
     for seed in range(5):
         views(np.arange(6), np.random.default_rng(seed))
@@ -83,14 +83,14 @@ def test_frozen_layers_run_once_a_view_and_never_again():
 
 
 def test_without_frozen_layers_the_views_themselves_are_kept():
-    pool = ViewPool(Chips.of(CROPS), PLAN, 0, False, None, features, Progress())
+    pool = ViewPool(Crops.of(CROPS), PLAN, 0, False, None, features, Progress())
     shown = pool.take(CLEAN, np.array([0]), np.array([2]))
     assert shown.dtype == np.uint8
     np.testing.assert_array_equal(shown[0], CROPS[2])
 
 
 def test_outputs_beyond_16_bits_are_cut_off():
-    pool = ViewPool(Chips.of(CROPS), PLAN, 0, False, lambda x: early(x) * 1e6, features, Progress())
+    pool = ViewPool(Crops.of(CROPS), PLAN, 0, False, lambda x: early(x) * 1e6, features, Progress())
     assert np.isfinite(pool.take(CLEAN, np.array([0]), np.array([0]))).all()
 
 
@@ -128,16 +128,16 @@ def test_with_two_views_a_person_clean_and_varied_take_turns(pool: ViewPool):
 
 
 def test_material_is_of_the_people_who_are_learned_from(pool: ViewPool):
-    chips = Chips.of(CROPS)
+    crops = Crops.of(CROPS)
     labels = np.array([0, 0, 1, 1, 2, 2], np.int32)
     paths = tuple(Path(f"{i}.png") for i in range(6))
-    photos = Photos(chips, chips, labels, tuple("abc"), paths, (), {}, "x")
-    config = TrainConfig(degrade="auto", rehearsal=1.0).filled(FROM_SCRATCH, 16, "whole", False)
-    split = Split(np.array([0, 1, 4, 5]), np.array([2, 3]))
-    material = from_views(pool, photos, split, config, pretrained=True)
-    assert (material.people, material.labels.tolist()) == (2, [0, 0, 1, 1])
+    photos = Photos(crops, crops, labels, tuple("abc"), paths, (), {}, "x")
+    config = TrainConfig(degrade="auto", distillation=1.0).filled(FROM_SCRATCH, 16, "whole", False)
+    split = HeldOutSplit(np.array([0, 1, 4, 5]), np.array([2, 3]))
+    training_data = from_views(pool, photos, split, config, pretrained=True)
+    assert (training_data.people, training_data.labels.tolist()) == (2, [0, 0, 1, 1])
     expected = unit(np.stack([pool.means(np.array(rows)).mean(axis=0) for rows in ([0, 1], [4, 5])]))
-    np.testing.assert_allclose(material.means, expected, rtol=1e-5)
+    np.testing.assert_allclose(training_data.means, expected, rtol=1e-5)
     assert from_views(pool, photos, split, config, pretrained=False).means is None
 
 
@@ -157,7 +157,7 @@ def test_views_of_an_earlier_run_are_taken_whole(tmp_path: Path):
 
         ran.clear()
         cache = ViewCache(recipe, tmp_path)
-        return ViewPool(Chips.of(crops), PLAN, seed, False, counted, features, Progress(), cache)
+        return ViewPool(Crops.of(crops), PLAN, seed, False, counted, features, Progress(), cache)
 
     first, other = made(CROPS, b"a"), CROPS[::-1]
     assert sum(ran) == 6 * sum(VIEWS)

@@ -73,7 +73,7 @@ def test_killed_server_loses_nothing_that_was_acknowledged(server: MilvusServer)
             assert set(people.values()) == {3}
             store.verify()
             assert store.add("later", [template("later")]) == 1
-        ((found, *_),) = nearest_people(before.finder(), template("later").vector[None], 1)
+        ((found, *_),) = nearest_people(before.search_index(), template("later").vector[None], 1)
         assert found.identity == "later"
         assert before.remove("later") == 1
 
@@ -86,7 +86,7 @@ def test_server_that_is_away_in_the_middle_is_told_soon(server: MilvusServer) ->
             lambda: store.add("bob", [template("b")]),
             lambda: store.remove("ada"),
             store.identities,
-            store.finder,
+            store.search_index,
             lambda: opened(server.address("away")),
         ):
             started = time.monotonic()
@@ -136,7 +136,7 @@ def test_pages_and_searches_go_over_all_segments(
         assert len(templates.ids) == 120 - len(range(0, 120, 7))
         assert sorted(templates.ids) == templates.ids.tolist()
         for row in range(0, len(templates.ids), 13):
-            ((found, *_),) = nearest_people(store.finder(), templates.vectors[row][None], 1)
+            ((found, *_),) = nearest_people(store.search_index(), templates.vectors[row][None], 1)
             assert (found.identity, found.distance) == (templates.identities[row], 0.0)
         store.verify()
 

@@ -20,13 +20,13 @@ from embedder import errors
 from enroll.cli import app
 from enroll.gallery.gallery import Gallery
 from enroll.search.base import nearest_people, nearest_templates
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.store import NewPerson, Terms, gallery_exists
 from enroll.store.milvus import connection as connection_module
 from enroll.store.milvus import enrolling as enrolling_module
 from enroll.store.milvus import erasing as erasing_module
 from enroll.store.milvus import ledger as ledger_module
-from enroll.store.milvus import templates as finder_module
+from enroll.store.milvus import templates as templates_module
 from enroll.store.milvus.connection import MilvusConnection
 from enroll.store.milvus.store import MilvusStore
 from enroll.templates import NewTemplate
@@ -70,49 +70,49 @@ def test_same_answers_as_scikit_learn(gallery: MilvusStore) -> None:
     gallery.add_many([placed(f"p{n}", unit(c + rng.normal(0, 0.2, (3, DIM)))) for n, c in enumerate(centers)])
     gallery.add_strangers([("stranger", template("s"))])
     queries = unit(np.concatenate([centers + rng.normal(0, 0.3, (120, DIM)), centers]))
-    exact = ExactFinder(gallery.templates())
+    exact = ExactIndex(gallery.templates())
     for people, some in ((1, queries), (3, queries), (200, queries[::60])):
-        assert nearest_people(gallery.finder(), some, people) == nearest_people(exact, some, people)
-    assert nearest_templates(gallery.finder(), queries, 5) == nearest_templates(exact, queries, 5)
-    assert nearest_people(gallery.finder(), queries[:1], 2) == nearest_people(exact, queries[:1], 2)
+        assert nearest_people(gallery.search_index(), some, people) == nearest_people(exact, some, people)
+    assert nearest_templates(gallery.search_index(), queries, 5) == nearest_templates(exact, queries, 5)
+    assert nearest_people(gallery.search_index(), queries[:1], 2) == nearest_people(exact, queries[:1], 2)
 
 
 def test_same_answers_among_ties_and_beyond_what_milvus_finds_at_once(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder_module, "_MOST", 8)
-    monkeypatch.setattr(finder_module, "_SPARE", 0)
+    monkeypatch.setattr(templates_module, "_MOST", 8)
+    monkeypatch.setattr(templates_module, "_SPARE", 0)
     same = unit([[1.0] * DIM])
     crowd = unit(same + np.random.default_rng(2).normal(0, 0.01, (30, DIM)))
     gallery.add("crowd", placed("crowd", crowd).templates)
     for name in ("b", "a", "c"):
         gallery.add(name, placed(name, unit([np.arange(1, DIM + 1)])).templates)
-    exact = ExactFinder(gallery.templates())
-    assert nearest_people(gallery.finder(), same, 3) == nearest_people(exact, same, 3)
+    exact = ExactIndex(gallery.templates())
+    assert nearest_people(gallery.search_index(), same, 3) == nearest_people(exact, same, 3)
     assert [one.identity for one in nearest_people(exact, same, 3)[0]] == ["crowd", "a", "b"]
 
 
 def test_ties_are_by_name_where_milvus_stops_between_equals(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder_module, "_SPARE", 0)
+    monkeypatch.setattr(templates_module, "_SPARE", 0)
     near, far = unit(np.eye(DIM)[:1]), unit(np.eye(DIM)[1:2])
     gallery.add_many([placed("me", near), *(placed(f"p{n:02d}", far) for n in reversed(range(40)))])
-    found = nearest_people(gallery.finder(), near, 3)[0]
+    found = nearest_people(gallery.search_index(), near, 3)[0]
     assert [one.identity for one in found] == ["me", "p00", "p01"]
 
 
 def test_templates_that_do_not_count_hide_no_one(
     gallery: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder_module, "_SPARE", 0)
+    monkeypatch.setattr(templates_module, "_SPARE", 0)
     gallery.add("ada", [template("a")])
     near = unit(template("a").vector + np.random.default_rng(3).normal(0, 0.01, (20, DIM)))
     gallery._templates.send(gallery._templates.made(7, 7, placed("x", near).templates))
-    finder = gallery.finder()
-    assert finder.templates == 21
+    search_index = gallery.search_index()
+    assert search_index.templates == 21
     for query in (near[0], template("b").vector):
-        ((found,),) = nearest_people(finder, query[None], 2)
+        ((found,),) = nearest_people(search_index, query[None], 2)
         assert found.identity == "ada"
     assert gallery.identities() == [("ada", 1)]
     assert len(gallery.templates().ids) == 1
@@ -131,8 +131,8 @@ def test_other_indexes_find_nearly_all(location: str, index: str) -> None:
         store.bind(MODEL, DIM)
         store.add_many([placed(f"p{number}", vectors[number::300]) for number in range(300)])
         queries = unit(rng.normal(size=(100, DIM)))
-        found = nearest_people(store.finder(), queries, 1)
-        expected = nearest_people(ExactFinder(store.templates()), queries, 1)
+        found = nearest_people(store.search_index(), queries, 1)
+        expected = nearest_people(ExactIndex(store.templates()), queries, 1)
         assert np.mean([one == other for one, other in zip(found, expected, strict=True)]) >= 0.98
         assert store._templates.index() == index
 
@@ -152,10 +152,10 @@ def test_acknowledged_is_found_by_the_next_search_of_anyone(gallery: MilvusStore
         for number in range(4):
             name = f"p{number}"
             gallery.add(name, [template(name)])
-            ((found, *_),) = nearest_people(other.finder(), template(name).vector[None], 1)
+            ((found, *_),) = nearest_people(other.search_index(), template(name).vector[None], 1)
             assert (found.identity, found.distance) == (name, 0.0)
             other.remove(name)
-            assert nearest_people(gallery.finder(), template(name).vector[None], 1) == [[]]
+            assert nearest_people(gallery.search_index(), template(name).vector[None], 1) == [[]]
 
 
 # Whole or not at all
@@ -207,7 +207,9 @@ def state(store: MilvusStore) -> dict[str, object]:
         "templates": sorted(zip(templates.identities, map(bytes, templates.vectors), strict=True)),
         "strangers": sorted(zip(strangers.identities, map(bytes, strangers.vectors), strict=True)),
         "calibration": kept and kept[0],
-        "found": [one.identity for one in nearest_people(store.finder(), template("c1").vector[None], 9)[0]],
+        "found": [
+            one.identity for one in nearest_people(store.search_index(), template("c1").vector[None], 9)[0]
+        ],
     }
 
 
@@ -570,7 +572,7 @@ def test_gallery_of_people_and_photos(location: str, tmp_path: Path, toy: ToyExt
         assert len(opened_gallery.enroll("p01", photos["p00"][:1]).rejected) == 1
     with Gallery.open(location, toy, create=False) as again:
         assert again.identities() == [(name, 2) for name in photos]
-        crops = [toy.crops(connection_image(own[2]))[0].chip for own in photos.values()]
+        crops = [toy.crops(connection_image(own[2]))[0].pixels for own in photos.values()]
         found = again.nearest_people(toy.embed(crops), 2)
         assert [one[0].identity for one in found] == [*photos]
         assert [Path(one[0].path).parent.name for one in again.nearest_photos(toy.embed(crops), 1)] == [

@@ -162,7 +162,7 @@ def test_backup_cannot_be_read_about_someone_erased(encrypted: Path, tmp_path: P
             lambda: store.owners([template("photos of ada/3.png").digest]),
         ):
             with pytest.raises(
-                GalleryError, match=r"lacks the key of person 1: .*embed gallery forget-keyless"
+                GalleryError, match=r"lacks the key of person 1: .*embed gallery drop-unreadable"
             ):
                 use()
 

@@ -149,7 +149,7 @@ def test_an_old_backup_cannot_be_read_where_it_was_erased(tmp_path: Path) -> Non
         assert store.library().purge(date(2026, 3, 2)) == 1
     shutil.copy(backup, path)
     with SqliteStore(path, key=KEY) as store:
-        with pytest.raises(GalleryError, match="forget-keyless"):
+        with pytest.raises(GalleryError, match="drop-unreadable"):
             store.library().faces()
         store.forget_keyless()
         assert [one.number for one in store.library().faces()] == [2]

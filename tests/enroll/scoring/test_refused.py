@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from enroll.rules import RULES, get_scorer
-from enroll.rules.base import Rule
-from enroll.rules.cohort import Cohort
-from enroll.rules.margin import Margin
-from enroll.rules.mean import NearestAndMean
-from enroll.rules.nearest import KNearest
-from enroll.rules.normalization import Normalized
-from tests.enroll.rules.made import DIM, made, random_rows
+from enroll.scoring import SCORERS, get_scorer
+from enroll.scoring.base import Scorer
+from enroll.scoring.cohort import CohortNormalized
+from enroll.scoring.margin import Margin
+from enroll.scoring.mean import NearestAndMean
+from enroll.scoring.nearest import KNearest
+from enroll.scoring.normalization import Normalized
+from tests.enroll.scoring.made import DIM, made, random_rows
 
 G = made()
-names = pytest.mark.parametrize("name", RULES)
+names = pytest.mark.parametrize("name", SCORERS)
 
 
 def spoiled(value: float) -> Any:
@@ -68,10 +68,10 @@ def test_queries_refused(name: str, queries: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "people", "each", "strangers", "message"),
+    ("scorer", "people", "each", "strangers", "message"),
     [
         (Margin(), 1, 3, 9, "second person: enroll one"),
-        (Cohort(), 4, 3, 0, "not in the gallery: give some"),
+        (CohortNormalized(), 4, 3, 0, "not in the gallery: give some"),
         (Normalized("z"), 1, 3, 0, "received 0: give a cohort"),
         (Normalized("z"), 2, 1, 0, "received 1: give a cohort"),
         (Normalized("z"), 4, 3, 1, "z-norm: needs at least 2"),
@@ -81,10 +81,10 @@ def test_queries_refused(name: str, queries: Any, message: str) -> None:
     ],
     ids=str,
 )
-def test_too_little_to_fit(rule: Rule, people: int, each: int, strangers: int, message: str) -> None:
+def test_too_little_to_fit(scorer: Scorer, people: int, each: int, strangers: int, message: str) -> None:
     gallery = made(7, people=people, each=each)
     with pytest.raises(ValueError, match=message):
-        rule.fit(gallery.vectors, gallery.labels, gallery.cohort[:strangers])
+        scorer.fit(gallery.vectors, gallery.labels, gallery.cohort[:strangers])
 
 
 def test_each_person_needs_two_impostors() -> None:
@@ -126,14 +126,14 @@ def test_rows_may_be_a_thousandth_off_length_1() -> None:
         (lambda: Margin("both"), "difference, ratio or gate, got 'both'"),  # type: ignore[arg-type]
         (lambda: Margin(weight=-0.1), "at least 0, got -0.1"),
         (lambda: Margin(weight=float("nan")), "at least 0"),
-        (lambda: Cohort(0), "count is at least 1"),
-        (lambda: Cohort(weight=-0.1), "weight at least 0, got 5 and -0.1"),
-        (lambda: Cohort(weight=float("nan")), "weight at least 0"),
+        (lambda: CohortNormalized(0), "count is at least 1"),
+        (lambda: CohortNormalized(weight=-0.1), "weight at least 0, got 5 and -0.1"),
+        (lambda: CohortNormalized(weight=float("nan")), "weight at least 0"),
         (lambda: Normalized("x"), "z, t or s, got 'x'"),  # type: ignore[arg-type]
         (lambda: Normalized("z", 1), "top is at least 2, got 1"),
-        (lambda: get_scorer("nearset"), "expected a rule of nearest, k-nearest.*got 'nearset'"),
+        (lambda: get_scorer("nearset"), "expected a scorer of nearest, k-nearest.*got 'nearset'"),
     ],
 )
-def test_parameters_refused(make: Callable[[], Rule], message: str) -> None:
+def test_parameters_refused(make: Callable[[], Scorer], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

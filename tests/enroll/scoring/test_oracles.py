@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from enroll.rules import get_scorer
-from enroll.rules.base import Rule
-from enroll.rules.cohort import Cohort
-from enroll.rules.margin import Margin, nearest_other
-from enroll.rules.mean import Mean, NearestAndMean
-from enroll.rules.nearest import KNearest, Nearest
-from enroll.rules.normalization import Normalized
-from tests.enroll.rules import oracles
-from tests.enroll.rules.made import Made, made
-from tests.enroll.rules.oracles import People, Scores, Vector
+from enroll.scoring import get_scorer
+from enroll.scoring.base import Scorer
+from enroll.scoring.cohort import CohortNormalized
+from enroll.scoring.margin import Margin, nearest_other
+from enroll.scoring.mean import Mean, NearestAndMean
+from enroll.scoring.nearest import KNearest, Nearest
+from enroll.scoring.normalization import Normalized
+from tests.enroll.scoring import oracles
+from tests.enroll.scoring.made import Made, made
+from tests.enroll.scoring.oracles import People, Scores, Vector
 
 Oracle = Callable[[Vector, People, list[Vector]], Scores]
 
@@ -25,8 +25,8 @@ def each(one: Callable[[Vector, list[Vector]], float]) -> Oracle:
     return lambda query, people, _: {person: one(query, own) for person, own in people.items()}
 
 
-def agree(rule: Rule, oracle: Oracle, gallery: Made, with_cohort: bool) -> None:
-    fitted = rule.fit(gallery.vectors, gallery.labels, gallery.cohort if with_cohort else None)
+def agree(scorer: Scorer, oracle: Oracle, gallery: Made, with_cohort: bool) -> None:
+    fitted = scorer.fit(gallery.vectors, gallery.labels, gallery.cohort if with_cohort else None)
     found = fitted.scores(gallery.queries)
     people: People = {}
     for label, vector in zip(gallery.labels.tolist(), gallery.vectors.tolist(), strict=True):
@@ -41,7 +41,7 @@ def agree(rule: Rule, oracle: Oracle, gallery: Made, with_cohort: bool) -> None:
 
 @pytest.mark.parametrize("seed", [0, 10, 20])
 @pytest.mark.parametrize(
-    ("rule", "oracle"),
+    ("scorer", "oracle"),
     [
         (Nearest(), each(oracles.nearest)),
         *[(KNearest(k), each(lambda q, own, k=k: oracles.k_nearest(q, own, k))) for k in (1, 2, 3, 9)],
@@ -67,16 +67,21 @@ def agree(rule: Rule, oracle: Oracle, gallery: Made, with_cohort: bool) -> None:
     ],
     ids=lambda value: "oracle" if inspect.isfunction(value) else str(value),
 )
-def test_rules_of_the_gallery_alone(rule: Rule, oracle: Oracle, seed: int) -> None:
-    agree(rule, oracle, made(seed), with_cohort=False)
-    agree(rule, oracle, made(seed), with_cohort=True)
+def test_rules_of_the_gallery_alone(scorer: Scorer, oracle: Oracle, seed: int) -> None:
+    agree(scorer, oracle, made(seed), with_cohort=False)
+    agree(scorer, oracle, made(seed), with_cohort=True)
 
 
 @pytest.mark.parametrize("seed", [0, 10])
 @pytest.mark.parametrize("count", [1, 4, 100])
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
 def test_cohort(count: int, weight: float, seed: int) -> None:
-    agree(Cohort(count, weight), lambda *given: oracles.cohort(*given, count, weight), made(seed), True)
+    agree(
+        CohortNormalized(count, weight),
+        lambda *given: oracles.cohort(*given, count, weight),
+        made(seed),
+        True,
+    )
 
 
 @pytest.mark.parametrize("with_cohort", [False, True])
@@ -85,8 +90,8 @@ def test_cohort(count: int, weight: float, seed: int) -> None:
     ("form", "oracle"), [("z", oracles.z_norm), ("t", oracles.t_norm), ("s", oracles.s_norm)]
 )
 def test_normalization(form: str, oracle: Oracle, top: int | None, with_cohort: bool) -> None:
-    rule = Normalized(form, top)  # type: ignore[arg-type]
-    agree(rule, lambda *given: oracle(*given, top), made(30), with_cohort)  # type: ignore[call-arg]
+    scorer = Normalized(form, top)  # type: ignore[arg-type]
+    agree(scorer, lambda *given: oracle(*given, top), made(30), with_cohort)  # type: ignore[call-arg]
     assert get_scorer(f"{form}-norm") == Normalized(form)  # type: ignore[arg-type]
 
 
@@ -95,9 +100,9 @@ def test_normalization(form: str, oracle: Oracle, top: int | None, with_cohort: 
 )
 def test_two_impostors_are_enough(form: str, oracle: Oracle) -> None:
     three = made(60, people=3, each=1)
-    rule = Normalized(form)  # type: ignore[arg-type]
-    agree(rule, lambda *given: oracle(*given, None), three, with_cohort=False)  # type: ignore[call-arg]
-    agree(rule, lambda *given: oracle(*given, None), replace(three, cohort=three.cohort[:2]), True)  # type: ignore[call-arg]
+    scorer = Normalized(form)  # type: ignore[arg-type]
+    agree(scorer, lambda *given: oracle(*given, None), three, with_cohort=False)  # type: ignore[call-arg]
+    agree(scorer, lambda *given: oracle(*given, None), replace(three, cohort=three.cohort[:2]), True)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +117,7 @@ def test_two_impostors_are_enough(form: str, oracle: Oracle) -> None:
     ],
 )
 def test_a_rule_as_it_comes_is_what_is_documented(name: str, oracle: Oracle) -> None:
-    """The defaults in the table of docs/rules.md."""
+    """The defaults in the table of docs/scoring.md."""
     agree(get_scorer(name), oracle, made(40, each=5), with_cohort=True)
 
 
@@ -122,13 +127,13 @@ def test_weights_of_0_and_1_are_the_nearest_and_the_mean() -> None:
 
 
 def test_the_ratio_of_distances_that_are_0() -> None:
-    rule = Margin("ratio", 1.0)
+    scorer = Margin("ratio", 1.0)
     two = np.eye(2, dtype=np.float32)
     # 0 counts as 1e-9, beside √2 of the other person.
-    assert rule.fit(two, np.arange(2)).scores(two[:1]).tolist() == [
+    assert scorer.fit(two, np.arange(2)).scores(two[:1]).tolist() == [
         pytest.approx([1e-9 / 2**0.5, 2**0.5 / 1e-9])
     ]
-    assert rule.fit(two[[0, 0]], np.arange(2)).scores(two[:1]).tolist() == [[1.0, 1.0]]
+    assert scorer.fit(two[[0, 0]], np.arange(2)).scores(two[:1]).tolist() == [[1.0, 1.0]]
 
 
 def test_the_nearest_other_of_many_people() -> None:

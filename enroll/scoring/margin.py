@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from enroll.rules.base import Rule
-from enroll.rules.known import Known
-from enroll.rules.nearest import Nearest
+from enroll.scoring.base import Scorer
+from enroll.scoring.known import TemplateGroups
+from enroll.scoring.nearest import Nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Scorer
+    from enroll.scoring.base import ScoreFunction
 
 NEAR = 1e-9  # stands for a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
 FAR = 4.0  # beyond any distance between unit vectors, so no threshold lets an ambiguous face pass
 
 
 @dataclass(frozen=True)
-class Margin(Rule):
+class Margin(Scorer):
     """Distance of the person d, gated by that of the nearest other person e.
 
     `difference` is d − weight · e; `ratio` is d / e^weight, at weight 1 that of Lowe 2004; `gate` is d if
@@ -36,7 +36,7 @@ class Margin(Rule):
 
     form: Literal["difference", "ratio", "gate"] = "difference"
     weight: float = 0.5
-    base: Rule = field(default_factory=Nearest)
+    base: Scorer = field(default_factory=Nearest)
 
     def __post_init__(self) -> None:
         if self.form not in ("difference", "ratio", "gate"):
@@ -44,15 +44,15 @@ class Margin(Rule):
         if not self.weight >= 0:
             raise ValueError(f"margin: the weight is at least 0, got {self.weight}")
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Fit the base.
 
         Raises:
             ValueError: there is no second person.
         """
         if len(known.people) < 2:
-            raise ValueError("margin: needs a second person: enroll one, or use the rule `nearest`")
-        base = self.base.scorer(known)
+            raise ValueError("margin: needs a second person: enroll one, or use the scorer `nearest`")
+        base = self.base.score_function(known)
 
         def score(query: NDArray[np.float64]) -> NDArray[np.float64]:
             own = base(query)
@@ -72,6 +72,6 @@ def nearest_other(own: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(own == first, second, first))
 
 
-def build(name: str) -> Rule:
-    """Give the rule of this name."""
+def build_scorer(name: str) -> Scorer:
+    """Give the scorer of this name."""
     return Margin()

@@ -1,4 +1,4 @@
-"""Every rule written down once more, in plain Python from its definition."""
+"""Every scorer written down once more, in plain Python from its definition."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""Which rule names people best? ORL, frozen `face-resnet`, aligned and whole, as it is and at 24 pixels.
+"""Which scorer names people best? ORL, frozen `face-resnet`, aligned and whole, as it is and at 24 pixels.
 
 A split enrolls 5 photos each of some people, searches with their others (mated) and with all photos of other
-people (non-mated), and gives the rules all photos of a third group as a cohort of strangers. Of 20 splits the
-searches are pooled and one threshold is taken for all: a rule must give scores that mean the same in every
-gallery. Intervals are of 95 %, over people drawn with replacement; differences are to `nearest`, paired.
+people (non-mated), and gives the scorers all photos of a third group as a cohort of strangers. Of 20 splits
+the searches are pooled and one threshold is taken for all: a scorer must give scores that mean the same in
+every gallery. Intervals are of 95 %, over people drawn with replacement; differences to `nearest` are paired.
 
-1. Each rule as it comes: all 40 people, 20 known, 10 strangers, 10 in the cohort.
+1. Each scorer as it comes: all 40 people, 20 known, 10 strangers, 10 in the cohort.
 2. Parameters chosen by TPIR at FPIR 1 % (of equal ones at 10 %) on people 1-20 and reported on 21-40, and the
    reverse, averaged; 10 known, 5 strangers, 5 in the cohort. The last columns take the threshold from the
    other half, too.
-3. A few rules as they come in galleries of other sizes: fewer people, fewer photos of each.
+3. A few scorers as they come in galleries of other sizes: fewer people, fewer photos of each.
 
-Prints tables and, last, one JSON line with every setting of every rule.
+Prints tables and, last, one JSON line with every setting of every scorer.
 
-    python scripts/bench_rules.py [--splits 20] [--replicates 1000]
+    python scripts/bench_scoring.py [--splits 20] [--replicates 1000]
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from embedder.folders import scan_folder
 from embedder.metrics import identity_weights, interval
 from embedder.model_folder import load_manifest, read_part
 from embedder.training.run import train
-from enroll.rules.base import Rule
-from enroll.rules.cohort import Cohort
-from enroll.rules.margin import Margin
-from enroll.rules.mean import Mean, NearestAndMean
-from enroll.rules.nearest import KNearest, Nearest
-from enroll.rules.normalization import Normalized
+from enroll.scoring.base import Scorer
+from enroll.scoring.cohort import CohortNormalized
+from enroll.scoring.margin import Margin
+from enroll.scoring.mean import Mean, NearestAndMean
+from enroll.scoring.nearest import KNearest, Nearest
+from enroll.scoring.normalization import Normalized
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ENROLLED = 5
@@ -52,7 +52,7 @@ SIZES = ((2, 5), (5, 5), (10, 5), (20, 5), (20, 2), (20, 1))  # people known, ph
 FPIRS = (0.01, 0.1)
 FIGURES = ("TPIR at FPIR 1 %", "TPIR at FPIR 10 %", "rank-1")
 
-RULES: dict[str, list[Rule]] = {
+SCORERS: dict[str, list[Scorer]] = {
     "nearest": [Nearest()],
     "k-nearest": [KNearest(k) for k in (3, 2, 4, 5)],
     "mean": [Mean()],
@@ -68,7 +68,7 @@ RULES: dict[str, list[Rule]] = {
         for weight in weights
     ],
     "cohort": [
-        Cohort(count, weight, base)
+        CohortNormalized(count, weight, base)
         for base in (Nearest(), Mean())
         for weight in (0.5, 0.25, 1)
         for count in (5, 1, 20)
@@ -82,15 +82,17 @@ RULES: dict[str, list[Rule]] = {
 }
 
 
-def parameters(rule: Rule) -> str:
-    """The parameters of a rule, for tables."""
-    values = ((field.name, getattr(rule, field.name)) for field in fields(rule))  # type: ignore[arg-type]
+def parameters(scorer: Scorer) -> str:
+    """The parameters of a scorer, for tables."""
+    values = ((field.name, getattr(scorer, field.name)) for field in fields(scorer))  # type: ignore[arg-type]
     shown = ((name, type(value).__name__.lower() if name == "base" else value) for name, value in values)
     return ", ".join(f"{name} {value}" for name, value in shown)
 
 
-# Every setting under its own name; the first of each rule is the rule as it comes.
-SETTINGS = {name: {f"{name}: {parameters(rule)}": rule for rule in rules} for name, rules in RULES.items()}
+# Every setting under its own name; the first of each scorer is the scorer as it comes.
+SETTINGS = {
+    name: {f"{name}: {parameters(scorer)}": scorer for scorer in scorers} for name, scorers in SCORERS.items()
+}
 NEAREST = next(iter(SETTINGS["nearest"]))
 
 
@@ -142,10 +144,10 @@ def main() -> None:
     conditions = []
     for photos, vectors, labels in picture_sets():
         start = time.perf_counter()
-        every = {setting: rule for settings in SETTINGS.values() for setting, rule in settings.items()}
+        every = {setting: scorer for settings in SETTINGS.values() for setting, scorer in settings.items()}
         data = Data(vectors, labels, options.splits)
         outcomes = {
-            name: {setting: search(rule, data, people) for setting, rule in every.items()}
+            name: {setting: search(scorer, data, people) for setting, scorer in every.items()}
             for name, people in GROUPS.items()
         }
         conditions.append(
@@ -162,7 +164,7 @@ def main() -> None:
         print(f"{photos}: {len(labels)} photos, {conditions[-1]['seconds']} s", flush=True)
     print_tables(conditions)
     facts = {**surroundings(), "scipy": version("scipy"), "seed": 0, "splits": options.splits}
-    print(json.dumps({"script": "bench_rules", **facts, "conditions": conditions}))
+    print(json.dumps({"script": "bench_scoring", **facts, "conditions": conditions}))
 
 
 def picture_sets() -> Iterator[tuple[str, Array, Array]]:
@@ -203,18 +205,18 @@ class Data:
 
 
 def search(
-    rule: Rule, data: Data, people: Array, known: int | None = None, enrolled: int = ENROLLED
+    scorer: Scorer, data: Data, people: Array, known: int | None = None, enrolled: int = ENROLLED
 ) -> Outcome:
-    """Fit the rule in each split and search; a quarter are strangers, a quarter the cohort."""
+    """Fit the scorer in each split and search; a quarter are strangers, a quarter the cohort."""
     vectors, labels, parts = data.vectors, data.labels, []
     for split in range(data.splits):
-        rng = np.random.default_rng([split])  # the same for every rule
+        rng = np.random.default_rng([split])  # the same for every scorer
         strangers, cohort, rest = np.split(rng.permutation(people), [len(people) // 4, len(people) // 2])
         drawn = [rng.permutation(np.flatnonzero(labels == person)) for person in rest[:known]]
         gallery = np.concatenate([rows[:enrolled] for rows in drawn])
         mated = np.concatenate([rows[ENROLLED:] for rows in drawn])
         other = np.flatnonzero(np.isin(labels, strangers))
-        fitted = rule.fit(vectors[gallery], labels[gallery], vectors[np.isin(labels, cohort)])
+        fitted = scorer.fit(vectors[gallery], labels[gallery], vectors[np.isin(labels, cohort)])
         scores = fitted.scores(vectors[np.concatenate([mated, other])])
         first, best = fitted.people[scores.argmin(1)], scores.min(1)
         n, right = len(mated), first[: len(mated)] == labels[mated]
@@ -246,31 +248,31 @@ def summary(values: Array, nearest: Array) -> dict[str, Any]:
 
 
 def compare_defaults(outcomes: dict[str, Outcome], replicates: int) -> list[dict[str, Any]]:
-    """The first setting of each rule on all people."""
+    """The first setting of each scorer on all people."""
     weights = drawn_people([np.arange(40)], replicates)
     nearest = outcomes[NEAREST].figures(weights)
-    names = {rule: next(iter(settings)) for rule, settings in SETTINGS.items()}
+    names = {scorer: next(iter(settings)) for scorer, settings in SETTINGS.items()}
     return [
         {
-            "rule": rule,
+            "scorer": scorer,
             "setting": setting.split(": ")[1],
             **summary(outcomes[setting].figures(weights), nearest),
         }
-        for rule, setting in names.items()
+        for scorer, setting in names.items()
     ]
 
 
 def compare_chosen(
     first: dict[str, Outcome], second: dict[str, Outcome], replicates: int
 ) -> list[dict[str, Any]]:
-    """Each rule, and the best of all, with the setting that is best on the half not reported."""
+    """Each scorer, and the best of all, with the setting that is best on the half not reported."""
     halves = ((second, first), (first, second))  # choose on the one, report on the other
     weights = drawn_people([np.arange(20), np.arange(20, 40)], replicates)
     once = weights[:1]
     nearest = sum(told.figures(weights) for told in (first[NEAREST], second[NEAREST])) / 2
     rows = []
     everything = {"any of these": [s for settings in SETTINGS.values() for s in settings]}
-    for rule, settings in {**{r: list(s) for r, s in SETTINGS.items()}, **everything}.items():
+    for scorer, settings in {**{r: list(s) for r, s in SETTINGS.items()}, **everything}.items():
         values, chosen, carried = [], [], []
         for seen, told in halves:
             best = max(settings, key=lambda setting: tuple(seen[setting].figures(once)[0]))
@@ -280,8 +282,8 @@ def compare_chosen(
         rates = np.mean(carried, axis=0).round(4).tolist()
         rows.append(
             {
-                "rule": rule,
-                "setting": " / ".join(c if rule.startswith("any") else c.split(": ")[1] for c in chosen),
+                "scorer": scorer,
+                "setting": " / ".join(c if scorer.startswith("any") else c.split(": ")[1] for c in chosen),
                 **summary(sum(values) / 2, nearest),
                 "FPIR, TPIR at the other half's threshold for 1 %": rates[0],
                 "FPIR, TPIR at the other half's threshold for 10 %": rates[1],
@@ -291,17 +293,17 @@ def compare_chosen(
 
 
 def compare_sizes(data: Data, replicates: int) -> list[dict[str, Any]]:
-    """Some rules as they come in galleries of other sizes."""
+    """Some scorers as they come in galleries of other sizes."""
     weights, rows = drawn_people([np.arange(40)], replicates), []
     for known, enrolled in SIZES:
         found = {
-            rule: search(RULES[rule][0], data, GROUPS["all"], known, enrolled).figures(weights)
-            for rule in ("nearest", "mean", "margin", "cohort")
+            scorer: search(SCORERS[scorer][0], data, GROUPS["all"], known, enrolled).figures(weights)
+            for scorer in ("nearest", "mean", "margin", "cohort")
         }
-        for rule, values in found.items():
+        for scorer, values in found.items():
             rows.append(
                 {
-                    "rule": rule,
+                    "scorer": scorer,
                     "gallery": f"{known} people, {enrolled} photos",
                     **summary(values, found["nearest"]),
                 }
@@ -316,7 +318,7 @@ def every_setting(outcomes: dict[str, Outcome]) -> dict[str, list[float]]:
 
 
 def print_tables(conditions: list[dict[str, Any]]) -> None:
-    """Print Markdown: a rule a row, photos in columns; after a figure its difference to `nearest`."""
+    """Print Markdown: a scorer a row, photos in columns; after a figure its difference to `nearest`."""
     for table in ("as they come", "chosen", "sizes"):
         for figure in FIGURES[: 3 if table == "as they come" else 2]:
             print_table(f"{figure}, {table}", conditions, table, lambda row, f=figure: cell(row, f))
@@ -332,16 +334,16 @@ def print_table(
 ) -> None:
     """One cell of every row of every condition."""
     heads = ["gallery"] if table == "sizes" else []
-    names = [*heads, "rule", *(condition["photos"] for condition in conditions)]
+    names = [*heads, "scorer", *(condition["photos"] for condition in conditions)]
     print(f"\n**{title}**\n\n| " + " | ".join(names) + " |\n|" + " --- |" * len(names))
     for rows in zip(*(condition[table] for condition in conditions), strict=True):
-        print("| " + " | ".join([*(rows[0][h] for h in heads), rows[0]["rule"], *map(shown, rows)]) + " |")
+        print("| " + " | ".join([*(rows[0][h] for h in heads), rows[0]["scorer"], *map(shown, rows)]) + " |")
 
 
 def cell(row: dict[str, Any], figure: str) -> str:
     """A figure, and its interval (`nearest`) or its difference to `nearest` with that one's."""
     value, low, high = row[figure]
-    if row["rule"] == "nearest":
+    if row["scorer"] == "nearest":
         return f"{value:.3f} ({low:.3f} to {high:.3f})"
     difference, low, high = (x + 0.0 for x in row[f"{figure}, difference"])  # no minus zero
     return f"{value:.3f}: {difference:+.3f} ({low:+.3f} to {high:+.3f})"

@@ -8,130 +8,130 @@ import pytest
 from numpy.typing import NDArray
 
 from enroll.decision import Candidate
-from enroll.rules import RULES, get_scorer
-from enroll.rules.base import Rule
-from enroll.rules.cohort import Cohort
-from enroll.rules.margin import Margin
-from enroll.rules.mean import Mean
-from enroll.rules.normalization import Normalized
+from enroll.scoring import SCORERS, get_scorer
+from enroll.scoring.base import Scorer
+from enroll.scoring.cohort import CohortNormalized
+from enroll.scoring.margin import Margin
+from enroll.scoring.mean import Mean
+from enroll.scoring.normalization import Normalized
 from enroll.search.base import nearest_people
-from enroll.search.exact import ExactFinder
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates
-from tests.enroll.rules.made import DIM, made, random_rows, unit
+from tests.enroll.scoring.made import DIM, made, random_rows, unit
 
-# Every rule as it comes, and the settings that take another way.
+# Every scorer as it comes, and the settings that take another way.
 SOME = [
-    *map(get_scorer, RULES),
+    *map(get_scorer, SCORERS),
     Margin("ratio", 1.0),
     Margin("gate", 0.1),
     Margin(base=Mean()),
-    Cohort(2, 1.0, Mean()),
+    CohortNormalized(2, 1.0, Mean()),
     Normalized("s", 3),
 ]
-rules = pytest.mark.parametrize("rule", SOME, ids=str)
+scorers = pytest.mark.parametrize("scorer", SOME, ids=str)
 cohorts = pytest.mark.parametrize("with_cohort", [False, True], ids=["alone", "cohort"])
 G = made(60, people=5)
 
 
 def scores(
-    rule: Rule,
+    scorer: Scorer,
     with_cohort: bool,
     vectors: NDArray[np.float32] = G.vectors,
     labels: NDArray[np.int64] = G.labels,
     cohort: NDArray[np.float32] = G.cohort,
     queries: NDArray[np.float32] = G.queries,
 ) -> NDArray[np.float64]:
-    if isinstance(rule, Cohort) and not with_cohort:
+    if isinstance(scorer, CohortNormalized) and not with_cohort:
         pytest.skip("has no meaning without")
-    return rule.fit(vectors, labels, cohort if with_cohort else None).scores(queries)
+    return scorer.fit(vectors, labels, cohort if with_cohort else None).scores(queries)
 
 
-@rules
+@scorers
 @cohorts
-def test_shape_type_and_finite(rule: Rule, with_cohort: bool) -> None:
-    found = scores(rule, with_cohort)
+def test_shape_type_and_finite(scorer: Scorer, with_cohort: bool) -> None:
+    found = scores(scorer, with_cohort)
     assert found.shape == (len(G.queries), 5)
     assert found.dtype == np.float64
     assert np.isfinite(found).all()
-    assert scores(rule, with_cohort, queries=G.queries[:0]).shape == (0, 5)
+    assert scores(scorer, with_cohort, queries=G.queries[:0]).shape == (0, 5)
 
 
-@rules
+@scorers
 @cohorts
-def test_order_of_templates_and_cohort(rule: Rule, with_cohort: bool) -> None:
+def test_order_of_templates_and_cohort(scorer: Scorer, with_cohort: bool) -> None:
     order = np.random.default_rng(1).permutation(len(G.labels))
-    changed = scores(rule, with_cohort, G.vectors[order], G.labels[order], G.cohort[::-1])
-    assert (changed == scores(rule, with_cohort)).all()
+    changed = scores(scorer, with_cohort, G.vectors[order], G.labels[order], G.cohort[::-1])
+    assert (changed == scores(scorer, with_cohort)).all()
 
 
-@rules
+@scorers
 @cohorts
-def test_numbers_of_people(rule: Rule, with_cohort: bool) -> None:
+def test_numbers_of_people(scorer: Scorer, with_cohort: bool) -> None:
     people = np.unique(G.labels)
     renamed = np.random.default_rng(2).permutation(people) * 3
     labels = renamed[np.searchsorted(people, G.labels)]
-    before, after = scores(rule, with_cohort), scores(rule, with_cohort, labels=labels)
+    before, after = scores(scorer, with_cohort), scores(scorer, with_cohort, labels=labels)
     np.testing.assert_allclose(after, before[:, np.argsort(renamed)], rtol=0, atol=1e-9)
 
 
-@rules
+@scorers
 @cohorts
-def test_a_photo_enrolled_twice(rule: Rule, with_cohort: bool) -> None:
+def test_a_photo_enrolled_twice(scorer: Scorer, with_cohort: bool) -> None:
     vectors, labels = np.concatenate([G.vectors, G.vectors[3:6]]), np.concatenate([G.labels, G.labels[3:6]])
     cohort = np.concatenate([G.cohort, G.cohort[:2]])
-    assert (scores(rule, with_cohort, vectors, labels, cohort) == scores(rule, with_cohort)).all()
+    assert (scores(scorer, with_cohort, vectors, labels, cohort) == scores(scorer, with_cohort)).all()
 
 
-@rules
+@scorers
 @cohorts
-def test_alone_and_in_any_batch(rule: Rule, with_cohort: bool) -> None:
+def test_alone_and_in_any_batch(scorer: Scorer, with_cohort: bool) -> None:
     queries = random_rows(3, 33)
-    together = scores(rule, with_cohort, queries=queries)
-    alone = np.concatenate([scores(rule, with_cohort, queries=row[None]) for row in queries])
+    together = scores(scorer, with_cohort, queries=queries)
+    alone = np.concatenate([scores(scorer, with_cohort, queries=row[None]) for row in queries])
     assert (alone == together).all()
-    assert (scores(rule, with_cohort, queries=np.asfortranarray(queries[::-1])) == together[::-1]).all()
+    assert (scores(scorer, with_cohort, queries=np.asfortranarray(queries[::-1])) == together[::-1]).all()
 
 
-@rules
+@scorers
 @cohorts
-def test_extreme_queries_and_templates(rule: Rule, with_cohort: bool) -> None:
+def test_extreme_queries_and_templates(scorer: Scorer, with_cohort: bool) -> None:
     """At distance 0 of one person or of two, opposite, and equal to a stranger."""
     vectors, labels = np.concatenate([G.vectors, G.vectors[:1]]), np.append(G.labels, G.labels.max() + 1)
     queries = np.concatenate([G.vectors, -G.vectors, G.cohort])
-    found = scores(rule, with_cohort, vectors, labels, queries=queries)
+    found = scores(scorer, with_cohort, vectors, labels, queries=queries)
     assert np.isfinite(found).all()
 
 
-@rules
+@scorers
 @cohorts
-def test_a_template_searched_for_finds_its_person(rule: Rule, with_cohort: bool) -> None:
+def test_a_template_searched_for_finds_its_person(scorer: Scorer, with_cohort: bool) -> None:
     clear = made(70, people=5, spread=0.05)
-    found = scores(rule, with_cohort, clear.vectors, clear.labels, clear.cohort, clear.vectors)
+    found = scores(scorer, with_cohort, clear.vectors, clear.labels, clear.cohort, clear.vectors)
     assert (np.unique(clear.labels)[found.argmin(1)] == clear.labels).all()
-    if isinstance(rule, Normalized) and not with_cohort:
+    if isinstance(scorer, Normalized) and not with_cohort:
         return  # the spread of four other people says little: also an opposite can be far below their mean
-    far = scores(rule, with_cohort, clear.vectors, clear.labels, clear.cohort, -clear.vectors)
+    far = scores(scorer, with_cohort, clear.vectors, clear.labels, clear.cohort, -clear.vectors)
     assert found.min(1).max() < far.min(1).min()
 
 
-@rules
-def test_what_it_learned_does_not_change_afterwards(rule: Rule) -> None:
+@scorers
+def test_what_it_learned_does_not_change_afterwards(scorer: Scorer) -> None:
     vectors, labels, cohort = G.vectors.copy(), G.labels.copy(), G.cohort.copy()
-    fitted = rule.fit(vectors, labels, cohort)
+    fitted = scorer.fit(vectors, labels, cohort)
     before = fitted.scores(G.queries)
     vectors[:], labels[:], cohort[:] = vectors[::-1].copy(), 0, cohort[0]
     assert (fitted.scores(G.queries) == before).all()
 
 
-@rules
-def test_one_template_each(rule: Rule) -> None:
+@scorers
+def test_one_template_each(scorer: Scorer) -> None:
     single = made(80, people=4, each=1)
-    found = rule.fit(single.vectors, single.labels, single.cohort).scores(single.queries)
+    found = scorer.fit(single.vectors, single.labels, single.cohort).scores(single.queries)
     assert found.shape == (len(single.queries), 4)
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "margin"])
+@pytest.mark.parametrize("name", [name for name in SCORERS if name != "margin"])
 def test_one_person(name: str) -> None:
     one = made(90, people=1)
     found = get_scorer(name).fit(one.vectors, one.labels, one.cohort).scores(one.queries)
@@ -149,11 +149,11 @@ def test_same_distance_for_one_template(name: str) -> None:
     )
 
 
-@rules
-def test_two_people_with_the_same_templates_are_tied(rule: Rule) -> None:
+@scorers
+def test_two_people_with_the_same_templates_are_tied(scorer: Scorer) -> None:
     vectors = np.concatenate([G.vectors[:4], G.vectors[:4], G.vectors[4:6]])
     labels = np.array([1, 1, 1, 1, 2, 2, 2, 2, 3, 3])
-    found = rule.fit(vectors, labels, G.cohort).scores(np.concatenate([G.queries, G.vectors[:1]]))
+    found = scorer.fit(vectors, labels, G.cohort).scores(np.concatenate([G.queries, G.vectors[:1]]))
     np.testing.assert_allclose(found[:, 0], found[:, 1], rtol=0, atol=1e-9)
 
 
@@ -161,8 +161,8 @@ def test_two_people_with_the_same_templates_are_tied(rule: Rule) -> None:
 def test_margin_cohort_and_t_norm_keep_the_order_of_people(seed: int) -> None:
     g = made(seed, people=6, spread=1.5)
     order = get_scorer("nearest").fit(g.vectors, g.labels).scores(g.queries).argsort(1)
-    for rule in (Margin("ratio", 0.7), Margin("gate", 0.3), Margin(), Cohort(), Normalized("t")):
-        found = rule.fit(g.vectors, g.labels, g.cohort).scores(g.queries)
+    for scorer in (Margin("ratio", 0.7), Margin("gate", 0.3), Margin(), CohortNormalized(), Normalized("t")):
+        found = scorer.fit(g.vectors, g.labels, g.cohort).scores(g.queries)
         assert (found.argsort(1, kind="stable")[:, 0] == order[:, 0]).all()
 
 
@@ -178,7 +178,7 @@ def test_nearest_is_todays_rule_also_among_ties() -> None:
     few = unit(np.random.default_rng(4).integers(-1, 2, (80, 3)) + np.array([0, 0, 2]))
     labels = np.random.default_rng(5).integers(0, 12, 80)
     names = np.array([f"p{label:02d}" for label in labels], object)
-    index = ExactFinder(Templates(np.arange(80), names, few))
+    index = ExactIndex(Templates(np.arange(80), names, few))
     fitted = get_scorer("nearest").fit(few, labels)
     found = fitted.scores(few)
     for row, (first,) in zip(found, nearest_people(index, few, 1), strict=True):
@@ -196,13 +196,13 @@ def test_impostors_at_one_distance_are_no_division_by_zero(form: str) -> None:
 
 def test_rules_load_no_scipy() -> None:
     code = (
-        "import sys; from enroll.rules import RULES, get_scorer; "
-        "[get_scorer(name) for name in RULES]; print(*sys.modules)"
+        "import sys; from enroll.scoring import SCORERS, get_scorer; "
+        "[get_scorer(name) for name in SCORERS]; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"scipy", "sklearn", "tensorflow", "keras"} & set(done.stdout.split())
     light = subprocess.run(
-        [sys.executable, "-c", "import sys, enroll.rules; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, enroll.scoring; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.rules.base import Rule
-from enroll.rules.known import Known, distances
-from enroll.rules.nearest import Nearest
+from enroll.scoring.base import Scorer
+from enroll.scoring.known import TemplateGroups, distances
+from enroll.scoring.nearest import Nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Scorer
+    from enroll.scoring.base import ScoreFunction
 
 
 @dataclass(frozen=True)
-class Mean(Rule):
+class Mean(Scorer):
     """The distance to the normalized mean of the person's templates, 0 to 2 (as Snell et al. 2017)."""
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Take the means."""
         means = unit_means(known)
         return lambda query: distances(query, means)
 
 
 @dataclass(frozen=True)
-class NearestAndMean(Rule):
+class NearestAndMean(Scorer):
     """(1 − weight) · distance of the nearest template + weight · distance of the mean; 0 to 2.
 
     Attributes:
@@ -41,13 +41,13 @@ class NearestAndMean(Rule):
         if not 0 <= self.weight <= 1:
             raise ValueError(f"nearest+mean: the weight is 0 to 1, got {self.weight}")
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Fit both."""
-        nearest, mean = Nearest().scorer(known), Mean().scorer(known)
+        nearest, mean = Nearest().score_function(known), Mean().score_function(known)
         return lambda query: (1 - self.weight) * nearest(query) + self.weight * mean(query)
 
 
-def unit_means(known: Known) -> NDArray[np.float64]:
+def unit_means(known: TemplateGroups) -> NDArray[np.float64]:
     """The mean direction of each person's templates, (people, dim) unit rows.
 
     Raises:
@@ -58,11 +58,11 @@ def unit_means(known: Known) -> NDArray[np.float64]:
     if not norms.min() > 1e-6:
         raise ValueError(
             f"the templates of person {known.people[norms.argmin()]} cancel out, so they have no mean: "
-            "look at the photos, or use the rule `nearest`"
+            "look at the photos, or use the scorer `nearest`"
         )
     return np.asarray(means / norms)
 
 
-def build(name: str) -> Rule:
-    """Give the rule of this name."""
+def build_scorer(name: str) -> Scorer:
+    """Give the scorer of this name."""
     return Mean() if name == "mean" else NearestAndMean()

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.rules.base import Rule
-from enroll.rules.known import Known, distances
+from enroll.scoring.base import Scorer
+from enroll.scoring.known import TemplateGroups, distances
 
 if TYPE_CHECKING:
-    from enroll.rules.base import Scorer
+    from enroll.scoring.base import ScoreFunction
 
 
 @dataclass(frozen=True)
-class Nearest(Rule):
+class Nearest(Scorer):
     """The distance of the person's nearest template, 0 to 2 (Cover and Hart 1967)."""
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Keep the templates."""
         return lambda query: np.minimum.reduceat(distances(query, known.vectors), known.starts)
 
 
 @dataclass(frozen=True)
-class KNearest(Rule):
+class KNearest(Scorer):
     """The mean distance of the person's k nearest templates, of all if there are fewer; 0 to 2.
 
     Attributes:
@@ -37,13 +37,13 @@ class KNearest(Rule):
         if self.k < 1:
             raise ValueError(f"k-nearest: k is at least 1, got {self.k}")
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Keep the templates."""
         return lambda query: np.array(
             [np.sort(own)[: self.k].mean() for own in known.groups(distances(query, known.vectors))]
         )
 
 
-def build(name: str) -> Rule:
-    """Give the rule of this name."""
+def build_scorer(name: str) -> Scorer:
+    """Give the scorer of this name."""
     return Nearest() if name == "nearest" else KNearest()

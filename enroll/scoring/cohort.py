@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enroll.rules.base import Rule
-from enroll.rules.known import Known, distances
-from enroll.rules.nearest import Nearest
+from enroll.scoring.base import Scorer
+from enroll.scoring.known import TemplateGroups, distances
+from enroll.scoring.nearest import Nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Scorer
+    from enroll.scoring.base import ScoreFunction
 
 
 @dataclass(frozen=True)
-class Cohort(Rule):
+class CohortNormalized(Scorer):
     """d − weight · mean distance of the `count` nearest cohort templates; d is the person's distance.
 
     A face that is near many strangers is blurred or common, and must be nearer to its own person. Subtracted
@@ -32,7 +32,7 @@ class Cohort(Rule):
 
     count: int = 5
     weight: float = 0.5
-    base: Rule = field(default_factory=Nearest)
+    base: Scorer = field(default_factory=Nearest)
 
     def __post_init__(self) -> None:
         if self.count < 1 or not self.weight >= 0:
@@ -40,7 +40,7 @@ class Cohort(Rule):
                 f"cohort: count is at least 1 and weight at least 0, got {self.count} and {self.weight}"
             )
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Fit the base and keep the cohort.
 
         Raises:
@@ -48,10 +48,10 @@ class Cohort(Rule):
         """
         if not len(known.cohort):
             raise ValueError(
-                "cohort: needs photos of people who are not in the gallery: give some, or use the rule "
+                "cohort: needs photos of people who are not in the gallery: give some, or use the scorer "
                 "`t-norm`, which makes do with the other people of the gallery"
             )
-        base = self.base.scorer(known)
+        base = self.base.score_function(known)
 
         def score(query: NDArray[np.float64]) -> NDArray[np.float64]:
             strangers = float(np.sort(distances(query, known.cohort))[: self.count].mean())
@@ -60,6 +60,6 @@ class Cohort(Rule):
         return score
 
 
-def build(name: str) -> Rule:
-    """Give the rule of this name."""
-    return Cohort()
+def build_scorer(name: str) -> Scorer:
+    """Give the scorer of this name."""
+    return CohortNormalized()

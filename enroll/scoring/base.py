@@ -1,4 +1,4 @@
-"""What all rules have in common: checked templates in, one score a person out."""
+"""What all scorers have in common: checked templates in, one score a person out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from enroll.rules.known import Known, unit_rows
+from enroll.scoring.known import TemplateGroups, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     # One query (dim,) float64 -> (people,) float64. One at a time, so that no batch can change an answer.
-    Scorer: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ScoreFunction: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A rule that knows its people.
+class FittedScorer:
+    """A scorer that knows its people.
 
     Attributes:
         people: (people,) int64, ascending: the label of each column of the scores.
@@ -31,7 +31,7 @@ class Fitted:
 
     people: NDArray[np.int64]
     dim: int
-    score: Scorer
+    score: ScoreFunction
 
     def scores(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
         """Compare queries with everyone.
@@ -40,7 +40,7 @@ class Fitted:
             queries: (q, dim) float32 unit rows.
 
         Returns:
-            (q, people) float64, finite; smaller is more alike. What the unit is depends on the rule.
+            (q, people) float64, finite; smaller is more alike. What the unit is depends on the scorer.
 
         Raises:
             ValueError: the queries are not finite unit rows of this dimension.
@@ -51,7 +51,7 @@ class Fitted:
         return np.array([self.score(row) for row in rows]).reshape(len(rows), len(self.people))
 
 
-class Rule(ABC):
+class Scorer(ABC):
     """A way to compare a face with the templates of people; a frozen dataclass of its parameters."""
 
     def fit(
@@ -59,7 +59,7 @@ class Rule(ABC):
         vectors: NDArray[np.floating],
         labels: NDArray[np.integer],
         cohort: NDArray[np.floating] | None = None,
-    ) -> Fitted:
+    ) -> FittedScorer:
         """Learn from templates.
 
         Args:
@@ -69,12 +69,12 @@ class Rule(ABC):
             cohort: (m, dim) float32 unit rows of people who are known not to be in the gallery.
 
         Raises:
-            ValueError: there is no template, a row is not a finite unit vector, or this rule needs more
+            ValueError: there is no template, a row is not a finite unit vector, or this scorer needs more
                 people, templates or a cohort; the message says what to do.
         """
-        known = Known.check(vectors, labels, cohort)
-        return Fitted(known.people, known.vectors.shape[1], self.scorer(known))
+        known = TemplateGroups.check(vectors, labels, cohort)
+        return FittedScorer(known.people, known.vectors.shape[1], self.score_function(known))
 
     @abstractmethod
-    def scorer(self, known: Known) -> Scorer:
-        """Learn from checked templates; rules that refine another one call that one's."""
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
+        """Learn from checked templates; scorers that refine another one call that one's."""

@@ -1,4 +1,4 @@
-"""Templates as rules see them, and the distances to them."""
+"""Templates as scorers see them, and the distances to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNIT = 1e-3  # how far from 1 the norm of a vector may be
 
 
 @dataclass(frozen=True)
-class Known:
+class TemplateGroups:
     """Templates, checked, grouped by person, and in an order of their own.
 
     The order is that of the values and equal rows of a person count once, so neither the order of enrollment
@@ -40,8 +40,8 @@ class Known:
         vectors: NDArray[np.floating],
         labels: NDArray[np.integer],
         cohort: NDArray[np.floating] | None,
-    ) -> Known:
-        """Check and sort; arguments and errors are those of `Rule.fit`."""
+    ) -> TemplateGroups:
+        """Check and sort; arguments and errors are those of `Scorer.fit`."""
         rows, of = unit_rows(vectors, "templates"), np.asarray(labels)
         if not len(rows):
             raise ValueError("expected at least one template, received none: enroll someone first")
@@ -61,7 +61,7 @@ class Known:
         rows: NDArray[np.float64],
         labels: NDArray[np.integer],
         cohort: NDArray[np.float64] | None = None,
-    ) -> Known:
+    ) -> TemplateGroups:
         """Sort rows that were checked, or that need not be of length 1."""
         people = np.unique(labels).astype(np.int64)
         groups = [np.unique(rows[labels == person], axis=0) for person in people]

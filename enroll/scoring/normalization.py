@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from enroll.rules.base import Rule
-from enroll.rules.known import Known, distances
-from enroll.rules.nearest import Nearest
+from enroll.scoring.base import Scorer
+from enroll.scoring.known import TemplateGroups, distances
+from enroll.scoring.nearest import Nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from enroll.rules.base import Scorer
+    from enroll.scoring.base import ScoreFunction
 
     # One query and its scores (people,) -> the scores, normalized.
     Norm = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
@@ -33,7 +33,7 @@ SPREAD = 1e-6  # a smaller σ is the rounding of float32 vectors
 
 
 @dataclass(frozen=True)
-class Normalized(Rule):
+class Normalized(Scorer):
     """Distance of the person, in standard deviations from that of impostors.
 
     Attributes:
@@ -44,7 +44,7 @@ class Normalized(Rule):
 
     form: Literal["z", "t", "s"]
     top: int | None = None
-    base: Rule = field(default_factory=Nearest)
+    base: Scorer = field(default_factory=Nearest)
 
     def __post_init__(self) -> None:
         if self.form not in ("z", "t", "s"):
@@ -52,13 +52,13 @@ class Normalized(Rule):
         if self.top is not None and self.top < 2:
             raise ValueError(f"{self.form}-norm: top is at least 2, got {self.top}")
 
-    def scorer(self, known: Known) -> Scorer:
+    def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Fit the base, and for Z measure impostors against every person.
 
         Raises:
             ValueError: there are fewer than two impostors for someone.
         """
-        base = self.base.scorer(known)
+        base = self.base.score_function(known)
         norms: list[Norm] = []
         if self.form in "zs":
             norms.append(self._of_people(known, base))
@@ -71,7 +71,7 @@ class Normalized(Rule):
 
         return score
 
-    def _of_people(self, known: Known, base: Scorer) -> Norm:
+    def _of_people(self, known: TemplateGroups, base: ScoreFunction) -> Norm:
         columns = range(len(known.people))
         if len(known.cohort):
             # One row a person: the distances of all of the cohort to them.
@@ -82,7 +82,7 @@ class Normalized(Rule):
         mean, spread = np.array([self._mean_spread(scores) for scores in impostors]).T
         return lambda _, own: (own - mean) / spread
 
-    def _of_query(self, known: Known) -> Norm:
+    def _of_query(self, known: TemplateGroups) -> Norm:
         if len(known.cohort):
             self._need_two(len(known.cohort))
 
@@ -107,11 +107,11 @@ class Normalized(Rule):
         if impostors < 2:
             raise ValueError(
                 f"{self.form}-norm: needs at least 2 impostors to compare with, received {impostors}: give a "
-                "cohort of people who are not in the gallery, enroll others, or use the rule `nearest`"
+                "cohort of people who are not in the gallery, enroll others, or use the scorer `nearest`"
             )
 
 
-def build(name: str) -> Rule:
-    """Give the rule of this name."""
+def build_scorer(name: str) -> Scorer:
+    """Give the scorer of this name."""
     forms: dict[str, Literal["z", "t", "s"]] = {"z-norm": "z", "t-norm": "t", "s-norm": "s"}
     return Normalized(forms[name])
