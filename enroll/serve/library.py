@@ -114,8 +114,8 @@ class Reviewing:
             there = {face: one for face, one in suggested.items() if face in library.faces}
             return sightings(library, threshold, name=name, suggested=there)
 
-    def group(self, again: bool) -> tuple[int, int]:
-        """Group the unknown faces: those that wait in no group join one; gives how many groups and faces.
+    def group(self, again: bool) -> dict[str, int]:
+        """Group the unknown faces: those that wait in no group join one; gives how many there are of what.
 
         Raises:
             UsageError: nothing is known of the model's distances.
@@ -127,8 +127,15 @@ class Reviewing:
                 "--threshold` groups faces"
             )
         library = Library(self._engine.session().store)  # this takes long: others go on meanwhile
-        groups = library.group(threshold, again)
-        return len(groups), sum(len(group.faces) for group in groups)
+        groups = library.group(threshold, again, self._naming(library))
+        return {
+            "groups": len(groups),
+            "faces": sum(len(group.faces) for group in groups),
+            "probably_ignored": len(library.probably_ignored()),
+        }
+
+    def _naming(self, library: Library) -> float | None:
+        return self.threshold() if library.reviewed.ignored else None
 
     # Decisions
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
 from embedder._internal.runtime import Progress
+from enroll.library.review import State
 from enroll.serve.answers import json_response
 from enroll.serve.api import PREFIX, PROBLEMS, MayEnroll, MayIdentify, unslashed
 from enroll.serve.jobs import facts_of
@@ -87,6 +88,7 @@ async def list_groups(
                 "groups": [group_facts(library, group, group.faces[:faces]) for group in page],
                 "total": len(found),
                 "alone": sum(len(group.faces) == 1 for group in groups),
+                "probably_ignored": len(library.probably_ignored()),
             }
 
     return json_response(await services.engine.run(work))
@@ -101,9 +103,9 @@ async def group_faces(
 
     def work(progress: Progress) -> dict[str, int]:
         with progress.bar("Grouping", 1) as advance, acting(caller.journal):
-            groups, faces = services.library.group(wanted is not None and wanted.again)
+            done = services.library.group(wanted is not None and wanted.again)
             advance()
-        return {"groups": groups, "faces": faces}
+        return done
 
     job = services.jobs.start("grouping", work)
     return json_response(facts_of(job), 202, {"Location": f"{PREFIX}/jobs/{job.id}"})
@@ -174,9 +176,7 @@ async def list_suggestions(
 async def list_faces(
     request: Request,
     caller: MayIdentify,
-    state: Annotated[
-        Literal["unseen", "confirmed", "ignored", "not-a-face"] | None, Query(description="Of one state.")
-    ] = None,
+    state: Annotated[State | None, Query(description="Of one state.")] = None,
     name: Annotated[str | None, Query(max_length=1000, description="Confirmed as this person.")] = None,
     limit: Limit = 100,
     offset: Offset = 0,
@@ -189,7 +189,7 @@ async def list_faces(
             found = [
                 number
                 for number in library.faces
-                if state in (None, library.reviewed.state(number))
+                if state in (None, library.state(number))
                 and (name is None or library.names.get(number) == name)
             ]
             page = found[offset : offset + limit]
