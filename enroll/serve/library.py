@@ -18,7 +18,7 @@ from enroll.library import review
 from enroll.library.find import sightings
 from enroll.library.grouping import usual_threshold
 from enroll.library.people import Library
-from enroll.library.suggesting import Asked, FollowedTemplates, Suggester
+from enroll.library.suggesting import Asked, FollowedTemplates, GroupName, Suggester
 from enroll.serve.engine import Options
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError
@@ -87,6 +87,22 @@ class Reviewing:
         Raises:
             ProblemError: another request works them out for the first time.
         """
+        with self._followed() as suggester:
+            return dict(suggester.suggested)
+
+    def names_of(self, groups: Sequence[Sequence[int]], most: int) -> list[list[GroupName]]:
+        """Suggest names for whole groups of unknown faces, the most likely first.
+
+        Raises:
+            ProblemError: another request works them out for the first time.
+        """
+        if not most:
+            return [[] for _ in groups]
+        with self._followed() as suggester:
+            return suggester.names_of(groups, most)
+
+    @contextmanager
+    def _followed(self) -> Iterator[Suggester]:
         threshold, store = self.threshold(), self._engine.session().store
         if not self._suggesting.acquire(timeout=_PATIENCE):
             raise ProblemError("busy", "suggestions are being worked out", retry_after(_PATIENCE))
@@ -96,7 +112,7 @@ class Reviewing:
             self._templates = self._templates or FollowedTemplates(store)
             gone = store.expired(date.today())
             self._suggester.follow(asked, self._templates.read(), threshold, gone=gone)
-            return dict(self._suggester.suggested)
+            yield self._suggester
         finally:
             self._suggesting.release()
 

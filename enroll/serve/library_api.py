@@ -17,6 +17,7 @@ from enroll.serve.library_facts import (
     ROOT,
     face_facts,
     group_facts,
+    name_facts,
     reasons_of,
     sighting_facts,
     state_facts,
@@ -51,6 +52,10 @@ router = APIRouter(prefix=ROOT, responses=PROBLEMS, tags=["library"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
+Names = Annotated[
+    int,
+    Query(ge=0, le=9, description="Most names suggested for a whole group; the first time takes long."),
+]
 Shown = Annotated[int, Query(ge=1, le=1000, description="Faces listed of each.")]
 FaceNumber = Annotated[int, Path(ge=1, le=2**53)]
 
@@ -75,6 +80,7 @@ async def list_groups(
     offset: Offset = 0,
     faces: Shown = 12,
     least: Annotated[int, Query(ge=1, le=1000, description="Faces a group has at least.")] = 2,
+    names: Names = 0,
 ) -> Response:
     """List groups of unknown faces, the largest first, each with the faces that fit least first."""
     services = services_of(request)
@@ -84,12 +90,17 @@ async def list_groups(
             groups = library.groups()
             found = [group for group in groups if len(group.faces) >= least]
             page = found[offset : offset + limit]
-            return {
+            listed: dict[str, Any] = {
                 "groups": [group_facts(library, group, group.faces[:faces]) for group in page],
                 "total": len(found),
                 "alone": sum(len(group.faces) == 1 for group in groups),
                 "probably_ignored": len(library.probably_ignored()),
             }
+        suggested = services.library.names_of([group.faces for group in page], names)
+        with services.library.reading() as library:
+            for facts, one in zip(listed["groups"], suggested, strict=True):
+                facts["names"] = name_facts(library, one)
+        return listed
 
     return json_response(await services.engine.run(work))
 
@@ -134,6 +145,7 @@ async def list_suggestions(
     limit: Limit = 20,
     offset: Offset = 0,
     faces: Shown = 12,
+    names: Names = 0,
 ) -> Response:
     """List people with unknown faces that are probably theirs, the most doubtful first, and why."""
     services = services_of(request)
@@ -148,6 +160,7 @@ async def list_suggestions(
         page = {person: sorted(by_name[person]) for person in order[offset : offset + limit]}
         shown = {number: suggested[number] for rows in page.values() for _, number in rows[:faces]}
         threshold = services.library.threshold()
+        others = services.library.names_of([[number for _, number in rows] for rows in page.values()], names)
         with services.library.reading() as library:
             reasons = reasons_of(library, shown, threshold)
             return {
@@ -161,8 +174,9 @@ async def list_suggestions(
                             for _, number in rows[:faces]
                             if number in library.faces
                         ],
+                        "names": name_facts(library, some, person),
                     }
-                    for person, rows in page.items()
+                    for (person, rows), some in zip(page.items(), others, strict=True)
                 ],
                 "total": len(by_name),
                 "faces": sum(map(len, by_name.values())),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from enroll.library.grouping import Group
     from enroll.library.people import Library
     from enroll.library.suggest import Suggestion
+    from enroll.library.suggesting import GroupName
     from enroll.store.library import Step
 
 ROOT = f"{PREFIX}/library"
@@ -103,6 +104,17 @@ def like_facts(library: Library, number: int) -> dict[str, Any] | None:
         return None
     photo = library.path(library.faces[like]).name
     return {"face": like, "photo": photo, "crop": f"{ROOT}/faces/{like}/crop"}
+
+
+def name_facts(
+    library: Library, names: Sequence[GroupName], first: str | None = None
+) -> list[dict[str, Any]]:
+    """Give names for a group of faces, and why, as JSON has it; the one that is asked about first."""
+    names = sorted(names, key=lambda one: one.nearest.name != first)
+    nearest = dict(enumerate(one.nearest for one in names))
+    threshold = names[0].nearest.threshold if names else 0.0
+    reasons = reasons_of(library, nearest, threshold)
+    return [{**reasons[place], "faces": one.faces} for place, one in enumerate(names)]
 
 
 def reasons_of(

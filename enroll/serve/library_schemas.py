@@ -69,6 +69,12 @@ class SuggestionSchema(Schema):
     nearest: NearestSchema | None
 
 
+class NameSchema(SuggestionSchema):
+    """A name for a group of faces; the distance is that of the nearest one."""
+
+    faces: int = Field(description="How many of the group are near enough.", examples=[4])
+
+
 class LikeSchema(Schema):
     """The ignored face that a face is like most probably."""
 
@@ -113,6 +119,7 @@ class GroupSchema(Schema):
     id: int = Field(description="It stays while the group grows.", examples=[7])
     size: int = Field(description="How many faces it has.", examples=[120])
     faces: list[LibraryFace] = Field(description="Some of them, those that fit least first.")
+    names: list[NameSchema] = Field(default=[], description="Who they may be, the most likely first.")
 
 
 class GroupsPage(Schema):
@@ -134,6 +141,7 @@ class SuggestedPerson(Schema):
     size: int = Field(description="How many faces.", examples=[12])
     ids: list[int] = Field(description="All their numbers, the most doubtful first.", examples=[[12, 9]])
     faces: list[LibraryFace] = Field(description="Some of them, the most doubtful first.")
+    names: list[NameSchema] = Field(default=[], description="This person, then who else they may be.")
 
 
 class SuggestionsPage(Schema):

@@ -3,6 +3,7 @@
 import { call, follow, get } from "./api.js";
 import { action, count, fill, h, loading, problemBox, say } from "./dom.js";
 import { listFaces, listPhotos } from "./libraryfaces.js";
+import { digitOf } from "./librarynames.js";
 import { keyList, rows } from "./libraryrows.js";
 
 const PARTS = {
@@ -106,7 +107,9 @@ export function libraryView(place) {
     const at = document.activeElement;
     if (event.ctrlKey || event.altKey || event.metaKey || at?.closest("dialog, input, select, textarea")) return;
     if (at !== document.body && !node.contains(at)) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const digit = digitOf(event);
+    if ((digit && event.repeat) || (!digit && /^[1-9]$/.test(event.key))) return; // held: it names one group, not all
+    const key = digit ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     if (key === "z") takeBack();
     else if (key === "?") keys.open = !keys.open;
     else if (!list?.press?.(key, at)) return;

@@ -355,3 +355,29 @@ def test_new_faces_like_ignored_ones_are_left_out_and_taken_back(
         state = client.get(LIBRARY).json()
         assert (state["ignored"], state["probably_ignored"], state["ungrouped"]) == (0, 0, 0)
         assert group_with(client, "bob0.png")["size"] == 6
+
+
+def test_names_are_suggested_for_whole_groups(scanned: TestClient) -> None:
+    def names(**asked: Any) -> list[tuple[str, int]]:
+        group = next(one for one in groups_of(scanned, least=1, **asked) if one["id"] == ada["id"])
+        assert all(0 < one["distance"] < one["threshold"] for one in group["names"])
+        return [(one["name"], one["faces"]) for one in group["names"]]
+
+    ada = group_with(scanned, "ada0.jpg")
+    (first,), (second,) = faces_in(scanned, "ada0.jpg"), faces_in(scanned, "ada1.jpg")
+    decide(scanned, "confirm", faces=[first], name="Ada")
+    assert names(names=9) == [("Ada", 3)]
+    assert names() == []
+    decide(scanned, "confirm", faces=[second], name="Augusta")
+    assert sorted(names(names=9)) == [("Ada", 2), ("Augusta", 2)]
+    assert len(names(names=1)) == 1
+    (person, *_) = scanned.get(f"{LIBRARY}/suggestions", params={"names": 9}).json()["people"]
+    assert person["names"][0]["name"] == person["name"]
+    assert len(person["names"]) == 2
+    decide(scanned, "reject", faces=faces_in(scanned, "ada2.jpg"), name="Ada")  # for one of them
+    assert names(names=9) == [("Augusta", 2)]
+    both = {face: scanned.get(f"{LIBRARY}/faces/{face}").json() for face in faces_in(scanned, "both.jpg")}
+    (other,) = [face for face, facts in both.items() if facts["group"] != ada["id"]]
+    decide(scanned, "confirm", faces=[other], name="Augusta")  # who is in that photo already
+    assert names(names=9) == [("Augusta", 1)]
+    assert scanned.get(f"{LIBRARY}/groups", params={"names": 10}).status_code == 400
