@@ -66,7 +66,8 @@ def like_ignored(
     for start in range(0, len(wanted), _GROUPS):
         block = wanted[start : start + _GROUPS]
         cosines = _means(vectors, block) @ means.T
-        for rows, near in zip(block, cosines, strict=True):
+        for number in np.flatnonzero(cosines.max(axis=1) >= least).tolist():
+            rows, near = block[number], cosines[number]
             for place in np.argsort(-near, kind="stable").tolist():
                 if near[place] < least:
                     break

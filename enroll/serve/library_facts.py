@@ -71,6 +71,7 @@ def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[st
         "id": group.id,
         "size": len(group.faces),
         "faces": [face_facts(library, number) for number in faces],
+        "names": [],
     }
 
 
