@@ -118,6 +118,10 @@ def groups(
         typer.Option(help="Largest mean distance in a group.", show_default="from the model"),
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="List also faces that are alone.")] = False,
+    probably_ignored: Annotated[
+        bool,
+        typer.Option("--probably-ignored", help="List also faces that are left out: like ones you ignored."),
+    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="PNG to write that shows the groups.", show_default=False)
     ] = None,
@@ -127,11 +131,17 @@ def groups(
     extractor = load_extractor(model, False, DetectorConfig.min_face)
     limit = group_threshold(extractor, threshold)
     with opened(gallery) as library:
-        found = library.group(limit, again)
+        found = library.group(limit, again, _naming_threshold(library, extractor))
+        left_out = library.probably_ignored()
         if sheet is not None:
             _write_sheet(sheet, found, library, extractor, force)
         if as_json:
-            print(json.dumps({"groups": [_group_json(library, group) for group in found]}))
+            facts: dict[str, Any] = {"groups": [_group_json(library, group) for group in found]}
+            facts["probably_ignored"] = len(left_out)
+            if probably_ignored:
+                listed = [{**_face_json(library, one), "like": like} for one, like in left_out.items()]
+                facts["probably_ignored_faces"] = listed
+            print(json.dumps(facts))
             return
         several = [group for group in found if len(group.faces) > 1]
         for group in found if alone else several:
@@ -141,16 +151,35 @@ def groups(
             if len(group.faces) > _SHOWN:
                 print(f"  and {len(group.faces) - _SHOWN} more")
         singles = len(found) - len(several)
+        if probably_ignored and left_out:
+            print(f"probably ignored: {count(len(left_out), 'face')}")
+            for number, like in left_out.items():
+                print(f"  {_face_line(library, number)} like f{like}")
         print(f"{count(len(several), 'group')}, {count(singles, 'face')} alone")
+        if left_out:
+            print(
+                f"{count(len(left_out), 'face')} left out, like people you ignored: --probably-ignored lists "
+                "them, `embed library unknown f1` takes one back"
+            )
+
+
+def _naming_threshold(library: Library, extractor: Extractor) -> float | None:
+    """Give the distance at which a name is given, None if it is not needed or not known of the model."""
+    if not library.reviewed.ignored:
+        return None
+    try:
+        return threshold_of(library, extractor, None)
+    except UsageError:
+        return None
 
 
 def _group_json(library: Library, group: Group) -> dict[str, Any]:
-    faces = [
-        {"photo": str(library.path(face)), "box": list(face.box), "face": number, **film_facts(face)}
-        for number in group.faces
-        if (face := library.faces[number])
-    ]
-    return {"id": group.id, "faces": faces}
+    return {"id": group.id, "faces": [_face_json(library, number) for number in group.faces]}
+
+
+def _face_json(library: Library, number: int) -> dict[str, Any]:
+    face = library.faces[number]
+    return {"photo": str(library.path(face)), "box": list(face.box), "face": number, **film_facts(face)}
 
 
 def film_facts(face: SeenFace | Sighting) -> dict[str, Any]:
