@@ -5,7 +5,8 @@ pairs are compared: fewer than one in 100 clean galleries of the size has a near
 distances are is known from the model, and from the gallery itself: a normal distribution of ln d with the
 model's as prior, mixed with 1 % that may be anything, fitted so that what is searched for cannot move it.
 
-The comparisons of such a pair of people are set aside for the threshold. Nobody else's are.
+If it is one photo of several, and unlike the others of its name, that photo is set aside for the threshold.
+Otherwise the comparisons of the two people are. Nobody else's are.
 """
 
 from __future__ import annotations
@@ -46,17 +47,37 @@ class NearPeople:
             `people`: most photos of both are alike.
         photos: (row, row, distance) of the photos of the first and the nearest of the second, nearest first;
             strangers' rows come behind the templates.
+        odd: row of the photo that is set aside in place of the pair: the only one of the first that is near,
+            and as far from the others of its name as strangers are; None if it is not one photo.
     """
 
     first: int
     second: int
     kind: Kind
     photos: tuple[tuple[int, int, float], ...]
+    odd: int | None = None
 
 
 def pairs_of(near: tuple[NearPeople, ...]) -> NDArray[np.int64]:
     """Give the pairs of people as (n, 2)."""
     return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2) if near else _NONE
+
+
+def left_out_of(
+    near: tuple[NearPeople, ...], owners: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give what is set aside for the threshold: rows of photos, rising, and pairs of people.
+
+    Args:
+        near: as found.
+        owners: (n + m,) whose the photos are.
+    """
+    odd = np.unique(np.array([pair.odd for pair in near if pair.odd is not None], np.int64))
+    bare = np.unique(owners[odd])
+    bare = bare[[(owners == person).sum() == (owners[odd] == person).sum() for person in bare]]
+    odd = odd[~np.isin(owners[odd], bare)]  # everyone keeps a photo
+    alone = set(odd.tolist())
+    return odd, pairs_of(tuple(pair for pair in near if pair.odd not in alone))
 
 
 def find_near_people(
@@ -129,7 +150,8 @@ def _judged(
     )
     most = all(2 * near.any(axis=axis).sum() > near.shape[1 - axis] for axis in (0, 1))
     kind: Kind = "copy" if photos[0][2] <= COPY else "people" if most else "photo"
-    return NearPeople(first, second, kind, photos)
+    odd = photos[0][0] if len(photos) == 1 and limit < max(alone) < math.inf else None
+    return NearPeople(first, second, kind, photos, odd)
 
 
 def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int) -> float:
