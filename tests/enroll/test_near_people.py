@@ -100,6 +100,14 @@ def test_one_photo_is_set_aside_where_it_is_unlike_its_own_name() -> None:
         assert left_out_of((one,), np.append(labels, 2))[1].tolist() == [[one.first, one.second]]
 
 
+def test_two_photos_that_are_unlike_each_other_are_not_one_wrong_photo() -> None:
+    vectors, labels = people(6, 3)
+    looks, _ = people(4, 1, seed=9)
+    more = np.concatenate([looks[[0, 1, 2]], looks[[0, 1, 3]]])
+    (found,) = near(np.concatenate([vectors, more]), np.append(labels, [6, 6, 6, 7, 7, 7]), KNOWN)
+    assert ({found.first, found.second}, len(found.photos), found.odd) == ({6, 7}, 2, None)
+
+
 def test_everyone_keeps_a_photo() -> None:
     owners = np.array([0, 0, 1, 1, 2, 2])
     found = (

@@ -14,7 +14,7 @@ from scipy.stats import multivariate_t, t
 
 from embedder.moments import Moments, normal_quantile
 from enroll.calibration import calibrate, first_threshold
-from enroll.distances import LogSums, person_distances
+from enroll.distances import LeftOut, LogSums, person_distances
 from enroll.posterior import (
     _POOR_SHARE,
     estimated,
@@ -124,6 +124,10 @@ def test_no_one_person_decides_that_photos_are_poor(seed: int) -> None:
     two = labels < 2
     assert slow_weight(vectors[two], labels[two]) > 2 * _POOR_SHARE
     assert weight_of(sums_of(vectors[two], labels[two])) == _POOR_SHARE
+    pairs = np.array([(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)])  # of four, these are not compared
+    sums = LogSums(labels, 4, LeftOut.of(labels, 4, pairs))
+    sums.add(slice(0, 12), slice(0, 4), person_distances(vectors, vectors, labels))
+    assert weight_of(sums) == _POOR_SHARE
     sums = LogSums(labels, 1)  # one is enrolled; the others are strangers
     sums.add(slice(0, 12), slice(0, 1), person_distances(vectors, vectors[:3], labels[:3]))
     assert weight_of(sums) > _POOR_SHARE
