@@ -48,7 +48,8 @@ class NearPeople:
         photos: (row, row, distance) of the photos of the first and the nearest of the second, nearest first;
             strangers' rows come behind the templates.
         odd: row of the photo that is set aside in place of the pair: the only one of the first that is near,
-            and as far from the others of its name as strangers are; None if it is not one photo.
+            as far from the others of its name as strangers are, and these from the second; None if it is not
+            one photo.
     """
 
     first: int
@@ -104,7 +105,7 @@ def find_near_people(
     total = len(probes) * people - len(left_out.rows)
     if total <= 0:
         return ()
-    limit = _limit(probes, owners, vectors, labels, prior, total)
+    limit, usual = _limits(probes, owners, vectors, labels, prior, total)
     found: list[NDArray[np.int64]] = []
     for rows, columns, distances in blocks_of_people(probes, vectors, labels):
         near = distances <= limit
@@ -120,7 +121,7 @@ def find_near_people(
     result = []
     for first, second in pairs.tolist():
         mine, theirs = (order[starts[person] : starts[person + 1]] for person in (first, second))
-        result.append(_judged(first, second, mine, theirs, probes, limit))
+        result.append(_judged(first, second, mine, theirs, probes, limit, usual))
     return tuple(sorted(result, key=lambda pair: (pair.photos[0][2], pair.first, pair.second)))
 
 
@@ -131,6 +132,7 @@ def _judged(
     theirs: NDArray[np.intp],
     probes: NDArray[np.float32],
     limit: float,
+    usual: float,
 ) -> NearPeople:
     """Say which photos of which one are near; the one whose photo is less like its others is the first."""
     distances = np.sqrt(squared_distances(probes[mine], probes[theirs]))
@@ -150,7 +152,9 @@ def _judged(
     )
     most = all(2 * near.any(axis=axis).sum() > near.shape[1 - axis] for axis in (0, 1))
     kind: Kind = "copy" if photos[0][2] <= COPY else "people" if most else "photo"
-    odd = photos[0][0] if len(photos) == 1 and limit < max(alone) < math.inf else None
+    others = np.delete(distances, rows, axis=0)
+    apart = len(rows) == 1 and len(others) > 0 and min(max(alone), others.min()) > usual
+    odd = photos[0][0] if apart else None
     return NearPeople(first, second, kind, photos, odd)
 
 
@@ -161,31 +165,32 @@ def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int
     return float(np.sqrt(squared.min())) if len(others) else math.inf
 
 
-def _limit(
+def _limits(
     probes: NDArray[np.float32],
     owners: NDArray[np.integer],
     vectors: NDArray[np.float32],
     labels: NDArray[np.integer],
     prior: Moments | None,
     total: int,
-) -> float:
-    """Give the distance below which no stranger is expected."""
+) -> tuple[float, float]:
+    """Give the distance below which no stranger is expected, and the one below which few are."""
     rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
     everyone = int(labels.max()) + 1
     distances = person_distances(probes[rows], vectors, labels)
     logs = np.log(np.maximum(distances, NO_DISTANCE))[owners[rows][:, None] != np.arange(everyone)]
     if not len(logs):
-        return 0.0
+        return 0.0, 0.0
     if float(np.median(logs)) <= math.log(COPY):
         raise UsageError(
             "calibrating: photos of different people have the same vector, so no threshold tells them apart; "
             "`embed evaluate` on their folders finds the same person under two names"
         )
     if prior is None:
-        return limit_of_strangers(*middle_and_spread(logs), None, total)
+        middle, width = middle_and_spread(logs)
+        return limit_of_strangers(middle, width, None, total), limit_of_strangers(middle, width, None, 1)
     pairs = everyone * (everyone - 1) / 2 + everyone * (len(np.unique(owners)) - everyone)
     mean, spread, skewness = robust_moments(logs, min(1.0, pairs / len(logs)), prior)
-    return limit_of_strangers(mean, spread, skewness, total)
+    return limit_of_strangers(mean, spread, skewness, total), limit_of_strangers(mean, spread, skewness, 1)
 
 
 def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> tuple[float, float, float]:
