@@ -108,6 +108,19 @@ def test_two_photos_that_are_unlike_each_other_are_not_one_wrong_photo() -> None
     assert ({found.first, found.second}, len(found.photos), found.odd) == ({6, 7}, 2, None)
 
 
+@pytest.mark.parametrize(("apart", "odd"), [(0.95, None), (1.2, 18)])
+def test_one_near_photo_of_two_people_who_are_alike_is_no_wrong_photo(apart: float, odd: int | None) -> None:
+    """Their other photos are nearer to each other than strangers usually are, though not suspiciously near."""
+    vectors, labels = people(6, 3)
+    looks, _ = people(3, 1, seed=9)
+    across = looks[2] - (looks[2] @ looks[1]) * looks[1]
+    cosine = 1 - apart**2 / 2
+    second = cosine * looks[1] + math.sqrt(1 - cosine**2) * across / np.linalg.norm(across)
+    more = np.concatenate([looks[[0, 1]], looks[[0]], [second]]).astype(np.float32)
+    (found,) = near(np.concatenate([vectors, more]), np.append(labels, [6, 6, 7, 7]), KNOWN)
+    assert len(found.photos) == 1 and found.odd == odd
+
+
 def test_everyone_keeps_a_photo() -> None:
     owners = np.array([0, 0, 1, 1, 2, 2])
     found = (
