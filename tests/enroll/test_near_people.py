@@ -110,7 +110,7 @@ def test_two_photos_that_are_unlike_each_other_are_not_one_wrong_photo() -> None
 
 @pytest.mark.parametrize(("apart", "odd"), [(0.95, None), (1.2, 18)])
 def test_one_near_photo_of_two_people_who_are_alike_is_no_wrong_photo(apart: float, odd: int | None) -> None:
-    """Their other photos are nearer to each other than strangers usually are, though not suspiciously near."""
+    """Their other photos are nearer to each other than strangers usually are, though not suspiciously."""
     vectors, labels = people(6, 3)
     looks, _ = people(3, 1, seed=9)
     across = looks[2] - (looks[2] @ looks[1]) * looks[1]
