@@ -16,8 +16,9 @@ rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So 
 A model without such knowledge leaves the gallery's own estimate, which takes four people.
 
 The threshold is never beyond what counting allows, either. People who are nearer to each other than strangers
-are (`enroll.near_people`) are compared with all others, but not with each other: neither in the model nor in
-the count. `scripts/prove_calibration.py` checks the promise.
+are (`enroll.near_people`) are compared with all others, but not with each other, and if one photo alone makes
+them so, it is left out instead: both in the model and in the count. `scripts/prove_calibration.py` checks the
+promise.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper
 from embedder.moments import log_quantile, normal_quantile
 from enroll.decision import is_within
 from enroll.distances import LeftOut, LogSums, blocks_of_people
-from enroll.near_people import find_near_people, pairs_of
+from enroll.near_people import find_near_people, left_out_of
 from enroll.posterior import MOMENTS, posterior_threshold
 from enroll.templates import checked_rows
 
@@ -85,7 +86,8 @@ class Calibration:
         identities: people in the gallery.
         templates: their photos.
         comparisons: photos compared with people who are not theirs.
-        set_aside: pairs of people who are too near to each other to be strangers, not compared.
+        set_aside: pairs of people who are too near to each other to be strangers: not compared, or compared
+            without the one photo that makes them so.
         known_people, known_sets: what the prior was measured on; 0 without one.
         agreement: how probable a gallery is by the prior that is as unlike it as this one, or that its photos
             are of the kind the prior is of, whichever is less, 0 to 1; 1 without comparisons or a prior.
@@ -199,7 +201,7 @@ def calibrate(
         stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
         seed: of the draw, where there are too many searches to make all.
         known: of strangers' distances by the model; None: nothing.
-        near: people who are not compared with each other, if they were found already (`Probes.near_people`).
+        near: people who are too near to each other, if they were found already (`Probes.near_people`).
 
     Raises:
         UsageError: an FPIR out of its range, a vector that is not finite, or nothing is known and there
@@ -227,11 +229,7 @@ def calibrate(
         )
     if near is None:
         near = everything.near_people(known)
-    probes = everything.vectors
-    if len(probes) > _MOST_SEARCHES:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
-        probes, owners = probes[drawn], owners[drawn]
-    sums, nearest, owners = _compared(probes, owners, templates, everything.labels, pairs_of(near))
+    sums, nearest, owners = _compared(everything, near, seed)
     agreement = 1.0
     if prior is not None:
         limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
@@ -288,33 +286,33 @@ def first_threshold(
         UsageError: most photos of different people have the same vector.
     """
     some, prior = Probes.of(vectors, labels), known.prior(people, photos)
-    rows, owners, whose = some.vectors, some.owners, some.labels
-    near = find_near_people(rows, owners, rows, whose, prior)
-    sums, nearest, _ = _compared(rows, owners, rows, whose, pairs_of(near))
+    near = find_near_people(some.vectors, some.owners, some.vectors, some.labels, prior)
+    sums, nearest, _ = _compared(some, near)
     limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd, people=people)
     counted = threshold_at_fpir(nearest, fpir) if len(nearest) else 2.0
     return min(limit, counted, 2.0), round(float(sums.searches[0].sum())), agreement
 
 
 def _compared(
-    probes: NDArray[np.float32],
-    owners: NDArray[np.int64],
-    templates: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    apart: NDArray[np.int64],
+    everything: Probes, near: tuple[NearPeople, ...], seed: int = 0
 ) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
-    """Compare photos with people who are not theirs.
+    """Compare photos with people who are not theirs, without what is set aside.
 
     Args:
-        probes: (m, dim) unit rows.
-        owners: (m,) whose they are.
-        templates: (n, dim) unit rows.
-        labels: (n,) whose they are, those of enrolled people from 0.
-        apart: (p, 2) pairs of people who are not compared with each other.
+        everything: that is compared.
+        near: people who are too near to each other.
+        seed: of the draw, where there are too many searches to make all.
 
     Returns:
         The sums, and of each photo that was compared the distance of the nearest template and its owner.
     """
+    odd, apart = left_out_of(near, everything.owners)
+    probes, owners = np.delete(everything.vectors, odd, axis=0), np.delete(everything.owners, odd)
+    enrolled = len(everything.labels) - int((odd < len(everything.labels)).sum())
+    templates, labels = probes[:enrolled], owners[:enrolled]
+    if len(probes) > _MOST_SEARCHES:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
+        probes, owners = probes[drawn], owners[drawn]
     people = int(labels.max()) + 1
     left_out = LeftOut.of(owners, people, apart)
     sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)

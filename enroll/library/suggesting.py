@@ -167,7 +167,7 @@ class Suggester:
             most: names of a group.
         """
         near, asked = {} if self._nearness is None else self._nearness.near, self._asked
-        threshold, _, gone = self._rule
+        threshold, _, gone = self._settings
         in_photo: dict[int, set[str]] = {}
         for face, photo in asked.photos.items():
             in_photo.setdefault(photo, set()).add(asked.names[face])
