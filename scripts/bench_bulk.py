@@ -1,12 +1,12 @@
 """Many photos of 1 to 5 megapixels: `embed enroll` and `embed identify`, beside OpenCV in two processes.
 
-Photos of one person each (`bench_photos.py`; made once, kept below `.bench/`), ten a person, are enrolled into
+Photos of one person each (`bench_photos.py`; made once, kept below `.bench/`), ten a person, are enrolled in
 a new gallery by the built-in network and identified, each by one command. The first half of them is
 identified by itself before: memory is flat if all take no more than half. Theirs (`opencv_worker.py`: YuNet,
 SFace, numpy) identifies the same half by as many processes as there are cores, one thread each.
 
-Whether stages overlap: as many processes as there are cores, with one thread each, do nothing but decode, then
-find and cut, then embed; the seconds that these take one after the other, scaled to all photos, are compared
+Whether stages overlap: as many processes as there are cores, with one thread each, only decode, then find and
+cut, then embed; the seconds that these take one after the other, scaled to all photos, are compared
 with those of the command. Prints figures and, last, one JSON line.
 
     python scripts/bench_bulk.py [--photos 600] [--sampled 100]

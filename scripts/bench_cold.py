@@ -3,8 +3,8 @@
 100 photos of 20 people (`bench_photos.py`) are enrolled by the built-in network; OpenCV's YuNet and SFace
 (`opencv_worker.py`) and deepface (SFace, yunet) keep vectors of the same files, too; the command
 `face_recognition` reads its folder of known people at every call, since it keeps nothing. Then all commands
-answer the same new photo, in turns. Wall time and largest resident size are of the whole process; files are in
-the system's cache. What `identify` imports. Prints medians and, last, one JSON line.
+answer the same new photo, in turns. Wall time and largest resident size are of the whole process; files are
+in the system's cache. What `identify` imports. Prints medians and, last, one JSON line.
 
     python scripts/bench_cold.py [--photos 100] [--repeats 3]
 """

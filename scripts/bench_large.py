@@ -17,7 +17,6 @@ import json
 import math
 import statistics
 import time
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -46,11 +45,15 @@ def main() -> None:
     options = parser.parse_args()
     rows = [row for size in options.megapixels for row in measure(size, options.photos)]
     for row in rows:
-        print(f"{row['megapixels']:g} megapixels, read {row['read']}, faces from {row['from']} pixels:", end=" ")
+        print(
+            f"{row['megapixels']:g} megapixels, read {row['read']}, faces from {row['from']} pixels:", end=" "
+        )
         print(f"{summary(row)}, found {row['found']} of {row['faces']}")
     from bench_main_job import surroundings
 
-    print(json.dumps({"script": "bench_large", **surroundings(), "seed": SEED, **vars(options), "rows": rows}))
+    print(
+        json.dumps({"script": "bench_large", **surroundings(), "seed": SEED, **vars(options), "rows": rows})
+    )
 
 
 def summary(row: dict[str, Any]) -> str:
@@ -85,12 +88,10 @@ def measure(megapixels: float, photos: int) -> list[dict[str, Any]]:
         data = encoded(photo)
         for row in rows.values():
             look(row, data, truths, counts=number > 0)
-    kept = defaultdict(list)
     for row in rows.values():
         for name in ("extractor", "limits", "shown"):
             del row[name]
-        kept[row["megapixels"]].append(row)
-    return kept[megapixels]
+    return list(rows.values())
 
 
 def sides_of(megapixels: float) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Photos to measure with: one person each, 800 x 600 unless asked otherwise, ORL's faces on backgrounds.
 
-`group_photos.py` composes them: a face as wide as 107 to 230 pixels of 800, tilted by up to 15 degrees and tinted, on a
-drawn background or one of scikit-learn's two photos. Every photo has a seed of its own, so that no two files
-are alike. ORL has 40 people; person 40 has the face of person 0 again, in other photos.
+`group_photos.py` composes them: a face of 107 to 230 pixels in 800, tilted by up to 15 degrees and tinted, on
+a drawn background or one of scikit-learn's two photos. Every photo has a seed of its own: no two files are
+alike. ORL has 40 people; person 40 has the face of person 0 again, in other photos.
 
     python scripts/bench_photos.py FOLDER [--photos 10000] [--per-person 10] [--seed 0]
 """
@@ -93,9 +93,7 @@ def orl_heads() -> Heads:
         return np.stack([load_image(file)[:, :, 0] for file in files]).reshape(ORL_PEOPLE, -1, 112, 92)
 
 
-def write_photo(
-    path: Path, heads: Heads, person: int, number: int, seed: int = 0, size: Size = SIZE
-) -> None:
+def write_photo(path: Path, heads: Heads, person: int, number: int, seed: int = 0, size: Size = SIZE) -> None:
     """Write one photo of a person; `number` says which."""
     own = heads[person % len(heads)]
     widths = WIDTHS[0] * size[0] / SIZE[0], WIDTHS[1] * size[0] / SIZE[0]
@@ -103,9 +101,7 @@ def write_photo(
     Image.fromarray(photo).save(path, quality=JPEG_QUALITY)
 
 
-def _write(
-    number: int, path: Path, heads: Heads, per_person: int, seed: int, sizes: Sequence[Size]
-) -> None:
+def _write(number: int, path: Path, heads: Heads, per_person: int, seed: int, sizes: Sequence[Size]) -> None:
     write_photo(path, heads, number // per_person, number, seed, sizes[number % len(sizes)])
 
 

@@ -28,8 +28,8 @@ BENCH = ROOT / ".bench"
 INDEXES = BENCH / "indexes"
 WORKERS = {name: Path(__file__).with_name(f"{name}_worker.py") for name in ("opencv", "deepface")}
 # Arguments of `pip install`, one call after the other. face_recognition imports pkg_resources, which
-# setuptools dropped; without its dependencies, as dlib-bin does not go by the name dlib. deepface's wheel does
-# not ask for tf-keras, which it imports with the TensorFlow that it asks for.
+# setuptools dropped; without its dependencies, as dlib-bin does not go by the name dlib. deepface does not
+# ask for tf-keras and flask, which it imports.
 WHEELS = ["--only-binary", ":all:"]
 RIVALS: dict[str, tuple[list[str], ...]] = {
     "face_recognition": (
@@ -55,9 +55,7 @@ class RivalMissingError(Exception):
 
 def main() -> None:
     """Install what is not there yet."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    ).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     install_all()
 
 
@@ -125,7 +123,12 @@ def opencv_command(*arguments: object) -> list[str]:
         RivalMissingError: OpenCV is not installed.
     """
     networks = write_networks(BENCH / "networks")
-    return [str(environment("opencv") / "python"), str(WORKERS["opencv"]), str(networks), *map(str, arguments)]
+    return [
+        str(environment("opencv") / "python"),
+        str(WORKERS["opencv"]),
+        str(networks),
+        *map(str, arguments),
+    ]
 
 
 def deepface_command(folder: Path, photo: Path) -> list[str]:

@@ -77,7 +77,7 @@ def bulk(networks: str, known: str, folder: str) -> None:
 
 
 def _start(networks: str, known: str) -> None:
-    global FACES, KNOWN  # noqa: PLW0603 - of the process
+    global FACES, KNOWN
     cv2.setNumThreads(1)
     FACES, KNOWN = Faces(networks), dict(np.load(known))
 
