@@ -58,9 +58,10 @@ def main() -> None:
 def measure(folder: Path, paths: list[Path], sampled: int) -> dict[str, Any]:
     """Run the commands, theirs between ours, and the stages alone."""
     half = paths[: len(paths) // 2]
-    for path in half:
-        (folder / "half" / path.parent.name).mkdir(parents=True, exist_ok=True)
-        (folder / "half" / path.parent.name / path.name).symlink_to(path)
+    for name, some in (("half", half), ("known", half[::PER_PERSON])):
+        for path in some:
+            (folder / name / path.parent.name).mkdir(parents=True, exist_ok=True)
+            (folder / name / path.parent.name / path.name).symlink_to(path)
     known = ["--model", "built-in", "--gallery", str(folder / "gallery.db")]
     identify = [*EMBED, "identify", *known, "--json"]
     codes = (0, SOME_UNUSABLE)
@@ -72,7 +73,7 @@ def measure(folder: Path, paths: list[Path], sampled: int) -> dict[str, Any]:
     notes = noted(["opencv"])
     if isinstance(notes["opencv"], dict):
         vectors = folder / "opencv.npz"
-        run_measured(opencv_command("enroll", vectors, folder / "half"))
+        run_measured(opencv_command("enroll", vectors, folder / "known"))
         runs["OpenCV"] = kept(run_measured(opencv_command("bulk", vectors, folder / "half")), len(half))
     runs["embed identify"] = kept(run_measured([*identify, *map(str, paths)], codes), len(paths))
     return {"rivals": notes, "runs": runs, "stages_ms": alone(evenly(paths, sampled))}

@@ -3,8 +3,8 @@
 JPEG is decoded at a smaller size at once, as `--max-pixels` asks for. Read at 1/s, a photo is searched for
 faces of `NETWORK` pixels, which are s times as wide in the photo: that is the stated size. Read whole, faces
 of that very size are looked for. Photos have several faces of ORL in known places (`group_photos.py`), of 40
-to 400 pixels and more; a face counts as found if a box lies on it, as `bench_faces.py` says. All take turns,
-photo by photo, with all cores. Prints a table and, last, one JSON line.
+to 400 pixels in 12 megapixels; a face counts as found if a box lies on it, as `bench_faces.py` says. All take
+turns, photo by photo, with all cores. Prints a table and, last, one JSON line.
 
     python scripts/bench_large.py [--photos 4] [--megapixels 12 50]
 """
@@ -66,7 +66,7 @@ def measure(megapixels: float, photos: int) -> list[dict[str, Any]]:
     """Read each photo whole and reduced, for each scale in turns."""
     sides = sides_of(megapixels)
     heads = orl_heads().reshape(-1, 112, 92)
-    widths = (WIDTHS[0], WIDTHS[1] * max(1.0, math.sqrt(megapixels / 12)))
+    widths = (WIDTHS[0], WIDTHS[1] * math.sqrt(megapixels / 12))
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for scale in SCALES:
         for read, shown in (("whole", 1), (f"at 1/{scale}", scale)):
