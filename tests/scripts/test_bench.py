@@ -167,6 +167,32 @@ def test_an_index_in_passes_over_the_memory():
     assert "One pass over 10: sum 2.5 ms, product 2.0 ms, file 9.0 ms." in page
 
 
+def test_training_a_folder_help_and_milvus():
+    rates = {"embed train": [10.0, 12.0], "bare fit": [10.0, 10.0]}
+    folder = {"people": 20, "photos": 200, "s": 91.0, "cpu": 150.0, "cores": 2, "mb": 900.0}
+    seconds = {"python": 0.1, "python, typer and rich": 0.2, "embed --version": 0.2, "embed --help": 0.3}
+    seconds |= {"embed identify --help": 0.35, "embed train --help": 0.45}
+    server = {"import by the command, s": 50.0, "import by the command, vectors a second": 20_000.0}
+    server |= {"identify with the server": 0.06, "identify with the file": 0.05}
+    server |= {"identify with the server, s more": 0.01}
+    page = bench_page.page(
+        {
+            "training": WHERE | {"images/s": rates},
+            "folder": WHERE | folder,
+            "help": WHERE | {"seconds": {name: [s, s] for name, s in seconds.items()}},
+            "milvus": WHERE | {"figures": server, "vectors": 1000, "tick": 200},
+        }
+    )
+    assert rows_of(page, "an epoch")[0][2:] == ["1.10", "yes"]
+    assert rows_of(page, "`embed train` of 20 people")[0][1:] == ["≤ 90", "91", "**no**"]
+    assert "to the saved model, s: 91; 150 s of processors on 2 cores." in page
+    assert rows_of(page, "`embed --version`")[0][2:] == ["0.20", "yes"]
+    assert rows_of(page, "the slowest sub-command")[0][2:] == ["0.45", "**no**"]
+    assert "0.10 s, with typer and rich 0.20; slowest is `embed train --help`." in page
+    assert rows_of(page, "`embed gallery import` of 1,000")[0][1:] == ["≥ 10000", "20,000", "yes"]
+    assert rows_of(page, "identify with 1,000 templates")[0][1:] == ["≤ 15", "10", "yes"]
+
+
 def test_parts_that_were_not_measured_are_said_to_be():
     page = bench_page.page({"bulk": bulk()})
     assert "## The first answer" in page and page.count("Not measured yet.") == len(bench_page.SECTIONS) - 1
