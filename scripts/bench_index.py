@@ -143,6 +143,7 @@ def main() -> None:
     print()
     versions = {package: installed(package) for package in sorted(set(PACKAGES.values()))}
     line = {"script": "bench_index", **surroundings(), "indexes": versions, "seed": options.seed}
+    line["largest"] = max(options.sizes)
     print(json.dumps({**line, "one_pass_ms": passes, "rows": rows}))
 
 

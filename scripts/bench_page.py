@@ -69,7 +69,7 @@ def not_reached(parts: dict[str, Figures]) -> Iterable[str]:
 
 def _without_figures(words: str) -> str:
     """Leave out the figures of a part that was not measured."""
-    for name in ("{photos:,} ", "{photos} ", "{templates:,} ", "{vectors:,} ", "{people} "):
+    for name in ("{photos:,} ", "{photos} ", "{templates:,} ", "{vectors:,} ", "{largest:,} ", "{people} "):
         words = words.replace(name, "")
     return words
 

@@ -60,7 +60,7 @@ def main() -> None:
         print(f"{row['templates']} templates, {row['job']}: {row['s']:.1f} s, {row['mb']:.0f} MB{ended}")
     from bench_main_job import surroundings
 
-    facts = {"script": "bench_scale", **surroundings(), "seed": SEED}
+    facts = {"script": "bench_scale", **surroundings(), "seed": SEED, "largest": max(options.sizes)}
     print(json.dumps({**facts, "sizes": options.sizes, "limit": options.limit, "rows": rows}))
 
 
