@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,7 @@ def measure(folder: Path, photos: int, repeats: int) -> dict[str, Any]:
     run_measured([*EMBED, "enroll", str(folder / "people"), *gallery])
     identify = [*EMBED, "identify", str(probe), *gallery]
     notes = noted()
-    there = {name for name, note in notes.items() if isinstance(note, dict)}
-    commands = {"embed identify": identify} | rival_commands(there, folder, enrolled, probe)
+    commands = {"embed identify": identify} | rival_commands(notes, folder, enrolled, probe)
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _ in range(repeats):
         for name, words in commands.items():
@@ -67,26 +67,51 @@ def measure(folder: Path, photos: int, repeats: int) -> dict[str, Any]:
     return {"rivals": notes, "imports": imported(identify), "runs": runs}
 
 
-def rival_commands(there: set[str], folder: Path, enrolled: list[Path], probe: Path) -> dict[str, list[str]]:
-    """Let the rivals that are there enroll; gives the commands that answer the new photo."""
+def rival_commands(
+    notes: dict[str, Any], folder: Path, enrolled: list[Path], probe: Path
+) -> dict[str, list[str]]:
+    """Let the rivals that are there enroll; gives the commands that answer the new photo.
+
+    What ends with an error is left out, and the note of it says so.
+    """
+    prepared = {
+        "face_recognition": ("face_recognition", partial(known_folder, folder, enrolled, probe)),
+        "opencv": ("OpenCV, YuNet + SFace", partial(opencv_vectors, folder, probe)),
+        "deepface": ("deepface", partial(deepface_vectors, folder, probe)),
+    }
     commands = {}
-    if "face_recognition" in there:
-        known = folder / "known"
-        known.mkdir()
-        for path in enrolled:
-            shutil.copy(path, known / f"{path.parent.name}-{path.name}")
-        command = environment("face_recognition") / "face_recognition"
-        commands["face_recognition"] = [str(command), str(known), str(probe)]
-    if "opencv" in there:
-        vectors = folder / "opencv.npz"
-        run_measured(opencv_command("enroll", vectors, folder / "people"))
-        commands["OpenCV, YuNet + SFace"] = opencv_command("identify", vectors, probe)
-    if "deepface" in there:
-        copied = folder / "deepface"  # it writes its vectors beside the photos
-        shutil.copytree(folder / "people", copied)
-        commands["deepface"] = deepface_command(copied, probe)
-        run_measured(commands["deepface"])
+    for name, (title, prepare) in prepared.items():
+        if isinstance(notes[name], dict):
+            try:
+                commands[title] = prepare()
+            except RuntimeError as error:
+                notes[name] = f"{name} does not run here: {' '.join(str(error).split())[-300:]}"
     return commands
+
+
+def known_folder(folder: Path, enrolled: list[Path], probe: Path) -> list[str]:
+    """Copy the enrolled photos into one folder of known people."""
+    known = folder / "known"
+    known.mkdir()
+    for path in enrolled:
+        shutil.copy(path, known / f"{path.parent.name}-{path.name}")
+    return [str(environment("face_recognition") / "face_recognition"), str(known), str(probe)]
+
+
+def opencv_vectors(folder: Path, probe: Path) -> list[str]:
+    """Let OpenCV keep the vectors of the enrolled photos."""
+    vectors = folder / "opencv.npz"
+    run_measured(opencv_command("enroll", vectors, folder / "people"))
+    return opencv_command("identify", vectors, probe)
+
+
+def deepface_vectors(folder: Path, probe: Path) -> list[str]:
+    """Let deepface keep the vectors of the enrolled photos; it does so beside them."""
+    copied = folder / "deepface"
+    shutil.copytree(folder / "people", copied)
+    command = deepface_command(copied, probe)
+    run_measured(command)
+    return command
 
 
 def imported(command: list[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import bench
+import bench_cold
 import bench_goals
 import bench_page
 import bench_rivals
@@ -266,6 +267,17 @@ def test_a_missing_rival_is_named_with_the_way_to_it(tmp_path: Path, monkeypatch
     assert capsys.readouterr().out.splitlines() == list(notes.values())
     with pytest.raises(bench_rivals.RivalMissingError):
         bench_rivals.Rival()
+
+
+def test_a_rival_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise RuntimeError("ended with 1: no libGL")
+
+    monkeypatch.setattr(bench_cold, "run_measured", fails)
+    monkeypatch.setattr(bench_cold, "opencv_command", lambda *words: list(map(str, words)))
+    notes = {"face_recognition": "not there", "opencv": {"numpy": "2"}, "deepface": "not there"}
+    assert bench_cold.rival_commands(notes, tmp_path, [], tmp_path / "photo.jpg") == {}
+    assert notes["opencv"] == "opencv does not run here: ended with 1: no libGL"
 
 
 def test_what_cannot_be_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
