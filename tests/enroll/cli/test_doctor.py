@@ -49,12 +49,12 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def made(path: Path, content: Content) -> None:
+def made(path: Path, content: GallerySnapshot) -> None:
     with open_store(path, create=True) as store:
         put_content(store, content)
 
 
-def content_of(path: str) -> Content:
+def content_of(path: str) -> GallerySnapshot:
     with open_store(path) as store:
         return read_content(store)[0]
 

@@ -61,7 +61,7 @@ def test_what_puts_the_promise_in_doubt(changed: Changed, note: str | None) -> N
 DESCRIBED = (
     "names at most 2 % of strangers in this gallery of 10 people, 95 % sure, by a model of the distances "
     "(calibrated 2026-11-28); counted: 1 of 120 searches for 13 strangers named someone, which alone "
-    "promises at most 32 %"
+    "shows at most 32 %"
 )
 
 
