@@ -133,6 +133,12 @@ def test_examples_of_docstrings_run(name: str):
     test = EXAMPLES[name]
     names = {**test.globs, **given_names()}
     for example in test.examples:
+        if example.exc_msg is not None:
+            with pytest.raises(Exception) as caught:
+                exec(example.source, names)
+            kind = f"{caught.type.__module__}.{caught.type.__name__}"
+            assert f"{kind}: {caught.value}" == example.exc_msg.strip()
+            continue
         if not example.want:
             exec(example.source, names)
             continue
