@@ -62,6 +62,7 @@ release-check: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_models.py
 	$(BIN)/python scripts/concept_figures.py
+	$(BIN)/python scripts/answer_picture.py
 	$(BIN)/python scripts/bench_main_job.py
 	$(BIN)/python scripts/bench_faces.py
 	$(BIN)/python scripts/measure_quality.py
