@@ -181,11 +181,8 @@ def load_manifest(folder: str | Path) -> Manifest:
         ModelError: the manifest is missing, changed, of another version, or has a value out of range.
 
     Example:
-        >>> from embedder.errors import ModelError
-        >>> try:
-        ...     dim = load_manifest("embed-model").dim
-        ... except ModelError as error:
-        ...     message = str(error)
+        >>> load_manifest("embed-model").dim
+        128
     """
     path = Path(folder) / MANIFEST
     try:

@@ -119,6 +119,8 @@ def given_names() -> dict[str, Any]:
         "whole_pictures": ToyExtractor(),
         "Extractor": SimpleNamespace(load=lambda: SimpleNamespace(faces=lambda image: [])),
         "load_image": lambda path: None,
+        "load_manifest": lambda folder: SimpleNamespace(dim=128),
+        "train": lambda folder, model, config: SimpleNamespace(manifest=SimpleNamespace(dim=128)),
         "FilmIdentifier": lambda extractor, gallery: SimpleNamespace(
             identify=lambda path: SimpleNamespace(
                 people=[SimpleNamespace(identity="ada", intervals=((0.0, 4.5),))]
