@@ -48,9 +48,7 @@ def fit_strangers(
     Returns:
         The distribution; None if no set has two people.
     """
-    measured = [
-        moments for vectors, labels in sets if (moments := _SetMoments.of(vectors, labels)) is not None
-    ]
+    measured = [one for vectors, labels in sets if (one := _SetMoments.of(vectors, labels)) is not None]
     if not measured:
         return None
     moments = np.array([one.moments for one in measured])
