@@ -1,4 +1,4 @@
-"""Pictures to vectors: train a trunk, drop the head, extract."""
+"""Train a network on photos of people, and turn photos into unit vectors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Load Keras with a back end, compile models for it, and compute in float32 or in mixed precision.
+"""Load Keras with a back end, set its precision, and compile models for it.
 
-The back end has to be settled before anything imports keras (`load_backend`).
+The back end has to be chosen before anything imports keras (`load_backend`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ FLOAT32, MIXED = "float32", "mixed_float16"
 
 
 def load_backend(devices: DeviceConfig) -> str:
-    """Import Keras with the back end that a run asks for.
+    """Import Keras with the back end of a training run.
+
+    Args:
+        devices: options of the run; the back end is its `backend`, else KERAS_BACKEND, else TensorFlow, or
+            JAX if several devices share the work.
 
     Returns:
-        Its name.
+        Name of the back end, one of `BACKENDS`.
 
     Raises:
         MissingPackageError: JAX is not installed.
-        UsageError: this process has already imported Keras with another one, or KERAS_BACKEND names one
-            that training does not work on.
+        UsageError: this process has already imported Keras with another back end, or KERAS_BACKEND names one
+            that training does not support.
     """
     alone = devices.sharing == "no"
     set_before = os.environ.get("KERAS_BACKEND")
@@ -60,10 +64,10 @@ def load_backend(devices: DeviceConfig) -> str:
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Let what is built in this block compute as asked; weights are float32 in any case.
+    """Set the precision of the layers that are built in this block; weights stay float32.
 
-    Mixed precision (Micikevicius et al. 2018) computes layers in float16 and scales the loss so that small
-    gradients do not vanish; heads stay in float32.
+    Mixed precision (Micikevicius et al. 2018, "Mixed Precision Training") computes layers in float16 and
+    scales the loss so that small gradients do not become zero; heads compute in float32.
 
     Args:
         name: `float32`, `mixed`, or `auto`: mixed on a GPU. On a CPU float16 is emulated and slower.
@@ -86,11 +90,11 @@ def _has_gpu() -> bool:
 
 
 def in_float32(trunk: keras.Model, build: Callable[[], keras.Model]) -> keras.Model:
-    """Give a trunk that computes in float32 with the weights of this one.
+    """Return a trunk that computes in float32, with the weights of a trained one.
 
     Args:
-        trunk: trained.
-        build: makes the same network again.
+        trunk: trained trunk; returned itself if it computes in float32.
+        build: function that builds the same network in float32.
     """
     if trunk.compute_dtype == FLOAT32 and trunk.output.dtype == FLOAT32:
         return trunk
@@ -102,16 +106,16 @@ def in_float32(trunk: keras.Model, build: Callable[[], keras.Model]) -> keras.Mo
 def compile_model(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, options: Mapping[str, Any], targets: Any
 ) -> None:
-    """Compile a model, and make every variable that its training needs.
+    """Compile a model, and create every variable that its training needs.
 
-    Keras leaves those of losses and metrics to the first step. TensorFlow, which finds new variables in what
-    it traces, then traces the step a second time: seconds, with a large trunk.
+    Keras creates the variables of losses and metrics in the first step. TensorFlow, which finds new variables
+    while tracing it, then traces the step a second time: seconds, with a large trunk.
 
     Args:
-        model: not yet compiled.
-        optimizer: of its weights.
+        model: model that is not yet compiled.
+        optimizer: optimizer of the model's weights.
         options: losses, their weights and metrics, for `keras.Model.compile`.
-        targets: of any one batch, as `fit` will give them.
+        targets: targets of one batch, in the structure that `fit` gives: arrays (batch, ...).
     """
     import keras
 
@@ -119,7 +123,7 @@ def compile_model(
     # With TensorFlow on 2 CPU cores a step of face-resnet takes .22 s, under XLA .33 s.
     model.compile(optimizer=optimizer, jit_compile=on_jax, **options)
     optimizer.build(model.trainable_variables)
-    if on_jax:  # `fit` makes them without a trace
+    if on_jax:  # there `fit` creates them without tracing
         return
     rows = len(keras.tree.flatten(targets)[0])
     outputs = keras.tree.map_structure(lambda y: keras.ops.zeros((rows, *y.shape[1:]), y.dtype), model.output)

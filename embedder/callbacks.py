@@ -1,4 +1,4 @@
-"""Watch and steer a training run between its batches and epochs, as callbacks of Keras."""
+"""Define Keras callbacks that validate, log, schedule and stop a training run."""
 
 from __future__ import annotations
 
@@ -29,15 +29,21 @@ __all__ = [
 T = TypeVar("T")
 
 ADVICE = "try --learning-rate ten times smaller, or with center loss a smaller --center-weight"
-# What a wrong label gives in a compiled graph, where nothing can be raised; see `losses.labels`.
+# A wrong label makes the first loss NaN, since a compiled graph cannot raise an error; see `losses.labels`.
 _LABELS = "; if that is no help, look for labels outside of the classes and for pixels that are not numbers"
 _PART = "_loss"
-_ADDED = ("center_loss", "distillation_loss", "penalty_loss")  # to what the head is about
-_DIVERGED = 1000.0  # times its first value; λ = 0, where nothing holds the features, reached 27 on ORL
+_ADDED = ("center_loss", "distillation_loss", "penalty_loss")  # listed after the head's own loss
+_DIVERGED = 1000.0  # times the first center loss; without divergence it rose to 27 times on ORL (λ = 0)
 
 
 class ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Tells `Progress` of every batch: total, softmax loss, center loss and accuracy apart."""
+    """Reports every batch to `Progress`, with the loss, its parts and the accuracy.
+
+    Args:
+        progress: progress bars to report to.
+        epochs: number of epochs of the run.
+        batches: number of batches per epoch.
+    """
 
     def __init__(self, progress: Progress, epochs: int, batches: int) -> None:
         super().__init__()
@@ -46,29 +52,29 @@ class ShowProgress(keras.callbacks.Callback):  # type: ignore[misc]
         self._advance: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Open a bar for the epoch."""
+        """Open the progress bar of an epoch."""
         self._open = ExitStack()
         label = f"Epoch {epoch + 1}/{self._epochs}"
         self._advance = self._open.enter_context(self._progress.bar(label, self._batches))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Advance it."""
+        """Advance the progress bar by a batch."""
         self._advance(1, describe(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Close it."""
+        """Close the progress bar of the epoch."""
         self.close()
 
     def close(self) -> None:
-        """Close the bar, also after an interruption."""
+        """Close the progress bar; also called after an interruption."""
         self._open.close()
 
 
 class TerminateOnDivergence(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run whose loss became infinite or NaN, or whose center loss runs away.
+    """Ends a run whose loss is infinite or NaN, or whose center loss grows a thousandfold.
 
-    Raises, in training:
-        DivergedError: with the loss, the batch and what to change.
+    Raises:
+        DivergedError: in training; the message names the loss, the batch and options to change.
 
     Example:
         >>> callback = TerminateOnDivergence()  # model.fit(..., callbacks=[callback])
@@ -80,22 +86,22 @@ class TerminateOnDivergence(keras.callbacks.Callback):  # type: ignore[misc]
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Remember which epoch it is."""
+        """Store the number of the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Look at the losses.
+        """Check the losses of a batch.
 
         Raises:
-            DivergedError: with what to change.
+            DivergedError: a loss is not finite, or the center loss has grown a thousandfold.
         """
         logs = logs or {}
         for name, value in plain_logs(logs).items():
             if not math.isfinite(value):
-                what = name.replace("_", " ")
+                loss_name = name.replace("_", " ")
                 labels = _LABELS if not batch and not self._epoch else ""
                 raise DivergedError(
-                    f"training diverged: the {what} is {value} after batch {batch + 1}; {ADVICE}{labels}"
+                    f"training diverged: the {loss_name} is {value} after batch {batch + 1}; {ADVICE}{labels}"
                 )
         center = logs.get("center_loss")
         if center is None:
@@ -108,10 +114,10 @@ class TerminateOnDivergence(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Look at the weights: the last batch of an epoch may have ruined them after its loss was taken.
+        """Check the weights, which the last step changed after its loss was computed.
 
         Raises:
-            DivergedError: with what to change.
+            DivergedError: a weight is not finite.
         """
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             raise DivergedError(
@@ -124,21 +130,21 @@ def _larger(now: Any, _earlier: Sequence[Any], best: Any) -> bool:
 
 
 class OpenSetValidation(keras.callbacks.Callback):  # type: ignore[misc]
-    """Scores people that are not trained on after each epoch, as open-set identification does.
+    """Scores held-out people after each epoch, by open-set identification.
 
-    Each photo searches all others, once with its own person enrolled and once without (ISO/IEC 19795-1).
-    Logs `val_tpir`, the share of photos with the right person found (TPIR, true positive identification rate)
-    at a threshold that names a share `fpir` of strangers (FPIR, false positive identification rate), and
-    `val_rank1`, the share whose nearest photo is of the right person.
+    Each photo is searched among all others, once with its own person enrolled and once without (ISO/IEC
+    19795-1). Logs `val_tpir`, the share of photos with the right person found (TPIR, true positive
+    identification rate) at a threshold that names a share `fpir` of strangers (FPIR, false positive
+    identification rate), and `val_rank1`, the share whose nearest photo is of the right person.
 
     Args:
-        trunk: (batch, ...) -> (batch, dim); is run on one device.
+        trunk: network from (batch, ...) to (batch, dim); it runs on one device.
         images: (n, ...) inputs of the trunk.
-        labels: (n,) or (n, 1), whose photo each is; two people at least, one of them with two photos.
+        labels: (n,) or (n, 1) integer labels of the photos; at least two people, one of them with two photos.
         fpir: share of strangers that may be named, 0 to 1.
 
     Raises:
-        ValueError: there are too few photos or people, or labels that do not fit.
+        ValueError: there are too few photos or people, or the shape of the labels is wrong.
 
     Example:
         >>> import numpy as np
@@ -166,31 +172,31 @@ class OpenSetValidation(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def measure(self) -> dict[str, float]:
-        """Score the trunk as it is now."""
+        """Score the current weights of the trunk: `val_tpir` and `val_rank1`, 0 to 1."""
         features = np.asarray(self._trunk.predict(self._images, verbose=0), np.float32)
         nearest = nearest_own_and_other(unit_vectors(features, mirrored=False), self._labels)
         return {"val_tpir": tpir_at_fpir(*nearest, self._fpir), "val_rank1": rank_1(*nearest)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Score the trunk and log it."""
+        """Score the trunk and add the scores to the log."""
         if logs is not None:
             logs.update(self.measure())
 
 
 class BestWeights(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
-    """Keeps the weights of the best epoch by anything computed outside the graph.
+    """Keeps the weights of the best epoch, by a score computed outside of the graph.
 
     Args:
-        trunk: whose weights are kept.
-        measure: called before training and after each epoch.
-        better: (now, all earlier epochs, the best of them) -> whether now is better; a larger number is, if
-            nothing is said.
-        weights: gives the weights to keep where they are not those that the trunk has.
+        trunk: network whose weights are kept.
+        measure: function that returns a score; called before training and after each epoch.
+        better: function of the score now, the scores of all earlier epochs, and the best of these, that
+            returns whether the score now is better; by default the larger score is.
+        weights: function that returns the weights to keep; None: those of `trunk`.
 
     Attributes:
-        scores: what was measured, by epoch; 0 is before training.
-        best_epoch: the epoch whose weights are kept, from 1; 0 until there is one.
-        weights: of that epoch.
+        scores: scores by epoch; the first is that before training.
+        best_epoch: number of the epoch whose weights are kept, from 1; 0 before the first one.
+        weights: weights of `best_epoch`, in the order of `keras.Model.get_weights`.
 
     Example:
         >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -212,43 +218,47 @@ class BestWeights(keras.callbacks.Callback, Generic[T]):  # type: ignore[misc]
         self.weights = list(self._weights())
 
     def measure_first(self) -> None:
-        """Measure the trunk as it is before training."""
+        """Score the trunk before training."""
         self.scores = [self._measure()]
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        """Measure it now, unless that was done or the run goes on from a checkpoint."""
+        """Score the trunk, unless `scores` holds that score already, as from a checkpoint."""
         if not self.scores:
             self.measure_first()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Measure, and keep the weights if they are the best so far."""
+        """Score the trunk, and keep its weights if they are the best so far."""
         now, earlier = self._measure(), self.scores[1:]
         if not earlier or self._better(now, earlier, self.scores[self.best_epoch]):
             weights = list(self._weights())
-            self.best_epoch, self.weights = epoch + 1, weights  # together, should Ctrl-C come now
+            self.best_epoch, self.weights = epoch + 1, weights  # in one statement, in case of Ctrl-C
         self.scores.append(now)
 
 
 class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls a function with the number of the epoch that ended, from 1, and its log."""
+    """Calls a function at the end of each epoch, with its number from 1 and its log.
+
+    Args:
+        act: function of the number of the epoch and of its log.
+    """
 
     def __init__(self, act: Callable[[int, dict[str, float]], None]) -> None:
         super().__init__()
         self._act = act
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Call it."""
+        """Call the function."""
         self._act(epoch + 1, {name: float(value) for name, value in (logs or {}).items()})
 
 
 class VariableSchedule(keras.callbacks.Callback):  # type: ignore[misc]
-    """Sets a variable of the loss at the beginning of each epoch, as λ of center loss or ε of smoothing.
+    """Sets a variable of the loss at the beginning of each epoch, such as λ or ε.
 
     Args:
-        name: under which the log shows it.
-        variable: what is set; the graph reads it, so nothing is compiled again. On JAX it must be a variable
-            of the model (`embedder.layers.TrackedVariables`).
-        value: epoch, from 0 -> value.
+        name: name of the variable in the log.
+        variable: scalar variable to set; the compiled graph reads it, so nothing is compiled again. On JAX
+            the model must track it (`embedder.layers.TrackedVariables`).
+        value: function of the epoch, counted from 0, that returns the value.
 
     Example:
         >>> factor = keras.Variable(0.5)
@@ -263,26 +273,43 @@ class VariableSchedule(keras.callbacks.Callback):  # type: ignore[misc]
         self._name, self._variable, self._value = name, variable, value
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Set it."""
+        """Set the variable."""
         self._variable.assign(self._value(epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Log it."""
+        """Add the value to the log."""
         if logs is not None:
             logs[self._name] = float(self._value(epoch))
 
 
 def ramp(target: float, epochs: int) -> Callable[[int], float]:
-    """Rise from 0 by equal steps: epoch, from 0 -> value; `target` from epoch `epochs` on."""
+    """Make a schedule that rises linearly from 0 at the first epoch.
+
+    Args:
+        target: value from epoch `epochs` on.
+        epochs: number of epochs over which the value rises; 0: it is `target` at once.
+
+    Returns:
+        Function of the epoch, counted from 0, for `VariableSchedule`.
+
+    Example:
+        >>> [ramp(0.5, epochs=2)(epoch) for epoch in range(4)]
+        [0.0, 0.25, 0.5, 0.5]
+    """
     return lambda epoch: target * min(1.0, epoch / epochs) if epochs else target
 
 
 class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends a run after `patience` epochs that were no better than the best one.
+    """Ends a run after `patience` epochs without a better one.
 
     Args:
-        keep: knows which epoch is the best; it must come before this callback.
-        patience: epochs.
+        keep: callback that finds the best epoch; it must come before this one in the list of callbacks.
+        patience: number of epochs.
+
+    Example:
+        >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> keep = BestWeights(trunk, measure=lambda: 0.5)
+        >>> callbacks = [keep, StopEarly(keep, patience=3)]  # for model.fit(..., callbacks=callbacks)
     """
 
     def __init__(self, keep: BestWeights[Any], patience: int) -> None:
@@ -290,13 +317,13 @@ class StopEarly(keras.callbacks.Callback):  # type: ignore[misc]
         self._keep, self._patience = keep, patience
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Stop if it has been long enough."""
+        """Stop training if the best epoch is `patience` epochs ago."""
         if epoch + 1 - self._keep.best_epoch >= self._patience:
             self.model.stop_training = True
 
 
 def tensorboard_log(folder: str | Path) -> keras.callbacks.Callback:
-    """Make the callback of Keras that writes what TensorBoard shows.
+    """Make the callback of Keras that writes logs for TensorBoard into a folder.
 
     Raises:
         MissingPackageError: TensorBoard is not installed.
@@ -310,9 +337,9 @@ def tensorboard_log(folder: str | Path) -> keras.callbacks.Callback:
 
 
 def plain_logs(logs: Mapping[str, float]) -> dict[str, float]:
-    """Give the log under the same names for every head, the total first, then its parts.
+    """Return a log with the same names for every head: `loss`, then its parts, then the rest.
 
-    A model with several outputs puts their names before `accuracy`.
+    Keras puts the name of an output before `accuracy` if there are several outputs; it is removed.
     """
     parts = sorted((name for name in logs if name.endswith(_PART)), key=lambda name: name in _ADDED)
     plain = {name: float(logs[name]) for name in ["loss", *parts] if name in logs}
@@ -325,7 +352,7 @@ def plain_logs(logs: Mapping[str, float]) -> dict[str, float]:
 
 
 def describe(logs: Mapping[str, float]) -> str:
-    """Put a log into a line: `loss 1.27  softmax 1.08  center 0.37  accuracy 0.91`."""
+    """Format a log as a line: `loss 1.27  softmax 1.08  center 0.37  accuracy 0.91`."""
     return "  ".join(f"{_label(name)} {value:.3f}" for name, value in plain_logs(logs).items())
 
 

@@ -1,6 +1,6 @@
-"""Write a PNG sheet of the crops that are used, person by person, and what is wrong.
+"""Write a PNG sheet of face crops, person by person, with the problems of photos.
 
-Memory is bounded: of many photos, the sheet shows a selection, those with problems first.
+Memory is bounded: of many photos the sheet shows a selection, with those that have a problem first.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 SIDE = 100  # pixels of a crop on the sheet
 PER_LINE = 10
-MAX_LINES = 100  # 13,000 pixels and more: a longer sheet is too much to look through, and for many viewers
-# Crops of 30 kB: a line of photos with a problem and a line of others, for as many people with a problem as a
-# sheet has lines, for as many others, and for the one whose photos are coming.
+MAX_LINES = 100  # 13,000 pixels and more: many picture viewers cannot show a longer sheet
+# Crops of 30 kB each: for 100 people with a problem, 100 others and the person being added, a line of photos
+# with a problem and a line of others.
 MAX_KEPT = 2 * PER_LINE * (2 * MAX_LINES + 1)
 
 _GAP = 10  # pixels around everything
-_NAMES = 190  # wide: the column with the names
-_LETTERS, _SMALL = 18, 14  # pixels: of names, and of captions
-_LINE = 18  # pixels from caption line to caption line
-_BORDER = 4  # around a crop with a problem
+_NAMES = 190  # pixels: width of the column with the names
+_LETTERS, _SMALL = 18, 14  # font sizes of names and of captions, in pixels
+_LINE = 18  # pixels from a line of a caption to the next
+_BORDER = 4  # pixels: frame around a crop with a problem
 _REASON_LINES = 3
 
 _PAPER, _INK, _GREY, _GRID = (255, 255, 255), (0, 0, 0), (95, 95, 95), (215, 215, 215)
@@ -49,13 +49,13 @@ _WARNING, _EMPTY = (240, 160, 0), (235, 235, 235)
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One photo on a contact sheet.
+    """Holds a photo of a contact sheet.
 
     Attributes:
-        identity: whose photo.
-        crop: (side, side, 3) uint8, or None: the photo cannot be used.
-        caption: such as the file's name.
-        problem: what is wrong in a few words, or None.
+        identity: name of the person.
+        crop: (side, side, 3) uint8 RGB; None for a photo that cannot be used.
+        caption: text below the crop, such as the file's name.
+        problem: problem of the photo in a few words; None if there is none.
     """
 
     identity: str
@@ -66,7 +66,16 @@ class Tile:
 
 @dataclass
 class SheetRow:
-    """The photos of one person: those that are kept, and how many there were."""
+    """Collects the photos of a person: their number, and the tiles that are kept.
+
+    Attributes:
+        identity: name of the person.
+        keeps: whether tiles stay once photos of another person follow.
+        photos: number of photos added.
+        problems: number of photos with a problem.
+        good: kept tiles without a problem, each with the number of the photo.
+        bad: kept tiles with a problem, each with the number of the photo.
+    """
 
     identity: str
     keeps: bool
@@ -76,18 +85,25 @@ class SheetRow:
     bad: list[tuple[int, Tile]] = field(default_factory=list)
 
     def lines(self) -> int:
-        """Count the lines that all kept tiles fill."""
+        """Count the lines of a sheet that the kept tiles fill."""
         return math.ceil((len(self.good) + len(self.bad)) / PER_LINE)
 
     def first(self, lines: int) -> Row:
-        """Give what fits in some lines, in its order; photos with a problem before others if not all fit."""
+        """Return the row of tiles that fit into some lines, those with a problem preferred."""
         kept = sorted((self.bad + self.good)[: lines * PER_LINE], key=lambda entry: entry[0])
         return Row(self.identity, tuple(tile for _, tile in kept), self.photos, self.problems)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a sheet shows of a person, and how many photos, and photos with a problem, there are in all."""
+    """Holds the tiles of a person on a sheet, and the numbers of all their photos.
+
+    Attributes:
+        identity: name of the person.
+        tiles: tiles to show, in the order of the photos.
+        photos: number of all photos.
+        problems: number of all photos with a problem.
+    """
 
     identity: str
     tiles: tuple[Tile, ...]
@@ -99,15 +115,15 @@ class Selection:
     """Takes tiles one by one and keeps those that a sheet may show."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Make a selection without tiles."""
         self._people: dict[str, SheetRow] = {}
         self._each = MAX_LINES * PER_LINE  # photos kept of a person, and as many with a problem
         self._kept = 0
         self._last: SheetRow | None = None
-        self._troubled = 0
+        self._with_problems = 0
 
     def add(self, tile: Tile) -> None:
-        """Count a tile, and keep it, small, if it may be shown."""
+        """Count a tile, and keep it with a small crop if it may be shown."""
         person = self._people.get(tile.identity)
         if person is None:
             person = SheetRow(tile.identity, keeps=len(self._people) < MAX_LINES)
@@ -116,8 +132,8 @@ class Selection:
             self._let_go()
             self._last = person
         if tile.problem is not None and not person.problems:
-            person.keeps = person.keeps or self._troubled < MAX_LINES
-            self._troubled += 1
+            person.keeps = person.keeps or self._with_problems < MAX_LINES
+            self._with_problems += 1
         person.photos += 1
         person.problems += tile.problem is not None
         kept = person.good if tile.problem is None else person.bad
@@ -140,7 +156,7 @@ class Selection:
         return [person.first(most) for person in people]
 
     def not_shown(self, rows: list[Row]) -> str:
-        """Say how many people are not among the rows, or nothing."""
+        """Return a line on the people who are not among the rows; "" if all are."""
         people = len(self._people) - len(rows)
         if not people:
             return ""
@@ -154,7 +170,7 @@ class Selection:
         )
 
     def _let_go(self) -> None:
-        """Drop what was kept of the last person in case a problem came."""
+        """Drop the tiles of the last person, kept until now in case of a photo with a problem."""
         if self._last is not None and not self._last.keeps:
             self._kept -= len(self._last.good) + len(self._last.bad)
             self._last.good.clear()
@@ -168,14 +184,14 @@ class Selection:
 
 
 def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
-    """Draw a contact sheet: a row for each person, of as many lines as the photos need.
+    """Draw a contact sheet: a row for each person, with as many lines as the photos need.
 
     A sheet has at most 100 lines of 10 photos: with more people or photos, those with a problem are shown
-    first, and the sheet says how many it does not show. Of any number of tiles a few thousand are kept, and
-    those small, so a generator can give them.
+    first, and the sheet states the number of those not shown. At most 4020 small crops are in memory, so
+    `tiles` can be a generator of any length.
 
     Args:
-        tiles: in any order; people appear in the order of their first tile.
+        tiles: tiles in any order; people appear in the order of their first tile.
 
     Returns:
         An RGB picture.
@@ -199,12 +215,16 @@ def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
 
 
 def check_preview(path: str | Path, inputs: Inputs | None = None, force: bool = False) -> None:
-    """Refuse a place for a contact sheet before the work that it would show.
+    """Check the path of a contact sheet, before the photos are read.
+
+    Args:
+        path: path of the PNG file.
+        inputs: files that must not be replaced; see `outputs.check_output`.
+        force: whether another existing file is replaced.
 
     Raises:
-        UsageError: the name does not end in .png, its folder does not exist, the file must not be
-            replaced (see `outputs.check_output` for that and for the arguments), or `EMBED_FONT` names no
-            font.
+        UsageError: the name does not end in .png, its folder does not exist, the file must not be replaced,
+            or `EMBED_FONT` names no font.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
@@ -221,10 +241,17 @@ def save_preview(
     inputs: Inputs | None = None,
     force: bool = False,
 ) -> None:
-    """Write a contact sheet as a PNG file; arguments as of `outputs.write_output`.
+    """Write a contact sheet as a PNG file.
+
+    Args:
+        path: path of the PNG file.
+        tiles: tiles of the sheet; see `contact_sheet`.
+        inputs: files that must not be replaced; see `outputs.check_output`.
+        force: whether another existing file is replaced.
 
     Raises:
-        UsageError: see `check_preview`, before the first tile is taken; or the file cannot be written.
+        UsageError: the path cannot be used, which `check_preview` finds before the first tile is read; or the
+            file cannot be written.
     """
     check_preview(path, inputs, force)
     buffer = BytesIO()
@@ -233,11 +260,11 @@ def save_preview(
 
 
 def refused_tiles(rejected: Iterable[Rejected], root: Path) -> list[Tile]:
-    """Give the tiles of what could not be used of a labelled folder, each with the person it lies with.
+    """Make the tiles of rejected entries of a labelled folder, for the rows of their people.
 
     Args:
-        rejected: entries of the folder.
-        root: the folder; what lies directly in it stands under its own name.
+        rejected: rejected entries of the folder.
+        root: path of the labelled folder; an entry directly in it gets a row with its own name.
     """
     return [
         Tile(
@@ -269,7 +296,7 @@ def _draw_row(row: Row) -> Image.Image:
 
 
 def _heading(row: Row) -> list[tuple[str, int, Colour, int]]:
-    """Give the lines beside the photos: text, size, colour and step to the next line."""
+    """Return the lines beside the photos: text, font size, colour and step to the next line."""
     hidden = row.photos - len(row.tiles)
     facts = [count(row.photos, "photo", ",")]
     facts += [f"{row.problems:,} with a problem"] if row.problems else []

@@ -1,7 +1,7 @@
-"""Find photos that show the same picture, as files that were copied, renamed or saved again do.
+"""Find photos with the same picture: files that were copied, renamed or saved again.
 
-Two such photos are one piece of evidence: counted twice they make a person look surer than they are, and of
-two people they say that one photo is sorted wrongly.
+Counted twice, a picture makes distances of a person too small; in the folders of two people, one of the two
+photos has the wrong name.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Copy:
-    """A photo whose picture was met before.
+    """Holds a photo whose picture an earlier photo has too.
 
     Attributes:
-        path: of it.
-        identity: whose photo it is said to be.
-        first: the photo with the picture that was met first.
-        owner: whose that one is said to be.
+        path: path of the photo.
+        identity: name of the person that the photo is labelled with.
+        first: path of the first photo with the same picture.
+        owner: name of the person that the first photo is labelled with.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Copy:
     owner: str
 
     def describe(self) -> str:
-        """Say it in a line, and of whom, if two people share the picture."""
+        """Return a line that names both photos, and both people if these differ."""
         same = f"{self.path}: the same picture as {self.first}"
         if self.owner == self.identity:
             return same
@@ -42,27 +42,33 @@ class Copy:
 
 
 def picture_digest(pixels: NDArray[np.uint8]) -> bytes:
-    """Give what a picture is known by, whatever file it came from: SHA-256 of its size and pixels.
+    """Return the SHA-256 of a picture's size and pixels, equal for copies in different files.
 
     Args:
-        pixels: (height, width, 3) uint8; of a photo, or of the crop that was cut out of it.
+        pixels: (height, width, 3) uint8 RGB, of a photo or of a crop of it.
+
+    Returns:
+        32 bytes.
     """
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 def find_copies(photos: Iterable[tuple[Path, str, bytes | None]]) -> tuple[Copy, ...]:
-    """Find the photos whose picture one before them has.
+    """Find the photos whose picture an earlier photo has too.
 
     Args:
-        photos: path, identity and what their picture is known by: `picture_digest`, or a digest of the file;
-            None is like no other.
+        photos: path, name of the person, and digest of the picture (`picture_digest`) or of the file; a photo
+            with None is not compared.
+
+    Returns:
+        The copies, in the order of `photos`.
     """
     first: dict[bytes, tuple[Path, str]] = {}
     copies = []
     for path, identity, digest in photos:
         if digest is None:
             continue
-        met, owner = first.setdefault(digest, (path, identity))
-        if met != path:
-            copies.append(Copy(path, identity, met, owner))
+        original, owner = first.setdefault(digest, (path, identity))
+        if original != path:
+            copies.append(Copy(path, identity, original, owner))
     return tuple(copies)

@@ -1,8 +1,8 @@
-"""Every error the toolkit raises on purpose, and the exit code each one ends a command with.
+"""Define the errors raised on purpose, each with the exit code of a command.
 
 ```
-EmbedError                         1   a bug in embed; so is any error that is none of these
-├── UsageError                     2   an argument cannot do what was asked
+EmbedError                         1   a bug in embed; so is every error that is not in this list
+├── UsageError                     2   an argument cannot be used
 │   ├── FolderError                2   a labelled folder lacks what the command needs
 │   ├── UnknownIdentityError       2   a name that is not in the gallery
 │   ├── MissingPackageError        2   an optional package is not installed, or a download failed
@@ -10,12 +10,12 @@ EmbedError                         1   a bug in embed; so is any error that is n
 ├── ImageError                     3   one image cannot be used; the rest of the run goes on
 │   ├── PhotoConflictError         3   one photo, two names
 │   └── FilmError                  3   a film or a camera's stream cannot be read
-├── ModelError                     4   a model folder is missing, broken or not ours
-└── GalleryError                   4   a gallery is missing, broken or not ours
+├── ModelError                     4   a model folder is missing, broken or of another program
+└── GalleryError                   4   a gallery is missing, broken or of another program
     └── ForeignModelError          4   a gallery made with another model
 ```
 
-Exit code 0 is done, and 5 is kept for `embed identify --fail-on-unknown`.
+Exit code 0 means success; 5 is used by `embed identify --fail-on-unknown` alone.
 """
 
 from __future__ import annotations
@@ -25,39 +25,87 @@ from pathlib import Path
 
 
 class EmbedError(Exception):
-    """Base of all errors; the message says what was expected, what was received and what to do."""
+    """Base class of all errors raised on purpose.
+
+    The message says what was expected, what was received and what to do.
+
+    Attributes:
+        exit_code: exit code of a command that ends with this error.
+
+    Example:
+        >>> try:
+        ...     raise ModelError("embed-model: expected a model folder")
+        ... except EmbedError as error:
+        ...     code = error.exit_code
+        >>> code
+        4
+    """
 
     exit_code = 1
 
 
 class UsageError(EmbedError):
-    """An argument cannot do what was asked."""
+    """Reports an argument that cannot be used.
+
+    Example:
+        >>> UsageError("--epochs: expected a number from 0, got -1").exit_code
+        2
+    """
 
     exit_code = 2
 
 
 class FolderError(UsageError):
-    """A labelled folder lacks what the command needs."""
+    """Reports a labelled folder that lacks what the command needs.
+
+    Example:
+        >>> FolderError("photos: expected photos, found none").exit_code
+        2
+    """
 
 
 class UnknownIdentityError(UsageError):
-    """A name that is not in the gallery."""
+    """Reports a name that is not in the gallery.
+
+    Example:
+        >>> UnknownIdentityError("no identity 'ada' in the gallery").exit_code
+        2
+    """
 
 
 class MissingPackageError(UsageError):
-    """An optional package is not installed, or a file could not be fetched."""
+    """Reports an optional package that is not installed, or a file that was not downloaded.
+
+    Example:
+        >>> MissingPackageError("expected the package jax, which is not installed").exit_code
+        2
+    """
 
 
 class DivergedError(UsageError):
-    """Training diverged: a loss is infinite, not a number, or grows without bound."""
+    """Reports training whose loss became infinite or NaN, or grows without bound.
+
+    Example:
+        >>> DivergedError("training diverged: the loss is nan after batch 3").exit_code
+        2
+    """
 
 
 class ImageError(EmbedError):
-    """One image cannot be used.
+    """Reports an image that cannot be used; the other images of a run are still read.
+
+    Args:
+        path: path of the image file, or its name in messages.
+        reason: reason in one sentence without the path, for lists of rejected files.
 
     Attributes:
-        path: the file.
-        reason: one sentence without the path, for lists of rejected files.
+        path: path of the image file.
+        reason: reason in one sentence without the path.
+
+    Example:
+        >>> error = ImageError("ada/1.jpg", "the file is empty")
+        >>> str(error), error.reason
+        ('ada/1.jpg: the file is empty', 'the file is empty')
     """
 
     exit_code = 3
@@ -68,15 +116,24 @@ class ImageError(EmbedError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[Path, str]]:
-        """Let it cross from one process to another."""
+        """Return class and arguments, so that the error can be pickled for another process."""
         return type(self), (self.path, self.reason)
 
 
 class PhotoConflictError(ImageError):
-    """A photo that is already enrolled under another name.
+    """Reports a photo that is already enrolled under another name.
+
+    Args:
+        path: path of the photo.
+        reason: reason in one sentence without the path.
+        digest: SHA-256 of the photo's file, 32 bytes; b"" if it is not known.
 
     Attributes:
         digest: SHA-256 of the photo's file.
+
+    Example:
+        >>> PhotoConflictError("eve/1.jpg", "already enrolled as 'ada'").reason
+        "already enrolled as 'ada'"
     """
 
     def __init__(self, path: str | Path, reason: str, digest: bytes = b"") -> None:
@@ -85,26 +142,49 @@ class PhotoConflictError(ImageError):
 
 
 class FilmError(ImageError):
-    """A film, or the stream of a camera, cannot be read."""
+    """Reports a film, or a camera's stream, that cannot be read.
+
+    Example:
+        >>> FilmError("door.mp4", "not a film").exit_code
+        3
+    """
 
 
 class ModelError(EmbedError):
-    """A model folder is missing, broken or not ours."""
+    """Reports a model folder that is missing, broken or of another program.
+
+    Example:
+        >>> ModelError("embed-model: expected a model folder").exit_code
+        4
+    """
 
     exit_code = 4
 
 
 class GalleryError(EmbedError):
-    """A gallery is missing, broken or not ours."""
+    """Reports a gallery that is missing, broken or of another program.
+
+    Example:
+        >>> GalleryError("gallery.db: not a gallery").exit_code
+        4
+    """
 
     exit_code = 4
 
 
 class ForeignModelError(GalleryError):
-    """A gallery made with another model.
+    """Reports a gallery that was made with another model.
+
+    Args:
+        message: the whole message.
+        fingerprint: fingerprint of the model that the gallery was made with, "" if it is not known.
 
     Attributes:
-        fingerprint: of the model that it was made with.
+        fingerprint: fingerprint of the model that the gallery was made with.
+
+    Example:
+        >>> ForeignModelError("gallery.db: made with another model", "5f2c").fingerprint
+        '5f2c'
     """
 
     def __init__(self, message: str, fingerprint: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Run a model folder: images to unit vectors on LiteRT, without TensorFlow."""
+"""Turn images into unit vectors with the networks of a model folder, on LiteRT."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_BATCH = 32  # network inputs at a time; LiteRT's time per picture is flat from 8 upwards
+_BATCH = 32  # network inputs at a time; from 8 upwards LiteRT's time per picture is the same
 
 
 class LiteRTNetwork:
-    """A compiled network. Not safe to share between threads: the runtime keeps one set of buffers."""
+    """Runs a compiled network on LiteRT, in one thread: the runtime has one set of buffers."""
 
     def __init__(self, content: bytes, size: int, dim: int, threads: int) -> None:
-        """Compile a network that was read and checked.
+        """Load a compiled network, and check its shapes.
 
         Args:
-            content: of the LiteRT file.
-            size: side of a crop in pixels, as it should be.
-            dim: numbers of a feature vector, as it should be.
-            threads: to compute with.
+            content: content of the LiteRT file.
+            size: expected side of a crop in pixels.
+            dim: expected length of a feature vector.
+            threads: number of threads of the network.
 
         Raises:
-            ModelError: it is no LiteRT network, or another one than expected.
+            ModelError: the file is no LiteRT network, or has other shapes or types.
         """
         from ai_edge_litert.interpreter import Interpreter
 
@@ -65,16 +65,16 @@ class LiteRTNetwork:
         self._batch, self._dim = 0, dim
 
     def run(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Give the features of crops.
+        """Compute the features of crops.
 
         Args:
             crops: (n, size, size, 3) uint8 RGB.
 
         Returns:
-            (n, dim) float32.
+            (n, dim) float32 features.
 
         Raises:
-            ModelError: the network fails.
+            ModelError: the network fails, or its result has another shape.
         """
         index = self._input["index"]
         try:
@@ -96,21 +96,25 @@ class LiteRTNetwork:
 
 
 def _cannot_run(error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())  # LiteRT says it in several lines
+    reason = " ".join(str(error).split())  # LiteRT's messages have several lines
     return ModelError(f"the extractor cannot be run: {reason}; train again or copy the folder afresh")
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face of a photo.
+    """Holds a face of a photo with its vector.
 
     Attributes:
-        box: x, y, width and height in pixels of the upright photo; None when the whole picture is the
-            sample, and so are the next two.
-        points: (5, 2) float64 x and y of left eye, right eye, nose tip and the corners of the mouth, left
-            to right as seen.
-        quality: how well the face can be recognized.
+        box: x, y, width and height in pixels of the upright photo. With a model of whole pictures `box`,
+            `points` and `quality` are None.
+        points: (5, 2) float64 x and y, in pixels, of left eye, right eye, nose tip, left and right mouth
+            corner, as the viewer sees them.
+        quality: measures of how well the face can be recognized.
         vector: (dim,) float32 of unit length.
+
+    Example:
+        >>> faces = Extractor.load().faces(load_image("photo.jpg"))
+        >>> boxes = [face.box for face in faces]
     """
 
     box: Box | None
@@ -120,13 +124,17 @@ class Face:
 
 
 class Extractor:
-    """Turns pictures into unit vectors; the same picture gives the same vector in any batch.
+    """Turns pictures into unit vectors; a picture has the same vector in any batch.
 
-    Threads may share it: each has a network and a detector of its own.
+    Threads may share an extractor: it makes a network and a detector for each thread.
 
     Attributes:
-        manifest: what the model is.
-        finding: how faces are found; None with a model of whole pictures.
+        manifest: manifest of the model folder.
+        finding: settings of the face detection; None with a model of whole pictures.
+
+    Example:
+        >>> extractor = Extractor.load()
+        >>> vectors = [face.vector for face in extractor.faces(load_image("photo.jpg"))]
     """
 
     def __init__(
@@ -137,14 +145,17 @@ class Extractor:
         threads: int | None = None,
         finding: DetectorConfig | None = None,
     ) -> None:
-        """Compile networks that were read and checked; see `load`.
+        """Load networks that were read and checked; see `load`.
 
         Args:
-            manifest: what the model is.
-            network: the extractor part of the model folder.
-            detector: its detector part; without one, faces cannot be found, only crops embedded.
-            threads: as for `load`.
-            finding: as for `load`.
+            manifest: manifest of the model folder.
+            network: content of the file `extractor` of the model folder.
+            detector: content of the file `detector`; None: faces cannot be found, only crops embedded.
+            threads: number of threads of each network; None: as for `load`.
+            finding: settings of the face detection; None: those of training.
+
+        Raises:
+            ModelError: a network cannot be used.
         """
         self.manifest = manifest
         self._network, self._detector, self._threads = network, detector, threads
@@ -165,18 +176,19 @@ class Extractor:
         finding: DetectorConfig | None = None,
         progress: Progress | None = None,
     ) -> Extractor:
-        """Read a model folder, checking what is used of it: the manifest and the network.
+        """Read a model folder, and check the files that are used: manifest and networks.
 
         Args:
-            folder: as written by `embed train`. None and the text "built-in" stand for the built-in model,
-                which is made on first use and then kept in the user's cache (docs/built-in.md).
-            threads: of the network; None takes one a core that this process may use.
-            finding: how faces are found; None: as in training.
-            progress: hears that the built-in model is made.
+            folder: model folder, as written by `embed train`. None and the text "built-in" stand for the
+                built-in model, which is made on first use and then kept in the user's cache
+                (docs/built-in.md).
+            threads: number of threads of each network; None: one per core that this process may use.
+            finding: settings of the face detection; None: those of training.
+            progress: gets a message when the built-in model is made.
 
         Raises:
-            ModelError: the folder is no model, or the manifest or the network was changed.
-            MissingPackageError: the built-in model's weights are not installed, or not the published ones.
+            ModelError: the folder is no model folder, or its manifest or a network was changed.
+            MissingPackageError: the weights of the built-in model are not installed, or in another version.
 
         Example:
             >>> extractor = Extractor.load()  # or Extractor.load("embed-model")
@@ -197,19 +209,22 @@ class Extractor:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides a vector."""
+        """SHA-256 of all that determines a vector; see `Manifest.fingerprint`."""
         return self.manifest.fingerprint
 
     @property
     def parts(self) -> dict[str, bytes]:
-        """Content of each network by its name, `extractor` and, if faces can be found, `detector`."""
+        """Content of the network files by name: `extractor` and, if there is one, `detector`."""
         return {"extractor": self._network} | ({"detector": self._detector} if self._detector else {})
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
-        """Give the samples of a picture, not embedded: every face, the largest first, or the whole of it.
+        """Find the samples of a picture: crops of all faces, the largest first; or the picture.
 
         Args:
             image: (height, width, 3) uint8 RGB.
+
+        Returns:
+            The crops; with a model of whole pictures one, the picture.
 
         Raises:
             ModelError: this extractor was made without the network that finds faces.
@@ -219,14 +234,14 @@ class Extractor:
         return self._cropper.crops(image)
 
     def why_missed(self, image: NDArray[np.uint8]) -> str | None:
-        """Say of a picture of which `crops` gave none why: a face is too small, dark, uncertain or cut.
+        """Find out why `crops` found no face: it is too small, dark, uncertain or cut off.
 
         Args:
             image: (height, width, 3) uint8 RGB.
 
         Returns:
-            The reason, as the end of a sentence; None if nothing can be told. It takes several times as long
-            as `crops`, at most 2 megapixels are looked at.
+            The reason, as the end of a sentence; None if no reason was found. The search takes several times
+            as long as `crops`, in the picture reduced to at most 2 megapixels.
         """
         return self._cropper.why_missed(image) if self._cropper is not None else None
 
@@ -237,7 +252,10 @@ class Extractor:
             image: (height, width, 3) uint8 RGB.
 
         Returns:
-            The faces; none if there is none. With a model of whole pictures, the picture without a box.
+            The faces, an empty list if there is none. With a model of whole pictures one, without a box.
+
+        Raises:
+            ModelError: this extractor was made without the network that finds faces.
         """
         crops = self.crops(image)
         vectors = self.embed([crop.pixels for crop in crops])
@@ -256,8 +274,8 @@ class Extractor:
             (n, dim) float32, rows of unit length.
 
         Raises:
-            ValueError: something that is no RGB picture.
-            ModelError: the network gave numbers without a direction.
+            ValueError: an array has another shape or dtype.
+            ModelError: the network returned zeros, or numbers that are not finite.
         """
         for index, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
@@ -277,7 +295,7 @@ class Extractor:
         return vectors
 
     def _compiled(self) -> LiteRTNetwork:
-        """Give the network of this thread."""
+        """Return the network of this thread; it is loaded on first use."""
         if not hasattr(self._own, "network"):
             size, dim = self.manifest.input_size, self.manifest.dim
             self._own.network = LiteRTNetwork(self._network, size, dim, self._threads or threads_here())

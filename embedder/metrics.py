@@ -1,13 +1,13 @@
-"""Unit vectors, distances, error rates of identification, and how sure they are.
+"""Compute distances of unit vectors, identification error rates, and confidence bounds.
 
-The words are those of ISO/IEC 19795-1: a *mated* search looks for someone enrolled, a *non-mated* search
-for someone who is not. FPIR (false positive identification rate) is the share of non-mated searches that
+The terms are those of ISO/IEC 19795-1: a *mated* search is one for an enrolled person, a *non-mated* search
+one for a stranger. FPIR (false positive identification rate) is the share of non-mated searches that
 return anyone, TPIR (true positive identification rate) the share of mated searches that return the right
 identity within the threshold.
 
 Photos of one person resemble each other, so ten photos of one person say less than ten of ten people. Where
 photos are counted, intervals come from resampling the people, with all their photos (the subset bootstrap
-of Bolle, Ratha and Pankanti 2004).
+of Bolle, Ratha and Pankanti 2004, "Error analysis of pattern recognition systems: the subsets bootstrap").
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_BLOCK = 2**22  # distances at a time, 32 MB
+_BLOCK = 2**22  # distances computed at a time: 32 MB of float64
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of bounds and intervals, unless another is given
 
 
 @dataclass(frozen=True)
 class OpenSetScores:
-    """Outcomes of searches in galleries, before any threshold.
+    """Holds the nearest templates of open-set searches, before a threshold is applied.
 
     Attributes:
-        correct: (mated,) bool; the nearest template is of the right identity.
-        mated: (mated,) float64; distance of the nearest template of a mated search.
-        non_mated: (searches,) float64; distance of the nearest template of a non-mated search.
+        correct: (mated,) bool, whether the nearest template of each mated search is of the right person.
+        mated: (mated,) float64, distance to the nearest template of each mated search.
+        non_mated: (searches,) float64, distance to the nearest template of each non-mated search.
+
+    Example:
+        >>> scores = OpenSetScores(np.array([True, True]), np.array([0.2, 0.7]), np.array([0.5, 0.6]))
+        >>> scores.rank1, scores.tpir(fpir=0.0)
+        (1.0, 0.5)
     """
 
     correct: NDArray[np.bool_]
@@ -46,51 +51,77 @@ class OpenSetScores:
 
     @classmethod
     def of_nearest(cls, own: NDArray[np.float64], other: NDArray[np.float64]) -> OpenSetScores:
-        """Search each sample against all others, see `leave_one_out`, by its `nearest_own_and_other`."""
+        """Make the scores of `leave_one_out` from the distances of `nearest_own_and_other`.
+
+        Args:
+            own: (n,) distance from each sample to the nearest other one of its person; infinity if none.
+            other: (n,) distance from each sample to the nearest one of another person.
+        """
         mated = np.isfinite(own)
         return cls((own < other)[mated], np.minimum(own, other)[mated], other)
 
     @property
     def rank1(self) -> float:
-        """Share of mated searches whose nearest template is of the right identity."""
+        """Share of mated searches whose nearest template is of the right person; NaN of none."""
         return float(self.correct.mean()) if len(self.correct) else float("nan")
 
     def tpir(self, fpir: float) -> float:
-        """TPIR at the largest threshold whose FPIR on these searches is at most `fpir`."""
+        """Compute the TPIR at the largest threshold whose FPIR here is at most `fpir`, 0 to 1."""
         if not len(self.correct):
             return float("nan")
         return float((self.correct & (self.mated <= threshold_at_fpir(self.non_mated, fpir))).mean())
 
 
 def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """All squared euclidean distances between the rows of (n, dim) and (m, dim), as (n, m) float64."""
+    """Compute the squared Euclidean distances between all rows of two arrays.
+
+    Args:
+        a: (n, dim) rows, any float dtype.
+        b: (m, dim) rows, any float dtype.
+
+    Returns:
+        (n, m) float64.
+
+    Example:
+        >>> squared_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [0.0, 1.0]])).tolist()
+        [[25.0, 1.0]]
+    """
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     norms: NDArray[np.float64] = (a64**2).sum(1)[:, None] + (b64**2).sum(1)[None] - 2 * (a64 @ b64.T)
     return np.maximum(norms, 0.0)
 
 
 def blocks_of_rows(count: int) -> Iterator[slice]:
-    """Divide the rows of a (count, count) matrix, so that a few blocks of float64 fit into any memory."""
+    """Divide the rows of a (count, count) matrix into blocks of at most 32 MB of float64.
+
+    Example:
+        >>> [(rows.start, rows.stop) for rows in blocks_of_rows(5000)][:2]
+        [(0, 838), (838, 1676)]
+    """
     step = max(1, _BLOCK // max(count, 1))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
 
 def threshold_at_fpir(non_mated: NDArray[np.floating], fpir: float) -> float:
-    """Largest threshold that at most a share `fpir` of the non-mated searches passes.
+    """Find the largest threshold within which at most a share of non-mated searches lie.
 
-    A search passes when its distance is at most the threshold, so the threshold lies just below the first
-    distance that must not pass.
+    A name is given when the distance is at most the threshold, so the threshold lies just below the first
+    distance at which no name may be given.
 
     Args:
-        non_mated: (searches,) distance of the nearest template of each non-mated search.
-        fpir: the share allowed, 0 to 1.
+        non_mated: (searches,) distance to the nearest template of each non-mated search.
+        fpir: largest share of the searches that may give a name, 0 to 1.
 
     Returns:
-        The threshold; infinity when every search may pass.
+        The threshold; infinity if every search may give a name.
 
     Raises:
         ValueError: there is no search.
+
+    Example:
+        >>> 0.6 < threshold_at_fpir(np.array([0.5, 0.6, 0.7, 0.8]), fpir=0.5) < 0.7
+        True
     """
     if not len(non_mated):
         raise ValueError("expected at least one non-mated search, received none")
@@ -99,11 +130,18 @@ def threshold_at_fpir(non_mated: NDArray[np.floating], fpir: float) -> float:
 
 
 def first_refused(non_mated: NDArray[np.floating], fpir: float) -> float:
-    """Give the smallest distance of a non-mated search that must not be named, or infinity if all may be.
+    """Find the smallest distance of a non-mated search that must not give a name.
 
     Args:
-        non_mated: (searches,) distance of the nearest template of each non-mated search.
-        fpir: share of the searches that may be named, 0 to 1.
+        non_mated: (searches,) distance to the nearest template of each non-mated search.
+        fpir: largest share of the searches that may give a name, 0 to 1.
+
+    Returns:
+        A distance; infinity if every search may give a name.
+
+    Example:
+        >>> first_refused(np.array([0.5, 0.6, 0.7, 0.8]), fpir=0.5)
+        0.7
     """
     allowed = int(np.floor(fpir * len(non_mated) + 1e-9))  # in floating point 0.29 * 100 is less than 29
     return float(np.partition(non_mated, allowed)[allowed]) if allowed < len(non_mated) else float("inf")
@@ -114,16 +152,21 @@ def nearest_own_and_other(
     labels: NDArray[np.integer],
     templates: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give each row's distance to the nearest other row of its identity, and of any other identity.
+    """Compute each row's distances to the nearest row of the same person and of another one.
 
     Args:
-        vectors: (n, dim) unit rows.
-        labels: (n,) identity of each row.
-        templates: (n, dim) unit rows that are searched instead, of the same photos in the same order, as of
-            better copies; None: `vectors`.
+        vectors: (n, dim) rows of unit length.
+        labels: (n,) integer label of each row's person.
+        templates: (n, dim) rows of unit length that are searched instead of `vectors`: the same photos in the
+            same order, such as copies of better quality; None: `vectors`.
 
     Returns:
-        Two (n,) arrays; infinity where there is no such row.
+        Two (n,) float64 arrays; infinity where there is no such row.
+
+    Example:
+        >>> own, other = nearest_own_and_other(np.eye(3)[[0, 0, 1]], np.array([0, 0, 1]))
+        >>> own.tolist()[:2], other.round(3).tolist()
+        ([0.0, 0.0], [1.414, 1.414, 1.414])
     """
     own, other = np.full((2, len(labels)), np.inf)
     searched = vectors if templates is None else templates
@@ -137,15 +180,15 @@ def nearest_own_and_other(
 
 
 def tpir_at_fpir(own: NDArray[np.floating], other: NDArray[np.floating], fpir: float) -> float:
-    """Compute the TPIR at the largest threshold that names at most a share `fpir` of strangers.
+    """Compute the TPIR at the largest threshold that names at most a share of strangers.
 
     Args:
-        own: (n,) distance from each sample to the nearest other sample of its identity; infinity if none.
-        other: (n,) distance to the nearest sample of another identity; see `nearest_own_and_other`.
-        fpir: share of non-mated searches that may be named, 0 to 1.
+        own: (n,) distance from each sample to the nearest other sample of its person; infinity if none.
+        other: (n,) distance to the nearest sample of another person; see `nearest_own_and_other`.
+        fpir: largest share of non-mated searches that may give a name, 0 to 1.
 
     Returns:
-        A share; NaN if no sample has another of its identity.
+        The TPIR, 0 to 1; NaN if no person has two samples.
 
     Example:
         >>> tpir_at_fpir(np.array([0.1, 0.2, 0.9]), np.array([0.5, 0.6, 0.4]), fpir=0.0)
@@ -155,14 +198,14 @@ def tpir_at_fpir(own: NDArray[np.floating], other: NDArray[np.floating], fpir: f
 
 
 def rank_1(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Compute the share of mated searches whose nearest template is of the right identity.
+    """Compute the share of mated searches whose nearest template is of the right person.
 
     Args:
-        own: (n,), as of `tpir_at_fpir`.
-        other: (n,), as of `tpir_at_fpir`.
+        own: (n,) distance from each sample to the nearest other sample of its person; infinity if none.
+        other: (n,) distance to the nearest sample of another person.
 
     Returns:
-        A share; NaN if no sample has another of its identity.
+        The share, 0 to 1; NaN if no person has two samples.
 
     Example:
         >>> rank_1(np.array([0.1, 0.2, 0.9, np.inf]), np.array([0.5, 0.6, 0.4, 0.3]))
@@ -172,17 +215,21 @@ def rank_1(own: NDArray[np.floating], other: NDArray[np.floating]) -> float:
 
 
 def leave_one_out(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> OpenSetScores:
-    """Search every sample against all others, once with its own identity enrolled and once without.
+    """Search every sample among all others, once with its person enrolled and once without.
 
-    Uses each held-out photo for both kinds of search and needs no random split, so that two models differ
-    only by their vectors. Identities with one sample give non-mated searches only.
+    No random split is needed, so results of two models differ by their vectors alone. A person with one
+    sample gives a non-mated search only.
 
     Args:
-        vectors: (n, dim) unit rows.
-        labels: (n,) identity of each row; at least two identities.
+        vectors: (n, dim) rows of unit length.
+        labels: (n,) integer label of each row's person; at least two people.
 
     Returns:
-        The searches, in the order of the rows; galleries hold all other identities.
+        Scores of the searches, in the order of the rows.
+
+    Example:
+        >>> leave_one_out(np.eye(3)[[0, 0, 1]], np.array([0, 0, 1])).rank1
+        1.0
     """
     return OpenSetScores.of_nearest(*nearest_own_and_other(vectors, labels))
 
@@ -196,41 +243,51 @@ def gallery_searches(
     rng: np.random.Generator,
     templates: NDArray[np.floating] | None = None,
 ) -> OpenSetScores:
-    """Enroll some photos of known people, search with their others and with all photos of strangers.
+    """Enroll some photos of known people, and search with their other photos and strangers'.
 
     Args:
-        vectors: (n, dim) unit rows.
-        labels: (n,) identity of each row.
-        known: identities to enroll; each needs more than `enrolled` rows.
-        strangers: identities that are searched for but not enrolled.
-        enrolled: templates per known identity, drawn at random.
-        rng: draws them.
-        templates: (n, dim) unit rows that are enrolled instead, of the same photos in the same order, as of
-            better copies; None: `vectors`.
+        vectors: (n, dim) rows of unit length.
+        labels: (n,) integer label of each row's person.
+        known: labels of the people to enroll; each needs more than `enrolled` rows.
+        strangers: labels of the people who are searched for but not enrolled.
+        enrolled: number of templates per enrolled person, drawn at random.
+        rng: generator that draws the templates.
+        templates: (n, dim) rows of unit length that are enrolled instead of `vectors`: the same photos in the
+            same order, such as copies of better quality; None: `vectors`.
+
+    Example:
+        >>> vectors, labels = np.eye(3)[[0, 0, 1]], np.array([0, 0, 1])
+        >>> gallery_searches(vectors, labels, [0], [1], 1, np.random.default_rng(0)).mated.tolist()
+        [0.0]
     """
     templates = vectors if templates is None else templates
     drawn = [rng.permutation(np.flatnonzero(labels == identity)) for identity in known]
     gallery = np.concatenate([rows[:enrolled] for rows in drawn])
     probes = np.concatenate([rows[enrolled:] for rows in drawn])
-    others = np.flatnonzero(np.isin(labels, strangers))
+    stranger_rows = np.flatnonzero(np.isin(labels, strangers))
     mated = squared_distances(vectors[probes], templates[gallery])
     nearest = mated.argmin(1)
     return OpenSetScores(
         labels[gallery][nearest] == labels[probes],
         np.sqrt(mated.min(1)),
-        np.sqrt(squared_distances(vectors[others], templates[gallery]).min(1)),
+        np.sqrt(squared_distances(vectors[stranger_rows], templates[gallery]).min(1)),
     )
 
 
 def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float:
-    """Give the share that is exceeded with a chance of `1 - confidence`, by Clopper and Pearson 1934.
+    """Compute the one-sided upper confidence bound of a share that was counted.
 
-    Of no hits it is about 3 / trials, the rule of three.
+    Clopper and Pearson 1934, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial". With no hits it is about 3 / trials, the rule of three.
 
     Args:
-        hits: how often it happened, 0 to `trials`.
-        trials: independent trials.
-        confidence: one-sided.
+        hits: number of trials that hit, 0 to `trials`.
+        trials: number of independent trials.
+        confidence: probability with which the share is at most the bound.
+
+    Example:
+        >>> round(upper_bound(0, 300), 4)
+        0.0099
     """
     from scipy.stats import beta
 
@@ -238,22 +295,57 @@ def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float
 
 
 def trials_needed(share: float, confidence: float = CONFIDENCE) -> int:
-    """Give how many trials without a hit bound a share: ln(1 - confidence) / ln(1 - share), upward."""
+    """Compute how many trials without a hit bound a share: ln(1 - confidence) / ln(1 - share).
+
+    Example:
+        >>> trials_needed(0.01)
+        299
+    """
     return int(np.ceil(np.log1p(-confidence) / np.log1p(-share)))
 
 
 def trials_of_one(share: float) -> int:
-    """Give how many trials there must be for one of them to be that share: 1 / share, upward."""
+    """Compute how many trials there must be for one of them to be a share: 1 / share.
+
+    Example:
+        >>> trials_of_one(0.01)
+        100
+    """
     return int(np.ceil(1 / share - 1e-9))  # 1 / (1 / 49) is more than 49
 
 
 def identity_weights(people: int, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw people with replacement: (replicates, people) float64, how often each one is drawn."""
+    """Draw people with replacement, for bootstrap samples of them.
+
+    Args:
+        people: number of people.
+        replicates: number of bootstrap samples.
+        rng: generator that draws.
+
+    Returns:
+        (replicates, people) float64: how often each person is drawn; rows sum to `people`.
+
+    Example:
+        >>> identity_weights(5, 2, np.random.default_rng(0)).sum(axis=1).tolist()
+        [5.0, 5.0]
+    """
     return rng.multinomial(people, np.full(people, 1 / people), size=replicates).astype(np.float64)
 
 
 def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Give the percentile interval of a figure's bootstrap values; those that are NaN count for nothing."""
+    """Compute the percentile interval of bootstrap values, without those not finite.
+
+    Args:
+        values: (replicates,) float64.
+        confidence: share of the values within the interval.
+
+    Returns:
+        Lower and upper end; NaN if no value is finite.
+
+    Example:
+        >>> [round(end, 3) for end in interval(np.arange(101.0), confidence=0.9)]
+        [5.0, 95.0]
+    """
     known = values[np.isfinite(values)]
     if not len(known):
         return float("nan"), float("nan")
@@ -263,17 +355,22 @@ def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tup
 
 
 def unit_vectors(features: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
-    """Scale features to unit length, averaging each picture with its mirror picture.
+    """Scale features to unit length, and average each picture with its mirror picture.
 
     Args:
-        features: (n, dim), or (2n, dim) if `mirrored`: all pictures, then all mirror pictures.
-        mirrored: whether the second half belongs to mirror pictures.
+        features: (n, dim) float32; (2n, dim) if `mirrored`: all pictures, then all mirror pictures.
+        mirrored: whether the second half of the rows are mirror pictures.
 
     Returns:
         (n, dim) float32, rows of unit length.
 
     Raises:
         ModelError: a row is zero or not finite.
+
+    Example:
+        >>> vectors = unit_vectors(np.array([[3.0, 4.0]], np.float32), mirrored=False)
+        >>> [round(float(number), 3) for number in vectors[0]]
+        [0.6, 0.8]
     """
     vectors = _unit(features)
     if mirrored:

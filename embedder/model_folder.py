@@ -2,16 +2,16 @@
 
 ```
 embed-model/
-  manifest.json                     what the model is; names the others by SHA-256
+  manifest.json                     description of the model, with the SHA-256 of the other files
   extractor-<digest>.tflite         the compiled network from aligned faces to vectors
   detector-<digest>.tflite          the compiled network that finds faces; not with whole pictures
-  weights-<digest>.safetensors      the extractor's numbers as raw tensors, to train on from
+  weights-<digest>.safetensors      the extractor's weights as raw tensors, to continue training from
                                     (of a quantized model: its kernels in half precision)
 ```
 
-The manifest is the commit point: the other files carry their digest in their names, so a new model lies
-beside the old one until one rename makes it current. It is JSON in one canonical form that includes its own
-digest; a file that differs from that form by a single byte is refused. Nothing here is ever executed or
+The other files have their digest in their names, so those of a new model lie beside the old ones until the
+rename of the manifest makes the new model current. The manifest is JSON in one canonical form that includes
+its own digest; a file that differs from that form by a byte is refused. Nothing here is executed or
 unpickled.
 """
 
@@ -33,8 +33,8 @@ from embedder.strangers import StrangerDistances
 FORMAT = 4
 FLOAT32 = "float32"
 MANIFEST = "manifest.json"
-_MAX_MANIFEST = 4 * 2**20
-_MAX_FILE = 2**32
+_MAX_MANIFEST = 4 * 2**20  # bytes
+_MAX_FILE = 2**32  # bytes
 _KINDS: dict[Any, Any] = {
     "str": str,
     "int": int,
@@ -47,18 +47,18 @@ _KINDS: dict[Any, Any] = {
 }
 _PARTS = {"extractor": ".tflite", "detector": ".tflite", "weights": ".safetensors"}
 _PART_NAME = re.compile(r"(extractor|detector|weights)-[0-9a-f]{16}\.(tflite|safetensors)")
-_POINTS = 5  # of a face: eyes, nose tip, corners of the mouth
+_POINTS = 5  # landmarks of a face: eyes, nose tip, corners of the mouth
 
 
 @dataclass(frozen=True)
 class DetectorRecord:
-    """What found the faces that a model learned from, and finds them from then on.
+    """Describes the face detector of a model, in training and afterwards.
 
     Attributes:
-        name: of the network.
-        version: of the network, as its authors name it.
-        network: SHA-256 of the compiled network in the folder.
-        settings: how faces were looked for.
+        name: name of the detector.
+        version: version of the detector, as its authors name it.
+        network: SHA-256 of the compiled network in the folder, in hexadecimal.
+        settings: settings of the detection in training.
     """
 
     name: str
@@ -69,23 +69,23 @@ class DetectorRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model is.
+    """Describes a model; the content of `manifest.json`.
 
     Attributes:
-        trunk: name of the network.
-        head: name of the head it was trained with, or "none".
-        input_size: side of the square it sees, in pixels.
-        crop: which part of a picture is the sample, `face` or `whole`.
-        landmarks: where eyes, nose tip and corners of the mouth lie in a crop, five (x, y) in shares of its
-            side; None with whole pictures.
-        detector: what finds the faces; None with whole pictures.
-        mirror: whether a vector is the mean over the picture and its mirror picture.
-        dim: length of a vector.
-        extractor: SHA-256 of the compiled network.
-        weights: SHA-256 of the raw tensors.
-        strangers: what is known of strangers' distances, or None if no one was held out to measure them.
-        training: facts about the run, for people; nothing is computed from them.
-        weights_as: what the extractor's weights are stored as: float32, or one of `WEIGHTS`.
+        trunk: name of the trunk.
+        head: name of the head in training, or "none".
+        input_size: side of the network's square input, in pixels, 16 to 1024.
+        crop: part of a picture that is a sample, `face` or `whole`.
+        landmarks: positions of eyes, nose tip and corners of the mouth in a crop, five (x, y) in shares of
+            its side; None with whole pictures.
+        detector: face detector; None with whole pictures.
+        mirror: whether a vector is averaged with that of the mirror picture.
+        dim: length of a vector, 1 to 65536.
+        extractor: SHA-256 of the compiled network, in hexadecimal.
+        weights: SHA-256 of the raw tensors, in hexadecimal.
+        strangers: distribution of the distances between strangers; None if there were no held-out people.
+        training: record of the training run, for display; nothing is computed from it.
+        weights_as: type of the extractor's stored weights: `float32`, or one of `WEIGHTS`.
     """
 
     trunk: str
@@ -104,11 +104,11 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all that decides a vector; a gallery keeps it and refuses vectors of another.
+        """SHA-256 of all that determines a vector; a gallery refuses vectors of another.
 
-        It rests on the raw tensors, not on the compiled network: another version of the compiler gives other
-        bytes and the same vectors. How faces are looked for is not in it: a crop is the same wherever the
-        search began (docs/decisions/017).
+        It depends on the raw tensors, not on the compiled network: another version of the compiler writes
+        other bytes that compute the same vectors. The settings of the detection are not part of it: the crop
+        of a face does not depend on them (docs/decisions/017).
         """
         parts: list[Any] = [FORMAT, self.trunk, self.weights, self.weights_as]
         parts += [self.input_size, self.crop, self.mirror, self.dim]
@@ -117,14 +117,14 @@ class Manifest:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def digest_of(self, part: str) -> str | None:
-        """Give the SHA-256 of `extractor`, `weights` or `detector`; None for a detector that there is not."""
+        """Return the SHA-256 of `extractor`, `weights` or `detector`; None without a detector."""
         if part == "detector":
             return self.detector.network if self.detector else None
         digest: str = getattr(self, part)
         return digest
 
     def to_bytes(self) -> bytes:
-        """Give the canonical JSON, digest included."""
+        """Return the canonical JSON with its digest, in UTF-8."""
         content = {"format": FORMAT, **asdict(self)}
         return _canonical({**content, "digest": hashlib.sha256(_canonical(content)).hexdigest()})
 
@@ -132,18 +132,18 @@ class Manifest:
 def save_bundle(
     folder: Path, manifest: Manifest, extractor: bytes, weights: bytes, detector: bytes | None = None
 ) -> None:
-    """Write a model folder; a model that is already there stays until the new one is complete.
+    """Write a model folder; an existing model is replaced once the new one is complete.
 
     Args:
-        folder: made if missing.
-        manifest: its digests must be those of the files.
-        extractor: the compiled network.
-        weights: safetensors.
-        detector: the compiled network that finds faces; None with whole pictures.
+        folder: path of the model folder, which is made if missing.
+        manifest: manifest with the digests of the other arguments.
+        extractor: content of the compiled network.
+        weights: raw tensors in the format safetensors.
+        detector: content of the compiled face detector; None with whole pictures.
 
     Raises:
-        UsageError: the folder cannot be written; it holds the old model, or already the new one.
-        ValueError: the digests are those of other files.
+        UsageError: the folder cannot be written; it then holds the old model, or already the new one.
+        ValueError: a digest in the manifest is that of another file.
     """
     contents = {"extractor": extractor, "weights": weights, "detector": detector}
     for part, data in contents.items():
@@ -162,20 +162,27 @@ def save_bundle(
 
 
 def _remove_others(folder: Path, manifest: Manifest) -> None:
-    """Remove the parts of other models as far as possible: what is left does no harm."""
+    """Remove files of earlier models; those that cannot be removed are never read."""
     wanted = {_part_file(manifest, part) for part in _PARTS if manifest.digest_of(part)}
     with contextlib.suppress(OSError):
         for old in [path for part, suffix in _PARTS.items() for path in folder.glob(f"{part}-*{suffix}")]:
             if is_part_name(old.name) and old.name not in wanted:
-                with contextlib.suppress(OSError):  # in use on Windows; the next save tries again
+                with contextlib.suppress(OSError):  # open in a process on Windows; the next save tries again
                     old.unlink()
 
 
 def load_manifest(folder: str | Path) -> Manifest:
-    """Read and check `manifest.json`.
+    """Read and check the manifest of a model folder.
+
+    Args:
+        folder: path of the model folder.
 
     Raises:
-        ModelError: it is missing, changed, of another version, or out of range.
+        ModelError: the manifest is missing, changed, of another version, or has a value out of range.
+
+    Example:
+        >>> load_manifest("embed-model").dim
+        128
     """
     path = Path(folder) / MANIFEST
     try:
@@ -192,14 +199,14 @@ def load_manifest(folder: str | Path) -> Manifest:
 
 
 def parse_manifest(data: bytes, path: Path) -> Manifest:
-    """Check the content of a `manifest.json`.
+    """Parse and check the content of a `manifest.json`.
 
     Args:
-        data: the content.
-        path: where it comes from, for errors.
+        data: content of the file.
+        path: path of the file, for messages.
 
     Raises:
-        ModelError: it was changed, is of another version, or out of range.
+        ModelError: the content was changed, is of another version, or has a value out of range.
     """
     try:
         content = json.loads(data, parse_constant=_refuse_constant)
@@ -207,7 +214,7 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
             raise ValueError("expected a JSON object")
         _check_format(content.get("format"))
         manifest = _parse(content)
-        unchanged = manifest.to_bytes() == data  # what JSON cannot hold, as 1e999, cannot be written again
+        unchanged = manifest.to_bytes() == data  # raises a ValueError for infinity, which JSON has as 1e999
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a manifest of this toolkit: {error!s:.2000}") from error
     if not unchanged:
@@ -216,10 +223,10 @@ def parse_manifest(data: bytes, path: Path) -> Manifest:
 
 
 def check_model(folder: str | Path) -> Manifest:
-    """Read a model folder and check every byte of it, also of what is only read to train on or to convert.
+    """Read a model folder and check every file, those not needed for vectors too.
 
     Raises:
-        ModelError: the folder is no model, or something in it was changed.
+        ModelError: the folder is no model folder, or a file was changed.
     """
     manifest = load_manifest(folder)
     for part in _PARTS:
@@ -229,10 +236,15 @@ def check_model(folder: str | Path) -> Manifest:
 
 
 def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
-    """Read `extractor`, `weights` or `detector` and check it against the manifest.
+    """Read the file `extractor`, `weights` or `detector`, and check its digest.
+
+    Args:
+        folder: path of the model folder.
+        manifest: manifest of the model folder.
+        part: `extractor`, `weights` or `detector`.
 
     Raises:
-        ModelError: the file is missing or its digest is another.
+        ModelError: the file is missing, or has another digest than in the manifest.
     """
     path = Path(folder) / _part_file(manifest, part)
     data = _read(path, _MAX_FILE)
@@ -242,7 +254,7 @@ def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:
 
 
 def part_name(part: str, digest: str) -> str:
-    """Name of the file that holds `extractor`, `weights` or `detector`."""
+    """Return the name of the file `extractor`, `weights` or `detector` with a digest."""
     return f"{part}-{digest[:16]}{_PARTS[part]}"
 
 
@@ -254,7 +266,7 @@ def _part_file(manifest: Manifest, part: str) -> str:
 
 
 def is_part_name(name: str) -> bool:
-    """Say whether a file is named as a part of some model."""
+    """Return whether a file name is that of a file in a model folder, manifest excepted."""
     return _PART_NAME.fullmatch(name) is not None
 
 

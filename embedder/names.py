@@ -1,6 +1,6 @@
-"""Names of people: their one form, which texts can be one, which a person would take for the same.
+"""Normalize names of people, refuse texts that cannot be one, and warn of similar ones.
 
-What is pointed out is not refused: two people may be called Li Na and Lina.
+Similar names are reported, not refused: two people may be called Li Na and Lina.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from embedder._internal.wording import shell_words
 
 LONGEST = 200  # characters of a name
 
-# Characters that turn the direction of the text after them.
-_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
+# Characters that reverse the direction of the text after them.
+_DIRECTION_MARKS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"
 
-# What folders of people without a name are called. Enrolled, such a word is an answer like any name.
+# Names of folders for people without a name. Once enrolled, such a word is given as an answer.
 _NO_ONE = frozenset(
     {
         *("unknown", "unknowns", "unknownperson", "unknownpeople", "unidentified", "unnamed", "stranger"),
@@ -28,20 +28,20 @@ _NO_ONE = frozenset(
 
 
 def normal_name(name: str) -> str:
-    """Give the one form of a name: Unicode NFC, without white space around it."""
+    """Return a name in Unicode form NFC, without white space around it."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def name_problem(name: str) -> str | None:
-    """Say why a text cannot be an identity's name, or None if it can.
+    """Return why a text cannot be a person's name, or None if it can.
 
-    Control characters would let a name rewrite the terminal it is printed on; half a surrogate pair is a
-    file name that is not UTF-8 and could not be stored.
+    Control characters in a name could rewrite the terminal it is printed on; half a surrogate pair comes from
+    a file name that is not UTF-8, and cannot be stored.
     """
     if len(name) > LONGEST:
         return f"a name of {len(name)} characters; at most {LONGEST} are kept"
     for character in name:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _TURNS:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _DIRECTION_MARKS:
             return f"the name holds the character {character!r}, which cannot be shown; rename it"
     if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
         return "an empty name; expected at least one visible character"
@@ -49,7 +49,7 @@ def name_problem(name: str) -> str | None:
 
 
 def appearance(name: str) -> str:
-    """Give what a person sees of a name: without case, Unicode form, width of letters, and spaces.
+    """Return a name without differences of case, Unicode form, letter width and spaces.
 
     Example:
         >>> appearance("Ａｄａ  Lovelace") == appearance("ada lovelace")
@@ -60,11 +60,11 @@ def appearance(name: str) -> str:
 
 
 def name_notes(names: Iterable[str], known: Iterable[str] = ()) -> list[str]:
-    """Say in sentences what may be wrong with some new names.
+    """Return warnings, one sentence each, about new names.
 
     Args:
-        names: the new ones, in their order.
-        known: those that were there before; one that is new and known is not new.
+        names: new names, in the order of the warnings.
+        known: names that are already enrolled; there is no warning about these.
     """
     there = set(known)
     seen: dict[str, str] = {}

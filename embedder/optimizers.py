@@ -1,4 +1,4 @@
-"""Adam with a learning rate by batch and by depth, and layers that stay as they are."""
+"""Define an Adam with learning rates by batch and by layer, and freeze layers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ __all__ = ["LayerwiseAdam", "WarmupSchedule", "freeze_layers"]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Raises the learning rate linearly from zero, then keeps it, lowers it by a cosine, or by steps.
+    """Raises the learning rate linearly from 0, then keeps it or lowers it by cosine or steps.
 
-    Goyal et al. 2017, "Accurate, Large Minibatch SGD"; Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient
-    Descent with Warm Restarts".
+    Goyal et al. 2017, "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour"; Loshchilov and Hutter
+    2017, "SGDR: Stochastic Gradient Descent with Warm Restarts".
 
     Args:
-        learning_rate: after the warm-up.
-        warmup_steps: batches over which it rises; 0 starts at the full rate.
-        decay_steps: batches of the whole run, over which it falls to zero by half a cosine; 0 lets it stay.
-        steps: pairs of (batch, rate): from that batch on it is that rate.
+        learning_rate: learning rate after the warm-up.
+        warmup_steps: number of batches over which the rate rises; 0 starts at the full rate.
+        decay_steps: number of batches of the whole run, at whose end the rate reaches 0 by half a cosine; 0
+            keeps the rate.
+        steps: pairs (batch, learning rate): the rate from that batch on.
 
     Example:
         >>> schedule = WarmupSchedule(1e-3, warmup_steps=4)
@@ -47,19 +48,19 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         self.steps = sorted((int(start), float(rate)) for start, rate in steps)
 
     def __call__(self, step: Any) -> Any:
-        """Give the rate of a batch, counted from 0."""
+        """Return the learning rate of a batch, counted from 0, as a float32 scalar."""
         step = ops.cast(step, "float32")
         rate: Any = self.learning_rate
-        for start, later in self.steps:
-            rate = ops.where(step >= start, later, rate)
+        for start, new_rate in self.steps:
+            rate = ops.where(step >= start, new_rate, rate)
         if self.decay_steps:
-            falling = max(1, self.decay_steps - self.warmup_steps)
-            done = ops.minimum(1.0, ops.maximum(0.0, step - self.warmup_steps) / falling)
-            rate = rate * (1 + ops.cos(math.pi * done)) / 2
+            batches = max(1, self.decay_steps - self.warmup_steps)
+            progress = ops.minimum(1.0, ops.maximum(0.0, step - self.warmup_steps) / batches)
+            rate = rate * (1 + ops.cos(math.pi * progress)) / 2
         return rate * ops.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same schedule."""
+        """Return the arguments of `from_config`."""
         return {
             "learning_rate": self.learning_rate,
             "warmup_steps": self.warmup_steps,
@@ -69,11 +70,11 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: 
 
 
 def build_schedule(config: FilledConfig, batches: int) -> WarmupSchedule:
-    """Make the schedule of a run.
+    """Build the learning rate schedule of a run.
 
     Args:
-        config: resolved: learning rate and epochs are numbers.
-        batches: per epoch.
+        config: options of the run.
+        batches: number of batches per epoch.
     """
     return WarmupSchedule(
         config.learning_rate,
@@ -85,18 +86,19 @@ def build_schedule(config: FilledConfig, batches: int) -> WarmupSchedule:
 
 @keras.saving.register_keras_serializable(package="embedder")
 class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
-    """Adam (Kingma and Ba 2015) whose learning rate is smaller near the input of a trunk.
+    """Runs Adam with smaller learning rates in the first layers of a trunk.
 
-    Discriminative fine-tuning (Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text
-    Classification"): what lies near the picture is general and is to stay.
+    Adam: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization". Discriminative fine-tuning: Howard
+    and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification"; the first layers compute
+    general features, which training should change least.
 
     Args:
-        trunk: its layers learn the slower the nearer they are to the picture (`layer_factors`); variables
-            that are not its own learn at the full rate. None: all do.
+        trunk: trunk whose layers get rising factors of the learning rate, from first to last
+            (`layer_factors`); other variables have the factor 1. None: all variables have the factor 1.
         lowest: factor of the learning rate at the trunk's first layer, 0 to 1.
-        relative_step: most that a step of Adam, at the full learning rate, may be of the root mean square of
-            a tensor; its rate is lowered for that. 0: no limit.
-        factors: of a saved optimizer: one for each variable, in order; instead of a trunk.
+        relative_step: largest step of Adam at the full learning rate, as a share of the tensor's root mean
+            square; the factor of a tensor is lowered to this. 0: no limit.
+        factors: factors of a saved optimizer, one for each variable in order; used instead of `trunk`.
         adam: options of `keras.optimizers.Adam`.
 
     Raises:
@@ -126,28 +128,28 @@ class LayerwiseAdam(keras.optimizers.Adam):  # type: ignore[misc]
         self._factors = list(factors or [])
 
     def build(self, variables: list[Any]) -> None:
-        """Make the moments of the variables."""
+        """Create the moments of the variables."""
         super().build(variables)
         if len(self._factors) != len(variables):
             self._factors = [self._by_id.get(id(variable), 1.0) for variable in variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Take one step with one variable."""
+        """Update one variable by its gradient, with its factor of the learning rate."""
         factor = self._factors[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * factor)
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same optimizer for a copy of the model."""
+        """Return the arguments of `from_config`, for a copy of the model."""
         return {**super().get_config(), "factors": self._factors}
 
 
 def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> keras.optimizers.Optimizer:
-    """Make the optimizer.
+    """Build the optimizer of a run.
 
     Args:
-        config: resolved: learning rate and epochs are numbers.
-        trunk: whose layers learn the slower the nearer they are to the picture.
-        batches: per epoch.
+        config: options of the run.
+        trunk: trunk whose first layers get smaller learning rates.
+        batches: number of batches per epoch.
     """
     return LayerwiseAdam(
         trunk,
@@ -161,14 +163,14 @@ def build_optimizer(config: FilledConfig, trunk: keras.Model, batches: int) -> k
 
 
 def layer_factors(trunk: keras.Model, lowest: float) -> dict[int, float]:
-    """Give factors of the learning rate, by equal ratios from `lowest` at the first layer to 1 at the last.
+    """Compute factors of the learning rate, in a geometric series from first to last layer.
 
     Args:
-        trunk: its layers with weights stand in order.
-        lowest: factor of the first layer; 0 keeps that one and moves the others evenly (0 has no ratios).
+        trunk: network whose layers are listed from input to output.
+        lowest: factor of the first layer, 0 to 1; with 0 the factors rise linearly. The last has 1.
 
     Returns:
-        By `id` of the variable.
+        Factors by `id` of the variable.
     """
     layers = weighted_layers(trunk)
     last = max(1, len(layers) - 1)
@@ -180,33 +182,34 @@ def layer_factors(trunk: keras.Model, lowest: float) -> dict[int, float]:
 
 
 def limit_steps(factors: dict[int, float], trunk: keras.Model, share: float, rate: float) -> None:
-    """Lower the factors of tensors whose weights are small beside a step of Adam.
+    """Lower the factors of tensors whose weights are small compared to a step of Adam.
 
     A step moves a weight by about the learning rate, however small the weight is. The dense layer of SFace
-    has weights of .0015 root mean square: at 3e-4 they would be others after five batches, and training lost
-    more than it gained (Adafactor, Shazeer and Stern 2018, scales steps likewise).
+    has weights of .0015 root mean square: at a rate of 3e-4 they change completely in five batches, and
+    training lost more than it gained. Shazeer and Stern 2018, "Adafactor: Adaptive Learning Rates with
+    Sublinear Memory Cost", scale steps in the same way.
 
     Args:
-        factors: of the learning rate by `id` of the variable; changed in place.
-        trunk: whose trainable variables are looked at.
-        share: most that a step may be of a tensor's root mean square.
-        rate: the learning rate.
+        factors: factors of the learning rate by `id` of the variable; changed in place.
+        trunk: network whose trainable variables are limited.
+        share: largest step, as a share of a tensor's root mean square.
+        rate: learning rate.
     """
     for variable in trunk.trainable_variables:
         size = float(np.sqrt(np.mean(np.square(ops.convert_to_numpy(variable)))))
-        if size:  # a tensor of zeros has yet to become something
+        if size:  # a tensor of zeros would never change
             factors[id(variable)] = factors.get(id(variable), 1.0) * min(1.0, share * size / rate)
 
 
 def freeze_layers(trunk: keras.Model, share: float) -> None:
-    """Keep the first layers of a trunk as they are; do so before compiling.
+    """Freeze the first layers of a trunk, before it is compiled.
 
     Args:
-        trunk: changed in place.
-        share: share of the layers with weights, 0 to 1.
+        trunk: network to change in place.
+        share: share of the layers with weights to freeze, 0 to 1.
 
     Raises:
-        ValueError: it is another number.
+        ValueError: `share` is not from 0 to 1.
 
     Example:
         >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
@@ -222,7 +225,7 @@ def freeze_layers(trunk: keras.Model, share: float) -> None:
 
 
 def weighted_layers(trunk: keras.Model) -> list[Any]:
-    """List the layers that have weights, from the picture on, also those of networks inside."""
+    """List the layers with weights from input to output, those of nested networks too."""
     found: list[Any] = []
     for layer in trunk.layers:
         found += (

@@ -1,9 +1,10 @@
-"""Hold what is known of a network's distances between strangers, as a model carries it.
+"""Store the distribution of a network's distances between strangers in a model.
 
-The moments of ln d (`embedder.moments`) differ from one set of people and photos to the next. What a model
-carries is their distribution over sets, as normal with a mean and a deviation each, estimated from a few sets
-(`embedder.stranger_fit`). It is the prior of a gallery's own moments; the gallery's own comparisons update it
-by Bayes' rule (`Moments.updated`). With no comparison the prior is all there is; with many it weighs nothing.
+The moments of ln d (`embedder.moments`) differ from one set of people and photos to the next. A model stores
+their distribution over sets, a normal one with a mean and a standard deviation each, estimated from a few
+sets (`embedder.stranger_fit`). It is the prior of the moments in a gallery; the gallery's own comparisons
+update it by Bayes' rule (`Moments.updated`). Without comparisons the prior is used alone; with many it has no
+weight.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StrangerDistances:
-    """What is known of a network's distances between strangers, over sets of people and photos.
+    """Holds the distribution of the moments of ln d over sets of people and photos.
 
     Attributes:
-        mean, mean_sd: of ln d with one photo a person, and its deviation between sets.
-        log_spread, log_spread_sd: of the logarithm of ln d's standard deviation.
-        skewness, skewness_sd: of ln d.
-        shrink, shrink_sd: how much ln d falls when each person has e times as many photos.
-        person_sd: deviation between people of one set in how far they are from strangers.
+        mean, mean_sd: mean of ln d with one photo per person, and its standard deviation between sets.
+        log_spread, log_spread_sd: logarithm of the standard deviation of ln d, and its standard deviation
+            between sets.
+        skewness, skewness_sd: skewness of ln d, and its standard deviation between sets.
+        shrink, shrink_sd: decrease of ln d when each person has e times as many photos, and its standard
+            deviation between sets.
+        person_sd: standard deviation, between the people of a set, of a low quantile of ln d to strangers.
         freedom: degrees of freedom of the deviations between sets.
-        people, photos, sets: what it was measured on.
+        people, photos, sets: number of people, photos and sets that were measured.
     """
 
     mean: float
@@ -48,7 +51,7 @@ class StrangerDistances:
     sets: int
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no distances have.
+        """Check that all numbers are in their ranges.
 
         Raises:
             ValueError: a number is not finite or out of its range.
@@ -56,11 +59,11 @@ class StrangerDistances:
         check_numbers(self, _RANGES, "strangers")
 
     def prior(self, people: int, photos: float = 1.0) -> Moments:
-        """Give what is known of the moments in a gallery that is not seen yet.
+        """Compute the distribution of the moments in a gallery before it is measured.
 
         Args:
-            people: number of enrolled people; the fewer, the more one who is near to many matters.
-            photos: of each, the geometric mean.
+            people: number of enrolled people; with fewer, one who is near to many strangers counts more.
+            photos: number of photos of a person, as a geometric mean over the people.
         """
         import numpy as np
 
@@ -78,7 +81,16 @@ class StrangerDistances:
         return Moments(values, np.diag(deviations**2), self.freedom)
 
     def threshold(self, target_fpir: float, people: int, photos: float = 1.0) -> float:
-        """Give the threshold for a gallery that is not seen yet, see `prior`."""
+        """Compute the threshold for a target FPIR in a gallery before it is measured.
+
+        Args:
+            target_fpir: false positive identification rate, the share of strangers who may be named, 0 to 1.
+            people: number of enrolled people.
+            photos: number of photos of a person, as a geometric mean over the people.
+
+        Returns:
+            Largest distance at which a name is given, at most 2.
+        """
         from embedder.metrics import CONFIDENCE
         from embedder.moments import normal_quantile
 
@@ -86,19 +98,19 @@ class StrangerDistances:
         return min(self.prior(people, photos).lower_bound(z, CONFIDENCE), 2.0)
 
     def describe(self) -> str:
-        """Say what it was measured on, for messages."""
+        """Return the number of people and sets that were measured, as text."""
         return people_in_sets(self.people, self.sets)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the numbers for JSON."""
+        """Return the numbers by name, as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, content: Any) -> StrangerDistances:
-        """Read what `to_json` gave.
+        """Read the numbers of `to_json`.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: `content` has other names, or a number is out of its range.
         """
         names = {entry.name for entry in fields(cls)}
         if not isinstance(content, dict) or content.keys() != names:
@@ -108,7 +120,7 @@ class StrangerDistances:
 
 
 def people_in_sets(people: int, sets: int) -> str:
-    """Say how many people of how many sets something was measured on.
+    """Return a number of people, and of sets if there are several, as text.
 
     Example:
         >>> people_in_sets(77, 4)

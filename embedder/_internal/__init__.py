@@ -1,4 +1,4 @@
-"""What both packages share and nobody else should import: it may change at any time."""
+"""Share private code between the packages embedder and enroll; it may change at any time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _DISTRIBUTION = "embedder-enroll"
 
 
 def lazy_names(package: str, homes: Mapping[str, str], modules: Collection[str] = ()) -> Callable[[str], Any]:
-    """Build the `__getattr__` of a package that imports a public name when it is first used.
+    """Make the `__getattr__` of a package that imports public names on first use.
 
-    Importing the package then loads none of what it offers: `embed --help` needs no numpy. `__version__` is
-    that of what is installed.
+    Importing the package then loads none of its modules: `embed --help` needs no numpy. `__version__` is that
+    of the installed distribution.
 
     Args:
-        package: the package's own name.
-        homes: public name -> the module below the package that defines it.
+        package: name of the package.
+        homes: module below the package that defines a public name, by name.
         modules: modules below the package that are public names themselves.
 
     Returns:
-        A function from a name to what it names; it raises AttributeError for other names.
+        Function of a name that returns its object; it raises AttributeError for other names.
     """
 
     def look_up(name: str) -> Any:

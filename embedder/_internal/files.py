@@ -1,9 +1,10 @@
-"""Open files that end, write files that are whole also after a power cut, keep a bounded cache folder.
+"""Read regular files, write files atomically, and keep a cache folder of bounded size.
 
-A pipe, a socket or a device in the place of a file would be waited for, or read, for ever.
+Pipes, sockets and devices are refused, since reading them may never end. Written files are complete also
+after a power cut.
 
-A cache folder holds what can be made again, by key: private, shared by processes, safe to delete. An entry
-that is damaged or foreign counts as missing, and where nothing can be written the work goes on without a
+A cache folder holds data by key that can be computed again: it is private, shared by processes, and safe to
+delete. A damaged or foreign entry counts as missing, and if nothing can be written, work goes on without a
 cache.
 """
 
@@ -24,19 +25,19 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-NO_FILE = "expected a file"  # begins what is said of what is none
+NO_FILE = "expected a file"  # start of the message on a path that is no regular file
 _MAGIC = b"embedder cache 1"
 _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 _FOLDER, _ENTRY = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{62}")
 _UNFINISHED, _HOUR = re.compile(r"\.[0-9a-f]{16}"), 3600
-_BLOCK = 4096  # bytes: what even the smallest file takes on a disk
+_BLOCK = 4096  # bytes: size of the smallest file on a disk
 
 
 def check_file(path: str | Path) -> int:
-    """Refuse what is no regular file, without opening it; gives its size in bytes.
+    """Check that a path is a regular file, without opening it, and return its size in bytes.
 
     Raises:
-        OSError: there is none, or it is a folder, a pipe, a socket or a device; `strerror` says which.
+        OSError: the file is missing, or a folder, pipe, socket or device; `strerror` says which.
     """
     try:
         return _size(Path(path).stat(), path)
@@ -48,12 +49,12 @@ def open_file(path: str | Path) -> BinaryIO:
     """Open a regular file to read its bytes.
 
     Raises:
-        OSError: as `check_file`, or it may not be read.
+        OSError: the path is no regular file, see `check_file`, or may not be read.
     """
-    check_file(path)  # opening a device may already do something
+    check_file(path)  # before opening, which may have an effect on a device
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _size(os.fstat(descriptor), path)  # it may have been exchanged since
+        _size(os.fstat(descriptor), path)  # again, as the file may have been replaced since
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -64,17 +65,17 @@ def read_file(path: str | Path, limit: int | None = None) -> bytes:
     """Read a regular file.
 
     Args:
-        path: of it.
-        limit: bytes it may have.
+        path: path of the file.
+        limit: largest size in bytes; None: any.
 
     Raises:
-        OSError: as `open_file`, or it has more bytes.
+        OSError: the path is no regular file, may not be read, or has more bytes.
     """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if limit is not None and size > limit:
             raise OSError(errno.EFBIG, f"expected a file of at most {limit} bytes, got {size}", str(path))
-        return file.read(size)  # what is written behind its end meanwhile is another file
+        return file.read(size)  # not what is appended meanwhile
 
 
 def _size(status: os.stat_result, path: str | Path) -> int:
@@ -88,21 +89,21 @@ def _size(status: os.stat_result, path: str | Path) -> int:
 def write_atomic(
     path: Path, data: bytes | Iterable[bytes], replace: bool = True, private: bool = False
 ) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part; who may read it stays.
+    """Write a file atomically: readers get the old or the new content; permissions stay.
 
     Args:
-        path: of the file.
-        data: its content, whole or in parts; if giving a part fails, the old content stays.
-        replace: whether a file that exists, also since a moment ago, is replaced.
-        private: let nobody but its owner read it, whoever could before.
+        path: path of the file.
+        data: content, whole or in parts; if the iterable raises an error, the old content stays.
+        replace: whether an existing file is replaced, also one that was made just now.
+        private: whether only the owner may read the file, whatever its permissions before.
 
     Raises:
-        FileExistsError: there is one, and it is not to be replaced.
+        FileExistsError: the file exists, and `replace` is False.
         OSError: the disk is full or the folder cannot be written; the content is the old or the new one.
     """
     temporary = path.parent / f".embed-{secrets.token_hex(8)}"
     try:
-        mode = 0o600 if private else 0o666  # less the umask
+        mode = 0o600 if private else 0o666  # the system removes the bits of the umask
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             if not private:
                 with contextlib.suppress(FileNotFoundError):
@@ -122,7 +123,7 @@ def write_atomic(
 
 
 def _move_new(temporary: Path, path: Path) -> None:
-    """Give a file its name, if no other one has it."""
+    """Rename a file to a name that no other file has."""
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -135,10 +136,10 @@ def _move_new(temporary: Path, path: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those it lies in, if they are missing; they too are there after a power cut.
+    """Make a folder and its missing parents, and sync them to disk.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: a folder cannot be made.
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,12 +148,12 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder outlast a power cut.
+    """Sync a folder to disk, so that the names in it are there after a power cut.
 
     Raises:
-        OSError: it cannot be.
+        OSError: the folder cannot be synced.
     """
-    if os.name == "nt":  # Windows has no way to sync a folder, and needs none
+    if os.name == "nt":  # Windows cannot sync a folder, and does not need to
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -162,10 +163,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Give the folder for what can be made again: `EMBED_CACHE`, or the system's place for a user's caches.
+    """Return the cache folder: `EMBED_CACHE`, or the system's folder for caches of the user.
 
     Raises:
-        RuntimeError: the user has no home.
+        RuntimeError: the user has no home folder.
     """
     if own := os.environ.get("EMBED_CACHE"):
         return Path(own)
@@ -173,21 +174,21 @@ def cache_folder() -> Path:
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "embedder"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "embedder"
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # by its specification, a relative one is ignored
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # the specification ignores a relative path
     return (base if base.is_absolute() else Path.home() / ".cache") / "embedder"
 
 
 class DiskCache:
-    """Bytes by key, one file each, for any number of threads and processes.
+    """Stores bytes by key in a file each, for any number of threads and processes.
 
     Args:
-        name: of the folder that it makes in `folder`, and the only thing there that it touches.
-        note: what its README says.
-        limit: bytes it may take after `prune`; before, for a time, twice as much.
-        folder: see `cache_folder`, which is used if this is None.
+        name: name of the folder that is made in `folder`; nothing else there is changed.
+        note: text of the README in the folder.
+        limit: largest size in bytes after `prune`; before, the size may be twice as large.
+        folder: parent folder; None: that of `cache_folder`.
 
     Attributes:
-        trouble: why nothing more is kept, one sentence, or None.
+        trouble: reason why nothing more is stored, one sentence; None if there is none.
     """
 
     def __init__(self, name: str, note: str, limit: int, folder: str | Path | None = None) -> None:
@@ -203,7 +204,7 @@ class DiskCache:
             self._give_up(folder, error)
 
     def get(self, key: bytes) -> bytes | None:
-        """Give what was kept under a key; None if it is not there, or is not what was kept."""
+        """Return the bytes of a key; None if they are missing or damaged."""
         if self._folder is None:
             return None
         path = self._path(self._folder, key)
@@ -216,11 +217,11 @@ class DiskCache:
             return None
         self._use(data)
         with contextlib.suppress(OSError):
-            os.utime(path)  # used now: file systems often do not note when a file was read
+            os.utime(path)  # the time of use, as many file systems do not record when a file was read
         return body
 
     def put(self, key: bytes, body: bytes) -> None:
-        """Keep something, unless that would push out what this run itself has used."""
+        """Store bytes, unless `prune` would then delete entries that this run has used."""
         data = _sealed(key, body)
         if self._folder is None or self.trouble or not self._use(data):
             return
@@ -228,18 +229,18 @@ class DiskCache:
         try:
             try:
                 _write(path, data)
-            except FileNotFoundError:  # the first in its folder, or everything was deleted just now
+            except FileNotFoundError:  # the first in its folder, or the folder was deleted meanwhile
                 self._make(self._folder)
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 _write(path, data)
         except (FileNotFoundError, FileExistsError):
-            pass  # and again, between two steps
+            pass  # deleted or written again by another process, between two steps
         except OSError as error:
             if not path.exists():  # on Windows a file that is being read cannot be replaced
                 self._give_up(self._folder, error)
 
     def prune(self) -> None:
-        """Delete what has not been used for longest, until the limit is kept."""
+        """Delete the least recently used entries beyond the limit."""
         entries = sorted(_entries(self._folder)) if self._folder else []
         excess = sum(size for _, size, _ in entries) - self._limit
         for _, size, path in entries:
@@ -263,7 +264,7 @@ class DiskCache:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         if hasattr(os, "getuid"):
-            if folder.stat().st_uid != os.getuid():  # who could put there what they like
+            if folder.stat().st_uid != os.getuid():  # another user, who could write any content
                 raise PermissionError(errno.EPERM, "the folder belongs to someone else", str(folder))
             folder.chmod(0o700)
         readme = folder / "README.txt"
@@ -279,12 +280,12 @@ class DiskCache:
 
 
 def _sealed(key: bytes, body: bytes) -> bytes:
-    """Put before a body what tells that it is whole, ours and of its key."""
+    """Prepend a header with a digest of key and content, by which `get` checks an entry."""
     return _MAGIC + hashlib.sha256(key + body).digest() + body
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write so that others see all of it or nothing; what a power cut damages, `get` notices."""
+    """Write a file by a rename; it is not synced, as `get` detects damage by a power cut."""
     temporary = path.with_name(f".{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -297,11 +298,11 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _entries(root: Path) -> Iterator[tuple[float, int, str]]:
-    """Give time of last use, bytes and path of each entry; delete what was left unfinished."""
+    """List last use, size and path of all entries; delete temporary files older than an hour."""
     for folder in _scan(root, _FOLDER):
         for entry in _scan(folder.path, _UNFINISHED):
             with contextlib.suppress(OSError):
-                if entry.stat().st_mtime < time.time() - _HOUR:  # else someone may be writing it
+                if entry.stat().st_mtime < time.time() - _HOUR:  # a newer one may still be written
                     Path(entry.path).unlink()
         for entry in _scan(folder.path, _ENTRY):
             with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
-"""Which fonts this machine has, and which of them draws a name.
+"""Find the fonts of this machine, and choose one that has the letters of a text.
 
-Pillow draws a letter that a font lacks as an empty box and tells no one. So each letter is drawn once and
-compared with one that no font has; fonts are looked for only when the one built into Pillow lacks a letter.
+Pillow draws a letter that a font lacks as an empty box, without an error. So each letter is drawn once and
+compared with a character that no font has. Folders are searched for fonts only when the font built into
+Pillow lacks a letter.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ FOLDERS = (
 )
 _SUFFIXES = {".ttf", ".otf", ".ttc"}
 
-# What names of files match up to the first - or [, in lower case without spaces; best first. Fonts of many
-# alphabets come before the Chinese ones, in which Cyrillic and Greek are as wide as Chinese.
+# Patterns of file names up to the first - or [, in lower case without spaces, the best first. Fonts of many
+# alphabets come before Chinese ones, whose Cyrillic and Greek letters are as wide as Chinese ones.
 _GOOD = (
     *("notosans", "notosansarabic*", "notosanshebrew*", "dejavusans", "segoeui", "arial", "liberationsans"),
     *("freesans", "notosanscjk*", "sourcehansans*", "pingfang*", "hiraginosans*", "ヒラギノ角*", "msyh"),
@@ -43,35 +44,40 @@ _GOOD = (
 _NOT_REGULAR = re.compile(
     "bold|black|heavy|semi|light|thin|medium|condensed|italic|oblique|mono|serif|math|display|[-]ui"
 )
-_IN_NO_FONT = "\uffff"  # Unicode keeps it free of letters for ever
-_PROBE_SIZE = 32  # pixels; at 16, box and letter might be drawn alike
-_MOST_FACES = 64  # of a collection
-_REGULAR = 400  # on the axis of weight, of fonts that have one
+_IN_NO_FONT = "\uffff"  # a code point that Unicode will never assign
+_PROBE_SIZE = 32  # pixels; at 16, the pixels of box and letter might be equal
+_MOST_FACES = 64  # fonts read from a collection
+_REGULAR = 400  # regular weight of variable fonts
 
 
 @dataclass(frozen=True)
 class FontFace:
-    """One font of a file; the path is None for the one that is built into Pillow."""
+    """Identifies a font of a file.
+
+    Attributes:
+        path: path of the file; None for the font built into Pillow.
+        index: number of the font in a collection.
+    """
 
     path: Path | None
     index: int = 0
 
 
 class Fonts:
-    """The fonts to choose from: Pillow's own, a given one, those in folders, in this order."""
+    """Chooses fonts: first Pillow's own, then a given one, then those in folders."""
 
     def __init__(self, given: Path | None, folders: Iterable[Path]) -> None:
-        """Look into the given font; the folders are searched when they are needed.
+        """Check the given font; the folders are searched when they are needed.
 
         Args:
-            given: a font file that wins over those in folders, or None.
-            folders: where fonts lie, or further folders with fonts.
+            given: path of a font file that precedes those in folders; None: none.
+            folders: folders with fonts, which are searched with their sub-folders.
 
         Raises:
-            UsageError: the given file is not a font that can be used.
+            UsageError: the given file is no font that can be used.
         """
         built_in = ImageFont.load_default(16)
-        assert isinstance(built_in, ImageFont.FreeTypeFont)  # the other kind is for Pillow without FreeType
+        assert isinstance(built_in, ImageFont.FreeTypeFont)  # another type is for Pillow without FreeType
         self._built_in = built_in.font_bytes
         self.plain = FontFace(None)
         self._known = [self.plain]
@@ -83,7 +89,7 @@ class Fonts:
         self._chosen = lru_cache(maxsize=8192)(self._choose)
 
     def choose(self, letters: Iterable[str]) -> FontFace | None:
-        """Give the best font that draws all of these characters, or None if none does."""
+        """Return the first font that has all of these characters; None if none has."""
         with self._lock:
             return self._chosen(frozenset(letters))
 
@@ -91,7 +97,7 @@ class Fonts:
         """Open a font at a size in pixels.
 
         Raises:
-            OSError: FreeType cannot.
+            OSError: FreeType cannot open the font.
         """
         return _open(face, self._built_in, size)
 
@@ -103,7 +109,7 @@ class Fonts:
     def _faces(self) -> Iterator[FontFace]:
         yield from tuple(self._known)
         for path in self._files:
-            with contextlib.suppress(OSError):  # broken, or gone since
+            with contextlib.suppress(OSError):  # broken, or deleted meanwhile
                 yield from self._read(path)
 
     def _read(self, path: Path) -> list[FontFace]:
@@ -134,7 +140,7 @@ class Fonts:
         return picture is not None and picture != self._picture(face, _IN_NO_FONT)
 
     def _picture(self, face: FontFace, letter: str) -> bytes | None:
-        """Draw one glyph; None if there is nothing to see."""
+        """Return a digest of the pixels of a letter; None if no pixel is drawn."""
         key = face, letter
         if key not in self._pictures:
             try:
@@ -149,17 +155,17 @@ class Fonts:
         return self._pictures[key]
 
     def _probe(self, face: FontFace) -> ImageFont.FreeTypeFont:
-        """Open a font for `_picture`: without Raqm, which adds a circle to a mark that stands alone."""
+        """Open a font for `_picture`, without Raqm, which adds a circle to a single mark."""
         return _open(face, self._built_in, _PROBE_SIZE, ImageFont.Layout.BASIC)
 
 
 def installed_fonts() -> Fonts:
-    """Give this machine's fonts; the same ones until the environment changes.
+    """Return the fonts of this machine, found once for a value of `EMBED_FONT`.
 
-    The variable `EMBED_FONT` may name a font file that wins over all but Pillow's own.
+    The variable `EMBED_FONT` may name a font file that precedes all but Pillow's own.
 
     Raises:
-        UsageError: `EMBED_FONT` names something else.
+        UsageError: `EMBED_FONT` names no font.
     """
     return _fonts_of(os.environ.get(VARIABLE, ""), tuple(FOLDERS), PACKAGES)
 

@@ -1,4 +1,4 @@
-"""Let one process at a time do something, as long as all of them name the same file."""
+"""Lock a file, so that one process at a time runs a block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _taken(descriptor: int) -> bool:
-        """Take the lock, unless another process has it."""
+        """Take the lock, and return whether no other process has it."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError:
@@ -25,7 +25,7 @@ else:
     import fcntl
 
     def _taken(descriptor: int) -> bool:
-        """Take the lock, unless another process has it."""
+        """Take the lock, and return whether no other process has it."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -37,15 +37,15 @@ else:
 def one_at_a_time(
     path: Path, patience: float, waiting: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Keep the block to one process, or thread, at a time.
+    """Run the block in one process, or thread, at a time.
 
-    The system frees the lock of a process that ends, however it ends. The block runs also where it cannot be
-    kept to one: the file cannot be made, the file system has no locks, or the wait is over.
+    The system frees the lock when a process ends or is killed. The block runs without a lock if the file
+    cannot be made, the file system has no locks, or the time is over.
 
     Args:
-        path: of a file beside what the block makes. It is made if it is missing, and stays.
-        patience: seconds to wait for the others at most.
-        waiting: called once, before the wait.
+        path: path of the lock file, which is made if missing, and stays.
+        patience: longest time to wait for the lock, in seconds.
+        waiting: function called once before the wait, if there is one.
     """
     descriptor = None
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Read the weights of an ONNX file with protobuf alone: neither `onnx` nor ONNX Runtime is needed.
+"""Read the weights of an ONNX file with protobuf, without `onnx` and ONNX Runtime.
 
 Field numbers and the meaning of DequantizeLinear (opset 21) are those of the ONNX specification,
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3.
@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MESSAGES = {  # what is read of each message: field -> (number, kind), * for a repeated one
+_MESSAGES = {  # fields that are read of each message: name -> (number, type), * for a repeated one
     "Attribute": {"name": (1, "string"), "i": (3, "int64")},
     "Node": {
         "input": (1, "string*"),
@@ -32,7 +32,7 @@ _MESSAGES = {  # what is read of each message: field -> (number, kind), * for a 
     "Graph": {"node": (1, "Node*"), "initializer": (5, "Tensor*")},
     "Model": {"graph": (7, "Graph")},
 }
-_DTYPES = {1: "<f4", 3: "<i1", 7: "<i8"}  # float32, int8, int64: all that the networks read here have
+_DTYPES = {1: "<f4", 3: "<i1", 7: "<i8"}  # float32, int8, int64: those of the networks read here
 
 
 def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
@@ -48,7 +48,7 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
         Tensors by name, shaped as in the file: (filters, channels, rows, columns) for a convolution.
 
     Raises:
-        ValueError: the file is no ONNX file, or holds tensors of another kind.
+        ValueError: the file is no ONNX file, or has tensors of another type.
     """
     from google.protobuf.message import DecodeError
 
@@ -62,7 +62,7 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
         raise ValueError("expected an ONNX file with tensors, found none")
     for node in model.graph.node:
         if not all(name in tensors for name in node.input):
-            continue  # it depends on the image
+            continue  # an operation on the image, not on weights
         given = [tensors[name] for name in node.input]
         (name,) = node.output
         if node.op_type == "DequantizeLinear":
@@ -82,7 +82,7 @@ def read_weights(data: bytes) -> dict[str, NDArray[Any]]:
 def _dequantize(
     values: NDArray[Any], scales: NDArray[Any], zeros: NDArray[Any], axis: int, block: int
 ) -> NDArray[np.float32]:
-    """Give (values - zeros) * scales, where one scale is shared by `block` values along an axis."""
+    """Compute (values - zeros) * scales, with one scale for `block` values along an axis."""
     length = values.shape[axis]
     scale, zero = (np.repeat(part, block, axis).take(range(length), axis) for part in (scales, zeros))
     result: NDArray[np.float32] = ((values.astype(np.int32) - zero) * scale).astype(np.float32)
@@ -102,7 +102,7 @@ def _array(tensor: Any) -> NDArray[Any]:
 
 @cache
 def _model_class() -> Any:
-    """Make the message class of an ONNX model, of the fields that are read."""
+    """Make the protobuf class of an ONNX model, with the fields that are read."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     kinds = descriptor_pb2.FieldDescriptorProto

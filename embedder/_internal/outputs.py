@@ -1,8 +1,8 @@
-"""What may be written where: one rule for every file that a command or a function writes.
+"""Check and write output files by one rule, for all commands and functions.
 
-A file that exists is replaced only with `force`. What is read by the same call, and what cannot be made
-again (a gallery, its side files, a key, a part of a model), is never replaced. A path counts as the file it
-leads to, whatever it is called: links, other spellings and hard links are compared by device and inode.
+An existing file is replaced only with `force`. Inputs of the same call, and files that cannot be made again
+(a gallery, its side files, a key, a part of a model), are never replaced. Files are compared by device and
+inode, so that links, hard links and other spellings of a path count as the same file.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ REPLACE = "name another file, or --force replaces it"
 _JOURNALS = ("-journal", "-wal", "-shm")
 _SIDES = (*_JOURNALS, ".keys", *(f".keys{end}" for end in _JOURNALS), ".index")
 _SQLITE = b"SQLite format 3\0"
-_KEY_BYTES, _LONGEST_KEY = 32, 64  # of a gallery's key, and of its file: base64 in one line
+_KEY_BYTES, _LONGEST_KEY = 32, 64  # bytes of a gallery's key, and of its file, a line of base64
 _MODEL = "manifest.json"
 
 FileId = tuple[int, int]  # device and inode
 
 
 class Inputs:
-    """Files that a call reads, so that it writes over none of them.
+    """Holds the files that a call reads, so that it replaces none of them.
 
     Args:
-        paths: files and folders; of a folder all files in it count, also through links. What is missing is
-            kept free, too: a gallery that is about to be made.
-        galleries: files of galleries; their side files count.
+        paths: paths of files and folders; all files in a folder count, also through links. A missing path
+            counts too, such as that of a gallery that the call will make.
+        galleries: paths of galleries, whose side files count too.
     """
 
     def __init__(self, paths: Iterable[str | Path] = (), galleries: Iterable[str | Path] = ()) -> None:
@@ -44,7 +44,7 @@ class Inputs:
         self._paths = [*map(Path, paths), *databases, *sides]
 
     def holds(self, path: Path) -> bool:
-        """Say whether a path leads to one of them."""
+        """Return whether a path leads to one of the files."""
         found = _status(path)
         if found is not None:
             return _id(found) in self._ids
@@ -67,22 +67,22 @@ class Inputs:
 def check_output(
     path: str | Path, inputs: Inputs | None = None, force: bool = False, advice: str = REPLACE
 ) -> None:
-    """Refuse a place for a file before the work that it is for.
+    """Check the path of an output file, before the work whose result it is for.
 
     Args:
-        path: of the file.
-        inputs: what the same call reads.
-        force: whether a file that exists may be replaced.
-        advice: what to do about a file that exists.
+        path: path of the file.
+        inputs: files that the same call reads.
+        force: whether an existing file is replaced.
+        advice: end of the message on an existing file.
 
     Raises:
-        UsageError: the file exists and `force` is not given, or it is an input, a gallery, a side file of
-            one, a key, a part of a model, or no file.
+        UsageError: the file exists and `force` is False, or it is an input, a gallery, a side file of one, a
+            key, a part of a model, or no regular file.
     """
     path = Path(path)
     try:
         problem = _problem(path, inputs)
-    except (OSError, RuntimeError, ValueError) as error:  # a link in a circle, a name no file can have
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, or an invalid name
         raise UsageError(f"{path}: cannot be written: {error}") from error
     if problem:
         raise UsageError(f"{path}: {problem}; name another file")
@@ -98,13 +98,20 @@ def write_output(
     advice: str = REPLACE,
     private: bool = False,
 ) -> None:
-    """Write a file by the rule of `check_output`, whole or not at all.
+    """Write an output file atomically, after the checks of `check_output`.
 
-    A file that came to exist since it was checked is not replaced either. A private one can be read by its
-    owner alone.
+    A file that was made since the check is not replaced either.
+
+    Args:
+        path: path of the file.
+        data: content, whole or in parts.
+        inputs: files that the same call reads.
+        force: whether an existing file is replaced.
+        advice: end of the message on an existing file.
+        private: whether only the owner may read the file.
 
     Raises:
-        UsageError: as `check_output`, or the file cannot be written.
+        UsageError: the path cannot be used, see `check_output`, or the file cannot be written.
     """
     path = Path(path)
     check_output(path, inputs, force, advice)
@@ -117,12 +124,12 @@ def write_output(
 
 
 def side_files(database: Path) -> list[Path]:
-    """Name the files that may belong to a database, there or not."""
+    """List the paths of side files that a database may have."""
     return [database.parent / f"{database.name}{side}" for side in _SIDES]
 
 
 def is_side_file(path: Path) -> bool:
-    """Say whether a name is that of a file which belongs to a database beside it."""
+    """Return whether a path is a side file of an existing database."""
     return any(
         path.name.endswith(side) and _is_sqlite(path.with_name(path.name.removesuffix(side)))
         for side in _SIDES
@@ -131,12 +138,12 @@ def is_side_file(path: Path) -> bool:
 
 
 def _problem(path: Path, inputs: Inputs | None) -> str | None:
-    """Say why no file may ever be written here."""
+    """Return why a path may never be written, even with `force`; None if it may be."""
     if path.is_dir():
         return "expected a file, got a folder"
     if path.exists() and not path.is_file():
         return "expected a file, got a pipe or a device"
-    place = Path(os.path.realpath(path))  # `resolve` fails at a link in a circle, before Python 3.13
+    place = Path(os.path.realpath(path))  # `resolve` fails at a circle of links before Python 3.13
     if _is_sqlite(place) or is_side_file(path) or is_side_file(place):
         return "is a gallery or one of its files, which are never replaced"
     if _is_key(place):
@@ -164,7 +171,7 @@ def _is_key(path: Path) -> bool:
 
 
 def _is_part_of_model(place: Path) -> bool:
-    """Say whether a file that exists is one that a model is made of."""
+    """Return whether an existing file is one of a model folder."""
     return (
         place.is_file()
         and (place.parent / _MODEL).is_file()
@@ -173,7 +180,7 @@ def _is_part_of_model(place: Path) -> bool:
 
 
 def _begins(path: Path, size: int) -> bytes:
-    """Give the first bytes of a file; of one that is missing or cannot be read, none."""
+    """Return the first bytes of a file; b"" if it is missing or cannot be read."""
     try:
         with open_file(path) as file:
             return file.read(size)
@@ -193,7 +200,7 @@ def _id(status: os.stat_result) -> FileId:
 
 
 def _ids(paths: Iterable[Path]) -> Iterator[FileId]:
-    """Give the identities of files, and of all files below folders; a link in a circle ends."""
+    """List device and inode of files, and of all files below folders, through links."""
     waiting, seen = list(paths), set[FileId]()
     while waiting:
         path = waiting.pop()

@@ -1,6 +1,6 @@
-"""Check who could have written a file or folder: only this user and the administrator are trusted.
+"""Check that only this user and the administrator could have written a file or folder.
 
-Windows has no such modes, and a user's cache folder is theirs alone there: nothing is refused.
+On Windows nothing is refused: it has no such modes, and a user's cache folder is private.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def check_shared_folder(folder: Path) -> None:
-    """Check a folder that others may use too, as /tmp, as long as they cannot move what is not theirs.
+    """Check a folder that others may write if they cannot rename others' files, such as /tmp.
 
     Raises:
-        OSError: it is not there, belongs to another user, or all may move what is in it.
+        OSError: the folder is missing, belongs to another user, or lets all rename any file in it.
     """
     status = folder.stat()
     if not (status.st_mode & stat.S_IWOTH and status.st_mode & stat.S_ISVTX):
@@ -25,10 +25,10 @@ def check_shared_folder(folder: Path) -> None:
 
 
 def check_own_folder(folder: Path) -> None:
-    """Check that a folder is one, no link to one, and that no one else can write in it.
+    """Check that a path is a folder, no link, and that no one else can write in it.
 
     Raises:
-        OSError: it is not there, or is not like that.
+        OSError: the folder is missing, a link, or can be written by others.
     """
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
@@ -37,10 +37,10 @@ def check_own_folder(folder: Path) -> None:
 
 
 def check_own_files(folder: Path) -> None:
-    """Check that all that is in a folder are files that no one else could have written.
+    """Check that a folder has only regular files that no one else could have written.
 
     Raises:
-        OSError: something is not like that.
+        OSError: an entry is no regular file, or can be written by others.
     """
     for path in folder.iterdir():
         status = path.lstat()
@@ -50,10 +50,10 @@ def check_own_files(folder: Path) -> None:
 
 
 def close_to_others(path: Path) -> None:
-    """Take the right to write a file or folder from all but its owner.
+    """Remove the write permission of all but the owner from a file or folder.
 
     Raises:
-        OSError: it cannot be changed.
+        OSError: the permissions cannot be changed.
     """
     path.chmod(path.stat().st_mode & ~_OTHERS)
 

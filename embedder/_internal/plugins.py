@@ -1,4 +1,4 @@
-"""Functions of the user's own, named on the command line as FILE.py:FUNCTION."""
+"""Load functions of the user, named on the command line as FILE.py:FUNCTION."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from embedder.errors import UsageError
 
 
 def is_function(text: object) -> bool:
-    """Say whether an option's value has the form FILE.py:FUNCTION."""
+    """Return whether the value of an option has the form FILE.py:FUNCTION."""
     return isinstance(text, str) and ".py:" in text
 
 
 def load_function(text: str, option: str) -> Callable[..., Any]:
-    """Run a file and take a function from it.
+    """Run a file of Python, and return a function of it.
 
-    The file is the user's own program: it may do whatever Python may. So this is for what a user types or
-    gives from Python, never for what stands in a file: `options.read_config` refuses a train.toml that names
-    one, and `training.rebuilding` a manifest that does, until the user names it, too.
+    The file can do whatever Python can. So only names that the user types or gives from Python are loaded,
+    never those in a file: `embedder.config.toml.read_config` refuses a train.toml that names a function, and
+    `embedder.export.formats.trunk_to_build` a manifest that does, unless the user names it too.
 
     Args:
         text: FILE.py:FUNCTION.
-        option: that was given it, for errors: "--loss".
+        option: name of the option, such as "--loss", for messages.
 
     Raises:
-        UsageError: no such file, the file cannot be run, or it has no such function.
+        UsageError: there is no such file, it cannot be run, or it has no such function.
     """
     file, _, name = text.rpartition(":")
     path = Path(file)
@@ -36,7 +36,7 @@ def load_function(text: str, option: str) -> Callable[..., Any]:
         raise UsageError(f"{option}: expected FILE.py:FUNCTION, got {text!r}")
     if not path.is_file():
         raise UsageError(f"{option}: expected a file of Python before the colon, found none at {path}")
-    # Classes that are made in the file look their module up by its name.
+    # In `sys.modules`, since dataclasses and pickle find the module of a class by its name.
     spec = importlib.util.spec_from_file_location(f"_embed_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -48,8 +48,8 @@ def load_function(text: str, option: str) -> Callable[..., Any]:
     except Exception as error:
         raise UsageError(f"{option}: {path} raised {type(error).__name__}: {error}; fix the file") from error
     if not hasattr(module, name):
-        there = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        has = f"it has {', '.join(there)}" if there else "it has no function"
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        has = f"it has {', '.join(names)}" if names else "it has no function"
         raise UsageError(f"{option}: expected a function {name} in {path}, found none; {has}")
     function = getattr(module, name)
     if not callable(function):

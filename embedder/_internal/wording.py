@@ -1,20 +1,20 @@
-"""Numbers with their nouns, as every message says them: 1 person, 2 people; commands that can be pasted."""
+"""Word messages: numbers with nouns, such as 2 people, and commands to paste into a shell."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 
-PLURALS = {"person": "people", "search": "searches", "entry": "entries"}  # of other nouns: with an s
+PLURALS = {"person": "people", "search": "searches", "entry": "entries"}  # other nouns get an s
 
 
 def count(number: int, noun: str, form: str = "") -> str:
-    """Give a number of things in words.
+    """Return a number with its noun, in the plural unless the number is 1.
 
     Args:
-        number: of them.
-        noun: of one of them; its last word takes the plural.
-        form: how the number is written, as in `format`: "," parts the thousands.
+        number: number of things.
+        noun: noun in the singular; the plural changes its last word.
+        form: format of the number, as for `format`: "," separates thousands.
 
     Example:
         >>> count(1, "person"), count(2, "new photo"), count(1200, "search", ",")
@@ -24,16 +24,16 @@ def count(number: int, noun: str, form: str = "") -> str:
 
 
 def plural(noun: str) -> str:
-    """Give a noun for several things; of several words the last one changes."""
+    """Return the plural of a noun; of several words the last one changes."""
     start, space, last = noun.rpartition(" ")
     return f"{start}{space}{PLURALS.get(last, f'{last}s')}"
 
 
 def shell_words(*words: str, operands: Sequence[str] = ()) -> str:
-    """Write a command so that it can be pasted into bash or zsh as it is printed.
+    """Quote the words of a command, to be pasted into bash or zsh.
 
     Args:
-        *words: the command and its options.
+        *words: words of the command and its options.
         operands: names and paths, which may begin with a dash.
 
     Example:
@@ -45,7 +45,7 @@ def shell_words(*words: str, operands: Sequence[str] = ()) -> str:
 
 
 def _shell_word(word: str) -> str:
-    """Quote a word; what a terminal does not show, such as a joiner of emoji, is written as a number."""
+    """Quote a word for a shell; characters that a terminal does not show become escapes."""
     if word.isprintable():
         return shlex.quote(word)
     return f"$'{''.join(map(_ansi_c, word))}'"

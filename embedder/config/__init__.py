@@ -1,4 +1,4 @@
-"""The only home of what a user may choose, each default with its reason."""
+"""Define all options of a user, each with its default and the reason for it."""
 
 from embedder.config.devices import DeviceConfig
 from embedder.config.faces import (

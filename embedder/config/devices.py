@@ -1,4 +1,4 @@
-"""What a training run computes with: it decides how long the run takes, not what it is."""
+"""Define the devices of a training run: they change its duration, not its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ _machine = partial(option, panel="Machines")
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Which devices of which machines train, and how they share the work; see docs/scale.md."""
+    """Holds the devices and processes of a training run, and what they share (docs/scale.md).
+
+    Each field is an option of `embed train`; its `help` says what it does.
+
+    Raises:
+        UsageError: a value is out of its range, or two options contradict each other.
+
+    Example:
+        >>> DeviceConfig(parallel="data").sharing
+        'data'
+        >>> DeviceConfig(coordinator="node1:9000", num_processes=2).address
+        ('node1', 9000)
+    """
 
     backend: str | None = _machine(
         None,
@@ -35,13 +47,13 @@ class DeviceConfig:
     num_processes: int = _machine(1, "How many processes train together.", within=(1, 10_000))
     process_id: int = _machine(0, "Which of them this is, from 0.", within=(0, 9_999))
     startup_timeout: float = _machine(
-        300.0,  # machines of a cluster rarely start in the same minute
+        300.0,  # machines of a cluster often start minutes apart
         "Seconds that processes wait for each other at the start.",
         within=(1.0, 86_400.0),
     )
 
     def __post_init__(self) -> None:
-        """Refuse what no run can use.
+        """Check the ranges of all options, and options that contradict each other.
 
         Raises:
             UsageError: a value is out of its range, or the options contradict each other.
@@ -72,10 +84,10 @@ class DeviceConfig:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of process 0.
+        """Host name and port number of process 0.
 
         Raises:
-            UsageError: it is not written HOST:PORT.
+            UsageError: `coordinator` is not written HOST:PORT.
         """
         host, _, port = (self.coordinator or "").rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 2**16:
@@ -84,5 +96,5 @@ class DeviceConfig:
 
     @property
     def sharing(self) -> str:
-        """What is shared, among `PARALLEL`; several processes share data at least."""
+        """One of `PARALLEL`: what the devices share; several processes share data at least."""
         return "data" if self.parallel == "no" and self.num_processes > 1 else self.parallel

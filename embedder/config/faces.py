@@ -1,4 +1,4 @@
-"""How faces are found, which are too poor to enroll, and how large images may be."""
+"""Define how faces are found, which are too poor to enroll, and how large images may be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from embedder.config.fields import check_ranges
 
 CROPS = ("face", "whole")
-Landmarks = tuple[tuple[float, float], ...]  # of a face: five points x, y in shares of a crop's side
-# ArcFace's, which SFace and most networks since are made for: pixels of a crop of 112 (Deng et al. 2019).
+Landmarks = tuple[tuple[float, float], ...]  # five (x, y) of a face, in shares of a crop's side
+# The template of most face networks since ArcFace, SFace too, in pixels of a crop of 112 (Deng et al. 2019,
+# "ArcFace: Additive Angular Margin Loss for Deep Face Recognition").
 ARCFACE_LANDMARKS = tuple(
     (x / 112, y / 112)
     for x, y in (
@@ -19,7 +20,7 @@ ARCFACE_LANDMARKS = tuple(
         (70.7299, 92.2041),
     )
 )
-# Where YuNet sees the landmarks on dlib's crops, in shares of the side: `scripts/measure_landmarks.py`.
+# Mean landmarks that YuNet finds on dlib's crops, in shares of the side: `scripts/measure_landmarks.py`.
 DLIB_LANDMARKS = (
     (0.3123, 0.3043),
     (0.6878, 0.3048),
@@ -31,22 +32,30 @@ DLIB_LANDMARKS = (
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """How faces are looked for.
+    """Holds the settings of face detection.
 
     Attributes:
-        min_face: pixels across the smallest face looked for. In photos below 64 pixels it may be smaller.
-        any_rotation: look also for faces that lie on their side or on their head.
-        score: certainty from which a place is a face, 0 to 1.
-        overlap: share of the smaller of two faces that may be hidden by the other.
+        min_face: width of the smallest face that is searched for, in pixels, 10 to 10,000. In photos below 64
+            pixels faces may be smaller.
+        any_rotation: whether faces that lie on their side or upside down are searched for too.
+        score: lowest score of a detection that counts as a face, 0.01 to 0.99.
+        overlap: share of the smaller of two faces that the other may cover, 0 to 1.
+
+    Raises:
+        UsageError: a value is out of its range.
+
+    Example:
+        >>> DetectorConfig(min_face=40, any_rotation=True).score
+        0.7
     """
 
-    min_face: int = 60  # smaller ones are seldom recognized, and half of it takes four times as long
+    min_face: int = 60  # pixels: smaller faces are seldom recognized, and 30 takes four times as long
     any_rotation: bool = False
     score: float = 0.7
     overlap: float = 0.4
 
     def __post_init__(self) -> None:
-        """Refuse values no search can use.
+        """Check that all values are in their ranges.
 
         Raises:
             UsageError: a value is out of its range.
@@ -56,29 +65,38 @@ class DetectorConfig:
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """What makes a face too poor to enroll; see `faces.quality.Quality`. Measured: docs/faces.md."""
+    """Holds the limits beyond which a face is too poor to enroll; measured in docs/faces.md.
 
-    size: float = 14.0  # pixels
-    visible: float = 0.6  # share
+    Attributes:
+        size: least width of the face in pixels; all are defined in `faces.quality.Quality`.
+        visible: least share of the face that lies within the photo, 0 to 1.
+        sharpness: least sharpness.
+        dark: least brightness, 0 black to 1 white.
+        bright: largest brightness, 0 black to 1 white.
+        yaw: largest angle by which the head is turned to a side, in degrees.
+    """
+
+    size: float = 14.0
+    visible: float = 0.6
     sharpness: float = 0.1
-    dark: float = 0.03  # brightness
+    dark: float = 0.03
     bright: float = 0.86
-    yaw: float = 45.0  # degrees; no photo of ORL looks aside as far, so nothing is known beyond
+    yaw: float = 45.0  # no photo of ORL is turned as far, so larger angles were not measured
 
 
-_PIXELS = 50_000_000  # 150 MB as RGB: a laptop holds several at once
-_MEMORY = 448 * 2**20  # bytes; with Python, numpy and Pillow themselves below 512 MiB
+_PIXELS = 50_000_000  # 150 MB as RGB: several fit into the memory of a laptop
+_MEMORY = 448 * 2**20  # bytes; with those of Python, numpy and Pillow less than 512 MiB
 
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What is refused before a single pixel is decoded.
+    """Holds the limits of picture files that are checked before a pixel is decoded.
 
     Attributes:
-        max_bytes: of a file; photos of 200 megapixels have up to 80 MiB.
-        max_pixels: most pixels that are decoded. A JPEG with more is read at a half, a quarter or an eighth
-            of its size, another picture is refused.
-        max_jpeg_pixels: of a JPEG as it is stored: phones make 200 megapixels.
+        max_bytes: largest size of a file, in bytes; photos of 200 megapixels have up to 80 MiB.
+        max_pixels: largest number of pixels that are decoded. A JPEG with more is read at a half, a quarter
+            or an eighth of its width and height, another picture is refused.
+        max_jpeg_pixels: largest number of pixels of a JPEG as it is stored; phones make 200 million.
     """
 
     max_bytes: int = 100 * 2**20
@@ -87,7 +105,7 @@ class ImageLimits:
 
     @property
     def max_memory(self) -> int:
-        """Bytes that decoding one picture may take; grows with `max_pixels` above its default."""
+        """Bytes that decoding a picture may take; grows with `max_pixels` above its default."""
         return round(_MEMORY * max(1.0, self.max_pixels / _PIXELS))
 
 
@@ -95,10 +113,10 @@ _IN_FORCE = [ImageLimits()]
 
 
 def use_limits(limits: ImageLimits) -> None:
-    """Set the limits of pictures that are read without limits of their own, in the whole process."""
+    """Set the limits of this process for pictures that are read without limits of their own."""
     _IN_FORCE[0] = limits
 
 
 def limits_in_force() -> ImageLimits:
-    """Give the limits of pictures that are read without limits of their own."""
+    """Return the limits of this process; see `use_limits`."""
     return _IN_FORCE[0]

@@ -1,4 +1,4 @@
-"""State default, range, choices and help of an option, and check its value."""
+"""Declare options with default, range, choices and help, and check their values."""
 
 from __future__ import annotations
 
@@ -9,20 +9,30 @@ from embedder.errors import UsageError
 
 
 def check_ranges(config: object, **ranges: tuple[float, float]) -> None:
-    """Check attributes that are numbers, each against its lowest and highest value.
+    """Check numeric attributes of an object against their ranges.
+
+    Args:
+        config: object that has the attributes.
+        ranges: lowest and highest value by the name of the attribute.
 
     Raises:
-        UsageError: one is outside.
+        UsageError: a value is out of its range.
     """
     for name, (low, high) in ranges.items():
         check_range(name, getattr(config, name), low, high)
 
 
 def check_range(name: str, value: float | None, low: float, high: float) -> None:
-    """Check one number; None stands for a default.
+    """Check that a number is in its range.
+
+    Args:
+        name: name of the option, for the message.
+        value: the number; None stands for a default and passes.
+        low: lowest value.
+        high: highest value.
 
     Raises:
-        UsageError: it is outside, or not a number.
+        UsageError: the number is out of its range or NaN.
     """
     if value is not None and not low <= value <= high:  # also refuses NaN
         raise UsageError(
@@ -31,10 +41,10 @@ def check_range(name: str, value: float | None, low: float, high: float) -> None
 
 
 def check_options(config: Any) -> None:
-    """Check a dataclass whose fields say in their metadata what they may be: `within` or `among`.
+    """Check the fields of a dataclass against the ranges and choices of `option`.
 
     Raises:
-        UsageError: a value is out of its range or none of the words it may be.
+        UsageError: a value is out of its range or not one of its choices.
     """
     for entry in fields(config):
         value, facts = getattr(config, entry.name), entry.metadata
@@ -47,7 +57,7 @@ def check_options(config: Any) -> None:
 
 def option(
     default: Any,
-    help: str,  # noqa: A002 - what typer calls it
+    help: str,  # noqa: A002 - the name that typer uses
     *,
     within: tuple[float, float] | None = None,
     among: tuple[str, ...] | None = None,
@@ -57,12 +67,12 @@ def option(
     """Make a field that the command line and a TOML file can set.
 
     Args:
-        default: of the field.
-        help: one line on what it does.
-        within: lowest and highest number.
-        among: the words it may be.
-        unset: what None stands for.
-        panel: of the help it stands in.
+        default: default value of the field.
+        help: help text of the option.
+        within: lowest and highest value; None: any.
+        among: words that the value may be; None: any.
+        unset: text of the help that says what None stands for.
+        panel: title of the group of options in the help.
     """
     facts = {"help": help, "within": within, "among": among, "unset": unset, "panel": panel}
     return field(default=default, metadata=facts)

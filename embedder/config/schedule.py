@@ -1,4 +1,4 @@
-"""How each kind of trunk learns best: defaults of a training run, with their reasons."""
+"""Define the training defaults of each kind of trunk, with their reasons."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TrunkDefaults:
-    """How a kind of trunk learns best; each is an option that is left to the trunk unless it is given."""
+    """Holds the training options of a kind of trunk, used where the user gives none.
+
+    The fields are those of `TrainConfig` with the same names.
+    """
 
     learning_rate: float
     epochs: int
     head: str = "center"
     lr_schedule: str = "constant"
-    batch_size: int = 32  # enough people per batch to tell apart, fits any laptop
+    batch_size: int = 32  # 8 people with 4 photos each; fits into the memory of a laptop
     photos_per_person: int = 4
     epoch_batches: int = 1
     center_weight: float = 0.5
-    center_rate: float = 0.5  # the paper's; centers moved by Adam lag behind, at a rate meant for the trunk
+    center_rate: float = 0.5  # as in the paper; Adam, at the trunk's learning rate, moves centers too slowly
     triplet_weight: float = 0.0
     unit_features: bool = False
     degrade: str = "none"
@@ -29,9 +32,9 @@ class TrunkDefaults:
     refit: bool = False
 
 
-# A pretrained trunk is moved carefully: at 3e-4 its open-set gain swings by 10 points from epoch to epoch.
+# At a learning rate of 3e-4 the open-set gain of a pretrained trunk varies by 10 points between epochs.
 FINE_TUNING = TrunkDefaults(learning_rate=1e-4, epochs=20)
-# Softmax + center loss on degraded views, from class means that the trunk knows: docs/decisions/009.
+# Softmax + center loss on degraded views, starting from class means of the trunk: docs/decisions/009.
 FACES = TrunkDefaults(
     head="center",
     learning_rate=5e-4,
@@ -51,5 +54,5 @@ FACES = TrunkDefaults(
     interpolate_weights=0.0,
     refit=True,
 )
-# From nothing, Adam's own default; of 40 epochs on 20 people of ORL the best is often among the last.
+# Random weights: Adam's default rate; of 40 epochs on 20 people of ORL the best is often among the last.
 FROM_SCRATCH = TrunkDefaults(learning_rate=1e-3, epochs=40)

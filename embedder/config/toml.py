@@ -1,4 +1,4 @@
-"""A training configuration from TOML, and to TOML."""
+"""Read a training configuration from TOML, and write it as TOML."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from embedder._internal.plugins import is_function
 from embedder.config import TrainConfig
 from embedder.errors import UsageError
 
-_LARGEST = 2**53  # whole number that a float holds; any option's range ends before
-_MOST = 2**20  # bytes; ours have one thousand
+_LARGEST_INTEGER = 2**53  # largest that a float holds exactly; the ranges of all options end below
+_MAX_FILE = 2**20  # bytes; a file that `to_toml` writes has about one thousand
 
-_RENAMED = {  # until version 0.1 -> since 0.2
+_RENAMED = {  # name until version 0.1 -> name since 0.2
     "accumulate": "gradient_accumulation",
     "blend": "interpolate_weights",
     "depth_rate": "layer_decay",
@@ -33,24 +33,24 @@ _RENAMED = {  # until version 0.1 -> since 0.2
 
 
 def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
-    """Make a configuration from a TOML file and from options, which come first.
+    """Make a training configuration from a TOML file and from options, which take precedence.
 
     Args:
-        path: keys are the names of options, with `-` or `_`; None reads nothing.
-        given: fields that were set otherwise.
+        path: TOML file whose keys are names of options, with `-` or `_`; None reads no file.
+        given: values by the name of the field, set on the command line or in Python.
 
     Raises:
-        UsageError: the file cannot be read, has a key that is no option, a value of another kind, or names
+        UsageError: the file cannot be read, has a key that is no option, a value of another type, or names
             code (FILE.py:FUNCTION) that is not among `given`: a file can come from elsewhere.
     """
     values: dict[str, Any] = {}
     if path is not None:
-        import tomllib  # here, since every command makes its options by this module
+        import tomllib  # here, since every command imports this module for its options
 
         from embedder._internal.files import read_file
 
         try:
-            table = tomllib.loads(read_file(path, _MOST).decode())
+            table = tomllib.loads(read_file(path, _MAX_FILE).decode())
         except OSError as error:
             raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:  # TOMLDecodeError and UnicodeDecodeError
@@ -78,7 +78,7 @@ def read_config(path: Path | None, given: Mapping[str, Any]) -> TrainConfig:
 
 
 def _plain(hint: Any) -> Any:
-    """Leave out of a type what only Python can give: a function."""
+    """Remove function types from a type hint: a TOML file holds none."""
     if not isinstance(hint, UnionType):
         return hint
     return reduce(or_, (kind for kind in get_args(hint) if get_origin(kind) is not Callable))
@@ -86,7 +86,7 @@ def _plain(hint: Any) -> Any:
 
 def _checked(path: Path, key: str, value: Any, kind: Any) -> Any:
     allowed = getattr(kind, "__args__", (kind,))
-    if float in allowed and type(value) is int and abs(value) <= _LARGEST:
+    if float in allowed and type(value) is int and abs(value) <= _LARGEST_INTEGER:
         return float(value)
     if type(value) not in allowed:
         expected = " or ".join(sorted(entry.__name__ for entry in allowed if entry is not type(None)))
@@ -99,7 +99,7 @@ def _shown(value: object) -> str:
 
 
 def to_toml(config: TrainConfig) -> str:
-    """Write a configuration as `read_config` reads it; fields that are None are left out."""
+    """Write a configuration as TOML text for `read_config`; fields that are None are left out."""
     lines = [
         f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
         for name, value in config.to_dict().items()

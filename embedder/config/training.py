@@ -1,4 +1,4 @@
-"""Every option of `embed train`, with its default, its range and its help."""
+"""Define every option of `embed train` with its default, range and help."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from embedder.config.fields import check_options, option
 from embedder.config.schedule import TrunkDefaults
 from embedder.errors import UsageError
 
-LossFunction = Callable[[Any, Any], Any]  # (one-hot (batch, classes), probabilities) -> a number a sample
+LossFunction = Callable[[Any, Any], Any]  # (one-hot, probabilities), both (batch, classes) -> (batch,)
 
 
 def parse_steps(text: str) -> list[tuple[int, float]]:
-    """Read "50:1e-3,80:1e-4" as [(50, .001), (80, .0001)]: the rate after so many epochs.
+    """Parse learning rates by epoch: "50:1e-3,80:1e-4" gives [(50, .001), (80, .0001)].
 
     Raises:
-        UsageError: it reads otherwise, or epochs do not rise.
+        UsageError: the text has another form, or its epochs do not rise.
     """
     pairs = []
     try:
@@ -53,14 +53,23 @@ _check = partial(option, panel="Checks")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; with the folder and the versions it determines the weights.
+    """Holds the options of a training run.
 
-    Each field is an option of `embed train` and a key of its TOML file; what it does is in its `help`. What
-    is None is left to the trunk, see `filled`, or to the head. From Python `loss` can also be a function.
+    With the folder and the versions of the packages they determine the weights. Each field is an option of
+    `embed train` and a key of its TOML file; its `help` says what it does. None leaves an option to the trunk
+    (see `filled`) or to the head. From Python `loss` can also be a function.
+
+    Raises:
+        UsageError: a value is out of its range or not one of its choices.
+
+    Example:
+        >>> config = TrainConfig(trunk="small-cnn", epochs=5, learning_rate=1e-3)
+        >>> config.epochs, config.batch_size is None
+        (5, True)
     """
 
     trunk: str = _model(
-        "sface",  # 20 people are too few to learn faces from; this one has seen millions
+        "sface",  # pretrained on millions of photos; a folder of 20 people is too small to train a network on
         "sface, face-resnet, small-cnn, imagenet:<name> or FILE.py:FUNCTION.",
     )
     trunk_weights: str | None = _model(
@@ -229,7 +238,7 @@ class TrainConfig:
     )
     lr_steps: str = _pace("", 'Of the schedule steps: "50:1e-3,80:1e-4" is 1e-3 from epoch 51, 1e-4 from 81.')
     warmup_batches: int = _pace(
-        20,  # Adam's first steps rest on the second moments of a few batches
+        20,  # at first Adam estimates second moments from a few batches only
         "Batches over which the learning rate rises from zero.",
         within=(0, 10**9),
     )
@@ -267,23 +276,19 @@ class TrainConfig:
 
     seed: int = _check(0, "Of all that is drawn at random.", within=(0, 2**32 - 1))
     hold_out: float = _check(
-        0.25,  # fewer say too little about strangers, more are missed in training
+        0.25,  # fewer people measure the errors on strangers badly, more leave too few to train on
         "Share of the people kept out of training to check the model on.",
         within=(0.0, 0.9),
     )
     target_fpir: float = _check(
-        0.01,  # one stranger in a hundred: what the field reports first
+        0.01,  # one stranger in a hundred, the value that papers report first
         "Share of strangers the first threshold may name.",
         within=(1e-6, 0.5),
     )
     keep_trained: bool = _check(False, "Keep the trained weights even if they did not help.")
 
     def __post_init__(self) -> None:
-        """Refuse values no run can use.
-
-        Raises:
-            UsageError: a value is out of its range or none of the words it may be.
-        """
+        """Check the ranges and choices of all options."""
         check_options(self)
         if bool(self.rates) != (self.lr_schedule == "steps"):
             raise UsageError(
@@ -293,36 +298,38 @@ class TrainConfig:
         self.finding  # noqa: B018 - checks the options it is made of
 
     def filled(self, own: TrunkDefaults, input_size: int, crop: str, mirror: bool) -> FilledConfig:
-        """Give the same options with what was left to the trunk.
+        """Return the same options, with the trunk's values in place of None.
 
         Args:
-            own: what the trunk would choose.
-            input_size: side of the square it sees, in pixels, unless chosen otherwise.
-            crop: which part of a picture it is made for, unless chosen otherwise.
-            mirror: whether its vectors gain from the mirror picture, unless chosen otherwise.
+            own: training defaults of the trunk.
+            input_size: side of the trunk's square input in pixels, used if `input_size` is None.
+            crop: part of a picture that the trunk is made for, used if `crop` is None.
+            mirror: whether vectors are averaged with the mirror picture's, used if `mirror` is None.
         """
-        asked = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        left = {**asdict(own), "input_size": input_size, "crop": crop, "mirror": mirror}
-        return FilledConfig(**asked | {name: value for name, value in left.items() if asked[name] is None})
+        given = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        defaults = {**asdict(own), "input_size": input_size, "crop": crop, "mirror": mirror}
+        return FilledConfig(
+            **given | {name: value for name, value in defaults.items() if given[name] is None}
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the options as JSON values; a function from Python by its name."""
+        """Return the options as JSON values by name; a function becomes its name."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: _named(value) if callable(value) else value for name, value in values.items()}
 
     @property
     def rates(self) -> list[tuple[int, float]]:
-        """Learning rates after so many epochs."""
+        """Pairs (epoch, learning rate): the rate after that epoch."""
         return parse_steps(self.lr_steps)
 
     @property
     def finding(self) -> DetectorConfig:
-        """How faces are looked for."""
+        """Settings of the face detection."""
         return DetectorConfig(min_face=self.min_face, any_rotation=self.any_rotation)
 
 
 class FilledConfig(TrainConfig):
-    """Options of a run with what the trunk has of its own: none of these is None."""
+    """Holds the options of a run after `TrainConfig.filled`: none of these fields is None."""
 
     input_size: int
     crop: str

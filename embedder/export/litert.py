@@ -1,7 +1,7 @@
-"""Convert a Keras network to LiteRT, the format that enroll and identify run.
+"""Convert a Keras network to LiteRT, the format that enrollment and identification run.
 
-TensorFlow's converter takes networks of Keras on TensorFlow alone, so what was trained on another back end is
-built again and converted in a process of its own (`compile_apart`). `check_agreement` compares the vectors.
+TensorFlow's converter needs networks of Keras on TensorFlow, so a network trained on another back end is
+built again and converted in a separate process (`compile_apart`). `check_agreement` compares the vectors.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ from embedder.model_folder import FLOAT32
 if TYPE_CHECKING:
     import keras
 
-# Largest difference between Keras and LiteRT in any number of a unit vector, by what weights are stored as:
-# that of other sums, and for float16 that of rounding (SFace on ORL: .0011), several times over.
+# Largest allowed difference of a number of a unit vector between Keras and LiteRT, by the type of stored
+# weights: several times the one measured, by the order of sums, and for float16 by rounding (SFace on ORL:
+# .0011).
 AGREEMENT = {FLOAT32: 1e-4, "float16": 5e-3}
 
 
 def compile_trunk(trunk: keras.Model, weights_as: str = FLOAT32) -> bytes:
-    """Convert a trunk with TensorFlow's own converter.
+    """Convert a trunk with TensorFlow's converter.
 
     Args:
-        trunk: (batch, size, size, 3) -> (batch, dim).
-        weights_as: float32, or one of `WEIGHTS`. With int8, one scale a filter, each picture's activations
-            are rounded to 8 bits too, by their own range: what else is in the batch changes nothing.
+        trunk: network from (batch, size, size, 3) to (batch, dim).
+        weights_as: type of the stored weights, `float32` or one of `WEIGHTS`. With int8 each filter has a
+            scale, and activations are rounded to 8 bits by the range of each picture, so that vectors do not
+            depend on the batch.
 
     Returns:
         A LiteRT flatbuffer with float32 input and output.
@@ -60,15 +62,15 @@ def compile_trunk(trunk: keras.Model, weights_as: str = FLOAT32) -> bytes:
 def check_agreement(
     trained: NDArray[np.float32], compiled: NDArray[np.float32], weights_as: str = FLOAT32
 ) -> None:
-    """Refuse a compiled network that does not compute what was trained.
+    """Check that a compiled network computes the same vectors as the trained one.
 
     Args:
-        trained: (n, dim) unit vectors of some pictures by Keras.
-        compiled: the same by LiteRT.
-        weights_as: what the compiled network's weights are stored as, float32 or float16.
+        trained: (n, dim) float32 unit vectors of pictures by Keras.
+        compiled: (n, dim) float32 unit vectors of the same pictures by LiteRT.
+        weights_as: type of the compiled network's stored weights, `float32` or `float16`.
 
     Raises:
-        EmbedError: two unit vectors of the same picture differ by more than `AGREEMENT`.
+        EmbedError: two numbers differ by more than `AGREEMENT`.
     """
     difference, limit = float(np.abs(trained - compiled).max()), AGREEMENT[weights_as]
     if not difference <= limit:
@@ -79,20 +81,20 @@ def check_agreement(
 
 
 def compile_apart(trunk: str, input_size: int, weights: bytes) -> bytes:
-    """Build a trunk on TensorFlow in another process, give it weights, and convert it.
+    """Build a trunk with some weights on TensorFlow in another process, and convert it.
 
-    It takes as long as importing TensorFlow, and works whatever back end this process has.
+    It works with any back end of this process.
 
     Args:
-        trunk: as given to `--trunk`.
-        input_size: side of its square input in pixels.
-        weights: safetensors, named so that their order is that of `get_weights`.
+        trunk: name of the trunk, as given to `--trunk`.
+        input_size: side of the square input in pixels.
+        weights: tensors in the format safetensors, with names sorted in the order of `get_weights`.
 
     Returns:
-        A LiteRT flatbuffer with weights as the trunk wants them, `Trunk.weights_as`.
+        A LiteRT flatbuffer with weights of the type `Trunk.weights_as`.
 
     Raises:
-        EmbedError: the other process failed; with the end of what it said.
+        EmbedError: the other process failed; the message has the end of its output.
     """
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "weights.safetensors"), Path(folder, "extractor.tflite")
@@ -102,7 +104,7 @@ def compile_apart(trunk: str, input_size: int, weights: bytes) -> bytes:
             env={
                 **os.environ,
                 "KERAS_BACKEND": "tensorflow",
-                "CUDA_VISIBLE_DEVICES": "",  # their memory is with the process that trains
+                "CUDA_VISIBLE_DEVICES": "",  # the training process holds the memory of the GPUs
             },
             capture_output=True,
             text=True,

@@ -1,9 +1,11 @@
-"""Make a smaller model folder, whose network computes with rounded weights.
+"""Quantize a model: write a smaller model folder, with rounded weights.
 
-- float16 halves the network; LiteRT widens it again when it loads it, so it runs no faster.
-- int8 quarters it: one scale a filter, and each picture's activations are rounded to 8 bits by their own
-  range as they come, so no photos are needed to find ranges, and what else is in a batch changes nothing.
-  Ranges fixed beforehand, from photos, were tried: not faster, and less exact (docs/trunk.md).
+- float16 halves the size of the network; LiteRT converts weights to float32 when it loads them, so it is as
+fast.
+- int8 divides the size by four: each filter has a scale, and activations are rounded to 8 bits by the range
+of
+  each picture, so that no photos are needed to measure ranges, and vectors do not depend on the batch. Fixed
+  ranges, measured on photos, were not faster and less exact (docs/trunk.md).
 """
 
 from __future__ import annotations
@@ -26,18 +28,18 @@ if TYPE_CHECKING:
     import keras
     from numpy.typing import NDArray
 
-ALIKE = 0.99  # least cosine of the two vectors of a picture; the face trunk in int8 has .9996
-_GRAINS = (4, 16, 64)  # pixels across the random pictures that are compared, coarse to fine
-_TRIED = 4  # of each
+ALIKE = 0.99  # least cosine between vectors of a picture before and after; face-resnet in int8 has .9996
+_GRAINS = (4, 16, 64)  # pixels: sides of the random pictures that are compared, before they are enlarged
+_TRIED = 4  # number of pictures of each side
 
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """What was written.
+    """Holds the result of a quantization.
 
     Attributes:
-        manifest: of the new model.
-        bytes_before, bytes_after: size of the network that is run.
+        manifest: manifest of the new model.
+        bytes_before, bytes_after: size of the compiled network in bytes, before and after.
         cosine: least cosine between the vectors of a random picture before and after.
     """
 
@@ -50,21 +52,22 @@ class QuantizeResult:
 def quantize_model(
     model: str | Path, to: str | Path, weights: str = "int8", trunk: str | None = None
 ) -> QuantizeResult:
-    """Write a model folder with rounded weights; its vectors, and so its fingerprint, are others.
+    """Write a model folder with rounded weights; vectors and fingerprint change.
 
-    Its raw tensors are stored with their kernels in half precision. The first threshold is kept: distances
-    move by less than it is sure to (docs/trunk.md). Before it is written it is run and compared.
+    Kernels among its raw tensors are stored in float16. The distribution of strangers' distances is kept:
+    rounding changes distances by less than its error (docs/trunk.md). Before the folder is written, vectors
+    before and after are compared.
 
     Args:
-        model: a model folder that is not quantized.
-        to: the new one; not there yet, or empty.
-        weights: one of `WEIGHTS`.
-        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of one's own.
+        model: path of a model folder that is not quantized.
+        to: path of the new model folder; it must not exist, or be empty.
+        weights: type of the stored weights, one of `WEIGHTS`.
+        trunk: FILE.py:FUNCTION, if the model was trained with a trunk of the user's own code.
 
     Raises:
-        ModelError: `model` is no model, or what is rebuilt from it gives other vectors.
-        UsageError: unknown `weights`, those the model has already, a model that is quantized, `to` cannot be
-            written, or the rounding turns vectors too far.
+        ModelError: `model` is no model folder, or the network built from its tensors computes other vectors.
+        UsageError: `weights` is unknown or the type that the model has, the model is quantized, `to` cannot
+            be written, or a cosine is below `ALIKE`.
 
     Example:
         >>> quantize_model("no-model", "small", "int4")
@@ -104,7 +107,7 @@ def quantize_model(
             f"--weights {weights}: not written, since the vectors of {manifest.trunk} turn too far: cosine "
             f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
         )
-    _check_free(Path(to))  # again: it took a while
+    _check_free(Path(to))  # again, since files may have appeared meanwhile
     detector = read_part(model, manifest, "detector") if manifest.detector else None
     save_bundle(Path(to), small, made, tensors, detector)
     return QuantizeResult(small, len(network), len(made), cosine)
@@ -135,5 +138,5 @@ def _pictures(size: int) -> list[NDArray[np.uint8]]:
 
 
 def _halved(tensor: NDArray[Any]) -> NDArray[Any]:
-    """Kernels in half precision; biases and statistics are small, and may be beyond its range."""
+    """Convert kernels to float16; vectors stay float32, as statistics may be beyond its range."""
     return np.ascontiguousarray(tensor, np.float16 if tensor.ndim > 1 else None)

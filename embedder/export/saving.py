@@ -1,4 +1,4 @@
-"""Write a model folder of a trunk that was trained by any code."""
+"""Write the model folder of a trunk that was trained by the user's own code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from embedder._internal.runtime import Progress
     from embedder.strangers import StrangerDistances
 
-_TRIED = 8  # random pictures of which Keras and LiteRT must give the same vectors
+_TRIED = 8  # number of random pictures whose vectors by Keras and LiteRT are compared
 
 
 def save_model(
@@ -34,26 +34,27 @@ def save_model(
     strangers: StrangerDistances | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Save a trained trunk as a model folder, as `embed train` leaves one, for `Extractor.load`.
+    """Save a trained trunk as a model folder, for `Extractor.load` and the commands.
 
     Args:
-        folder: made if missing; a model that is already there stays until the new one is complete.
-        trunk: (batch, size, size, 3) RGB in 0..255 -> (batch, dim), float32; as `load_trunk` gives it.
-        name: of a trunk of `load_trunk`, with the same layers; `embed export` builds it again by that name.
-        crop: `face`: faces are found and aligned; `whole`: each picture is a sample. None: as the trunk is
-            made for.
-        mirror: whether a vector is the mean with that of the mirror picture. None: as the trunk is made for.
-        strangers: what is known of strangers' distances (`embedder.stranger_fit.fit_strangers`, of people who
-            were not trained on); without it, identifying needs `embed calibrate`.
-        progress: hears that the network that finds faces is made.
+        folder: path of the model folder, made if missing; an existing model is replaced once the new one is
+            complete.
+        trunk: network from (batch, size, size, 3) RGB in 0..255 to (batch, dim) float32, of `load_trunk`.
+        name: name of the trunk for `load_trunk`; `embed export` builds the network again by this name.
+        crop: `face`: faces are detected and aligned; `whole`: each picture is a sample. None: the default of
+            the trunk.
+        mirror: whether a vector is averaged with that of the mirror picture. None: the default of the trunk.
+        strangers: distribution of strangers' distances (`embedder.stranger_fit.fit_strangers`, of held-out
+            people); without it, identification needs `embed calibrate`.
+        progress: gets a message when the face detector is made.
 
     Returns:
-        What was saved.
+        Manifest of the model.
 
     Raises:
-        UsageError: no such trunk, crop or shape, a folder that cannot be used, or a network that does not
-            compute in float32.
-        EmbedError: the compiled network does not compute what was trained.
+        UsageError: there is no such trunk or crop, the network has other shapes or does not compute in
+            float32, or the folder cannot be used.
+        EmbedError: the vectors of the compiled network differ from those of the trunk.
 
     Example:
         >>> save_model("embed-model", trunk, name="small-cnn").dim  # trunk: load_trunk("small-cnn"), trained
@@ -98,14 +99,14 @@ def save_model(
 
 
 def compile_saved(trunk: Any, name: str, size: int, weights: bytes, weights_as: str) -> bytes:
-    """Compile a trunk; one of another back end than TensorFlow is built again by a process apart.
+    """Compile a trunk to LiteRT, in another process if the back end is not TensorFlow.
 
     Args:
-        trunk: the Keras model.
-        name: by which it can be built.
-        size: side of its input.
-        weights: its tensors, safetensors.
-        weights_as: what they are stored as.
+        trunk: trained Keras model.
+        name: name of the trunk, by which the other process builds it.
+        size: side of the square input in pixels.
+        weights: tensors of the trunk in the format safetensors.
+        weights_as: type of the stored weights of the compiled network.
     """
     import keras
 
@@ -119,10 +120,10 @@ def compile_saved(trunk: Any, name: str, size: int, weights: bytes, weights_as: 
 
 
 def _check_trunk(trunk: Any) -> tuple[int, int]:
-    """Give side and length of a trunk.
+    """Return side of the input and length of the vectors of a trunk.
 
     Raises:
-        UsageError: it is no model from square pictures to vectors, or computes in half precision.
+        UsageError: the trunk has other shapes, or layers that do not compute in float32.
     """
     into, out = getattr(trunk, "input_shape", None), getattr(trunk, "output_shape", None)
     if (
@@ -144,10 +145,10 @@ def _check_trunk(trunk: Any) -> tuple[int, int]:
 
 
 def _check_place(folder: Path) -> None:
-    """Refuse a folder that is something else's.
+    """Check that a folder is new, empty, or a model folder.
 
     Raises:
-        UsageError: it is a file, or a folder that is neither empty nor a model's.
+        UsageError: it is none of these.
     """
     try:
         free = not folder.exists() or (folder / MANIFEST).exists() or not any(folder.iterdir())

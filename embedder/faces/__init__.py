@@ -1,1 +1,1 @@
-"""Find faces in photos, align them to the crop that the trunk expects, and judge their quality."""
+"""Find faces in photos, align them to the crops of a trunk, and measure their quality."""

@@ -1,4 +1,4 @@
-"""Pictures to upright crops: the similarity transform that puts a face where the trunk expects it."""
+"""Align faces: fit a similarity transform to landmarks, and warp a picture to a crop."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_GRID = 2.0**30  # steps in a pixel: places in pictures of 65,536 pixels a side still take 53 bits at most
+_GRID = 2.0**30  # steps per pixel: coordinates up to 65,536 pixels then take 46 of a float's 53 bits
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """A turn, a scale and a shift of the plane: z ↦ turn · z + shift, a point being z = x + iy.
+    """Rotates, scales and shifts points: z ↦ turn · z + shift, for points z = x + iy.
 
     Attributes:
-        turn: its modulus is the scale, its argument the angle (y points down: positive is clockwise).
-        shift: in pixels.
+        turn: rotation and scale: its modulus is the scale, its argument the angle (positive is clockwise, as
+            y points down).
+        shift: shift in pixels.
     """
 
     turn: complex
@@ -30,13 +31,14 @@ class Similarity:
 
     @classmethod
     def fit(cls, source: NDArray[np.floating], target: NDArray[np.floating]) -> Similarity:
-        """Give the transform that brings points nearest to others in the least-squares sense.
+        """Fit the transform from source to target points with the least sum of squares.
 
-        In the plane and without reflection, Umeyama's problem (1991, equations 40-42) is linear.
+        In the plane and without reflection this is linear (Umeyama 1991, "Least-squares estimation of
+        transformation parameters between two point patterns", equations 40-42).
 
         Args:
-            source: (n, 2) x and y.
-            target: (n, 2) where they should come to lie.
+            source: (n, 2) x and y of the points, any float dtype.
+            target: (n, 2) x and y that they are to be mapped to.
 
         Raises:
             ValueError: all source points are the same.
@@ -51,18 +53,18 @@ class Similarity:
 
     @property
     def scale(self) -> float:
-        """Length of the picture of a unit length."""
+        """Factor by which lengths grow."""
         return abs(self.turn)
 
     def inverse(self) -> Similarity:
-        """Give the transform that undoes this one."""
+        """Return the inverse transform."""
         return Similarity(1 / self.turn, -self.shift / self.turn)
 
     def rounded(self) -> Similarity:
-        """Round turn and shift to multiples of 2⁻³⁰.
+        """Round `turn` and `shift` to multiples of 2⁻³⁰.
 
-        Processors differ in the last bit of what led to them, and of sums and products of them. After this,
-        both have no last bit to lose: where a pixel lies is the same number on every machine.
+        Processors differ in the last bit of the computations before. Sums and products of the rounded
+        numbers are exact, so that the coordinates of pixels are equal on every machine.
         """
         turn, shift = (
             complex(round(number.real * _GRID) / _GRID, round(number.imag * _GRID) / _GRID)
@@ -71,7 +73,7 @@ class Similarity:
         return Similarity(turn, shift)
 
     def __call__(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Transform (..., 2) points."""
+        """Transform points (..., 2), to (..., 2) float64."""
         moved = points @ (1, 1j) * self.turn + self.shift
         return np.stack([moved.real, moved.imag], axis=-1)
 
@@ -82,16 +84,16 @@ def warp_square(
     size: int,
     resample: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> NDArray[np.uint8]:
-    """Sample a square from a picture; what lies outside of the picture is black.
+    """Sample a square from a picture, black where it lies outside of the picture.
 
-    Where the square is much smaller than what it shows, the picture is averaged down first, as sampling
-    looks at a few pixels only and would alias.
+    If the square is reduced by a factor of 2 or more, the picture is averaged in blocks first: the few pixels
+    that a sample is interpolated from would alias.
 
     Args:
         image: (height, width, 3) uint8 RGB, or (height, width) uint8.
-        to_square: from the picture's coordinates to the square's.
+        to_square: transform from the picture's coordinates to the square's, in pixels.
         size: side of the square in pixels.
-        resample: how to sample between pixels.
+        resample: interpolation between pixels.
 
     Returns:
         (size, size, 3) or (size, size) uint8.
@@ -99,11 +101,11 @@ def warp_square(
     back = to_square.inverse().rounded()
     corners = back(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
     factor = max(1, int(back.scale))
-    margin = 3 * factor  # sampling looks beyond the border, at two pixels of what was averaged
+    margin = 3 * factor  # bicubic interpolation reads two averaged pixels beyond the border
     left, top = (max(math.floor(low) - margin, 0) for low in corners.min(axis=0))
     right, bottom = (max(math.ceil(high) + margin, 0) for high in corners.max(axis=0))
     pixels = image[top:bottom, left:right]
-    if not pixels.size:  # it lies wholly outside
+    if not pixels.size:  # the square lies outside of the picture
         return np.zeros((size, size, *image.shape[2:]), np.uint8)
     region = Image.fromarray(pixels)
     if factor > 1:
@@ -115,17 +117,17 @@ def warp_square(
 
 
 def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[np.bool_]:
-    """Say which pixels of a square that is cut from a picture show the picture.
+    """Compute which pixels of a square of `warp_square` lie within the picture.
 
-    `cut` alone decides it: this asks it about a white picture.
+    They are those that are not black in the square of a white picture.
 
     Args:
         shape: height and width of the picture.
-        to_square: as for `cut`.
+        to_square: transform from the picture's coordinates to the square's, in pixels.
         size: side of the square in pixels.
 
     Returns:
         (size, size) bool.
     """
-    white = np.broadcast_to(np.uint8(255), shape[:2])  # takes no memory
+    white = np.broadcast_to(np.uint8(255), shape[:2])  # a view of one byte
     return warp_square(white, to_square, size) > 0

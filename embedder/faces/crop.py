@@ -1,4 +1,4 @@
-"""Turn a photo into crops: each face, aligned, or the whole image; choose the main face."""
+"""Turn photos into crops of aligned faces or whole pictures, and choose the main face."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NO_FACE = "no face found; --min-face looks for smaller ones, --any-rotation for 
 
 
 def load_detector(config: DetectorConfig, network: bytes, threads: int = 1) -> Detector:
-    """Load the detector that a configuration names.
+    """Load a face detector with the settings of a configuration.
 
     Args:
-        config: how faces are looked for.
-        network: the detector's, a LiteRT flatbuffer.
-        threads: of the look at the largest size.
+        config: settings of the detection.
+        network: detector network, a LiteRT flatbuffer.
+        threads: number of threads of the network at the largest picture size.
     """
     from embedder.faces.search import YuNetDetector
 
@@ -45,14 +45,15 @@ def load_detector(config: DetectorConfig, network: bytes, threads: int = 1) -> D
 
 @dataclass(frozen=True)
 class Cropping:
-    """Which part of a picture is a sample, and how it is found.
+    """Holds the settings of a cropper.
 
     Attributes:
-        crop: `face` or `whole`; what follows the size is for faces alone.
+        crop: part of a picture that is a sample, `face` or `whole`.
         size: side of a crop in pixels.
-        landmarks: where `detection.POINTS` come to lie on it, as shares of its side.
-        finding: how faces are looked for.
-        network: the detector's, a LiteRT flatbuffer.
+        landmarks: positions of `detection.POINTS` in a crop of a face, in shares of its side; None with
+            whole pictures.
+        finding: settings of the detection.
+        network: detector network, a LiteRT flatbuffer; None with whole pictures.
     """
 
     crop: str
@@ -64,14 +65,14 @@ class Cropping:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """The part of a picture that is one sample.
+    """Holds a sample of a picture: an aligned face, or the whole picture.
 
     Attributes:
-        pixels: (size, size, 3) uint8 RGB, what the network sees.
-        box: x, y, width and height of the face in pixels of the upright photo, within its border; None when
-            the whole picture is the sample, and so are the next two.
-        points: (5, 2) float64 x and y of `detection.POINTS`.
-        quality: how well the face can be recognized.
+        pixels: (size, size, 3) uint8 RGB, the input of the network.
+        box: x, y, width and height of the face in pixels of the upright photo, within its border. Of a whole
+            picture `box`, `points` and `quality` are None.
+        points: (5, 2) float64 x and y of `detection.POINTS`, in pixels of the photo.
+        quality: measures of how well the face can be recognized.
     """
 
     pixels: NDArray[np.uint8]
@@ -81,43 +82,44 @@ class Crop:
 
 
 class Cropper(Protocol):
-    """Gives the samples of a picture."""
+    """Finds the samples of a picture."""
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
-        """Give the samples of a (height, width, 3) uint8 RGB picture, the largest first."""
+        """Find the samples of a (height, width, 3) uint8 RGB picture, the largest first."""
 
     def why_missed(self, image: NDArray[np.uint8]) -> str | None:
-        """Say why `crops` gave none, if that can be told."""
+        """Find out why `crops` found no face in a (height, width, 3) uint8 RGB picture, or None."""
 
 
 class WholeImageCropper:
-    """Every picture is one sample."""
+    """Turns each picture into one sample."""
 
     def __init__(self, size: int) -> None:
-        """Make crops of `size` pixels."""
+        """Set the side of the crops, `size` pixels."""
         self._size = size
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
-        """Give the picture, fitted into a square."""
+        """Fit a (height, width, 3) uint8 RGB picture into a square; one crop."""
         return [Crop(resize_to_square(image, self._size))]
 
     def why_missed(self, image: NDArray[np.uint8]) -> str | None:
-        """Say nothing: there is always a crop."""
+        """Return None, since every picture has a crop."""
         return None
 
 
 class FaceCropper:
-    """Every face of a picture is a sample. Threads may share it: each finds with a detector of its own."""
+    """Turns each face of a picture into a sample; makes a detector for each thread."""
 
     def __init__(self, cropping: Cropping, threads: int | None = 1) -> None:
-        """Prepare to cut faces.
+        """Store the settings; a detector is loaded on first use in a thread.
 
         Args:
-            cropping: with a template and a detector.
-            threads: of the detector's largest network; None: one a core, or one where work is side by side.
+            cropping: settings with `landmarks` and `network`.
+            threads: number of threads of the detector at the largest picture size; None: one per core, or one
+                within a worker of `map_in_order`.
 
         Raises:
-            ValueError: there is no template or no detector.
+            ValueError: there are no landmarks or no network.
         """
         if cropping.landmarks is None or cropping.network is None:
             raise ValueError("crops of faces take the trunk's landmarks and the detector's network")
@@ -126,7 +128,10 @@ class FaceCropper:
         self._own = threading.local()
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
-        """Give the aligned faces, the largest first; equally large ones from left to right."""
+        """Find and align the faces of a (height, width, 3) uint8 RGB picture, largest first.
+
+        Faces of the same size are sorted from left to right.
+        """
         detector = self._detector()
         target = self._landmarks * self._size
         crops = []
@@ -141,7 +146,7 @@ class FaceCropper:
         return sorted(crops, key=_largest_first)
 
     def why_missed(self, image: NDArray[np.uint8]) -> str:
-        """Say why `crops` gave none; takes several times as long as they do."""
+        """Find out why `crops` found no face; takes several times as long as `crops`."""
         from embedder.faces.missed import why_missed
 
         def find(picture: NDArray[np.uint8], config: DetectorConfig) -> list[Detection]:
@@ -158,20 +163,23 @@ class FaceCropper:
 
 
 def load_cropper(cropping: Cropping, threads: int | None = 1) -> Cropper:
-    """Give what turns pictures into samples.
+    """Make the cropper of some settings.
 
     Args:
-        cropping: which part of a picture is a sample.
-        threads: of the detector's largest network; None: one a core, or one where work is side by side.
+        cropping: settings of the cropper.
+        threads: number of threads of the detector at the largest picture size; None: one per core, or one
+            within a worker of `map_in_order`.
     """
     return WholeImageCropper(cropping.size) if cropping.crop == "whole" else FaceCropper(cropping, threads)
 
 
 def main_face(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
-    """Choose whom a photo shows: the largest face, one at the border counting half of one in the middle.
+    """Choose the main face of a photo: the largest, weighted by its distance to the center.
+
+    The weight of a face falls from 1 in the center of the photo to 1/2 in a corner.
 
     Args:
-        crops: of one photo, at least one.
+        crops: crops of the photo, at least one.
         shape: height and width of the photo.
     """
 
@@ -179,39 +187,39 @@ def main_face(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:
         if crop.box is None:
             return 0.0
         x, y, width, height = crop.box
-        off = math.hypot(x + width / 2 - shape[1] / 2, y + height / 2 - shape[0] / 2)
-        return max(width, height) * (1 - off / math.hypot(*shape[:2]))
+        distance = math.hypot(x + width / 2 - shape[1] / 2, y + height / 2 - shape[0] / 2)
+        return max(width, height) * (1 - distance / math.hypot(*shape[:2]))
 
     return max(crops, key=weight)
 
 
 def main_or_at(crops: Sequence[Crop], shape: tuple[int, ...], box: Sequence[float] | None) -> Crop:
-    """Give the crop whose middle is nearest to that of a box; without a box, the `principal` one.
+    """Choose the face whose center is nearest to that of a box; without a box, the main face.
 
     Args:
-        crops: of one photo, at least one.
+        crops: crops of the photo, at least one.
         shape: height and width of the photo.
-        box: x, y, width and height in pixels.
+        box: x, y, width and height in pixels of the photo; None: the face of `main_face`.
     """
     if box is None:
         return main_face(crops, shape)
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
 
-    def off(crop: Crop) -> float:
+    def distance(crop: Crop) -> float:
         if crop.box is None:
             return 0.0
         return math.hypot(crop.box[0] + crop.box[2] / 2 - x, crop.box[1] + crop.box[3] / 2 - y)
 
-    return min(crops, key=off)
+    return min(crops, key=distance)
 
 
 def several_faces_note(faces: int) -> str | None:
-    """Say that a photo of one person shows others too, and what was done about it."""
+    """Return a note that a photo has several faces and which is used; None with one face."""
     return f"{count(faces, 'face')}; the largest, most central one is used" if faces > 1 else None
 
 
 def in_short(reason: str | None) -> str | None:
-    """Give what is wrong with a photo without the advice that follows it, for a caption."""
+    """Return a reason without the advice behind its semicolon, for a caption."""
     return reason and reason.partition(";")[0]
 
 

@@ -1,4 +1,4 @@
-"""What all detectors share: a face, overlapping faces, faces on their side or head."""
+"""Define detections, drop overlapping ones, and search in rotated pictures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# Left and right as seen in the picture.
+# Left and right are those of the viewer.
 POINTS = ("left eye", "right eye", "nose tip", "left mouth corner", "right mouth corner")
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A face in a picture; coordinates in pixels, (0, 0) is the outer corner of the first pixel.
+    """Holds a face found in a picture.
 
     Attributes:
-        box: x, y, width and height; parts of it may lie outside of the picture.
-        points: (5, 2) float64, x and y of `POINTS`.
-        score: the detector's own certainty that this is a face, 0 to 1.
+        box: x, y, width and height in pixels; parts of it may lie outside of the picture. (0, 0) is the outer
+            corner of the first pixel.
+        points: (5, 2) float64, x and y of `POINTS` in pixels.
+        score: score of the detector, 0 to 1.
     """
 
     box: tuple[float, float, float, float]
@@ -35,11 +36,14 @@ class Detection:
 def part_within(
     box: tuple[float, float, float, float], shape: tuple[int, ...]
 ) -> tuple[float, float, float, float] | None:
-    """Give the part of a box that lies in a picture: left, top, right and bottom, or None.
+    """Cut off the part of a box that lies outside of a picture.
 
     Args:
-        box: x, y, width and height.
+        box: x, y, width and height in pixels.
         shape: height and width of the picture.
+
+    Returns:
+        Left, top, right and bottom in pixels; None if the whole box lies outside.
     """
     x, y, width, height = box
     left, top = max(x, 0.0), max(y, 0.0)
@@ -48,19 +52,22 @@ def part_within(
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Finds faces in pictures."""
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
+        """Find the faces of a (height, width, 3) uint8 RGB picture, the highest score first."""
 
 
 def non_max_suppression(detections: Sequence[Detection], limit: float) -> list[Detection]:
-    """Drop every face that lies on a more certain one (non-maximum suppression).
+    """Drop every face that overlaps one with a higher score (non-maximum suppression).
 
     Args:
-        detections: in any order.
-        limit: largest share of the smaller box that may be covered; unlike a share of the union, it also
-            drops a face found within a face.
+        detections: detections in any order.
+        limit: largest share of the smaller box that may be covered, 0 to 1. Unlike a share of the union, it
+            also drops a face found within a face.
+
+    Returns:
+        The kept detections, the highest score first.
     """
     ranked = sorted(detections, key=lambda face: (-face.score, face.box))
     boxes = np.array([face.box for face in ranked]).reshape(-1, 4)
@@ -68,12 +75,15 @@ def non_max_suppression(detections: Sequence[Detection], limit: float) -> list[D
 
 
 def first_of_each_place(boxes: NDArray[np.floating], limit: float, of_union: bool = False) -> list[int]:
-    """Give the rows of boxes that share no more than allowed with any row kept before them.
+    """Choose the boxes that do not overlap any box chosen before them.
 
     Args:
-        boxes: (n, 4) x, y, width and height, the most certain first.
-        limit: largest area that two may share, as a part of the smaller one's.
-        of_union: as a part of the area of both together, so that a box may lie within a larger one.
+        boxes: (n, 4) x, y, width and height, those to prefer first.
+        limit: largest area that two boxes may share, as a share of the smaller box, 0 to 1.
+        of_union: whether `limit` is a share of the union of both, so that a box may lie within a larger one.
+
+    Returns:
+        Row numbers of the chosen boxes, ascending.
     """
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     areas = boxes[:, 2:].prod(axis=1)
@@ -92,31 +102,37 @@ def first_of_each_place(boxes: NDArray[np.floating], limit: float, of_union: boo
 
 
 class RotationSearch:
-    """Looks for faces in a picture turned by 0, 90, 180 and 270 degrees; see `detection.Detector`.
+    """Searches a picture for faces in four rotations, by 0, 90, 180 and 270 degrees.
 
-    It takes four times as long. A face found in two of them is kept as where it scored higher.
+    It takes four times as long. Of a face found in two rotations, the detection with the higher score is
+    kept.
     """
 
     def __init__(self, detector: Detector, overlap: float) -> None:
-        """Wrap a detector that finds upright faces; `overlap` as in `detection.non_max_suppression`."""
+        """Wrap a detector of upright faces.
+
+        Args:
+            detector: detector of upright faces.
+            overlap: largest share of the smaller of two faces that may be covered, 0 to 1.
+        """
         self._detector, self._overlap = detector, overlap
 
     def find(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find the faces of a (height, width, 3) uint8 RGB picture, the most certain first."""
-        found = []
+        """Find the faces of a (height, width, 3) uint8 RGB picture, the highest score first."""
+        faces = []
         for quarters in range(4):
-            turned = np.ascontiguousarray(np.rot90(image, quarters))
-            found += [rotate_back(face, turned.shape[:2], quarters) for face in self._detector.find(turned)]
-        return non_max_suppression(found, self._overlap)
+            rotated = np.ascontiguousarray(np.rot90(image, quarters))
+            faces += [rotate_back(face, rotated.shape[:2], quarters) for face in self._detector.find(rotated)]
+        return non_max_suppression(faces, self._overlap)
 
 
 def rotate_back(face: Detection, shape: tuple[int, ...], quarters: int) -> Detection:
-    """Give the place of a face before its picture was turned.
+    """Transform a face from a rotated picture to the original picture.
 
     Args:
-        face: in the turned picture.
-        shape: height and width of the turned picture.
-        quarters: how often it was turned counterclockwise by 90 degrees, as by `np.rot90`.
+        face: detection in the rotated picture.
+        shape: height and width of the rotated picture.
+        quarters: number of rotations counterclockwise by 90 degrees, as by `np.rot90`.
     """
     points, box = face.points, face.box
     height, width = shape

@@ -1,4 +1,7 @@
-"""Look again at a photo in which no face was found, to say what hides it: too small, dark, uncertain, cut."""
+"""Find out why no face was found in a photo: too small, dark, uncertain or cut off.
+
+The photo is searched again for smaller faces, with more light, and with a lower score.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,23 @@ if TYPE_CHECKING:
 
 Find = Callable[["NDArray[np.uint8]", "DetectorConfig"], "list[Detection]"]
 
-_SMALLEST = 20  # pixels across a face; YuNet sees none below
-_UNCERTAIN = 0.4  # score from which a place is called what may be a face
-_DARK, _LIT = 0.25, 0.45  # mean brightness below which more light is tried, and what it is raised to
-_MOST = 2_000_000  # pixels that are looked at again: a photo without a face may cost no multiple of another
-_WHOLE = 0.98  # share of a box within the picture; boxes are not exact to the pixel
+_SMALLEST = 20  # pixels: width of the smallest face that YuNet finds
+_UNCERTAIN = 0.4  # lowest score of a detection that is reported as a possible face
+_DARK, _LIT = 0.25, 0.45  # mean brightness below which a picture is brightened, and that of the result
+_MOST = 2_000_000  # pixels searched again, so that photos without a face do not take far longer
+_WHOLE = 0.98  # share of a box within the picture from which a face counts as whole
 
 
 def why_missed(image: NDArray[np.uint8], find: Find, config: DetectorConfig) -> str:
-    """Say why no face was found, from what other ways of looking find.
+    """Find out why no face was found, by searches with other settings.
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        find: gives the faces of a picture, looked for as a configuration says.
-        config: how they were looked for when none was found.
+        find: function of a picture and of settings that returns the faces found.
+        config: settings with which no face was found.
+
+    Returns:
+        The reason, as the end of a sentence.
 
     Example:
         >>> import numpy as np

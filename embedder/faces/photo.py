@@ -1,4 +1,4 @@
-"""Look at a photo: choose the frame with a face, and say why no face was found."""
+"""Find the faces of a photo or the frames of an animation, and why there is none."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from embedder.images import Picture, resize_to_square, tell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of 24 photos of ORL made as dark, bright or blurred as this, BlazeFace finds less than three quarters.
+# In 24 photos of ORL made as dark, bright or blurred as this, BlazeFace, the detector before YuNet, found
+# less than three quarters of the faces.
 _DARK = 0.025  # mean luma, 0 black to 1 white
 _BRIGHT = 0.93
-_BLURRED = 0.09  # standard deviation of the Laplacian over that of the luma, at 64 pixels; as they are: .5
+_BLURRED = 0.09  # standard deviation of the Laplacian over that of the luma, at 64 pixels; of ORL it is .5
 _EVEN = 0.004  # standard deviation of luma: one step of 255
-_SMALL = 20  # pixels of the shorter side; a face there is found seldom, and recognized never
-_JUDGED = 64
+_SMALL = 20  # pixels of the shorter side, below which faces are seldom found and never recognized
+_JUDGED = 64  # pixels: longer side of the reduced picture that is measured
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoCrops:
-    """What was found in a photo.
+    """Holds the crops of a photo.
 
     Attributes:
         pixels: (height, width, 3) uint8 RGB of the frame that was used.
-        crops: its samples, the largest first.
-        notes: what a person should know of the photo.
-        no_face: why there is no sample, or None.
+        crops: crops of the frame, the largest first.
+        notes: notes for the user on how the photo was read.
+        no_face: reason why there is no crop; None if there is one.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -49,13 +50,14 @@ def find_crops(
     path: str | Path,
     look_again: Callable[[NDArray[np.uint8]], str | None] = lambda image: None,
 ) -> PhotoCrops:
-    """Find the samples of a photo: of an animation those of the first frame that has any.
+    """Find the crops of a photo; of an animation those of the first frame with a face.
 
     Args:
-        frames: of the photo; closed at the end.
-        find: gives the samples of a (height, width, 3) uint8 RGB picture.
-        path: of the photo, for what is logged.
-        look_again: says of a picture without a face why none was found; `Extractor.why_missed`.
+        frames: frames of the photo; closed at the end.
+        find: function of a (height, width, 3) uint8 RGB picture that returns its crops.
+        path: path of the photo, for log messages.
+        look_again: function of a picture without a face that returns the reason or None, such as
+            `Extractor.why_missed`.
 
     Raises:
         ImageError: the photo cannot be read.
@@ -63,10 +65,10 @@ def find_crops(
     with closing(frames):
         chosen = first = next(frames)
         while not (crops := find(chosen.pixels)):
-            following = next(frames, None)
-            if following is None:
+            next_frame = next(frames, None)
+            if next_frame is None:
                 break
-            chosen = following
+            chosen = next_frame
         if not crops:
             chosen = first
     notes = chosen.notes
@@ -82,12 +84,13 @@ def no_face_reason(
     notes: tuple[str, ...] = (),
     look_again: Callable[[NDArray[np.uint8]], str | None] = lambda image: None,
 ) -> str:
-    """Say that no face was found, and what of the picture may be why.
+    """Return a sentence that no face was found, with a probable reason and advice.
 
     Args:
         image: (height, width, 3) uint8 RGB.
-        notes: what is known of the file, such as that it is cut.
-        look_again: as for `find_crops`; asked if the picture as a whole and the file are no reason.
+        notes: notes on how the file was read, such as that it is cut short.
+        look_again: function of the picture that returns a reason or None; called if neither brightness and
+            sharpness of the picture nor `notes` are a reason.
     """
     cause = _cause(image) or (notes[0] if notes else look_again(image))
     if cause is None:

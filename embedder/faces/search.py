@@ -1,9 +1,9 @@
-"""YuNet over a photo: in few sizes, so that no face is too small or too large; then close looks where needed.
+"""Search a photo for faces with YuNet, in several picture sizes and crops of candidates.
 
-The network sees faces of 20 to 300 of its pixels, and places their points best on 40 to 256. So the photo is
-shown as it is, or as small as the smallest face allows, and again a quarter as large, until it is small. The
-smallest picture is continued beyond its border by its mirror image: a face cut by the border is seen whole.
-A face that was seen too small, or with doubt, is cut out and looked at again; that decides.
+The network finds faces of 20 to 300 pixels, and places landmarks best on those of 40 to 256. So it gets the
+photo as it is, or reduced as far as the smallest face allows, and again reduced by 4, until it is small. The
+smallest picture is extended beyond its border by its mirror image, which completes faces cut by the border. A
+candidate that is too small, or has a low score, is cropped and searched again; the score there decides.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ from embedder.faces.yunet import Candidates, YuNet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SMALLEST = 20  # network pixels of the smallest face; at 16, one in six is lost
-_TOO_SMALL = 0.75  # of the smallest face looked for
-_AS_IT_IS = 1280  # longest side up to which a photo is not made smaller
-_STEP = 4  # from one size to the next
-_SMALL = 256  # longest side of the smallest size: a face may fill it
-_TINY = 96  # longest side below which a picture is made larger
-_BORDER = 32  # pixels of mirror image around the smallest size
-_BLOCK, _SEAM = 1536, 192  # longest side shown at once, and what blocks share: bounds the memory
-_LARGE = 0.3  # share of a picture's longer side that is a face, whatever the smallest looked for
-_WELL_SEEN = (40, 256)  # network pixels across a face
-_SURE = 0.7  # score from which a face that is well seen is one, unless less is asked for
-_PROPOSAL = 0.15  # score from which a place is looked at closely
-_CLOSELY = 0.8  # score that makes it a face then
-_TILTS = (0, -30, 30)  # degrees by which it is turned for it
-_HOPE = 0.2  # score without which no other tilt is tried
-_CERTAIN = 0.88  # score from which no other tilt is tried
-_UPRIGHT = 1.5  # degrees up to which a face is seen upright
-_TILT, _TURNS = 4.0, 3  # degrees that a face is tilted for one that is seen; times it is turned
-_LARGEST_TURN, _SLOPES = 25.0, (0.15, 1.0)  # degrees; seen degrees for one turned
-_CUT = 0.8  # score of a face that is completed by its mirror image
-_CLOSE, _SHARE = 128, 0.5  # pixels of the close look, and the share of its side that a face takes
-_SHARES, _SIDES = (0.45, 0.6), (False, True)  # of the looks that place the points: sizes; mirrored or not
-_WORSE = 0.2  # score by which one of them may be worse
-_MIRRORED = [1, 0, 2, 4, 3]  # points of a mirrored face in their order
-_SURELY_UPRIGHT = 0.88  # score that no face on its head or side reaches
-_TILTED = 30.0  # degrees; where everyone is tilted by more, others may lie
-_LIKELY, _TURNED = 0.5, 0.8  # scores of a face in a turned photo: seen small, and looked at closely
-_BETTER = 0.04  # score by which a face turned upright must be more certain
-_CLEARLY_TILTED = 1.5  # times as tilted as in a photo turned by quarters; tilts are known to 10 degrees
+_SMALLEST = 20  # pixels of the smallest face in the network's input; at 16, one in six is missed
+_TOO_SMALL = 0.75  # share of `min_face` below which a found face is dropped
+_AS_IT_IS = 1280  # pixels: longest side up to which a photo is not reduced
+_STEP = 4  # factor between two picture sizes
+_SMALL = 256  # pixels: longest side of the smallest picture, which a face may fill
+_TINY = 96  # pixels: longest side below which a picture is enlarged
+_BORDER = 32  # pixels of mirror image around the smallest picture
+_BLOCK, _SEAM = 1536, 192  # pixels: longest side of an input, which bounds memory, and overlap of blocks
+_LARGE = 0.3  # share of a picture's longer side from which a face is kept, whatever `min_face`
+_WELL_SEEN = (40, 256)  # pixels of a face in the network's input, for which no crop is needed
+_SURE = 0.7  # lowest score of a candidate of that size that is a face; `score`, if that is lower
+_PROPOSAL = 0.15  # lowest score of a candidate
+_CLOSELY = 0.8  # lowest score of a face in the crop of a candidate
+_TILTS = (0, -30, 30)  # degrees: rotations of the crop that are tried
+_HOPE = 0.2  # lowest score of a face in a crop that is read at all
+_CERTAIN = 0.88  # score from which no other rotation is tried
+_UPRIGHT = 1.5  # degrees: largest measured roll that counts as upright
+_TILT, _TURNS = 4.0, 3  # degrees of true roll per degree measured; largest number of rotations
+_LARGEST_TURN, _SLOPES = 25.0, (0.15, 1.0)  # degrees per rotation; measured degrees per degree of rotation
+_CUT = 0.8  # lowest score of a face that the mirror image completes
+_CLOSE, _SHARE = 128, 0.5  # pixels: side of a crop; share of the side that the face takes
+_SHARES, _SIDES = (0.45, 0.6), (False, True)  # crops for the landmarks: shares of the face; mirrored or not
+_WORSE = 0.2  # largest loss of score in one of these crops
+_MIRRORED = [1, 0, 2, 4, 3]  # order of the landmarks of a mirrored face
+_SURELY_UPRIGHT = 0.88  # score that no face on its side or upside down reaches
+_TILTED = 30.0  # degrees: if no upright face has a smaller roll, rotated photos are searched too
+_LIKELY, _TURNED = 0.5, 0.8  # lowest scores of a face in a rotated photo: of the candidate, and in its crop
+_BETTER = 0.04  # least gain of score by which a rotated face replaces an upright one
+_CLEARLY_TILTED = 1.5  # least ratio of rolls for that; the error of a roll is up to 10 degrees
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """A place that may be a face.
+    """Holds a candidate for a face.
 
     Attributes:
-        face: in pixels of the photo.
-        level: which of the sizes it was seen in, 0 for the largest.
-        seen: network pixels across it.
+        face: detection in pixels of the photo.
+        level: number of the picture size in which it was found, 0 for the largest.
+        seen: width of the face in pixels of the network's input.
     """
 
     face: Detection
@@ -74,15 +74,15 @@ class _Place:
 
 
 class YuNetDetector:
-    """Finds faces with YuNet; see `detection.Detector`. Not safe to share between threads."""
+    """Finds faces with YuNet; see `detection.Detector`. Each thread needs its own."""
 
     def __init__(self, network: bytes, config: DetectorConfig | None = None, threads: int = 1) -> None:
-        """Load the network.
+        """Store network and settings; networks are loaded on first use.
 
         Args:
-            network: as for `YuNet`.
-            config: what is looked for.
-            threads: of the look at the largest size; the others are too small to be shared out.
+            network: LiteRT flatbuffer, as `embedder.export.yunet` compiles it.
+            config: settings of the detection; None: the default ones.
+            threads: number of threads at the largest picture size; smaller ones use one.
         """
         self._config = config or DetectorConfig()
         self._network, self._threads = network, threads
@@ -104,7 +104,7 @@ class YuNetDetector:
     def _places(
         self, image: NDArray[np.uint8], scales: list[float]
     ) -> tuple[list[_Place], NDArray[np.uint8]]:
-        """Give each place worth judging, and the photo as small as a face that fills it may be."""
+        """Find candidates in all picture sizes; also return the smallest picture."""
         picture = larger = Image.fromarray(image)
         places = []
         for level, scale in enumerate(scales):
@@ -117,7 +117,7 @@ class YuNetDetector:
         return self._first_of_each(places), np.asarray(small)
 
     def _first_of_each(self, places: list[_Place]) -> list[_Place]:
-        """Choose among what is seen of the same place: by the finest look that sees it well, or by score."""
+        """Choose one of overlapping candidates: the largest picture of good face size, or score."""
 
         def rank(place: _Place) -> tuple[bool, int, float]:
             well = self._is_well_seen(place)
@@ -132,7 +132,7 @@ class YuNetDetector:
         return _WELL_SEEN[0] <= place.seen <= _WELL_SEEN[1] and place.face.score >= enough
 
     def _judge(self, image: NDArray[np.uint8], place: _Place) -> Detection | None:
-        """Say whether a place is a face, and if so, where exactly."""
+        """Return the face of a candidate, in a crop if needed; None if it is no face."""
         if self._is_well_seen(place):
             return place.face
         return self._look_closely(image, place.face, _CLOSELY)
@@ -140,7 +140,7 @@ class YuNetDetector:
     def _cut_faces(
         self, image: NDArray[np.uint8], small: NDArray[np.uint8], found: list[Detection]
     ) -> list[Detection]:
-        """Find faces that the border cuts, in a picture that its mirror image continues."""
+        """Find faces that the border cuts, in the picture extended by its mirror image."""
         continued = np.pad(small, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), "symmetric")
         seen = self._look("border", continued, _CUT)
         moved = replace(
@@ -153,7 +153,7 @@ class YuNetDetector:
     def _turned_faces(
         self, image: NDArray[np.uint8], small: NDArray[np.uint8], found: list[Detection]
     ) -> list[Detection]:
-        """Find faces that lie on their side or on their head; they must be more certain than upright."""
+        """Find faces on their side or upside down, with a higher score than upright ones."""
         turned: list[Detection] = []
         for quarters in (1, 2, 3):
             picture = np.ascontiguousarray(np.rot90(small, quarters))
@@ -171,7 +171,7 @@ class YuNetDetector:
         at_least: float,
         quarters: int,
     ) -> list[Detection]:
-        """Look closely at places that may be faces beyond those found, in a photo turned by quarters."""
+        """Return further faces among the candidates of a rotated photo, searched in crops."""
         further = []
         for place in self._first_of_each(places):
             if not _center_within(place.face, image.shape):
@@ -185,13 +185,13 @@ class YuNetDetector:
                 face = self._placed(image, face)
                 least = _CLEARLY_TILTED * abs(_roll(face))
                 if any(_same_place(old, here) and abs(_roll(old)) <= least for old in found):
-                    continue  # the one that was found is seen about as nearly upright
+                    continue  # the face found before has about the same roll
             if face:
                 further.append(rotate_back(face, image.shape[:2], quarters))
         return further
 
     def _look(self, name: str, picture: NDArray[np.uint8], at_least: float) -> Candidates:
-        """Show a picture to the network that looks of this name keep, as changing its size takes time."""
+        """Run the network of a name on a picture; names have their own, as resizing takes time."""
         if name not in self._looks:
             self._looks[name] = YuNet(self._network, self._threads if name == "level 0" else 1)
         tops, height = _blocks(picture.shape[0])
@@ -208,9 +208,9 @@ class YuNetDetector:
     def _look_closely(
         self, image: NDArray[np.uint8], face: Detection, at_least: float, border: str = "black"
     ) -> Detection | None:
-        """Look again at a face cut out of the photo, and if it is not certain, at a tilted one.
+        """Search the crop of a candidate for the face, and rotated crops if its score is low.
 
-        Beyond the border the photo is black, or goes on as its mirror image.
+        Beyond its border the photo is black, or extended by its mirror image.
         """
         best = None
         for degrees in _TILTS:
@@ -222,10 +222,10 @@ class YuNetDetector:
         return best
 
     def _placed(self, image: NDArray[np.uint8], face: Detection) -> Detection:
-        """Place the points of a face by close looks, turned until the face is seen upright.
+        """Place the landmarks of a face in crops, rotated until the face is upright.
 
-        The network was taught on few tilted faces: it sees a face tilted by 30 degrees as tilted by 4. The
-        secant method finds how far to turn; turned once it is still off by 13 degrees, three times by 4.
+        The network was trained on few tilted faces: at a roll of 30 degrees its landmarks have one of 4. The
+        secant method finds the rotation; after one step the error is 13 degrees, after three it is 4.
         """
         best = self._placed_once(image, face, 0.0)
         turned, off = 0.0, _roll(best)
@@ -244,10 +244,10 @@ class YuNetDetector:
         return best
 
     def _placed_once(self, image: NDArray[np.uint8], face: Detection, degrees: float) -> Detection:
-        """Place the points of a face that is turned, by the mean of several looks.
+        """Place the landmarks of a rotated face by the mean over several crops.
 
-        In one look they are off by 2 % of the face's width, in four by 1 %, in six no less: the mean of two
-        sizes and their mirror images draws the photos of one person together by .02 (docs/faces.md).
+        The error is 2 % of the face's width with one crop, 1 % with four, no less with six. With two sizes
+        and their mirror images, distances of photos of one person fall by .02 (docs/faces.md).
         """
         looks = [
             self._look_tilted(image, face, degrees, "black", share, mirrored)
@@ -266,7 +266,7 @@ class YuNetDetector:
         share: float = _SHARE,
         mirrored: bool = False,
     ) -> Detection | None:
-        """Look at a face cut out of the photo and turned clockwise, in the size that the network likes."""
+        """Find a face in its crop, rotated clockwise by some degrees and scaled to 128 pixels."""
         x, y, width, height = face.box
         center, side = complex(x + width / 2, y + height / 2), (width + height) / 2
         region, corner = image, 0j
@@ -284,7 +284,7 @@ class YuNetDetector:
             x = _CLOSE - x - width
         back = to_square.inverse()
         middle = back.turn * complex(x + width / 2, y + height / 2) + back.shift + corner
-        if abs(middle - center) > side / 2:  # another face, which has a place of its own
+        if abs(middle - center) > side / 2:  # another face, which has its own candidate
             return None
         width, height = width * back.scale, height * back.scale
         box = (middle.real - width / 2, middle.imag - height / 2, width, height)
@@ -293,13 +293,13 @@ class YuNetDetector:
 
 
 def _roll(face: Detection) -> float:
-    """Give the degrees by which a face is turned clockwise, by its eyes and the corners of its mouth."""
+    """Compute the roll of a face in degrees, clockwise, from eyes and corners of the mouth."""
     left, right, _, mouth_left, mouth_right = face.points @ (1, 1j)
     return float(np.rad2deg(np.angle(right - left + mouth_right - mouth_left)))
 
 
 def _scales(image: NDArray[np.uint8], smallest: float) -> list[float]:
-    """Give the sizes to show a picture in, as shares of its own, the largest first."""
+    """Compute the scales at which a picture is searched, the largest first."""
     longest = max(image.shape)
     scales = [max(min(1.0, max(_SMALLEST / smallest, _AS_IT_IS / longest)), _TINY / longest)]
     while longest * scales[-1] > 1.5 * _SMALL:
@@ -308,7 +308,7 @@ def _scales(image: NDArray[np.uint8], smallest: float) -> list[float]:
 
 
 def _shape(image: NDArray[np.uint8], scale: float) -> tuple[int, int]:
-    """Give width and height of a picture in another size."""
+    """Compute width and height of a scaled picture."""
     return max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
 
 
@@ -319,7 +319,7 @@ def _resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _blocks(length: int) -> tuple[list[int], int]:
-    """Give where blocks begin along a side, and how long each is; all are equal, and share a seam."""
+    """Divide a side into overlapping blocks of equal length: their starts, and the length."""
     if length <= _BLOCK:
         return [0], length
     count = -(-(length - _SEAM) // (_BLOCK - _SEAM))
@@ -328,7 +328,7 @@ def _blocks(length: int) -> tuple[list[int], int]:
 
 
 def _places_of(seen: Candidates, image: NDArray[np.uint8], size: tuple[int, ...], level: int) -> list[_Place]:
-    """Give what was seen in a picture of some width and height as places of the photo."""
+    """Convert candidates of a scaled picture, `size` being width and height, to the photo."""
     factor = np.array(image.shape[1::-1]) / size
     boxes = seen.boxes * np.tile(factor, 2)
     points = seen.points * factor
@@ -341,9 +341,9 @@ def _places_of(seen: Candidates, image: NDArray[np.uint8], size: tuple[int, ...]
 
 
 def _continued(image: NDArray[np.uint8], center: complex, side: float) -> tuple[NDArray[np.uint8], complex]:
-    """Give a square of a picture, continued by its mirror image, and the square's corner.
+    """Return a square of a picture, extended by its mirror image, and the square's corner.
 
-    Inside of the picture it is a view, no copy.
+    A square within the picture is a view, no copy.
     """
     left, top = int(np.floor(center.real - side / 2)) - 2, int(np.floor(center.imag - side / 2)) - 2
     length = int(np.ceil(side)) + 4
@@ -356,7 +356,7 @@ def _continued(image: NDArray[np.uint8], center: complex, side: float) -> tuple[
 
 
 def _mirrored(start: int, length: int, limit: int) -> NDArray[np.int64]:
-    """Give the pixel that stands at each place of a line that goes on as its mirror image."""
+    """Compute the pixel numbers of a line that is extended by its mirror image."""
     place = np.arange(start, start + length) % (2 * limit)
     return np.minimum(place, 2 * limit - 1 - place)
 

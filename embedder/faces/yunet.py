@@ -1,7 +1,7 @@
-"""Run YuNet on LiteRT: a picture to the places that may be faces, decoded.
+"""Run the face detector YuNet on LiteRT, and decode its output to candidates.
 
-Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. All its
-layers are convolutions: it takes pictures of any size and sees faces from 20 to 300 pixels at once.
+Wu, Peng and Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector". All its layers are convolutions: it
+takes pictures of any size, and finds faces from 20 to 300 pixels in one pass.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from embedder._internal.runtime import quiet
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAME, VERSION = "yunet", "2023mar"  # the version is that of the weights, in opencv_zoo's words
-STRIDE = 32  # sides of what the network sees are multiples of it
+NAME, VERSION = "yunet", "2023mar"  # the version is that of the weights, as opencv_zoo names it
+STRIDE = 32  # pixels: the sides of the network's input are multiples of it
 _CLASS, _OBJECT, _CENTER, _SIZE, _POINTS = 0, 1, slice(2, 4), slice(4, 6), slice(6, 16)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Places that may be faces, the most certain first; (0, 0) is the outer corner of the first pixel.
+    """Holds places that may be faces, sorted by score from high to low.
 
     Attributes:
-        boxes: (n, 4) float32 x, y, width, height in pixels.
+        boxes: (n, 4) float32 x, y, width, height in pixels; (0, 0) is the outer corner of the first pixel.
         points: (n, 5, 2) float32 in pixels, in the order of `detection.POINTS`.
         scores: (n,) float32, 0 to 1.
     """
@@ -37,9 +37,9 @@ class Candidates:
 
 
 class YuNet:
-    """The network for pictures of one size at a time; another size costs a millisecond to prepare.
+    """Runs YuNet on pictures; a change of the picture size takes a millisecond.
 
-    Not safe to share between threads: the runtime keeps one set of buffers.
+    Each thread needs its own: the runtime has one set of buffers.
     """
 
     def __init__(self, network: bytes, threads: int = 1) -> None:
@@ -47,7 +47,7 @@ class YuNet:
 
         Args:
             network: LiteRT flatbuffer, as `embedder.export.yunet` compiles it.
-            threads: to run it with.
+            threads: number of threads of the network.
         """
         from ai_edge_litert.interpreter import Interpreter
 
@@ -58,20 +58,20 @@ class YuNet:
         self._shape = (0, 0)
 
     def look(self, picture: NDArray[np.uint8], at_least: float) -> Candidates:
-        """Find the places that score at least so much.
+        """Find the places with at least a given score.
 
         Args:
             picture: (height, width, 3) uint8 RGB; it is filled up with black to multiples of `STRIDE`.
-            at_least: smallest score, between 0 and 1.
+            at_least: lowest score, between 0 and 1.
         """
         height, width = picture.shape[:2]
         shape = (-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE)
         if shape != self._shape:
             self._prepare(shape)
-        seen = self._interpreter.tensor(self._input)()[0]
-        seen[:height, :width] = picture
-        seen[height:], seen[:, width:] = 0, 0
-        del seen  # the runtime refuses to run while its memory is looked at
+        buffer = self._interpreter.tensor(self._input)()[0]
+        buffer[:height, :width] = picture
+        buffer[height:], buffer[:, width:] = 0, 0
+        del buffer  # the runtime does not run while an array refers to its memory
         self._interpreter.invoke()
         maps = {stride: self._interpreter.get_tensor(index)[0] for stride, index in self._outputs}
         return decode(maps, at_least)
@@ -89,32 +89,32 @@ class YuNet:
 
 
 def decode(maps: dict[int, NDArray[np.float32]], at_least: float) -> Candidates:
-    """Turn the network's numbers into boxes and points, only for the places that score enough.
+    """Decode the network's output to boxes and points, for places with a sufficient score.
 
     Args:
-        maps: by stride in pixels, (rows, columns, 16): logits of class and object, whose probabilities'
-            geometric mean is the score; center, logarithm of the size and five points, in strides from the
-            cell's corner.
-        at_least: smallest score, between 0 and 1.
+        maps: (rows, columns, 16) float32 by stride in pixels: logits of class and object, whose
+            probabilities' geometric mean is the score; center, logarithm of the size, and five points, in
+            strides from the cell's corner.
+        at_least: lowest score, between 0 and 1.
     """
     floor = 2 * np.log(at_least)  # of the logarithm of class times object
     boxes, points, scores = [], [], []
     for stride, numbers in maps.items():
-        # A probability is 1 at most: where one alone is too small, the other need not be looked at.
+        # A probability is 1 at most, so a cell whose class probability is too small cannot have enough score.
         rows, columns = np.nonzero(numbers[..., _CLASS] >= floor - np.log1p(-np.exp(floor)))
         kept = numbers[rows, columns]
-        certainty = np.exp(-0.5 * np.logaddexp(0, -kept[:, [_CLASS, _OBJECT]]).sum(axis=1))
-        enough = certainty >= at_least
+        score = np.exp(-0.5 * np.logaddexp(0, -kept[:, [_CLASS, _OBJECT]]).sum(axis=1))
+        enough = score >= at_least
         kept, cell = kept[enough], np.stack([columns, rows], axis=1)[enough].astype(np.float32)
         size = np.exp(kept[:, _SIZE]) * stride
         center = (cell + kept[:, _CENTER]) * stride
         boxes.append(np.concatenate([center - size / 2, size], axis=1))
         points.append((cell[:, None] + kept[:, _POINTS].reshape(-1, 5, 2)) * stride)
-        scores.append(certainty[enough])
-    together = np.concatenate(scores)
-    order = np.argsort(-together, kind="stable")
+        scores.append(score[enough])
+    all_scores = np.concatenate(scores)
+    order = np.argsort(-all_scores, kind="stable")
     return Candidates(
         np.concatenate(boxes).astype(np.float32)[order],
         np.concatenate(points).astype(np.float32)[order],
-        together.astype(np.float32)[order],
+        all_scores.astype(np.float32)[order],
     )

@@ -1,7 +1,7 @@
-"""Bytes to pixels; the only part that opens images.
+"""Read pictures of many formats as upright sRGB pixels of 8 bits.
 
-Training, enrollment and identification read through it, so that a picture means the same everywhere:
-upright, sRGB, 8 bits, whatever the file held.
+Training, enrollment and identification all read pictures by this package, so that a file has the same pixels
+everywhere; no other part opens pictures.
 """
 
 from embedder.images.fit import resize_to_square

@@ -1,4 +1,4 @@
-"""Decode a picture in a process of its own, with limits of memory and time: where its cost cannot be told."""
+"""Decode a picture of unknown cost in a separate process, with limited memory and time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from embedder.images.header import BrokenError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SECONDS = 9.0  # with the start of a process below ten
-# The process ends with the one that began it, however that ends: PR_SET_PDEATHSIG, SIGKILL (prctl(2), Linux).
+SECONDS = 9.0  # with the start of the process less than ten
+# The process is killed when its parent ends: PR_SET_PDEATHSIG, SIGKILL (prctl(2), Linux).
 _CHILD = """\
 import ctypes, json, sys
 try:
@@ -33,7 +33,7 @@ _LONGEST_LINE = 2**20
 
 
 def limit_memory(size: int) -> None:
-    """Let this process take so many bytes, where the system can limit it."""
+    """Limit the memory of this process to `size` bytes, if the system supports it."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -44,26 +44,26 @@ def limit_memory(size: int) -> None:
 def decode_apart(
     data: bytes, task: dict[str, Any]
 ) -> Generator[tuple[NDArray[np.uint8], tuple[str, ...], int, int]]:
-    """Decode a file elsewhere.
+    """Decode a picture file in a separate process.
 
     Args:
-        data: the file.
-        task: what `reading.write_frames` takes.
+        data: content of the file.
+        task: argument of `reading.write_frames`.
 
     Yields:
-        (height, width, 3) uint8 RGB, notes, number and count of the frame.
+        (height, width, 3) uint8 RGB, notes, number of the frame, and number of frames.
 
     Raises:
-        BrokenError: it cannot be decoded within the limits.
+        BrokenError: the file cannot be decoded within the limits.
     """
     command = [sys.executable, "-P", "-c", _CHILD, json.dumps(sys.path), json.dumps(task)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert process.stdin is not None and process.stdout is not None
-    late = threading.Timer(SECONDS, process.kill)
-    late.daemon = True
-    late.start()
+    timer = threading.Timer(SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()
     try:
         with suppress(BrokenPipeError):
             process.stdin.write(data)
@@ -88,7 +88,7 @@ def decode_apart(
                 facts["frames"],
             )
     finally:
-        late.cancel()
+        timer.cancel()
         process.kill()
         process.stdout.close()
         with suppress(BrokenPipeError):

@@ -1,8 +1,8 @@
-"""Find how large the pictures in an AVIF file really are: its header may say anything.
+"""Read the true size of the pictures in an AVIF file, which its header may misstate.
 
-A file of one picture, or of tiles, is followed to each of its AV1 pictures. One in the reduced form that all
-encoders use for photos states its size once, in its sequence header (AV1 bitstream specification, 5.5.1);
-nothing in it can be larger. Of any other the size cannot be told without decoding.
+The AV1 pictures of a file, one or its tiles, are read. A picture in the reduced form that all encoders use
+for photos has its size in its sequence header (AV1 bitstream specification, 5.5.1), and cannot be larger. The
+size of other pictures is not known without decoding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_ITEMS = 10_000
 
 
 def stated_size(data: bytes) -> tuple[int, int] | None:
-    """Give the largest width and height of all AV1 pictures of a file, None if they cannot be told.
+    """Read the largest width and height of all AV1 pictures of a file; None if not known.
 
     Raises:
         BrokenError: the file is cut short, or has more parts than are read.
@@ -36,7 +36,7 @@ def stated_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _items(data: bytes, begin: int, end: int) -> list[bytes]:
-    """Give the content of every AV1 item (14496-12, 8.11.3 and 8.11.6)."""
+    """Return the content of every AV1 item (ISO/IEC 14496-12, 8.11.3 and 8.11.6)."""
     inside = by_kind(each_box(data, begin + 4, end))
     pictures = {number for number, kind in item_kinds(data, *inside[b"iinf"]) if kind == b"av01"}
     held = inside.get(b"idat", (0, 0))
@@ -83,7 +83,7 @@ def _locations(data: bytes, place: int, end: int) -> Iterator[tuple[int, int, li
 
 
 def _reduced_size(item: bytes) -> tuple[int, int] | None:
-    """Give the size of a picture whose only sequence header is in the reduced form, else None."""
+    """Return the size of a picture with one sequence header, in the reduced form; else None."""
     place, size = 0, None
     for _ in range(MOST_BLOCKS):
         if place >= len(item):

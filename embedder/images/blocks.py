@@ -1,6 +1,6 @@
-"""Scan files made of blocks before they are decoded: PNG, GIF, WebP, BMP, AVIF and HEIC.
+"""Scan PNG, GIF, WebP, BMP, AVIF and HEIC files before they are decoded.
 
-Blocks are counted, since Pillow goes through them one by one, in Python.
+Their blocks are counted and limited, since Pillow reads them one by one, in Python.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from embedder.images.header import MEBIBYTE, MOST_BLOCKS, MOST_SIDE, BrokenError
 from embedder.images.heif import tiles
 
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
-_MOST_PROFILE = 4 * MEBIBYTE  # those of printers have 2
+_MOST_PROFILE = 4 * MEBIBYTE  # ICC profiles of printers have 2
 _MOST_TEXT = MEBIBYTE
-_MOST_COMMENT = 4096  # blocks: Pillow copies the comment so far for each
-_MOST_RUNS = 4 * MEBIBYTE  # bytes of run lengths: Pillow takes 2 s for as many, in Python
-_WEBP_PIXEL = 17.0  # bytes: two canvases, the bytes and Pillow's copy; measured, of every kind of WebP
-_AVIF_PIXEL = 15.0  # likewise, and ours
-_MOST_TILES = 1000  # of a HEIC; photos of phones have 48, and libheif reads no more
-_MOST_SHOWN = 4  # times the pixels of a HEIC that are decoded for it: its depth and opacity, borders of tiles
-_MOST_BESIDES = 16e6  # pixels more, of a small one
+_MOST_COMMENT = 4096  # blocks: for each, Pillow copies the comment read so far
+_MOST_RUNS = 4 * MEBIBYTE  # bytes of run lengths: Pillow takes 2 s for these, in Python
+_WEBP_PIXEL = 17.0  # bytes per pixel: two canvases, the bytes, and the copy of Pillow; measured for all kinds
+_AVIF_PIXEL = 15.0  # bytes per pixel, likewise, and the copy of this package
+_MOST_TILES = 1000  # of a HEIC: photos of phones have 48, and libheif reads no more
+_MOST_SHOWN = 4  # ratio of decoded pixels to those of a HEIC: depth and opacity, borders of tiles
+_MOST_BESIDES = 16e6  # decoded pixels allowed besides, for small pictures
 
 
 @dataclass
@@ -35,10 +35,10 @@ class _Chunks:
 
 
 def scan_png(data: bytes) -> Header:
-    """Give the header of a PNG, its texts left out.
+    """Scan a PNG, and leave out its texts.
 
     Raises:
-        BrokenError: it has no picture, or more chunks than any needs.
+        BrokenError: the file has no picture, or too many chunks.
     """
     chunks = _chunks(data)
     header = chunks.found.get(b"IHDR", b"")
@@ -85,7 +85,7 @@ def _chunks(data: bytes) -> _Chunks:
 
 
 def _exif_of_imagemagick(found: dict[bytes, bytes]) -> bytes:
-    """Give EXIF that was written as a text of hexadecimal digits."""
+    """Return EXIF from a text of hexadecimal digits, as ImageMagick writes it."""
     for kind, head in ((b"zTXt", 1), (b"tEXt", 0)):
         name, _, text = found.get(kind, b"").partition(b"\0")
         if name.startswith(b"Raw profile type"):
@@ -98,7 +98,7 @@ def _exif_of_imagemagick(found: dict[bytes, bytes]) -> bytes:
 
 
 def _unpacked(data: bytes, most: int) -> bytes:
-    """Decompress; b"" if it is broken or more than `most` bytes."""
+    """Decompress zlib data; b"" if it is broken or has more than `most` bytes."""
     if not data:
         return b""
     try:
@@ -109,10 +109,10 @@ def _unpacked(data: bytes, most: int) -> bytes:
 
 
 def scan_gif(data: bytes) -> Header:
-    """Give the header of a GIF.
+    """Scan a GIF.
 
     Raises:
-        BrokenError: it has no picture, or more blocks than any needs.
+        BrokenError: the file has no picture, or too many blocks.
     """
     if len(data) < 13:
         raise BrokenError("begins like a GIF file but is cut short")
@@ -148,7 +148,7 @@ def _palette(flags: int) -> int:
 
 
 def _sub_blocks(data: bytes, place: int) -> tuple[int, int]:
-    """Give the place behind a row of blocks that ends with an empty one, and how many they are."""
+    """Return the offset behind sub-blocks that end with an empty one, and their number."""
     for count in range(10 * MOST_BLOCKS):
         if place >= len(data):
             return place, count
@@ -160,12 +160,12 @@ def _sub_blocks(data: bytes, place: int) -> tuple[int, int]:
 
 
 def scan_webp(data: bytes) -> Header:
-    """Give the header of a WebP: libwebp gives memory to all pixels before it tells how many they are.
+    """Scan a WebP, since libwebp allocates all pixels before their number can be checked.
 
     Raises:
-        BrokenError: it has no picture, or more chunks than any needs.
+        BrokenError: the file has no picture, or too many chunks.
     """
-    # RFC 9649, sections 2.5 to 2.7: lossy, lossless and extended files say their size each in its own way.
+    # RFC 9649, sections 2.5 to 2.7: lossy, lossless and extended files encode their size differently.
     width = height = 0
     if data[12:16] == b"VP8X":
         width, height = (1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
@@ -196,14 +196,14 @@ def scan_webp(data: bytes) -> Header:
 
 
 def scan_bmp(data: bytes) -> Header:
-    """Give the header of a BMP.
+    """Scan a BMP.
 
     Raises:
-        BrokenError: it is cut short, or has more run lengths than are decoded in seconds.
+        BrokenError: the file is cut short, or has more than 4 MiB of run lengths.
     """
     if len(data) < 34:
         raise BrokenError("begins like a BMP file but is cut short")
-    if data[14] == 12:  # of OS/2
+    if data[14] == 12:  # header of OS/2
         width, height = struct.unpack_from("<HH", data, 18)
         return Header("BMP", width, height, data)
     width, height = struct.unpack_from("<ii", data, 18)
@@ -213,10 +213,14 @@ def scan_bmp(data: bytes) -> Header:
 
 
 def scan_boxes(data: bytes, kind: str) -> Header:
-    """Give the header of an AVIF or HEIC: the largest of the sizes that it and its pictures name.
+    """Scan an AVIF or HEIC; its size is the largest that the file or a picture in it states.
+
+    Args:
+        data: content of the file.
+        kind: `AVIF` or `HEIF`.
 
     Raises:
-        BrokenError: it names none, or is made of far more pixels.
+        BrokenError: the file states no size, or has tiles with far more pixels.
     """
     sizes, place = [(0, 0)], 0
     table = data[: 4 * MEBIBYTE]
@@ -228,7 +232,7 @@ def scan_boxes(data: bytes, kind: str) -> Header:
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     if not width or not height:
         raise BrokenError("names no size of its picture")
-    if kind != "AVIF":  # libheif compares them itself
+    if kind != "AVIF":  # libheif itself compares the sizes of pictures
         parts = tiles(data)
         count, shown = len(parts or ()), sum(parts or ())
         if count > _MOST_TILES:
@@ -246,7 +250,7 @@ def scan_boxes(data: bytes, kind: str) -> Header:
 
 
 def _track_sizes(table: bytes) -> list[tuple[int, int]]:
-    """Give the sizes of the tracks of an animation."""
+    """Return width and height of the tracks of an animation."""
     sizes: list[tuple[int, int]] = []
     place = 0
     while (place := table.find(b"tkhd", place)) >= 0 and len(sizes) < MOST_BLOCKS:
@@ -259,10 +263,10 @@ def _track_sizes(table: bytes) -> list[tuple[int, int]]:
 
 
 def check_sides(header: Header) -> None:
-    """Refuse a side that costs more than its pixels do.
+    """Check the sides of a picture, since each line needs memory besides its pixels.
 
     Raises:
-        BrokenError: it has more than 65,535 pixels.
+        BrokenError: a side has more than 65,535 pixels.
     """
     if max(header.width, header.height) > MOST_SIDE:
         raise BrokenError(

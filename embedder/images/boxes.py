@@ -1,4 +1,4 @@
-"""Go through the boxes that AVIF and HEIC files are made of (ISO/IEC 14496-12, 4.2)."""
+"""Read the boxes that AVIF and HEIC files are made of (ISO/IEC 14496-12, 4.2)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 
 from embedder.images.header import MOST_BLOCKS, BrokenError
 
-Place = tuple[int, int]  # begin and end
+Place = tuple[int, int]  # offsets of begin and end in the file
 _ONLY_ONE = frozenset({b"meta", b"moov", b"iinf", b"iloc", b"idat", b"iref", b"iprp", b"ipco", b"pitm"})
 
 
 def each_box(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, Place]]:
-    """Give kind and content of the boxes between two places.
+    """List kind and content of the boxes between two offsets.
 
     Raises:
-        BrokenError: one is cut short.
-        ValueError: there are more than any picture needs.
+        BrokenError: a box is cut short.
+        ValueError: there are too many boxes.
     """
     for _ in range(MOST_BLOCKS):
         if place + 8 > end:
@@ -32,10 +32,10 @@ def each_box(data: bytes, place: int, end: int) -> Iterator[tuple[bytes, Place]]
 
 
 def by_kind(boxes: Iterable[tuple[bytes, Place]]) -> dict[bytes, Place]:
-    """Give boxes by kind; which of two of a kind a decoder takes is not known.
+    """Return boxes by kind; two of some kinds are refused, as decoders may use either.
 
     Raises:
-        ValueError: there are two of a kind of which there may be one.
+        ValueError: there are two boxes of a kind of which a file has one.
     """
     found: dict[bytes, Place] = {}
     for kind, place in boxes:
@@ -46,10 +46,10 @@ def by_kind(boxes: Iterable[tuple[bytes, Place]]) -> dict[bytes, Place]:
 
 
 def whole(data: bytes, place: int, length: int) -> int:
-    """Read a whole number of so many bytes.
+    """Read a big-endian integer of `length` bytes.
 
     Raises:
-        IndexError: it is beyond the end.
+        IndexError: the integer is beyond the end.
     """
     if place + length > len(data):
         raise IndexError(place)
@@ -57,10 +57,10 @@ def whole(data: bytes, place: int, length: int) -> int:
 
 
 def item_kinds(data: bytes, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Give number and kind of each item that `iinf` lists (14496-12, 8.11.6).
+    """List number and kind of the items of `iinf` (ISO/IEC 14496-12, 8.11.6).
 
     Raises:
-        ValueError: an entry is of an older kind.
+        ValueError: an entry has an old version.
     """
     for kind, (at, _) in each_box(data, begin + (6 if not data[begin] else 8), end):
         version = data[at]

@@ -1,4 +1,4 @@
-"""Share memory between pictures that are read side by side."""
+"""Share a memory budget between the threads that read pictures."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 
 
 class MemoryBudget:
-    """Lets threads take bytes, and lets those wait, in their order, who would take more than there are.
+    """Allots memory to threads; those who would exceed the total wait in their order.
 
-    A thread that holds some already never waits: it could wait for itself. So does nobody while nothing is
-    held, however much they ask for.
+    A thread that holds memory never waits, since it could wait for itself. While no memory is held, a thread
+    gets any amount.
     """
 
     def __init__(self, total: int, when_shared: Callable[[], None] = lambda: None) -> None:
-        """Give out memory.
+        """Make a budget.
 
         Args:
-            total: bytes.
-            when_shared: called once, when a second thread takes some.
+            total: size of the budget in bytes.
+            when_shared: function called once, when a second thread takes memory.
         """
         self.total = total
         self._held: dict[int, int] = {}
@@ -31,7 +31,7 @@ class MemoryBudget:
 
     @contextmanager
     def hold(self, size: int) -> Iterator[Share]:
-        """Wait until `size` bytes are free, and keep them for the length of the block."""
+        """Wait until `size` bytes are free, and hold them for the length of the block."""
         share = Share(self, threading.get_ident())
         share.wait(size)
         try:
@@ -46,7 +46,7 @@ class MemoryBudget:
             return sum(self._held.values())
 
     def wait(self, thread: int, size: int) -> None:
-        """Give bytes to a thread, which waits for its turn unless it holds some."""
+        """Allot `size` bytes to a thread, which waits for its turn unless it holds memory."""
         with self._changed:
             if thread not in self._held:
                 self._queue(size)
@@ -57,12 +57,16 @@ class MemoryBudget:
                 self._when_shared = None
 
     def add(self, thread: int, more: int, owned: int) -> bool:
-        """Give more bytes to a thread that holds some, unless there are not enough.
+        """Allot more bytes to a thread that holds memory, unless there are too few.
 
         Args:
-            thread: that holds some.
-            more: bytes.
-            owned: bytes that it could give back; if it holds others besides, it gets what it asks for.
+            thread: identifier of the thread.
+            more: number of further bytes.
+            owned: number of bytes that the caller could free; if the thread holds others besides, it gets the
+                bytes in any case.
+
+        Returns:
+            Whether the bytes were allotted.
         """
         with self._changed:
             held, all_held = self._held[thread], sum(self._held.values())
@@ -72,7 +76,7 @@ class MemoryBudget:
             return True
 
     def give_back(self, thread: int, size: int) -> None:
-        """Free bytes of a thread, and wake who waits."""
+        """Free bytes of a thread, and notify waiting threads."""
         with self._changed:
             self._held[thread] = self._held.get(thread, 0) - size
             if self._held[thread] <= 0:
@@ -91,20 +95,20 @@ class MemoryBudget:
 
 
 class Share:
-    """Bytes of a budget that one picture holds."""
+    """Holds the bytes of a budget for one picture."""
 
     def __init__(self, budget: MemoryBudget, thread: int) -> None:
-        """Note who holds; nothing yet."""
+        """Make an empty share of a thread."""
         self._budget, self._thread, self._size = budget, thread, 0
 
     def wait(self, size: int) -> None:
-        """Give all back, and wait until `size` bytes are free."""
+        """Free all bytes, and wait until `size` bytes are free."""
         self.shrink(0)
         self._budget.wait(self._thread, size)
         self._size = size
 
     def grow(self, size: int) -> bool:
-        """Take up to `size` bytes, if so many are free now; nobody waits for more while holding some."""
+        """Grow to `size` bytes if they are free; return whether they were, without waiting."""
         if size > self._size:
             if not self._budget.add(self._thread, size - self._size, self._size):
                 return False
@@ -112,7 +116,7 @@ class Share:
         return True
 
     def shrink(self, size: int) -> None:
-        """Give back what is beyond `size` bytes."""
+        """Free the bytes beyond `size`."""
         if size < self._size:
             self._budget.give_back(self._thread, self._size - size)
             self._size = size

@@ -1,4 +1,4 @@
-"""Turn the pixels of any kind of file into upright sRGB of 8 bits."""
+"""Convert decoded pixels of any mode to upright sRGB of 8 bits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 NO_PROFILE = "its colour profile cannot be used; colours are read as if it had none"
 
-_STRIP = 2**18  # pixels that are converted at once; of all together Pillow would make three copies
+_STRIP = 2**18  # pixels converted at once, since Pillow makes three copies of them
 _PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
 
-# EXIF orientation -> whether rows are columns, then the order of rows and of columns.
+# EXIF orientation -> whether rows and columns are exchanged, step of rows, step of columns.
 _UPRIGHT = {
     2: (False, 1, -1),
     3: (False, -1, -1),
@@ -34,17 +34,17 @@ _UPRIGHT = {
 
 
 def to_rgb(image: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Give the pixels of a decoded picture, and what a person should know of them.
+    """Convert a decoded picture to sRGB pixels.
 
     Args:
-        image: of any mode of Pillow.
+        image: picture of any mode of Pillow.
         profile: ICC profile; b"" stands for sRGB.
 
     Returns:
-        (height, width, 3) uint8 RGB, and notes.
+        (height, width, 3) uint8 RGB, and notes for the user.
 
     Raises:
-        BrokenError: values without a known range.
+        BrokenError: the values of the pixels have no known range.
     """
     transparent = None
     if image.mode.startswith("I") or image.mode == "F":
@@ -64,11 +64,11 @@ def to_rgb(image: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], tuple
 
 
 def upright(pixels: NDArray[np.uint8], orientation: object) -> NDArray[np.uint8]:
-    """Turn a (height, width, 3) uint8 picture as EXIF says; what EXIF does not know turns nothing."""
+    """Rotate and mirror a (height, width, 3) uint8 picture by its EXIF orientation, if valid."""
     if not isinstance(orientation, int) or orientation not in _UPRIGHT:
         return pixels
     turned, down, right = _UPRIGHT[orientation]
-    whole = pixels.view("V3")[:, :, 0]  # numpy moves three bytes at once twice as fast as one by one
+    whole = pixels.view("V3")[:, :, 0]  # numpy copies three bytes at once twice as fast as single ones
     whole = (whole.T if turned else whole)[::down, ::right]
     return np.ascontiguousarray(whole).view(np.uint8).reshape(*whole.shape, 3)
 
@@ -81,7 +81,7 @@ def _colour(image: Image.Image, change: Callable[[Image.Image], Image.Image] | N
         image = image.convert("RGB")
     if change is not None:
         image = change(image)
-    elif image.mode != "RGB":  # else Pillow would copy it
+    elif image.mode != "RGB":  # Pillow copies a picture that is RGB already
         image = image.convert("RGB")
     if alpha is not None:
         image.putalpha(alpha)
@@ -92,7 +92,7 @@ def _colour(image: Image.Image, change: Callable[[Image.Image], Image.Image] | N
 def _transform(
     image: Image.Image, profile: bytes
 ) -> tuple[Callable[[Image.Image], Image.Image] | None, tuple[str, ...]]:
-    """Give what brings a part of a picture from its profile to sRGB; None if that changes nothing."""
+    """Make the function that converts pictures from a profile to sRGB; None if not needed."""
     from PIL import ImageCms
 
     source: Any
@@ -120,7 +120,7 @@ def _transform(
 
 
 def _changes_nothing(transform: object) -> bool:
-    """Say whether colours stay within a step: most profiles are sRGB in other words."""
+    """Return whether a transform changes colours by at most 1 of 255, as for sRGB profiles."""
     from PIL import ImageCms
 
     assert isinstance(transform, ImageCms.ImageCmsTransform)
@@ -131,7 +131,7 @@ def _changes_nothing(transform: object) -> bool:
 
 
 def _grey16(image: Image.Image, transparent: object) -> tuple[Image.Image, NDArray[np.bool_] | None]:
-    """Scale grey of more than 8 bits by its range; also gives which pixels are transparent."""
+    """Scale grey of more than 8 bits by its range; also return which pixels are transparent."""
     values = np.asarray(image)
     top = 65535
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -140,6 +140,6 @@ def _grey16(image: Image.Image, transparent: object) -> tuple[Image.Image, NDArr
         raise BrokenError(f"pixels of kind {image.mode!r} have no known range; save it with 8 or 16 bits")
     table = ((np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top).astype(np.uint8)
     if isinstance(image, TiffImagePlugin.TiffImageFile) and not image.tag_v2.get(_PHOTOMETRIC, 1):
-        table = 255 - table  # white is 0
+        table = 255 - table  # in this kind of TIFF 0 is white
     hidden = values == transparent if isinstance(transparent, int) else None
     return Image.fromarray(table[values]), hidden

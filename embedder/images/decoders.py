@@ -1,4 +1,4 @@
-"""Open files with Pillow's decoders, each kind with its own: `Image.open` has limits of the process."""
+"""Open files with Pillow's decoder of their kind, without the limits of `Image.open`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _DECODERS = {
 
 
 def open_as(kind: str, file: io.BytesIO) -> ImageFile.ImageFile:
-    """Open a file as one kind and nothing else; pixels are not decoded yet.
+    """Open a file with the decoder of one kind, without decoding its pixels.
 
     Args:
-        kind: as Pillow calls it.
-        file: the bytes.
+        kind: kind of the file, as Pillow names it.
+        file: content of the file.
 
     Raises:
-        Exception: what the decoder raises.
+        Exception: the decoder failed.
     """
     place, name = _DECODERS[kind]
     opened: ImageFile.ImageFile = getattr(import_module(place), name)(file)
@@ -38,7 +38,7 @@ def open_as(kind: str, file: io.BytesIO) -> ImageFile.ImageFile:
 
 
 def let_go(image: ImageFile.ImageFile) -> None:
-    """Free what a decoder keeps after a picture of one frame is decoded."""
+    """Free the memory that a decoder holds after it has decoded its only frame."""
     for name in ("_decoder", "fp", "_fp"):
         if hasattr(image, name):
             setattr(image, name, None)

@@ -1,6 +1,6 @@
-"""Read the one thing of EXIF and XMP that pixels need: which side is up.
+"""Read the orientation of a picture from EXIF or XMP.
 
-Pillow reads every tag, and a few kilobytes can say that each is megabytes long.
+Pillow's reader is not used: it reads every tag, and a file of kilobytes can state megabytes for each.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import struct
 from dataclasses import dataclass
 
 _ORIENTATION = 0x0112
-_WHOLE = {1: "B", 3: "H", 4: "I"}  # kinds of whole numbers, and how they are packed
+_WHOLE = {1: "B", 3: "H", 4: "I"}  # types of unsigned integers, and their formats for struct
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _XMP = re.compile(rb'tiff:Orientation(?:\s*=\s*["\']|>)([1-8])')
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One table of a TIFF.
+    """Holds a directory of a TIFF, a table of tags.
 
     Attributes:
-        values: of tags that are whole numbers, at most 64 of each.
-        following: where the next table begins; 0 if there is none.
-        entries: how many tags there are.
-        size: bytes that all tags together say to have.
+        values: values of tags with unsigned integers, at most 64 of each, by tag.
+        following: offset of the next directory; 0 if there is none.
+        entries: number of tags.
+        size: stated size of the values of all tags, in bytes.
     """
 
     values: dict[int, tuple[int, ...]]
@@ -33,10 +33,14 @@ class Directory:
 
 
 def read_directory(data: bytes, start: int) -> Directory:
-    """Read a table of tags.
+    """Read a directory of a TIFF.
+
+    Args:
+        data: content of the TIFF.
+        start: offset of the directory.
 
     Raises:
-        struct.error: it is not there, or cut short.
+        struct.error: the directory is beyond the end, or cut short.
     """
     order = "<" if data[:2] == b"II" else ">"
     (count,) = struct.unpack_from(order + "H", data, start)
@@ -57,20 +61,20 @@ def read_directory(data: bytes, start: int) -> Directory:
 
 
 def orientation(exif: bytes, xmp: bytes = b"") -> int:
-    """Give the orientation that EXIF, else XMP, says; 1, upright, if neither does or what it says is broken.
+    """Read the orientation from EXIF, else XMP, 1 to 8; 1 (upright) if there is none.
 
     Args:
-        exif: a TIFF, with or without `Exif` before it.
-        xmp: a text.
+        exif: content of EXIF, a TIFF with or without `Exif` before it.
+        xmp: content of XMP, a text.
     """
     exif = exif.removeprefix(b"Exif\0\0")
     if exif[:4] in (b"II*\0", b"MM\0*"):
         try:
             (start,) = struct.unpack_from("<I" if exif[:2] == b"II" else ">I", exif, 4)
             found = read_directory(exif, start).values.get(_ORIENTATION)
-        except struct.error:  # broken metadata; the pixels are fine
+        except struct.error:  # broken metadata do not affect the pixels
             found = None
         if found:
             return found[0]
-    said = _XMP.search(xmp[: 2**20])
-    return int(said.group(1)) if said else 1
+    match = _XMP.search(xmp[: 2**20])
+    return int(match.group(1)) if match else 1

@@ -1,4 +1,4 @@
-"""Fit a picture into the square that a network sees."""
+"""Resize a picture to the square input of a network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def resize_to_square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Fit a picture into a square: proportions kept, centered on black, bicubic.
+    """Resize a picture into a square, centered on black, with its proportions.
 
     Args:
-        image: (height, width, 3) uint8.
+        image: (height, width, 3) uint8 RGB.
         size: side of the square in pixels.
 
     Returns:
-        (size, size, 3) uint8.
+        (size, size, 3) uint8 RGB, by bicubic interpolation.
     """
     height, width = image.shape[:2]
     if height == width == size:  # a crop already

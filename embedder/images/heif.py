@@ -1,4 +1,4 @@
-"""Count what a decoder of HEIC goes through: a few kilobytes can name the same large tile 65,000 times."""
+"""Count the tiles that a HEIC decoder decodes: small files can list a tile 65,000 times."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _CODED = frozenset({b"hvc1"})
 
 
 def tiles(data: bytes) -> list[int] | None:
-    """Give the pixels of each coded picture that is decoded for a file's picture; None if that is not known.
+    """List the numbers of pixels of all coded pictures that are decoded; None if not known.
 
-    Those are the picture itself or its tiles, and likewise all that is auxiliary to it, such as its opacity
-    (ISO/IEC 23008-12, 6.4 and 6.6).
+    These are the picture itself or its tiles, and those of auxiliary pictures such as its opacity (ISO/IEC
+    23008-12, 6.4 and 6.6).
 
     Raises:
         BrokenError: the file is cut short.
@@ -40,7 +40,7 @@ def tiles(data: bytes) -> list[int] | None:
 
 
 def _references(data: bytes, place: Place | None) -> tuple[dict[int, list[int]], list[int]]:
-    """Give the parts of items that are made of others, and the items that are auxiliary to one."""
+    """Return the parts of derived items by item, and the auxiliary items."""
     parts: dict[int, list[int]] = {}
     auxiliary: list[int] = []
     if place is None:
@@ -61,7 +61,7 @@ def _references(data: bytes, place: Place | None) -> tuple[dict[int, list[int]],
 
 
 def _sizes(data: bytes, place: Place) -> dict[int, int]:
-    """Give the pixels of each item, as its properties name them; of several sizes the largest."""
+    """Return the number of pixels of each item by its properties; of several, the largest."""
     stated: list[int] = []
     sizes: dict[int, int] = {}
     boxes = list(each_box(data, *place))

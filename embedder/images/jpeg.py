@@ -1,7 +1,7 @@
-"""Scan the segments of a JPEG before it is decoded: count what costs time, keep what pixels need.
+"""Scan the segments of a JPEG before decoding, and drop those that pixels do not need.
 
-A decoder of JPEG works through every scan of the whole picture, and Pillow copies all EXIF so far for each
-piece more. So scans are counted, and no segment that pixels do not need is handed on.
+A JPEG decoder processes the whole picture for every scan, and Pillow copies all EXIF read so far for each
+further piece. So scans are counted and limited, and segments that pixels do not need are not passed on.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _ARITHMETIC = frozenset(range(0xC9, 0xD0))
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
-_NEEDED = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xEE}) | _FRAMES  # tables, frames, and Adobe's kind of colour
+_NEEDED = frozenset({0xC4, 0xCC, 0xDB, 0xDD, 0xEE}) | _FRAMES  # tables, frames, and Adobe's colour transform
 _EOI, _SOS, _APP1, _APP2 = 0xD9, 0xDA, 0xE1, 0xE2
 
-_MOST_KEPT = 2000  # tables and frames; files of phones have some ten
-_MOST_WORK = 2e9  # pixels of all scans together: 2 to 4 s; a progressive one of 61 megapixels has 0.9e9
-_MOST_ARITHMETIC = 8 * 2**20  # bytes: such a decoder takes a second for 4 MiB
+_MOST_KEPT = 2000  # tables and frames; files of phones have about ten
+_MOST_WORK = 2e9  # pixels of all scans: decoded in 2 to 4 s; a progressive file of 61 megapixels has 0.9e9
+_MOST_ARITHMETIC = 8 * 2**20  # bytes of arithmetic coding, decoded in 2 s
 
 
 @dataclass
 class _Parts:
-    """What the segments before the pixels hold."""
+    """Collects the contents of the segments before the first scan."""
 
     kept: list[bytes] = field(default_factory=lambda: [b"\xff\xd8"])
     frame: tuple[int, bytes] | None = None
@@ -42,10 +42,10 @@ class _Parts:
 
 
 def scan_jpeg(data: bytes) -> Header:
-    """Give the header of a JPEG; `data` of it is the first picture alone, with an end.
+    """Scan a JPEG; `data` of the header is its first picture, with an end marker.
 
     Raises:
-        BrokenError: it has no picture, or more segments or scans than any picture needs.
+        BrokenError: the file has no picture, or too many segments or scans.
     """
     parts = _Parts()
     start = _before_pixels(data, parts)
@@ -79,7 +79,7 @@ def scan_jpeg(data: bytes) -> Header:
 
 
 def _before_pixels(data: bytes, parts: _Parts) -> int:
-    """Sort the segments; gives where the first scan begins."""
+    """Sort the segments before the first scan, and return the offset of that."""
     place, count = 2, 0
     while (place := data.find(b"\xff", place)) >= 0:
         count += 1
@@ -128,14 +128,14 @@ def _sort(marker: int, content: bytes, segment: bytes, parts: _Parts) -> None:
 
 
 def _joined(parts: _Parts) -> bytes:
-    """Put the pieces of a profile together; a profile that lacks one is none."""
+    """Join the pieces of an ICC profile; b"" if one is missing."""
     if not parts.profile or sorted(parts.profile) != list(range(1, parts.pieces + 1)):
         return b""
     return b"".join(parts.profile[number] for number in sorted(parts.profile))
 
 
 def _scans(data: bytes, start: int, layers: int) -> tuple[int, int, int]:
-    """Give where the picture ends, how many scans it has, and how many layers they go through in all."""
+    """Return the offset of the end, the number of scans, and their layers in all."""
     place, scans, work, count = start, 0, 0, 0
     while found := _MARKER.search(data, place):
         count += 1
@@ -158,7 +158,7 @@ def _scans(data: bytes, start: int, layers: int) -> tuple[int, int, int]:
 
 
 def _coefficients(frame: bytes, width: int, height: int) -> int:
-    """Give the bytes in which a decoder keeps a picture of several scans: two a sample, of whole blocks."""
+    """Compute the bytes of coefficients of a picture with several scans: two per sample."""
     layers = [frame[6 + 3 * n : 9 + 3 * n] for n in range(frame[5])]
     across = max(layer[1] >> 4 for layer in layers) or 1
     down = max(layer[1] & 15 for layer in layers) or 1

@@ -1,4 +1,4 @@
-"""Tell the kind of a picture by its first bytes, and say in its words what is wrong with it."""
+"""Recognize the kind of a picture file by its first bytes, and word its errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from embedder.images.tiff import raw_kind
 FORMATS = "JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM"
 INSTALL_HEIC = "pip install 'embedder-enroll[heic]'"
 
-# First bytes -> kind of file. Nothing else is ever tried: Pillow knows 40 more formats.
+# First bytes -> kind of file. The 40 other formats of Pillow are not tried.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -28,10 +28,15 @@ _AVIF = frozenset({b"avif", b"avis"})
 
 
 def kind_of(data: bytes, path: str | os.PathLike[str]) -> str:
-    """Give the kind of a file by its first bytes, as Pillow calls it.
+    """Return the kind of a file by its first bytes, as Pillow names it.
+
+    Args:
+        data: content of the file.
+        path: path of the file, for messages.
 
     Raises:
-        ImageError: it is none that is read; a raw file of a camera and HEIC without its package are named.
+        ImageError: the kind is not supported; for a camera's raw file, or HEIC without its package, the
+            message says so.
     """
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
@@ -54,7 +59,7 @@ def kind_of(data: bytes, path: str | os.PathLike[str]) -> str:
 
 
 def as_reason(name: str, reason: str) -> str:
-    """Say that a file is broken, unless the reason says what else is wrong with it."""
+    """Word the reason of an error: that the file is broken, unless the reason is another."""
     if reason.startswith(("has ", "is ", "a raw file", "its first picture", "pixels of kind")):
         return reason
     if reason.startswith(("begins ", "a picture of")):

@@ -1,4 +1,4 @@
-"""Tell what a person should know of a picture that was read all the same, through Python's logging."""
+"""Log notes on pictures that were read with limitations, by Python's logging."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 import os
 
 LOGGER = logging.getLogger("embedder.images")
-LOGGER.addHandler(logging.NullHandler())  # else Python writes to the terminal where nothing is set up
+LOGGER.addHandler(logging.NullHandler())  # else Python writes warnings to standard error by default
 
 
 def tell(path: str | os.PathLike[str], notes: tuple[str, ...]) -> None:
-    """Log each note on a picture as a warning; its record has the attributes `photo` and `note`.
+    """Log each note on a picture as a warning, with the attributes `photo` and `note`.
 
-    The command line lists them when a command ends, each once.
+    The command line lists the notes when a command ends, each once.
     """
     photo = os.fspath(path)
     for note in notes:

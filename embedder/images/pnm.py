@@ -1,4 +1,4 @@
-"""Decode PNM files (PBM, PGM, PPM) by numpy: Pillow goes through comments byte by byte."""
+"""Decode PNM files (PBM, PGM, PPM) by numpy, since Pillow reads comments byte by byte."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(rb"(?:[ \t\n\v\f\r]|#[^\r\n]*+[\r\n])*+([0-9]{1,10})(?=[ \t\n\v\f\r#]|$)")
 _MOST_HEADER = 2**16  # bytes of comments and spaces before the pixels
-_MOST_COMMENTS = 10_000  # between the numbers of a plain file
-_PART = 2**20  # bytes of text that are parsed at once
+_MOST_COMMENTS = 10_000  # among the numbers of a plain file
+_PART = 2**20  # bytes of text parsed at once
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _BLANK = b" \t\n\v\f\r"
 
 
 def scan_pnm(data: bytes) -> Header:
-    """Give the header of a PNM; `data` of it begins with a header without comments.
+    """Scan a PNM; `data` of the result begins with a header without comments.
 
     Raises:
-        BrokenError: the header is broken or longer than any needs.
+        BrokenError: the header is broken or too long.
     """
     head = data[:_MOST_HEADER]
     kind, place, numbers = head[:2], 2, []
@@ -44,19 +44,19 @@ def scan_pnm(data: bytes) -> Header:
     if kind in (b"P1", b"P2", b"P3") and data.count(b"#") > _MOST_COMMENTS:
         raise BrokenError(f"has more than {_MOST_COMMENTS:,} comments")
     clean = b"%s %d %d %d\n" % (kind, width, height, top)
-    # Numbers of 16 bits are held beside what is made of them.
+    # Values of 16 bits are in memory together with the 8 bits made from them.
     kept = b"".join([clean, memoryview(data)[place + 1 :]])
     return Header("PPM", width, height, kept, per_pixel=10.0 if top > 255 else 8.0)
 
 
 def decode_pnm(header: Header) -> NDArray[np.uint8]:
-    """Decode a file that `scan_pnm` has read.
+    """Decode a PNM whose header `scan_pnm` has read.
 
     Returns:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        BrokenError: it is cut short, or holds what is no number or too large.
+        BrokenError: the file is cut short, or a value is no number or too large.
     """
     start = header.data.index(b"\n") + 1
     kind, top = header.data[:2], int(header.data[:start].split()[3])
@@ -78,7 +78,7 @@ def decode_pnm(header: Header) -> NDArray[np.uint8]:
         values = np.frombuffer(header.data, ">u2" if top > 255 else np.uint8, count, start)
     pixels = _scaled(values, top).reshape(header.height, header.width, layers)
     if kind in (b"P1", b"P4"):
-        pixels = 255 - pixels  # 1 is black
+        pixels = 255 - pixels  # in a bitmap 1 is black
     return np.repeat(pixels, 3, axis=2) if layers == 1 else pixels
 
 
@@ -97,7 +97,7 @@ def _scaled(values: NDArray[np.uint8] | NDArray[np.uint16], top: int) -> NDArray
 
 
 def _digits(data: bytes, start: int, count: int) -> NDArray[np.uint8]:
-    """Read the ones and noughts of a plain bitmap, which may stand side by side."""
+    """Read the digits 0 and 1 of a plain bitmap, which need no spaces between them."""
     body = _COMMENT.sub(b"", data[start:]) if data.count(b"#") else data[start:]
     letters = np.frombuffer(body, np.uint8)
     digits = letters[(letters == 48) | (letters == 49)][:count] - 48
@@ -107,14 +107,14 @@ def _digits(data: bytes, start: int, count: int) -> NDArray[np.uint8]:
 
 
 def _numbers(data: bytes, start: int, count: int, top: int) -> NDArray[np.uint16]:
-    """Read the numbers of a plain file, some at a time: a list of all would be ten times the file."""
+    """Read the numbers of a plain file in parts, as a list of all takes ten times its size."""
     body = _COMMENT.sub(b"", data[start:]) if data.count(b"#") else data
     place = 0 if body is not data else start
     values = np.empty(count, np.uint16)
     done = 0
     while done < count and place < len(body):
         end = place + _PART
-        while end < len(body) and body[end] not in _BLANK:  # a number is not cut
+        while end < len(body) and body[end] not in _BLANK:  # to the end of the number
             end += 1
             if end > place + 2 * _PART:
                 raise BrokenError("holds what is no number")

@@ -1,4 +1,4 @@
-"""Read the preview that a camera puts into a raw file, by the optional package rawpy (LibRaw)."""
+"""Read the preview in a camera's raw file, by the optional package rawpy (LibRaw)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INSTALL_RAW = "pip install 'embedder-enroll[library]'"
-# LibRaw's flip -> EXIF orientation: upside down, turned left, turned right.
+# Flip of LibRaw -> EXIF orientation: upside down, rotated to the left, to the right.
 _TURNED = {3: 3, 5: 8, 6: 6}
-_ENOUGH = 1000  # pixels of the longer side, below which a preview is a thumbnail
+_ENOUGH = 1000  # pixels: longer side below which a preview is only a thumbnail
 
 
 def is_raw(data: bytes) -> bool:
-    """Say whether a file is a raw file of a camera, by its first bytes and its tables."""
+    """Return whether a file is a camera's raw file, by its first bytes and its directories."""
     if raw_kind(data):
         return True
     if data[:4] not in (b"II*\0", b"MM\0*"):
@@ -36,17 +36,17 @@ def is_raw(data: bytes) -> bool:
 
 
 def read_raw(data: bytes, path: str | os.PathLike[str]) -> tuple[bytes | NDArray[np.uint8], int]:
-    """Give the largest preview of a raw file, else its developed picture at half its size.
+    """Read the largest preview of a raw file, or develop it at half its width and height.
 
     Args:
-        data: the file's content.
-        path: its name, for messages.
+        data: content of the file.
+        path: path of the file, for messages.
 
     Returns:
-        A JPEG, or (height, width, 3) uint8 RGB; and the EXIF orientation that is to be applied to it.
+        A JPEG, or (height, width, 3) uint8 RGB; and the EXIF orientation to apply to it.
 
     Raises:
-        ImageError: rawpy is missing, or cannot read it.
+        ImageError: rawpy is not installed, or cannot read the file.
     """
     name = (raw_kind(data) or "a raw file of a camera").partition(",")[0]
     name = name if "raw" in name else f"{name}, a raw file of a camera"
@@ -66,7 +66,7 @@ def read_raw(data: bytes, path: str | os.PathLike[str]) -> tuple[bytes | NDArray
                 header = scan_jpeg(preview.data)
                 if max(header.width, header.height) >= min(_ENOUGH, raw.sizes.width, raw.sizes.height):
                     side = _TURNED.get(raw.sizes.flip, 1) if header.orientation == 1 else 1
-                    upright = side in (6, 8) and header.height > header.width  # turned by the camera
+                    upright = side in (6, 8) and header.height > header.width  # rotated by the camera already
                     return preview.data, 1 if upright else side
             return raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8), 1
     except (rawpy.LibRawError, BrokenError, OSError, ValueError) as error:

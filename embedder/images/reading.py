@@ -1,4 +1,4 @@
-"""Read a photo: check what its file says of itself, decode it within limits, give upright sRGB."""
+"""Read photos: check their headers, and decode them within limits to upright sRGB."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from embedder.images.sources import Photo
 
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to the terminal, too
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else its errors go to standard error
 
 _SCANS: dict[str, Callable[[bytes], Header]] = {
     "JPEG": scan_jpeg,
@@ -55,21 +55,21 @@ _SCANS: dict[str, Callable[[bytes], Header]] = {
     "AVIF": lambda data: blocks.scan_boxes(data, "AVIF"),
     "HEIF": lambda data: blocks.scan_boxes(data, "HEIF"),
 }
-_MOST_FRAMES = 100  # of an animation in which a face is looked for
+_MOST_FRAMES = 100  # of an animation that are searched for a face
 _MOST_PROFILE = 4 * 2**20  # bytes
 _BUDGET = MemoryBudget(limits_in_force().max_memory, give_memory_back)
-_PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes that Pillow takes at a time, and is to take
+_PILLOWS_BLOCK, _BLOCK = 16 * 2**20, 64 * 2**20  # bytes of Pillow's memory blocks: default, and set here
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture as people see it.
+    """Holds an upright sRGB picture.
 
     Attributes:
         pixels: (height, width, 3) uint8 RGB.
-        notes: what a person should know: cut, reduced, one page of several.
-        frame: of an animation, from 1.
-        frames: how many the file has.
+        notes: notes for the user: cut short, reduced, one page of several.
+        frame: number of the frame of an animation, from 1.
+        frames: number of frames of the file.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -79,22 +79,28 @@ class Picture:
 
 
 def load_image(photo: Photo, limits: ImageLimits | None = None) -> NDArray[np.uint8]:
-    """Read a picture as people see it.
+    """Read a picture as upright sRGB pixels.
 
-    EXIF orientation and colour profile are applied, transparency is laid on white, 16-bit grey is scaled by
-    its range, of an animation the first frame is taken. What a person should know of the picture is logged
-    as a warning of `embedder.images`.
+    EXIF orientation and colour profile are applied, transparent pixels are blended with white, 16-bit grey is
+    scaled by its range, and of an animation the first frame is read. Notes on the picture are logged as
+    warnings of `embedder.images`.
 
     Args:
-        photo: a JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM file, recognized by its first bytes: its
-            path, its bytes, or open for reading; a picture of Pillow; or an array, as for `open_frames`.
-        limits: sizes above which a file is refused unread, or a JPEG is read reduced.
+        photo: a JPEG, PNG, WebP, AVIF, HEIC, BMP, GIF, TIFF or PNM file, recognized by its first bytes, as
+            path, bytes or open file; a picture of Pillow; or an array, as for `open_frames`.
+        limits: limits above which a file is refused, or a JPEG is reduced; None: those of the process.
 
     Returns:
-        (height, width, 3) uint8, RGB.
+        (height, width, 3) uint8 RGB.
 
     Raises:
         ImageError: the file is missing, not a regular file, too large, of another format, or broken.
+
+    Example:
+        >>> import numpy as np
+        >>> from embedder import images
+        >>> images.load_image(np.zeros((4, 6), np.uint8)).shape
+        (4, 6, 3)
     """
     return _first(open_frames(photo, limits), photo_name(photo))
 
@@ -102,18 +108,18 @@ def load_image(photo: Photo, limits: ImageLimits | None = None) -> NDArray[np.ui
 def decode_image(
     data: bytes, path: str | os.PathLike[str], limits: ImageLimits | None = None
 ) -> NDArray[np.uint8]:
-    """Decode the bytes of an image file; see `load_image`.
+    """Decode the bytes of a picture file; see `load_image`.
 
     Args:
-        data: the file's content.
-        path: its name, for messages only.
-        limits: the largest picture to decode, in pixels.
+        data: content of the file.
+        path: path of the file, for messages.
+        limits: limits of pictures; None: those of the process.
 
     Returns:
-        (height, width, 3) uint8, RGB.
+        (height, width, 3) uint8 RGB.
 
     Raises:
-        ImageError: of another format, too many pixels, truncated or broken.
+        ImageError: the file is of another format, too large, truncated or broken.
     """
     return _first(decode_frames(data, path, limits), path)
 
@@ -129,12 +135,12 @@ def open_frames(photo: Photo, limits: ImageLimits | None = None) -> Generator[Pi
     """Read the frames of a photo, one by one; see `decode_frames`.
 
     Args:
-        photo: as for `load_image`. An array is (height, width), (height, width, 3) or (height, width, 4),
-            grey, RGB or RGBA, uint8 or float in 0 to 1.
-        limits: as for `load_image`.
+        photo: file or picture as for `load_image`. An array is (height, width), (height, width, 3) or
+            (height, width, 4), grey, RGB or RGBA, uint8 or float in 0 to 1.
+        limits: limits of pictures; None: those of the process.
 
     Raises:
-        ImageError: as for `load_image`.
+        ImageError: the file is missing, not a regular file, too large, of another format, or broken.
     """
     limits = limits or limits_in_force()
     if hasattr(photo, "__array_interface__") and not isinstance(photo, Image.Image):
@@ -154,21 +160,21 @@ def open_frames(photo: Photo, limits: ImageLimits | None = None) -> Generator[Pi
 def decode_frames(
     data: bytes, path: str | os.PathLike[str], limits: ImageLimits | None = None
 ) -> Generator[Picture]:
-    """Decode the frames of an image file, one by one: one, if it is no animation.
+    """Decode the frames of a picture file, one by one; a photo has one.
 
-    While a picture is in use its memory is held, so that pictures which are read side by side fit into it
-    together: close the generator when done.
+    The memory of a picture is held until the next one is decoded or the generator is closed, so that all
+    threads stay within the budget of the process: close the generator when done.
 
     Args:
-        data: the file's content.
-        path: its name, for messages only.
-        limits: the largest picture to decode, in pixels.
+        data: content of the file.
+        path: path of the file, for messages.
+        limits: limits of pictures; None: those of the process.
 
     Yields:
-        At least one picture; at most 100, or as many as twice `limits.max_pixels` hold.
+        At least one picture; at most 100, with at most twice `limits.max_pixels` in all.
 
     Raises:
-        ImageError: of another format, too many pixels, truncated or broken.
+        ImageError: the file is of another format, too large, truncated or broken.
     """
     yield from _within_budget(lambda: data, len(data), path, limits or limits_in_force())
 
@@ -176,16 +182,16 @@ def decode_frames(
 def _within_budget(
     read: Callable[[], bytes], size: int, path: str | os.PathLike[str], limits: ImageLimits
 ) -> Generator[Picture]:
-    """Decode a file; who waits for memory holds none of it, so the file is read again after a wait.
+    """Decode a file within the memory budget; it is read again after a wait for memory.
 
     Args:
-        read: gives the file's content.
-        size: of the file, in bytes.
-        path: its name, for messages only.
-        limits: the largest picture to decode.
+        read: function that reads the file's content.
+        size: size of the file in bytes.
+        path: path of the file, for messages.
+        limits: limits of pictures.
     """
     stop_if_closed()
-    with _BUDGET.hold(2 * size) as share:  # the file, and of it what a decoder is to see
+    with _BUDGET.hold(2 * size) as share:  # the file, and the copy for the decoder
         while True:
             data = read()
             if is_raw(data):
@@ -210,12 +216,12 @@ def _within_budget(
                     yield picture
         except ImageError as error:
             if first or error.__cause__ is None or isinstance(error.__cause__, BrokenError | MemoryError):
-                raise  # else a later frame is broken: what came before it was read
+                raise  # otherwise a later frame is broken, and the frames before it are used
 
 
 @contextmanager
 def _as_image_error(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
-    """Turn what decoders raise on broken data, which may be anything, into an `ImageError`."""
+    """Convert any error of a decoder into an `ImageError`."""
     try:
         yield
     except (ImageError, CancelledError):
@@ -239,10 +245,10 @@ def _raw_frames(data: bytes, path: str | os.PathLike[str], limits: ImageLimits) 
 
 
 def read_header(data: bytes, path: str | os.PathLike[str]) -> Header:
-    """Give what a file says of its picture; of a raw file, an unknown size.
+    """Scan the header of a picture file; the size of a raw file is 0 x 0.
 
     Raises:
-        ImageError: it is no picture, or broken.
+        ImageError: the file is no picture, or broken.
     """
     if is_raw(data):
         return Header("RAW", 0, 0, b"", orientation=orientation(data))
@@ -255,21 +261,21 @@ def read_header(data: bytes, path: str | os.PathLike[str]) -> Header:
 
 @cache
 def _take_large_blocks() -> None:
-    """Let Pillow take memory in blocks that the C library gives back.
+    """Set Pillow's memory blocks to a size that the C library frees at once.
 
-    Blocks of 16 MiB stay with the thread that has freed them: 8 threads kept 1.2 GB. Above 32 MiB memory is
-    given back at once. All of the process shares the setting, so it is made with the first picture that is
-    read, not by an import, and one that someone else has made stays.
+    Freed blocks of 16 MiB stay with their thread: 8 threads held 1.2 GB. Blocks above 32 MiB are returned to
+    the system at once. The setting is that of the whole process, so it is made when the first picture is
+    read, not by an import, and not if other code has changed it.
     """
     if Image.core.get_block_size() == _PILLOWS_BLOCK:  # type: ignore[attr-defined]
         Image.core.set_block_size(_BLOCK)  # type: ignore[attr-defined]
 
 
 def write_frames(task: dict[str, Any]) -> None:
-    """Decode standard input in this process, which has limits, for `apart.decode_apart`.
+    """Decode standard input with limited memory, in the process of `apart.decode_apart`.
 
     Args:
-        task: kind, width and height of the header, `pixels` and `memory` that are given.
+        task: `kind`, `width` and `height` of the header, largest number of `pixels`, and `memory` in bytes.
     """
     out, data = sys.stdout.buffer, sys.stdin.buffer.read()
     header = Header(task["kind"], task["width"], task["height"], data, sure=False)
@@ -280,7 +286,7 @@ def write_frames(task: dict[str, Any]) -> None:
             facts = {"shape": picture.pixels.shape[:2], "notes": picture.notes, "frame": picture.frame}
             out.write(json.dumps({**facts, "frames": picture.frames}).encode() + b"\n")
             out.write(picture.pixels.tobytes())
-    except Exception as error:  # as in `decode_frames`
+    except Exception as error:  # decoders raise any kind of error
         out.write(json.dumps({"error": " ".join(str(error).split())[:500] or "no memory"}).encode() + b"\n")
     else:
         out.write(b'{"end": true}\n')
@@ -310,22 +316,22 @@ def _frames(
             if number:
                 stop_if_closed()
                 image.seek(number)
-            with quiet() if header.kind == "TIFF" else nullcontext():  # libtiff writes to the terminal
+            with quiet() if header.kind == "TIFF" else nullcontext():  # libtiff writes to standard error
                 image.load()
             if frames == 1:
                 decoders.let_go(image)
             pixels, more = to_rgb(image, _profile(image, header))
             side = _orientation(image, header)
             if frames == 1:
-                image.close()  # Pillow's copy, before there is a third
+                image.close()  # frees Pillow's copy before `upright` makes a third
             yield Picture(upright(pixels, side), (*notes, *more), number + 1, frames)
 
 
 def _check_opened(image: Image.Image, header: Header, limits: ImageLimits) -> None:
-    """Refuse what the decoder takes for larger than its header says.
+    """Check that the decoder's size of a picture is not larger than that of its header.
 
     Raises:
-        BrokenError: it does.
+        BrokenError: it is larger.
     """
     if image.width * image.height > max(header.width * header.height, 1):
         raise BrokenError(f"has {image.width} x {image.height} pixels, its header says otherwise")
@@ -337,7 +343,7 @@ def _profile(image: Image.Image, header: Header) -> bytes:
 
 
 def _orientation(image: Image.Image, header: Header) -> object:
-    """Say which side of a loaded picture is up; decoders of some kinds have turned it already."""
+    """Return the EXIF orientation of a loaded picture that its decoder has not applied."""
     if header.kind == "TIFF":
         return image.getexif().get(0x0112)
     if header.kind not in ("AVIF", "HEIF"):
@@ -347,10 +353,10 @@ def _orientation(image: Image.Image, header: Header) -> object:
 
 
 def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
-    """Give a picture of Pillow as one of ours.
+    """Convert a picture of Pillow.
 
     Raises:
-        ImageError: it is too large, empty, or cannot be loaded.
+        ImageError: the picture is too large, empty, or cannot be loaded.
     """
     name = photo_name(image)
     if image.width * image.height > limits.max_pixels:
@@ -366,6 +372,6 @@ def _of_pillow(image: Image.Image, limits: ImageLimits) -> Picture:
             pixels, notes = to_rgb(image, profile if len(profile) <= _MOST_PROFILE else b"?")
     except BrokenError as error:
         raise ImageError(name, str(error)) from error
-    except Exception as error:  # as above
+    except Exception as error:  # decoders raise any kind of error
         raise ImageError(name, f"cannot be read: {error}") from error
     return Picture(upright(pixels, side), notes)

@@ -1,4 +1,4 @@
-"""Choose by how much a picture is reduced when it is decoded, so that it fits its limits."""
+"""Choose the scale at which a picture is decoded, so that it is within the limits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 def choose_scale(
     header: Header, limits: ImageLimits, path: str | os.PathLike[str]
 ) -> tuple[int, tuple[str, ...]]:
-    """Choose by how much a picture is reduced.
+    """Choose the scale at which a picture is decoded.
+
+    Args:
+        header: header of the file.
+        limits: limits of pictures.
+        path: path of the file, for messages.
+
+    Returns:
+        1, 2, 4 or 8, by which width and height are divided; and notes for the user.
 
     Raises:
-        ImageError: no reduction makes it fit.
+        ImageError: the picture exceeds the limits at every scale.
     """
     count = header.width * header.height
     if count <= limits.max_pixels:
@@ -50,5 +58,5 @@ def choose_scale(
 
 
 def format_title(name: str) -> str:
-    """Give a format's name as people write it."""
+    """Return the usual spelling of a format's name."""
     return {"PPM": "PNM", "WEBP": "WebP", "HEIF": "HEIC"}.get(name, name)

@@ -1,4 +1,4 @@
-"""Take photos as paths, bytes, open files, Pillow's pictures and arrays."""
+"""Read photos given as paths, bytes, open files, pictures of Pillow or arrays."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://?[^/]", re.IGNORECASE)
 
 
 def photo_name(photo: Photo) -> str:
-    """Give a photo's path, or what stands for it in messages."""
+    """Return the path of a photo, or a description such as <bytes>, for messages."""
     if isinstance(photo, str | os.PathLike):
         return os.fspath(photo)
     if isinstance(photo, bytes | bytearray | memoryview):
@@ -39,7 +39,7 @@ def photo_name(photo: Photo) -> str:
 
 
 def read_image_file(path: str | os.PathLike[str], limits: ImageLimits | None = None) -> bytes:
-    """Read the bytes of an image file.
+    """Read the bytes of a picture file.
 
     Raises:
         ImageError: the file is missing, not a regular file, unreadable, empty or too large.
@@ -61,7 +61,7 @@ def read_image_file(path: str | os.PathLike[str], limits: ImageLimits | None = N
 
 
 def size_of(path: str | os.PathLike[str], limits: ImageLimits) -> int:
-    """Give the bytes that reading a file will take: none if it is missing, no file, or too large."""
+    """Return the size of a file in bytes; 0 if it is missing, no file, or too large."""
     try:
         size = Path(path).stat().st_size
     except (OSError, ValueError):
@@ -73,7 +73,7 @@ def read_bytes(photo: Photo, limits: ImageLimits) -> bytes:
     """Read a photo that is a path, bytes or an open file.
 
     Raises:
-        ImageError: it is none of them, cannot be read, is empty or too large.
+        ImageError: the photo is none of these, cannot be read, is empty or too large.
     """
     if isinstance(photo, str | os.PathLike):
         return read_image_file(photo, limits)
@@ -94,18 +94,18 @@ def read_bytes(photo: Photo, limits: ImageLimits) -> bytes:
 
 
 def rgb_of_array(array: NDArray[np.generic], limits: ImageLimits) -> NDArray[np.uint8]:
-    """Give an array as a picture: grey is repeated, transparency is laid on white, 0 to 1 becomes 0 to 255.
+    """Convert an array to a picture: grey is repeated, and transparency blended with white.
 
     Args:
         array: (height, width), (height, width, 1), (height, width, 3) or (height, width, 4); uint8, bool, or
             float in 0 to 1.
-        limits: the most pixels.
+        limits: limits of pictures; `max_pixels` is checked.
 
     Returns:
         (height, width, 3) uint8 RGB.
 
     Raises:
-        ImageError: it is none of them.
+        ImageError: the array has another shape, dtype or range, or too many pixels.
     """
     name = photo_name(array)
     if array.ndim == 2:

@@ -1,4 +1,4 @@
-"""Read when a photo was taken: of EXIF no more than that."""
+"""Read the date of a photo from its EXIF."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import struct
 from datetime import datetime
 
 _EXIF = re.compile(rb"(?:Exif\0\0|eXIf|EXIF.{4})(?=II\*\0|MM\0\*)", re.DOTALL)
-_TAKEN, _CHANGED, _MORE = 0x9003, 0x0132, 0x8769  # DateTimeOriginal, DateTime, the table with the first
-_SEARCHED = 16 * 2**20  # bytes of a file
-_ENTRIES = 1000  # of a table
+_TAKEN, _CHANGED, _MORE = 0x9003, 0x0132, 0x8769  # DateTimeOriginal, DateTime, offset of the EXIF directory
+_SEARCHED = 16 * 2**20  # bytes of a file that are searched for EXIF
+_ENTRIES = 1000  # largest number of tags of a directory
 
 
 def date_taken(data: bytes) -> str | None:
-    """Give when a photo was taken, as its camera's clock said.
+    """Read the date and time of a photo, by the clock of its camera.
 
     Args:
-        data: the file's content, of any format with EXIF.
+        data: content of a file of any format with EXIF.
 
     Returns:
-        ISO 8601 without a time zone, seconds; None if it is not known or not a date.
+        Date and time in ISO 8601, to the second, without a time zone; None if there is no valid one.
 
     Example:
         >>> date_taken(b"no picture") is None
@@ -48,7 +48,7 @@ def date_taken(data: bytes) -> str | None:
 
 
 def _entries(block: bytes, order: str, start: int) -> dict[int, bytes]:
-    """Give the four bytes of value of the tags of a table."""
+    """Return the four value bytes of the tags of a directory, by tag."""
     (count,) = struct.unpack_from(order + "H", block, start)
     entries = {}
     for place in range(start + 2, start + 2 + 12 * min(count, _ENTRIES), 12):

@@ -1,4 +1,4 @@
-"""Scan the tables of a TIFF before it is decoded: pages, raw files of cameras, and what costs memory."""
+"""Scan the directories of a TIFF before it is decoded, and recognize raw files of cameras."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from embedder.images.header import MEBIBYTE, BrokenError, Header
 _KIND, _WIDTH, _HEIGHT, _BITS, _COLOURS, _ORIENTATION = 254, 256, 257, 258, 262, 274
 _SAMPLES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _PROFILE = 277, 278, 322, 323, 34675
 _PARTS, _DNG = 330, 50706
-_SENSOR = frozenset({32803, 34892})  # colours: as a sensor sees them, by themselves or put together
+_SENSOR = frozenset({32803, 34892})  # photometric interpretations: colour filter array, linear raw
 _MOST_TABLES = 200
 _MOST_TAGS = 20_000
-_MOST_TILE = 16_000_000  # pixels beyond those of the picture
+_MOST_TILE = 16_000_000  # pixels of a tile, besides four times those of the picture
 RAW_ADVICE = "develop it and save it as JPEG or TIFF"
 
-# First bytes of raw files of cameras, which are no TIFF or only nearly one.
+# Offset and magic bytes of raw files of cameras that are no TIFF, or differ slightly from one.
 RAW = (
     (0, b"IIRO", "an Olympus ORF"),
     (0, b"IIRS", "an Olympus ORF"),
@@ -31,7 +31,7 @@ RAW = (
 
 
 def raw_kind(data: bytes) -> str | None:
-    """Say which raw file of a camera this is by its first bytes, with what to do, or None."""
+    """Return the kind of a camera's raw file by its first bytes, with advice; else None."""
     for place, magic, name in RAW:
         if data[place : place + len(magic)] == magic and (place != 8 or data[:4] == b"II*\0"):
             return f"{name}, a raw file of a camera, which is not read; {RAW_ADVICE}"
@@ -39,10 +39,10 @@ def raw_kind(data: bytes) -> str | None:
 
 
 def scan_tiff(data: bytes) -> Header:
-    """Give the header of the first page of a TIFF.
+    """Scan the first page of a TIFF.
 
     Raises:
-        BrokenError: it is none, a raw file of a camera, or its tags cost more than any picture needs.
+        BrokenError: the file is no TIFF, a raw file of a camera, or has too many or too large tags.
     """
     tables = _tables(data)
     if not tables:
@@ -76,14 +76,14 @@ def scan_tiff(data: bytes) -> Header:
 
 
 def _tables(data: bytes) -> list[Directory]:
-    """Read the table of each page; a circle, or what is broken, ends them."""
+    """Read the directory of each page, up to a repeated or a broken one."""
     order = "<" if data[:2] == b"II" else ">"
     tables: list[Directory] = []
-    met: set[int] = set()
+    offsets: set[int] = set()
     try:
         (place,) = struct.unpack_from(order + "I", data, 4)
-        while place and place not in met and len(tables) < _MOST_TABLES:
-            met.add(place)
+        while place and place not in offsets and len(tables) < _MOST_TABLES:
+            offsets.add(place)
             tables.append(read_directory(data, place))
             place = tables[-1].following
     except struct.error:

@@ -1,7 +1,7 @@
-"""Keras layers for training embeddings: centers, margins, penalties, and losses with a memory.
+"""Define Keras layers for training: centers, margins, penalties, losses with a memory.
 
-All compute in float32, also under mixed precision: what they add up is too small or too large for half.
-Importing this package imports Keras and lets `keras.models.load_model` know the layers.
+All compute in float32, also under mixed precision: their sums are too small or too large for float16.
+Importing this package imports Keras and registers the layers for `keras.models.load_model`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from embedder.layers.auxiliary import (
     CrossBatchMemory,
     Distillation,
     MetricLossLayer,
-    SplitHalves,
     TrackedVariables,
     mean_of_output,
 )
 from embedder.layers.center import CenterDistance, CenterLoss, DenseWithCenterLoss
 from embedder.layers.margin import ArcFace, CosFace, CosineClassifier
+from embedder.layers.split import SplitHalves
 
 __all__ = [
     "ActivityPenalty",

@@ -1,4 +1,4 @@
-"""Layers beside the classifier: losses added to the total, a memory of earlier batches, a split vector."""
+"""Define layers that add losses to the total, keep earlier batches, or split features."""
 
 from __future__ import annotations
 
@@ -16,20 +16,29 @@ Shape = tuple[int | None, ...]
 
 
 class AuxiliaryLoss(layers.Layer):  # type: ignore[misc]
-    """Base class of layers that add λ · mean_i v_i of a batch to the model's loss, and log mean_i v_i.
+    """Base class of layers that add λ · mean_i v_i of a batch to the loss, and log mean_i v_i.
 
     λ is the layer's variable `factor`, not trainable: assigning to it takes effect in the next batch without
-    compiling again. The mean over the batch lets λ mean the same at every batch size (docs/decisions/001).
+    compiling again. With the mean over the batch, λ does not depend on the batch size (docs/decisions/001).
 
-    On the JAX back end the log has only the total: Keras (3.15) gives a layer no state there in which a
-    metric could be kept.
+    On the JAX back end only the total is logged: there Keras 3.15 keeps no state of a metric in a layer.
 
     Args:
         factor: λ, at least 0.
-        shown: name in the log; it ends in `_loss`. None: the layer's name and `_loss`.
+        shown: name in the log, which ends in `_loss`; None: the layer's name and `_loss`.
 
     Raises:
         ValueError: λ is negative.
+
+    Example:
+        >>> class LengthPenalty(AuxiliaryLoss):
+        ...     def call(self, inputs):
+        ...         self.add_mean(ops.norm(inputs, axis=-1))
+        ...         return inputs
+        >>> layer = LengthPenalty(0.5)
+        >>> features = layer(ops.ones((4, 1)))
+        >>> float(layer.losses[0])
+        0.5
     """
 
     def __init__(self, factor: float, shown: str | None = None, **kwargs: Any) -> None:
@@ -41,13 +50,13 @@ class AuxiliaryLoss(layers.Layer):  # type: ignore[misc]
         self.shown = None if silent else keras.metrics.Mean(name=shown or f"{self.name}_loss")
 
     def build(self, _shape: Any, *_: object) -> None:
-        """Make λ."""
+        """Create the variable of λ."""
         self.factor = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(self._first), trainable=False, name="factor"
         )
 
     def add_mean(self, values: Any) -> None:
-        """Add λ · mean of the values (batch,) to the total."""
+        """Add λ · mean of the values (batch,) to the model's loss."""
         self.add_loss(self.factor * ops.mean(values))
         if self.shown is not None:
             self.shown.update_state(values)
@@ -55,10 +64,10 @@ class AuxiliaryLoss(layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class ActivityPenalty(AuxiliaryLoss):
-    """Passes its input on and adds λ · mean_i Σ_d |x_id| to the total, shown as `<name>_loss`.
+    """Returns its input and adds λ · mean_i Σ_d |x_id| to the loss, logged as `<name>_loss`.
 
-    It draws features towards zeros (Tibshirani 1996, "Regression Shrinkage and Selection via the Lasso", on
-    activations). The sum runs over the feature, the mean over the batch.
+    It makes features sparse (Tibshirani 1996, "Regression Shrinkage and Selection via the Lasso", applied to
+    activations). The sum runs over the dimensions of a feature vector, the mean over the batch.
 
     Args:
         weight: λ.
@@ -88,33 +97,35 @@ class ActivityPenalty(AuxiliaryLoss):
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same layer."""
+        """Return the arguments of `from_config`."""
         return {**super().get_config(), "weight": self.weight}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class Distillation(AuxiliaryLoss):
-    """Passes features x on and adds their distance to those before training, shown as `<name>_loss`.
+    """Returns features x and adds their distance to those before training to the loss.
 
-    Of x, t, w it adds μ · mean_i w_i |x_i - t_i|²: t are features of the same views before training, w says
-    which are to stay (Li and Hoiem 2016, "Learning without Forgetting"). Of x, t, x', t' it adds μ · mean_i
-    (|x_i - t_i|² + |x'_i - t'_i|²): x' and t' are of the same views; x, of degraded ones, are drawn to t.
+    With x, t, w it adds μ · mean_i w_i |x_i - t_i|²: t are features of the same views before training, w are
+    weights of the photos (Li and Hoiem 2016, "Learning without Forgetting"). With x, t, x', t' it adds
+    μ · mean_i (|x_i - t_i|² + |x'_i - t'_i|²): x are features of degraded views, x' of clean ones, t and t'
+    the features of clean views before training. The mean is logged as `<name>_loss`.
 
     Args:
         weight: μ.
 
     Input shape:
-        A list: x and t, (batch, dim), and w, (batch,) or (batch, 1); or four (batch, dim); any float dtype.
+        A list of x and t, (batch, dim), and w, (batch,) or (batch, 1); or of four arrays (batch, dim); any
+        float dtype.
 
     Output shape:
         (batch, dim) float32: x.
 
     Raises:
-        ValueError: it is another list.
+        ValueError: the shapes of the list are others.
 
     Example:
         >>> import numpy as np
@@ -129,7 +140,7 @@ class Distillation(AuxiliaryLoss):
         self.weight = weight
 
     def build(self, shapes: Any, *_: object) -> None:
-        """Make μ, and check the shapes."""
+        """Check the shapes, and create the variable of μ."""
         rows = shapes[: 2 if len(shapes) == 3 else 4]
         weights = len(shapes) == 4 or (len(shapes) == 3 and tuple(shapes[2][1:]) in ((), (1,)))
         if not weights or len({r[-1] for r in rows}) > 1 or {len(r) for r in rows} != {2}:
@@ -144,32 +155,32 @@ class Distillation(AuxiliaryLoss):
         return inputs[0]
 
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
-        """The shape of x."""
+        """Return the shape of x."""
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same layer."""
+        """Return the arguments of `from_config`."""
         return {**super().get_config(), "weight": self.weight}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class CrossBatchMemory(layers.Layer):  # type: ignore[misc]
-    """Keeps the features and labels of the last photos, first in, first out.
+    """Keeps the features and labels of the most recent photos, first in, first out.
 
     Wang, Zhang, Huang and Scott 2020, "Cross-Batch Memory for Embedding Learning": features change slowly,
-    so those of the last batches are nearly what the trunk would give now, and cost nothing. No gradient flows
-    through them; they are weights that no optimizer sees, so a resumed run remembers what an unbroken one
-    would. On several replicas (`tf.distribute`) each remembers its own part of the batches.
+    so those of recent batches are close to the trunk's current ones, and need no computation. No gradient
+    flows through them. They are weights that are not trainable, so a checkpoint holds them. On several
+    replicas (`tf.distribute`) each keeps its own part of the batches.
 
     Args:
-        size: photos to remember, at least 1.
+        size: number of photos to keep, at least 1.
 
     Input shape:
         features (batch, dim), any float dtype, and labels (batch,) or (batch, 1), integers from 0.
 
     Output shape:
         Features (batch + size, dim) float32 and labels (batch + size,) int32, the batch first; the label of a
-        place that is still empty is -1. In training the batch is remembered for the next one.
+        place that is still empty is -1. In training the batch is kept for the next call.
 
     Raises:
         ValueError: the size, a shape or a label is wrong.
@@ -177,8 +188,8 @@ class CrossBatchMemory(layers.Layer):  # type: ignore[misc]
     Example:
         >>> import numpy as np
         >>> memory = CrossBatchMemory(2)
-        >>> features, whose = memory(np.ones((1, 3), "float32"), np.array([7]), training=True)
-        >>> [int(label) for label in whose]
+        >>> features, labels = memory(np.ones((1, 3), "float32"), np.array([7]), training=True)
+        >>> [int(label) for label in labels]
         [7, -1, -1]
         >>> [int(label) for label in memory(np.ones((1, 3), "float32"), np.array([8]))[1]]
         [8, 7, -1]
@@ -191,7 +202,7 @@ class CrossBatchMemory(layers.Layer):  # type: ignore[misc]
         self.size = size
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make features (size, dim) and labels (size,), all empty."""
+        """Create features (size, dim) and labels (size,), all empty."""
         self.features = self.add_weight(
             shape=(self.size, features_shape[-1]), initializer="zeros", trainable=False, name="features"
         )
@@ -204,44 +215,43 @@ class CrossBatchMemory(layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, features: Any, labels: Any, training: bool | None = False) -> tuple[Any, Any]:
-        """Put the remembered behind the batch; in training, remember the batch."""
+        """Return the batch and the kept photos behind it; in training, keep the batch."""
         labels, _ = check_labels(labels, features, "CrossBatchMemory")
-        every_feature = ops.concatenate([features, ops.convert_to_tensor(self.features)])
-        every_label = ops.concatenate([labels, ops.convert_to_tensor(self.labels)])
+        all_features = ops.concatenate([features, ops.convert_to_tensor(self.features)])
+        all_labels = ops.concatenate([labels, ops.convert_to_tensor(self.labels)])
         if training:
-            self.features.assign(ops.stop_gradient(every_feature[: self.size]))
-            self.labels.assign(every_label[: self.size])
-        return every_feature, every_label
+            self.features.assign(ops.stop_gradient(all_features[: self.size]))
+            self.labels.assign(all_labels[: self.size])
+        return all_features, all_labels
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same layer."""
+        """Return the arguments of `from_config`."""
         return {**super().get_config(), "size": self.size}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class MetricLossLayer(layers.Layer):  # type: ignore[misc]
-    """Computes a `MetricLoss` as the output of a model, with a memory or queries of their own if wanted.
+    """Computes a `MetricLoss` as the output of a model, with a memory or separate queries.
 
-    A layer rather than a loss where the loss needs more than labels and embeddings. Its output is the loss:
-    train it by `model.compile(loss=embedder.layers.mean_of_output)`. Logs the loss as `<name>_loss`, and the
-    share of comparisons that still teach something as `active`; on JAX the log has only the total, as of
-    `AuxiliaryLoss`.
+    A layer, because a loss of Keras gets no more than labels and embeddings. Its output is the loss: train it
+    by `model.compile(loss=embedder.layers.mean_of_output)`. It logs the loss as `<name>_loss`, and the share
+    of comparisons with a loss above 0 as `active`; on JAX only the total is logged, see `AuxiliaryLoss`.
 
     Args:
-        loss: a loss of embeddings, as `embedder.losses.TripletLoss`.
-        memory_size: photos of earlier batches that are negatives too; they are never positives, as an old
-            feature would hold its person where it was. 0: none.
+        loss: loss of embeddings, such as `embedder.losses.TripletLoss`.
+        memory_size: number of photos of earlier batches to use as negatives; they are never positives, since
+            older features would hold a person's features back. 0: none.
 
     Input shape:
-        features (batch, dim), labels (batch,) or (batch, 1) and, if the anchors have features of their own,
-        queries (batch, dim).
+        features (batch, dim), any float dtype; labels (batch,) or (batch, 1), integers from 0; and optionally
+        queries (batch, dim), the features of the anchors.
 
     Output shape:
         (batch,) float32: the loss of the batch in every row, so that any average over photos is right. A
-        batch with nothing to compare gives 0.
+        batch without a pair to compare gives 0.
 
     Raises:
-        ValueError: it is another kind of loss; a shape or a label is wrong.
+        ValueError: `loss` is no `MetricLoss`; a shape or a label is wrong.
 
     Example:
         >>> import numpy as np
@@ -266,12 +276,12 @@ class MetricLossLayer(layers.Layer):  # type: ignore[misc]
         self.logged_active = None if silent else keras.metrics.Mean(name="active")
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make the memory."""
+        """Create the weights of the memory."""
         if self.memory:
             self.memory.build(features_shape)
 
     def call(self, features: Any, labels: Any, queries: Any = None, training: bool | None = False) -> Any:
-        """Return the loss; in training, remember the batch."""
+        """Return the loss of the batch in every row; in training, keep the batch in the memory."""
         labels, outside = check_labels(labels, features, "MetricLossLayer")
         if queries is not None:
             check_features(queries, "MetricLossLayer, queries")
@@ -281,47 +291,56 @@ class MetricLossLayer(layers.Layer):  # type: ignore[misc]
         loss, active = self.loss.batch_loss(features, labels, candidates, whose, queries)
         rows = ops.ones_like(features[:, 0])
         if self.logged_loss is not None:
-            self.logged_loss.update_state(loss * rows)  # a short last batch counts for less
+            self.logged_loss.update_state(loss * rows)  # by rows, so that a short last batch counts for less
         if self.logged_active is not None:
             self.logged_active.update_state(active * rows)
         return loss * rows + outside
 
     def compute_output_shape(self, features_shape: Shape, *_: object) -> tuple[int | None]:
-        """(batch, dim) -> (batch,)."""
+        """Return (batch,) for (batch, dim)."""
         return (features_shape[0],)
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same layer."""
+        """Return the arguments of `from_config`."""
         loss = keras.saving.serialize_keras_object(self.loss)
         return {**super().get_config(), "loss": loss, "memory_size": self.memory_size}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> MetricLossLayer:
-        """Make the same layer."""
+        """Make the layer of `get_config`."""
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
 @keras.saving.register_keras_serializable(package="embedder")  # type: ignore[untyped-decorator]
 def mean_of_output(_target: Any, output: Any) -> Any:
-    """Take an output as a loss as it is; there is nothing to compare it with."""
+    """Return the mean of an output that is a loss itself; the target is not used.
+
+    Args:
+        _target: ignored, any shape.
+        output: (batch,) output of a layer such as `MetricLossLayer`, float32.
+
+    Example:
+        >>> float(mean_of_output(ops.zeros(2), ops.array([1.0, 3.0])))
+        2.0
+    """
     return ops.mean(output)
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class TrackedVariables(layers.Layer):  # type: ignore[misc]
-    """Passes its input on and holds variables that a loss outside of any layer reads, as ε or λ.
+    """Returns its input and makes variables of a loss, such as ε or λ, part of the model.
 
-    So the model knows them: they are in its checkpoints, and JAX, which compiles in all that it does not
-    know as constants, sees them move.
+    They then are in the model's checkpoints; and JAX, which compiles other variables as constants, reads
+    their current values.
 
     Args:
-        variables: by name, the variables themselves or, for a layer of its own, their values.
+        variables: variables by name; a number makes a new variable with this value.
 
     Input shape:
-        Any.
+        Any shape and dtype.
 
     Output shape:
-        The same.
+        That of the input.
 
     Example:
         >>> import numpy as np
@@ -345,55 +364,10 @@ class TrackedVariables(layers.Layer):  # type: ignore[misc]
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make a layer with the same values."""
+        """Return the arguments of `from_config`, with the current values of the variables."""
         values = {name: float(ops.convert_to_numpy(value)) for name, value in self.tracked.items()}
         return {**super().get_config(), "variables": values}
-
-
-@keras.saving.register_keras_serializable(package="embedder")
-class SplitHalves(layers.Layer):  # type: ignore[misc]
-    """Cuts the last axis in the middle, for a head on each half of a feature.
-
-    It lets one half learn identities while the other is free for something else (camera, pose), and only the
-    first half is kept.
-
-    Input shape:
-        (batch, ..., 2 n).
-
-    Output shape:
-        Two of (batch, ..., n), of the input's dtype.
-
-    Raises:
-        ValueError: the last axis is odd or of unknown length.
-
-    Example:
-        >>> import numpy as np
-        >>> identity, rest = SplitHalves()(np.ones((4, 6), "float32"))
-        >>> tuple(identity.shape)
-        (4, 3)
-    """
-
-    def build(self, input_shape: Shape) -> None:
-        """Check that there are two halves."""
-        _halves(input_shape)
-
-    def call(self, inputs: Any) -> tuple[Any, Any]:
-        """Return both halves."""
-        middle = inputs.shape[-1] // 2
-        return inputs[..., :middle], inputs[..., middle:]
-
-    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, Shape]:
-        """Give (..., 2 n) -> (..., n), (..., n)."""
-        return _halves(input_shape)
-
-
-def _halves(shape: Shape) -> tuple[Shape, Shape]:
-    last = shape[-1]
-    if last is None or last % 2:
-        raise ValueError(f"SplitHalves: expected a last axis of even length, got shape {tuple(shape)}")
-    half = (*shape[:-1], last // 2)
-    return half, half

@@ -1,7 +1,8 @@
-"""Center loss: each photo is drawn to the center of its class (Wen, Zhang, Li and Qiao 2016).
+"""Define the layers of center loss, which draws features to the center of their class.
 
-"A Discriminative Feature Learning Approach for Deep Face Recognition". Symbols: x features (batch, dim), y
-labels (batch,), c centers (classes, dim), λ the weight of the loss, α the rate at which centers move.
+Wen, Zhang, Li and Qiao 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition". Symbols:
+x features (batch, dim), y labels (batch,), c centers (classes, dim), λ the weight of the loss, α the rate at
+which centers move.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ Shape = tuple[int | None, ...]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class CenterDistance(layers.Layer):  # type: ignore[misc]
-    """Computes the squared distance of each feature to the center of its class, as an output of a model.
+    """Computes squared distances of features to the center of their class, as a model output.
 
-    The centers are the rows of an `Embedding` that is looked up with the label. In training with α each batch
-    moves them (`update_centers`); they stay equal on all replicas and devices.
+    The centers are the rows of an `Embedding`, indexed by the label. With α above 0 each training batch moves
+    them (`update_centers`); they stay equal on all replicas and devices.
 
     Args:
         num_classes: number of classes.
-        center_rate: α, or 0: the optimizer moves the centers by the gradient.
+        center_rate: α, 0 to 1; 0: the optimizer moves the centers by the gradient.
 
     Input shape:
         features (batch, dim), any float dtype, and labels (batch,) or (batch, 1), 0 to num_classes - 1.
 
     Output shape:
-        (batch,) float32, |x - c_y|².
+        (batch,) float32: |x - c_y|².
 
     Raises:
         ValueError: a shape or a label is wrong.
@@ -45,13 +46,13 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(self, num_classes: int, center_rate: float = 0.0, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})  # a center moves by less than half can hold
+        super().__init__(**{"dtype": "float32", **kwargs})  # steps of centers are too small for float16
         _check_options(type(self).__name__, num_classes, center_rate)
         self.num_classes = num_classes
         self.center_rate = center_rate
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make the Embedding, (classes, dim)."""
+        """Create the Embedding of the centers, (classes, dim), all zeros."""
         self.centers = layers.Embedding(
             self.num_classes,
             features_shape[-1],
@@ -63,7 +64,7 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
         self.centers.build(())
 
     def call(self, features: Any, labels: Any, training: bool | None = False) -> Any:
-        """Return the distances; in training with α, move the centers."""
+        """Return the squared distances (batch,); in training with α above 0, move the centers."""
         labels, outside = check_labels(labels, features, type(self).__name__, self.num_classes)
         distance = squared_distance(features, self.centers(labels)) + outside
         if training and self.center_rate:
@@ -72,7 +73,7 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
         return distance
 
     def compute_output_shape(self, features_shape: Shape, *_: object) -> tuple[int | None]:
-        """(batch, dim) -> (batch,)."""
+        """Return (batch,) for (batch, dim)."""
         return (features_shape[0],)
 
     def get_config(self) -> dict[str, Any]:
@@ -82,16 +83,16 @@ class CenterDistance(layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class CenterLoss(AuxiliaryLoss):
-    """Passes features on and adds λ · mean_i |x_i - c_{y_i}|² to the total, shown as `center_loss`.
+    """Returns its features and adds λ · mean_i |x_i - c_{y_i}|² to the loss.
 
-    Put it between a trunk and any classifier; the centers are the Embedding of a `CenterDistance`. The square
-    is summed over the feature, so λ means the same at every dimension, and averaged over the batch, so it
-    means the same at every batch size: the paper's λ/2 · sum over a batch of B is λ·B/2 here.
+    Put it between a trunk and any classifier; the centers are the Embedding of a `CenterDistance`. The mean
+    is logged as `center_loss`. The square is summed over the dimensions of a feature and averaged over the
+    batch, so that λ does not depend on the batch size: the paper's λ/2 · sum over a batch of B is λ·B/2 here.
 
     Args:
         num_classes: number of classes.
-        weight: λ to begin with; `factor` is the variable that holds it.
-        center_rate: α, or 0: the optimizer moves the centers by the gradient.
+        weight: initial λ; `factor` is the variable that holds it.
+        center_rate: α, 0 to 1; 0: the optimizer moves the centers by the gradient.
 
     Input shape:
         features (batch, dim), any float dtype, and labels (batch,) or (batch, 1), 0 to num_classes - 1;
@@ -121,7 +122,7 @@ class CenterLoss(AuxiliaryLoss):
         self.distance = CenterDistance(num_classes, center_rate, name="center")
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make λ and the centers."""
+        """Create the variables of λ and of the centers."""
         super().build(features_shape)
         self.distance.build(features_shape)
 
@@ -138,7 +139,7 @@ class CenterLoss(AuxiliaryLoss):
         return features
 
     def compute_output_shape(self, features_shape: Shape, *_: object) -> Shape:
-        """(batch, dim) -> (batch, dim)."""
+        """Return the shape of the features."""
         return features_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -153,20 +154,20 @@ class CenterLoss(AuxiliaryLoss):
 
 @keras.saving.register_keras_serializable(package="embedder")
 class DenseWithCenterLoss(AuxiliaryLoss):
-    """Classifies by W x + b and, when labels are given, adds λ · mean_i |x_i - c_{y_i}|² to the total.
+    """Returns logits W x + b and, given labels, adds λ · mean_i |x_i - c_{y_i}|² to the loss.
 
-    A Dense layer that owns its centers; the log shows the mean without λ, as `center_loss`. What λ means is
-    said in `CenterLoss`. The centers stay equal on all replicas and devices.
+    A Dense layer with centers; the mean without λ is logged as `center_loss`. λ is defined as in
+    `CenterLoss`. The centers stay equal on all replicas and devices.
 
     Args:
         units: number of classes.
-        center_weight: λ to begin with; `factor` is the variable that holds it.
-        center_rate: α; each training batch moves a center by α · sum(x - c) / (1 + count) over its own
-            samples, as in the paper. 0 lets the optimizer move the centers by the gradient.
+        center_weight: initial λ; `factor` is the variable that holds it.
+        center_rate: α, 0 to 1; each training batch moves a center by α · sum(x - c) / (1 + count) over the
+            samples of its class, as in the paper. 0: the optimizer moves the centers by the gradient.
 
     Input shape:
         features (batch, dim), any float dtype, and labels (batch,) or (batch, 1), 0 to units - 1; without
-        labels it is a Dense layer.
+        labels it computes the logits alone.
 
     Output shape:
         (batch, units) float32, the logits.
@@ -185,7 +186,7 @@ class DenseWithCenterLoss(AuxiliaryLoss):
     def __init__(
         self, units: int, center_weight: float = 0.5, center_rate: float = 0.5, **kwargs: Any
     ) -> None:
-        # In float32 also under mixed precision: a center moves by less than half precision can hold.
+        # In float32 also under mixed precision: steps of centers are too small for float16.
         super().__init__(center_weight, "center_loss", **kwargs)
         _check_options("DenseWithCenterLoss", units, center_rate)
         self.units = units
@@ -193,7 +194,7 @@ class DenseWithCenterLoss(AuxiliaryLoss):
         self.center_rate = center_rate
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make kernel (dim, units), bias (units,) and centers (units, dim)."""
+        """Create kernel (dim, units), bias (units,) and centers (units, dim)."""
         super().build(features_shape)
         dim = features_shape[-1]
         self.kernel = self.add_weight(shape=(dim, self.units), initializer="glorot_uniform", name="kernel")
@@ -211,14 +212,14 @@ class DenseWithCenterLoss(AuxiliaryLoss):
         if labels is not None:
             labels, outside = check_labels(labels, features, "DenseWithCenterLoss", self.units)
             distance = squared_distance(features, ops.take(self.centers, labels, axis=0)) + outside
-            # Before `add_loss`: at a sum over all replicas take turns, and Keras would mix their losses.
+            # Before `add_loss`: the sum over replicas switches between their threads, which mixes up losses.
             if training and self.center_rate:
                 self.centers.assign(update_centers(self.centers, features, labels, self.center_rate))
             self.add_mean(distance)
         return ops.matmul(features, self.kernel) + self.bias
 
     def compute_output_shape(self, features_shape: Shape, *_: object) -> tuple[int | None, int]:
-        """(batch, dim) -> (batch, units)."""
+        """Return (batch, units) for (batch, dim)."""
         return (features_shape[0], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -232,25 +233,25 @@ class DenseWithCenterLoss(AuxiliaryLoss):
 
 
 def squared_distance(features: Any, centers: Any) -> Any:
-    """|x - c|² of each row: two (batch, dim) -> (batch,)."""
+    """Compute |x - c|² of each row: two (batch, dim) -> (batch,)."""
     return ops.sum(ops.square(features - centers), axis=-1)
 
 
 def update_centers(centers: Any, features: Any, labels: Any, rate: float) -> Any:
-    """Move each center towards its samples as Wen et al. 2016, equation 4, do.
+    """Compute the centers after a batch, each moved towards its samples (equation 4).
 
-    c_j + α · sum_{i: y_i = j} (x_i - c_j) / (1 + n_j): without the count a person who appears ten times in
-    a batch would move ten times as far. Samples of all replicas count, so that all move alike. Under
-    `tf.distribute` no layer before this one may call `add_loss`: Keras would mix the losses of the replicas.
+    c_j + α · sum_{i: y_i = j} (x_i - c_j) / (1 + n_j): without the count n_j, the center of a person with ten
+    photos in a batch would move ten times as far. The samples of all replicas count, so that centers stay
+    equal. Under `tf.distribute` no earlier layer may call `add_loss`: Keras would mix the replicas' losses.
 
     Args:
-        centers: (classes, dim).
-        features: (batch, dim); no gradient flows through them.
-        labels: (batch,) int32.
+        centers: (classes, dim) float32.
+        features: (batch, dim) float32; no gradient flows through them.
+        labels: (batch,) int32 labels of `features`.
         rate: α.
 
     Returns:
-        (classes, dim).
+        The new centers, (classes, dim) float32.
     """
     features = ops.stop_gradient(features)
     classes = centers.shape[0]
@@ -261,7 +262,7 @@ def update_centers(centers: Any, features: Any, labels: Any, rate: float) -> Any
 
 
 def _sum_over_replicas(*values: Any) -> Any:
-    """Add up over the replicas of `tf.distribute`; on JAX an array is the whole batch on all devices."""
+    """Sum values over the replicas of `tf.distribute`; on JAX an array spans all devices."""
     if keras.backend.backend() != "tensorflow":
         return values
     import tensorflow as tf

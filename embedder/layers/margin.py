@@ -1,4 +1,4 @@
-"""Classifiers that see directions alone and ask for a margin: ArcFace, sub-center ArcFace, CosFace."""
+"""Define classifiers of cosines with a margin: ArcFace, sub-center ArcFace, CosFace."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from embedder.losses.labels import check_features, check_labels
 
 Shape = tuple[int | None, ...]
 
-# The papers'. Features of a trunk that was trained with distances point almost the same way: of the face
-# trunk, the means of people 1-20 of ORL have a median cosine of .95, and a photo has one of .985 with its own
-# mean and of .970 with the next. 64 · .015 is about 1, a logit that says something; at 16 all are much alike.
+# As in the papers. Features of a trunk trained with distances have similar directions: with face-resnet,
+# class means of people 1-20 of ORL have a median cosine of .95 with each other, and a photo has one of .985
+# with its own mean and of .970 with the next. At 64 these logits differ by about 1 (64 · .015), at 16 by .24.
 SCALE = 64.0
-# Radians. With the paper's .5 the cross-entropy of these photos is 13 at first, with .1 it is 1.8, without a
-# margin .8. Trained on them for 5 epochs, at 24 pixels, one seed, TPIR at FPIR 1 % of people 21-40 was .69
-# with .5 and .79 with .1, before .67. For a trunk from nothing, or with thousands of people, try .5.
+# Radians. The first cross-entropy of these photos is 13 with the paper's .5, 1.8 with .1, .8 without a
+# margin. After 5 epochs on them at 24 pixels (one seed), TPIR (true positive identification rate) at 1 % FPIR
+# (false positive identification rate) on people 21-40 was .69 with .5 and .79 with .1, and .67 before. For a
+# trunk with random weights, or with thousands of people, try .5.
 ARCFACE_MARGIN = 0.1
-# Where the face trunk starts about as hard as with the .1 of ArcFace: a cross-entropy of 2, where the paper's
-# .35 has 22. For a trunk from nothing, or with thousands of people, try .35.
+# The first cross-entropy is 2, about that of ArcFace with .1; the paper's .35 has 22. For a trunk with random
+# weights, or with thousands of people, try .35.
 COSFACE_MARGIN = 0.03
-# Sub-centers of a class begin this far from its mean, of length 1: near enough to be the same class, apart
-# enough that each photo has one it is nearest to, which alone moves.
+# Initial distance of sub-centers from their class mean, of length 1: small beside the distance to other
+# classes, but enough for photos of a class to have different nearest sub-centers, which alone get gradients.
 _APART = 0.05
 
 
 class CosineClassifier(layers.Layer):  # type: ignore[misc]
-    """Base class: logits s · cos(x, w_k), the own cosine made smaller by a margin if labels are given.
+    """Base class of classifiers with logits s · cos(x, w_k), and a margin on the own class.
 
-    Features and the columns w of the kernel are taken at length 1 (Wang, Xiang, Cheng and Yuille 2017,
-    "NormFace"). With K sub-centers a class has K columns, and its cosine is the largest. What a sub-class
-    does to the own cosine is its `with_margin`.
+    Features and the columns w of the kernel are scaled to length 1 (Wang, Xiang, Cheng and Yuille 2017,
+    "NormFace: L2 Hypersphere Embedding for Face Verification"). With K sub-centers a class has K columns, and
+    its cosine is the largest of K. A sub-class defines `with_margin`, which lowers the cosine of the label's
+    class.
 
     Args:
         units: number of classes.
@@ -52,10 +54,18 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
 
     Raises:
         ValueError: an option, a shape or a label is wrong.
+
+    Example:
+        >>> class HalfCosine(CosineClassifier):
+        ...     def with_margin(self, cosines):
+        ...         return cosines / 2
+        >>> logits = HalfCosine(3, scale=16.0, margin=0.0)(ops.ones((2, 4)), ops.array([0, 2]))
+        >>> tuple(logits.shape)
+        (2, 3)
     """
 
     def __init__(self, units: int, scale: float, margin: float, sub_centers: int = 1, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", **kwargs})  # a cosine near 1 has no digits to spare
+        super().__init__(**{"dtype": "float32", **kwargs})  # cosines near 1 need more digits than float16 has
         if units < 1 or not scale > 0 or not margin >= 0 or sub_centers < 1:
             raise ValueError(
                 f"{type(self).__name__}: expected units and sub_centers of at least 1, a scale above 0 and a "
@@ -64,7 +74,7 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
         self.units, self.scale, self.margin, self.sub_centers = units, scale, margin, sub_centers
 
     def build(self, features_shape: Shape, *_: object) -> None:
-        """Make the kernel, (dim, units · K); the K columns of a class lie side by side."""
+        """Create the kernel, (dim, units · K); the K columns of a class lie side by side."""
         self.kernel = self.add_weight(
             shape=(features_shape[-1], self.units * self.sub_centers),
             initializer="glorot_uniform",
@@ -72,7 +82,7 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, features: Any, labels: Any = None) -> Any:
-        """Return the logits."""
+        """Return the logits (batch, units); with labels, with the margin."""
         check_features(features, type(self).__name__)
         cosines = ops.matmul(ops.normalize(features, axis=-1), ops.normalize(self.kernel, axis=0))
         if self.sub_centers > 1:
@@ -84,11 +94,11 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
         return self.scale * cosines
 
     def with_margin(self, cosines: Any) -> Any:
-        """Make cosines smaller, of any shape."""
+        """Lower cosines of any shape by the margin."""
         raise NotImplementedError
 
     def init_from_class_means(self, means: NDArray[np.float32]) -> None:
-        """Set the kernel from class means (units, dim); sub-centers are set a little apart."""
+        """Set the kernel to class means (units, dim) float32, sub-centers at a small distance."""
         unit = means / np.linalg.norm(means, axis=1, keepdims=True)
         columns = np.repeat(unit, self.sub_centers, axis=0)
         if self.sub_centers > 1:
@@ -101,7 +111,7 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
         return (features_shape[0], self.units)
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same layer."""
+        """Return the arguments of `from_config`."""
         return {
             **super().get_config(),
             "units": self.units,
@@ -113,16 +123,16 @@ class CosineClassifier(layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class ArcFace(CosineClassifier):
-    """Classifies with an angular margin: s · cos(θ + m) of the own class, s · cos θ of others.
+    """Returns logits with an angular margin: s · cos(θ + m) of the own class, else s · cos θ.
 
     Deng, Guo, Xue and Zafeiriou 2019, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition".
-    Beyond θ + m = π the cosine would rise again, and draw a photo away from its class; there the own logit
-    goes on as s · (cos θ + cos m - 1), which meets it at -s and keeps falling with the angle.
+    Beyond θ + m = π the cosine rises again, and would move a photo away from its class; there the logit is
+    s · (cos θ + cos m - 1), which equals it at -s and falls with the angle.
 
     With K > 1 sub-centers θ is the angle to the nearest of K (Deng, Guo, Liu, Gong and Zafeiriou 2020,
-    "Sub-center ArcFace: Boosting Face Recognition by Large-scale Noisy Web Faces"), so that a wrongly
-    labelled photo, or an unlike one, does not spoil the center of the others. See `CosineClassifier` for
-    shapes, dtypes and errors.
+    "Sub-center ArcFace: Boosting Face Recognition by Large-scale Noisy Web Faces"), so that a photo with a
+    wrong label, or an unusual one, does not move the center of the others. See `CosineClassifier` for shapes,
+    dtypes and errors.
 
     Args:
         units: number of classes.
@@ -150,17 +160,17 @@ class ArcFace(CosineClassifier):
             raise ValueError(f"ArcFace: expected a margin of at most {math.pi / 2:.2f} radians, got {margin}")
 
     def with_margin(self, cosines: Any) -> Any:
-        """Cos θ -> cos(θ + m)."""
-        # The sine's slope is infinite where a photo lies on its class, at sine 0.
+        """Turn cos θ into cos(θ + m), for any shape."""
+        # At sine 0, where a photo lies on its class, the gradient of the root is infinite.
         sines = ops.sqrt(ops.maximum(1 - ops.square(cosines), keras.config.epsilon()))
-        turned = cosines * math.cos(self.margin) - sines * math.sin(self.margin)
+        with_angle = cosines * math.cos(self.margin) - sines * math.sin(self.margin)
         beyond = cosines + math.cos(self.margin) - 1
-        return ops.where(cosines > -math.cos(self.margin), turned, beyond)
+        return ops.where(cosines > -math.cos(self.margin), with_angle, beyond)
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class CosFace(CosineClassifier):
-    """Classifies with a margin of the cosine: s · (cos θ - m) of the own class, s · cos θ of others.
+    """Returns logits with a cosine margin: s · (cos θ - m) of the own class, else s · cos θ.
 
     Wang, Wang, Zhou, Ji, Gong, Zhou, Li and Liu 2018, "CosFace: Large Margin Cosine Loss for Deep Face
     Recognition". See `CosineClassifier` for shapes, dtypes and errors.
@@ -169,7 +179,7 @@ class CosFace(CosineClassifier):
         units: number of classes.
         scale: s, above 0.
         margin: m, 0 to 1.
-        sub_centers: columns of each class, of which the nearest counts, at least 1.
+        sub_centers: number of columns of each class, of which the largest cosine counts; at least 1.
 
     Example:
         >>> import numpy as np
@@ -191,5 +201,5 @@ class CosFace(CosineClassifier):
             raise ValueError(f"CosFace: expected a margin of at most 1, got {margin}")
 
     def with_margin(self, cosines: Any) -> Any:
-        """Cos θ -> cos θ - m."""
+        """Turn cos θ into cos θ - m, for any shape."""
         return cosines - self.margin

@@ -1,6 +1,6 @@
-"""Losses for `model.compile(loss=...)` with integer labels: of embeddings, and of a classifier's logits.
+"""Define losses for `model.compile(loss=...)`: of embeddings or logits, by integer labels.
 
-Importing this package imports Keras and lets `keras.models.load_model` know the losses.
+Importing this package imports Keras and registers the losses for `keras.models.load_model`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 OF_LOGITS = {
-    # From logits, so that no probability is rounded to zero before its logarithm.
+    # From logits: a probability below 1e-38 would be 0 in float32, and its logarithm infinite.
     "crossentropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="softmax"),
     "softened": SmoothedCrossentropy,
     "f-beta": SoftFBeta,
@@ -55,7 +55,7 @@ OF_EMBEDDINGS = {
 
 
 def get(loss: str | Callable[[Any, Any], Any]) -> keras.losses.Loss:
-    """Find a loss by name, with its default options.
+    """Return the loss of a name, with its default options.
 
     Args:
         loss: `triplet`, `triplet-cosine`, `quadruplet` or `contrastive`, of embeddings (batch, dim);
@@ -64,10 +64,10 @@ def get(loss: str | Callable[[Any, Any], Any]) -> keras.losses.Loss:
             `keras.losses.Loss` is returned as it is.
 
     Returns:
-        A loss of integer labels (batch,) or (batch, 1).
+        A loss whose `y_true` is integer labels (batch,) or (batch, 1).
 
     Raises:
-        UsageError: there is no such loss, or it cannot train a classifier, with the reason.
+        UsageError: there is no such loss, or it cannot train a classifier; the message says why.
 
     Example:
         >>> get("triplet").margin

@@ -1,6 +1,7 @@
-"""Losses of a classifier: cross-entropy with smoothed labels, soft F-beta, and any other by `OneHotLoss`.
+"""Define losses of a classifier: smoothed cross-entropy, soft F-beta, `OneHotLoss`.
 
-They compare labels y (batch,) with logits z (batch, classes); p = softmax(z).
+They compare labels y (batch,) with logits z (batch, classes); p = softmax(z). `OneHotLoss` wraps any other
+loss.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from embedder._internal.plugins import is_function, load_function
 from embedder.errors import UsageError
 from embedder.losses.labels import check_labels
 
-_TAKEN = {"center", "distillation", "penalty", "softmax"}  # these lines of the log say something else
+_TAKEN = {"center", "distillation", "penalty", "softmax"}  # names of other losses in the log
 _BATCH, _CLASSES = 6, 3
-_SURE = 4.0  # logits of the answers that are tried: a probability of .96
-_STEEPEST = 1e3  # of cross-entropy it is 1; a loss that divides by targets of 0 reaches 1e8
+_TRIAL_LOGIT = 4.0  # of the trial answers of `check_loss`: a probability of .96 among 3 classes
+_STEEPEST = 1e3  # largest gradient: cross-entropy has 1; a loss that divides by targets of 0 has 1e8
 
 
 def scalar_variable(value: float, name: str) -> keras.Variable:
-    """Make a float32 variable () that no optimizer moves."""
+    """Make a float32 scalar variable that is not trainable."""
     return keras.Variable(value, dtype="float32", trainable=False, name=name)
 
 
@@ -35,13 +36,13 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
     """Computes (1 - ε) · CE(y, p) + ε · CE(uniform, p) of each sample.
 
     CE(y, p) = -log p_y, CE(uniform, p) = -mean_k log p_k: label smoothing (Szegedy, Vanhoucke, Ioffe, Shlens
-    and Wojna 2016, "Rethinking the Inception Architecture for Computer Vision"). A classifier that is less
-    sure of itself, so that its scores can carry a threshold.
+    and Wojna 2016, "Rethinking the Inception Architecture for Computer Vision"). The probabilities of the
+    classifier stay away from 0 and 1, so that a threshold on them separates more.
 
     Args:
-        smoothing: ε, 0 to 1. The attribute of the same name is the variable that holds it; on JAX only a
-            variable of the model moves during training (`embedder.layers.TrackedVariables`).
-        name, reduction: of `keras.losses.Loss`.
+        smoothing: ε, 0 to 1. The attribute of the same name is the variable that holds it; on JAX it changes
+            during training only if the model tracks it (`embedder.layers.TrackedVariables`).
+        name, reduction: arguments of `keras.losses.Loss`.
 
     Call arguments:
         y_true: (batch,) or (batch, 1) labels, 0 to classes - 1, integers or floats that hold them.
@@ -75,26 +76,26 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         return (1 - self.smoothing) * own + self.smoothing * uniform + outside
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same loss, with ε as it is now."""
+        """Return the arguments of `from_config`, with the current ε."""
         return {**super().get_config(), "smoothing": float(ops.convert_to_numpy(self.smoothing))}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class SoftFBeta(keras.losses.Loss):  # type: ignore[misc]
-    """Computes 1 - mean_k F_k over the classes k of a batch, probabilities standing in for counts.
+    """Computes 1 - mean_k F_k over the classes k of a batch, with probabilities for counts.
 
-    F_k = (1 + β²) TP_k / (β² n_k + P_k), with TP_k = Σ_{i: y_i = k} p_ik, n_k the samples of class k and
-    P_k = Σ_i p_ik what is called k (van Rijsbergen 1979, "Information Retrieval"): recall counts β times
-    precision.
+    F_k = (1 + β²) TP_k / (β² n_k + P_k), with TP_k = Σ_{i: y_i = k} p_ik the true positives, n_k the number
+    of samples of class k, and P_k = Σ_i p_ik the predicted positives (van Rijsbergen 1979, "Information
+    Retrieval"): recall counts β times precision.
 
-    Per class, not over all classes at once: where each sample has one label, every probability that a sample
-    does not give its own class is a miss there and a false alarm elsewhere, so that the counts over all
-    classes have precision = recall, whatever β. Only classes that are in the batch count; of another F is 0
-    and has no gradient.
+    F is computed for each class, not over all classes at once: with one label per sample, all probability
+    outside of a sample's class is a false negative there and a false positive elsewhere, so the sums over all
+    classes have precision = recall, whatever β. Only classes in the batch count; the F of another is 0 and
+    has no gradient.
 
     Args:
         beta: β, above 0.
-        name, reduction: of `keras.losses.Loss`.
+        name, reduction: arguments of `keras.losses.Loss`.
 
     Call arguments:
         y_true: (batch,) or (batch, 1) labels, 0 to classes - 1, integers or floats that hold them.
@@ -124,10 +125,10 @@ class SoftFBeta(keras.losses.Loss):  # type: ignore[misc]
         p = ops.softmax(y_pred, axis=-1)
         own = ops.one_hot(labels, p.shape[-1], dtype=p.dtype)
         samples = ops.sum(own, axis=0)
-        called = self.beta**2 * samples + ops.sum(p, axis=0)
-        f = (1 + self.beta**2) * ops.sum(own * p, axis=0) / ops.maximum(called, keras.config.epsilon())
-        there = ops.cast(samples > 0, p.dtype)
-        return 1 - ops.sum(f * there) / ops.sum(there) + ops.sum(outside)
+        counts = self.beta**2 * samples + ops.sum(p, axis=0)
+        f = (1 + self.beta**2) * ops.sum(own * p, axis=0) / ops.maximum(counts, keras.config.epsilon())
+        present = ops.cast(samples > 0, p.dtype)
+        return 1 - ops.sum(f * present) / ops.sum(present) + ops.sum(outside)
 
     def get_config(self) -> dict[str, Any]:
         """Give what `from_config` needs to make the same loss."""
@@ -136,26 +137,26 @@ class SoftFBeta(keras.losses.Loss):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="embedder")
 class OneHotLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Gives any (y_true, y_pred) the targets and predictions it expects, from labels and logits.
+    """Computes any loss of one-hot targets and probabilities from integer labels and logits.
 
-    - A function of one's own, and most of `keras.losses`: y_true (batch, classes) float32, one-hot, and
+    - The user's own function, and most of `keras.losses`, get y_true (batch, classes) float32, one-hot, and
       y_pred (batch, classes) float32, the probabilities softmax(z).
-    - A loss of Keras that cannot be given those (`sparse`): y_true (batch,), the labels.
-    - Losses made for a softmax (the categorical cross-entropies), which are told so, and hinge losses, which
-      want scores beyond ±1 (`logits`): y_pred (batch, classes), the logits z.
+    - A loss of Keras for integer labels (`sparse`) gets y_true (batch,), the labels.
+    - The categorical cross-entropies, which are made with `from_logits`, and hinge losses, which compare
+      scores with ±1 (`logits`), get y_pred (batch, classes), the logits z.
 
     Args:
-        function: a loss of Keras without reduction or a function of `keras.ops`; gives (batch,) or ().
-        sparse: whether its y_true is the labels, not one-hot.
-        logits: whether its y_pred is the logits, not probabilities.
-        name, reduction: of `keras.losses.Loss`.
+        function: a loss of Keras without reduction or a function of `keras.ops`; returns (batch,) or ().
+        sparse: whether the function's y_true is labels, not one-hot targets.
+        logits: whether the function's y_pred is logits, not probabilities.
+        name, reduction: arguments of `keras.losses.Loss`.
 
     Call arguments:
         y_true: (batch,) or (batch, 1) labels, 0 to classes - 1, integers or floats that hold them.
         y_pred: logits (batch, classes), any float dtype.
 
     Call returns:
-        The mean of what the function gives, float32 ().
+        The mean of the function's values, float32 ().
 
     Raises:
         ValueError: a shape or a label is wrong.
@@ -174,16 +175,16 @@ class OneHotLoss(keras.losses.Loss):  # type: ignore[misc]
         self.function, self.sparse, self.logits = function, sparse, logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return what the function gives, (batch,) or ()."""
+        """Return the function's values, (batch,) or ()."""
         labels, outside = check_labels(y_true, y_pred, "OneHotLoss", y_pred.shape[-1])
-        each = self.function(
+        values = self.function(
             labels if self.sparse else ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype),
             y_pred if self.logits else ops.softmax(y_pred, axis=-1),
         )
-        return each + ops.sum(outside)
+        return values + ops.sum(outside)
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs; to load a function of the user's own, Keras must know it."""
+        """Return the arguments of `from_config`; a user's function must be registered with Keras."""
         return {
             **super().get_config(),
             "function": keras.saving.serialize_keras_object(self.function),
@@ -193,35 +194,36 @@ class OneHotLoss(keras.losses.Loss):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> OneHotLoss:
-        """Make the same loss."""
+        """Make the loss of `get_config`."""
         return cls(**{**config, "function": keras.saving.deserialize_keras_object(config["function"])})
 
 
 def one_hot_loss(loss: str | Callable[[Any, Any], Any]) -> OneHotLoss:
-    """Wrap a loss by name, FILE.py:FUNCTION or a function, once it is known to train a classifier.
+    """Wrap a loss as a loss of labels and logits, after a trial of whether it can train.
 
     Args:
-        loss: a class or function name of `keras.losses` in any spelling, FILE.py:FUNCTION, or a function.
+        loss: a class or function name of `keras.losses`, whatever its case, - and _; FILE.py:FUNCTION; or a
+            function.
 
     Returns:
-        A loss of labels and logits; its `name` is the one that the log shows.
+        A loss of labels and logits; its `name` is the name in the log.
 
     Raises:
-        UsageError: there is no such loss, or it cannot stand in for a cross-entropy.
+        UsageError: there is no such loss, or it cannot replace the cross-entropy.
     """
     if isinstance(loss, str) and not is_function(loss):
-        name, ways = _of_keras(loss)
+        name, wrapped_losses = _of_keras(loss)
     else:
-        own = load_function(loss, "--loss") if isinstance(loss, str) else loss
-        name = _name_of(own)
-        ways = [OneHotLoss(own, name=name)]
+        function = load_function(loss, "--loss") if isinstance(loss, str) else loss
+        name = _name_of(function)
+        wrapped_losses = [OneHotLoss(function, name=name)]
     faults = []
-    for way in ways:
-        fault = check_loss(way)
+    for wrapped in wrapped_losses:
+        fault = check_loss(wrapped)
         if fault is None:
-            return way
+            return wrapped
         faults.append(fault)
-    # Targets of the wrong shape say nothing about the loss, if with the others it did give numbers.
+    # An exception comes from targets of the wrong shape if the other kind of targets gave numbers.
     reason = min(faults, key=lambda fault: fault.startswith("it raised"))
     raise UsageError(
         f"{name} cannot stand in for the cross-entropy of a classifier: {reason}; "
@@ -230,7 +232,7 @@ def one_hot_loss(loss: str | Callable[[Any, Any], Any]) -> OneHotLoss:
 
 
 def keras_losses() -> dict[str, type[keras.losses.Loss]]:
-    """Give the losses of Keras by their names in snake_case."""
+    """Return the loss classes of Keras by their names in snake_case."""
     made = {
         value
         for value in vars(keras.losses).values()
@@ -241,16 +243,20 @@ def keras_losses() -> dict[str, type[keras.losses.Loss]]:
 
 
 def check_loss(loss: keras.losses.Loss) -> str | None:
-    """Say why a loss cannot train a classifier, or None if it can: tried on a few samples, not looked up.
+    """Return why a loss cannot train a classifier, or None if it can, by a trial on 6 samples.
 
     Args:
-        loss: (labels (batch,), logits (batch, classes)) -> a number, or one per sample.
+        loss: loss of labels (batch,) and logits (batch, classes) with values (batch,) or ().
+
+    Returns:
+        The reason, as the end of a sentence: wrong shape, not finite, no gradient, or not smaller for right
+        answers.
 
     Example:
         >>> check_loss(SmoothedCrossentropy(0.1))
     """
     labels = np.arange(_BATCH, dtype="int32") % _CLASSES
-    right = _SURE * np.eye(_CLASSES, dtype="float32")[labels]
+    right = _TRIAL_LOGIT * np.eye(_CLASSES, dtype="float32")[labels]
     try:
         each = loss.call(ops.convert_to_tensor(labels), ops.convert_to_tensor(right))
         shape = tuple(each.shape)
@@ -278,11 +284,13 @@ def check_loss(loss: keras.losses.Loss) -> str | None:
 
 @keras.saving.register_keras_serializable(package="embedder")
 class LossMean(keras.metrics.Mean):  # type: ignore[misc]
-    """Averages a loss over an epoch: the classification term apart from what layers add to the total.
+    """Averages the classification loss over an epoch, without the losses that layers add.
 
     Args:
-        loss: (labels (batch,), logits (batch, classes)) -> a number, or one per sample. One number counts as
-            often as the batch has samples, as in the total.
+        loss: loss of labels (batch,) and logits (batch, classes) with values (batch,) or (). A scalar counts
+            as often as the batch has samples, as in the total loss.
+        name: name of the metric in the log.
+        dtype: dtype of the metric; None: the default of Keras.
 
     Example:
         >>> metric = LossMean(SmoothedCrossentropy(0.1), name="softened_loss")
@@ -293,53 +301,53 @@ class LossMean(keras.metrics.Mean):  # type: ignore[misc]
         self.loss = loss
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Take a batch in."""
+        """Add the loss of a batch of labels (batch,) and logits (batch, classes)."""
         count = keras.ops.cast(keras.ops.shape(y_pred)[0], "float32")
         super().update_state(self.loss(y_true, y_pred), sample_weight=count)
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same metric."""
+        """Return the arguments of `from_config`."""
         loss = keras.saving.serialize_keras_object(self.loss)
         return {"name": self.name, "dtype": self.dtype, "loss": loss}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> LossMean:
-        """Make the same metric."""
+        """Make the metric of `get_config`."""
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
 def _first_step(loss: keras.losses.Loss, labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Gradient of the loss at an even guess, by a step of SGD(1) as training compiles it."""
+    """Compute the gradient at equal logits, (1, classes), by a compiled step of SGD."""
     inputs = keras.Input((1,))
     dense = keras.layers.Dense(_CLASSES, use_bias=False, kernel_initializer="zeros", dtype="float32")
     model = keras.Model(inputs, dense(inputs))
-    # With nothing to add but a gradient of 0, as Keras raises an error where there is none at all.
+    # A term with a gradient of 0 is added, as Keras raises an error where there is no gradient at all.
     model.compile(keras.optimizers.SGD(1.0), lambda y, z: loss(y, z) + 0 * ops.sum(z), jit_compile=False)
-    # One class weighs more: if all are alike, their gradients cancel.
+    # One class has a larger weight: with equal weights the gradients of the classes cancel.
     model.train_on_batch((labels == 0).astype("float32")[:, None] + 0.5, labels)
     return -np.asarray(ops.convert_to_numpy(dense.kernel))
 
 
-def _of_keras(asked: str) -> tuple[str, list[OneHotLoss]]:
-    """Find a loss of Keras, and the ways in which it may be given targets."""
+def _of_keras(wanted: str) -> tuple[str, list[OneHotLoss]]:
+    """Find a loss of Keras by name, and wrap it for one-hot targets and for integer labels."""
     losses = keras_losses()
     by_key = {_key(name): name for name in losses}
     try:
-        alias = keras.losses.get(asked).__name__  # "mse" and the like
+        alias = keras.losses.get(wanted).__name__  # "mse" and the like
     except (ValueError, AttributeError, TypeError):
-        alias = asked
-    name = by_key.get(_key(asked)) or by_key.get(_key(alias))
+        alias = wanted
+    name = by_key.get(_key(wanted)) or by_key.get(_key(alias))
     if name is None:
         raise UsageError(
             "expected crossentropy, softened, f-beta, FILE.py:FUNCTION, or one of keras.losses "
-            f"({', '.join(losses)}), got {asked!r}"
+            f"({', '.join(losses)}), got {wanted!r}"
         )
     kind = losses[name]
     softmax = "categorical" in name and "from_logits" in inspect.signature(kind).parameters
-    # The wrapper takes the mean over the batch.
-    made = kind(from_logits=True, reduction=None) if softmax else kind(reduction=None)
+    # Without reduction: `OneHotLoss` takes the mean over the batch.
+    loss = kind(from_logits=True, reduction=None) if softmax else kind(reduction=None)
     logits = softmax or "hinge" in name
-    return name, [OneHotLoss(made, sparse, logits, name=name) for sparse in (False, True)]
+    return name, [OneHotLoss(loss, sparse, logits, name=name) for sparse in (False, True)]
 
 
 def _key(name: str) -> str:
@@ -349,5 +357,5 @@ def _key(name: str) -> str:
 def _name_of(function: Any) -> str:
     name = str(getattr(function, "__name__", type(function).__name__)).removesuffix("_loss")
     if not name.isidentifier():
-        return "own"  # a lambda has no name that could stand in a log
+        return "own"  # the name of a lambda, <lambda>, is none for the log
     return f"own_{name}" if name in _TAKEN else name

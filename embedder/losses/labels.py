@@ -1,7 +1,7 @@
-"""Check the labels and features that a loss or a layer is given, before they broadcast to something else.
+"""Check labels and features of a loss or a layer, whose wrong shapes would broadcast.
 
-Labels of shape (batch, 1), as some pipelines make them, would compare each photo with each other one by
-broadcasting, and train another loss without a word.
+Labels of shape (batch, 1), as some pipelines make them, would by broadcasting compare each photo with each
+other one, and train another loss without an error.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from embedder._internal.wording import count
 
 
 def check_labels(labels: Any, features: Any, owner: str, classes: int | None = None) -> tuple[Any, Any]:
-    """Flatten labels to one per row of the features, and refuse those that name no class.
+    """Flatten labels to (batch,), and refuse those that are not the number of a class.
 
-    Where values are known (eager calls) a wrong label is an error. In a compiled graph nothing can be raised
-    on every back end; there a wrong label makes its row NaN, which no run survives unnoticed.
+    In eager calls a wrong label is an error. A compiled graph cannot raise an error on every back end; there
+    a wrong label makes its row, and so the loss, NaN.
 
     Args:
-        labels: (batch,) or (batch, 1), integers or floats that hold integers; whose photo each row is.
+        labels: (batch,) or (batch, 1), integers or floats that hold integers: the class of each row.
         features: (batch, dim), any float dtype.
-        owner: whose argument it is, for the message.
-        classes: number of classes; None lets every label from 0 on be one.
+        owner: name of the loss or layer, for the message.
+        classes: number of classes; None: any number.
 
     Returns:
-        The labels, (batch,) int32, 0 where they name no class, and (batch,) float32, 0 or, there, NaN.
+        The labels (batch,) int32, with 0 in the place of wrong ones; and (batch,) float32, NaN for wrong
+        labels and 0 for the others, to be added to the loss.
 
     Raises:
         ValueError: a shape or a label is wrong.
@@ -50,10 +51,10 @@ def check_labels(labels: Any, features: Any, owner: str, classes: int | None = N
 
 
 def check_features(features: Any, owner: str) -> tuple[int | None, int | None]:
-    """Give the shape of features.
+    """Return the shape (batch, dim) of features; None for an unknown length.
 
     Raises:
-        ValueError: it is not (batch, dim).
+        ValueError: the shape is not (batch, dim).
     """
     shape = _shape(features)
     if shape is None or len(shape) != 2:
@@ -71,7 +72,7 @@ def _shape(values: Any) -> tuple[int | None, ...] | None:
 def _values(labels: Any) -> Any:
     try:
         return np.asarray(ops.convert_to_numpy(labels))
-    except Exception:  # in a graph; each back end has an error of its own for that
+    except Exception:  # within a graph; each back end raises another error there
         return None
 
 

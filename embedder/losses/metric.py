@@ -1,7 +1,8 @@
-"""Losses that compare the embeddings of a batch with each other: triplet, quadruplet, contrastive.
+"""Define losses that compare the embeddings of a batch: triplet, quadruplet, contrastive.
 
-Which photos are compared is `mine`'s to say: an anchor is a photo of the batch, its positives are the other
-photos of its person, its negatives the photos of others. Symbols: B anchors, P and N candidates for either.
+`mine` chooses the photos to compare: an anchor is a photo of the batch, its positives are the other photos
+of its person, its negatives the photos of other people. Symbols: B anchors, P candidates for positives, N
+candidates for negatives.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from keras import ops
 from embedder.losses.labels import check_labels
 
 MINING = ("semi-hard", "batch-hard", "all")
-FAR = 1e4  # beyond any distance between unit vectors, yet finite: infinity times zero is not a number
-NOBODY = -1  # label of a candidate that is no photo
-_NEAREST = 1e-6  # least squared distance with a gradient; at 0 the root has none that is finite
+FAR = 1e4  # above any distance of unit vectors, but finite: infinity times zero is NaN
+NOBODY = -1  # label of an empty place among the candidates
+_NEAREST = 1e-6  # least squared distance, since the gradient of the square root is infinite at 0
 
 
 class MetricLoss(keras.losses.Loss):  # type: ignore[misc]
     """Base class of losses that compare the embeddings of a batch with each other.
 
-    Embeddings are scaled to length 1 first, as the extractor gives them: what is trained is what is used, a
-    margin means the same for every trunk, and shrinking all features does not lower the loss.
+    Embeddings are scaled to length 1 first, because the extractor scales them too: a margin then means the
+    same for every trunk, and shrinking all features does not lower the loss.
 
-    A batch needs several photos of a person: Keras shuffles photos, so let batches be large beside the number
-    of people, or use the sampling of `embed train`. On several replicas (`tf.distribute`) each compares its
-    own part of the batch. A sub-class says what is compared by `distance` and `compare`.
+    A batch needs several photos of a person: Keras shuffles photos, so use batches with several times as many
+    photos as there are people, or the sampling of `embed train`. On several replicas (`tf.distribute`) each
+    compares its own part of the batch. A sub-class defines `distance` and `compare`.
 
     Args:
-        margin: by how much a negative must be farther; at least 0.
+        margin: least difference between the distances to a negative and to a positive; at least 0.
         mining: `semi-hard`, `batch-hard` or `all`; see `mine`.
-        reduction, name, dtype: of `keras.losses.Loss`. Float32 by default, also under mixed precision: half
-            of it cannot tell near distances apart.
+        reduction, name, dtype: arguments of `keras.losses.Loss`. The dtype is float32 by default, also under
+            mixed precision: the 10 bits of float16 are too few for differences of small distances.
 
     Call arguments:
         y_true: (batch,) or (batch, 1) labels from 0, integers or floats that hold them (up to 2^24).
@@ -42,10 +43,17 @@ class MetricLoss(keras.losses.Loss):  # type: ignore[misc]
 
     Call returns:
         The loss, a float32 scalar. Without reduction (batch,): the loss of the batch in every row, so that
-        any average over photos is right. A batch with nothing to compare gives 0.
+        any average over photos is right. A batch without a pair to compare gives 0.
 
     Raises:
         ValueError: a margin, a mining or a shape is wrong; a label is negative.
+
+    Example:
+        >>> class MeanDistance(MetricLoss):
+        ...     def compare(self, positive, is_positive, negative, is_negative):
+        ...         return mean_where(positive, is_positive), 1.0
+        >>> float(MeanDistance(0.0)(keras.ops.array([0, 0]), keras.ops.eye(2)))
+        2.0
     """
 
     def __init__(
@@ -67,7 +75,7 @@ class MetricLoss(keras.losses.Loss):  # type: ignore[misc]
         self.mining = mining
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Compare the photos of a batch; see the class."""
+        """Return the loss of a batch in every row, (batch,)."""
         labels, outside = check_labels(y_true, y_pred, type(self).__name__)
         return self.batch_loss(y_pred, labels)[0] + outside
 
@@ -79,15 +87,15 @@ class MetricLoss(keras.losses.Loss):  # type: ignore[misc]
         whose: Any = None,
         queries: Any = None,
     ) -> tuple[Any, Any]:
-        """Compute the loss of a batch, and the share of its comparisons that still teach something.
+        """Compute the loss of a batch, and the share of its comparisons with a loss above 0.
 
         Args:
-            features: (batch, dim).
-            labels: (batch,) int32.
-            candidates: (batch + n, dim) unit rows that anchors are compared with; the first are the batch.
-                None: the batch alone. Positives always come from the batch.
-            whose: (batch + n,) int32 labels of `candidates`; `NOBODY` is left out.
-            queries: (batch, dim), features of the anchors if they have their own.
+            features: (batch, dim) embeddings, any float dtype.
+            labels: (batch,) int32 labels of `features`.
+            candidates: (batch + n, dim) rows of unit length to compare the anchors with, those of the batch
+                first; None: the batch alone. Positives are always taken from the batch.
+            whose: (batch + n,) int32 labels of `candidates`; those with `NOBODY` are not compared.
+            queries: (batch, dim) embeddings of the anchors; None: `features`.
 
         Returns:
             Two float32 scalars.
@@ -108,35 +116,35 @@ class MetricLoss(keras.losses.Loss):  # type: ignore[misc]
         )
 
     def distance(self, cosine: Any) -> Any:
-        """Turn cosines into what positives shall have less of: here |a - b|² = 2 - 2 cos(a, b)."""
+        """Turn cosines into distances, of any shape: here |a - b|² = 2 - 2 cos(a, b)."""
         return 2.0 - 2.0 * cosine
 
     def compare(self, positive: Any, is_positive: Any, negative: Any, is_negative: Any) -> tuple[Any, Any]:
-        """Average a batch's comparisons.
+        """Compute the loss of a batch from its distances.
 
         Args:
-            positive: (batch, batch) float32 distances.
+            positive: (batch, batch) float32 distances between the photos of the batch.
             is_positive: (batch, batch) bool, whether two photos are different ones of the same person.
-            negative: (batch, batch + n) float32 distances; the first (batch, batch) are those above.
+            negative: (batch, batch + n) float32 distances to all candidates, those of the batch first.
             is_negative: (batch, batch + n) bool, whether two photos are of different people.
 
         Returns:
-            The loss, and the share of comparisons that are not yet as they shall be: float32 scalars.
+            The loss, and the share of comparisons with a loss above 0: float32 scalars.
         """
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same loss."""
+        """Return the arguments of `from_config`."""
         return {**super().get_config(), "margin": self.margin, "mining": self.mining}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class TripletLoss(MetricLoss):
-    """Compares distances: max(0, |a - p|² - |a - n|² + α) over anchors, positives and negatives.
+    """Computes max(0, |a - p|² - |a - n|² + α) over anchors a, positives p, negatives n.
 
     Schroff, Kalenichenko and Philbin 2015, "FaceNet: A Unified Embedding for Face Recognition and
-    Clustering". Under `all`, the mean over triplets not yet satisfied (Hermans, Beyer and Leibe 2017); under
-    the other two, over all that were mined. See `MetricLoss` for the other arguments, inputs and errors.
+    Clustering". With `all` it is the mean over the triplets with a loss above 0 (see `triplet_loss`), with
+    the other two over all mined triplets. See `MetricLoss` for the other arguments, inputs and errors.
 
     Args:
         margin: α.
@@ -162,11 +170,11 @@ class TripletLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="embedder")
 class CosineTripletLoss(TripletLoss):
-    """Compares cosines: max(0, m + cos(q, wrong) - cos(q, right)) over queries q of a batch.
+    """Computes max(0, m + cos(q, n) - cos(q, p)) over queries q, positives p, negatives n.
 
-    Right answers are the other photos of the query's person, wrong ones those of others. As |a - b|² is
-    2 - 2 cos(a, b), it is half of `TripletLoss` at the margin 2 m, unless the queries are projected (see
-    `embedder.layers.MetricLossLayer`). See `MetricLoss` for the other arguments, inputs and errors.
+    As |a - b|² is 2 - 2 cos(a, b), it is half of `TripletLoss` at the margin 2 m, unless the queries are
+    projected (see `embedder.layers.MetricLossLayer`). See `MetricLoss` for the other arguments, inputs and
+    errors.
 
     Args:
         margin: m.
@@ -182,24 +190,24 @@ class CosineTripletLoss(TripletLoss):
         super().__init__(margin, *args, **kwargs)
 
     def distance(self, cosine: Any) -> Any:
-        """-cos(q, answer): what right answers shall have less of."""
+        """Return the negative cosine, which falls as vectors become more similar."""
         return -cosine
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class QuadrupletLoss(MetricLoss):
-    """Adds two hinges: max(0, |a-p|² - |a-n|² + α) + max(0, |a-p|² - |n-o|² + β); a, n, o are three people.
+    """Computes max(0, |a-p|² - |a-n|² + α) + max(0, |a-p|² - |n-o|² + β).
 
     Chen, Chen, Zhang and Huang 2017, "Beyond triplet loss: a deep quadruplet network for person
-    re-identification". The second term has no anchor in common on its two sides: it asks that any two
-    people are farther apart than any two photos of one, which is what a single threshold for all needs. The
-    second negative o is the nearest to n that is of a third person, so that a batch has as many of these
-    comparisons as of the first; `mining` chooses n in either term. See `MetricLoss` for the other arguments,
-    inputs and errors.
+    re-identification"; a, n and o are photos of three people. The second term compares pairs without a common
+    photo: any two people are to be farther apart than any two photos of one person, as a single threshold for
+    all people requires. The second negative o is the photo of a third person nearest to n, so that a batch
+    has as many comparisons in the second term as in the first; `mining` chooses n in both. See `MetricLoss`
+    for the other arguments, inputs and errors.
 
     Args:
         margin: α.
-        second_margin: β, or None: α / 2; as in the paper, the second term is to count for less.
+        second_margin: β; None: α / 2, as in the paper the second margin is the smaller one.
 
     Example:
         >>> import numpy as np
@@ -215,32 +223,31 @@ class QuadrupletLoss(MetricLoss):
         self.second_margin = margin / 2 if second_margin is None else second_margin
 
     def compare(self, positive: Any, is_positive: Any, negative: Any, is_negative: Any) -> tuple[Any, Any]:
-        """Add the two terms; the share is of the first; see `MetricLoss.compare`."""
+        """Add the two terms; the share is that of the first; see `MetricLoss.compare`."""
         first, active = triplet_loss(
             mine(positive, is_positive, negative, is_negative, self.mining), self.margin, self.mining
         )
         count = ops.shape(positive)[0]
-        third = ops.logical_and(is_negative[:, None], is_negative[None])  # (anchor, n, o): o is neither's
-        second = ops.min(ops.where(third, negative[None], FAR), axis=2)  # far enough if there is no third
+        third = ops.logical_and(is_negative[:, None], is_negative[None])  # (a, n, o): o is of a third person
+        second = ops.min(ops.where(third, negative[None], FAR), axis=2)  # FAR if there is no third person
         mined = mine(positive, is_positive, second, is_negative[:, :count], self.mining)
         return first + triplet_loss(mined, self.second_margin, self.mining)[0], active
 
     def get_config(self) -> dict[str, Any]:
-        """Give what `from_config` needs to make the same loss."""
+        """Return the arguments of `from_config`."""
         return {**super().get_config(), "second_margin": self.second_margin}
 
 
 @keras.saving.register_keras_serializable(package="embedder")
 class ContrastiveLoss(MetricLoss):
-    """Averages `contrastive_loss` over pairs of one person, and adds its mean over pairs of two.
+    """Adds the mean `contrastive_loss` of pairs of one person and that of pairs of two people.
 
-    Two means, as in a batch of 8 people with 4 photos each there are nine times as many pairs of two people
-    as of one; a single mean would say little about the latter, and the more people a batch has the less. See
-    `MetricLoss` for the other arguments, inputs and errors, and `mine` for which pairs: with `all`,
-    each.
+    A batch of 8 people with 4 photos each has nine times as many pairs of two people as of one, and more
+    people make it more; with a single mean, pairs of one person would hardly count. See `MetricLoss` for the
+    other arguments, inputs and errors, and `mine` for the pairs: with `all`, every pair.
 
     Args:
-        margin: how far apart two people shall be at least; 1 is an angle of 60 degrees.
+        margin: least distance of two people, 0 to 2; 1 is an angle of 60 degrees.
 
     Example:
         >>> import numpy as np
@@ -253,7 +260,7 @@ class ContrastiveLoss(MetricLoss):
         super().__init__(margin, mining, *args, **kwargs)
 
     def distance(self, cosine: Any) -> Any:
-        """|a - b|."""
+        """Turn cosines into distances |a - b|."""
         return ops.sqrt(ops.maximum(super().distance(cosine), _NEAREST))
 
     def compare(self, positive: Any, is_positive: Any, negative: Any, is_negative: Any) -> tuple[Any, Any]:
@@ -267,16 +274,16 @@ class ContrastiveLoss(MetricLoss):
 
 
 def contrastive_loss(margin: float = 1.0) -> Callable[[Any, Any], Any]:
-    """Make the loss of pairs: y · d² + (1 - y) · max(margin - d, 0)².
+    """Make the contrastive loss of pairs: y · d² + (1 - y) · max(margin - d, 0)².
 
     Hadsell, Chopra and LeCun 2006, "Dimensionality Reduction by Learning an Invariant Mapping".
 
     Args:
-        margin: how far apart two people shall be at least.
+        margin: least distance of two people, above 0.
 
     Returns:
-        A function of y, 1 for two photos of one person, 0 for those of two, and their distances d, of any one
-        shape; gives the loss of each pair. It can be given to `keras.Model.compile`.
+        A function of y (1 for pairs of one person, 0 for pairs of two) and distances d, both of the same
+        shape; it returns the loss of each pair. It can be given to `keras.Model.compile`.
 
     Example:
         >>> import numpy as np
@@ -292,13 +299,13 @@ def contrastive_loss(margin: float = 1.0) -> Callable[[Any, Any], Any]:
 
 
 class Mined(NamedTuple):
-    """Distances of anchors to what they are compared with, in shapes that broadcast to the comparisons.
+    """Holds the distances of the mined comparisons, in shapes that broadcast to each other.
 
     Attributes:
-        positive: float32.
-        negative: float32.
-        has_positive: bool, as `positive`, which means nothing where this is False.
-        has_negative: bool, as `negative`, which means nothing where this is False.
+        positive: float32 distances of anchors to positives.
+        negative: float32 distances of anchors to negatives.
+        has_positive: bool, in the shape of `positive`: whether there is a positive.
+        has_negative: bool, in the shape of `negative`: whether there is a negative.
     """
 
     positive: Any
@@ -308,24 +315,24 @@ class Mined(NamedTuple):
 
 
 def mine(positive: Any, is_positive: Any, negative: Any, is_negative: Any, mining: str) -> Mined:
-    """Choose the comparisons of a batch.
+    """Choose the positives and negatives that the anchors of a batch are compared with.
 
     - `all`: each anchor with each pair of a positive and a negative; (B, P, 1) and (B, 1, N).
     - `semi-hard`: each anchor and positive with the nearest negative that is farther than the positive
       (Schroff, Kalenichenko and Philbin 2015, "FaceNet: A Unified Embedding for Face Recognition and
-      Clustering"). Where all negatives are nearer than the positive there is none; then the farthest stands
-      in, the closest to being one: the photo most in need of learning is not passed over, and the hardest
-      negatives, on which training can collapse, are still avoided. (B, P) both.
+      Clustering"). Where all negatives are nearer than the positive, the farthest of them is used: the photo
+      with the largest loss still counts, and the hardest negatives, on which training can collapse, are
+      avoided. (B, P) both.
     - `batch-hard`: each anchor with its farthest positive and its nearest negative (Hermans, Beyer and Leibe
       2017, "In Defense of the Triplet Loss for Person Re-Identification"). (B,) both. A triplet loss of
-      squared distances then may draw all photos to one point first, where it stays at its margin for long.
+      squared distances may then draw all photos to one point at first, where it equals the margin.
 
     Args:
-        positive: (B, P) float32, distances to candidates.
-        is_positive: (B, P) bool, which of them are positives.
-        negative: (B, N) float32, distances to candidates.
-        is_negative: (B, N) bool, which of them are negatives.
-        mining: one of the three words.
+        positive: (B, P) float32 distances of anchors to candidates for positives.
+        is_positive: (B, P) bool, which of these candidates are positives.
+        negative: (B, N) float32 distances of anchors to candidates for negatives.
+        is_negative: (B, N) bool, which of these candidates are negatives.
+        mining: `all`, `semi-hard` or `batch-hard`.
     """
     if mining == "all":
         return Mined(positive[:, :, None], negative[:, None], is_positive[:, :, None], is_negative[:, None])
@@ -342,19 +349,19 @@ def mine(positive: Any, is_positive: Any, negative: Any, is_negative: Any, minin
 
 
 def triplet_loss(mined: Mined, margin: float, mining: str) -> tuple[Any, Any]:
-    """Average max(0, positive - negative + margin).
+    """Average max(0, positive - negative + margin) over mined triplets.
 
-    Under `all`, over the triplets that are not yet satisfied: soon these are few among the thousands of a
-    batch, and an average over all would let what they teach fade away (Hermans, Beyer and Leibe 2017). Under
-    the other two, over all that were mined.
+    With `all` the mean is over the triplets with a loss above 0: after some epochs these are few among the
+    thousands of a batch, and a mean over all would make their gradient vanish (Hermans, Beyer and Leibe
+    2017). With the other two it is over all mined triplets.
 
     Args:
-        mined: what is compared.
+        mined: distances of the triplets.
         margin: α.
-        mining: how it was mined.
+        mining: `all`, `semi-hard` or `batch-hard`, as given to `mine`.
 
     Returns:
-        The loss and the share of triplets that are not yet satisfied, two float32 scalars.
+        The loss and the share of triplets with a loss above 0: two float32 scalars.
     """
     losses = ops.relu(mined.positive - mined.negative + margin)
     valid = ops.logical_and(mined.has_positive, mined.has_negative)
@@ -364,16 +371,16 @@ def triplet_loss(mined: Mined, margin: float, mining: str) -> tuple[Any, Any]:
 
 
 def mean_where(values: Any, chosen: Any) -> Any:
-    """Average some values, float32; 0 if there is none.
+    """Average the chosen values of an array, as a float32 scalar; 0 if none is chosen.
 
     Args:
-        values: any shape.
+        values: float32, any shape.
         chosen: bool, of the same shape.
     """
-    chosen_values = ops.where(chosen, values, 0.0)  # not a product: what is left out may be anything
+    chosen_values = ops.where(chosen, values, 0.0)  # not a product: values left out may be infinite or NaN
     return ops.sum(chosen_values) / ops.maximum(ops.sum(ops.cast(chosen, "float32")), 1.0)
 
 
 def unit(vectors: Any) -> Any:
-    """Scale rows (n, dim) to length 1; zero stays zero, with a finite gradient."""
+    """Scale the rows of (n, dim) to length 1; zeros stay zeros, with a finite gradient."""
     return vectors * ops.rsqrt(ops.maximum(ops.sum(ops.square(vectors), axis=-1, keepdims=True), 1e-12))

@@ -1,1 +1,1 @@
-"""Labelled folder to model folder; the only code that loads TensorFlow."""
+"""Train a trunk on a labelled folder, and write a model folder."""

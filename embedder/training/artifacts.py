@@ -1,8 +1,8 @@
-"""Write what a training run leaves: the model folder, and beside it what people read.
+"""Write the files of a training run: the model folder, its log and its curves.
 
 A model folder has the weights of the trunk, the compiled extractor, strangers' distances and a record of the
-run (`save_model`), and for people `train.toml`, `training.csv` and `training.png` (`write_record`). A preview
-of the crops is written before training (`preview_tiles`).
+run (`save_model`), and, for the user, `train.toml`, `training.csv` and `training.png` (`write_record`). The
+tiles of a preview of the crops are made before training (`preview_tiles`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,12 @@ _SCORE = ("tpir", "rank1", "separation")
 
 
 def preview_tiles(photos: Photos, root: Path) -> Iterator[Tile]:
-    """Give what a preview shows: every crop, and every entry of `root` that gives none, and why."""
+    """Make the tiles of a preview: all crops, and the rejected entries with their reasons.
+
+    Args:
+        photos: photos of this process.
+        root: path of the labelled folder.
+    """
     entries: list[tuple[str, str, int | Tile]] = [
         (photos.identities[label], path.name, row)
         for row, (label, path) in enumerate(zip(photos.labels, photos.paths, strict=True))
@@ -59,11 +64,11 @@ def table(history: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> li
     """Join the log of each epoch with the score of the held-out people after it.
 
     Args:
-        history: logs by epoch, from 1.
-        scores: by epoch, from 0, the trunk before training; empty if no one was held out.
+        history: logs by epoch; the first is that of epoch 1.
+        scores: scores by epoch; the first is that before training. Empty without held-out people.
 
     Returns:
-        One row an epoch; `epoch` first, and epoch 0 only if there are scores.
+        A row for each epoch, with `epoch` first; one for epoch 0 only if there are scores.
     """
     rows = [{"epoch": 0.0}] if scores else []
     rows += [{"epoch": float(epoch), **log} for epoch, log in enumerate(history, 1)]
@@ -73,16 +78,17 @@ def table(history: Sequence[Mapping[str, float]], scores: Sequence[Score]) -> li
 
 
 def write_record(folder: Path, config: TrainConfig, rows: Sequence[Mapping[str, float]], fpir: float) -> bool:
-    """Write the three files.
+    """Write options, log and curves of a run into its model folder.
 
     Args:
-        folder: the model folder.
-        config: resolved; `embed train --config train.toml` makes the same run.
-        rows: see `table`.
-        fpir: at which TPIR was measured.
+        folder: path of the model folder.
+        config: options of the run; `embed train --config train.toml` repeats it.
+        rows: rows of `table`.
+        fpir: false positive identification rate (FPIR) at which the true positive identification rate (TPIR)
+            was measured, 0 to 1.
 
     Returns:
-        Whether the curves were drawn; without matplotlib, or epochs, they are not.
+        Whether the curves were drawn; without matplotlib, or with less than two epochs, they are not.
 
     Raises:
         OSError: a file cannot be written.
@@ -90,17 +96,17 @@ def write_record(folder: Path, config: TrainConfig, rows: Sequence[Mapping[str, 
     write_atomic(folder / CONFIG, to_toml(config).encode())
     write_table(folder, rows)
     if len(rows) < 2 or (picture := _draw(rows, fpir)) is None:
-        (folder / CURVES).unlink(missing_ok=True)  # that of another run
+        (folder / CURVES).unlink(missing_ok=True)  # curves of an earlier run
         return False
     write_atomic(folder / CURVES, picture)
     return True
 
 
 def write_table(folder: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write the log as CSV, a column a number; what an epoch lacks is left empty.
+    """Write the log as CSV, with a column for each number; missing numbers are left empty.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -145,10 +151,10 @@ def _line(axes: Any, rows: Sequence[Mapping[str, float]], name: str, label: str)
 
 
 def check_model_folder(folder: Path) -> None:
-    """Refuse to train into a folder that is something else's.
+    """Check that a folder is new, empty, a model folder, or that of an unfinished run.
 
     Raises:
-        UsageError: it is a file, or a folder that is neither empty nor a model's, also one that was begun.
+        UsageError: it is none of these.
     """
     try:
         names = [path.name for path in folder.iterdir()] if os.path.lexists(folder) else []
@@ -165,7 +171,7 @@ def check_model_folder(folder: Path) -> None:
 
 def _is_ours(name: str) -> bool:
     return (
-        name.startswith(".")  # what was being written when a run was killed, and what systems leave behind
+        name.startswith(".")  # temporary files of a killed run, and files that systems create
         or name in (MANIFEST, FILE, REFIT_FILE, CONFIG, TABLE, CURVES)
         or is_part_name(name)
     )
@@ -182,24 +188,24 @@ def save_model(
     outcome: FitResult,
     group: ProcessGroup,
 ) -> Manifest | None:
-    """Write a model folder; process 0 writes.
+    """Compile the extractor, check it, and write the model folder in process 0.
 
     Args:
-        model: the folder.
-        trunk: computes in float32, on this process alone.
-        strangers: what is known of strangers' distances.
-        photos: of this process.
-        totals: what all processes have.
-        config: resolved.
-        cropping: how photos became crops.
-        outcome: of training.
-        group: all processes.
+        model: path of the model folder.
+        trunk: trained trunk that computes in float32, on this process alone.
+        strangers: distribution of strangers' distances; None without held-out people.
+        photos: photos of this process.
+        totals: numbers of people and photos of all processes.
+        config: options of the run.
+        cropping: settings with which photos were cropped.
+        outcome: result of training.
+        group: processes of the run.
 
     Returns:
-        The manifest of what was saved; None from processes above 0.
+        Manifest of the model; None in processes above 0.
 
     Raises:
-        EmbedError: the compiled network does not compute what was trained.
+        EmbedError: the vectors of the compiled network differ from those of the trunk.
     """
     from safetensors.numpy import save
 
@@ -229,8 +235,8 @@ def save_model(
         weights_as=weights_as,
     )
     compiled = Extractor(manifest, extractor, cropping.network)
-    some = photos.crops.take(range(0, len(photos.crops), len(photos.crops) // 64 + 1))
-    check_agreement(embed_crops(trunk, some, config.mirror), compiled.embed(list(some)), weights_as)
+    sample = photos.crops.take(range(0, len(photos.crops), len(photos.crops) // 64 + 1))
+    check_agreement(embed_crops(trunk, sample, config.mirror), compiled.embed(list(sample)), weights_as)
     if not group.is_first:
         return None
     save_bundle(model, manifest, extractor, weights, cropping.network)
@@ -238,10 +244,10 @@ def save_model(
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Give the versions that a run depends on.
+    """Return the versions of the packages that determine a run, by name.
 
     Args:
-        backend: what Keras computes with.
+        backend: name of the Keras back end.
     """
     names = ["keras", "tensorflow", "numpy", "pillow", *(["jax"] if backend == "jax" else [])]
     return {name: version(name) for name in names}

@@ -1,6 +1,6 @@
 """Save the state of an unfinished run after each epoch, and restore it for `--resume`.
 
-A checkpoint is one safetensors file with all that the next epoch depends on, replaced whole.
+A checkpoint is one safetensors file with all that determines the next epoch; it is replaced atomically.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from embedder.training.heldout import Score
 
 FILE = "checkpoint.safetensors"
-PHOTOS, PEOPLE = "photos", "people"  # of a run: a digest of all photos, and one for each person
-_SHOWN = 10  # names in a message
+PHOTOS, PEOPLE = "photos", "people"  # keys of a run: digest of all photos, and digests by person
+_SHOWN = 10  # largest number of names in a message
 REFIT_FILE = "checkpoint-refit.safetensors"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that the next epoch depends on.
+    """Holds the state of a run between two epochs.
 
     Attributes:
-        progress: epochs done, history and best epoch, as JSON values.
-        tensors: variables of the model and the optimizer, and the best trunk so far.
+        progress: history, scores and best epoch, as JSON values.
+        tensors: variables of model and optimizer, and the weights of the best epoch, by name.
     """
 
     progress: Mapping[str, Any]
@@ -45,12 +45,12 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The place in a model folder where a run leaves its checkpoint.
+    """Writes and reads the checkpoint file of a run in its model folder.
 
     Args:
-        folder: the model folder.
-        run: what determines the run: options, photos, versions, as JSON values.
-        file: its name.
+        folder: path of the model folder.
+        run: options, digests of photos, and versions, which determine the run, as JSON values.
+        file: name of the checkpoint file.
     """
 
     def __init__(self, folder: Path, run: Mapping[str, Any], file: str = FILE) -> None:
@@ -58,14 +58,14 @@ class Checkpoints:
         self._run = json.loads(json.dumps(run))
 
     def exists(self) -> bool:
-        """Say whether a run was left unfinished here, this one or another."""
+        """Return whether there is a checkpoint, of this run or another."""
         return self._path.exists()
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint.
+        """Write the checkpoint, in place of the one before.
 
         Raises:
-            OSError: it cannot be written; the one before is still there.
+            OSError: the file cannot be written; the checkpoint before stays.
         """
         tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
         facts = {
@@ -76,11 +76,11 @@ class Checkpoints:
         write_atomic(self._path, save(tensors, metadata=facts), private=True)
 
     def load(self) -> Checkpoint:
-        """Read the checkpoint, if it is of the same run.
+        """Read the checkpoint, and check that it is of the same run.
 
         Raises:
-            UsageError: there is none, or it is of a run with other options, photos or versions.
-            ModelError: it is broken.
+            UsageError: there is no checkpoint, or it is of a run with other options, photos or versions.
+            ModelError: the file is broken.
         """
         path = self._path
         if not path.exists():
@@ -113,7 +113,7 @@ class Checkpoints:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say what of a run is other, so that someone can restore it: people by their names, not digests."""
+    """List the differences of two runs; people are listed by name, not by digest."""
     same = (PHOTOS, PEOPLE)
     changed = [
         f"{name} was {before.get(name)!r:.80}, is {now[name]!r:.80}"
@@ -150,12 +150,12 @@ def _digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 @dataclass
 class State:
-    """A run between two epochs.
+    """Saves and restores a run between two epochs.
 
     Attributes:
-        head: the training model with its optimizer.
-        keep: the best trunk so far, None if no one was held out.
-        history: the log of each epoch that is done.
+        head: training model with its optimizer.
+        keep: callback with the best weights so far; None without held-out people.
+        history: logs of the finished epochs.
     """
 
     head: Head
@@ -163,7 +163,7 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, checkpoints: Checkpoints) -> None:
-        """Leave a checkpoint."""
+        """Save the current state as a checkpoint."""
         import keras
 
         tensors = {
@@ -181,11 +181,11 @@ class State:
         checkpoints.save(Checkpoint(progress, tensors))
 
     def restore(self, checkpoints: Checkpoints) -> None:
-        """Go back to the checkpoint.
+        """Restore the state of the checkpoint.
 
         Raises:
-            UsageError: there is none, or it is of another run.
-            ModelError: it is broken.
+            UsageError: there is no checkpoint, or it is of another run.
+            ModelError: the checkpoint is broken.
         """
         checkpoint = checkpoints.load()
         try:

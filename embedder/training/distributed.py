@@ -1,4 +1,4 @@
-"""Share one training run among devices, also of several machines, with `keras.distribution` on JAX."""
+"""Share a training run among devices of several machines, by `keras.distribution` on JAX."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from embedder.errors import UsageError
 from embedder.training.data.batches import Batches
 from embedder.training.processes import ProcessGroup, connect
 
-# Weights with a row or a column for each class: of the classifiers, and of the centers.
+# Paths of weights with a row or a column for each class: those of classifiers and of centers.
 _BY_CLASS = {
     r"(.*/)?softmax/kernel": (None, "batch"),
     r"(.*/)?softmax/bias": ("batch",),
     r"(.*/)?softmax/centers": ("batch", None),
     r"(.*/)?center/centers/embeddings": ("batch", None),
 }
-_NO_ONE = 100.0  # features of any trunk here are of a length near 1
-_LEAVING = 10  # seconds for all processes to say goodbye to JAX; they have met just before
+_NO_ONE = 100.0  # value in the means of empty classes; features have a length near 1
+_LEAVING = 10  # seconds until JAX stops waiting for other processes at the end; all have finished before
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingDevices:
-    """A trunk in training, and who shares the work.
+    """Holds the trunk, and the devices and processes that train it.
 
     Attributes:
-        trunk: the one that is trained, on all devices.
-        local_trunk: the one that measures, on this process alone; `trunk` itself if nothing is shared.
-        devices: what is shared.
-        group: all processes.
+        trunk: model being trained, on all devices.
+        local_trunk: copy on this process's first device, used for validation; is `trunk` when training runs
+            on one device.
+        devices: options of the devices.
+        group: processes of the run.
     """
 
     trunk: keras.Model
@@ -46,12 +47,12 @@ class TrainingDevices:
     group: ProcessGroup = field(default_factory=ProcessGroup)
 
     def sync_local_trunk(self) -> None:
-        """Give the eye the weights that the trunk has now."""
+        """Copy the current weights of `trunk` to `local_trunk`."""
         if self.local_trunk is not self.trunk:
             self.local_trunk.set_weights(self.trunk.get_weights())
 
     def shared(self, own: Batches) -> Batches | SharedBatches:
-        """Give this process's part of the batches; its own ones if nothing is shared."""
+        """Return this process's part of the batches; `own` when training runs on one device."""
         return own if self.devices.sharing == "no" else SharedBatches(own, self.group)
 
 
@@ -60,11 +61,11 @@ def joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[Proces
     """Connect to the other processes of a run, and disconnect at its end.
 
     Args:
-        devices: how many there are and which one this is.
-        say: is reports when another process stops.
+        devices: number of processes, and the number of this one.
+        say: function that gets a message when another process stops.
 
     Raises:
-        UsageError: someone did not come.
+        UsageError: a process did not connect in time.
     """
     if devices.num_processes == 1:
         yield ProcessGroup()
@@ -76,13 +77,13 @@ def joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[Proces
             yield group
             group.gather(b"")
         except BaseException:
-            if not group.is_first:  # before the others hear of it and end: JAX aborts who is still there
-                _leave()  # aloud, as process 0 may end meanwhile, and then this one says so
+            if not group.is_first:  # before the others are informed and end: JAX then aborts this process
+                _leave()  # not in `quiet`, so that an abort by the end of process 0 shows its message
             raise
         if not group.is_first:
             with quiet():
                 _leave()
-    if group.is_first:  # last, as its leaving ends those who are still there
+    if group.is_first:  # last, since JAX aborts the processes that are connected when process 0 leaves
         with quiet():
             _leave()
 
@@ -91,15 +92,15 @@ def _join_jax(devices: DeviceConfig) -> None:
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.config.update("jax_enable_preemption_service", False)  # it would swallow SIGTERM
-    jax.config.update("jax_enable_recoverability", True)  # `ProcessGroup` ends a process, in plainer words
+    jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM
+    jax.config.update("jax_enable_recoverability", True)  # `ProcessGroup` ends processes, with a message
     with quiet():
         jax.distributed.initialize(
             devices.coordinator,
             devices.num_processes,
             devices.process_id,
             cluster_detection_method="deactivate",
-            coordinator_bind_address=devices.coordinator,  # and not every network of the machine
+            coordinator_bind_address=devices.coordinator,  # not all network addresses of the machine
             shutdown_timeout_seconds=_LEAVING,
         )
 
@@ -112,7 +113,11 @@ def _leave() -> None:
 
 @contextlib.contextmanager
 def distribution(devices: DeviceConfig, batch_size: int) -> Iterator[None]:
-    """Let what is built in this block live on all devices, and each batch be split among them.
+    """Place models built in this block on all devices, and split each batch among these.
+
+    Args:
+        devices: options of the devices.
+        batch_size: number of photos in a batch of all processes.
 
     Raises:
         UsageError: a batch cannot be split evenly.
@@ -120,13 +125,13 @@ def distribution(devices: DeviceConfig, batch_size: int) -> Iterator[None]:
     if devices.sharing == "no":
         yield
         return
-    every_device = keras.distribution.list_devices()
-    if batch_size % len(every_device):
+    all_devices = keras.distribution.list_devices()
+    if batch_size % len(all_devices):
         raise UsageError(
-            f"--batch-size: expected a multiple of {len(every_device)}, as so many devices share each "
+            f"--batch-size: expected a multiple of {len(all_devices)}, as so many devices share each "
             f"batch, got {batch_size}"
         )
-    mesh = keras.distribution.DeviceMesh((len(every_device),), ("batch",), every_device)
+    mesh = keras.distribution.DeviceMesh((len(all_devices),), ("batch",), all_devices)
     if devices.sharing == "classes":
         layouts = keras.distribution.LayoutMap(mesh)
         for path, axes in _BY_CLASS.items():
@@ -142,7 +147,7 @@ def distribution(devices: DeviceConfig, batch_size: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def this_process_alone() -> Iterator[None]:
-    """Let what is built or run in this block live on the first device of this process, without the others."""
+    """Build and run models in this block on the first device of this process."""
     before = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -152,29 +157,29 @@ def this_process_alone() -> Iterator[None]:
 
 
 def padded_classes(people: int, devices: DeviceConfig) -> int:
-    """Give the number of classes to build: with `--parallel classes` each device takes as many.
+    """Compute the number of classes to build, with `--parallel classes` a multiple of devices.
 
-    The few that are no one are learned away at once: no photo is ever theirs.
+    The classes beyond the people have no photos, so the softmax soon gives them no probability.
     """
     device_count = len(keras.distribution.list_devices()) if devices.sharing == "classes" else 1
     return -(-people // device_count) * device_count
 
 
 def padded_means(means: NDArray[np.float32], devices: DeviceConfig) -> NDArray[np.float32]:
-    """Give class means (classes, dim) and rows for classes that are no one, far from any photo."""
+    """Append rows for classes without photos, far from all features, to (classes, dim) means."""
     more = padded_classes(len(means), devices) - len(means)
     far = np.full((more, means.shape[1]), _NO_ONE, np.float32)
     return np.concatenate([means, far])
 
 
 class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """This process's part of each global batch; all processes have as many, and all are whole.
+    """Gives this process's part of each global batch, the same number in all processes.
 
-    What is left over of an epoch is left to the next one's order.
+    Only full batches are used; the remaining photos of an epoch may be in those of the next one.
 
     Args:
-        own: batches of this process's photos, each of its part of a global batch.
-        group: all processes.
+        own: batches of this process's photos, each a part of a global batch.
+        group: processes of the run.
 
     Raises:
         UsageError: the parts cannot be of one size, or their sum cannot be split among the devices.
@@ -201,11 +206,11 @@ class SharedBatches(keras.utils.PyDataset):  # type: ignore[misc]
             )
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Return the number of batches per epoch."""
         return self._steps
 
     def __getitem__(self, index: int) -> Any:
-        """Give this process's part of batch `index`."""
+        """Return this process's part of batch `index`."""
         return self._own[index]
 
     def on_epoch_end(self) -> None:

@@ -1,6 +1,6 @@
-"""Train a trunk with a head on it, keep its best epoch, and train it once more on everyone.
+"""Train a trunk with a head on it, keep the best epoch, and train again on all people.
 
-`Trainer.train_then_retrain` is the order of both trainings, `_Training.run` that of one of them.
+`Trainer.train_then_retrain` runs both trainings, `_Training.run` one of them.
 """
 
 from __future__ import annotations
@@ -59,18 +59,17 @@ from embedder.trunks import embed_crops, features_of
 
 @dataclass(frozen=True)
 class Trainer:
-    """What both trainings of a run share.
+    """Trains a trunk twice: on some people, then on all of them.
 
     Attributes:
-        setup: the trunk with its starting weights, and who trains it.
-        build: makes the trunk again, on this process alone.
-        photos: of this process.
-        totals: what all processes have read.
-        config: filled.
-        pretrained: whether the trunk's features mean something before training; then the head starts from
-            them.
-        progress: hears of every batch.
-        keep_views: use what earlier runs made of views, and add to it.
+        setup: trunk with its starting weights, and the devices that train it.
+        build: function that builds the trunk again, on this process alone.
+        photos: photos of this process.
+        totals: numbers of people and photos of all processes.
+        config: options of the run.
+        pretrained: whether the trunk is pretrained; the head then starts from its class means.
+        progress: progress bars, advanced with every batch.
+        keep_views: whether the cache of views of earlier runs is used and extended.
     """
 
     setup: TrainingDevices
@@ -89,23 +88,23 @@ class Trainer:
         resume: bool,
         extra: Sequence[keras.callbacks.Callback] = (),
     ) -> tuple[FitResult, keras.Model, StrangerDistances | None]:
-        """Train, and with `refit` train again from the start on everyone, if it helped.
+        """Train, and with `refit`, if that helped, train again from the start on all people.
 
-        Strangers' distances are those of the first training: the last one with people who were held out.
+        Strangers' distances are measured after the first training, which has held-out people.
 
         Args:
-            split: whom to learn from first.
-            checkpoints: where the first and the second training leave their states.
-            resume: go on from there.
-            extra: callbacks of Keras that listen to the first training.
+            split: people of the first training and held-out people.
+            checkpoints: checkpoint files of the first and of the second training.
+            resume: whether training goes on from the checkpoints.
+            extra: further callbacks of Keras for the first training.
 
         Returns:
-            What it came to, the trunk in float32 and what is known of strangers' distances, None if too few
-            were held out.
+            Result of training, trunk in float32, and distribution of strangers' distances; None instead of
+            the latter with less than two held-out people.
 
         Raises:
             DivergedError: a loss became infinite or NaN.
-            UsageError: nothing to resume, or options contradict each other.
+            UsageError: there is nothing to resume, or options contradict each other.
             KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
         """
         first, second = checkpoints
@@ -144,7 +143,7 @@ class Trainer:
         resume: bool,
         views: Views | None,
     ) -> FitResult:
-        """Train from the weights `start`; if that is interrupted, the trunk keeps those of the first time."""
+        """Train from the weights `start`; if interrupted, restore those of the first training."""
         self.progress.say("Training again from the start, on the people held out too")
         trunk = self.setup.trunk
         kept = trunk.get_weights()
@@ -169,7 +168,7 @@ class Trainer:
     def _strangers(
         self, trunk: keras.Model, split: HeldOutSplit, outcome: FitResult
     ) -> StrangerDistances | None:
-        # None of the photos trained a trunk that is left as it was, so all of them are strangers to it.
+        # If the starting weights were kept, no photo was trained on, and all people count as held out.
         photos, config, group = self.photos, self.config, self.setup.group
         unseen = split.held_out if outcome.kept_epoch else np.arange(len(photos.labels))
         vectors = photos.crops.select(unseen).map(lambda block: embed_crops(trunk, block, config.mirror))
@@ -179,14 +178,14 @@ class Trainer:
 
 
 class _Training:
-    """One training of a trunk in place, with a head on it.
+    """Trains a trunk once, in place, with a head on it.
 
     Args:
-        trainer: the trunk with its starting weights, the photos and the options.
-        split: which photos to learn from and which people to score on.
-        checkpoints: where the state is left after each epoch.
-        share: of the trained weights in those that are scored and left; 0: to be chosen.
-        views: of all photos, degraded, clean and varied; None: learn from the photos themselves.
+        trainer: trunk with its starting weights, photos and options.
+        split: photos to train on, and photos of held-out people.
+        checkpoints: checkpoint file, written after each epoch.
+        share: share of the trained weights in the interpolated ones that are scored and kept; 0: chosen.
+        views: degraded, clean and varied views of all photos; None: the photos themselves are trained on.
 
     Raises:
         UsageError: options contradict each other.
@@ -212,23 +211,23 @@ class _Training:
         self._untrained = self._setup.trunk.get_weights()
         self._keep = BestWeights(self._setup.trunk, self._measure, is_better) if len(self._held_out) else None
         self._state = State(self._head, self._keep)
-        self._saved = False  # whether there is a checkpoint to go back to
+        self._saved = False  # whether there is a checkpoint to restore after Ctrl-C
 
     def run(self, resume: bool, extra: Sequence[keras.callbacks.Callback]) -> FitResult:
-        """Train, and leave the trunk with the weights of its best epoch.
+        """Train, and set the trunk to the weights of its best epoch.
 
-        If that epoch is no better on the held-out people than the trunk was, the trunk is left as it was,
-        unless `config.keep_trained`. Better means a higher TPIR, or the same and a higher rank-1; separation
-        does not count, as it rises whenever one trains.
+        If that epoch is no better on the held-out people than the starting weights, these are restored,
+        unless `config.keep_trained`. Better means a higher TPIR (true positive identification rate), or the
+        same and a higher rank-1; separation does not count, since it rises in every training.
 
         Args:
-            resume: go on from the checkpoint.
-            extra: callbacks of Keras that listen too.
+            resume: whether training goes on from the checkpoint.
+            extra: further callbacks of Keras.
 
         Raises:
             DivergedError: a loss became infinite or NaN.
             UsageError: there is nothing to resume.
-            KeyboardInterrupt: before the first epoch ended, or in one of several processes.
+            KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
         """
         if resume:
             self._state.restore(self._checkpoints)
@@ -239,7 +238,7 @@ class _Training:
         return self._finish(interrupted)
 
     def _prepare(self, trainer: Trainer, split: HeldOutSplit) -> tuple[HeldOut | HeldOutViews, TrainingData]:
-        """Take who is scored and what is learned from."""
+        """Prepare the held-out people and the training data."""
         photos, config, group = trainer.photos, self._config, self._setup.group
         if self._views is None:
             features = partial(features_of, self._setup.local_trunk)
@@ -250,7 +249,7 @@ class _Training:
         return held_out, from_views(pool, photos, split, config, trainer.pretrained)
 
     def _build(self, training_data: TrainingData) -> tuple[Head, Callable[[int], Batches | SharedBatches]]:
-        """Put the head on the trunk, ready to train, and say how to make the batches from an epoch on."""
+        """Build the compiled training model, and a function of the epoch that makes batches."""
         config, setup = self._config, self._setup
         sampler, own = self._sampler(training_data), own_seed(config.seed, setup.group)
         freeze_layers(setup.trunk, config.freeze)
@@ -266,7 +265,7 @@ class _Training:
         return head, batches_from
 
     def _sampler(self, training_data: TrainingData) -> Sampler:
-        """Draw this process's part of each batch."""
+        """Make the sampler of this process's part of each batch."""
         config, group = self._config, self._setup.group
         sampling = config.sampling or default_sampling(config.head, config.degrade)
         if not config.sampling and (uneven := say_uneven_photos(training_data.labels)):
@@ -291,7 +290,7 @@ class _Training:
             return self._balances[-1].score
 
     def _begin(self) -> None:
-        """Let the head start from what the trunk makes of each person, and score the trunk as it is."""
+        """Set the head to the trunk's class means, and score the starting weights."""
         if self._means is not None and self._head.init_from_class_means:
             means = self._setup.group.gather_rows(self._means)
             self._head.init_from_class_means(padded_means(means, self._setup.devices))
@@ -301,7 +300,7 @@ class _Training:
             self._progress.say(f"Before training, held out: {self._describe(self._keep.scores[0])}")
 
     def _fit(self, extra: Sequence[keras.callbacks.Callback]) -> bool:
-        """Train the epochs that are left; return whether Ctrl-C ended it, at the last checkpoint then."""
+        """Train the remaining epochs; return whether Ctrl-C stopped it, after restoring the last."""
         done = len(self._state.history)
         show = ShowProgress(self._progress, self._config.epochs, len(batches := self._batches(done)))
         try:
@@ -309,7 +308,7 @@ class _Training:
                 batches,
                 epochs=done if self._had_enough(done) else self._config.epochs,
                 initial_epoch=done,
-                shuffle=False,  # the batches have their own order
+                shuffle=False,  # the sampler orders the batches
                 verbose=0,
                 callbacks=[
                     show,
@@ -320,16 +319,16 @@ class _Training:
                 ],
             )
         except KeyboardInterrupt:
-            if not self._saved or self._setup.group.count > 1:  # the others cannot be asked to go back
+            if not self._saved or self._setup.group.count > 1:  # other processes cannot restore theirs
                 raise
-            self._state.restore(self._checkpoints)  # whatever was under way is undone
+            self._state.restore(self._checkpoints)  # undoes the steps of the unfinished epoch
             return True
         finally:
             show.close()
         return False
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        """Make those that move the loss, keep the best epoch and stop early, in this order."""
+        """Make the callbacks that schedule variables, keep the best epoch and stop early."""
         config, keep = self._config, self._keep
         callbacks: list[keras.callbacks.Callback] = [
             VariableSchedule(name, variable, ramp(float(variable), config.ramp_epochs))
@@ -343,7 +342,7 @@ class _Training:
         return callbacks
 
     def _had_enough(self, done: int) -> bool:
-        """Say whether the run that is resumed had ended by its patience."""
+        """Return whether the resumed run had stopped by its patience."""
         keep, patience = self._keep, self._config.patience
         return bool(keep and patience and done and done - keep.best_epoch >= patience)
 
@@ -356,7 +355,7 @@ class _Training:
         self._saved = True
 
     def _finish(self, interrupted: bool) -> FitResult:
-        """Give the trunk the weights that are kept."""
+        """Set the trunk to the weights to keep, and return the result."""
         trunk, keep, history = self._setup.trunk, self._keep, self._state.history
         if not keep:
             trunk.set_weights(self._now())
@@ -374,7 +373,7 @@ class _Training:
         )
 
     def _weigh(self, trained: Weights) -> list[Balance]:
-        """Choose a share of trained weights by held-out people; give what was before, and what it gives."""
+        """Choose a share of trained weights on held-out people; return balances before and after."""
         views, held_out = self._views, self._held_out
         assert views and isinstance(held_out, HeldOutViews)
 

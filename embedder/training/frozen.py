@@ -1,4 +1,4 @@
-"""Cut a trunk behind the layers that are never trained: they need run only once a view."""
+"""Split a trunk behind its frozen layers, whose output is computed once for each view."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CutTrunk:
-    """A trunk in two parts that share its weights.
+    """Holds the two parts of a trunk, which share its weights.
 
     Attributes:
-        early: the frozen layers, pictures -> what the next layer is given; None: there are none.
-        late: the rest, up to the features; the trunk itself if `early` is None.
+        early: frozen layers, from pictures (batch, size, size, 3) to the input of `late`; None without frozen
+            layers.
+        late: other layers, from the output of `early` to features (batch, dim); the trunk itself if `early`
+            is None.
     """
 
     early: keras.Model | None
@@ -22,17 +24,17 @@ class CutTrunk:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what `early` gives for a picture, in 16 bits; of the picture, in 8, without it."""
+        """Bytes of the output of `early` for a picture, in float16; without it of the picture."""
         if self.early is None:
             return int(np.prod(self.late.input_shape[1:]))
         return 2 * int(np.prod(self.early.output_shape[1:]))
 
 
 def cut_trunk(trunk: keras.Model) -> CutTrunk:
-    """Cut a trunk at the last place that has no trainable weight before it and is passed by one tensor.
+    """Split a trunk at the last tensor before any trainable weight that all paths go through.
 
     Args:
-        trunk: its first layers have been frozen (`embedder.optimizers.freeze_layers`).
+        trunk: trunk whose first layers are frozen (`embedder.optimizers.freeze_layers`).
 
     Example:
         >>> trunk = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)])
@@ -40,9 +42,9 @@ def cut_trunk(trunk: keras.Model) -> CutTrunk:
         >>> cut_trunk(trunk).early.output_shape
         (None, 2)
     """
-    network = getattr(trunk, "_functional", None) or trunk  # that of a Sequential
+    network = getattr(trunk, "_functional", None) or trunk  # the functional model of a Sequential
     layers = list(getattr(network, "operations", ()))
-    if not layers:  # a model of a class of its own, whose layers stand in no order
+    if not layers:  # a subclassed model, whose layers have no known order
         return CutTrunk(None, trunk)
     places = {id(layer): place for place, layer in enumerate(layers)}
     first_trained = next(

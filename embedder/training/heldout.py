@@ -1,6 +1,6 @@
-"""Score people held out of training, and from that choose the best epoch.
+"""Score held-out people, and choose the best epoch by their scores.
 
-All of it is computed outside the training graph; arrays in, figures out.
+Scores are computed with numpy, outside of the training graph.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from embedder.trunks import embed_crops
 if TYPE_CHECKING:
     import keras
 
-_NO_DISTANCE = 1e-3  # two copies of one picture; their logarithm would be infinite
+_NO_DISTANCE = 1e-3  # least distance; at 0, of two copies of a picture, the logarithm would be infinite
 
 Weights = Sequence[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Open-set figures of held-out people.
+    """Holds the open-set scores of held-out people.
 
     Attributes:
-        tpir: share of mated searches answered rightly at the target FPIR.
-        rank1: share of mated searches whose nearest template is the right person's.
+        tpir: true positive identification rate (TPIR), the share of mated searches that name the right person
+            at the target FPIR (false positive identification rate, the share of strangers who are named).
+        rank1: share of mated searches whose nearest template is of the right person.
         separation: mean over photos of ln(distance to the nearest other person / distance to the nearest
-            own photo); it goes on telling models apart where the shares are all 1.
-        searches: mated searches behind the shares.
+            photo of the same person); it differs between models whose other scores are 1.
+        searches: number of mated searches.
     """
 
     tpir: float
@@ -50,25 +51,36 @@ class Score:
 
     @property
     def shares(self) -> tuple[float, float]:
-        """TPIR and rank-1, what a user feels."""
+        """TPIR and rank-1."""
         return self.tpir, self.rank1
 
 
 def score(vectors: NDArray[np.float32], labels: NDArray[np.int32], target_fpir: float) -> Score:
-    """Score unit vectors (n, dim) of people with at least two photos each, one photo left out at a time."""
+    """Score people by leave-one-out searches of their photos.
+
+    Args:
+        vectors: (n, dim) float32 rows of unit length.
+        labels: (n,) label of each row's person; at least two rows of each.
+        target_fpir: share of strangers who may be named, 0 to 1.
+    """
     nearest = nearest_own_and_other(vectors, labels)
     searches = OpenSetScores.of_nearest(*nearest)
     return Score(searches.tpir(target_fpir), searches.rank1, separation(*nearest), len(searches.correct))
 
 
 def separation(own: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Average ln(other / own) over (n,) distances of photos to the nearest of another and the own person."""
+    """Compute the mean of ln(other / own) over photos.
+
+    Args:
+        own: (n,) distance of each photo to the nearest other photo of its person.
+        other: (n,) distance of each photo to the nearest photo of another person.
+    """
     own, other = (np.log(np.maximum(distances, _NO_DISTANCE)) for distances in (own, other))
     return float((other - own).mean())
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
-    """Give the mean of scores of the same people; as many searches as one of them has stand behind it."""
+    """Compute the mean of scores of the same people; `searches` is that of one of them."""
     tpir, rank1, separation = (
         sum(getattr(entry, name) for entry in scores) / len(scores)
         for name in ("tpir", "rank1", "separation")
@@ -77,39 +89,42 @@ def mean_score(scores: Sequence[Score]) -> Score:
 
 
 def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
-    """Say whether an epoch is better than the best one before it.
+    """Return whether an epoch is better than the best one before it.
 
-    With a few dozen searches TPIR jumps by chance from epoch to epoch. So an epoch qualifies if its TPIR is
-    at most one standard error below the highest so far (the rule of Breiman et al. 1984 for pruning trees),
-    and among those the separation decides; see docs/decisions/004.
+    With a few dozen searches the TPIR varies by chance between epochs. So an epoch qualifies if its TPIR is
+    at most one standard error below the highest so far (Breiman, Friedman, Olshen and Stone 1984,
+    "Classification and Regression Trees", prune trees so), and among these the largest separation is best;
+    see docs/decisions/004.
 
     Args:
-        now: the score of this epoch.
-        earlier: the scores of all epochs before it.
-        best: the one of them that was best.
+        now: score of this epoch.
+        earlier: scores of all epochs before it.
+        best: score of the best epoch before it.
     """
     highest = max(entry.tpir for entry in [*earlier, now])
-    share = (highest * now.searches + 1) / (now.searches + 2)  # no share is certain (Laplace)
-    bar = highest - math.sqrt(share * (1 - share) / now.searches) - 1e-9
-    if best.tpir < bar:
+    share = (highest * now.searches + 1) / (now.searches + 2)  # Laplace's estimate: the error is never 0
+    lowest = highest - math.sqrt(share * (1 - share) / now.searches) - 1e-9
+    if best.tpir < lowest:
         return True
-    return now.tpir >= bar and now.separation > best.separation
+    return now.tpir >= lowest and now.separation > best.separation
 
 
 def blended(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:
-    """Give weights on the line between two sets of them (Wortsman et al. 2022, WiSE-FT).
+    """Interpolate linearly between the weights of a trunk before and after training.
+
+    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
 
     Args:
-        before: of a trunk.
-        after: of the same trunk, trained further.
-        share: of the trained ones.
+        before: weights before training.
+        after: weights after training, in the same order.
+        share: share of `after`, 0 to 1.
     """
     return [a + np.float32(share) * (b - a) for a, b in zip(before, after, strict=True)]
 
 
 @contextmanager
 def weights_of(trunk: keras.Model, weights: Weights) -> Iterator[None]:
-    """Lend a trunk other weights."""
+    """Set other weights of a trunk for the length of a block."""
     own = trunk.get_weights()
     trunk.set_weights(weights)
     try:
@@ -119,13 +134,13 @@ def weights_of(trunk: keras.Model, weights: Weights) -> Iterator[None]:
 
 
 class HeldOut:
-    """People who are not learned from: as their photos are, and with distillation as poor views of them too.
+    """Scores trunks on photos of held-out people and, with distillation, on degraded copies.
 
     Args:
-        photos: of this process.
-        split: which people are held out.
-        config: filled.
-        group: other processes, which have photos of others; all score together. None: there are none.
+        photos: photos of this process.
+        split: split into photos to train on and photos of held-out people.
+        config: options of the run.
+        group: processes of the run, whose photos are scored together; None: this process alone.
     """
 
     def __init__(
@@ -140,14 +155,14 @@ class HeldOut:
             self._sets.append(_poor_copies(self._sets[0], config))
 
     def __len__(self) -> int:
-        """Photos of all processes."""
+        """Return the number of photos of all processes."""
         return len(self._labels)
 
     def score(self, trunk: keras.Model) -> Score:
-        """Score a trunk; the mean over both kinds of photos.
+        """Score a trunk, as a mean over original and degraded photos.
 
         Raises:
-            DivergedError: its features are no numbers.
+            DivergedError: the trunk's features are not finite.
         """
         config = self._config
         try:
@@ -159,12 +174,12 @@ class HeldOut:
             from embedder.callbacks import ADVICE
 
             raise DivergedError(f"training diverged: {error}; {ADVICE}") from error
-        mean = mean_score([score(some, self._labels, config.target_fpir) for some in vectors])
-        return Score(**self._group.first_json(asdict(mean)))  # they must not differ in a last digit
+        mean = mean_score([score(rows, self._labels, config.target_fpir) for rows in vectors])
+        return Score(**self._group.first_json(asdict(mean)))  # processes may differ in the last digit
 
 
 def _poor_copies(crops: Crops, config: FilledConfig) -> Crops:
-    """The same copies at every epoch and in every run of a seed."""
+    """Draw degraded copies of crops, the same in every run with the same seed."""
     rng = np.random.default_rng([config.seed, 4])
     file = CropFile(crops.shape[1], len(crops))
     for row in range(len(crops)):

@@ -1,4 +1,4 @@
-"""Say what a training run came to."""
+"""Define the result of a training run."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from embedder.training.share import Balance
 
 @dataclass
 class FitResult:
-    """What a run came to.
+    """Holds the result of a training run.
 
     Attributes:
-        scores: of the held-out people after each epoch, from 0, the trunk before training; empty if no one
-            was held out.
-        best_epoch: the best one trained; the last one if no one was held out.
-        kept_epoch: the epoch whose weights the trunk now has: the best one, or 0 if training did not help.
-        helped: whether the best epoch did better on the held-out people than the trunk before training.
-        history: the log of each epoch, from 1.
-        interrupted: whether Ctrl-C ended it.
-        refitted: whether the weights are those of a second training, on everyone.
-        share: of the trained weights in those that the trunk now has.
-        balances: what views of the held-out people give before training and at the share that was chosen, on
-            degraded, clean and varied views; empty without them.
+        scores: scores of the held-out people by epoch; the first is that before training. Empty without
+            held-out people.
+        best_epoch: number of the best epoch; that of the last one without held-out people.
+        kept_epoch: number of the epoch whose weights the trunk has: the best one, or 0 if training did not
+            help.
+        helped: whether the best epoch scored better on the held-out people than the starting weights.
+        history: logs by epoch; the first is that of epoch 1.
+        interrupted: whether Ctrl-C stopped the run.
+        refitted: whether the weights are those of a second training, on all people.
+        share: share of the trained weights in the interpolated ones of the trunk, 0 to 1.
+        balances: scores on views of the held-out people before training and at the chosen share; empty if
+            photos themselves were trained on.
     """
 
     scores: list[Score] = field(default_factory=list)

@@ -1,10 +1,10 @@
-"""Exchange small data between the processes of one training run: gather, broadcast, barrier, who reads whom.
+"""Exchange small data between the processes of a training run, by gather and broadcast.
 
 Gradients are exchanged by JAX inside the training step. This module shares everything else: options, lists of
 photos, held-out features, the checkpoint of process 0, and why a process stopped. It works before JAX is
 initialized, over TCP connections between process 0 and each other process; docs/decisions/015 says why not
-over `jax.experimental.multihost_utils`. A process that waits inside JAX cannot be woken, so a thread listens
-for the others; when one of them is gone, it ends its own process. Without Keras.
+over `jax.experimental.multihost_utils`. A process that waits inside JAX cannot be interrupted, so a thread
+reads the messages of others; when another process is gone, it ends its own. Keras is not needed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from embedder.errors import EmbedError, UsageError
 from embedder.folders import LabelledFolder, Rejected
 from embedder.training.data.photos import HeldOutSplit, Photos
 
-_HEADER = struct.Struct(">cQ")  # kind, bytes that follow
+_HEADER = struct.Struct(">cQ")  # kind of message, number of bytes behind the header
 _DATA, _STOPPED, _BYE = b"d", b"s", b"b"
-_LOST = 1  # exit code: nothing the user's arguments could have prevented
-_PARTING = 5.0  # seconds for the others to hear it
+_LOST = 1  # exit code, as other arguments would not have helped
+_PARTING = 5.0  # seconds to wait for the last messages of the others
 _SILENT = (
     30,
     10,
@@ -45,16 +45,16 @@ _SILENT = (
 
 
 class ProcessGroup:
-    """This process and the others; all call the same methods in the same order.
+    """Exchanges data with the other processes; all call the same methods in the same order.
 
     Args:
-        index: of this process.
-        links: to the others: process 0 is linked with each, the others with process 0 alone.
-        say: is reports when another process stops, just before this one does.
+        index: number of this process, from 0.
+        links: connections: of process 0 to each other process, of the others to process 0 alone.
+        say: function that gets a message when another process stops, just before this one does.
 
     Attributes:
-        index: of this process, from 0; process 0 writes the model.
-        count: of all processes.
+        index: number of this process, from 0; process 0 writes the model.
+        count: number of processes.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class ProcessGroup:
         self.index = index
         self._say, self._links, self._over = say or (lambda line: None), links, False
         self._inbox: list[SimpleQueue[bytes]] = [SimpleQueue() for _ in links]
-        self._ears = [
+        self._listeners = [
             threading.Thread(target=self._listen, args=(number,), daemon=True) for number in range(len(links))
         ]
-        for ear in self._ears:
-            ear.start()
+        for listener in self._listeners:
+            listener.start()
         self.count = 1 if not links else len(links) + 1 if index == 0 else 0
-        if links:  # only process 0 has counted
+        if links:  # the others get the number from process 0
             self.count = int(self.first(str(self.count).encode()))
 
     @property
@@ -78,63 +78,63 @@ class ProcessGroup:
         return self.index == 0
 
     def gather(self, own: bytes) -> list[bytes]:
-        """Give what each process has given, in the order of their numbers, to all of them."""
+        """Return the bytes of all processes, in the order of their numbers."""
         if not self._links:
             return [own]
         if self.index:
             self._send(_DATA, own)
             return [self._inbox[0].get() for _ in range(self.count)]
-        every = [own, *(inbox.get() for inbox in self._inbox)]
-        for part in every:
+        parts = [own, *(inbox.get() for inbox in self._inbox)]
+        for part in parts:
             self._send(_DATA, part)
-        return every
+        return parts
 
     def first(self, own: bytes) -> bytes:
-        """Give what process 0 has given to all of them."""
+        """Return the bytes of process 0."""
         if self._links and self.index:
             return self._inbox[0].get()
         self._send(_DATA, own)
         return own
 
     def gather_json(self, own: Any) -> list[Any]:
-        """Do as `gather` for JSON values."""
+        """Return the JSON values of all processes, in the order of their numbers."""
         return [json.loads(part) for part in self.gather(json.dumps(own).encode())]
 
     def first_json(self, own: Any) -> Any:
-        """Do as `first` for a JSON value."""
+        """Return the JSON value of process 0."""
         return json.loads(self.first(json.dumps(own).encode())) if self._links else own
 
     def gather_rows(self, own: NDArray[Any]) -> NDArray[Any]:
-        """Give the rows of all processes, those of process 0 first; rows are of one kind."""
+        """Concatenate the rows (n, ...) of all processes, which have one dtype and row shape."""
         if not self._links:
             return own
         parts = self.gather(np.ascontiguousarray(own).tobytes())
         return np.concatenate([np.frombuffer(part, own.dtype).reshape(-1, *own.shape[1:]) for part in parts])
 
     def numbering(self, own: int) -> tuple[int, int]:
-        """Number things of all processes: the number of this one's first, and how many there are in all."""
+        """Return the sum of `own` over the processes before this one, and over all of them."""
         counts = self.gather_json(own)
         return sum(counts[: self.index]), sum(counts)
 
     @contextlib.contextmanager
     def until_done(self) -> Iterator[None]:
-        """Run a block, and leave it together; if one process fails in it, the others are reports and end."""
+        """Run a block in all processes; if it fails in one, the others are informed and end."""
         try:
             yield
             self.gather(b"")
             self._send(_BYE, b"")
         except BaseException as error:
             if self._links and not isinstance(error, EmbedError):
-                time.sleep(1)  # if it only comes of another's end, the listener says so, and ends this one
+                time.sleep(1)  # if another process's end caused the error, the listener ends this one first
             with contextlib.suppress(OSError):
                 self._send(_STOPPED, str(error).encode() or type(error).__name__.encode())
             raise
         finally:
             self._over = True
-            for link, ear in zip(self._links, self._ears, strict=True):
+            for link, listener in zip(self._links, self._listeners, strict=True):
                 with contextlib.suppress(OSError):
                     link.shutdown(socket.SHUT_WR)
-                ear.join(_PARTING)
+                listener.join(_PARTING)
                 link.close()
 
     def _send(self, kind: bytes, data: bytes) -> None:
@@ -142,7 +142,7 @@ class ProcessGroup:
             link.sendall(_HEADER.pack(kind, len(data)) + data)
 
     def _listen(self, number: int) -> None:
-        who = f"process {number + 1 if self.index == 0 else 0}"
+        name = f"process {number + 1 if self.index == 0 else 0}"
         try:
             with self._links[number].makefile("rb") as stream:
                 while len(header := stream.read(_HEADER.size)) == _HEADER.size:
@@ -151,11 +151,11 @@ class ProcessGroup:
                     if kind == _BYE:
                         return
                     if kind == _STOPPED:
-                        self._end(f"{who} stopped: {data.decode(errors='replace')}")
+                        self._end(f"{name} stopped: {data.decode(errors='replace')}")
                     self._inbox[number].put(data)
-            self._end(f"{who} is gone")
+            self._end(f"{name} is gone")
         except OSError as error:
-            self._end(f"{who} cannot be reached any more: {error.strerror}")
+            self._end(f"{name} cannot be reached any more: {error.strerror}")
 
     def _end(self, why: str) -> None:
         if self._over:
@@ -164,24 +164,24 @@ class ProcessGroup:
         if self.index == 0:
             with contextlib.suppress(OSError):
                 self._send(_STOPPED, why.encode())
-            time.sleep(1)  # they are to hear it before JAX finds process 0 gone, and aborts them
-        os._exit(_LOST)  # the main thread may be waiting inside JAX, where no exception reaches it
+            time.sleep(1)  # for the message to arrive before JAX aborts the others, as process 0 is gone
+        os._exit(_LOST)  # the main thread may wait inside JAX, where exceptions do not reach it
 
 
 def connect(
     address: tuple[str, int], processes: int, index: int, patience: float, say: Callable[[str], None]
 ) -> ProcessGroup:
-    """Wait for all processes of a run to come together.
+    """Connect all processes of a run, and wait for each.
 
     Args:
-        address: of process 0, which listens there.
-        processes: how many there are.
-        index: of this one.
+        address: host and port on which process 0 listens.
+        processes: number of processes.
+        index: number of this process.
         patience: seconds to wait for the others.
-        say: see `ProcessGroup`.
+        say: function that gets a message when another process stops.
 
     Raises:
-        UsageError: the address cannot be used, someone did not come in time, or two have one number.
+        UsageError: the address cannot be used, a process did not connect in time, or two have one number.
     """
     where = f"{address[0]}:{address[1]}"
     if index:
@@ -239,7 +239,7 @@ def _receive(address: tuple[str, int], processes: int, patience: float, where: s
                     f"--num-processes: expected {processes} at {where} within {patience:g} s; missing: "
                     f"process {missing}. Start each with its own --process-id and the same --coordinator"
                 ) from error
-            except struct.error:  # a port scanner, or whoever else knocks
+            except struct.error:  # a connection of another program, such as a port scanner
                 continue
             if kind != _DATA or not 0 < index < processes or index in links:
                 raise UsageError(
@@ -252,7 +252,7 @@ def _receive(address: tuple[str, int], processes: int, patience: float, where: s
 
 
 def _keep_alive(link: socket.socket) -> None:
-    """Notice also a machine that was switched off, which closes nothing."""
+    """Enable keep-alive probes: a machine that was switched off closes no connection."""
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), _SILENT, strict=True):
@@ -262,12 +262,12 @@ def _keep_alive(link: socket.socket) -> None:
 
 @dataclass(frozen=True)
 class Totals:
-    """What all processes of a run have read.
+    """Holds numbers of people and photos of all processes of a run.
 
     Attributes:
-        people: with usable photos.
-        photos: usable ones.
-        held_out: people who are not learned from.
+        people: number of people with usable photos.
+        photos: number of usable photos.
+        held_out: number of held-out people.
     """
 
     people: int
@@ -276,14 +276,14 @@ class Totals:
 
     @classmethod
     def of(cls, photos: Photos, split: HeldOutSplit, group: ProcessGroup) -> Totals:
-        """Add up what each process has."""
+        """Sum the numbers of all processes."""
         held_out = len(np.unique(photos.labels[split.held_out]))
         parts = group.gather_json([len(photos.identities), len(photos.labels), held_out])
         return cls(*map(sum, zip(*parts, strict=True)))
 
 
 def listing(folder: LabelledFolder) -> str:
-    """Give a digest of who is in a folder with which files, wherever the folder lies."""
+    """Return a digest of the people and file names of a folder, whatever its path."""
     digest = hashlib.sha256()
     for sample in folder.samples:
         digest.update(repr((sample.identity, sample.path.name)).encode(errors="surrogatepass"))
@@ -291,14 +291,14 @@ def listing(folder: LabelledFolder) -> str:
 
 
 def check_same_options(group: ProcessGroup, run: Mapping[str, Any]) -> None:
-    """Refuse processes that would train different things.
+    """Check that all processes have the same options, photos and versions.
 
     Args:
-        group: all processes.
-        run: what determines the run, as JSON values.
+        group: processes of the run.
+        run: options, digests and versions that determine the run, as JSON values.
 
     Raises:
-        UsageError: a process has something else; in all of them.
+        UsageError: a process has other values; raised in all of them.
     """
     first, *others = group.gather_json(dict(run))
     for index, other in enumerate(others, 1):
@@ -311,10 +311,10 @@ def check_same_options(group: ProcessGroup, run: Mapping[str, Any]) -> None:
 
 
 def people_of_this_process(folder: LabelledFolder, group: ProcessGroup) -> LabelledFolder:
-    """Give the people that this process reads and learns from; no one else does.
+    """Return the part of a folder that this process reads: each person is in one process.
 
-    The partition is fixed by the list of files: the people with most photos first, each to who has fewest.
-    What cannot be used without opening it is reports by process 0.
+    The list of files determines the parts: people in order of falling number of photos, each to the process
+    with the fewest so far. Entries that are rejected without being opened are in the part of process 0.
 
     Raises:
         UsageError: there are fewer people than processes.
@@ -342,7 +342,7 @@ def people_of_this_process(folder: LabelledFolder, group: ProcessGroup) -> Label
 
 
 def merge_photo_reports(photos: Photos, group: ProcessGroup) -> Photos:
-    """Give a process's photos with what all of them are to know: what was rejected, and the digest of all."""
+    """Return photos with the rejected entries, notes and digests of all processes."""
     if group.count == 1:
         return photos
     reports = group.gather_json(
@@ -371,7 +371,7 @@ def merge_photo_reports(photos: Photos, group: ProcessGroup) -> Photos:
 
 
 def broadcast_file(file: Path, group: ProcessGroup) -> None:
-    """Give all processes the file that process 0 has here, if it has one."""
+    """Copy a file of process 0, if there is one, to the other processes."""
     content = group.first(read_file(file) if group.is_first and file.exists() else b"")
     if content and not group.is_first:
         file.write_bytes(content)
@@ -381,17 +381,17 @@ def numbered(labels: NDArray[np.int32], people: int, group: ProcessGroup) -> tup
     """Number the people of all processes, those of process 0 first.
 
     Args:
-        labels: (n,) this process's, each from 0 to `people` - 1.
-        people: of this process.
-        group: all processes.
+        labels: (n,) int32 labels of this process, 0 to `people` - 1.
+        people: number of people of this process.
+        group: processes of the run.
 
     Returns:
-        The same labels among all people, and how many these are.
+        (n,) int32 labels among the people of all processes, and the number of these.
     """
-    first, every = group.numbering(people)
-    return labels + np.int32(first), every
+    first, total = group.numbering(people)
+    return labels + np.int32(first), total
 
 
 def own_seed(seed: int, group: ProcessGroup) -> int:
-    """Give the seed of this process's batches; that of process 0 is the seed itself."""
+    """Compute the seed of this process's batches; in process 0 it is the seed of the run."""
     return int(np.random.SeedSequence([seed, group.index]).generate_state(1)[0]) if group.index else seed

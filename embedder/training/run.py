@@ -1,4 +1,4 @@
-"""A training run from folder to model folder, in the order it happens."""
+"""Run a training from labelled folder to model folder, step by step."""
 
 from __future__ import annotations
 
@@ -68,14 +68,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run made.
+    """Holds the result of a training run.
 
     Attributes:
-        manifest: of the model that was saved; None from processes above 0, which save nothing.
-        rejected: photos that could not be used.
-        crowded: photos that show more than one face, and how many; the principal one was used.
-        interrupted: whether Ctrl-C ended it; `--resume` goes on.
-        copies: photos that show a picture again.
+        manifest: manifest of the saved model; None in processes above 0, which save none.
+        rejected: entries of the folder that could not be used, with reasons.
+        crowded: number of faces by path, of photos with more than one; the main face was used.
+        interrupted: whether Ctrl-C stopped the run; `--resume` continues it.
+        copies: photos with the same picture as an earlier photo.
+
+    Example:
+        >>> result = TrainResult(None, rejected=(), crowded={}, interrupted=True)
+        >>> result.interrupted
+        True
     """
 
     manifest: Manifest | None
@@ -97,33 +102,41 @@ def train(
     devices: DeviceConfig | None = None,
     force: bool = False,
 ) -> TrainResult:
-    """Train on a labelled folder and write a model folder.
+    """Train a trunk on a labelled folder, and write a model folder.
 
-    The same photos, options and versions give the same weights on a CPU; a GPU's sums may differ in their
+    The same photos, options and versions give the same weights on a CPU; on a GPU, sums may differ in their
     last digits.
 
     Args:
-        folder: FOLDER/<identity>/<photos>.
-        model: where the model goes: a new or empty folder, or a model's; one that is there is replaced when
-            the new one is complete.
-        config: the run; the defaults suit a small folder of faces.
-        resume: go on with the unfinished run in `model`.
-        progress: hears what happens.
-        preview: a PNG file to write, before training, that shows the crops it will see; of several processes,
+        folder: path of the labelled folder, FOLDER/<person>/<photos>.
+        model: path of the model folder: new, empty, or of a model, which is replaced once the new one is
+            complete.
+        config: options of the run; None: the defaults, for a small folder of faces.
+        resume: whether the unfinished run in `model` is continued.
+        progress: progress bars and messages; None: none.
+        preview: path of a PNG file with the crops, written before training; with several processes it shows
             those of process 0.
-        tensorboard: a folder for logs that TensorBoard shows.
-        keep_crops: use the caches of crops and views that earlier runs made, and add to them.
-        devices: devices and processes that share the work (docs/scale.md); None is this process on one
-            device. Process 0 writes all that is written.
-        force: replace a preview that exists.
+        tensorboard: path of a folder for logs of TensorBoard.
+        keep_crops: whether the caches of crops and views of earlier runs are used and extended.
+        devices: devices and processes that share the work (docs/scale.md); None: this process on one device.
+            Process 0 writes all files.
+        force: whether an existing preview is replaced.
+
+    Returns:
+        Manifest of the model, and notes on the photos.
 
     Raises:
         FolderError: the folder lacks people or photos.
         UsageError: an option cannot be used, there is nothing to resume, the model, preview or logs cannot be
             written or would replace something else, or processes do not come together.
-        MissingPackageError: the trunk's weights are not there, or JAX is not.
-        DivergedError: the losses became infinite or NaN.
+        MissingPackageError: the trunk's weights or JAX are not installed.
+        DivergedError: a loss became infinite or NaN.
         KeyboardInterrupt: Ctrl-C before the first epoch ended, or in one of several processes.
+
+    Example:
+        >>> result = train("photos", "embed-model", TrainConfig(epochs=5))
+        >>> result.manifest.dim
+        128
     """
     progress, devices = progress or Progress(), devices or DeviceConfig()
     filled, trunk_facts = _resolve(config or TrainConfig())
@@ -176,14 +189,14 @@ def train(
                     for checkpoint in checkpoints:
                         checkpoint.drop()
             except ConnectionError:
-                raise  # another process has ended
+                raise  # an OSError, but of another process that ended
             except OSError as error:
                 raise UsageError(f"--model: {model} cannot be written: {error}") from error
     return TrainResult(manifest, photos.rejected, photos.crowded, outcome.interrupted, photos.copies)
 
 
 def _as_it_is(config: FilledConfig, folder: LabelledFolder, progress: Progress) -> FilledConfig:
-    """Leave the trunk as it is where no one has two photos, which could be drawn to each other."""
+    """Set epochs to 0 if no person has two photos, since losses need pairs of photos."""
     if not config.epochs or max(Counter(sample.identity for sample in folder.samples).values()) > 1:
         return config
     progress.say(
@@ -195,7 +208,7 @@ def _as_it_is(config: FilledConfig, folder: LabelledFolder, progress: Progress) 
 
 @contextmanager
 def _joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[ProcessGroup]:
-    """Meet the other processes, if there are any; JAX wants to know of them before it is used."""
+    """Connect to the other processes, if there are any, before JAX is used."""
     if devices.num_processes == 1:
         yield ProcessGroup()
         return
@@ -207,7 +220,7 @@ def _joined(devices: DeviceConfig, say: Callable[[str], None]) -> Iterator[Proce
 
 
 def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
-    """Fill in what depends on the trunk, and refuse options before any work is done."""
+    """Fill in the options of the trunk, and check all options before any work is done."""
     trunk = find_trunk(config.trunk)
     check_combination(replace(config, head=config.head or trunk.schedule.head), trunk.schedule)
     return config.filled(trunk.schedule, trunk.input_size, trunk.crop, trunk.mirror), trunk
@@ -216,7 +229,7 @@ def _resolve(config: TrainConfig) -> tuple[FilledConfig, Trunk]:
 def _check_places(
     model: Path, preview: str | Path | None, logs: str | Path | None, inputs: Inputs, force: bool
 ) -> None:
-    """Refuse places that hold, or would replace, something else."""
+    """Check the paths of model, preview and logs, so that no other files are replaced."""
     check_model_folder(model)
     if preview is not None:
         check_preview(preview, inputs, force)
@@ -244,7 +257,7 @@ def _read(
 
 
 def _cropping(crop: str, config: FilledConfig, trunk: Trunk, progress: Progress) -> Cropping:
-    """Say how photos become crops; faces are found by the network of the built-in model."""
+    """Make the settings of the cropper; the face detector is that of the built-in model."""
     if crop == "whole":
         return Cropping(crop, config.input_size)
     network = load_built_in(progress).parts["detector"]
@@ -254,7 +267,7 @@ def _cropping(crop: str, config: FilledConfig, trunk: Trunk, progress: Progress)
 def _own_part(
     folder: LabelledFolder, config: FilledConfig, resume: bool, devices: DeviceConfig, group: ProcessGroup
 ) -> LabelledFolder:
-    """Give the people that this process reads, once all agree on what the run is."""
+    """Return the people that this process reads, after all have compared their options."""
     if group.count == 1:
         return folder
     options = {name: value for name, value in config.to_dict().items() if name != "trunk_weights"}  # a path
@@ -265,7 +278,7 @@ def _own_part(
 
 @contextmanager
 def _place(model: str | Path, group: ProcessGroup) -> Iterator[Path]:
-    """Make the model folder before the long work, not after it; processes above 0 get one that vanishes."""
+    """Make the model folder before the long work; a temporary one in processes above 0."""
     if not group.is_first:
         with TemporaryDirectory() as folder:
             yield Path(folder)
@@ -294,7 +307,7 @@ def _checkpoints(
 def _setup(
     config: FilledConfig, trunk_facts: Trunk, devices: DeviceConfig, group: ProcessGroup
 ) -> tuple[TrainingDevices, Callable[[], keras.Model]]:
-    """Build the trunk, and where it lies on several devices another one that measures, on one."""
+    """Build the trunk, and with several devices a copy on one of them, for validation."""
     import keras
 
     from embedder.backend import precision
@@ -318,7 +331,7 @@ def _write_record(model: Path, config: FilledConfig, outcome: FitResult, progres
 
 
 def _split(photos: Photos, config: FilledConfig, folder: str | Path) -> HeldOutSplit:
-    if config.epochs == 0:  # nothing is learned, so everyone is unseen
+    if config.epochs == 0:  # nothing is trained, so all people are held out
         return HeldOutSplit(np.empty(0, np.intp), np.arange(len(photos.labels)))
     return split_identities(photos.labels, config.hold_out, config.seed, folder)
 

@@ -1,7 +1,9 @@
-"""Choose the share of the trained weights on held-out people, by what is gained and by what is lost.
+"""Choose the share of the trained weights in interpolated ones, on held-out people.
 
-Weights on the line between those before and after training gain most of what training gives, and forget
-little (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). Where on the line is chosen here.
+Weights interpolated between those before and after training have most of the gain of training and little of
+its loss on other photos (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). TPIR below is the
+true positive identification rate, the share of mated searches that name the right person, at the target share
+of strangers who are named.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from embedder.training.heldout import Score, separation
 from embedder.training.processes import ProcessGroup, numbered
 
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-EACH_EPOCH = 0.4  # the share that epochs are compared at, while none is chosen
-MOST_LOST = 0.01  # of TPIR, on clean and on varied views
-MOST_DRIFT = 0.04  # mean of 1 - cosine to the vectors of varied views before training
-_BLOCK = 128  # views at a time
+EACH_EPOCH = 0.4  # share at which epochs are compared, before one is chosen
+MOST_LOST = 0.01  # largest loss of TPIR on clean and on varied views
+MOST_DRIFT = 0.04  # largest drift: mean of 1 - cosine between vectors of varied views before and after
+_BLOCK = 128  # views embedded at a time
 _SETS = ("clean", "degraded", "crossed", "varied")
 
 Floats = NDArray[np.float32]
@@ -32,17 +34,16 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Balance:
-    """What a trunk gives on views of the held-out people.
+    """Holds the scores of a trunk on views of the held-out people.
 
     Attributes:
-        share: of the trained weights; 0 is before training.
-        tpir: by set: `clean` photos among each other, `degraded` ones among each other, `crossed`: enrolled
-            clean and searched degraded, `varied`: enrolled clean and searched tinted, turned, in other light
-            or covered.
-        rank1: likewise.
-        separation: of clean and degraded photos; see `heldout.Score`.
+        share: share of the trained weights, 0 to 1; 0 is before training.
+        tpir: TPIR by kind of search: `clean` photos among clean ones, `degraded` among degraded, `crossed`:
+            degraded ones among clean, `varied`: tinted, turned, covered or in other light, among clean.
+        rank1: share of mated searches with the right person nearest, by the same kinds of search.
+        separation: mean separation of clean and degraded photos; see `heldout.Score`.
         drift: mean of 1 - cosine between the vectors of varied views now and before training.
-        searches: photos.
+        searches: number of mated searches of one kind.
     """
 
     share: float
@@ -54,40 +55,40 @@ class Balance:
 
     @property
     def score(self) -> Score:
-        """The mean of clean, degraded and crossed searches, by which epochs are compared."""
+        """Mean of clean, degraded and crossed searches, by which epochs are compared."""
         three = _SETS[:3]
         tpir, rank1 = (float(np.mean([part[name] for name in three])) for part in (self.tpir, self.rank1))
         return Score(tpir, rank1, self.separation, self.searches)
 
     @property
     def gained(self) -> float:
-        """TPIR on what is trained for: degraded photos, searched among degraded and among clean ones."""
+        """Mean TPIR of degraded photos, searched among degraded and among clean ones."""
         return (self.tpir["degraded"] + self.tpir["crossed"]) / 2
 
     def lost(self, before: Balance) -> float:
-        """TPIR lost on clean or varied photos, whichever is worse."""
+        """Compute the larger loss of TPIR, on clean or on varied photos."""
         return max(before.tpir[name] - self.tpir[name] for name in ("clean", "varied"))
 
     def helps(self, before: Balance) -> bool:
-        """Say whether more is gained on degraded photos than is lost on others."""
+        """Return whether the gain on degraded photos is larger than the loss on others."""
         return self.gained - before.gained > max(0.0, self.lost(before))
 
     def describe(self) -> str:
-        """One line."""
+        """Return TPIR and drift as a line of text."""
         sets = "  ".join(f"{name} {self.tpir[name]:.3f}" for name in _SETS)
         return f"TPIR {sets}, drift {self.drift:.3f}"
 
 
 def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
-    """Choose the share with the largest gain among those that lose little.
+    """Choose the share with the largest gain among those with a small loss and drift.
 
-    Little is at most `MOST_LOST` of TPIR on clean and on varied views, and a drift of at most `MOST_DRIFT`:
-    the few held-out people of a small folder are far apart long after those of other cameras are not, which
-    the drift shows. Where every share loses more, the smallest is chosen.
+    That is a loss of at most `MOST_LOST` of TPIR on clean and on varied views, and a drift of at most
+    `MOST_DRIFT`: with the few held-out people of a small folder, TPIR stays high when it has fallen for
+    photos of other cameras, and the drift shows that. If no share qualifies, the smallest is chosen.
 
     Args:
-        before: of the trunk before training.
-        trained: by rising share.
+        before: scores before training.
+        trained: scores by rising share.
     """
     little = [
         balance for balance in trained if balance.lost(before) <= MOST_LOST and balance.drift <= MOST_DRIFT
@@ -96,25 +97,25 @@ def choose_share(before: Balance, trained: Sequence[Balance]) -> Balance:
 
 
 def measure_shares(measure: Callable[[float], Balance]) -> list[Balance]:
-    """Measure `SHARES`, rising, up to the first that drifts too far: larger ones drift farther."""
-    found: list[Balance] = []
+    """Measure `SHARES` in rising order, up to the first with a drift above `MOST_DRIFT`."""
+    balances: list[Balance] = []
     for share in SHARES:
-        found.append(measure(share))
-        if found[-1].drift > MOST_DRIFT:
+        balances.append(measure(share))
+        if balances[-1].drift > MOST_DRIFT:
             break
-    return found
+    return balances
 
 
 class HeldOutViews:
-    """People who are not learned from, by the views of them in a pool.
+    """Scores trunks on views of held-out people.
 
     Args:
-        pool: of all photos of this process.
-        rows: (n,) of the photos of held-out people.
-        labels: (n,) whose photos these are.
-        people: numbers of people that labels may be.
-        config: filled.
-        group: other processes; all score together.
+        pool: views of all photos of this process.
+        rows: (n,) numbers of the photos of held-out people.
+        labels: (n,) int32 label of each photo's person, 0 to `people` - 1.
+        people: number of people of this process.
+        config: options of the run.
+        group: processes of the run, whose photos are scored together.
     """
 
     def __init__(
@@ -136,14 +137,14 @@ class HeldOutViews:
         return len(self._labels)
 
     def measure(self, features: Callable[[NDArray[Any]], Floats], share: float) -> Balance:
-        """Measure a trunk.
+        """Score a trunk.
 
         Args:
-            features: from what the pool has to (m, dim) unit vectors.
-            share: of the trained weights that it has.
+            features: function from arrays of the pool to (m, dim) unit vectors.
+            share: share of the trained weights in those of the trunk.
 
         Raises:
-            DivergedError: its features are no numbers.
+            DivergedError: the trunk's features are not finite.
         """
         try:
             shown = [
@@ -175,12 +176,12 @@ class HeldOutViews:
             float(drift),
             len(searches["clean"][0].correct),
         )
-        return Balance(**self._group.first_json(asdict(balance)))  # they must not differ in a last digit
+        return Balance(**self._group.first_json(asdict(balance)))  # processes may differ in the last digit
 
     def _vectors(
         self, features: Callable[[NDArray[Any]], Floats], shown: Sequence[tuple[int, int]]
     ) -> list[Floats]:
-        """Embed all photos by several views together: a batch costs as much when it is not full."""
+        """Embed several views of all photos together, as a partly filled batch takes as long."""
         kinds, numbers = (np.repeat(part, len(self._rows)) for part in np.array(shown).T)
         rows = np.tile(self._rows, len(shown))
         vectors = np.concatenate(

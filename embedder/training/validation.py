@@ -19,10 +19,10 @@ _MARGIN = ("arcface", "cosface", "subcenter-arcface")
 _CENTER = ("center", "dense-center")
 _CLASSES = ("softmax", *_CENTER, *_MARGIN)
 _PAIRS = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
-HEADS = (*_CLASSES, *_PAIRS)  # those of `embedder.heads`, which this module asks without importing Keras
-_SHARED_BY_CLASS = ("softmax", *_CENTER)  # `distributed._BY_CLASS` knows their weights
+HEADS = (*_CLASSES, *_PAIRS)  # names of `embedder.heads.HEADS`, listed here since that module imports Keras
+_SHARED_BY_CLASS = ("softmax", *_CENTER)  # heads whose weights `distributed._BY_CLASS` lists
 
-# Each option of a head: the heads that use it, and what others lack.
+# Option of a head -> heads that use it, and why others do not.
 _USED_BY = {
     "loss": (_CLASSES, "there are no classes to tell apart"),
     "center_weight": (_CENTER, "there are no centers"),
@@ -39,10 +39,10 @@ _USED_BY = {
     ),
     "memory": (_PAIRS, "photos are not compared with each other"),
 }
-# Each option of a loss: the loss that uses it.
+# Option of a loss -> loss that uses it.
 _OF_LOSS = {"label_smoothing": "softened", "beta": "f-beta"}
-# Losses whose gradient does not vanish where an answer is quite wrong. Others are bounded or cut off, and a
-# margin puts each answer where their gradient is 0, right from the start.
+# Losses whose gradient does not vanish for very wrong answers. Others are bounded or clipped; with a margin,
+# all answers are so wrong at first that their gradient is 0.
 _STEEP = (
     "crossentropy",
     "softened",
@@ -53,19 +53,19 @@ _STEEP = (
 
 
 def check_combination(config: TrainConfig, own: TrunkDefaults | None = None) -> None:
-    """Refuse options that the head or the loss would ignore, and those that would do harm together.
+    """Refuse options that the head or the loss ignores, or that do not work together.
 
-    An option counts as given if it is neither the default nor what the trunk would choose. What a head of the
-    user's own does with its options is its own affair.
+    An option counts as given if it is neither the default nor the trunk's own value. The options of a user's
+    own head are not checked.
 
     Args:
-        config: what was asked for, before a trunk filled in its own, or what an earlier run stored.
-        own: what the trunk would choose.
+        config: options, before those of the trunk were filled in, or as an earlier run stored them.
+        own: training defaults of the trunk.
 
     Raises:
-        UsageError: with the reason.
+        UsageError: an option cannot be used; the message says why.
     """
-    if not config.head:  # None, as in a configuration that no trunk has filled
+    if not config.head:  # None in options that were not filled in
         config = replace(config, head=TrunkDefaults.head)
     if is_function(config.head):
         return
@@ -115,10 +115,10 @@ def _plain(loss: str) -> str:
 
 
 def check_sharing(config: FilledConfig, devices: DeviceConfig) -> None:
-    """Refuse heads whose weights per person would not be shared.
+    """Refuse heads whose weights per person `--parallel classes` does not share.
 
     Raises:
-        UsageError: with the reason.
+        UsageError: the head or its loss cannot be used; the message says why.
     """
     if devices.sharing != "classes":
         return

@@ -1,4 +1,4 @@
-"""Draw the views that both trainings of a run learn from, through the frozen layers of its trunk."""
+"""Draw the views that both trainings of a run use, and run the frozen layers on them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from embedder.trunks import features_of
 
 @dataclass(frozen=True)
 class Views:
-    """What is learned from, and the part of the trunk that learns.
+    """Holds the views of a run, and the part of the trunk that is trained on them.
 
     Attributes:
         pool: views of all photos of this process.
-        cut: the trunk in two; `cut.late` takes what the pool has.
-        features: by the weights of the trunk as they are: what the pool has -> (m, dim) unit vectors.
+        cut: the two parts of the trunk; the input of `cut.late` are arrays of the pool.
+        features: function from arrays of the pool to (m, dim) float32 unit vectors, by the trunk's current
+            weights.
     """
 
     pool: ViewPool
@@ -44,15 +45,15 @@ def draw_views(
 ) -> Views:
     """Choose how views are degraded, draw them, and run the frozen layers once for each.
 
-    Shared among devices, or where the disk has no room for what the frozen layers give, views are kept as
+    With several devices, or if the disk has no room for the output of the frozen layers, views are stored as
     pictures, and these layers run in every batch.
 
     Args:
-        setup: the trunk with its starting weights, and who trains it.
-        photos: of this process.
-        config: filled.
-        progress: hears what was chosen, and of every block.
-        keep: use what earlier runs made of the same views, and add to it.
+        setup: trunk with its starting weights, and the devices that train it.
+        photos: photos of this process.
+        config: options of the run.
+        progress: progress bar of the views; gets a message on the chosen degradation.
+        keep: whether the cache of earlier runs is used and extended.
     """
     plan = setup.group.first_json(_plan_of(photos, config) if setup.group.is_first else None)
     plan = Degradation(**{**plan, "kinds": tuple(plan["kinds"])})
@@ -78,7 +79,7 @@ def draw_views(
 def _cache(
     setup: TrainingDevices, cut: CutTrunk, photos: Photos, plan: Degradation, config: FilledConfig
 ) -> ViewCache | None:
-    """Give the cache of views; None for many photos, and for a trunk whose code is the user's own."""
+    """Make the cache of views; None for many photos, or for a trunk of the user's own code."""
     if cut.early is None or ":" in config.trunk or not fits_on_disk(len(photos.crops), cut.nbytes, MOST):
         return None
     options = {

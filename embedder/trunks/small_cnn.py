@@ -1,4 +1,4 @@
-"""A small convolutional network that learns from nothing, for pictures no pretrained trunk has seen."""
+"""Build a small convolutional network with random weights, for unusual kinds of pictures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ _FILTERS = (
     64,
     128,
     256,
-)  # doubled each time the picture is halved, as in VGG (Simonyan & Zisserman 2015)
+)  # doubled each time the picture is halved, as in VGG (Simonyan and Zisserman 2015)
 
 
 def build_trunk(
     name: str, input_size: int, weights: str | None = None, load_weights: bool = True
 ) -> keras.Model:
-    """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128), random weights.
+    """Build the trunk: (batch, input_size, input_size, 3) in 0..255 -> (batch, 128).
+
+    Args:
+        name: name of the model.
+        input_size: side of the square input in pixels.
+        weights: must be None; this trunk takes no file of weights.
+        load_weights: ignored; the weights are random.
 
     Raises:
         UsageError: a file of weights was given.

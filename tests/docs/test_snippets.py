@@ -119,6 +119,8 @@ def given_names() -> dict[str, Any]:
         "whole_pictures": ToyExtractor(),
         "Extractor": SimpleNamespace(load=lambda: SimpleNamespace(faces=lambda image: [])),
         "load_image": lambda path: None,
+        "load_manifest": lambda folder: SimpleNamespace(dim=128),
+        "train": lambda folder, model, config: SimpleNamespace(manifest=SimpleNamespace(dim=128)),
         "FilmIdentifier": lambda extractor, gallery: SimpleNamespace(
             identify=lambda path: SimpleNamespace(
                 people=[SimpleNamespace(identity="ada", intervals=((0.0, 4.5),))]
@@ -133,6 +135,12 @@ def test_examples_of_docstrings_run(name: str):
     test = EXAMPLES[name]
     names = {**test.globs, **given_names()}
     for example in test.examples:
+        if example.exc_msg is not None:
+            with pytest.raises(Exception) as caught:
+                exec(example.source, names)
+            kind = f"{caught.type.__module__}.{caught.type.__name__}"
+            assert f"{kind}: {caught.value}" == example.exc_msg.strip()
+            continue
         if not example.want:
             exec(example.source, names)
             continue

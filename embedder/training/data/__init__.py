@@ -1,1 +1,1 @@
-"""Turn photos into batches: read and crop each once, keep the crops, vary them, choose what a batch has."""
+"""Turn photos into batches: read and crop them, store crops, draw views, sample batches."""

@@ -1,7 +1,7 @@
-"""Make the inputs of the training model: views of crops, each time a little otherwise.
+"""Draw random views of crops, the inputs of the training model.
 
-A view is mirrored and shifted (`Augmented`) or shown as a poor camera would show it (`DistillationViews`).
-`prepare` takes from the photos what is learned from. Arrays in, arrays out; without Keras.
+A view is mirrored and shifted (`Augmented`), or degraded like photos of a poor camera (`DistillationViews`).
+`prepare_training_data` chooses the photos to train on. Keras is not needed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from embedder.training.data.photos import HeldOutSplit, Photos
 
 Pixels = NDArray[np.uint8]
 
-SHIFT = 0.05  # of the side: what a hand-held camera or a loose crop moves a face by
-POOR_SHIFT = 0.08  # a face that was found in a poor photo, or not at all, sits worse
-POOR_SCALE = 0.16
-LARGEST = 3  # times the smallest side that is drawn
-AS_IS = 0.15  # share of poor views that keep their resolution
-SQUEEZED = 0.5  # share of them that are stretched to a square, as some cameras and programs do
+SHIFT = 0.05  # largest shift in shares of the side, as of a hand-held camera or a loose crop
+POOR_SHIFT = 0.08  # likewise of degraded views: landmarks of poor photos are less exact
+POOR_SCALE = 0.16  # largest change of scale of degraded views
+LARGEST = 3  # ratio of the largest to the smallest side that is drawn
+AS_IS = 0.15  # share of degraded views that keep their resolution
+SQUEEZED = 0.5  # share of degraded views that are stretched to a square, as some cameras and programs do
 FILTERS = (
     Image.Resampling.BOX,
     Image.Resampling.BILINEAR,
@@ -36,22 +36,22 @@ FILTERS = (
 
 
 class Pictures(Protocol):
-    """Pictures that are read when they are needed."""
+    """Gives pictures by their row numbers, read when they are needed."""
 
     def take(self, rows: NDArray[np.intp], /) -> Pixels:
-        """Read those of some rows, which may repeat, (k, size, size, 3) uint8."""
+        """Read the pictures of (k,) row numbers, which may repeat: (k, size, size, 3) uint8 RGB."""
 
 
 class Views(Protocol):
-    """Makes the inputs of a training model from photos."""
+    """Draws the inputs of a training model from photos."""
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator, /) -> dict[str, NDArray[np.float32]]:
-        """Give the inputs by name, the rows of each in the order of the photos."""
+        """Draw the inputs of (k,) photos: arrays (k, ...) float32 by name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Augmented:
-    """One view a photo, mirrored or not and shifted.
+    """Draws one view of each photo, shifted and, for half of them, mirrored.
 
     Attributes:
         crops: n pictures.
@@ -60,20 +60,21 @@ class Augmented:
     crops: Pictures
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-        """Give {"image"}."""
+        """Draw views of (k,) photos: {"image": (k, size, size, 3) float32}."""
         return {"image": augment(self.crops.take(rows), rng).astype(np.float32)}
 
 
 @dataclass(frozen=True, eq=False)
 class DistillationViews:
-    """Two views a photo: a poor one to learn from, and a clean one whose features are to stay as they were.
+    """Draws a degraded and a clean view of each photo, for `layers.Distillation`.
 
     Attributes:
-        crops: n pictures, to make poor views of.
-        clean: the same n as the trunk likes them best.
-        before: (2, n, dim), features of the clean pictures before training, and of their mirror pictures.
-        smallest: side, in pixels, of the poorest view; 0 leaves the resolution alone.
-        photometric: how far light and colour of poor views stray, from 0 to 1.
+        crops: n pictures to degrade.
+        clean: n pictures of the same photos, aligned for the trunk.
+        before: (2, n, dim) float32 features before training, of the clean pictures and of their mirror
+            pictures.
+        smallest: side of the smallest view in pixels; 0 keeps the resolution.
+        photometric: strength of changes of light and colour of degraded views, 0 to 1.
     """
 
     crops: Pictures
@@ -83,7 +84,7 @@ class DistillationViews:
     photometric: float = 0.0
 
     def __call__(self, rows: NDArray[np.intp], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-        """Give {"image", "target", "clean", "before"}: see `layers.Distillation`."""
+        """Draw views of (k,) photos: "image", "target", "clean", "before" for `Distillation`."""
         mirrored = (rng.random(len(rows)) < 0.5).astype(np.intp)
         clean = self.clean.take(rows)
         kept = [crop[:, ::-1] if mirror else crop for crop, mirror in zip(clean, mirrored, strict=True)]
@@ -99,11 +100,13 @@ class DistillationViews:
 
 
 def augment(crops: Pixels, rng: np.random.Generator) -> Pixels:
-    """Mirror half of the pictures and shift each by up to `SHIFT` of its side, repeating the border.
+    """Mirror half of the pictures, and shift each by up to `SHIFT` of its side.
+
+    Pixels beyond the border repeat those at the border.
 
     Args:
-        crops: (n, size, size, 3) uint8.
-        rng: draws.
+        crops: (n, size, size, 3) uint8 RGB.
+        rng: generator that draws.
 
     Returns:
         A new array of the same shape.
@@ -121,13 +124,13 @@ def augment(crops: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def poor_views(crops: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
-    """Show pictures as a poor camera or a loose crop would: moved, scaled, squeezed, of few pixels, mirrored.
+    """Degrade pictures like a poor camera: shifted, scaled, squeezed, of few pixels, mirrored.
 
     Args:
-        crops: (n, size, size, 3) uint8.
-        smallest: side of the poorest one in pixels, from which up to `LARGEST` times as many are drawn evenly
-            by ratio; 0 leaves the resolution alone.
-        rng: draws.
+        crops: (n, size, size, 3) uint8 RGB.
+        smallest: side of the smallest view in pixels; sides are drawn log-uniformly from it to `LARGEST`
+            times as many. 0 keeps the resolution.
+        rng: generator that draws.
 
     Returns:
         A new array of the same shape.
@@ -156,12 +159,13 @@ def _poor_view(crop: Pixels, smallest: int, rng: np.random.Generator) -> Pixels:
 
 
 def relit(crops: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
-    """Show pictures in other light: exposure, contrast and colour, each drawn for each picture.
+    """Change exposure, contrast and colour of each picture at random.
 
     Args:
-        crops: (n, size, size, 3) uint8.
-        strength: 1 lets light vary by two stops either way, contrast by a factor of 3, colours by half.
-        rng: draws.
+        crops: (n, size, size, 3) uint8 RGB.
+        strength: strength, 0 to 1; at 1 exposure varies by two stops up and down, contrast by a factor of 3,
+            and colours by half.
+        rng: generator that draws.
 
     Returns:
         A new array of the same shape.
@@ -175,7 +179,7 @@ def relit(crops: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
 
 
 def without_bars(crop: Pixels) -> Pixels:
-    """Cut off the black that fills a picture up to a square, on either side or above and below."""
+    """Cut off the black bars that fill a (size, size, 3) uint8 picture up to a square."""
     filled = crop.max(axis=2) > 0
     rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
     if not len(rows):
@@ -185,13 +189,14 @@ def without_bars(crop: Pixels) -> Pixels:
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The photos that are learned from.
+    """Holds the photos to train on.
 
     Attributes:
-        views: makes the inputs of the training model.
-        labels: (n,) int32, numbers of the people from 0.
-        people: how many.
-        means: (people, dim), mean features of each before training; None if those mean nothing yet.
+        views: function that draws the inputs of the training model.
+        labels: (n,) int32 labels of the photos, from 0.
+        people: number of people.
+        means: (people, dim) float32 mean features of each person before training; None if the trunk is not
+            pretrained.
     """
 
     views: Views
@@ -207,14 +212,14 @@ def prepare_training_data(
     config: FilledConfig,
     pretrained: bool,
 ) -> TrainingData:
-    """Take what is to be learned from, and what the trunk makes of it before training.
+    """Choose the photos to train on, and compute their features before training.
 
     Args:
-        features_of: the trunk before training: (n, size, size, 3) uint8 -> (n, dim).
-        photos: all photos.
-        split: which of them to learn from.
-        config: filled.
-        pretrained: whether its features mean something already.
+        features_of: trunk before training, from (n, size, size, 3) uint8 to (n, dim) float32.
+        photos: photos of this process.
+        split: split into photos to train on and photos of held-out people.
+        config: options of the run.
+        pretrained: whether the trunk is pretrained.
     """
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
@@ -236,7 +241,7 @@ def prepare_training_data(
 
 
 def class_means(features: NDArray[np.float32], labels: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Mean features (classes, dim) of each class, from (n, dim) and labels (n,) from 0."""
+    """Compute the mean features (classes, dim) of (n, dim) features by labels (n,) from 0."""
     totals = np.zeros((labels.max() + 1, features.shape[1]), np.float64)
     np.add.at(totals, labels, features)
     means: NDArray[np.float32] = (totals / np.bincount(labels)[:, None]).astype(np.float32)

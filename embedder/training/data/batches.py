@@ -1,6 +1,6 @@
-"""Choose the photos of each batch (`Sampler`), and give the batches to Keras (`Batches`).
+"""Sample the photos of each batch (`Sampler`), and draw the batches for Keras (`Batches`).
 
-Order and views of an epoch follow from the seed and the number of the epoch alone.
+Order and views of an epoch depend on the seed and the number of the epoch alone.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from embedder.training.data.augmentation import Views
 Rows = NDArray[np.intp]
 
 _COMPARING = ("triplet", "triplet-cosine", "quadruplet", "contrastive")
-_UNEVEN = 10  # times the median number of photos: beyond, most of a shuffled epoch shows one person
-_SHUFFLED, _ROTATION, _ARRANGED = 3, 5, 6  # streams of random numbers, beside those of augmentation
+_UNEVEN = 10  # largest ratio of a person's photos to the median for shuffled batches
+_SHUFFLED, _ROTATION, _ARRANGED = 3, 5, 6  # numbers of random streams, apart from those of augmentation
 
 
 def default_sampling(head: str, degrade: str = "none") -> str:
-    """Name the sampling of a head if none is asked for.
+    """Return the default sampling of a head.
 
     Args:
-        head: as in `embedder.heads.HEADS`; those that compare photos need several of a person in a batch.
-        degrade: the option; several views of a person, good and degraded, belong in a batch.
+        head: name of the head; those that compare photos need several of a person in a batch.
+        degrade: option `degrade`; with it a batch has degraded and clean views of each person.
     """
     return "people" if head in _COMPARING or degrade != "none" else "shuffled"
 
 
 def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
-    """Say that one person has many times the photos of others, who then are to be balanced, or None.
+    """Return a note that a person has far more photos than others; None if no one has.
 
     Args:
-        labels: (n,) class numbers from 0.
+        labels: (n,) int32 labels from 0.
     """
     counts = np.bincount(labels)
     most, half = int(counts.max()), int(np.median(counts))
@@ -49,11 +49,11 @@ def say_uneven_photos(labels: NDArray[np.int32]) -> str | None:
 
 
 def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | None:
-    """Say how many people have fewer photos than a batch of the sampling `people` takes, or None if none.
+    """Return a note on people with fewer photos than a batch takes of each; None if none has.
 
     Args:
-        labels: (n,) class numbers from 0.
-        photos_per_person: K.
+        labels: (n,) int32 labels from 0.
+        photos_per_person: number of photos of a person in a batch of the sampling `people`.
     """
     counts = np.bincount(labels)
     few = int((counts < photos_per_person).sum())
@@ -66,29 +66,30 @@ def say_few_photos(labels: NDArray[np.int32], photos_per_person: int) -> str | N
 
 
 class Sampler:
-    """The batches of each epoch.
+    """Samples the batches of each epoch.
 
-    An epoch has as many batches under each sampling, so that epochs and schedules mean the same:
+    An epoch has the same number of batches with every sampling, so that epochs and schedules are comparable:
 
     - `shuffled`: every photo once, in a new order. The last batch may be smaller; one photo is left out.
-    - `balanced`: every person as often, one more or less, however many photos there are of each.
+    - `balanced`: every person equally often, whatever the number of photos; numbers differ by 1 at most.
     - `people`: P · K photos in each batch, K of each of P = batch_size // K people, or of all if there are
-      fewer (Hermans, Beyer and Leibe 2017). Every person comes as often, one more or less.
+      fewer (Hermans, Beyer and Leibe 2017, "In Defense of the Triplet Loss for Person Re-Identification").
+      Every person equally often; numbers differ by 1 at most.
 
-    Under the last two a person's photos take turns, from epoch to epoch, so that at any time each was shown
-    as often as any other of that person, one more or less; the turns are shuffled again in each round.
-    Someone with fewer than K photos is shown with all of them and again with the first ones.
+    With the last two the photos of a person are used in turn, from epoch to epoch, so that at any time their
+    numbers of uses differ by 1 at most; their order is shuffled again in each round. Of a person with fewer
+    than K photos, all are used, and the first ones again.
 
     Args:
-        labels: (n,) class numbers from 0, each at least once.
-        batch_size: photos per batch at most.
-        seed: of all draws.
-        sampling: one of the three words.
+        labels: (n,) int32 labels from 0, each at least once.
+        batch_size: largest number of photos in a batch.
+        seed: seed of the random numbers.
+        sampling: `shuffled`, `balanced` or `people`.
         photos_per_person: K.
-        least: batches of an epoch at least; `shuffled` goes through the photos several times for that.
+        least: least number of batches of an epoch; `shuffled` goes through the photos several times for that.
 
     Raises:
-        UsageError: under `people`, no two people fit into a batch, or there are no two.
+        UsageError: with `people`, a batch has no room for two people, or there are less than two.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Sampler:
         self._passes = 1 if sampling != "shuffled" else -(-least // once)
         self._batches = max(least, once) if sampling != "shuffled" else once
         self._size = batch_size
-        # A visit is of one person; so many have to be of different people, and bring so many photos each.
+        # A visit adds `_each` photos of a person to a batch; `_together` successive visits are of different
+        # people.
         self._together, self._each = 1, 1
         self._visits = (
             self._batches * batch_size if least > 1 else min(len(labels), self._batches * batch_size)
@@ -122,14 +124,14 @@ class Sampler:
             self._visits = self._batches * self._together
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Return the number of batches per epoch."""
         return self._batches * self._passes
 
     def epoch(self, number: int) -> list[Rows]:
         """Give the batches of an epoch.
 
         Args:
-            number: of the epoch, from 0.
+            number: number of the epoch, from 0.
 
         Returns:
             For each batch the rows of its photos, (at most batch_size,).
@@ -147,9 +149,10 @@ class Sampler:
         return [rows[start : start + self._size] for start in starts][: self._batches]
 
     def _order_people(self, number: int) -> tuple[Rows, Rows]:
-        """Give the people of an epoch in order, and the how many-th visit of theirs each of these is, from 0.
+        """Return the people of an epoch in order, and the number of each one's visit, from 0.
 
-        Visits go round through all people, so how many someone had before an epoch is known without counting.
+        Visits go through all people in turn, so that a person's number of visits before an epoch follows
+        from the number of the epoch.
         """
         people = len(self._counts)
         place = np.random.default_rng([self._seed, _ROTATION]).permutation(people)
@@ -161,7 +164,7 @@ class Sampler:
         rounds = rng.permuted(np.tile(np.arange(people), (often.min(), 1)), axis=1)
         last, so_far = once_more, len(once_more)
         for order in rounds:
-            if begun := so_far % self._together:  # who is in the batch already must wait for the next one
+            if begun := so_far % self._together:  # people of the unfinished batch come in the next one
                 late = np.isin(order, last[-begun:])
                 order[:] = np.concatenate([order[~late], order[late]])
             last, so_far = order, so_far + people
@@ -172,10 +175,10 @@ class Sampler:
         return ordered, visits
 
     def _take_turns(self, people: Rows, visits: Rows) -> Rows:
-        """Give K rows for each visit: those whose turn it is.
+        """Return K rows for each visit, the next photos of the person.
 
-        A round ends when all photos of a person were shown equally often and a visit ends too; so no visit
-        meets two rounds, and none of at least K photos comes twice in a visit.
+        A round ends with a visit after which all photos of a person were used equally often; so no visit is
+        in two rounds, and with at least K photos none is used twice in a visit.
         """
         counts = self._counts[people]
         rounds, visits = np.divmod(visits, np.lcm(counts, self._each) // self._each)
@@ -196,15 +199,15 @@ class Sampler:
 
 
 def _count_up(counts: Rows) -> Rows:
-    """Give 0, 1, ... up to each count, one after the other."""
+    """Concatenate the ranges 0, 1, ..., count - 1 of all counts."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _random(seed: int, *numbers: Rows) -> NDArray[np.float64]:
-    """Draw from [0, 1) for each row of numbers, whatever was drawn before.
+    """Compute a random number from [0, 1) for each row, from the seed and the row's numbers.
 
-    The finalizer of SplitMix64 (Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number
-    Generators"), once a number.
+    By the finalizer of SplitMix64 (Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number
+    Generators"), applied once for each number.
     """
     bits = np.full(len(numbers[0]), seed, np.uint64)
     for number in numbers:
@@ -231,17 +234,17 @@ def _check_fits(batch_size: int, photos_per_person: int, people: int) -> None:
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One pass over the photos in a new order, each in a new view.
+    """Gives the batches of an epoch to Keras, with new views in each epoch.
 
-    Whatever was drawn before, epoch k is the same epoch k, so that a resumed run sees what an unbroken one
-    would have seen.
+    An epoch depends on the seed and its number alone, so that a resumed run has the same batches as one that
+    was not interrupted.
 
     Args:
-        views: of n photos.
-        labels: (n,) int32 class numbers from 0.
-        targets: labels -> what the head's outputs are compared with.
-        sampler: says which photos make up a batch.
-        seed: of what is drawn in the views.
+        views: function that draws the inputs of n photos.
+        labels: (n,) int32 labels from 0.
+        targets: function of labels (batch,) that returns the targets of the head's outputs.
+        sampler: sampler of the batches.
+        seed: seed of the views.
         first_epoch: number of the first epoch, from 0.
     """
 
@@ -260,11 +263,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._rows = self._sampler.epoch(first_epoch)
 
     def __len__(self) -> int:
-        """Batches per epoch."""
+        """Return the number of batches per epoch."""
         return len(self._sampler)
 
     def __getitem__(self, index: int) -> tuple[dict[str, NDArray[Any]], Any]:
-        """Give batch `index` of the epoch: the inputs by name, and the targets."""
+        """Return batch `index` of the epoch: the inputs by name, and the targets."""
         rows = self._rows[index]
         rng = np.random.default_rng([self._seed, 2, self._epoch, index])
         labels = self._labels[rows]

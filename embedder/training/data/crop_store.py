@@ -1,8 +1,8 @@
-"""Keep the crops of a run in a temporary file, and those of earlier runs in a cache.
+"""Store the crops of a run in a temporary file, and those of earlier runs in a cache.
 
-`CropFile` holds them on disk instead of in memory, so that a folder may be of any size; `Crops` are some of
-them, in an order. `CropCache` knows crops by the content of their photo: what was found and aligned once is
-not looked for again.
+`CropFile` stores them on disk instead of in memory, so that a folder may be of any size; `Crops` are some of
+them, in some order. `CropCache` stores crops by the digest of their photo, so that faces need not be detected
+again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from embedder.faces.crop import Cropping
 
 
-BLOCK = 128  # pictures in memory at a time where all are gone through: 9 MB at 150 pixels
-LIMIT = 4 * 2**30  # bytes: 60,000 crops of 150 pixels, and a share of any laptop's disk that no one misses
+BLOCK = 128  # pictures in memory at a time in `Crops.map`: 9 MB at 150 pixels
+LIMIT = 4 * 2**30  # bytes: 60,000 crops of 150 pixels, about 1 % of a laptop's disk
 _NOTE = """\
 Faces from photos that `embed train` has read, kept so that it need not look for them again. They show people:
 treat them like the photos. This folder may be deleted at any time; `embed train --no-cache` does without it.
@@ -45,15 +45,15 @@ treat them like the photos. This folder may be deleted at any time; `embed train
 
 
 class RowFile:
-    """One temporary file of arrays of one shape; it vanishes with the process, however that ends.
+    """Stores arrays of one shape in a temporary file, which is deleted when the process ends.
 
-    It is not mapped into memory: mapped pages count as memory of the process. Threads may read it together.
+    It is not mapped into memory: mapped pages count as memory of the process. Several threads may read it.
 
     Args:
-        shape: of an array.
-        dtype: of an array.
-        most: arrays that will come at most; the disk must have room for them.
-        folder: where the file lies, or None: the system's for large temporary files, or `TMPDIR`.
+        shape: shape of an array.
+        dtype: dtype of an array.
+        most: largest number of arrays; the disk must have room for them.
+        folder: folder of the file; None: `TMPDIR`, or the system's folder for large temporary files.
 
     Raises:
         UsageError: there is no room for `most` arrays, or no file can be made.
@@ -75,40 +75,40 @@ class RowFile:
                 f"{error.strerror}; set TMPDIR to another folder"
             ) from error
         weakref.finalize(self, self._file.close)
-        if free < self.nbytes(most):  # better now than after an hour
+        if free < self.nbytes(most):  # an error now, not after an hour
             raise self._full(f"there are {free / 1e9:.2f} GB")
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one array."""
+        """Shape of an array."""
         return self._shape
 
     def __len__(self) -> int:
-        """Arrays so far."""
+        """Return the number of arrays written."""
         return self._count
 
     def nbytes(self, count: int) -> int:
-        """Bytes that some arrays take."""
+        """Compute the size of some arrays in bytes."""
         return count * int(np.prod(self._shape)) * self._dtype.itemsize
 
     def append(self, row: NDArray[Any]) -> int:
-        """Write the next array; one thread at a time.
+        """Write the next array, in one thread at a time.
 
         Args:
-            row: of the shape and dtype of the file.
+            row: array with the shape and dtype of the file.
 
         Returns:
-            Its number.
+            Number of the array, from 0.
 
         Raises:
-            ValueError: an array of another kind.
-            UsageError: it cannot be written; the disk is full.
+            ValueError: the array has another shape or dtype.
+            UsageError: the array cannot be written, as when the disk is full.
         """
         if row.shape != self._shape or row.dtype != self._dtype:
             raise ValueError(f"expected a crop of {self._shape} {self._dtype}, got {row.shape} {row.dtype}")
         rest = memoryview(row.tobytes())
         try:
-            self._file.seek(0, os.SEEK_END)  # where there is no pread, reading has moved it
+            self._file.seek(0, os.SEEK_END)  # on Windows, without pread, reading moves the position
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
@@ -117,7 +117,7 @@ class RowFile:
         return self._count - 1
 
     def read(self, row: int) -> NDArray[Any]:
-        """Give one array; it cannot be written to."""
+        """Read an array by its number; it is read-only."""
         length = self.nbytes(1)
         if hasattr(os, "pread"):
             data = os.pread(self._file.fileno(), length, row * length)
@@ -137,12 +137,12 @@ class RowFile:
 
 
 class CropFile(RowFile):
-    """A `RowFile` of pictures of one size, (size, size, 3) uint8.
+    """Stores pictures of one size, (size, size, 3) uint8, in a temporary file.
 
     Args:
         size: side of a picture in pixels.
-        most: pictures that will come at most; the disk must have room for them.
-        folder: where the file lies, or None: the system's for large temporary files, or `TMPDIR`.
+        most: largest number of pictures; the disk must have room for them.
+        folder: folder of the file; None: `TMPDIR`, or the system's folder for large temporary files.
 
     Raises:
         UsageError: there is no room for `most` pictures, or no file can be made.
@@ -153,21 +153,21 @@ class CropFile(RowFile):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one picture."""
+        """Shape of a picture, (size, size, 3)."""
         height, width, colours = self._shape
         return height, width, colours
 
     def crops(self, rows: ArrayLike | None = None) -> Crops:
-        """Give some of the pictures, or all, in an order."""
+        """Return the pictures of some row numbers, in their order; None: all."""
         return Crops(self, np.arange(len(self)) if rows is None else np.asarray(rows, np.intp))
 
 
 class Crops:
-    """Some pictures of a `CropFile`, numbered from 0 in their own order.
+    """Reads some pictures of a `CropFile`, numbered from 0 in their own order.
 
     Args:
-        file: holds them.
-        rows: (n,) their rows in the file.
+        file: file with the pictures.
+        rows: (n,) row numbers of the pictures in the file.
     """
 
     def __init__(self, file: CropFile, rows: NDArray[np.intp]) -> None:
@@ -175,24 +175,24 @@ class Crops:
 
     @classmethod
     def of(cls, pictures: NDArray[np.uint8]) -> Crops:
-        """Put pictures, (n, size, size, 3) uint8, into a file of their own."""
+        """Write pictures, (n, size, size, 3) uint8, into a new file."""
         file = CropFile(pictures.shape[1], len(pictures))
         return file.crops([file.append(picture) for picture in pictures])
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Return the number of pictures."""
         return len(self._rows)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """(n, size, size, 3), as of an array."""
+        """Shape (n, size, size, 3), as of an array."""
         return (len(self), *self._file.shape)
 
     def take(self, rows: ArrayLike) -> NDArray[np.uint8]:
         """Read some pictures.
 
         Args:
-            rows: (m,) numbers from 0 to n - 1, in any order, also more than once.
+            rows: (m,) numbers from 0 to n - 1 in any order; they may repeat.
 
         Returns:
             (m, size, size, 3) uint8, a new array.
@@ -207,35 +207,35 @@ class Crops:
         return pictures
 
     def select(self, rows: ArrayLike) -> Crops:
-        """Give pictures of these in an order of their own, without reading them."""
+        """Choose pictures by (m,) numbers from 0 to n - 1, without reading them."""
         return Crops(self._file, self._rows[np.asarray(rows, np.intp)])
 
     def map(self, work: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Go through all pictures in order, some at a time.
+        """Apply a function to all pictures in order, 128 at a time.
 
         Args:
-            work: (m, size, size, 3) uint8 -> (m, ...) float32; m may be 0.
+            work: function from (m, size, size, 3) uint8 to (m, ...) float32; m may be 0.
 
         Returns:
-            (n, ...) float32, what `work` gave, joined.
+            (n, ...) float32, the concatenated results.
         """
         starts = range(0, max(len(self), 1), BLOCK)
         return np.concatenate([work(self.take(range(s, min(s + BLOCK, len(self))))) for s in starts])
 
 
 def _scratch() -> Path:
-    large = Path("/var/tmp")  # /tmp is memory on many systems; elsewhere one of the variables is always set
+    large = Path("/var/tmp")  # on disk, unlike /tmp on many systems; Windows and macOS set a variable below
     chosen = any(name in os.environ for name in ("TMPDIR", "TEMP", "TMP"))
     return large if not chosen and os.access(large, os.W_OK) else Path(tempfile.gettempdir())
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """What a photo came to.
+    """Holds the crop of a photo.
 
     Attributes:
-        crop: (size, size, 3) uint8 of the person it shows, or None: no face was found.
-        faces: how many were found.
+        crop: (size, size, 3) uint8 RGB of the main face; None if no face was found.
+        faces: number of faces found.
     """
 
     crop: NDArray[np.uint8] | None
@@ -243,7 +243,7 @@ class Aligned:
 
 
 def crop_recipe(cropping: Cropping) -> dict[str, Any]:
-    """Give everything but the photo that decides its crop, as JSON values."""
+    """Return all that determines the crop of a photo, except the photo, as JSON values."""
     recipe = {"crop": cropping.crop, "size": cropping.size, "code": _code()}
     packages = ["numpy", "pillow"]
     if cropping.network is not None:
@@ -254,12 +254,12 @@ def crop_recipe(cropping: Cropping) -> dict[str, Any]:
 
 
 class CropCache:
-    """What photos came to, on disk; threads may share it.
+    """Stores crops of photos on disk; several threads may use it.
 
     Args:
-        recipe: see `crop_recipe`; what another one made is not seen.
-        folder: see `DiskCache`.
-        limit: bytes it may take.
+        recipe: result of `crop_recipe`; crops of other recipes are not found.
+        folder: folder of the cache; None: `cache_folder()`.
+        limit: largest size in bytes.
     """
 
     def __init__(
@@ -271,26 +271,26 @@ class CropCache:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing more is kept, one sentence, or None."""
+        """Reason why nothing more is stored, one sentence; None if there is none."""
         return self._entries.trouble
 
     def get(self, digest: bytes) -> Aligned | None:
-        """Give what the photo with this SHA-256 came to, or None if that is not known."""
+        """Return the crop of the photo with a SHA-256; None if it is not stored."""
         body = self._entries.get(self._recipe + digest)
         if body is None:
             return None
         faces, pixels = int.from_bytes(body[:4], "little"), body[4:]
         if len(body) < 4 or len(pixels) != (int(np.prod(self._shape)) if faces else 0):
-            return None  # not as `put` writes it; the photo is read again
+            return None  # damaged; the photo is read again
         return Aligned(np.frombuffer(pixels, np.uint8).reshape(self._shape) if faces else None, faces)
 
     def put(self, digest: bytes, aligned: Aligned) -> None:
-        """Keep what a photo came to."""
+        """Store the crop of the photo with a SHA-256."""
         pixels = b"" if aligned.crop is None else aligned.crop.tobytes()
         self._entries.put(self._recipe + digest, aligned.faces.to_bytes(4, "little") + pixels)
 
     def prune(self) -> None:
-        """Go back to the limit, after many were put."""
+        """Delete the least recently used entries beyond the limit."""
         self._entries.prune()
 
 
@@ -303,7 +303,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _code() -> str:
-    """Digest of the code between a file and its crop; a version number would have to be raised by hand."""
+    """Return a digest of the code of images and faces, which decides the crops of a photo."""
     sources = [
         source
         for part in ("embedder.images", "embedder.faces")

@@ -1,8 +1,8 @@
-"""Degrade face crops as small, dark and badly aligned photos are, and choose which degradations to train.
+"""Degrade face crops like small, dark and badly aligned photos, and choose degradations.
 
-Views of a crop: `degraded_view` is learned from, `clean_view` is the crop or its mirror picture, and
-`varied_view` is a good photo under other conditions, on which a trunk shows what it has forgotten. Arrays in,
-arrays out; without Keras.
+Views of a crop: `degraded_view` is trained on, `clean_view` is the crop or its mirror picture, and
+`varied_view` is a good photo under other conditions, on which a loss by training is measured. Keras is not
+needed.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ PIXELS, LIGHT = "pixels", "light"
 KINDS = (PIXELS, LIGHT)
 
 FEWEST, MOST = 9, 16  # pixels across the crop: SFace names 77 % of ORL at 10 pixels, 97 % at 16, 100 % above
-SHIFT = 0.027  # of the side, 3 pixels of 112: what landmarks of a small face are off by
-TURN = 5.0  # degrees, likewise
-STOPS = 4.0  # darkest view: a sixteenth of the light
-NOISE = 4.0  # grey levels, standard deviation, of a view in little light
-TINT = 0.6  # a varied view's colours change by this share at most
-VARIED_TURN = 20.0  # degrees
-COVER = 0.29  # of the side
+SHIFT = 0.027  # shares of the side: the error of landmarks of a small face, 3 pixels of 112
+TURN = 5.0  # degrees: the error of the roll of a small face
+STOPS = 4.0  # exposure stops of the darkest view: a sixteenth of the light
+NOISE = 4.0  # standard deviation in grey levels of the noise of dark views
+TINT = 0.6  # largest change of a colour of a varied view, as a share
+VARIED_TURN = 20.0  # degrees: largest rotation of a varied view
+COVER = 0.29  # side of the covered square of a varied view, as a share of the crop's
 
-_SIDES = (8, 12, 16, 24, 32, 48, 64)  # pixels across that a crop is compared at
-_SAME = 0.06  # of a crop's contrast: what it may differ by from its copy of so many pixels
-_ROUNDING = 1.0  # grey levels: a dark crop has few, and differs from any copy by their rounding
+_SIDES = (8, 12, 16, 24, 32, 48, 64)  # pixels: sides of the reduced copies that a crop is compared with
+_SAME = 0.06  # largest error of an equal copy, as a share of the crop's contrast
+_ROUNDING = 1.0  # grey levels: least allowed error, since copies of a dark crop differ by rounding
 _DARK = 60.0  # grey levels: mean below which a face is dark
-_SHARE = 0.2  # of the photos that must be dark before darkness is trained
-_SAMPLE = 200  # photos that are looked at
+_SHARE = 0.2  # least share of dark photos for which dark views are trained
+_SAMPLE = 200  # largest number of photos that are measured
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """What the views to learn from lack, and why.
+    """Holds the degradations of the views to train on.
 
     Attributes:
-        kinds: of `KINDS`.
-        fewest: pixels across the smallest view.
-        most: pixels across the largest one.
-        reason: one sentence that says what the photos look like and what was chosen.
+        kinds: kinds of degradation, some of `KINDS`.
+        fewest: side of the smallest view in pixels.
+        most: side of the largest view in pixels.
+        reason: sentence on the measured photos and the chosen degradation.
     """
 
     kinds: tuple[str, ...]
@@ -57,44 +57,44 @@ class Degradation:
     reason: str = ""
 
 
-def parse_kinds(asked: str) -> tuple[str, ...]:
-    """Read the option --degrade: auto and none give no kinds.
+def parse_kinds(degrade: str) -> tuple[str, ...]:
+    """Parse the option --degrade; auto and none give no kinds.
 
     Raises:
-        UsageError: it names another kind.
+        UsageError: the option names another kind.
     """
-    if asked in (AUTO, NONE):
+    if degrade in (AUTO, NONE):
         return ()
-    kinds = tuple(asked.split(","))
+    kinds = tuple(degrade.split(","))
     if not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
         raise UsageError(
-            f"--degrade: expected {AUTO}, {NONE}, {', '.join(KINDS)} or {','.join(KINDS)}, got {asked!r}"
+            f"--degrade: expected {AUTO}, {NONE}, {', '.join(KINDS)} or {','.join(KINDS)}, got {degrade!r}"
         )
     return kinds
 
 
-def choose_degradation(asked: str, crops: Pixels) -> Degradation:
-    """Choose what to train from what the photos look like.
+def choose_degradation(degrade: str, crops: Pixels) -> Degradation:
+    """Choose the degradations to train by the resolution and brightness of the photos.
 
-    Few pixels are always among it: that is where the face trunks fail first. Where many photos are dark,
-    views are dark, too. Photos that are of few pixels themselves are degraded to as few as they have.
+    With `auto`, views of few pixels are always trained, since face trunks fail on these first, and dark views
+    if 20 % of the photos are dark. The smallest view has no more pixels than the least detailed photos.
 
     Args:
-        asked: the option --degrade, not none.
-        crops: (n, size, size, 3) uint8, at most a few hundred.
+        degrade: option --degrade, other than none.
+        crops: (n, size, size, 3) uint8 RGB, at most a few hundred.
 
     Raises:
-        UsageError: `asked` names another kind.
+        UsageError: `degrade` names another kind.
     """
-    kinds = parse_kinds(asked)
+    kinds = parse_kinds(degrade)
     detail = np.array([detail_of(crop) for crop in crops])
     light = crops.mean(axis=(1, 2, 3))
     dark = float((light < _DARK).mean())
-    seen = (
+    summary = (
         f"The photos show about {np.median(detail):.0f} pixels of detail across a face and a mean brightness "
         f"of {np.median(light):.0f} of 255, {100 * dark:.0f} % of them are dark"
     )
-    if asked == AUTO:
+    if degrade == AUTO:
         kinds = (PIXELS, LIGHT) if dark >= _SHARE else (PIXELS,)
     fewest = min(FEWEST, int(np.quantile(detail, 0.1)))
     parts = []
@@ -105,25 +105,25 @@ def choose_degradation(asked: str, crops: Pixels) -> Degradation:
         parts.append(f"{fewest} to {MOST} pixels ({why})")
     if LIGHT in kinds:
         parts.append(f"up to {STOPS:g} stops less light" + (" (as they are dark)" if dark >= _SHARE else ""))
-    asked_for = "" if asked == AUTO else f"; asked for by --degrade {asked}"
+    option = "" if degrade == AUTO else f"; asked for by --degrade {degrade}"
     return Degradation(
-        kinds, fewest, MOST, f"{seen}: learning from views of {' and '.join(parts)}{asked_for}"
+        kinds, fewest, MOST, f"{summary}: learning from views of {' and '.join(parts)}{option}"
     )
 
 
 def sample_rows(photos: int) -> NDArray[np.intp]:
-    """Give rows of at most a few hundred of so many photos, evenly spread, to look at."""
+    """Return the numbers of at most 200 of `photos` photos, evenly spread."""
     return np.unique(np.linspace(0, photos - 1, min(photos, _SAMPLE)).astype(np.intp))
 
 
 def detail_of(crop: Pixels) -> int:
-    """Count the pixels across that a crop has detail for: it looks the same when shrunk to so many.
+    """Estimate the resolution of a crop: the least side to which it can be reduced unchanged.
 
     Args:
-        crop: (size, size, 3) uint8.
+        crop: (size, size, 3) uint8 RGB.
 
     Returns:
-        One of a few sides, at most the crop's own.
+        Side in pixels, one of 8, 12, 16, 24, 32, 48, 64, or the crop's own.
     """
     grey = Image.fromarray(crop).convert("L")
     pixels = np.asarray(grey, np.float64)
@@ -137,13 +137,16 @@ def detail_of(crop: Pixels) -> int:
 
 
 def degraded_view(crop: Pixels, plan: Degradation, rng: np.random.Generator, whole: bool = False) -> Pixels:
-    """Show a crop as a poor photo would: moved, turned, mirrored, of few pixels, dark.
+    """Degrade a crop like a poor photo: shifted, rotated, mirrored, of few pixels, dark.
 
     Args:
-        crop: (size, size, 3) uint8.
-        plan: what it lacks.
-        rng: draws.
-        whole: whether it is a whole picture, whose black bars are no part of it.
+        crop: (size, size, 3) uint8 RGB.
+        plan: degradations to draw.
+        rng: generator that draws.
+        whole: whether the crop is a whole picture, whose black bars are cut off first.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
     """
     picture = without_bars(crop) if whole else crop
     picture = _moved(picture, rng)
@@ -153,7 +156,7 @@ def degraded_view(crop: Pixels, plan: Degradation, rng: np.random.Generator, who
     size = (len(crop), len(crop))
     small = Image.fromarray(picture)
     if PIXELS in plan.kinds:
-        # Evenly by ratio: of 9 and 16 pixels, the fewer are the harder to learn.
+        # Log-uniformly, which draws small sides, the harder ones, more often.
         side = round(plan.fewest * (plan.most / plan.fewest) ** rng.random())
         small = small.resize((side, side), FILTERS[rng.integers(len(FILTERS))])
     enlarged: Pixels = np.asarray(small.resize(size, FILTERS[1 + rng.integers(len(FILTERS) - 1)]))
@@ -161,16 +164,19 @@ def degraded_view(crop: Pixels, plan: Degradation, rng: np.random.Generator, who
 
 
 def clean_view(crop: Pixels, number: int) -> Pixels:
-    """Show a crop as it is, or its mirror picture if the number is odd."""
+    """Return a crop, or its mirror picture if `number` is odd."""
     return np.ascontiguousarray(crop[:, ::-1]) if number % 2 else crop
 
 
 def varied_view(crop: Pixels, rng: np.random.Generator) -> Pixels:
-    """Show a crop tinted, turned, in other light or partly covered.
+    """Tint, rotate, relight or partly cover a crop.
 
     Args:
-        crop: (size, size, 3) uint8.
-        rng: draws.
+        crop: (size, size, 3) uint8 RGB.
+        rng: generator that draws.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
     """
     picture = np.ascontiguousarray(crop[:, ::-1]) if rng.random() < 0.5 else crop
     kind = rng.integers(4)
@@ -193,7 +199,7 @@ def varied_view(crop: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def _moved(picture: Pixels, rng: np.random.Generator) -> Pixels:
-    """Shift, turn and mirror a picture about its middle, repeating its border."""
+    """Shift, rotate and mirror a picture about its center, repeating its border."""
     height, width = picture.shape[:2]
     margin = math.ceil(0.15 * max(height, width))
     down, right = rng.uniform(-SHIFT, SHIFT, 2) * (height, width)

@@ -1,4 +1,4 @@
-"""Read every photo of a training run once: crop it, check it, and split the people."""
+"""Read and crop every photo of a training run once, and split off held-out people."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class AlignedFace:
-    """The sample that a photo gives.
+    """Holds the crop of a photo.
 
     Attributes:
-        pixels: (size, size, 3) uint8 RGB.
-        faces: how many the photo shows.
-        digest: SHA-256 of its file.
+        pixels: (size, size, 3) uint8 RGB of the main face, or of the whole picture.
+        faces: number of faces in the photo.
+        digest: SHA-256 of the photo's file, 32 bytes.
     """
 
     pixels: NDArray[np.uint8]
@@ -47,12 +47,15 @@ class AlignedFace:
 def read_crops(
     samples: Iterable[Sample], cropper: Cropper, cache: CropCache | None = None
 ) -> Generator[AlignedFace | Rejected]:
-    """Read photos in threads, a few ahead of who takes the crops; each gives one entry, in their order.
+    """Read and crop photos in threads, a few ahead of the caller.
 
     Args:
-        samples: the photos.
-        cropper: makes the crops.
-        cache: of crops that `cropper` makes; photos in it are read but not decoded.
+        samples: photos to read.
+        cropper: cropper of the photos.
+        cache: cache of crops of `cropper`; photos in it are read but not decoded.
+
+    Yields:
+        A crop or the reason why there is none, for each photo in order.
     """
     return map_in_order(partial(_read, cropper=cropper, cache=cache), samples)
 
@@ -67,7 +70,7 @@ def _read(sample: Sample, cropper: Cropper, cache: CropCache | None) -> AlignedF
             found = find_crops(decode_frames(data, sample.path), cropper.crops, sample.path)
             crop = main_face(found.crops, found.pixels.shape).pixels if found.crops else None
             aligned, no_face = Aligned(crop, len(found.crops)), found.no_face
-            if cache and not found.notes and no_face in (None, NO_FACE):  # else it is to be said again
+            if cache and not found.notes and no_face in (None, NO_FACE):  # the cache holds no notes
                 cache.put(digest, aligned)
     except ImageError as error:
         return Rejected(sample.path, error.reason)
@@ -78,20 +81,20 @@ def _read(sample: Sample, cropper: Cropper, cache: CropCache | None) -> AlignedF
 
 @dataclass(frozen=True)
 class Photos:
-    """Photos that can be trained on.
+    """Holds the usable photos of a training run.
 
     Attributes:
-        crops: n pictures on disk, RGB.
-        clean: the same n as a trunk for faces likes them best, found and aligned; `crops` where that is all
-            the same, and the entry of `crops` where no face was found.
-        labels: (n,) int32, index into `identities`.
-        identities: names, sorted.
-        paths: where each photo is.
-        rejected: what could not be used, and why.
-        crowded: photos that show more than one face, and how many.
-        digest: SHA-256 of all photos and names, for resuming and for the record.
-        copies: photos that show a picture again.
-        people: a digest of the photos of each, to say whose are others when a run is resumed.
+        crops: crops of n photos, RGB, on disk.
+        clean: crops of the same photos with faces detected and aligned; `crops` itself if these are so. A
+            photo without a face has its crop of `crops`.
+        labels: (n,) int32 index into `identities` of each photo.
+        identities: names of the people, sorted.
+        paths: paths of the photos.
+        rejected: photos that could not be used, with reasons.
+        crowded: number of faces by path, of photos with more than one.
+        digest: SHA-256 of all photos and names, for `--resume` and for the record.
+        copies: photos with the same picture as an earlier photo.
+        people: digest of the photos by person, to name those with other photos when a run is resumed.
     """
 
     crops: Crops
@@ -108,7 +111,7 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A photo whose crop is in the file, without it."""
+    """Holds the facts of a photo whose crop is in the crop file."""
 
     sample: Sample
     row: int
@@ -124,17 +127,17 @@ def read_photos(
     cache: CropCache | None = None,
     least: int = 2,
 ) -> Photos:
-    """Read every photo of a folder, so that nothing can break in the middle of an epoch.
+    """Read and crop every photo of a folder, before training begins.
 
-    Memory does not grow with the photos: crops go to disk one by one. People with fewer usable photos than
-    `least` are rejected: with one, there is no second photo to be near to.
+    Memory does not grow with the number of photos: crops are written to disk one by one. People with fewer
+    usable photos than `least` are rejected, since losses need pairs of photos.
 
     Args:
-        folder: what to read.
-        cropper: makes the crops; all are of one size.
-        progress: hears of each photo.
-        cache: of crops that `cropper` makes; photos in it are read but not decoded.
-        least: usable photos that a person needs: 2, or 1 if nothing is learned from them.
+        folder: labelled folder.
+        cropper: cropper of the photos; its crops have one size.
+        progress: progress bar that advances with each photo.
+        cache: cache of crops of `cropper`; photos in it are read but not decoded.
+        least: least number of usable photos of a person: 2, or 1 without training.
 
     Raises:
         FolderError: fewer than two people have two usable photos; with `least` 1, no photo is usable.
@@ -192,13 +195,13 @@ def read_photos(
 def with_clean_crops(
     photos: Photos, cropper: Cropper, progress: Progress, cache: CropCache | None = None
 ) -> Photos:
-    """Give the same photos with their faces found and aligned as `clean`.
+    """Return the same photos, with crops of detected and aligned faces as `clean`.
 
     Args:
-        photos: whole pictures.
-        cropper: finds faces, at the size of the crops.
-        progress: hears of each photo.
-        cache: of crops that `cropper` makes.
+        photos: photos with whole pictures as `crops`.
+        cropper: cropper of faces, at the size of the crops.
+        progress: progress bar that advances with each photo.
+        cache: cache of crops of `cropper`.
     """
     samples = [
         Sample(path, photos.identities[label])
@@ -245,20 +248,26 @@ def _with_enough_photos(
 
 @dataclass(frozen=True)
 class HeldOutSplit:
-    """Rows of the photos to learn from and rows of people held out; no one is in both."""
+    """Holds the photos to train on and those of held-out people; no person is in both.
+
+    Attributes:
+        train: (n,) numbers of the photos to train on.
+        held_out: (m,) numbers of the photos of held-out people.
+    """
 
     train: NDArray[np.intp]
     held_out: NDArray[np.intp]
 
 
 def split_identities(labels: NDArray[np.int32], share: float, seed: int, root: object) -> HeldOutSplit:
-    """Hold some people out of training.
+    """Draw the held-out people, and split the photos.
 
     Args:
-        labels: (n,) identity of each photo.
-        share: of the people to hold out; at least two are, and two are not, unless it is 0.
-        seed: draws them.
-        root: the folder, for the error.
+        labels: (n,) int32 label of each photo's person.
+        share: share of the people to hold out, 0 to 1; unless it is 0, at least two are held out and at
+            least two are not.
+        seed: seed of the draw.
+        root: path of the folder, for messages.
 
     Raises:
         FolderError: there are too few people to keep two on each side.

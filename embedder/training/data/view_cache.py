@@ -1,8 +1,8 @@
-"""Keep what the frozen layers of a trunk made of views, so that the next run on the same photos need not.
+"""Store the frozen layers' output for views on disk, for later runs on the same photos.
 
-An entry is a block of photos by one view of each. It is keyed by everything that decides it: the pictures and
-their places, what is drawn, the trunk's weights, the code, the packages. Runs that differ in the head, the
-losses or the epochs alone share them.
+An entry holds one view of each photo of a block. Its key is made from all that determines it: pictures and
+their numbers, random draws, weights of the trunk, code, packages. Runs that differ only in head, losses or
+epochs share entries.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from embedder._internal.files import DiskCache
 
-LIMIT = 2 * 2**30  # bytes that all runs may leave
-MOST = 2**30  # bytes of one run; nothing of a larger folder is kept, whose training takes far longer
+LIMIT = 2 * 2**30  # bytes of all runs
+MOST = 2**30  # bytes of one run; with more photos, training takes far longer than computing this
 _NOTE = """\
 What `embed train` has made of the faces in photos, kept so that the next run on the same photos is quicker.
 It shows people: treat it like the photos. This folder may be deleted at any time; `embed train --no-cache`
@@ -32,11 +32,11 @@ _PACKAGES = ("keras", "tensorflow", "numpy", "pillow")
 
 
 def view_recipe(weights: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> bytes:
-    """Give everything but pictures and their places that decides what is kept, as bytes.
+    """Return all that determines an entry, except the pictures and their numbers, as bytes.
 
     Args:
-        weights: of the trunk before training.
-        options: how views are drawn and where the trunk is cut, as JSON values.
+        weights: weights of the trunk before training.
+        options: options of the views and of the split of the trunk, as JSON values.
     """
     digest = hashlib.sha256()
     for tensor in weights:
@@ -47,12 +47,12 @@ def view_recipe(weights: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> 
 
 
 class ViewCache:
-    """What blocks of photos came to, on disk.
+    """Stores the frozen layers' output for blocks of photos on disk.
 
     Args:
-        recipe: see `view_recipe`; what another one made is not seen.
-        folder: see `DiskCache`.
-        limit: bytes it may take.
+        recipe: result of `view_recipe`; entries of other recipes are not found.
+        folder: folder of the cache; None: `cache_folder()`.
+        limit: largest size in bytes.
     """
 
     def __init__(self, recipe: bytes, folder: str | Path | None = None, limit: int = LIMIT) -> None:
@@ -60,12 +60,12 @@ class ViewCache:
         self._entries = DiskCache("views", _NOTE, limit, folder)
 
     def key(self, kind: int, number: int, start: int, pictures: NDArray[np.uint8]) -> bytes:
-        """Give the key of a block: of one view of each of these pictures, which lie at `start`."""
+        """Compute the key of a block: a view of each picture, numbered from `start`."""
         place = json.dumps([kind, number, start, pictures.shape]).encode()
         return self._recipe + place + hashlib.sha256(pictures.tobytes()).digest()
 
     def get(self, key: bytes) -> tuple[NDArray[np.float16], NDArray[np.float32] | None] | None:
-        """Give what was kept, None if nothing was: outputs (m, ...) and features (m, dim), if any."""
+        """Return outputs (m, ...) float16 and features (m, dim) float32 or None, if stored."""
         if (body := self._entries.get(key)) is None:
             return None
         head, _, rest = body.partition(b"\n")
@@ -76,7 +76,7 @@ class ViewCache:
         return outputs, features
 
     def put(self, key: bytes, outputs: NDArray[Any], features: NDArray[np.float32] | None) -> None:
-        """Keep what a block came to: outputs (m, ...) float16 and features (m, dim), if any."""
+        """Store outputs (m, ...) float16 and features (m, dim) float32 or None of a block."""
         dim = 0 if features is None else features.shape[1]
         head = json.dumps([outputs.shape, dim]).encode() + b"\n"
         self._entries.put(key, head + outputs.tobytes() + (b"" if features is None else features.tobytes()))
@@ -88,7 +88,7 @@ class ViewCache:
 
 @cache
 def _code() -> str:
-    """Digest of the code that draws views and builds trunks."""
+    """Return a digest of the code that draws views and builds trunks."""
     folders = ("embedder.training.data", "embedder.trunks")
     sources = sorted((path for folder in folders for path in files(folder).iterdir()), key=str)
     digest = hashlib.sha256()

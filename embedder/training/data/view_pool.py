@@ -1,7 +1,7 @@
-"""Draw the views of every photo once, and keep what the frozen first layers of a trunk make of them.
+"""Draw the views of every photo once, and store the frozen layers' output for them.
 
-A network whose first layers are not trained gives the same outputs there in every epoch, so they are computed
-once: `ViewPool`. A bounded number of views of each photo is drawn for that, from which every epoch draws.
+The output of frozen layers is the same in every epoch, so `ViewPool` computes it once, for 8 views of each
+photo; every epoch draws from these.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
 DEGRADED, CLEAN, VARIED = range(3)
-VIEWS = (4, 2, 2)  # of each photo; with 6, 2 and 4 the figures on ORL were the same, within their noise
+VIEWS = (4, 2, 2)  # numbers of views by kind; with 6, 2 and 4 results on ORL were the same within their error
 _BLOCK = 64  # photos at a time
-_STREAM = 7  # of random numbers, beside those of batches
+_STREAM = 7  # number of the random stream, apart from those of batches
 
 
 class ViewPool:
-    """Views of photos, as the first layer that is trained is given them.
+    """Stores views of photos on disk, as the input of the first trained layer, in float16.
 
-    They lie on disk in 16 bits and depend on the seed and the place of the photo alone.
+    Views depend on the seed and the number of the photo alone.
 
     Args:
-        crops: n pictures.
-        plan: what degraded views lack.
-        seed: of what is drawn.
-        whole: whether the pictures are whole photos, not crops of faces.
-        early: the frozen layers: (m, size, size, 3) uint8 -> (m, ...) float32; None: nothing is frozen, and
-            the views themselves are kept, in 8 bits.
-        features: what follows: as `early` gives them, or pictures -> (m, dim) unit vectors before training.
-        progress: hears of every block.
-        cache: of earlier runs, if `early` is given.
+        crops: crops of n photos.
+        plan: degradations of degraded views.
+        seed: seed of the draws.
+        whole: whether the crops are whole pictures, not faces.
+        early: frozen layers, from (m, size, size, 3) uint8 to (m, ...) float32; None: no layer is frozen, and
+            the views themselves are stored, in uint8.
+        features: other layers before training, from the output of `early`, or pictures, to (m, dim) float32
+            unit vectors.
+        progress: progress bar that advances with every block.
+        cache: cache of earlier runs, used if `early` is given.
 
     Attributes:
-        before: by kind, (views, n, dim) unit vectors of clean and varied views before training.
+        before: (views, n, dim) float32 unit vectors before training by kind, of clean and varied views.
     """
 
     def __init__(
@@ -102,16 +103,16 @@ class ViewPool:
         }
 
     def __len__(self) -> int:
-        """Number of photos."""
+        """Return the number of photos."""
         return self._count
 
     def take(self, kind: int | Rows, numbers: Rows, rows: Rows) -> NDArray[Any]:
         """Read some views.
 
         Args:
-            kind: DEGRADED, CLEAN or VARIED, or (m,) of them.
-            numbers: (m,) which view of each photo, from 0 to `VIEWS` of the kind - 1.
-            rows: (m,) which photos.
+            kind: DEGRADED, CLEAN or VARIED, or (m,) of these.
+            numbers: (m,) number of the view of each photo, from 0 to `VIEWS[kind]` - 1.
+            rows: (m,) numbers of the photos.
 
         Returns:
             (m, ...) float16 outputs of the frozen layers, or (m, size, size, 3) uint8.
@@ -120,11 +121,11 @@ class ViewPool:
         return np.stack([self._file.read(int(place)) for place in places])
 
     def means(self, rows: Rows) -> Floats:
-        """Give the unit vectors of photos before training, (m, dim), averaged with their mirror pictures."""
+        """Return unit vectors (m, dim) of photos before training, averaged with mirror pictures."""
         return unit(self.before[CLEAN][:2, rows].mean(axis=0))
 
     def _views(self, kind: int, number: int, rows: range, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Draw one view of each picture, on all cores: Pillow holds no lock of the interpreter."""
+        """Draw a view of each picture, in threads, since Pillow releases the interpreter lock."""
         place = zip(rows, pictures, strict=True)
         with closing(map_in_order(lambda one: self._view(kind, number, *one), place)) as drawn:
             return np.stack(list(drawn))
@@ -138,15 +139,16 @@ class ViewPool:
 
 @dataclass(frozen=True, eq=False)
 class PooledViews:
-    """Views for a batch in which every `each` rows show one person.
+    """Draws views of a pool for batches in which every `each` rows are of one person.
 
-    They are degraded ones, then a clean one and last, if that is to be kept, a varied one.
+    Of a person's rows most are degraded views, one is a clean one and, with distillation, one a varied one.
 
     Attributes:
-        pool: of all photos.
-        rows: (n,) the photos that are learned from.
-        each: rows of a person in a batch, at least 2.
-        kept: whether the features of clean and varied views are compared with those before training.
+        pool: views of all photos.
+        rows: (n,) numbers of the photos to train on.
+        each: number of rows of a person in a batch, at least 2.
+        kept: whether features of clean and varied views are compared with those before training
+            (distillation).
     """
 
     pool: ViewPool
@@ -155,7 +157,7 @@ class PooledViews:
     kept: bool
 
     def __call__(self, rows: Rows, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-        """Give {"image"}, and {"before", "kept"} if features are kept: see `layers.Distillation`."""
+        """Draw views of (k,) photos: "image", with `kept` also "before" and "kept"."""
         photos = self.rows[rows]
         kinds = self._kinds(len(rows))
         images: NDArray[Any] | None = None
@@ -165,10 +167,10 @@ class PooledViews:
             if not len(of_kind):
                 continue
             numbers = rng.integers(views, size=len(of_kind))
-            shown = self.pool.take(kind, numbers, photos[of_kind])
+            views_of_kind = self.pool.take(kind, numbers, photos[of_kind])
             if images is None:
-                images = np.empty((len(rows), *shown.shape[1:]), np.float32)
-            images[of_kind] = shown
+                images = np.empty((len(rows), *views_of_kind.shape[1:]), np.float32)
+            images[of_kind] = views_of_kind
             if kind in self.pool.before:
                 before[of_kind] = self.pool.before[kind][numbers, photos[of_kind]]
         assert images is not None
@@ -177,13 +179,13 @@ class PooledViews:
         return {"image": images, "before": before, "kept": (kinds != DEGRADED).astype(np.float32)}
 
     def _kinds(self, count: int) -> Rows:
-        """Say which kind each row of a batch is of."""
+        """Return the kind of view of each row of a batch."""
         person, place = np.divmod(np.arange(count), self.each)
         kinds = np.full(count, DEGRADED)
         last = place == self.each - 1
         if not self.kept:
             kinds[last] = CLEAN
-        elif self.each == 2:  # by turns, as one degraded view there has to be
+        elif self.each == 2:  # alternating between people, since the other view has to be degraded
             kinds[last] = np.where(person[last] % 2, CLEAN, VARIED)
         else:
             kinds[last] = VARIED
@@ -194,14 +196,14 @@ class PooledViews:
 def from_views(
     pool: ViewPool, photos: Photos, split: HeldOutSplit, config: FilledConfig, pretrained: bool
 ) -> TrainingData:
-    """Take from a pool what is to be learned from.
+    """Make the training data from the views of a pool.
 
     Args:
-        pool: of all photos.
-        photos: of this process.
-        split: which of them to learn from.
-        config: filled.
-        pretrained: whether features mean something before training.
+        pool: views of all photos of this process.
+        photos: photos of this process.
+        split: split into photos to train on and photos of held-out people.
+        config: options of the run.
+        pretrained: whether the trunk is pretrained.
     """
     people, classes = np.unique(photos.labels[split.train], return_inverse=True)
     labels = classes.astype(np.int32)
@@ -211,7 +213,7 @@ def from_views(
 
 
 def fits_on_disk(photos: int, nbytes: int, limit: int = LIMIT) -> bool:
-    """Say whether views of so many photos, of so many bytes each, are few enough to be kept."""
+    """Return whether the views of `photos` photos, of `nbytes` bytes each, are within a limit."""
     return photos * sum(VIEWS) * nbytes <= limit
 
 

@@ -74,7 +74,7 @@ class Runs:
         return outs
 
     def train(self, model: str, *options: str, processes: int = 1, devices: int = 1, **extra: str) -> Path:
-        """`embed train`; process k above 0 is reports a model folder that cannot be made."""
+        """`embed train`; process k above 0 gets a model folder that cannot be made."""
         address = f"127.0.0.1:{free_port()}"
         for process in range(processes):
             place = self.out / model if process == 0 else Path(__file__) / "not a folder"
@@ -264,7 +264,7 @@ def together(*acts: Callable[[ProcessGroup], object]) -> list[object]:
         with group.until_done():
             try:
                 results[index] = acts[index](group)
-            except Exception as error:  # not to be reports to the others, whose process is this one
+            except Exception as error:  # not to be reported to the others, whose process is this one
                 results[index] = error
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(len(acts))]
