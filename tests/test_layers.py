@@ -131,9 +131,9 @@ ONLY_IN = {
             "pydantic",
             "argon2",
             "prometheus_client",
-            "jinja2",
         )
     },
+    "jinja2": {"enroll.serve", "enroll.report"},
     "rawpy": {"embedder.images"},
     "lxml": {"enroll.library"},
     "watchfiles": {"enroll.library"},

@@ -137,7 +137,7 @@ def evaluate_folder(
     models = compare or (model,)
     inputs = Inputs([folder, *model_files(*models), *([pairs] if pairs else [])])
     if report is not None:
-        from enroll.report.html import check_report
+        from enroll.report.page import check_report
 
         check_report(report, inputs, force)
     progress = TerminalProgress()
@@ -164,7 +164,7 @@ def evaluate_folder(
     for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
         print(line)
     if report is not None:
-        from enroll.report.html import save_report
+        from enroll.report.evaluation_page import save_report
 
         save_report(report, evaluations[0], outcome, extractors[0], inputs, force)
         note(f"Wrote {safe(report)}")
