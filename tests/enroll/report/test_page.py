@@ -46,9 +46,10 @@ def test_texts_are_escaped_wherever_they_go():
 
 
 def test_a_template_takes_nothing_as_it_is_but_plots():
-    taken = [found for text in TEMPLATES.values() for found in re.findall(r"\{\{[^}]*\bsafe\b[^}]*\}\}", text)]
+    every = "".join(TEMPLATES.values())
+    taken = re.findall(r"\{\{[^}]*\bsafe\b[^}]*\}\}", every)
     assert taken == ["{{ plot.svg | safe }}"]
-    assert not any("autoescape" in text for text in TEMPLATES.values())
+    assert "autoescape" not in every
 
 
 def test_a_template_that_lacks_something_is_an_error():
