@@ -166,6 +166,12 @@ class Probes:
             raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
         return cls(probes, owners.astype(np.int64), len(people), enrolled.astype(np.int64))
 
+    def searches(self, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Give the rows that are searched for, and whose they are: all, or of very many some at random."""
+        drawn = np.random.default_rng(seed).permutation(len(self.vectors))[:_MOST_SEARCHES]
+        rows = np.sort(drawn)
+        return self.vectors[rows], self.owners[rows]
+
     def near_people(self, known: StrangerDistances | None) -> tuple[NearPeople, ...]:
         """Find people too near to each other to be strangers."""
         templates = self.vectors[: len(self.labels)]
@@ -218,8 +224,8 @@ def calibrate(
         raise ValueError("vectors: expected at least one template, got none")
     others, of_others = (None, None) if strangers is None else checked_rows(strangers, stranger_labels)
     everything = Probes.of(templates, whose, others, of_others)
-    people, owners, prior = everything.people, everything.owners, everything.prior(known)
-    everyone = len(np.unique(owners))
+    people, prior = everything.people, everything.prior(known)
+    everyone = len(np.unique(everything.owners))
     if prior is None and (everyone < _LEAST_PEOPLE or people < 2):
         raise UsageError(
             f"calibrating needs at least {count(_LEAST_PEOPLE, 'person')}, 2 of them enrolled; got "
@@ -227,10 +233,7 @@ def calibrate(
         )
     if near is None:
         near = everything.near_people(known)
-    probes = everything.vectors
-    if len(probes) > _MOST_SEARCHES:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
-        probes, owners = probes[drawn], owners[drawn]
+    probes, owners = everything.searches(seed)
     sums, nearest, owners = _compared(probes, owners, templates, everything.labels, pairs_of(near))
     agreement = 1.0
     if prior is not None:

@@ -59,6 +59,33 @@ class Plot:
     caption: str
 
 
+@dataclass(frozen=True)
+class Face:
+    """A face with what is written under it; without a picture if there is none any more."""
+
+    picture: Picture | None
+    caption: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that is said: a sentence, faces that show it, and the command that fixes it."""
+
+    text: str
+    faces: tuple[Face, ...] = ()
+    command: str | None = None
+
+
+def face(crop: NDArray[np.uint8] | None, caption: str) -> Face:
+    """Give a face for a page.
+
+    Args:
+        crop: (height, width, 3) uint8, None if it cannot be shown.
+        caption: what is written under it.
+    """
+    return Face(None if crop is None else picture(crop, caption), caption)
+
+
 def picture(crop: NDArray[np.uint8], text: str, side: int = SIDE) -> Picture:
     """Give a picture, made smaller if it is large.
 

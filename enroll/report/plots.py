@@ -168,7 +168,7 @@ def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
     axes.set_xscale("log")
     axes.set_xlim(line.x[0], max(1.0, line.x[0] * 1.1))
     percent_ticks(axes.xaxis, line.x[0], 1.0)
-    axes.set_xlabel("FPIR: strangers who are given a name")
+    axes.set_xlabel("FPIR: strangers named")
     axes.set_ylabel("FNIR: known people missed")
     axes.legend(loc="best")
 
@@ -196,8 +196,9 @@ def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, 
         axes.grid(False)
     every[0].set_xlim(edges[0], edges[-1])
     every[2].set_xlabel("distance of the nearest template")
-    if every[0].get_legend_handles_labels()[0]:
-        every[0].legend(loc="upper right")
+    lines, names = every[0].get_legend_handles_labels()
+    if lines:
+        figure.legend(lines, names, loc="outside upper right", ncols=1)
 
 
 def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
@@ -216,7 +217,7 @@ def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
     axes.set_xlim(0.9, reach[-1])
     plain_ticks(axes.xaxis, reach[-1])
     axes.set_xlabel("N: enrolled people")
-    axes.set_ylabel("FPIR: strangers who are given a name")
+    axes.set_ylabel("FPIR: strangers named")
     axes.legend(loc="best")
 
 

@@ -19,7 +19,6 @@ from embedder._internal.runtime import no_warnings
 from embedder.errors import MissingPackageError
 
 _STYLE = {
-    "font.size": 11.5,  # of 5.4 inches on a phone these are 10 pixels
     "axes.facecolor": "none",
     "figure.facecolor": "none",
     "axes.spines.top": False,
@@ -47,6 +46,7 @@ _OF_PAGE = {
     "#e4e4e4": "var(--grid)",
     "#000000": "var(--ink)",
 }
+_LETTERS, _SMALL_LETTERS = 11.5, 10.0  # points: 10 and 13 pixels on a phone, which shows small plots larger
 BLUE, ORANGE, VERMILLION, GREY = "#0072b2", "#e69f00", "#d55e00", "#595959"
 WIDE, SMALL = (5.4, 3.7), (2.6, 2.7)  # inches
 
@@ -89,6 +89,7 @@ def to_svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) ->
 
         default = matplotlib.rcParamsDefault
         style = {key: default[key] for key in default if not key.startswith("backend")} | _STYLE
+        style["font.size"] = _SMALL_LETTERS if size == SMALL else _LETTERS
         with matplotlib.rc_context(style):
             figure = Figure(figsize=size, layout="constrained")
             canvas = FigureCanvasSVG(figure)
