@@ -115,7 +115,7 @@ def _aside_text(pairs: int) -> str:
 def _entry(pair: SetAside, crop: CropOfPhoto | None) -> Entry:
     nearest = pair.photos[0]
     both = ((pair.first, nearest.photo), (pair.second, nearest.like)) if crop else ()
-    faces = tuple(face(crop(name, photo), f"{name}: {photo}") for name, photo in both) if crop else ()
+    faces = tuple(face(crop(name, photo), name, photo) for name, photo in both) if crop else ()
     return Entry(pair.describe(), faces)
 
 

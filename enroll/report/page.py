@@ -61,10 +61,11 @@ class Plot:
 
 @dataclass(frozen=True)
 class Face:
-    """A face with what is written under it; without a picture if there is none any more."""
+    """A face, without a picture if there is none any more, and what is written under it."""
 
     picture: Picture | None
-    caption: str
+    name: str
+    photo: str
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,21 @@ class Entry:
     command: str | None = None
 
 
-def face(crop: NDArray[np.uint8] | None, caption: str) -> Face:
+def face(crop: NDArray[np.uint8] | None, name: str, photo: str = "") -> Face:
     """Give a face for a page.
 
     Args:
         crop: (height, width, 3) uint8, None if it cannot be shown.
-        caption: what is written under it.
+        name: whose it is.
+        photo: path of the photo; under the picture, only the name of the file is written.
     """
-    return Face(None if crop is None else picture(crop, caption), caption)
+    text = f"{name}: {photo}" if photo else name
+    return Face(None if crop is None else picture(crop, text), name, file_name(photo))
+
+
+def file_name(photo: str) -> str:
+    """Give the last part of a path as it is stored, without what says where in a photo a face is."""
+    return photo.partition("#")[0].replace("\\", "/").rpartition("/")[2]
 
 
 def picture(crop: NDArray[np.uint8], text: str, side: int = SIDE) -> Picture:
