@@ -100,6 +100,11 @@ def doctor(
             from enroll.report.doctor_page import doctor_page
 
             faces = template_faces(store, extractor)
-            save(report, doctor_page(words, faces.crop, f"Doctor of {gallery_name(gallery)}"), inputs, force)
+            save(
+                report,
+                doctor_page(words, faces.crop, f"Examination of {gallery_name(gallery)}"),
+                inputs,
+                force,
+            )
     for line in [words.to_json()] if as_json else map(printable, words.lines()):
         print(line)

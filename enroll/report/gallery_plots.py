@@ -116,9 +116,9 @@ def draw_forecast(figure: Any, forecast: FpirForecast) -> None:
     axes.set_yscale("log")
     bottom = 10 ** np.floor(np.log10(max(fpir.min(), _LEAST)) + 1e-9)
     axes.set_ylim(bottom, 1.0)
-    axes.set_xlim(people[0] * 0.8, people[-1] * 1.25)
     percent_ticks(axes.yaxis, bottom, 1.0)
     plain_ticks(axes.xaxis, people[-1] * 1.25)
+    axes.set_xlim(people[0] * 0.8, people[-1] * 1.25)  # ticks below are left out
     axes.set_xlabel("enrolled people")
     axes.set_ylabel("strangers named, at most")
     _legend(figure, axes)
