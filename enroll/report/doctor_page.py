@@ -28,10 +28,10 @@ SHOWN = 50  # findings of each kind
 _PHOTOS = 6  # of one person that are shown
 _COMPARED = 64  # photos of each of two people, of which the nearest two are shown
 _ADVICE = {
-    "wrong_photos": "Look whether the first picture shows its person. The command removes it; if it is right, "
-    "leave it.",
-    "divided_people": "Photos of several people seem to be under one name. The command lists them, to remove "
-    "those that show someone else.",
+    "wrong_photos": "Look whether the first picture shows its person. The command removes it; leave it if "
+    "it is right.",
+    "divided_people": "Photos of several people seem to be under one name. The command lists them, to "
+    "remove those that show someone else.",
     "same_person": "If they are one person, the command joins both names under the first.",
     "confused": "A photo of one may be answered with the name of the other. More and better photos of both "
     "help; so does a smaller threshold, which the command sets.",
