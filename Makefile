@@ -6,7 +6,7 @@
 # make crash     kill every change of galleries and models at every call, and cut the power: minutes
 # make fuzz      damage galleries, models and photos, a few hundred thousand times; options no one expects
 # make mutants   change the core in one place at a time: do its tests notice? An hour; MODULES=enroll/decision.py for one
-# make bench     beside face_recognition, faiss and others: docs/benchmarks.md
+# make bench     beside OpenCV, deepface, faiss and others, 40 minutes: docs/benchmarks.md; a part: BENCH="--only cold"
 # make docs      the documentation as pages, in build/site; a warning is an error
 # make release-check  build the package, install it afresh, run README, each extra alone, licences, SBOM: many minutes
 # make figures   the figures of README and docs, measured again
@@ -51,7 +51,7 @@ mutants: $(INSTALLED)
 	$(BIN)/python scripts/mutate_core.py $(MODULES)
 
 bench: $(INSTALLED)
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench.py $(BENCH)
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
@@ -62,6 +62,7 @@ release-check: $(INSTALLED)
 figures: $(INSTALLED)
 	$(BIN)/python scripts/bench_models.py
 	$(BIN)/python scripts/concept_figures.py
+	$(BIN)/python scripts/answer_picture.py
 	$(BIN)/python scripts/bench_main_job.py
 	$(BIN)/python scripts/bench_faces.py
 	$(BIN)/python scripts/measure_quality.py

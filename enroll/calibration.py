@@ -16,8 +16,9 @@ rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So 
 A model without such knowledge leaves the gallery's own estimate, which takes four people.
 
 The threshold is never beyond what counting allows, either. People who are nearer to each other than strangers
-are (`enroll.near_people`) are compared with all others, but not with each other: neither in the model nor in
-the count. `scripts/prove_calibration.py` checks the promise.
+are (`enroll.near_people`) are compared with all others, but not with each other, and if one photo alone makes
+them so, it is left out instead: both in the model and in the count. `scripts/prove_calibration.py` checks the
+promise.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper
 from embedder.moments import log_quantile, normal_quantile
 from enroll.decision import is_within
 from enroll.distances import LeftOut, LogSums, blocks_of_people
-from enroll.near_people import find_near_people, pairs_of
+from enroll.near_people import find_near_people, left_out_of
 from enroll.posterior import MOMENTS, posterior_threshold
 from enroll.templates import checked_rows
 
@@ -85,7 +86,8 @@ class Calibration:
         identities: people in the gallery.
         templates: their photos.
         comparisons: photos compared with people who are not theirs.
-        set_aside: pairs of people who are too near to each other to be strangers, not compared.
+        set_aside: pairs of people who are too near to each other to be strangers: not compared, or compared
+            without the one photo that makes them so.
         known_people, known_sets: what the prior was measured on; 0 without one.
         agreement: how probable a gallery is by the prior that is as unlike it as this one, or that its photos
             are of the kind the prior is of, whichever is less, 0 to 1; 1 without comparisons or a prior.
@@ -166,12 +168,6 @@ class Probes:
             raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
         return cls(probes, owners.astype(np.int64), len(people), enrolled.astype(np.int64))
 
-    def searches(self, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Give the rows that are searched for, and whose they are: all, or of very many some at random."""
-        drawn = np.random.default_rng(seed).permutation(len(self.vectors))[:_MOST_SEARCHES]
-        rows = np.sort(drawn)
-        return self.vectors[rows], self.owners[rows]
-
     def near_people(self, known: StrangerDistances | None) -> tuple[NearPeople, ...]:
         """Find people too near to each other to be strangers."""
         templates = self.vectors[: len(self.labels)]
@@ -205,7 +201,7 @@ def calibrate(
         stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
         seed: of the draw, where there are too many searches to make all.
         known: of strangers' distances by the model; None: nothing.
-        near: people who are not compared with each other, if they were found already (`Probes.near_people`).
+        near: people who are too near to each other, if they were found already (`Probes.near_people`).
 
     Raises:
         UsageError: an FPIR out of its range, a vector that is not finite, or nothing is known and there
@@ -233,8 +229,7 @@ def calibrate(
         )
     if near is None:
         near = everything.near_people(known)
-    probes, owners = everything.searches(seed)
-    sums, nearest, owners = _compared(probes, owners, templates, everything.labels, pairs_of(near))
+    sums, nearest, owners = _compared(everything, near, seed)
     agreement = 1.0
     if prior is not None:
         limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd if known else 0.0)
@@ -291,42 +286,58 @@ def first_threshold(
         UsageError: most photos of different people have the same vector.
     """
     some, prior = Probes.of(vectors, labels), known.prior(people, photos)
-    rows, owners, whose = some.vectors, some.owners, some.labels
-    near = find_near_people(rows, owners, rows, whose, prior)
-    sums, nearest, _ = _compared(rows, owners, rows, whose, pairs_of(near))
+    near = find_near_people(some.vectors, some.owners, some.vectors, some.labels, prior)
+    sums, nearest, _ = _compared(some, near)
     limit, agreement = posterior_threshold(sums, fpir, prior, known.person_sd, people=people)
     counted = threshold_at_fpir(nearest, fpir) if len(nearest) else 2.0
     return min(limit, counted, 2.0), round(float(sums.searches[0].sum())), agreement
 
 
-def _compared(
-    probes: NDArray[np.float32],
-    owners: NDArray[np.int64],
-    templates: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    apart: NDArray[np.int64],
-) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
-    """Compare photos with people who are not theirs.
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """What a calibration compares: photos and templates, without what is set aside.
 
-    Args:
-        probes: (m, dim) unit rows.
-        owners: (m,) whose they are.
-        templates: (n, dim) unit rows.
-        labels: (n,) whose they are, those of enrolled people from 0.
-        apart: (p, 2) pairs of people who are not compared with each other.
-
-    Returns:
-        The sums, and of each photo that was compared the distance of the nearest template and its owner.
+    Attributes:
+        probes: (m, dim) unit rows that are searched for.
+        owners: (m,) whose they are, as those of `Probes`.
+        templates: (n, dim) unit rows they are searched for among.
+        labels: (n,) whose these are.
+        left_out: searches and people that are not compared.
     """
-    people = int(labels.max()) + 1
-    left_out = LeftOut.of(owners, people, apart)
-    sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
-    for rows, columns, distances in blocks_of_people(probes, templates, labels):
+
+    probes: NDArray[np.float32]
+    owners: NDArray[np.int64]
+    templates: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    left_out: LeftOut
+
+    @classmethod
+    def of(cls, everything: Probes, near: tuple[NearPeople, ...], seed: int = 0) -> Searches:
+        """Leave out people who are too near to each other; of very many photos, draw those searched for."""
+        odd, apart = left_out_of(near, everything.owners)
+        probes, owners = np.delete(everything.vectors, odd, axis=0), np.delete(everything.owners, odd)
+        enrolled = len(everything.labels) - int((odd < len(everything.labels)).sum())
+        templates, labels = probes[:enrolled], owners[:enrolled]
+        if len(probes) > _MOST_SEARCHES:
+            drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
+            probes, owners = probes[drawn], owners[drawn]
+        left_out = LeftOut.of(owners, int(labels.max()) + 1, apart)
+        return cls(probes, owners, templates, labels, left_out)
+
+
+def _compared(
+    everything: Probes, near: tuple[NearPeople, ...], seed: int = 0
+) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
+    """Give the sums, and of each photo compared the distance of the nearest template and its owner."""
+    some = Searches.of(everything, near, seed)
+    sums = LogSums(some.owners, int(some.labels.max()) + 1, some.left_out)
+    nearest = np.full(len(some.probes), np.inf)
+    for rows, columns, distances in blocks_of_people(some.probes, some.templates, some.labels):
         sums.add(rows, columns, distances)
-        distances[left_out.within(rows, columns)] = np.inf
+        distances[some.left_out.within(rows, columns)] = np.inf
         nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
     searched = np.isfinite(nearest)
-    return sums, nearest[searched], owners[searched]
+    return sums, nearest[searched], some.owners[searched]
 
 
 def empirical_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:

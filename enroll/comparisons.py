@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.moments import NO_DISTANCE, log_quantile
-from enroll.calibration import Probes, empirical_threshold
-from enroll.distances import LeftOut, blocks_of_people
-from enroll.near_people import pairs_of
+from enroll.calibration import Probes, Searches, empirical_threshold
+from enroll.distances import blocks_of_people
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +30,8 @@ class Comparisons:
         edges: (bins + 1,) of the bins, rising, from 0 to 2.
         enrolled: (bins,) comparisons of enrolled people's photos.
         strangers: (bins,) of photos of people who are not enrolled.
-        set_aside: (bins,) of people who are too near to each other to be strangers; in neither of the others.
+        set_aside: (bins,) photos of people who are too near to each other to be strangers, each with the
+            nearest one of the other person.
         known: (bins,) share expected in each by what is known of the model's distances between strangers,
             None if nothing is.
         nearest: (searches,) rising, of each photo the nearest template of someone else.
@@ -65,29 +65,23 @@ def compare(probes: Probes, fpir: float, known: StrangerDistances | None, seed: 
         >>> found.enrolled.sum(), found.strangers.sum(), found.nearest.round(3).max()
         (np.int64(56), np.int64(0), np.float64(1.414))
     """
-    rows, owners = probes.searches(seed)
-    templates = probes.vectors[: len(probes.labels)]
-    own = LeftOut.of(owners, probes.people, np.empty((0, 2), np.int64))
-    both = LeftOut.of(owners, probes.people, pairs_of(probes.near_people(known)))
-    enrolled, strangers, aside = (np.zeros(len(_EDGES) - 1, np.int64) for _ in range(3))
-    nearest = np.full(len(rows), np.inf)
-    for some, columns, distances in blocks_of_people(rows, templates, probes.labels):
-        apart = np.zeros(distances.shape, bool)
-        apart[both.within(some, columns)] = True
-        apart[own.within(some, columns)] = False
-        aside += _counted(distances[apart])
-        distances[both.within(some, columns)] = np.inf
-        stranger = owners[some] >= probes.people
-        enrolled += _counted(distances[~stranger])
-        strangers += _counted(distances[stranger])
-        nearest[some] = np.minimum(nearest[some], distances.min(axis=1))
+    near = probes.near_people(known)
+    some = Searches.of(probes, near, seed)
+    enrolled, strangers = (np.zeros(len(_EDGES) - 1, np.int64) for _ in range(2))
+    nearest = np.full(len(some.probes), np.inf)
+    for rows, columns, distances in blocks_of_people(some.probes, some.templates, some.labels):
+        distances[some.left_out.within(rows, columns)] = np.inf
+        strange = some.owners[rows] >= probes.people
+        enrolled += _counted(distances[~strange])
+        strangers += _counted(distances[strange])
+        nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
     nearest = np.sort(nearest[np.isfinite(nearest)])
     prior = probes.prior(known)
     return Comparisons(
         _EDGES,
         enrolled,
         strangers,
-        aside,
+        _counted(np.array([distance for pair in near for _, _, distance in pair.photos])),
         None if prior is None else expected_shares(prior),
         nearest,
         empirical_threshold(nearest, fpir) if len(nearest) else float("inf"),

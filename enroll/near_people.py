@@ -5,7 +5,8 @@ pairs are compared: fewer than one in 100 clean galleries of the size has a near
 distances are is known from the model, and from the gallery itself: a normal distribution of ln d with the
 model's as prior, mixed with 1 % that may be anything, fitted so that what is searched for cannot move it.
 
-The comparisons of such a pair of people are set aside for the threshold. Nobody else's are.
+If it is one photo of several, and unlike the others of its name, that photo is set aside for the threshold.
+Otherwise the comparisons of the two people are. Nobody else's are.
 """
 
 from __future__ import annotations
@@ -46,17 +47,38 @@ class NearPeople:
             `people`: most photos of both are alike.
         photos: (row, row, distance) of the photos of the first and the nearest of the second, nearest first;
             strangers' rows come behind the templates.
+        odd: row of the photo that is set aside in place of the pair: the only one of the first that is near,
+            as far from the others of its name as strangers are, and these from the second; None if it is not
+            one photo.
     """
 
     first: int
     second: int
     kind: Kind
     photos: tuple[tuple[int, int, float], ...]
+    odd: int | None = None
 
 
 def pairs_of(near: tuple[NearPeople, ...]) -> NDArray[np.int64]:
     """Give the pairs of people as (n, 2)."""
     return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2) if near else _NONE
+
+
+def left_out_of(
+    near: tuple[NearPeople, ...], owners: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give what is set aside for the threshold: rows of photos, rising, and pairs of people.
+
+    Args:
+        near: as found.
+        owners: (n + m,) whose the photos are.
+    """
+    odd = np.unique(np.array([pair.odd for pair in near if pair.odd is not None], np.int64))
+    bare = np.unique(owners[odd])
+    bare = bare[[(owners == person).sum() == (owners[odd] == person).sum() for person in bare]]
+    odd = odd[~np.isin(owners[odd], bare)]  # everyone keeps a photo
+    alone = set(odd.tolist())
+    return odd, pairs_of(tuple(pair for pair in near if pair.odd not in alone))
 
 
 def find_near_people(
@@ -83,7 +105,7 @@ def find_near_people(
     total = len(probes) * people - len(left_out.rows)
     if total <= 0:
         return ()
-    limit = _limit(probes, owners, vectors, labels, prior, total)
+    limit, usual = _limits(probes, owners, vectors, labels, prior, total)
     found: list[NDArray[np.int64]] = []
     for rows, columns, distances in blocks_of_people(probes, vectors, labels):
         near = distances <= limit
@@ -99,7 +121,7 @@ def find_near_people(
     result = []
     for first, second in pairs.tolist():
         mine, theirs = (order[starts[person] : starts[person + 1]] for person in (first, second))
-        result.append(_judged(first, second, mine, theirs, probes, limit))
+        result.append(_judged(first, second, mine, theirs, probes, limit, usual))
     return tuple(sorted(result, key=lambda pair: (pair.photos[0][2], pair.first, pair.second)))
 
 
@@ -110,6 +132,7 @@ def _judged(
     theirs: NDArray[np.intp],
     probes: NDArray[np.float32],
     limit: float,
+    usual: float,
 ) -> NearPeople:
     """Say which photos of which one are near; the one whose photo is less like its others is the first."""
     distances = np.sqrt(squared_distances(probes[mine], probes[theirs]))
@@ -129,7 +152,10 @@ def _judged(
     )
     most = all(2 * near.any(axis=axis).sum() > near.shape[1 - axis] for axis in (0, 1))
     kind: Kind = "copy" if photos[0][2] <= COPY else "people" if most else "photo"
-    return NearPeople(first, second, kind, photos)
+    others = np.delete(distances, rows, axis=0)
+    apart = len(rows) == 1 and len(others) > 0 and min(max(alone), others.min()) > usual
+    odd = photos[0][0] if apart else None
+    return NearPeople(first, second, kind, photos, odd)
 
 
 def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int) -> float:
@@ -139,31 +165,32 @@ def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int
     return float(np.sqrt(squared.min())) if len(others) else math.inf
 
 
-def _limit(
+def _limits(
     probes: NDArray[np.float32],
     owners: NDArray[np.integer],
     vectors: NDArray[np.float32],
     labels: NDArray[np.integer],
     prior: Moments | None,
     total: int,
-) -> float:
-    """Give the distance below which no stranger is expected."""
+) -> tuple[float, float]:
+    """Give the distance below which no stranger is expected, and the one below which few are."""
     rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
     everyone = int(labels.max()) + 1
     distances = person_distances(probes[rows], vectors, labels)
     logs = np.log(np.maximum(distances, NO_DISTANCE))[owners[rows][:, None] != np.arange(everyone)]
     if not len(logs):
-        return 0.0
+        return 0.0, 0.0
     if float(np.median(logs)) <= math.log(COPY):
         raise UsageError(
             "calibrating: photos of different people have the same vector, so no threshold tells them apart; "
             "`embed evaluate` on their folders finds the same person under two names"
         )
     if prior is None:
-        return limit_of_strangers(*middle_and_spread(logs), None, total)
+        middle, width = middle_and_spread(logs)
+        return limit_of_strangers(middle, width, None, total), limit_of_strangers(middle, width, None, 1)
     pairs = everyone * (everyone - 1) / 2 + everyone * (len(np.unique(owners)) - everyone)
     mean, spread, skewness = robust_moments(logs, min(1.0, pairs / len(logs)), prior)
-    return limit_of_strangers(mean, spread, skewness, total)
+    return limit_of_strangers(mean, spread, skewness, total), limit_of_strangers(mean, spread, skewness, 1)
 
 
 def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> tuple[float, float, float]:

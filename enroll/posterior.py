@@ -3,7 +3,9 @@
 The prior that a model carries is of ordinary photos. Where photos show little, strangers are nearer to each
 other, and their distances spread more. So the prior is one of two kinds, of ordinary photos or of poor ones.
 Each is updated by the gallery's own estimate of the moments of ln d by Bayes' rule, and how probable that
-estimate is by either says how much either counts.
+estimate is by either says how much either counts. Of few people one wrong photo makes distances as poor
+photos do, nearer and more spread; so poor photos must be seen without any one person, too: of their weight
+with all people and without each, the least counts, but not less than before looking.
 
 The error of the estimate is that of the jackknife over people (Tukey 1958), which of few people is itself
 uncertain: it is averaged with the error of so many independent pairs, which counts as much as 10 people. If
@@ -29,9 +31,9 @@ MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of
 _JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
 # What poor photos add to mean / spread, ln spread and skewness, and its deviations: of faces of `wild`,
 # `cast` and `knn` shrunk to 10, 12 and 16 pixels, by SFace. The share of galleries that are of such photos,
-# before looking, was chosen on `wild` and `cast` (docs/trust.md).
+# before looking, was chosen on every second person of `wild` and ORL (docs/trust.md).
 _POOR, _POOR_SD = (-2.0, 0.55, -0.2), (1.2, 0.25, 0.25)
-_POOR_SHARE = 0.02
+_POOR_SHARE = 0.04
 _STEPS = 50  # of halving, to more digits than a distance has
 
 
@@ -57,14 +59,14 @@ def posterior_threshold(
         The distance, and `Calibration.agreement`.
     """
     z = normal_quantile(target_fpir, people or sums.people.shape[1])
-    data = estimated(sums, float(np.exp(prior.values[1])), person_sd)
+    spread = float(np.exp(prior.values[1]))
+    data = estimated(sums, spread, person_sd)
     if data is None:
         return prior.lower_bound(z, confidence), 1.0
     seen = int((sums.parts()[0] > 0).sum())
     kinds = (prior, of_poor_photos(prior))
-    weights = np.log([1 - _POOR_SHARE, _POOR_SHARE]) + [likelihood(kind, data) for kind in kinds]
-    weights = np.exp(weights - weights.max())
-    weights /= weights.sum()
+    poor = weight_of_poor(sums, data, kinds, spread)
+    weights = np.array([1 - poor, poor])
     posteriors = [_updated(kind, data) for kind in kinds]
     ends = [(*one.quantile_and_error(z, seen), one.freedom) for one in posteriors]
     low, high = (choose(one.lower_bound(z, confidence, seen) for one in posteriors) for choose in (min, max))
@@ -78,6 +80,32 @@ def posterior_threshold(
     surprise = float((np.abs(away) / deviations)[:2].max())
     agreement = min(1.0, 4 * student_share(-surprise, prior.freedom), float(weights[0]))
     return math.exp(low), agreement
+
+
+def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments], spread: float) -> float:
+    """Give how probable it is that the photos are poor, as far as no one person decides it.
+
+    Args:
+        sums: of all searches.
+        data: estimated from them.
+        kinds: what is known of ordinary photos and of poor ones.
+        spread: of ln d, as it is known.
+    """
+
+    def weight(values: NDArray[np.float64]) -> float:
+        ordinary, poor = (likelihood(kind, Moments(values, data.covariance, data.freedom)) for kind in kinds)
+        odds = math.log(_POOR_SHARE / (1 - _POOR_SHARE)) + poor - ordinary
+        return 1 / (1 + math.exp(-odds)) if odds > 0 else math.exp(odds) / (1 + math.exp(odds))
+
+    found = weight(data.values)
+    if found <= _POOR_SHARE:
+        return found
+    parts = sums.parts()
+    without = sums.searches.sum(axis=1)[:, None] - parts
+    values = _moments(without[:, (parts[0] > 0) & (without[0] > 0)], spread)  # of two people none is left
+    values[0] += sums.middle
+    others = [weight(column) for column in values.T] or [0.0]
+    return max(_POOR_SHARE, min(found, *others))
 
 
 def of_poor_photos(prior: Moments) -> Moments:

@@ -1,4 +1,4 @@
-"""Indexes beside each other: ours, and faiss, usearch and hnswlib directly, on vectors that lie like faces.
+"""Indexes beside each other: ours, and faiss, scikit-learn and usearch directly, on vectors like faces.
 
 For each size, templates of people with five photos each (`face_vectors.py`) are drawn and put into a gallery
 file. Then each index, in a process of its own, is built, searched with 200 new photos of enrolled people and
@@ -8,13 +8,15 @@ is what the process holds besides what it held before, mapped files not counted 
 ours, `open` reads the gallery, and decisions are compared with those of the exact index at the threshold that
 names 1 % of the strangers.
 
-`one pass` is how long it takes to read the vectors once: their sum, and their product with one vector.
+`one pass` is how long it takes to read the vectors once: their sum, and their product with one vector; of the
+gallery's file, its bytes from the system's cache.
 
-    python scripts/bench_index.py [--sizes 10000 100000 1000000] [--indexes ...] [--scratch /dev/shm]
+Above `MAPPED` templates the vectors stay in their file, mapped into memory, for every index that can use them
+there, and no gallery is written: opening is not measured.
 
-The gallery file is written one person at a time and synchronized each time; in memory (`/dev/shm`) that is
-quicker. usearch and hnswlib are measured if they are installed: `pip install usearch hnswlib`; hnswlib has no
-wheels and needs a compiler.
+    python scripts/bench_index.py [--sizes 10000 100000 1000000] [--indexes ...] [--scratch FOLDER]
+
+usearch is measured if it is installed: `pip install usearch`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,21 +34,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from index_rivals import MAPPED, NEAREST, FaissFlat, FaissHnsw, ScikitLearn, Usearch, mapped
 
 from enroll.decision import decide
 from enroll.gallery.gallery import LiveIndex
 from enroll.search.approximate import ApproximateIndex, index_path, save_index
 from enroll.search.base import GrowableIndex, nearest_people, nearest_templates
 from enroll.search.exact import ExactIndex
+from enroll.store import NewPerson
 from enroll.store.sqlite.store import SqliteStore
 from enroll.templates import NewTemplate, Templates
 
 Array = np.ndarray[Any, Any]
 PHOTOS, PROBES = 5, 200  # photos of each enrolled person; new photos of enrolled people, and of strangers
-NEAREST = 10
 TOGETHER = 64
 MODEL = "0" * 64
-LINKS, BUILD_BREADTH, SEARCH_BREADTH = 16, 100, 256  # of usearch and hnswlib: as ours
+TOGETHER_ADDED = 10_000  # people, in one transaction
 
 
 class Ours:
@@ -86,113 +88,15 @@ class Ours:
         return np.array([[one.template - 1 for one in some] for some in found])
 
 
-class FaissFlat:
-    """Exact search by faiss."""
-
-    def __init__(self, folder: Path) -> None:
-        self.faiss: Any = importlib.import_module("faiss")
-        self.path, self.vectors = str(folder / "flat"), mapped(folder)
-
-    def build(self) -> None:
-        """Make it of the templates."""
-        self.index = self.faiss.IndexFlatL2(self.vectors.shape[1])
-        self.add(self.vectors)
-
-    def keep(self) -> None:
-        """Write what it opens from."""
-        self.faiss.write_index(self.index, self.path)
-
-    def open(self) -> None:
-        """Make it ready to search from what was written."""
-        self.faiss.read_index(self.path)
-
-    def add(self, vectors: Array) -> None:
-        """Add templates."""
-        self.index.add(vectors)
-
-    def search(self, queries: Array) -> Array:
-        """Give the rows of the nearest, (n, NEAREST)."""
-        return np.asarray(self.index.search(queries, NEAREST)[1])
-
-
-class Usearch:
-    """HNSW by usearch, in half precision."""
-
-    def __init__(self, folder: Path) -> None:
-        self.library: Any = importlib.import_module("usearch.index")
-        self.path, self.vectors = str(folder / "usearch"), mapped(folder)
-
-    def build(self) -> None:
-        """Make it of the templates."""
-        self.index = self.library.Index(
-            ndim=self.vectors.shape[1],
-            metric="l2sq",
-            dtype="f16",
-            connectivity=LINKS,
-            expansion_add=BUILD_BREADTH,
-            expansion_search=SEARCH_BREADTH,
-        )
-        self.add(self.vectors)
-
-    def keep(self) -> None:
-        """Write what it opens from."""
-        self.index.save(self.path)
-
-    def open(self) -> None:
-        """Make it ready to search from what was written."""
-        self.library.Index.restore(self.path)
-
-    def add(self, vectors: Array) -> None:
-        """Add templates."""
-        keys = np.arange(len(self.index), len(self.index) + len(vectors))
-        self.index.add(keys, np.array(vectors), threads=os.cpu_count())
-
-    def search(self, queries: Array) -> Array:
-        """Give the rows of the nearest, (n, NEAREST)."""
-        threads = min(len(queries), os.cpu_count() or 1)
-        return np.atleast_2d(self.index.search(queries, NEAREST, threads=threads).keys).astype(np.int64)
-
-
-class Hnswlib:
-    """HNSW by hnswlib, in single precision."""
-
-    def __init__(self, folder: Path) -> None:
-        self.library: Any = importlib.import_module("hnswlib")
-        self.path, self.vectors = str(folder / "hnswlib"), mapped(folder)
-
-    def build(self) -> None:
-        """Make it of the templates."""
-        self.index = self.library.Index("l2", self.vectors.shape[1])
-        self.index.init_index(len(self.vectors) + 100, M=LINKS, ef_construction=BUILD_BREADTH)
-        self.index.set_ef(SEARCH_BREADTH)
-        self.add(self.vectors)
-
-    def keep(self) -> None:
-        """Write what it opens from."""
-        self.index.save_index(self.path)
-
-    def open(self) -> None:
-        """Make it ready to search from what was written."""
-        self.library.Index("l2", self.vectors.shape[1]).load_index(self.path)
-
-    def add(self, vectors: Array) -> None:
-        """Add templates."""
-        self.index.add_items(vectors, num_threads=os.cpu_count())
-
-    def search(self, queries: Array) -> Array:
-        """Give the rows of the nearest, (n, NEAREST)."""
-        threads = min(len(queries), os.cpu_count() or 1)
-        return np.asarray(self.index.knn_query(queries, NEAREST, num_threads=threads)[0], np.int64)
-
-
 INDEXES: dict[str, Callable[[Path], Any]] = {
     "exact": lambda folder: Ours(folder, "exact"),
     "approximate": lambda folder: Ours(folder, "approximate"),
     "faiss flat": FaissFlat,
+    "scikit-learn": ScikitLearn,
+    "faiss HNSW": FaissHnsw,
     "usearch": Usearch,
-    "hnswlib": Hnswlib,
 }
-PACKAGES = {"usearch": "usearch", "hnswlib": "hnswlib", "approximate": "faiss-cpu", "faiss flat": "faiss-cpu"}
+PACKAGES = {"usearch": "usearch"} | dict.fromkeys(("approximate", "faiss flat", "faiss HNSW"), "faiss-cpu")
 COLUMNS = {
     "build": "build, s",
     "open": "open, s",
@@ -230,7 +134,7 @@ def main() -> None:
     for size in options.sizes:
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
             prepare(Path(scratch), population, size, options.seed)
-            passes[size] = one_pass(mapped(Path(scratch)))
+            passes[size] = one_pass(mapped(Path(scratch)), Path(scratch) / "gallery.db")
             for name in options.indexes:
                 rows.append({"templates": size, "index": name, **apart(name, scratch)})
                 print(table_row(rows[-1]), flush=True)
@@ -239,6 +143,7 @@ def main() -> None:
     print()
     versions = {package: installed(package) for package in sorted(set(PACKAGES.values()))}
     line = {"script": "bench_index", **surroundings(), "indexes": versions, "seed": options.seed}
+    line["largest"] = max(options.sizes)
     print(json.dumps({**line, "one_pass_ms": passes, "rows": rows}))
 
 
@@ -257,38 +162,49 @@ def prepare(folder: Path, population: Any, size: int, seed: int) -> None:
     exact = ExactIndex(enrolled(vectors))
     found = nearest_templates(exact, queries, NEAREST)
     np.save(folder / "right.npy", [[one.template - 1 for one in some] for some in found])
-    with SqliteStore(folder / "gallery.db", create=True) as store:
+    if size <= MAPPED:
+        write_gallery(folder / "gallery.db", vectors)
+
+
+def write_gallery(path: Path, vectors: Array) -> None:
+    """Write people with `PHOTOS` templates each."""
+    with SqliteStore(path, create=True) as store:
         store.bind(MODEL, vectors.shape[1])
-        for person, photos in enumerate(vectors.reshape(people, PHOTOS, -1)):
-            first = person * PHOTOS
-            new = [
-                NewTemplate(f"{first + row}.jpg", (first + row).to_bytes(32, "big"), vector)
-                for row, vector in enumerate(photos)
-            ]
-            store.add(f"person {person:06d}", new)
+        of_people = vectors.reshape(-1, PHOTOS, vectors.shape[1])
+        for start in range(0, len(of_people), TOGETHER_ADDED):
+            some = of_people[start : start + TOGETHER_ADDED]
+            store.add_many([new_person(start + row, photos) for row, photos in enumerate(some)])
 
 
-def mapped(folder: Path) -> Array:
-    """The templates' vectors, mapped."""
-    return np.asarray(np.load(folder / "vectors.npy", mmap_mode="r"))
+def new_person(number: int, photos: Array) -> NewPerson:
+    """A person to enroll."""
+    first = number * PHOTOS
+    return NewPerson(
+        f"person {number:06d}",
+        [
+            NewTemplate(f"{first + row}.jpg", (first + row).to_bytes(32, "big"), vector)
+            for row, vector in enumerate(photos)
+        ],
+    )
 
 
 def enrolled(vectors: Array) -> Templates:
     """Templates as a store gives them."""
     people = [f"person {number:06d}" for number in range(len(vectors) // PHOTOS)]
-    return Templates(
-        np.arange(1, len(vectors) + 1), np.array(people, object).repeat(PHOTOS), np.array(vectors)
-    )
+    own = vectors if len(vectors) > MAPPED else np.array(vectors)
+    return Templates(np.arange(1, len(vectors) + 1), np.array(people, object).repeat(PHOTOS), own)
 
 
-def one_pass(vectors: Array) -> dict[str, float]:
-    """Milliseconds to read all vectors once, two ways; medians."""
-    vectors = np.array(vectors)
-    query = vectors[0].copy()
-    return {
+def one_pass(vectors: Array, gallery: Path) -> dict[str, float]:
+    """Milliseconds to read all vectors once, two ways, and the gallery's file if there is one; medians."""
+    query = np.array(vectors[0])
+    if len(vectors) <= MAPPED:
+        vectors = np.array(vectors)
+    passes = {
         "sum": medians(vectors.sum for _ in range(7)),
         "product": medians((lambda: vectors @ query) for _ in range(7)),
     }
+    return passes | ({"file": medians(gallery.read_bytes for _ in range(3))} if gallery.exists() else {})
 
 
 def medians(calls: Iterable[Callable[[], Any]]) -> float:
@@ -306,7 +222,8 @@ def apart(name: str, scratch: str) -> dict[str, Any]:
     if name in PACKAGES and installed(PACKAGES[name]) is None:
         return {"missing": PACKAGES[name]}
     figures: dict[str, Any] = {}
-    for task in ("measure", "open"):
+    mapped_only = not Path(scratch, "gallery.db").exists()
+    for task in ("measure",) if mapped_only or name == "scikit-learn" else ("measure", "open"):
         command = [sys.executable, __file__, "--one", task, name, scratch]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -340,10 +257,11 @@ def measure(index: Any, folder: Path) -> dict[str, Any]:
             (lambda row=row: nearest_people(index.index, queries[row : row + 1], 2))
             for row in range(len(queries))
         )
-        if index.kind != "exact":
+        if index.kind != "exact" and len(index.vectors) <= MAPPED:
             figures["decisions"] = agreement(index, queries)
-    index.keep()
-    figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))
+    if hasattr(index, "keep") and len(index.vectors) <= MAPPED:
+        index.keep()
+        figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))
     return figures
 
 
@@ -388,7 +306,7 @@ def installed(package: str) -> str | None:
 
 def table_row(row: dict[str, Any]) -> str:
     """One line of Markdown."""
-    cells = [str(row.get(column, "not installed")) for column in COLUMNS]
+    cells = [str(row.get(column, "not installed" if "missing" in row else "–")) for column in COLUMNS]
     return f"| {row['templates']} | {row['index']} | " + " | ".join(cells) + " |"
 
 

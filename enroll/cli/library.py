@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +19,15 @@ from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    Force,
     GalleryFile,
     Model,
+    Report,
     load_extractor,
+    model_files,
 )
 from enroll.cli.output import note
+from enroll.cli.reports import check_place, gallery_name, save
 from enroll.cli.terminal import printable, show_rejected
 
 if TYPE_CHECKING:
@@ -118,20 +123,39 @@ def groups(
         typer.Option(help="Largest mean distance in a group.", show_default="from the model"),
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="List also faces that are alone.")] = False,
+    probably_ignored: Annotated[
+        bool,
+        typer.Option("--probably-ignored", help="List also faces that are left out: like ones you ignored."),
+    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="PNG to write that shows the groups.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a sheet that is there.")] = False,
+    report: Report = None,
+    force: Force = False,
 ) -> None:
     """Group the faces that have no name, so that one name can be given to many at once."""
+    from embedder._internal.outputs import Inputs
+    from enroll.store import gallery_files
+
+    inputs = Inputs(model_files(model), gallery_files(gallery))
+    check_place(report, inputs, force)
     extractor = load_extractor(model, False, DetectorConfig.min_face)
     limit = group_threshold(extractor, threshold)
     with opened(gallery) as library:
-        found = library.group(limit, again)
+        found = library.group(limit, again, _naming_threshold(library, extractor))
+        left_out = library.probably_ignored()
+        if report is not None:
+            page = _groups_page(found, library, gallery, alone, len(left_out))
+            save(report, page, inputs, force)
         if sheet is not None:
             _write_sheet(sheet, found, library, extractor, force)
         if as_json:
-            print(json.dumps({"groups": [_group_json(library, group) for group in found]}))
+            facts: dict[str, Any] = {"groups": [_group_json(library, group) for group in found]}
+            facts["probably_ignored"] = len(left_out)
+            if probably_ignored:
+                listed = [{**_face_json(library, one), "like": like} for one, like in left_out.items()]
+                facts["probably_ignored_faces"] = listed
+            print(json.dumps(facts))
             return
         several = [group for group in found if len(group.faces) > 1]
         for group in found if alone else several:
@@ -141,16 +165,55 @@ def groups(
             if len(group.faces) > _SHOWN:
                 print(f"  and {len(group.faces) - _SHOWN} more")
         singles = len(found) - len(several)
+        if probably_ignored and left_out:
+            print(f"probably ignored: {count(len(left_out), 'face')}")
+            for number, like in left_out.items():
+                print(f"  {_face_line(library, number)} like f{like}")
         print(f"{count(len(several), 'group')}, {count(singles, 'face')} alone")
+        if left_out:
+            print(
+                f"{count(len(left_out), 'face')} left out, like people you ignored: --probably-ignored lists "
+                "them, `embed library unknown f1` takes one back"
+            )
+
+
+def _naming_threshold(library: Library, extractor: Extractor) -> float | None:
+    """Give the distance at which a name is given, None if it is not needed or not known of the model."""
+    if not library.reviewed.ignored:
+        return None
+    try:
+        return threshold_of(library, extractor, None)
+    except UsageError:
+        return None
+
+
+def _groups_page(found: Sequence[Group], library: Library, gallery: str, alone: bool, left_out: int) -> str:
+    from enroll.library.face_pictures import face_picture
+    from enroll.report.groups_page import FaceGroup, groups_page
+
+    def describe(number: int) -> str:
+        face = library.faces[number]
+        poor = library.quality_problem(face)
+        return f"{library.path(face).name}{times_of(face)}{f' (poor: {poor})' if poor else ''}"
+
+    return groups_page(
+        [FaceGroup(group.id, group.faces) for group in found],
+        describe,
+        partial(face_picture, library),
+        None if gallery == DEFAULT_GALLERY else gallery,
+        alone,
+        left_out,
+        f"Unknown faces of {gallery_name(gallery)}",
+    )
 
 
 def _group_json(library: Library, group: Group) -> dict[str, Any]:
-    faces = [
-        {"photo": str(library.path(face)), "box": list(face.box), "face": number, **film_facts(face)}
-        for number in group.faces
-        if (face := library.faces[number])
-    ]
-    return {"id": group.id, "faces": faces}
+    return {"id": group.id, "faces": [_face_json(library, number) for number in group.faces]}
+
+
+def _face_json(library: Library, number: int) -> dict[str, Any]:
+    face = library.faces[number]
+    return {"photo": str(library.path(face)), "box": list(face.box), "face": number, **film_facts(face)}
 
 
 def film_facts(face: SeenFace | Sighting) -> dict[str, Any]:

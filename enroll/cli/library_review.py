@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -195,14 +195,18 @@ def history(
 def faces(
     state: Annotated[
         str | None,
-        typer.Option(help="unseen, confirmed, ignored or not-a-face.", show_default="all of them"),
+        typer.Option(
+            help="unseen, probably-ignored, confirmed, ignored or not-a-face.", show_default="all of them"
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of one person.", show_default=False)] = None,
     as_json: AsJson = False,
     gallery: GalleryFile = DEFAULT_GALLERY,
 ) -> None:
     """List faces and what was decided about them."""
-    states = ("unseen", "confirmed", "ignored", "not-a-face")
+    from enroll.library.review import State
+
+    states = get_args(State)
     if state is not None and state not in states:
         raise UsageError(f"--state: expected {', '.join(states)}, got {state!r}")
     with opened(gallery) as library:
@@ -212,7 +216,8 @@ def faces(
                 "face": number,
                 "photo": str(library.path(face)),
                 "box": list(face.box),
-                "state": library.reviewed.state(number),
+                "state": library.state(number),
+                "like": library.probably_ignored().get(number),
                 "name": library.names.get(number),
                 "source": library.reviewed.sources.get(number),
                 "not": sorted(people[p] for p in library.reviewed.refused.get(number, ()) if p in people),
@@ -221,7 +226,7 @@ def faces(
                 **film_facts(face),
             }
             for number, face in library.faces.items()
-            if state in (None, library.reviewed.state(number)) and name in (None, library.names.get(number))
+            if state in (None, library.state(number)) and name in (None, library.names.get(number))
         ]
     if as_json:
         print(json.dumps({"faces": listed}))

@@ -26,7 +26,7 @@ class NearPhotos:
 
 @dataclass(frozen=True)
 class SetAside:
-    """Two people who are not compared with each other, being nearer than strangers are.
+    """Two people who are nearer to each other than strangers are, and what is set aside for that.
 
     Attributes:
         first, second: their names.

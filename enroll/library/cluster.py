@@ -82,7 +82,7 @@ def group_faces(
     photos = np.arange(count) if photos is None else photos
     good = np.ones(count, bool) if good is None else good
     before = np.full(count, -1) if before is None else before
-    forbidden = _Forbidden(photos, apart)
+    forbidden = Forbidden(photos, apart)
     items = _first_items(vectors, good, before, together, forbidden)
     while True:
         joined = _joined(items, threshold, forbidden, vectors)
@@ -98,7 +98,7 @@ def group_faces(
     return _largest_first(labels)
 
 
-class _Forbidden:
+class Forbidden:
     """Which faces must not share a group."""
 
     def __init__(self, photos: NDArray[np.integer], apart: Iterable[tuple[int, int]]) -> None:
@@ -144,7 +144,7 @@ def _first_items(
     good: NDArray[np.bool_],
     before: NDArray[np.integer],
     together: Iterable[tuple[int, int]],
-    forbidden: _Forbidden,
+    forbidden: Forbidden,
 ) -> _Items:
     """Begin with the groups of before and the good faces, each for itself, and join what a person joined."""
     rows = np.flatnonzero(good | (before >= 0))
@@ -180,7 +180,7 @@ def _items(members: list[NDArray[np.intp]], fixed: Sequence[bool], vectors: NDAr
     return _Items(members, means, np.array(fixed, bool))
 
 
-def _joined(items: _Items, threshold: float, forbidden: _Forbidden, vectors: NDArray[np.float32]) -> _Items:
+def _joined(items: _Items, threshold: float, forbidden: Forbidden, vectors: NDArray[np.float32]) -> _Items:
     """Join groups whose mean distance is below the threshold, part by part of the graph."""
     members: list[NDArray[np.intp]] = []
     fixed: list[bool] = []
@@ -243,7 +243,7 @@ def _in_line(units: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _linked(
-    items: _Items, part: NDArray[np.intp], threshold: float, forbidden: _Forbidden
+    items: _Items, part: NDArray[np.intp], threshold: float, forbidden: Forbidden
 ) -> NDArray[np.integer]:
     from sklearn.cluster import AgglomerativeClustering
 
@@ -267,7 +267,7 @@ def _join_poor(
     labels: NDArray[np.integer],
     items: _Items,
     threshold: float,
-    forbidden: _Forbidden,
+    forbidden: Forbidden,
 ) -> None:
     """Let poor faces join the group that is nearest on average, if no other is nearly as near."""
     poor = np.flatnonzero(labels < 0)

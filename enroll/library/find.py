@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from enroll.library.film_people import at_once
-from enroll.library.suggest import Suggestion, suggest
+from enroll.library.suggest import Suggestion, current_templates, refused_names, suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,20 +53,11 @@ def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict
 
     What was refused is not suggested, nor anyone who has expired.
     """
-    from datetime import date
-
     faces = library.unknown()
-    templates = library.store.templates()
-    gone = set(library.store.expired(date.today()))
-    kept = np.array([name not in gone for name in templates.identities], bool)
-    if not faces or not kept.any():
+    templates = current_templates(library.store, date.today())
+    if not faces or not len(templates.ids):
         return {}
-    templates = type(templates)(templates.ids[kept], templates.identities[kept], templates.vectors[kept])
-    people = library.people()
-    refused = {
-        row: {people[person] for person in library.reviewed.refused.get(face.number, ()) if person in people}
-        for row, face in enumerate(faces)
-    }
+    refused = refused_names(faces, library.reviewed, library.people())
     taken: dict[int, set[str]] = {}
     in_films: dict[int, list[tuple[SeenFace, str]]] = {}
     for number, name in library.names.items():

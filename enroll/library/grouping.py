@@ -41,15 +41,18 @@ class Group:
     faces: tuple[int, ...]
 
 
-def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> list[int]:
+def group_ids(
+    groups: Sequence[Sequence[int]], stored: Mapping[int, int], held: Iterable[int] = ()
+) -> list[int]:
     """Give each group a number of its own: the one that it had, else that of one of its faces.
 
     Args:
         groups: numbers of faces, the largest group first.
         stored: the group that faces were in before.
+        held: numbers of other groups.
     """
     ids: dict[int, int] = {}
-    taken: set[int] = set()
+    taken = {*held}
     for place, faces in enumerate(groups):
         for number in sorted({stored[face] for face in faces if face in stored}):
             if number not in taken:
@@ -57,7 +60,7 @@ def group_ids(groups: Sequence[Sequence[int]], stored: Mapping[int, int]) -> lis
                 taken.add(number)
                 break
     after = max((max(faces) for faces in groups), default=0)
-    after = max(after, max(stored.values(), default=0))
+    after = max([after, *stored.values(), *taken])
     for place, faces in enumerate(groups):
         if place not in ids:
             free = [face for face in sorted(faces) if face not in taken]

@@ -24,7 +24,9 @@ class Known:
         steps: all decisions, oldest first.
         reviewed: what they lead to; `names` as the gallery has them.
         decided: names as the decisions alone have them, also of people who were erased since.
+        grouped: what is stored of groups: see `LibraryStore.groups`.
         groups: number of the group of each face that is in one.
+        likely: number of the ignored face that a face was like when faces were grouped.
         people: names of everyone who is enrolled, by id.
     """
 
@@ -36,7 +38,9 @@ class Known:
         self.steps: list[Step] = []
         self.reviewed = review.Reviewed()
         self.decided: dict[int, int] = {}
+        self.grouped: dict[int, int] = {}
         self.groups: dict[int, int] = {}
+        self.likely: dict[int, int] = {}
         self.people: dict[int, str] = {}
         self._names: dict[int, int] = {}
         self._state: dict[str, tuple[int, ...]] | None = None
@@ -56,7 +60,8 @@ class Known:
             new_faces = {face.number: face for face in found.faces}
             self.faces = self.faces | new_faces if "face" in found.grown else new_faces
         self._names = self._names if found.names is None else found.names
-        self.groups = self.groups if found.groups is None else found.groups
+        if found.groups is not None:
+            self._take_groups(found.groups)
         self.people = self.people if found.people is None else found.people
         self._decide(found)
         self.reviewed.names = self._names
@@ -81,10 +86,15 @@ class Known:
         self._wrote("named")
 
     def group(self, groups: Mapping[int, int | None]) -> None:
-        """Write the groups of faces, None for none."""
+        """Write the groups of faces, as they are stored; None for none."""
         self.rows.move_groups(groups)
-        self.groups = _changed(self.groups, groups)
+        self._take_groups(_changed(self.grouped, groups))
         self._wrote("grouped")
+
+    def _take_groups(self, grouped: dict[int, int]) -> None:
+        self.grouped = grouped
+        self.groups = {face: group for face, group in grouped.items() if group > 0}
+        self.likely = {face: -group for face, group in grouped.items() if group < 0}
 
     def _wrote(self, table: str) -> None:
         """Note that a table is in memory as it was just written."""

@@ -11,22 +11,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from embedder.errors import UnknownIdentityError, UsageError
 from enroll.gallery.gallery import checked_name
 from enroll.gallery.places import home_of, photo_file
 from enroll.library import review
-from enroll.library.cluster import group_faces
 from enroll.library.enrolled import FaceTemplates, quality_problem
-from enroll.library.grouping import Group, free_id, group_ids, in_order, odd_first, places_of, rows_of
+from enroll.library.grouping import Group, free_id, in_order
 from enroll.library.known import Known
+from enroll.library.regrouping import as_stored, held_groups, regrouped
+from enroll.library.suggest import current_templates, near_someone, refused_names
 from enroll.store.base import current_actor
 from enroll.store.library import SeenFace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from enroll.store import Store, Terms
     from enroll.store.library import LibraryStore, PhotoFile, SeenFace, SeenPhoto, Step
 
@@ -76,6 +73,7 @@ class Library:
         self._seen: tuple[int, date] | None = None
         self._scanned: tuple[int, date] | None = None
         self._waiting: list[SeenFace] | None = None
+        self._likely: dict[int, int] | None = None
         self._sorted: list[Group] | None = None
         self._ordered: dict[int, tuple[list[int], Group]] = {}
         self.read()
@@ -96,7 +94,7 @@ class Library:
             self._scanned = known.scanned, today
         late = {number for number in self._late if number not in names}
         self.faces = self._all if not late else {n: face for n, face in self._all.items() if n not in late}
-        self._waiting = self._sorted = None
+        self._waiting = self._likely = self._sorted = None
         self._seen = known.version, today
 
     def _take_faces(self, today: date) -> None:
@@ -143,12 +141,16 @@ class Library:
 
     # Groups
 
-    def group(self, threshold: float, again: bool = False) -> list[Group]:
+    def group(self, threshold: float, again: bool = False, naming: float | None = None) -> list[Group]:
         """Group the unknown faces; groups that were given before stay and grow, unless `again`.
+
+        Faces that would have joined a group that someone ignored are left out: see `probably_ignored`.
 
         Args:
             threshold: see `cluster.group_faces`.
             again: forget the groups of before.
+            naming: largest distance at which a name is given; who is so near is not left out. None: the
+                threshold.
 
         Returns:
             All groups, the largest first, faces that are alone last.
@@ -156,11 +158,21 @@ class Library:
         while True:
             self.read()
             said = self._said_of_groups()
-            groups = self._grouped(threshold, again)
+            before = {face.number: self.group_of(face.number) for face in self.unknown()}
+            held = held_groups(self.known.groups, self.reviewed.ignored, {*before.values()})
+            groups, likely = regrouped(
+                self.unknown(),
+                [face for number, face in self.faces.items() if self.state(number) == "ignored"],
+                self.reviewed,
+                {face: group for face, group in before.items() if group is not None and not again},
+                held,
+                threshold,
+                lambda faces: self._near_someone(faces, threshold if naming is None else naming),
+            )
             with self._together():
                 self.known.read()
                 if self._said_of_groups() == said:  # else someone joined or parted faces meanwhile
-                    self.rows.set_groups({face: group.id for group in groups for face in group.faces})
+                    self.rows.set_groups(held | as_stored(groups, likely))
                     break
         self.read()
         return groups
@@ -168,54 +180,47 @@ class Library:
     def _said_of_groups(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         return list(self.known.reviewed.together), list(self.known.reviewed.apart)
 
-    def _grouped(self, threshold: float, again: bool) -> list[Group]:
-        faces = self.unknown()
-        if not faces:
-            return []
-        row = {face.number: index for index, face in enumerate(faces)}
-        stored = {} if again else self.known.groups
-        before = np.array([stored.get(face.number, -1) for face in faces])
-        sizes = dict(zip(*np.unique(before, return_counts=True), strict=True))
-        before[[sizes[group] == 1 for group in before]] = -1  # who was alone is free
-        places, at_once = places_of(faces)
-        labels = group_faces(
-            np.stack([face.vector for face in faces]),
-            threshold,
-            places,
-            np.array([self.quality_problem(face) is None for face in faces]),
-            self._without_parted(before, row),
-            rows_of(self.reviewed.together, row),
-            [*rows_of(self.reviewed.apart, row), *at_once],
-        )
-        members: dict[int, list[SeenFace]] = {}
-        for face, label in zip(faces, labels.tolist(), strict=True):
-            members.setdefault(label, []).append(face)
-        ids = group_ids([[face.number for face in group] for _, group in sorted(members.items())], stored)
-        return [
-            Group(number, odd_first(group))
-            for number, (_, group) in zip(ids, sorted(members.items()), strict=True)
-        ]
-
-    def _without_parted(self, before: NDArray[np.integer], row: Mapping[int, int]) -> NDArray[np.integer]:
-        """Let the groups go in which faces are that someone has parted since."""
-        before = before.copy()
-        for one, other in rows_of(self.reviewed.apart, row):
-            if before[one] == before[other] >= 0:
-                before[before == before[one]] = -1
-        return before
+    def _near_someone(self, faces: Sequence[SeenFace], threshold: float) -> set[int]:
+        templates = current_templates(self.store, self._today or date.today())
+        return near_someone(faces, templates, threshold, refused_names(faces, self.reviewed, self.people()))
 
     def groups(self) -> list[Group]:
         """Give the groups as they were last made, without faces that have a name by now."""
         if self._sorted is None:
             members: dict[int, list[int]] = {}
-            groups = self.known.groups
             for face in self.unknown():
-                if (group := groups.get(face.number)) is not None:
+                if (group := self.group_of(face.number)) is not None:
                     members.setdefault(group, []).append(face.number)
             self._ordered = in_order(members, self.faces, self._ordered)
             found = [group for _, group in self._ordered.values()]
             self._sorted = sorted(found, key=lambda group: (-len(group.faces), group.id))
         return self._sorted
+
+    def group_of(self, face: int) -> int | None:
+        """Give the number of the group that a face waits in, None for none.
+
+        Who was left out as probably ignored, and is not any more, is in the group of whom they are like.
+        """
+        known = self.known
+        if (group := known.groups.get(face)) is not None or face not in known.likely:
+            return group
+        return None if face in self.probably_ignored() else known.groups.get(known.likely[face])
+
+    def probably_ignored(self) -> dict[int, int]:
+        """Give the waiting faces that groups leave out: each is like the ignored face of that number.
+
+        What is decided about either counts at once: nobody is left out for a face that is ignored no more.
+        """
+        if self._likely is None:
+            ignored = self.reviewed.ignored & self.faces.keys()
+            likely = {face: like for face, like in self.known.likely.items() if like in ignored}
+            waiting = {face.number for face in self.unknown()} - self.reviewed.kept if likely else ()
+            self._likely = {face: like for face, like in likely.items() if face in waiting}
+        return self._likely
+
+    def state(self, face: int) -> review.State:
+        """Give the state of a face."""
+        return "probably-ignored" if face in self.probably_ignored() else self.reviewed.state(face)
 
     # Decisions
 
@@ -273,7 +278,7 @@ class Library:
         """
         chosen = self._chosen(faces)
         content = {"do": review.TOGETHER, "faces": [face.number for face in chosen]}
-        groups = [self.known.groups[face.number] for face in chosen if face.number in self.known.groups]
+        groups = [group for face in chosen if (group := self.group_of(face.number)) is not None]
         if not groups or len({face.photo for face in chosen}) < len(chosen):
             return self._step(content)
         largest = max(sorted(set(groups)), key=groups.count)
@@ -282,7 +287,7 @@ class Library:
     def part(self, faces: Sequence[int], others: Sequence[int]) -> int:
         """Say that faces are not the person that others are; gives the number of the step."""
         content = {"do": review.APART, "faces": list(faces), "others": [n for n in others if n not in faces]}
-        grouped = [face for face in faces if face in self.known.groups]
+        grouped = [face for face in faces if self.group_of(face) is not None]
         return self._step(content, dict.fromkeys(grouped, free_id(grouped, self.known.groups)))
 
     def merge(self, kept: str, other: str) -> int:
@@ -358,7 +363,7 @@ class Library:
         if actor := current_actor():
             content["by"] = actor
         if groups and content["do"] != review.UNDO:
-            content["groups"] = [[face, known.groups.get(face)] for face in groups]
+            content["groups"] = [[face, known.grouped.get(face)] for face in groups]
         number = self.rows.decide(content, new)
         known.read()
         if groups:

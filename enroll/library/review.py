@@ -14,7 +14,7 @@ from typing import Any, Literal
 from embedder._internal.wording import count
 from enroll.store.library import Step
 
-State = Literal["unseen", "confirmed", "ignored", "not-a-face"]
+State = Literal["unseen", "probably-ignored", "confirmed", "ignored", "not-a-face"]
 
 CONFIRM, REJECT, IGNORE, NOT_A_FACE = "confirm", "reject", "ignore", "not-a-face"
 UNKNOWN, TOGETHER, APART, MERGE, UNDO = "unknown", "together", "apart", "merge", "undo"
@@ -30,6 +30,7 @@ class Reviewed:
         sources: who said so: user or import.
         ignored: strangers, out of groups and suggestions.
         objects: that are no faces.
+        kept: faces that someone made unknown: they are not taken for someone who was ignored.
         refused: ids of the people that a face is not, for ever.
         together: faces of one person, as pairs; of no one in particular.
         apart: faces of two people, as pairs.
@@ -41,6 +42,7 @@ class Reviewed:
     sources: dict[int, str] = field(default_factory=dict)
     ignored: set[int] = field(default_factory=set)
     objects: set[int] = field(default_factory=set)
+    kept: set[int] = field(default_factory=set)
     refused: dict[int, set[int]] = field(default_factory=dict)
     together: list[tuple[int, int]] = field(default_factory=list)
     apart: list[tuple[int, int]] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Reviewed:
     open: list[Step] = field(default_factory=list)
 
     def state(self, face: int) -> State:
-        """Give the state of a face; whether a name is suggested for it is not stored, but looked up."""
+        """Give the state of a face as it was decided; what is only probable is looked up elsewhere."""
         if face in self.names:
             return "confirmed"
         if face in self.ignored:
@@ -144,6 +146,7 @@ def _apply(found: Reviewed, content: Mapping[str, Any]) -> None:
         if action != REJECT:
             found.ignored.discard(face)
             found.objects.discard(face)
+            found.kept.discard(face)
         if action == CONFIRM:
             found.names[face] = content["person"]
             found.sources[face] = content.get("source", USER)
@@ -154,6 +157,8 @@ def _apply(found: Reviewed, content: Mapping[str, Any]) -> None:
             found.ignored.add(face)
         elif action == NOT_A_FACE:
             found.objects.add(face)
+        elif action == UNKNOWN:
+            found.kept.add(face)
 
 
 def _across(pair: tuple[int, int], faces: Sequence[int], others: Sequence[int]) -> bool:

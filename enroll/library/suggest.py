@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.library.film_people import Interval
+    from enroll.library.review import Reviewed
+    from enroll.store import Store
+    from enroll.store.library import SeenFace
     from enroll.templates import Templates
 
 
@@ -37,6 +41,38 @@ class Suggestion:
     threshold: float
     second: float | None
     template: int
+
+
+def current_templates(store: Store, today: date) -> Templates:
+    """Give the templates of everyone whose last day is not over."""
+    templates, gone = store.templates(), set(store.expired(today))
+    kept = np.array([name not in gone for name in templates.identities], bool)
+    return type(templates)(templates.ids[kept], templates.identities[kept], templates.vectors[kept])
+
+
+def refused_names(
+    faces: Sequence[SeenFace], reviewed: Reviewed, people: Mapping[int, str]
+) -> dict[int, set[str]]:
+    """Give the names that faces are not, as someone has said, by row.
+
+    Args:
+        faces: rows.
+        reviewed: what people decided.
+        people: names of everyone who is enrolled, by id.
+    """
+    return {
+        row: {people[person] for person in reviewed.refused.get(face.number, ()) if person in people}
+        for row, face in enumerate(faces)
+    }
+
+
+def near_someone(
+    faces: Sequence[SeenFace], templates: Templates, threshold: float, refused: Mapping[int, set[str]]
+) -> set[int]:
+    """Give those of some faces that are within a distance of someone whose name was not refused for them."""
+    vectors = np.stack([face.vector for face in faces])
+    found = suggest(vectors, range(len(faces)), templates, threshold, refused=refused)
+    return {face.number for face, one in zip(faces, found, strict=True) if one is not None}
 
 
 def suggest(

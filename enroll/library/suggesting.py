@@ -49,6 +49,23 @@ class Asked:
         return cls(library.unknown(), library.names, photos, refused)
 
 
+@dataclass(frozen=True)
+class GroupName:
+    """A name for a group of faces.
+
+    Attributes:
+        nearest: what speaks for it: the face of the group that is nearest to the person.
+        faces: how many of the group are near enough.
+    """
+
+    nearest: Suggestion
+    faces: int
+
+    def rank(self) -> tuple[int, float, str]:
+        """Give what names of a group are sorted by, the best first."""
+        return -self.faces, self.nearest.distance, self.nearest.name
+
+
 class FollowedTemplates:
     """The templates of a gallery; a vector is read once."""
 
@@ -138,6 +155,38 @@ class Suggester:
         dirty |= {photo[face] for face in refused if face in photo}
         self._asked, self._photo, self._settings = asked, photo, settings
         self._suggest_in(dirty)
+
+    def names_of(self, groups: Sequence[Collection[int]], most: int) -> list[list[GroupName]]:
+        """Suggest names for whole groups of waiting faces: who is near most of them first.
+
+        A name that was refused for one of its faces is none for a group. A face counts for no one who is in
+        its photo already.
+
+        Args:
+            groups: numbers of faces.
+            most: names of a group.
+        """
+        near, asked = {} if self._nearness is None else self._nearness.near, self._asked
+        threshold, _, gone = self._settings
+        in_photo: dict[int, set[str]] = {}
+        for face, photo in asked.photos.items():
+            in_photo.setdefault(photo, set()).add(asked.names[face])
+        found = []
+        for faces in groups:
+            barred = {*gone}.union(*(asked.refused.get(face, ()) for face in faces))
+            people: dict[str, list[tuple[float, int]]] = {}
+            for face in faces:
+                there = in_photo.get(self._photo.get(face, 0), ())
+                for name, (distance, template) in near.get(face, {}).items():
+                    if distance <= threshold and name not in barred and name not in there:
+                        people.setdefault(name, []).append((distance, template))
+            names = [
+                GroupName(Suggestion(name, distance, threshold, None, template), len(theirs))
+                for name, theirs in people.items()
+                for distance, template in [min(theirs)]
+            ]
+            found.append(sorted(names, key=GroupName.rank)[:most])
+        return found
 
     def _suggest_in(self, photos: Collection[int]) -> None:
         """Suggest names for the faces of photos, each person once in a photo."""

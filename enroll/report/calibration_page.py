@@ -12,7 +12,7 @@ from embedder.metrics import trials_needed
 from embedder.strangers import people_in_sets
 from enroll.gallery.threshold import contradiction, describe
 from enroll.report.gallery_plots import comparison_plot, counted_plot
-from enroll.report.page import Entry, Plot, face, render
+from enroll.report.page import Entry, Plot, face, file_name, render
 from enroll.report.svg import percent
 
 if TYPE_CHECKING:
@@ -107,15 +107,15 @@ def _counted(record: CalibrationRecord, comparisons: Comparisons) -> list[str]:
 def _aside_text(pairs: int) -> str:
     most = f"; the nearest {PAIRS} are shown, {pairs - PAIRS:,} are not" if pairs > PAIRS else ""
     return (
-        f"{count(pairs, 'pair', ',')} of people who are nearer to each other than strangers are were not "
-        f"compared with each other{most}."
+        f"{count(pairs, 'pair', ',')} of people who are nearer to each other than strangers are. Where one "
+        f"photo is odd, that photo was left out; else these two were not compared{most}."
     )
 
 
 def _entry(pair: SetAside, crop: CropOfPhoto | None) -> Entry:
     nearest = pair.photos[0]
     both = ((pair.first, nearest.photo), (pair.second, nearest.like)) if crop else ()
-    faces = tuple(face(crop(name, photo), name, photo) for name, photo in both) if crop else ()
+    faces = tuple(face(crop(name, photo), name, file_name(photo)) for name, photo in both) if crop else ()
     return Entry(pair.describe(), faces)
 
 

@@ -14,7 +14,7 @@ from embedder.errors import UnknownIdentityError
 from embedder.metrics import squared_distances
 from enroll.report.doctor import in_percent
 from enroll.report.gallery_plots import forecast_plot
-from enroll.report.page import Entry, Face, Plot, face, render
+from enroll.report.page import Entry, Face, Plot, face, file_name, render
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ class _Faces:
         template = self._stored.get(number)
         if template is None or self._crop is None:
             return face(None, name)
-        return face(self._crop(template), name, template.photo)
+        return face(self._crop(template), name, file_name(template.photo))
 
 
 def _shown(report: DoctorReport, section: Section, faces: _Faces) -> FindingsShown:

@@ -83,10 +83,10 @@ def face(crop: NDArray[np.uint8] | None, name: str, photo: str = "") -> Face:
     Args:
         crop: (height, width, 3) uint8, None if it cannot be shown.
         name: whose it is.
-        photo: path of the photo; under the picture, only the name of the file is written.
+        photo: which photo it is, such as the name of its file.
     """
     text = f"{name}: {photo}" if photo else name
-    return Face(None if crop is None else picture(crop, text), name, file_name(photo))
+    return Face(None if crop is None else picture(crop, text), name, photo)
 
 
 def file_name(photo: str) -> str:

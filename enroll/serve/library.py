@@ -19,7 +19,7 @@ from enroll.library.face_pictures import place_of
 from enroll.library.find import sightings
 from enroll.library.grouping import usual_threshold
 from enroll.library.people import Library
-from enroll.library.suggesting import Asked, FollowedTemplates, Suggester
+from enroll.library.suggesting import Asked, FollowedTemplates, GroupName, Suggester
 from enroll.serve.engine import Options
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError
@@ -89,6 +89,22 @@ class Reviewing:
         Raises:
             ProblemError: another request works them out for the first time.
         """
+        with self._followed() as suggester:
+            return dict(suggester.suggested)
+
+    def names_of(self, groups: Sequence[Sequence[int]], most: int) -> list[list[GroupName]]:
+        """Suggest names for whole groups of unknown faces, the most likely first.
+
+        Raises:
+            ProblemError: another request works them out for the first time.
+        """
+        if not most:
+            return [[] for _ in groups]
+        with self._followed() as suggester:
+            return suggester.names_of(groups, most)
+
+    @contextmanager
+    def _followed(self) -> Iterator[Suggester]:
         threshold, store = self.threshold(), self._engine.session().store
         if not self._suggesting.acquire(timeout=_PATIENCE):
             raise ProblemError("busy", "suggestions are being worked out", retry_after(_PATIENCE))
@@ -98,7 +114,7 @@ class Reviewing:
             self._templates = self._templates or FollowedTemplates(store)
             gone = store.expired(date.today())
             self._suggester.follow(asked, self._templates.read(), threshold, gone=gone)
-            return dict(self._suggester.suggested)
+            yield self._suggester
         finally:
             self._suggesting.release()
 
@@ -116,8 +132,8 @@ class Reviewing:
             there = {face: one for face, one in suggested.items() if face in library.faces}
             return sightings(library, threshold, name=name, suggested=there)
 
-    def group(self, again: bool) -> tuple[int, int]:
-        """Group the unknown faces: those that wait in no group join one; gives how many groups and faces.
+    def group(self, again: bool) -> dict[str, int]:
+        """Group the unknown faces: those that wait in no group join one; gives how many there are of what.
 
         Raises:
             UsageError: nothing is known of the model's distances.
@@ -129,8 +145,15 @@ class Reviewing:
                 "--threshold` groups faces"
             )
         library = Library(self._engine.session().store)  # this takes long: others go on meanwhile
-        groups = library.group(threshold, again)
-        return len(groups), sum(len(group.faces) for group in groups)
+        groups = library.group(threshold, again, self._naming(library))
+        return {
+            "groups": len(groups),
+            "faces": sum(len(group.faces) for group in groups),
+            "probably_ignored": len(library.probably_ignored()),
+        }
+
+    def _naming(self, library: Library) -> float | None:
+        return self.threshold() if library.reviewed.ignored else None
 
     # Decisions
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import Response
 
 from embedder._internal.runtime import Progress
+from enroll.library.review import State
 from enroll.serve.answers import json_response
 from enroll.serve.api import PREFIX, PROBLEMS, MayEnroll, MayIdentify, unslashed
 from enroll.serve.jobs import facts_of
@@ -16,6 +17,7 @@ from enroll.serve.library_facts import (
     ROOT,
     face_facts,
     group_facts,
+    name_facts,
     reasons_of,
     sighting_facts,
     state_facts,
@@ -50,6 +52,10 @@ router = APIRouter(prefix=ROOT, responses=PROBLEMS, tags=["library"])
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0, le=10**9)]
+Names = Annotated[
+    int,
+    Query(ge=0, le=9, description="Most names suggested for a whole group; the first time takes long."),
+]
 Shown = Annotated[int, Query(ge=1, le=1000, description="Faces listed of each.")]
 FaceNumber = Annotated[int, Path(ge=1, le=2**53)]
 
@@ -74,6 +80,7 @@ async def list_groups(
     offset: Offset = 0,
     faces: Shown = 12,
     least: Annotated[int, Query(ge=1, le=1000, description="Faces a group has at least.")] = 2,
+    names: Names = 0,
 ) -> Response:
     """List groups of unknown faces, the largest first, each with the faces that fit least first."""
     services = services_of(request)
@@ -83,11 +90,17 @@ async def list_groups(
             groups = library.groups()
             found = [group for group in groups if len(group.faces) >= least]
             page = found[offset : offset + limit]
-            return {
+            listed: dict[str, Any] = {
                 "groups": [group_facts(library, group, group.faces[:faces]) for group in page],
                 "total": len(found),
                 "alone": sum(len(group.faces) == 1 for group in groups),
+                "probably_ignored": len(library.probably_ignored()),
             }
+        suggested = services.library.names_of([group.faces for group in page], names)
+        with services.library.reading() as library:
+            for facts, one in zip(listed["groups"], suggested, strict=True):
+                facts["names"] = name_facts(library, one)
+        return listed
 
     return json_response(await services.engine.run(work))
 
@@ -101,9 +114,9 @@ async def group_faces(
 
     def work(progress: Progress) -> dict[str, int]:
         with progress.bar("Grouping", 1) as advance, acting(caller.journal):
-            groups, faces = services.library.group(wanted is not None and wanted.again)
+            done = services.library.group(wanted is not None and wanted.again)
             advance()
-        return {"groups": groups, "faces": faces}
+        return done
 
     job = services.jobs.start("grouping", work)
     return json_response(facts_of(job), 202, {"Location": f"{PREFIX}/jobs/{job.id}"})
@@ -132,6 +145,7 @@ async def list_suggestions(
     limit: Limit = 20,
     offset: Offset = 0,
     faces: Shown = 12,
+    names: Names = 0,
 ) -> Response:
     """List people with unknown faces that are probably theirs, the most doubtful first, and why."""
     services = services_of(request)
@@ -146,6 +160,7 @@ async def list_suggestions(
         page = {person: sorted(by_name[person]) for person in order[offset : offset + limit]}
         shown = {number: suggested[number] for rows in page.values() for _, number in rows[:faces]}
         threshold = services.library.threshold()
+        others = services.library.names_of([[number for _, number in rows] for rows in page.values()], names)
         with services.library.reading() as library:
             reasons = reasons_of(library, shown, threshold)
             return {
@@ -159,8 +174,9 @@ async def list_suggestions(
                             for _, number in rows[:faces]
                             if number in library.faces
                         ],
+                        "names": name_facts(library, some, person),
                     }
-                    for person, rows in page.items()
+                    for (person, rows), some in zip(page.items(), others, strict=True)
                 ],
                 "total": len(by_name),
                 "faces": sum(map(len, by_name.values())),
@@ -174,9 +190,7 @@ async def list_suggestions(
 async def list_faces(
     request: Request,
     caller: MayIdentify,
-    state: Annotated[
-        Literal["unseen", "confirmed", "ignored", "not-a-face"] | None, Query(description="Of one state.")
-    ] = None,
+    state: Annotated[State | None, Query(description="Of one state.")] = None,
     name: Annotated[str | None, Query(max_length=1000, description="Confirmed as this person.")] = None,
     limit: Limit = 100,
     offset: Offset = 0,
@@ -189,7 +203,7 @@ async def list_faces(
             found = [
                 number
                 for number in library.faces
-                if state in (None, library.reviewed.state(number))
+                if state in (None, library.state(number))
                 and (name is None or library.names.get(number) == name)
             ]
             page = found[offset : offset + limit]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from enroll.library.grouping import Group
     from enroll.library.people import Library
     from enroll.library.suggest import Suggestion
+    from enroll.library.suggesting import GroupName
     from enroll.store.library import Step
 
 ROOT = f"{PREFIX}/library"
@@ -34,7 +35,8 @@ def sighting_facts(one: Sighting) -> dict[str, Any]:
 
 def state_facts(library: Library) -> dict[str, Any]:
     """Give how much a library holds as JSON has it."""
-    unknown, known = library.unknown(), library.reviewed
+    left_out, known = library.probably_ignored(), library.reviewed
+    unknown = [face.number for face in library.unknown() if face.number not in left_out]
     last = last_step(library)
     return {
         "photos": len(library.photos),
@@ -42,9 +44,10 @@ def state_facts(library: Library) -> dict[str, Any]:
         "faces": len(library.faces),
         "unknown": len(unknown),
         "confirmed": sum(face in library.faces for face in library.names),
+        "probably_ignored": len(left_out),
         "ignored": len(known.ignored & library.faces.keys()),
         "not_faces": len(known.objects & library.faces.keys()),
-        "ungrouped": sum(face.number not in library.known.groups for face in unknown),
+        "ungrouped": sum(library.group_of(face) is None for face in unknown),
         "stale": library.stale,
         "command": None if library.photos else "embed library scan FOLDER --gallery FILE",
         "last": step_facts(library, last) if last else None,
@@ -68,6 +71,7 @@ def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[st
         "id": group.id,
         "size": len(group.faces),
         "faces": [face_facts(library, number) for number in faces],
+        "names": [],
     }
 
 
@@ -81,16 +85,37 @@ def face_facts(library: Library, number: int, reason: dict[str, Any] | None = No
         "date": library.when(photo),
         "box": list(face.box),
         "size": [photo.width, photo.height],
-        "state": known.state(number),
+        "state": library.state(number),
+        "like": like_facts(library, number),
         "name": library.names.get(number),
         "source": known.sources.get(number),
         "refused": sorted(people[person] for person in known.refused.get(number, ()) if person in people),
         "poor": library.quality_problem(face),
-        "group": library.known.groups.get(number),
+        "group": library.group_of(number),
         "crop": f"{ROOT}/faces/{number}/crop",
         "whole": f"{ROOT}/faces/{number}/photo",
         "suggestion": reason,
     }
+
+
+def like_facts(library: Library, number: int) -> dict[str, Any] | None:
+    """Give the ignored face that a face is like most probably as JSON has it, None if there is none."""
+    like = library.probably_ignored().get(number)
+    if like is None:
+        return None
+    photo = library.path(library.faces[like]).name
+    return {"face": like, "photo": photo, "crop": f"{ROOT}/faces/{like}/crop"}
+
+
+def name_facts(
+    library: Library, names: Sequence[GroupName], first: str | None = None
+) -> list[dict[str, Any]]:
+    """Give names for a group of faces, and why, as JSON has it; the one that is asked about first."""
+    names = sorted(names, key=lambda one: one.nearest.name != first)
+    nearest = dict(enumerate(one.nearest for one in names))
+    threshold = names[0].nearest.threshold if names else 0.0
+    reasons = reasons_of(library, nearest, threshold)
+    return [{**reasons[place], "faces": one.faces} for place, one in enumerate(names)]
 
 
 def reasons_of(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from enroll.library.review import State
 from enroll.serve.schemas import Schema, TermsSchema
 
 Number = Annotated[int, Field(ge=1, le=2**53)]
@@ -27,7 +28,13 @@ class LibrarySchema(Schema):
     photos: int = Field(examples=[50000])
     missing: int = Field(description="Photos that the last scan did not find any more.", examples=[0])
     faces: int = Field(description="Of all photos, whatever was decided about them.", examples=[81000])
-    unknown: int = Field(description="Faces that wait for a name.", examples=[40000])
+    unknown: int = Field(
+        description="Faces that wait for a name, without those that are probably ignored.", examples=[40000]
+    )
+    probably_ignored: int = Field(
+        description="Unknown faces that groups leave out: they are like faces that someone ignored.",
+        examples=[300],
+    )
     confirmed: int = Field(examples=[30000])
     ignored: int = Field(examples=[10000])
     not_faces: int = Field(examples=[1000])
@@ -62,6 +69,20 @@ class SuggestionSchema(Schema):
     nearest: NearestSchema | None
 
 
+class NameSchema(SuggestionSchema):
+    """A name for a group of faces; the distance is that of the nearest one."""
+
+    faces: int = Field(description="How many of the group are near enough.", examples=[4])
+
+
+class LikeSchema(Schema):
+    """The ignored face that a face is like most probably."""
+
+    face: int = Field(examples=[9])
+    photo: str = Field(description="Name of the photo's file; text, nothing that can be fetched.")
+    crop: str = Field(examples=["/api/v1/library/faces/9/crop"])
+
+
 class LibraryFace(Schema):
     """A face of a photo library."""
 
@@ -76,7 +97,8 @@ class LibraryFace(Schema):
     size: tuple[int, int] = Field(
         description="Width and height of the upright photo.", examples=[[4000, 3000]]
     )
-    state: Literal["unseen", "confirmed", "ignored", "not-a-face"]
+    state: State
+    like: LikeSchema | None = Field(description="Why it is probably ignored.")
     name: str | None = Field(description="Who was confirmed.", examples=["Ada"])
     source: str | None = Field(description="Who said so: user or import.", examples=["user"])
     refused: list[str] = Field(description="Who it is not, as someone said.", examples=[["Bob"]])
@@ -97,6 +119,7 @@ class GroupSchema(Schema):
     id: int = Field(description="It stays while the group grows.", examples=[7])
     size: int = Field(description="How many faces it has.", examples=[120])
     faces: list[LibraryFace] = Field(description="Some of them, those that fit least first.")
+    names: list[NameSchema] = Field(default=[], description="Who they may be, the most likely first.")
 
 
 class GroupsPage(Schema):
@@ -105,6 +128,10 @@ class GroupsPage(Schema):
     groups: list[GroupSchema]
     total: int = Field(description="How many there are.", examples=[310])
     alone: int = Field(description="Faces that are alone.", examples=[2400])
+    probably_ignored: int = Field(
+        description="Faces left out, like ignored ones: `GET /library/faces?state=probably-ignored`.",
+        examples=[300],
+    )
 
 
 class SuggestedPerson(Schema):
@@ -114,6 +141,7 @@ class SuggestedPerson(Schema):
     size: int = Field(description="How many faces.", examples=[12])
     ids: list[int] = Field(description="All their numbers, the most doubtful first.", examples=[[12, 9]])
     faces: list[LibraryFace] = Field(description="Some of them, the most doubtful first.")
+    names: list[NameSchema] = Field(default=[], description="This person, then who else they may be.")
 
 
 class SuggestionsPage(Schema):
@@ -157,8 +185,9 @@ class DecisionRequest(Schema):
 
     do: Literal["confirm", "reject", "ignore", "not-a-face", "unknown", "merge", "split"] = Field(
         description="`confirm`: they are `name`, who is enrolled if new; `reject`: they are not `name`, for "
-        "ever; `ignore`: strangers; `not-a-face`; `unknown`: takes a name, or that they are ignored, away; "
-        "`merge`: faces or groups are one unknown person; `split`: faces leave their group, for ever."
+        "ever; `ignore`: strangers; `not-a-face`; `unknown`: takes a name, or that they are ignored, also "
+        "probably, away; `merge`: faces or groups are one unknown person; `split`: faces leave their group, "
+        "for ever."
     )
     faces: list[Number] = Field(default=[], max_length=_MOST, examples=[[12, 9]])
     groups: list[Number] = Field(default=[], max_length=1000, description="All of their faces.")

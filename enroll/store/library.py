@@ -129,7 +129,7 @@ class Changes:
         faces: by number.
         steps: oldest first.
         names: id of the person of each face that has one.
-        groups: number of the group of each face that is in one.
+        groups: see `LibraryStore.groups`.
         people: names of everyone who is enrolled, by id.
     """
 
@@ -202,7 +202,10 @@ class LibraryStore(Protocol):
         """Name of the person of each template of someone who is enrolled, by the template's id."""
 
     def groups(self) -> dict[int, int]:
-        """Number of the group of each face that is in one."""
+        """Number of the group of each face that is in one.
+
+        Below 0 it is no group: minus the number of the ignored face that a face is like most probably.
+        """
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
         """Replace the groups."""

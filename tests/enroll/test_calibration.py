@@ -428,6 +428,26 @@ def test_a_few_wrong_photos_hardly_move_the_threshold(kind: str, known: Stranger
         assert not collapsed.set_aside
 
 
+def test_a_wrong_photo_is_as_if_it_were_not_there() -> None:
+    """It is neither searched for nor found, whether it is enrolled or a stranger's."""
+    vectors, labels = people(8, 4, noise=0.3)
+    others, whose = people(10, 3, noise=0.3)
+    strange = whose >= 8
+    clean = calibrate(vectors, labels, 0.02, others[strange], whose[strange])
+    spoilt = np.concatenate([vectors[:5], vectors[9:10], vectors[5:]]), np.insert(labels, 5, 0)
+    mixed = np.concatenate([others[strange], vectors[[21]]]), np.append(whose[strange], 9)
+    for given, strangers, more in (
+        (spoilt, (others[strange], whose[strange]), 1),
+        ((vectors, labels), mixed, 0),
+        (spoilt, mixed, 1),
+    ):
+        found = calibrate(*given, 0.02, *strangers)
+        assert found.set_aside == 1 + (more and strangers is mixed)
+        assert replace(found, distance=clean.distance, set_aside=0, templates=32) == clean
+        assert found.distance == pytest.approx(clean.distance, rel=1e-9) and found.templates == 32 + more
+        assert calibrate(*given, 0.02, *strangers, near=()).distance < clean.distance - 0.1
+
+
 def test_everyone_set_aside_leaves_what_is_known() -> None:
     vectors, _ = people(1, 4)
     names = np.array([0, 0, 1, 1])

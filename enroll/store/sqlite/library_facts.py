@@ -47,6 +47,11 @@ def number(value: object, what: str = "a number", limits: tuple[int, int] = _NUM
     return value
 
 
+def group_number(value: object) -> int:
+    """Check the number of a group, or minus that of an ignored face."""
+    return -number(-value) if type(value) is int and value < 0 else number(value)
+
+
 def read_json(body: bytes) -> dict[str, Any]:
     """Read an object of JSON."""
     try:

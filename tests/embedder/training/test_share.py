@@ -95,7 +95,7 @@ def test_crossed_searches_are_of_degraded_photos_among_clean_ones(pool: ViewPool
 
 def test_drift_is_how_far_varied_views_have_moved(pool: ViewPool):
     def other(pictures: np.ndarray) -> np.ndarray:
-        return unit(features(pictures) + 0.2 * np.local_trunk(48, dtype=np.float32)[0])
+        return unit(features(pictures) + 0.2 * np.eye(48, dtype=np.float32)[0])
 
     rows = np.arange(9)
     moved = HeldOutViews(pool, rows, LABELS, 3, CONFIG, ProcessGroup()).measure(other, 1.0)

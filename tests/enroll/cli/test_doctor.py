@@ -26,7 +26,7 @@ from enroll.store.sqlite.store import SqliteStore
 from enroll.templates import NewTemplate
 from tests.conftest import ToyExtractor, pattern, save_people
 from tests.enroll.doctor.people import DIM, made_people
-from tests.enroll.gallery.contents import Content, plain, small_content
+from tests.enroll.gallery.contents import GallerySnapshot, plain, small_content
 from tests.enroll.templates import MODEL, template
 
 runner = CliRunner()
@@ -49,12 +49,12 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def made(path: Path, content: Content) -> None:
+def made(path: Path, content: GallerySnapshot) -> None:
     with open_store(path, create=True) as store:
         put_content(store, content)
 
 
-def content_of(path: str) -> Content:
+def content_of(path: str) -> GallerySnapshot:
     with open_store(path) as store:
         return read_content(store)[0]
 
@@ -273,7 +273,7 @@ def test_the_doctor_lists_so_many_and_json_all(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     ada = small_content().people[0]
     people = tuple(replace(ada, name=f"p{n:02d}", templates=(template(f"{n}"),)) for n in range(25))
-    made(Path("gallery.db"), Content((MODEL, 16), people))
+    made(Path("gallery.db"), GallerySnapshot((MODEL, 16), people))
     lines = run("doctor")[0].splitlines()
     start = lines.index("People with fewer than 3 photos: 25")
     assert lines[start + 1] == "  p00: 1" and lines[start + 21] == "  and 5 more; --json lists all"
@@ -286,7 +286,7 @@ def test_the_doctor_needs_a_gallery_with_people(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     with pytest.raises(GalleryError, match="no gallery here"):
         run("doctor")
-    made(Path("gallery.db"), Content(None, ()))
+    made(Path("gallery.db"), GallerySnapshot(None, ()))
     with pytest.raises(UsageError, match="no one is enrolled"):
         run("doctor")
 

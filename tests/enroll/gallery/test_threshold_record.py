@@ -61,7 +61,7 @@ def test_what_puts_the_promise_in_doubt(changed: Changed, note: str | None) -> N
 DESCRIBED = (
     "names at most 2 % of strangers in this gallery of 10 people, 95 % sure, by a model of the distances "
     "(calibrated 2026-11-28); counted: 1 of 120 searches for 13 strangers named someone, which alone "
-    "promises at most 32 %"
+    "shows at most 32 %"
 )
 
 
@@ -94,7 +94,7 @@ def test_the_threshold_in_words(basis: ThresholdSource, words: str) -> None:
     [(1.0, "at most 100 %"), (0.994, "at most 99 %"), (0.316, "at most 32 %"), (0.00291, "at most 0.29 %")],
 )
 def test_what_counting_promises_has_two_digits(bound: float, words: str) -> None:
-    assert describe(replace(CALIBRATION, promise=replace(PROMISE, counted_bound=bound))).endswith(words)
+    assert describe(replace(CALIBRATION, calibration=replace(PROMISE, counted_bound=bound))).endswith(words)
 
 
 def test_the_threshold_for_programs() -> None:
@@ -172,7 +172,7 @@ def test_a_whole_number_may_stand_for_a_distance() -> None:
 
 def test_a_record_that_is_not_finite_is_not_written() -> None:
     with pytest.raises(ValueError, match=r"distance: expected .*, got nan"):
-        replace(CALIBRATION, promise=replace(PROMISE, distance=float("nan"))).to_text()
+        replace(CALIBRATION, calibration=replace(PROMISE, distance=float("nan"))).to_text()
 
 
 WITH_PRIOR = replace(PROMISE, comparisons=360, known_people=77, known_sets=4)
@@ -192,7 +192,7 @@ WITH_PRIOR = replace(PROMISE, comparisons=360, known_people=77, known_sets=4)
     ],
 )
 def test_evidence_in_words(promise: Calibration, words: str) -> None:
-    assert words in describe(replace(CALIBRATION, promise=promise))
+    assert words in describe(replace(CALIBRATION, calibration=promise))
 
 
 def test_contradiction_in_words() -> None:

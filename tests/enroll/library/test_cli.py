@@ -186,3 +186,27 @@ def test_photos_of_a_folder_may_be_scanned_one_by_one(typed, photos: Path) -> No
     save(photos / "new.png", {(0, 0): (1, 40)})
     assert "1 photo, 1 looked at; 1 new face" in typed("scan", "photos/new.png")
     assert "1 known" in typed("scan", "photos")
+
+
+def test_people_in_the_background_are_ignored_once(typed, photos: Path) -> None:  # type: ignore[no-untyped-def]
+    typed("scan", "photos")
+    groups = json.loads(typed("groups", "--json", *LIMIT))
+    assert groups["probably_ignored"] == 0
+    bob = next(g for g in groups["groups"] if any(f["photo"].endswith("bob0.png") for f in g["faces"]))
+    typed("ignore", f"g{bob['id']}")
+    save(photos / "later.png", {(0, 0): (2, 20)})
+    typed("scan", "photos")
+    said = typed("groups", *LIMIT)
+    assert "1 group, 1 face alone\n1 face left out, like people you ignored: --probably-ignored lists" in said
+    assert "later.png" not in said
+    assert "later.png 24x24+0+0 like f" in typed("groups", "--probably-ignored", *LIMIT)
+    facts = json.loads(typed("groups", "--probably-ignored", "--json", *LIMIT))
+    (left_out,) = facts["probably_ignored_faces"]
+    assert facts["probably_ignored"] == 1
+    assert left_out["photo"].endswith("later.png")
+    assert left_out["like"] in {face["face"] for face in bob["faces"]}
+    (listed,) = json.loads(typed("faces", "--state", "probably-ignored", "--json"))["faces"]
+    assert (listed["face"], listed["like"]) == (left_out["face"], left_out["like"])
+    assert "1 face: unknown again" in typed("unknown", f"f{left_out['face']}")
+    assert "2 faces alone" in (said := typed("groups", *LIMIT))
+    assert "left out" not in said

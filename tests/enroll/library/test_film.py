@@ -102,7 +102,7 @@ def test_a_single_frame_names_no_one(tmp_path: Path, heads_of, known: Gallery, b
     (person,) = FilmIdentifier(built_in, known).identify(film).people
     assert (person.identity, person.agreement.decision.reason) == (None, "few_frames")
     assert (person.agreement.frames, person.agreement.agreed) == (1, 1)
-    assert person.best[0].pixels is None
+    assert person.best[0].crop is None
     (person,) = FilmIdentifier(built_in, known, config=FilmConfig(agree=1)).identify(film).people
     assert person.identity == "ada"
 
@@ -208,7 +208,7 @@ def test_the_sheet_has_a_row_per_person(answer: FilmAnswer, tmp_path: Path):
     tiles = list(report.sheet_tiles(answer))
     rows = {tile.identity: [one for one in tiles if one.identity == tile.identity] for tile in tiles}
     assert list(rows) == ["ada", "Zoë", "unknown 1"]
-    assert all(1 <= len(row) <= PER_LINE and row[0].pixels is not None for row in rows.values())
+    assert all(1 <= len(row) <= PER_LINE and row[0].crop is not None for row in rows.values())
     assert rows["ada"][0].problem is None and rows["unknown 1"][0].problem == "too far from everyone"
     assert rows["ada"][0].caption == report.clock(by_name(answer)["ada"].best[0].seconds)
     path = report.save_sheet(tmp_path / "sheets", answer, Inputs(), False)

@@ -317,3 +317,67 @@ def test_suggestions_that_are_followed_are_those_of_a_whole_look(folder: Path) -
                 n: (s.name, s.distance, s.template) for n, s in expected.items()
             }
         assert expected
+
+
+def test_new_faces_like_ignored_ones_are_left_out_and_taken_back(
+    folder: Path,
+    photos: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("enroll.serve.library.usual_threshold", lambda strangers: THRESHOLD)
+    with client_of(folder, GridExtractor()) as client:
+        bob = group_with(client, "bob0.png")
+        decide(client, "ignore", groups=[bob["id"]])
+        for number in (20, 21):
+            save(photos / f"later{number}.png", {(0, 0): (2, number)})
+        with SqliteStore(folder / "gallery.db") as store:
+            scan(store, photos, GridExtractor())
+        job = client.post(f"{LIBRARY}/groups").json()
+        client.get(f"/api/v1/jobs/{job['id']}/events")
+        done = client.get(f"/api/v1/jobs/{job['id']}").json()
+        assert done["result"]["probably_ignored"] == 2, done
+        new = faces_in(client, "later20.png", "later21.png")
+        state = client.get(LIBRARY).json()
+        assert (state["unknown"], state["ungrouped"]) == (5, 0)
+        assert (state["ignored"], state["probably_ignored"]) == (4, 2)
+        page = client.get(f"{LIBRARY}/groups", params={"least": 1}).json()
+        assert page["probably_ignored"] == 2
+        assert not {*new} & {face["face"] for group in page["groups"] for face in group["faces"]}
+        listed = client.get(f"{LIBRARY}/faces", params={"state": "probably-ignored"}).json()["faces"]
+        assert sorted(face["face"] for face in listed) == sorted(new)
+        assert {face["like"]["face"] for face in listed} <= {face["face"] for face in bob["faces"]}
+        assert client.get(listed[0]["like"]["crop"]).status_code == 200
+        taken = decide(client, "unknown", faces=new)["library"]
+        assert (taken["unknown"], taken["ungrouped"], taken["probably_ignored"]) == (7, 0, 0)
+        assert group_with(client, "later20.png")["size"] == 2
+        client.post(f"{LIBRARY}/undo")
+        client.post(f"{LIBRARY}/undo")  # of the ignore
+        state = client.get(LIBRARY).json()
+        assert (state["ignored"], state["probably_ignored"], state["ungrouped"]) == (0, 0, 0)
+        assert group_with(client, "bob0.png")["size"] == 6
+
+
+def test_names_are_suggested_for_whole_groups(scanned: TestClient) -> None:
+    def names(**asked: Any) -> list[tuple[str, int]]:
+        group = next(one for one in groups_of(scanned, least=1, **asked) if one["id"] == ada["id"])
+        assert all(0 < one["distance"] < one["threshold"] for one in group["names"])
+        return [(one["name"], one["faces"]) for one in group["names"]]
+
+    ada = group_with(scanned, "ada0.jpg")
+    (first,), (second,) = faces_in(scanned, "ada0.jpg"), faces_in(scanned, "ada1.jpg")
+    decide(scanned, "confirm", faces=[first], name="Ada")
+    assert names(names=9) == [("Ada", 3)]
+    assert names() == []
+    decide(scanned, "confirm", faces=[second], name="Augusta")
+    assert sorted(names(names=9)) == [("Ada", 2), ("Augusta", 2)]
+    assert len(names(names=1)) == 1
+    (person, *_) = scanned.get(f"{LIBRARY}/suggestions", params={"names": 9}).json()["people"]
+    assert person["names"][0]["name"] == person["name"]
+    assert len(person["names"]) == 2
+    decide(scanned, "reject", faces=faces_in(scanned, "ada2.jpg"), name="Ada")  # for one of them
+    assert names(names=9) == [("Augusta", 2)]
+    both = {face: scanned.get(f"{LIBRARY}/faces/{face}").json() for face in faces_in(scanned, "both.jpg")}
+    (other,) = [face for face, facts in both.items() if facts["group"] != ada["id"]]
+    decide(scanned, "confirm", faces=[other], name="Augusta")  # who is in that photo already
+    assert names(names=9) == [("Augusta", 1)]
+    assert scanned.get(f"{LIBRARY}/groups", params={"names": 10}).status_code == 400

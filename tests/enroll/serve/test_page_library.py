@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.enroll.serve.chromium import DESKTOP, PHONE, Opened
+from embedder.extractor import Extractor
+from enroll.library.grouping import usual_threshold
+from enroll.library.people import Library
+from enroll.library.review import IGNORE
+from enroll.library.scan import Scanner
+from enroll.store.sqlite.store import SqliteStore
+from tests.enroll.serve.album import picture
+from tests.enroll.serve.chromium import DESKTOP, PHONE, Faces, Opened
 from tests.enroll.serve.test_page import focused
 from tests.enroll.serve.test_page_access import looked_at
 
@@ -82,6 +89,83 @@ def test_rows_are_merged_and_parted(open_page: OpenPage, album: Path) -> None:
     wait_for_rows(opened, "9 faces", "5 faces")
     page.keyboard.press("z")
     wait_for_rows(opened, "6 faces", "5 faces", "3 faces")
+
+
+def test_a_digit_chooses_the_suggestion_of_that_number(open_page: OpenPage, album: Path) -> None:
+    opened = open_page("library", folder=album)
+    page = opened.page
+    page.locator(".keys dt", has_text="1 to 9").wait_for()
+    wait_for_rows(opened, "6 faces", "5 faces", "3 faces")
+    page.keyboard.press("1")
+    page.locator("#said", has_text="Go to a group first").wait_for(state="attached")
+    for key in ("j", "j", "x", "ArrowRight", "x", "n"):
+        page.keyboard.press(key)
+    page.keyboard.type("Ada 1")  # a digit in a field is a letter of a name
+    page.keyboard.press("Enter")
+    page.locator("#said", has_text="confirm 3 faces as Ada 1").wait_for(state="attached")
+    wait_for_rows(opened, "6 faces", "3 faces", "2 faces")
+    names = page.locator(".names button")
+    names.wait_for()  # one name, in one of three rows
+    assert names.locator("kbd").inner_text() == "1"
+    assert "Ada 1 2 of 2, 0." in names.inner_text()
+    assert names.get_attribute("aria-keyshortcuts") == "1"
+    page.keyboard.press("1")
+    page.locator("#said", has_text="No suggestion 1: there are none").wait_for(state="attached")
+    page.keyboard.press("j")
+    assert focused(opened).startswith("Face 1 of 2, ")
+    decided: list[str] = []
+    page.on("request", lambda asked: decided.append(asked.url) if asked.method == "POST" else None)
+    for wrong in ("Control+1", "Alt+1", "Shift+1", "Meta+1", "2"):
+        page.keyboard.press(wrong)
+    page.locator("#said", has_text="No suggestion 2: there is 1").wait_for(state="attached")
+    assert decided == []
+    wait_for_rows(opened, "6 faces", "3 faces", "2 faces")
+    page.keyboard.press("1")
+    page.locator("#said", has_text="confirm 2 faces as Ada 1").wait_for(state="attached")
+    wait_for_rows(opened, "6 faces", "3 faces")
+    page.keyboard.press("z")
+    wait_for_rows(opened, "6 faces", "3 faces", "2 faces")
+    opened.go("library/suggestions")
+    page.locator(".names kbd", has_text="1").wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("1")
+    page.locator(".hint", has_text="No suggestions").wait_for()
+
+
+def test_people_in_the_background_are_looked_at_and_taken_back(
+    open_page: OpenPage, album: Path, faces: Faces, network: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threshold = usual_threshold(network.manifest.strangers)
+    assert threshold is not None
+    monkeypatch.chdir(album)
+    with SqliteStore(album / "gallery.db") as store:
+        library = Library(store)
+        library.mark(IGNORE, library.groups()[2].faces)
+        picture(faces, (22,), 8).save(album / "photos" / "street-again.jpg", quality=92)
+        Scanner(store.library(), network, album).scan(Path("photos"))
+        library.group(threshold)
+    opened = open_page("library", folder=album)
+    page = opened.page
+    wait_for_rows(opened, "6 faces", "5 faces")
+    page.locator(".lead", has_text="1 probably ignored").wait_for()
+    page.locator(".left-out", has_text="1 face left out, like people you ignored.").get_by_role(
+        "link"
+    ).click()
+    card = page.locator(".photo")
+    card.locator(".pair .crop").wait_for()
+    card.get_by_role("button", name="Take back the face of street-again.jpg").click()
+    page.locator(".hint", has_text="No new face is like").wait_for()
+    page.keyboard.press("z")
+    card.wait_for()
+    page.get_by_role("button", name="Ignore all 1").click()
+    page.locator("#said", has_text="ignore 1 face").wait_for(state="attached")
+    page.locator(".hint", has_text="No new face is like").wait_for()
+    page.keyboard.press("z")
+    card.wait_for()
+    page.keyboard.press("z")  # the ignore of the whole group
+    page.locator(".hint", has_text="No new face is like").wait_for()
+    opened.go("library")
+    wait_for_rows(opened, "6 faces", "5 faces", "4 faces")
 
 
 def test_a_photo_that_is_gone_is_said_and_a_script_is_text(open_page: OpenPage, album: Path) -> None:

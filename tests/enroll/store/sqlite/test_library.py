@@ -193,6 +193,20 @@ def test_a_plain_library_can_be_encrypted(tmp_path: Path) -> None:
     assert traces(tmp_path, [b"Rom nach der Reise.jpg", template("f1").vector.tobytes()]) == []
 
 
+def test_a_group_may_be_the_ignored_face_that_one_is_like(opened: Opened) -> None:
+    with opened() as store:
+        library = store.library()
+        library.set_groups({1: 1, 2: -1})
+        assert library.groups() == {1: 1, 2: -1}
+        library.move_groups({1: -2, 2: 2})
+        store.verify()
+    with opened() as store:
+        assert store.library().groups() == {1: -2, 2: 2}
+        store.library().move_groups({1: 0})
+        with pytest.raises(GalleryError, match="'grouped' cannot be read: a number: expected 1 to"):
+            store.library().groups()
+
+
 def test_everything_can_be_erased(opened: Opened, tmp_path: Path) -> None:
     with opened() as store:
         library = store.library()
