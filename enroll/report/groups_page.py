@@ -81,8 +81,8 @@ def groups_page(
     hidden = wanted[GROUPS:]
     faces = sum(len(group.faces) for group in hidden)
     more = (
-        f"The {GROUPS} largest are shown; {count(len(hidden), 'group', ',')} with "
-        f"{count(faces, 'face', ',')} are not."
+        f"The {GROUPS} largest are shown; not shown: {count(len(hidden), 'group', ',')} with "
+        f"{count(faces, 'face', ',')}."
         if hidden
         else ""
     )
@@ -101,6 +101,6 @@ def _shown(
             face(crop(number) if crop else None, f"f{number}", describe(number))
             for number in group.faces[:FACES]
         ),
-        f"{count(hidden, 'more face', ',')} of {called} are not shown." if hidden > 0 else "",
+        f"Not shown: {count(hidden, 'more face', ',')}." if hidden > 0 else "",
         shell_words("embed", "library", "confirm", *option, operands=("NAME", called)),
     )

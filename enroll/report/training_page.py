@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from embedder._internal.text import clean
 from embedder.errors import ModelError
 from enroll.report.page import Plot, render
-from enroll.report.training_plots import Curve, curve_plot
+from enroll.report.training_plots import MOST_CURVES, Curve, curve_plot
 
 if TYPE_CHECKING:
     from embedder.model_folder import Manifest
@@ -22,6 +23,7 @@ _VIEWS = {
     "crossed": "TPIR, enrolled clean, searched degraded",
     "varied": "TPIR, tinted, turned, in other light or covered",
 }
+_LABEL = 30  # letters of the name of a loss
 _LONGEST = 200  # characters of an option that are shown
 
 
@@ -85,7 +87,8 @@ def _plots(rows: Sequence[Mapping[str, float]], record: Mapping[str, Any]) -> li
         return []
     names = dict.fromkeys(name for row in rows for name in row)
     marks = {f"kept: epoch {kept}": float(kept)} if (kept := int(record["kept_epoch"])) else {}
-    losses = [_curve(rows, name, name.replace("_", " ")) for name in names if name.endswith("loss")]
+    every = sorted((name for name in names if name.endswith("loss")), key=lambda name: name != "loss")
+    losses = [_curve(rows, name, _label(name)) for name in every[:MOST_CURVES]]
     shares = [_curve(rows, name, label) for name, label in _SHARES.items()]
     plots = [
         Plot(
@@ -108,6 +111,11 @@ def _plots(rows: Sequence[Mapping[str, float]], record: Mapping[str, Any]) -> li
         )
         plots.append(Plot("Separation", curve_plot("separation", [separation], marks), text))
     return plots
+
+
+def _label(name: str) -> str:
+    """Give what a loss is called in a legend."""
+    return clean(name.replace("_", " "))[:_LABEL]
 
 
 def _curve(rows: Sequence[Mapping[str, float]], name: str, label: str) -> Curve:
@@ -138,7 +146,7 @@ def _short(value: float | None) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    text = ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 

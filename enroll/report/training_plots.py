@@ -9,6 +9,7 @@ from typing import Any
 from enroll.report.svg import BLUE, GREY, ORANGE, VERMILLION, WIDE, percent, to_svg
 
 _LINES = tuple((colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, VERMILLION))
+MOST_CURVES = len(_LINES)  # in one plot, so that each can be told from the others
 _MARKED = 40  # points up to which each is drawn
 
 
@@ -53,4 +54,6 @@ def draw_curves(
         axes.yaxis.set_major_formatter(lambda value, _: percent(round(value, 6)))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    legend = figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar in a name is a dollar
