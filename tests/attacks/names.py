@@ -6,7 +6,6 @@ import contextlib
 import csv
 import io
 import json
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -36,7 +35,6 @@ from enroll.store import open_store
 from enroll.store.sqlite import store as store_module
 from enroll.templates import NewTemplate
 from tests.attacks.outcomes import HARMLESS, REFUSED, Attack, outcome
-from tests.enroll.report.made import REPORTS
 
 _ESCAPES = {
     "a name that clears the screen": "ada\x1b[2J\x1b[H",
@@ -162,17 +160,6 @@ def on_a_page(name: str, folder: Path) -> str:
     return HARMLESS
 
 
-def on_a_report(make: Callable[[str], str], folder: Path) -> str:
-    """Names of all these kinds at once, wherever a report has a name."""
-
-    def without_plots(name: str) -> list[str]:
-        return Elements(re.sub(r"<svg.*?</svg>", "", make(name), flags=re.DOTALL)).found
-
-    plain = without_plots("ada")
-    assert without_plots(" ".join([*_HTML.values(), *_PATHS.values()])) == plain
-    return HARMLESS
-
-
 def in_json(name: str, folder: Path) -> str:
     """It stays one value of one line."""
     decision = Decision(name, "match", 0.1, 0.5, (Candidate(name, 0.1),))
@@ -226,10 +213,6 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     },
     **{name: (partial(harmless_name, text), HARMLESS) for name, text in (_HTML | _PATHS).items()},
     **{f"{name}, on a page": (partial(on_a_page, text), HARMLESS) for name, text in _HTML.items()},
-    **{
-        f"names in the report of {name}": (partial(on_a_report, make), HARMLESS)
-        for name, make in REPORTS.items()
-    },
     **{
         f"{name}, as JSON": (partial(in_json, text), HARMLESS)
         for name, text in (_HTML | _ESCAPES).items()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.model_folder import Manifest
+from embedder.strangers import StrangerDistances
 from enroll.calibration import Probes, calibrate
 from enroll.comparisons import Comparisons, compare
 from enroll.doctor.examine import examine
@@ -20,10 +21,25 @@ from enroll.report.evaluation_page import to_html
 from enroll.report.groups_page import FaceGroup, groups_page
 from enroll.report.training_page import training_page
 from enroll.templates import StoredTemplate
-from tests.conftest import TOY_STRANGERS
 from tests.enroll.doctor.people import made_people
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
+# Not tests.conftest's, which loads all that trains: attacks make these reports in little memory.
+KNOWN = StrangerDistances(
+    mean=0.3,
+    mean_sd=0.03,
+    log_spread=-2.3,
+    log_spread_sd=0.1,
+    skewness=-0.3,
+    skewness_sd=0.2,
+    shrink=0.02,
+    shrink_sd=0.01,
+    person_sd=0.03,
+    freedom=6.0,
+    people=10,
+    photos=100,
+    sets=1,
+)
 SIDE = 30
 HISTORY = [
     {"loss": 9.5, "softmax_loss": 3.5, "center_loss": 6.0, "accuracy": 0.25},
@@ -77,8 +93,8 @@ def record_of(people: int = 12, strangers: int = 3) -> tuple[CalibrationRecord, 
     labels[:2] = people + strangers  # half of the photos of person 0 under another name
     own = (labels < people) | (labels == people + strangers)
     given = (vectors[own], labels[own], vectors[~own], labels[~own])
-    calibration = calibrate(given[0], given[1], 0.01, given[2], given[3], known=TOY_STRANGERS)
-    comparisons = compare(Probes.of(*given), 0.01, TOY_STRANGERS)
+    calibration = calibrate(given[0], given[1], 0.01, given[2], given[3], known=KNOWN)
+    comparisons = compare(Probes.of(*given), 0.01, KNOWN)
     return CalibrationRecord(calibration, None, "f" * 64, "2026-01-31T12:00:00+00:00"), comparisons
 
 
