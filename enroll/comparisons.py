@@ -62,8 +62,8 @@ def compare(probes: Probes, fpir: float, known: StrangerDistances | None, seed: 
     Example:
         >>> people = np.eye(8, dtype=np.float32)  # one photo each of 8 people, all as far from each other
         >>> found = compare(Probes.of(people, np.arange(8)), 0.01, None)
-        >>> found.enrolled.sum(), found.strangers.sum(), found.nearest.round(3).max()
-        (np.int64(56), np.int64(0), np.float64(1.414))
+        >>> int(found.enrolled.sum()), int(found.strangers.sum()), round(float(found.nearest[0]), 3)
+        (56, 0, 1.414)
     """
     near = probes.near_people(known)
     some = Searches.of(probes, near, seed)
