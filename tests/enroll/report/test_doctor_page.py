@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import numpy as np
 import pytest
 
 from enroll.report import doctor_page as module
@@ -50,8 +51,14 @@ def test_the_photos_that_show_it(report: DoctorReport, page: Page):
         [alt.partition(":")[0] for alt in alts[start : start + 3]] == [own, own, like] == ["p07"] * 2 + [like]
     )
     (twice,) = report.examined.duplicates
-    pair = [templates.names[twice.first], templates.names[twice.second]]
-    assert any([alt.partition(":")[0] for alt in alts[at : at + 2]] == pair for at in range(len(alts)))
+    first, second = (np.flatnonzero(templates.labels == label) for label in (twice.first, twice.second))
+    apart = np.linalg.norm(templates.vectors[first][:, None] - templates.vectors[second], axis=2)
+    one, other = np.unravel_index(apart.argmin(), apart.shape)
+    pair = [
+        f"{templates.names[templates.labels[row]]}: {templates.ids[row]}.png"
+        for row in (first[one], second[other])
+    ]
+    assert any(alts[at : at + 2] == pair for at in range(len(alts)))
     assert Page(doctor_page(report)).all("img") == []
     assert "no picture" in Page(doctor_page(report, lambda _: None)).text
 

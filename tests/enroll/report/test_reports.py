@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 EVERYTHING = " ".join(HOSTILE)
+LONG = "A" * 60  # wider than a phone, and nowhere to break it
 
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, str]:
-    return {name: make() for name, make in REPORTS.items()}
+    return {name: make(LONG) for name, make in REPORTS.items()}
 
 
 @pytest.mark.parametrize("name", REPORTS)

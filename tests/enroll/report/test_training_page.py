@@ -53,11 +53,11 @@ def test_a_network_that_was_not_trained():
 
 def test_curves_are_drawn():
     figure = drawing()
-    found = [Curve("loss", (1, 2), (9.5, 4.5)), Curve("$a_b", (1, 2), (1.0, 2.0))]
+    found = [Curve("loss", (1, 2), (9.5, 4.5)), Curve(r"$\nonsense$", (1, 2), (1.0, 2.0))]
     draw_curves(figure, found, {"kept: epoch 2": 2.0}, logarithmic=True)
     axes = figure.axes[0]
     assert axes.get_yscale() == "log"
-    assert curves(axes)["$a_b"].tolist() == [[1, 1], [2, 2]]
+    assert curves(axes)[r"$\nonsense$"].tolist() == [[1, 1], [2, 2]]
     assert curves(axes)["kept: epoch 2"][:, 0].tolist() == [2, 2]
     rendered(figure)
     figure = drawing()
