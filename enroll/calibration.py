@@ -220,8 +220,8 @@ def calibrate(
         raise ValueError("vectors: expected at least one template, got none")
     others, of_others = (None, None) if strangers is None else checked_rows(strangers, stranger_labels)
     everything = Probes.of(templates, whose, others, of_others)
-    people, owners, prior = everything.people, everything.owners, everything.prior(known)
-    everyone = len(np.unique(owners))
+    people, prior = everything.people, everything.prior(known)
+    everyone = len(np.unique(everything.owners))
     if prior is None and (everyone < _LEAST_PEOPLE or people < 2):
         raise UsageError(
             f"calibrating needs at least {count(_LEAST_PEOPLE, 'person')}, 2 of them enrolled; got "
@@ -293,35 +293,51 @@ def first_threshold(
     return min(limit, counted, 2.0), round(float(sums.searches[0].sum())), agreement
 
 
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """What a calibration compares: photos and templates, without what is set aside.
+
+    Attributes:
+        probes: (m, dim) unit rows that are searched for.
+        owners: (m,) whose they are, as those of `Probes`.
+        templates: (n, dim) unit rows they are searched for among.
+        labels: (n,) whose these are.
+        left_out: searches and people that are not compared.
+    """
+
+    probes: NDArray[np.float32]
+    owners: NDArray[np.int64]
+    templates: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    left_out: LeftOut
+
+    @classmethod
+    def of(cls, everything: Probes, near: tuple[NearPeople, ...], seed: int = 0) -> Searches:
+        """Leave out people who are too near to each other; of very many photos, draw those searched for."""
+        odd, apart = left_out_of(near, everything.owners)
+        probes, owners = np.delete(everything.vectors, odd, axis=0), np.delete(everything.owners, odd)
+        enrolled = len(everything.labels) - int((odd < len(everything.labels)).sum())
+        templates, labels = probes[:enrolled], owners[:enrolled]
+        if len(probes) > _MOST_SEARCHES:
+            drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
+            probes, owners = probes[drawn], owners[drawn]
+        left_out = LeftOut.of(owners, int(labels.max()) + 1, apart)
+        return cls(probes, owners, templates, labels, left_out)
+
+
 def _compared(
     everything: Probes, near: tuple[NearPeople, ...], seed: int = 0
 ) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
-    """Compare photos with people who are not theirs, without what is set aside.
-
-    Args:
-        everything: that is compared.
-        near: people who are too near to each other.
-        seed: of the draw, where there are too many searches to make all.
-
-    Returns:
-        The sums, and of each photo that was compared the distance of the nearest template and its owner.
-    """
-    odd, apart = left_out_of(near, everything.owners)
-    probes, owners = np.delete(everything.vectors, odd, axis=0), np.delete(everything.owners, odd)
-    enrolled = len(everything.labels) - int((odd < len(everything.labels)).sum())
-    templates, labels = probes[:enrolled], owners[:enrolled]
-    if len(probes) > _MOST_SEARCHES:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
-        probes, owners = probes[drawn], owners[drawn]
-    people = int(labels.max()) + 1
-    left_out = LeftOut.of(owners, people, apart)
-    sums, nearest = LogSums(owners, people, left_out), np.full(len(probes), np.inf)
-    for rows, columns, distances in blocks_of_people(probes, templates, labels):
+    """Give the sums, and of each photo compared the distance of the nearest template and its owner."""
+    some = Searches.of(everything, near, seed)
+    sums = LogSums(some.owners, int(some.labels.max()) + 1, some.left_out)
+    nearest = np.full(len(some.probes), np.inf)
+    for rows, columns, distances in blocks_of_people(some.probes, some.templates, some.labels):
         sums.add(rows, columns, distances)
-        distances[left_out.within(rows, columns)] = np.inf
+        distances[some.left_out.within(rows, columns)] = np.inf
         nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
     searched = np.isfinite(nearest)
-    return sums, nearest[searched], owners[searched]
+    return sums, nearest[searched], some.owners[searched]
 
 
 def empirical_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:

@@ -74,6 +74,7 @@ PEOPLE = {
     "near_people": f"{CORE} distances",
     "posterior": f"{CORE} distances",
     "calibration": f"{CORE} templates decision distances near_people posterior",
+    "comparisons": f"{CORE} distances near_people calibration",
     "scoring": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates calibration search",
@@ -92,15 +93,15 @@ PEOPLE = {
     "photo_embedder": "embedder embedding",
     "looking": "embedder embedding",
     "cluster": "embedder embedding looking",
-    "gallery": "embedder config templates decision confidence near_people calibration search doctor store "
-    "store.sqlite classifier embedding looking",
+    "gallery": "embedder config templates decision confidence near_people calibration comparisons search "
+    "doctor store store.sqlite classifier embedding looking",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
     "store.sqlite embedding looking gallery identify",
     "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
-    "report": "embedder config templates decision agreement sightings confidence calibration search doctor "
-    "evaluation store embedding gallery identify",
+    "report": "embedder config templates decision agreement sightings confidence calibration comparisons "
+    "search doctor evaluation store embedding gallery identify",
     "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
     "identify library report",
     "cli": "embedder config templates decision agreement sightings confidence calibration scoring search "
@@ -131,9 +132,9 @@ ONLY_IN = {
             "pydantic",
             "argon2",
             "prometheus_client",
-            "jinja2",
         )
     },
+    "jinja2": {"enroll.serve", "enroll.report"},
     "rawpy": {"embedder.images"},
     "lxml": {"enroll.library"},
     "watchfiles": {"enroll.library"},

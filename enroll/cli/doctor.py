@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from embedder._internal.wording import count
-from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, GalleryFile, Model
+from enroll.cli.options import (
+    AS_FOUND,
+    DEFAULT_GALLERY,
+    UNUSABLE_IMAGES,
+    Force,
+    GalleryFile,
+    Model,
+    Report,
+    model_files,
+)
 from enroll.cli.output import answer
+from enroll.cli.reports import check_place, gallery_name, save, template_faces
 from enroll.cli.terminal import TerminalProgress, printable, safe
 
 
@@ -62,23 +72,39 @@ def doctor(
     ] = False,
     model: Model = AS_FOUND,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    report: Report = None,
+    force: Force = False,
 ) -> None:
     """Find wrong photos, double names, people who are easily confused, and the FPIR to expect."""
+    from embedder._internal.outputs import Inputs
     from embedder.config import BUILT_IN
     from embedder.extractor import Extractor
     from enroll.gallery.doctor import examine_gallery
     from enroll.gallery.photos import find_poor
     from enroll.report.doctor import DoctorReport
-    from enroll.store import check_model, open_store, without_password
+    from enroll.store import check_model, gallery_files, open_store, without_password
 
+    inputs = Inputs(model_files(model), gallery_files(gallery))
+    check_place(report, inputs, force)
     progress = TerminalProgress()
     with open_store(gallery) as store:
         poor = None
-        if photos:
+        if photos or report is not None:
             extractor = Extractor.load(model, progress=progress)
+        if photos:
             check_model(store, extractor.fingerprint, extractor.dim)
             poor = find_poor(store, extractor, progress)
         shown = None if gallery == DEFAULT_GALLERY else without_password(gallery)
         words = DoctorReport(store, examine_gallery(store, progress, (model, BUILT_IN)), poor, shown)
+        if report is not None:
+            from enroll.report.doctor_page import doctor_page
+
+            faces = template_faces(store, extractor)
+            save(
+                report,
+                doctor_page(words, faces.crop, f"Examination of {gallery_name(gallery)}"),
+                inputs,
+                force,
+            )
     for line in [words.to_json()] if as_json else map(printable, words.lines()):
         print(line)

@@ -16,15 +16,18 @@ from enroll.cli.options import (
     DEFAULT_MAX_PIXELS,
     UNUSABLE_IMAGES,
     AnyRotation,
+    Force,
     GalleryFile,
     LowQuality,
     MaxPixels,
     MinFace,
     Model,
+    Report,
     load_extractor,
     model_files,
 )
 from enroll.cli.output import answer, note
+from enroll.cli.reports import check_place, crop_of_photo, gallery_name, save
 from enroll.cli.terminal import (
     TerminalProgress,
     printable,
@@ -48,26 +51,44 @@ def calibrate_gallery(
     ] = None,
     model: Model = AS_FOUND,
     gallery: GalleryFile = DEFAULT_GALLERY,
+    report: Report = None,
+    force: Force = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
 ) -> None:
     """Find the threshold that names at most so many strangers in this gallery, and keep it."""
+    from embedder._internal.outputs import Inputs
     from embedder._internal.ranges import check_fpir
     from embedder.folders import scan_folder
     from enroll.embedding import embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.threshold import contradiction, describe
+    from enroll.store import gallery_files, open_store
 
     check_fpir(fpir, "--fpir")
+    inputs = Inputs([*model_files(model), *([strangers] if strangers else [])], gallery_files(gallery))
+    check_place(report, inputs, force)
     extractor = load_extractor(model, any_rotation, min_face)
-    with Gallery.open(gallery, extractor, create=False) as opened:
+    with open_store(gallery) as store:
+        opened = Gallery(store, extractor)
         others = (
             embed_folder(scan_folder(strangers), extractor, force=True, progress=TerminalProgress())
             if strangers
             else None
         )
         record, aside = opened.calibrate_aside(fpir, others)
+        if report is not None:
+            from enroll.report.calibration_page import calibration_page
+
+            page = calibration_page(
+                record,
+                opened.comparisons(fpir, others),
+                aside,
+                crop_of_photo(store, extractor),
+                f"Calibration of {gallery_name(gallery)}",
+            )
+            save(report, page, inputs, force)
     lines = [f"threshold {record.calibration.distance:.3f}: {describe(record)}"]
     lines += [f"  set aside: {printable(entry.describe())}" for entry in aside]
     if (doubt := contradiction(record.calibration)) is not None:
@@ -107,14 +128,12 @@ def evaluate_folder(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the splits and the intervals.")] = EvaluationConfig.seed,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    report: Annotated[
-        Path | None, typer.Option(help="Write a page with plots and pictures, one file.", show_default=False)
-    ] = None,
+    report: Report = None,
     scorer: Annotated[
         str, typer.Option(help=f"How people are compared with a photo: {', '.join(OFFERED)}.")
     ] = OFFERED[0],
     accept_low_quality: LowQuality = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a report that is there.")] = False,
+    force: Force = False,
     any_rotation: AnyRotation = False,
     min_face: MinFace = DetectorConfig.min_face,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -136,10 +155,7 @@ def evaluate_folder(
         raise UsageError(f"--scorer {scorer}: its scores are no distances; leave out --pairs and --report")
     models = compare or (model,)
     inputs = Inputs([folder, *model_files(*models), *([pairs] if pairs else [])])
-    if report is not None:
-        from enroll.report.html import check_report
-
-        check_report(report, inputs, force)
+    check_place(report, inputs, force)
     progress = TerminalProgress()
     extractors = [load_extractor(path, any_rotation, min_face) for path in models]
     if pairs is not None:
@@ -164,7 +180,7 @@ def evaluate_folder(
     for line in [outcome.to_json()] if as_json else map(printable, outcome.lines):
         print(line)
     if report is not None:
-        from enroll.report.html import save_report
+        from enroll.report.evaluation_page import save_report
 
         save_report(report, evaluations[0], outcome, extractors[0], inputs, force)
         note(f"Wrote {safe(report)}")

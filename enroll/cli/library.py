@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +19,15 @@ from embedder.errors import UsageError
 from enroll.cli.options import (
     AS_FOUND,
     DEFAULT_GALLERY,
+    Force,
     GalleryFile,
     Model,
+    Report,
     load_extractor,
+    model_files,
 )
 from enroll.cli.output import note
+from enroll.cli.reports import check_place, gallery_name, save
 from enroll.cli.terminal import printable, show_rejected
 
 if TYPE_CHECKING:
@@ -125,14 +130,23 @@ def groups(
     sheet: Annotated[
         Path | None, typer.Option(help="PNG to write that shows the groups.", show_default=False)
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a sheet that is there.")] = False,
+    report: Report = None,
+    force: Force = False,
 ) -> None:
     """Group the faces that have no name, so that one name can be given to many at once."""
+    from embedder._internal.outputs import Inputs
+    from enroll.store import gallery_files
+
+    inputs = Inputs(model_files(model), gallery_files(gallery))
+    check_place(report, inputs, force)
     extractor = load_extractor(model, False, DetectorConfig.min_face)
     limit = group_threshold(extractor, threshold)
     with opened(gallery) as library:
         found = library.group(limit, again, _naming_threshold(library, extractor))
         left_out = library.probably_ignored()
+        if report is not None:
+            page = _groups_page(found, library, gallery, alone, len(left_out))
+            save(report, page, inputs, force)
         if sheet is not None:
             _write_sheet(sheet, found, library, extractor, force)
         if as_json:
@@ -171,6 +185,26 @@ def _naming_threshold(library: Library, extractor: Extractor) -> float | None:
         return threshold_of(library, extractor, None)
     except UsageError:
         return None
+
+
+def _groups_page(found: Sequence[Group], library: Library, gallery: str, alone: bool, left_out: int) -> str:
+    from enroll.library.face_pictures import face_picture
+    from enroll.report.groups_page import FaceGroup, groups_page
+
+    def describe(number: int) -> str:
+        face = library.faces[number]
+        poor = library.quality_problem(face)
+        return f"{library.path(face).name}{times_of(face)}{f' (poor: {poor})' if poor else ''}"
+
+    return groups_page(
+        [FaceGroup(group.id, group.faces) for group in found],
+        describe,
+        partial(face_picture, library),
+        None if gallery == DEFAULT_GALLERY else gallery,
+        alone,
+        left_out,
+        f"Unknown faces of {gallery_name(gallery)}",
+    )
 
 
 def _group_json(library: Library, group: Group) -> dict[str, Any]:

@@ -110,6 +110,14 @@ LowQuality = Annotated[
     typer.Option("--accept-low-quality", help="Enroll also faces that are too poor to be recognized well."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there; never an input.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Write a page with plots and pictures, one HTML file; takes the extra `report`.",
+        show_default=False,
+    ),
+]
 UNUSABLE_IMAGES = 3
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 

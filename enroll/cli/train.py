@@ -27,11 +27,14 @@ from enroll.cli.options import (
     NewModel,
     OwnTrunk,
     Preview,
+    Report,
     fields_of,
+    model_files,
     model_folder,
     with_options,
 )
 from enroll.cli.output import answer, note, tell
+from enroll.cli.reports import check_place, save
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_copies, show_crowded, show_rejected
 
 if TYPE_CHECKING:
@@ -246,11 +249,19 @@ def _of_views(training: dict[str, Any], fpir: float) -> list[str]:
     ]
 
 
-def info(model: Model = AS_FOUND, gallery: GalleryFile = DEFAULT_GALLERY) -> None:
+def info(
+    model: Model = AS_FOUND,
+    gallery: GalleryFile = DEFAULT_GALLERY,
+    report: Report = None,
+    force: Force = False,
+) -> None:
     """Say what the model and the gallery are, and check every byte of the model."""
+    from embedder._internal.outputs import Inputs
     from embedder.model_folder import check_model
-    from enroll.store import gallery_exists, open_store, without_password
+    from enroll.store import gallery_exists, gallery_files, open_store, without_password
 
+    inputs = Inputs(model_files(model), gallery_files(gallery))
+    check_place(report, inputs, force)
     folder = model_folder(model)
     manifest = check_model(folder)
     lines = [
@@ -298,6 +309,11 @@ def info(model: Model = AS_FOUND, gallery: GalleryFile = DEFAULT_GALLERY) -> Non
     else:
         lines.append("  not there yet; `embed enroll` makes it")
     answer(facts, *lines)
+    if report is not None:
+        from enroll.report.training_page import training_page
+
+        title = f"Training of {Path(model).resolve().name if model != BUILT_IN else model}"
+        save(report, training_page(manifest, described, title), inputs, force)
 
 
 def _which(fingerprint: str, manifest: Manifest) -> str:

@@ -17,6 +17,7 @@ from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
 from enroll.calibration import Probes, calibrate
+from enroll.comparisons import Comparisons, compare
 from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
 from enroll.gallery.as_classifier import classifier_of
@@ -225,12 +226,9 @@ class Gallery:
             if not len(templates.ids):
                 raise UsageError(f"{self._store.location}: no one is enrolled; nothing to calibrate")
             names, labels = np.unique(templates.identities.astype(str), return_inverse=True)
-            others, whose = kept.vectors, kept.identities.astype(str)
-            paths = ["(a stranger that the gallery keeps)"] * len(others)
+            others, whose = _with_given(kept, strangers)
+            paths = ["(a stranger that the gallery keeps)"] * len(kept.ids)
             if strangers is not None:
-                given = np.array(strangers.identities)[strangers.labels[strangers.found]]
-                others = np.concatenate([others, strangers.vectors[strangers.found]])
-                whose = np.concatenate([whose, given])
                 paths += [str(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
             everything = Probes.of(templates.vectors, labels, others, whose)
             near = everything.near_people(model)
@@ -257,6 +255,13 @@ class Gallery:
         raise UsageError(
             f"{self._store.location}: other processes keep changing it; calibrate when no one enrolls"
         )
+
+    def comparisons(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Comparisons:
+        """Give the distances that a calibration rests on, to draw them; see `calibrate` for the arguments."""
+        templates = self._store.templates()
+        labels = np.unique(templates.identities.astype(str), return_inverse=True)[1]
+        probes = Probes.of(templates.vectors, labels, *_with_given(self._store.strangers(), strangers))
+        return compare(probes, target_fpir, self._extractor.manifest.strangers)
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:
         """Keep people who are known not to be enrolled, for all calibrations to come.
@@ -309,3 +314,14 @@ def checked_name(name: str) -> str:
     if problem := name_problem(name):
         raise UsageError(f"{name[:LONGEST]!r}: {problem}")
     return name
+
+
+def _with_given(
+    kept: Templates, given: EmbeddedFolder | None
+) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    """Give the strangers of a gallery and those a user gives: rows, and whose they are."""
+    vectors, whose = kept.vectors, kept.identities.astype(str)
+    if given is None:
+        return vectors, whose
+    names = np.array(given.identities)[given.labels[given.found]]
+    return np.concatenate([vectors, given.vectors[given.found]]), np.concatenate([whose, names])

@@ -8,25 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder._internal.runtime import Progress, map_in_order
-from embedder.errors import FilmError, UsageError
+from embedder.errors import UsageError
 from embedder.faces.crop import NO_FACE
 from embedder.folders import Rejected
-from enroll.embedding import PhotoSample, embed_samples, part_size, read_sample, take_sample
+from enroll.embedding import PhotoSample, embed_samples, part_size
 from enroll.gallery.photos import OriginalPhotos
 from enroll.gallery.places import box_of, moment_of, photo_file, stored_path, with_box
+from enroll.gallery.template_faces import TemplateFaces
 from enroll.gallery.transfer import GallerySnapshot, PersonRecord
 from enroll.store import Store
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from embedder.extractor import Extractor
-
-    FilmFrame = Callable[[Path, float], NDArray[np.uint8]]
+    from enroll.gallery.template_faces import FilmFrame
 
 
 @dataclass(frozen=True)
@@ -144,29 +139,10 @@ def _outcomes(
     film_frame: FilmFrame | None,
 ) -> Iterator[NewTemplate | str]:
     """Give each photo's new template, or why there is none."""
-
-    def read(template: NewTemplate) -> PhotoSample | Rejected:
-        if (moment := moment_of(template.photo)) is not None:
-            return read_film(template, moment)
-        found = photos.read(template)
-        if isinstance(found, str):
-            return Rejected(Path(template.photo), found)
-        return read_sample(found[0], extractor, force=True, data=found[1], box=box_of(template.photo))
-
-    def read_film(template: NewTemplate, moment: float) -> PhotoSample | Rejected:
-        found = photos.film(template)
-        if film_frame is None and not isinstance(found, str):
-            found = "a frame of a film: `embed gallery re-embed` reads it"
-        if film_frame is None or isinstance(found, str):
-            return Rejected(Path(template.photo), str(found))
-        try:
-            pixels = film_frame(found, moment)
-        except FilmError as error:
-            return Rejected(found, error.reason)
-        return take_sample(found, pixels, extractor, force=True, box=box_of(template.photo))
+    faces = TemplateFaces(photos, extractor, film_frame)
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:
-        samples = embed_samples([read(template) for template in part], extractor)
+        samples = embed_samples([faces.read(template) for template in part], extractor)
         return [_replaced(template, sample, home) for template, sample in zip(part, samples, strict=True)]
 
     size = part_size(len(templates))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedder._internal.wording import count, shell_words
 from enroll.doctor.examine import ENOUGH_PHOTOS
 from enroll.gallery.photos import photo_handle
@@ -25,11 +27,21 @@ _SURE = 0.999
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in words and for JSON; `command` fixes it."""
+    """One thing that was found, in words and for JSON.
+
+    Attributes:
+        text: in words.
+        facts: for JSON.
+        command: that fixes it, None if there is none.
+        people: whom it is about, as indices of `LabeledTemplates.names`.
+        row: of the photo it is about, -1 if it is about people.
+    """
 
     text: str
     facts: dict[str, Any]
     command: str | None = None
+    people: tuple[int, ...] = ()
+    row: int = -1
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,13 @@ class Section:
 
 
 class DoctorReport:
-    """An examination in words."""
+    """An examination in words.
+
+    Attributes:
+        store: the gallery.
+        examined: what was found in it.
+        gallery: what commands are to give `--gallery`, None if nothing.
+    """
 
     def __init__(
         self,
@@ -75,7 +93,8 @@ class DoctorReport:
             poor: photos that are too poor, None if no one looked.
             gallery: what commands are to give `--gallery`, None if nothing.
         """
-        self._examined, self._poor, self._gallery = examined, poor, gallery
+        self.store, self.examined, self.gallery = store, examined, gallery
+        self._poor = poor
         labeled = examined.templates
         self._names = labeled.names
         spoken_of = {self._names[labeled.labels[photo.row]] for photo in examined.judged.mislabeled}
@@ -84,9 +103,9 @@ class DoctorReport:
 
     def to_json(self) -> str:
         """Give one JSON object, pure ASCII so that no name acts on a terminal."""
-        found, forecast = self._examined, self._examined.forecast
+        found, forecast = self.examined, self.examined.forecast
         facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.templates.labels)}
-        facts |= {section.key: section.facts() for section in self._sections()}
+        facts |= {section.key: section.facts() for section in self.sections()}
         facts["files_gone"] = self._poor.gone if self._poor else None
         facts["growth"] = forecast and {
             "threshold": forecast.threshold,
@@ -100,32 +119,39 @@ class DoctorReport:
 
     def lines(self) -> Iterator[str]:
         """Give a text; what was looked for and not found is said, too."""
-        found = self._examined
+        found = self.examined
         yield f"{count(len(self._names), 'person')}, {count(len(found.templates.labels), 'photo')}"
-        for section in self._sections():
+        for section in self.sections():
             yield from section.lines()
-        if self._poor is None:
-            yield "Poor photos: not looked for; --photos does, where their files are still there"
-        elif self._poor.gone:
-            yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
+        yield from self.unseen()
         if found.forecast:
             yield from _growing(found.forecast)
             seen = int(found.judged.kept.sum())
             yield f"  counted, within it of someone else: {found.near} of {count(seen, 'photo')}"
         yield from found.notes
 
-    def _sections(self) -> Iterator[Section]:
-        found, names = self._examined, self._names
+    def unseen(self) -> Iterator[str]:
+        """Say which photos no one has looked at."""
+        if self._poor is None:
+            yield "Poor photos: not looked for; --photos does, where their files are still there"
+        elif self._poor.gone:
+            yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
+
+    def sections(self) -> Iterator[Section]:
+        """Give all findings, by kind."""
+        found, names = self.examined, self._names
         yield Section("wrong_photos", "Photos that do not look like their person", tuple(self._wrong()))
         divided = (
-            Finding(f"{names[label]}: look at the photos", {"person": names[label]})
+            Finding(f"{names[label]}: look at the photos", {"person": names[label]}, people=(label,))
             for label in found.judged.divided
         )
         yield Section("divided_people", "People whose photos differ, without a majority", tuple(divided))
         twice = (
             Finding(
-                f"{names[pair.first]} and {names[pair.second]}, {_percent(pair.probability)} sure",
+                f"{names[pair.first]} and {names[pair.second]}, {in_percent(pair.probability)} sure",
                 {"names": [names[pair.first], names[pair.second]], "probability": pair.probability},
+                self.command("merge-people", operands=(names[pair.first], names[pair.second])),
+                (pair.first, pair.second),
             )
             for pair in found.duplicates
         )
@@ -139,6 +165,7 @@ class DoctorReport:
                     "photos": pair.photos,
                     "distance": pair.distance,
                 },
+                people=(pair.first, pair.second),
             )
             for pair in found.lookalikes
         )
@@ -146,7 +173,7 @@ class DoctorReport:
             within = f"People who are easily confused, within {found.forecast.threshold:.3f}"
             yield Section("confused", within, tuple(confused))
         few = (
-            Finding(f"{names[label]}: {photos}", {"person": names[label], "photos": photos})
+            Finding(f"{names[label]}: {photos}", {"person": names[label], "photos": photos}, people=(label,))
             for label, photos in found.few
         )
         yield Section("few_photos", f"People with fewer than {count(ENOUGH_PHOTOS, 'photo')}", tuple(few))
@@ -156,21 +183,22 @@ class DoctorReport:
                     f"{entry.name}: {entry.template.photo}: {entry.reason}",
                     {"person": entry.name, "photo": entry.template.photo, "reason": entry.reason},
                     self._drop(entry.name, entry.template),
+                    row=self._row(entry.template.id),
                 )
                 for entry in self._poor.photos
             )
             yield Section("poor_photos", "Poor photos", tuple(poor))
 
     def _wrong(self) -> Iterator[Finding]:
-        labeled = self._examined.templates
-        for photo in self._examined.judged.mislabeled:
+        labeled = self.examined.templates
+        for photo in self.examined.judged.mislabeled:
             name, number = self._names[labeled.labels[photo.row]], int(labeled.ids[photo.row])
             like = self._names[photo.like] if photo.like >= 0 else None
             for template in self._stored[name]:
                 if template.id == number:  # it may have been dropped meanwhile
                     yield Finding(
                         f"{name}: {template.photo} looks like {like or 'no one here'}, "
-                        f"{_percent(photo.probability)} sure",
+                        f"{in_percent(photo.probability)} sure",
                         {
                             "person": name,
                             "photo": template.photo,
@@ -179,25 +207,38 @@ class DoctorReport:
                             "probability": photo.probability,
                         },
                         self._drop(name, template),
+                        (int(labeled.labels[photo.row]), *((photo.like,) if photo.like >= 0 else ())),
+                        photo.row,
                     )
 
     def _drop(self, name: str, template: StoredTemplate) -> str:
         """Give the command that drops a photo."""
         photo = photo_handle(self._stored[name], template)
-        option = ["--gallery", self._gallery] if self._gallery else []
-        return shell_words("embed", "gallery", "remove-photo", *option, operands=(name, photo))
+        return self.command("remove-photo", operands=(name, photo))
+
+    def command(self, action: str, operands: tuple[str, ...]) -> str:
+        """Give a command of `embed gallery` for this gallery, to be pasted into a shell."""
+        option = ["--gallery", self.gallery] if self.gallery else []
+        return shell_words("embed", "gallery", action, *option, operands=operands)
+
+    def _row(self, number: int) -> int:
+        """Give the row of a template, -1 if it was enrolled since."""
+        ids = self.examined.templates.ids
+        row = int(np.searchsorted(ids, number))
+        return row if row < len(ids) and ids[row] == number else -1
 
 
 def _growing(forecast: FpirForecast) -> Iterator[str]:
     origin = "the gallery's own" if forecast.calibrated else "about what `embed calibrate` would give"
     yield f"Strangers who are named, at most, at the threshold {forecast.threshold:.3f} ({origin}):"
     for people, fpir in zip(forecast.people, forecast.fpir, strict=True):
-        yield f"  among {count(people, 'person')}: {_percent(fpir)}"
+        yield f"  among {count(people, 'person')}: {in_percent(fpir)}"
     if forecast.warning:
         yield f"  in doubt: {forecast.warning}"
 
 
-def _percent(share: float) -> str:
+def in_percent(share: float) -> str:
+    """Write a share with two digits, and none as sure as sure."""
     if share > _SURE:
         return f"more than {100 * _SURE:g} %"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,9 +1,10 @@
-"""The parts of the report that show people and photos: what failed, and who is mistaken for whom."""
+"""The parts of an evaluation's report that show people and photos: what failed, who is mistaken for whom."""
 
 from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,7 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.faces.crop import in_short
 from enroll.evaluation.analysis import Confusion, confusions, mistakes, probable_duplicates
-from enroll.report.page import Html, join, named, picture, table, tag
-from enroll.report.plots import percent
+from enroll.report.page import Picture, picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,81 @@ _FAILURES = 200  # photos listed of each kind
 _OPEN = 10  # so many are shown without a click
 
 
-def failures(folder: EmbeddedFolder) -> Html:
+@dataclass(frozen=True)
+class FailedPhotos:
+    """Photos of one kind that could not be used.
+
+    Attributes:
+        name: of the kind.
+        means: what follows for the figures.
+        files: how many.
+        share: of all files.
+        listed: files and reasons, so many as are shown.
+        more: how many are not.
+        open: whether the list is shown without a click.
+    """
+
+    name: str
+    means: str
+    files: str
+    share: str
+    listed: tuple[tuple[str, str], ...]
+    more: str
+    open: bool
+
+
+@dataclass(frozen=True)
+class WrongPerson:
+    """A person with mistakes: how often missed, and how often others were given the name."""
+
+    name: str
+    missed: str
+    attracted: int
+
+
+@dataclass(frozen=True)
+class WrongPhoto:
+    """A photo with mistakes; `nearest` is empty where no face was found in it."""
+
+    picture: Picture | None
+    photo: str
+    wrong: str
+    named: int
+    nearest: str
+    distance: str
+
+
+@dataclass(frozen=True)
+class WrongMost:
+    """People and photos with most mistakes, and how many there are."""
+
+    people_title: str
+    people: tuple[WrongPerson, ...]
+    photos_title: str
+    photos: tuple[WrongPhoto, ...]
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Someone who was given another's name; without a way to crop, `pictures` is empty."""
+
+    identity: str
+    named: str
+    times: str
+    probe: str
+    template: str
+    pictures: tuple[Picture | None, ...]
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Pairs that are confused most, and a sentence on how many there are."""
+
+    text: str
+    pairs: tuple[ConfusedPair, ...]
+
+
+def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
     """List photos without a face, those too poor to enroll, and files that are no pictures."""
     show = _shower(folder)
     rows = range(len(folder.paths))
@@ -51,90 +125,68 @@ def failures(folder: EmbeddedFolder) -> Html:
         ("not read", "not in any figure", [(entry.path, entry.reason) for entry in folder.unread]),
     )
     total = len(folder.paths) + len(folder.unread)
-    summary = table(
-        ("", "files", "share", ""),
-        [
-            (kind, f"{len(every):,}", f"{100 * len(every) / total:.1f} %", means)
-            for kind, means, every in kinds
-        ],
-        numbers=(1, 2),
-    )
-    lists = []
-    for kind, _, every in kinds:
-        if every:
-            listed = [
-                (named(show(path)), named(in_short(reason) or "")) for path, reason in every[:_FAILURES]
-            ]
-            more = tag("p", f"... and {len(every) - _FAILURES:,} more", class_="soft")
-            content = [table(("file", "reason"), listed), *([more] if len(every) > _FAILURES else [])]
-            opened = {"open": ""} if len(every) <= _OPEN else {}
-            lists.append(
-                tag("details", tag("summary", f"{kind.capitalize()}: {len(every):,}"), *content, **opened)
-            )
-    return join([summary, *lists])
+    return [
+        FailedPhotos(
+            kind,
+            means,
+            f"{len(every):,}",
+            f"{100 * len(every) / total:.1f} %",
+            tuple((show(path), in_short(reason) or "") for path, reason in every[:_FAILURES]),
+            f"{len(every) - _FAILURES:,}" if len(every) > _FAILURES else "",
+            len(every) <= _OPEN,
+        )
+        for kind, means, every in kinds
+    ]
 
 
-def wrong_most(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Html:
-    """List the people and the photos that go wrong most at each split's threshold for an FPIR."""
+def wrong_most(
+    evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None
+) -> WrongMost | None:
+    """List the people and the photos that go wrong most at each split's threshold; None if none does."""
     folder, show = evaluation.samples, _shower(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
-    where = tag("p", f"At each split's threshold for FPIR {percent(fpir)}, over all splits.", class_="soft")
     if not photos:
-        return join([where, tag("p", "No search went wrong.")])
+        return None
     by_person = [
-        (named(entry.identity), f"{entry.missed} of {entry.searches}", str(entry.attracted))
+        WrongPerson(entry.identity, f"{entry.missed} of {entry.searches}", entry.attracted)
         for entry in people[:_ROWS]
     ]
     by_photo = [
-        (
-            _picture(crop, entry.row, show(folder.paths[entry.row]), missing=""),
-            named(show(folder.paths[entry.row])),
+        WrongPhoto(
+            _picture(crop, entry.row, show(folder.paths[entry.row])),
+            show(folder.paths[entry.row]),
             f"{entry.wrong} of {entry.searches}",
-            str(entry.named),
-            _nearest(folder, entry.nearest, entry.distance, show),
+            entry.named,
+            "" if entry.nearest < 0 else show(folder.paths[entry.nearest]),
+            f"{entry.distance:.3f}",
         )
         for entry in photos[:_ROWS]
     ]
-    of_people = table(("person", "missed", "name given to others"), by_person, numbers=(1, 2))
-    head = ("", "photo", "wrong", "another name", "nearest template")
-    of_photos = table(head, by_photo, numbers=(2, 3))
-    return join(
-        [
-            where,
-            tag(
-                "div",
-                tag("div", tag("h3", _of("People", len(people), len(folder.identities))), of_people),
-                tag("div", tag("h3", _of("Photos", len(photos), len(folder.paths))), of_photos),
-                class_="columns",
-            ),
-        ]
+    return WrongMost(
+        _of("People", len(people), len(folder.identities)),
+        tuple(by_person),
+        _of("Photos", len(photos), len(folder.paths)),
+        tuple(by_photo),
     )
 
 
-def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Html:
-    """Show who is taken for whom, by the two photos that look most alike."""
+def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Confused | None:
+    """Show who is taken for whom, by the two photos that look most alike; None if no one is."""
     every = confusions(evaluation, fpir)
     if not every:
-        return tag("p", f"No one, at each split's threshold for FPIR {percent(fpir)}.")
-    shown = every[:PAIRS]
+        return None
     most = f"; the {PAIRS} most frequent are shown" if len(every) > PAIRS else ""
     text = (
         f"{count(len(every), 'pair', ',')} of people{most}. Left the photo that was searched for, right its "
         "nearest template."
     )
     show = _shower(evaluation.samples)
-    pairs = [_pair(evaluation.samples, entry, crop, show) for entry in shown]
-    return join([tag("p", text, class_="soft"), tag("div", *pairs, class_="pairs")])
+    return Confused(text, tuple(_pair(evaluation.samples, entry, crop, show) for entry in every[:PAIRS]))
 
 
-def duplicates(folder: EmbeddedFolder) -> Html:
-    """List pairs of people who may be one."""
-    pairs = probable_duplicates(folder)
-    if not pairs:
-        return tag("p", "None found.")
-    rows = [(named(first), named(second), f"{distance:.3f}") for first, second, distance in pairs]
-    text = "Their photos are as near to each other as those of one person; look whether they are one."
-    return join([tag("p", text), table(("person", "person", "typical distance"), rows, numbers=(2,))])
+def duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, str]]:
+    """List pairs of people who may be one, and their typical distance."""
+    return [(first, second, f"{distance:.3f}") for first, second, distance in probable_duplicates(folder)]
 
 
 def root_of(folder: EmbeddedFolder) -> Path:
@@ -145,33 +197,16 @@ def root_of(folder: EmbeddedFolder) -> Path:
 
 def _pair(
     folder: EmbeddedFolder, entry: Confusion, crop: CropOfRow | None, show: Callable[[Path], str]
-) -> Html:
+) -> ConfusedPair:
     probe, template = show(folder.paths[entry.probe]), show(folder.paths[entry.template])
-    both = [_picture(crop, entry.probe, probe), _picture(crop, entry.template, template)] if crop else []
+    both = (_picture(crop, entry.probe, probe), _picture(crop, entry.template, template)) if crop else ()
     times = f"{entry.times:,} of {count(entry.searches, 'search', ',')}, distance {entry.distance:.3f}"
-    return tag(
-        "div",
-        *([tag("div", *both)] if both else []),
-        tag("b", named(entry.identity), " taken for ", named(entry.named)),
-        tag("br"),
-        times,
-        tag("br"),
-        tag("span", named(probe), ", ", named(template), class_="soft"),
-        class_="pair",
-    )
+    return ConfusedPair(entry.identity, entry.named, times, probe, template, both)
 
 
-def _picture(crop: CropOfRow | None, row: int, text: str, missing: str = "no picture") -> Html:
+def _picture(crop: CropOfRow | None, row: int, text: str) -> Picture | None:
     pixels = crop(row) if crop else None
-    if pixels is not None:
-        return picture(pixels, text)
-    return tag("span", missing, class_="none") if missing else Html()
-
-
-def _nearest(folder: EmbeddedFolder, row: int, distance: float, show: Callable[[Path], str]) -> Html:
-    if row < 0:
-        return Html("no face found")
-    return join([named(show(folder.paths[row])), f" at {distance:.3f}"])
+    return None if pixels is None else picture(pixels, text)
 
 
 def _of(things: str, number: int, total: int) -> str:

@@ -1,24 +1,26 @@
-"""The plots of an evaluation: their numbers, and SVG for a page.
-
-The colours are those that colour-blind people can distinguish (Okabe and Ito 2008), and nothing is said by
-colour alone. Letters become outlines, and no setting of the user counts: the plots look the same on every
-machine.
-"""
+"""The plots of an evaluation: their numbers, and SVG for a page."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedder._internal.runtime import no_warnings
-from embedder.errors import MissingPackageError
 from enroll.evaluation.protocol import Estimate, figure
+from enroll.report.svg import (
+    BLUE,
+    GREY,
+    ORANGE,
+    SMALL,
+    VERMILLION,
+    WIDE,
+    percent,
+    percent_ticks,
+    plain_ticks,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,26 +34,6 @@ if TYPE_CHECKING:
 _RANKS = 10
 _BINS = 50
 
-_STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#595959",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "xtick.color": "#595959",
-    "xtick.labelcolor": "black",
-    "ytick.color": "#595959",
-    "ytick.labelcolor": "black",
-    "lines.linewidth": 1.8,
-    "legend.frameon": False,
-    "hatch.linewidth": 0.7,
-    "svg.hashsalt": "embed",  # of the names of clips and marks, else random
-}
-
-_BLUE, _ORANGE, _VERMILLION, _GREY = "#0072b2", "#e69f00", "#d55e00", "#595959"
-_WIDE, _SMALL = (5.4, 3.7), (2.6, 2.7)  # inches
 _FARTHER = 10  # times the gallery that was measured
 
 
@@ -152,96 +134,29 @@ def median_limit(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> float:
     return float(np.median([split.limit(fpir) for split in evaluation.splits]))
 
 
-def check_matplotlib() -> None:
-    """Say early that plots cannot be drawn.
-
-    Raises:
-        MissingPackageError: matplotlib is not installed.
-    """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each cache of fonts it builds
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            "the plots of a report need matplotlib, which is not installed; "
-            "pip install 'embedder-enroll[report]'"
-        ) from error
-
-
-def to_svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str:
-    """Draw a picture.
-
-    Args:
-        name: begins its ids, so that several pictures can be in one page.
-        size: width and height in inches.
-        draw: is given a matplotlib `Figure`.
-
-    Returns:
-        An `<svg>` element for HTML, the same bytes for the same picture.
-
-    Raises:
-        MissingPackageError: matplotlib is not installed.
-    """
-    check_matplotlib()
-    with no_warnings():
-        import matplotlib
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-
-        default = matplotlib.rcParamsDefault
-        style = {key: default[key] for key in default if not key.startswith("backend")} | _STYLE
-        with matplotlib.rc_context(style):
-            figure = Figure(figsize=size, layout="constrained")
-            canvas = FigureCanvasSVG(figure)
-            draw(figure)
-            text = StringIO()
-            canvas.print_svg(text, metadata={"Date": None})
-    return _for_html(text.getvalue(), name)
-
-
-def _for_html(svg: str, name: str) -> str:
-    """Leave out what only a file of its own needs, and the ids that nothing refers to."""
-    svg = svg[svg.index("<svg") :]
-    for unwanted in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->"):
-        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
-    view = re.search(r'viewBox="[^"]*"', svg)
-    assert view
-    start = f'<svg {view[0]} style="stroke-linejoin: round; stroke-linecap: butt" aria-hidden="true">'
-    svg = start + svg[svg.index(">") + 1 :].replace("xlink:href", "href")
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
-    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return re.sub(r"\s*\n\s*", "\n", svg).strip()
-
-
-def percent(share: float) -> str:
-    """Write a share without needless zeros, as "0.1 %"."""
-    return f"{100 * share:.6g} %"
-
-
 def det(line: PlotLine, fpir: float) -> str:
     """FNIR against FPIR."""
-    return to_svg("det", _WIDE, lambda figure: draw_det(figure, line, fpir))
+    return to_svg("det", WIDE, lambda figure: draw_det(figure, line, fpir))
 
 
 def histograms(distances: Distances, thresholds: Mapping[str, float]) -> str:
     """Nearest distances of the three kinds of searches, each with the thresholds."""
-    return to_svg("distances", _WIDE, lambda figure: draw_histograms(figure, distances, thresholds))
+    return to_svg("distances", WIDE, lambda figure: draw_histograms(figure, distances, thresholds))
 
 
 def by_size(sizes: FpirByGallerySize, fpir: float) -> str:
     """FPIR against the number of enrolled people."""
-    return to_svg("sizes", _WIDE, lambda figure: draw_by_size(figure, sizes, fpir))
+    return to_svg("sizes", WIDE, lambda figure: draw_by_size(figure, sizes, fpir))
 
 
 def calibration(reliability: Reliability) -> str:
     """How often names were right against how sure the tool was."""
-    return to_svg("calibration", _SMALL, lambda figure: draw_calibration(figure, reliability))
+    return to_svg("calibration", SMALL, lambda figure: draw_calibration(figure, reliability))
 
 
 def cmc(line: PlotLine) -> str:
     """Rank-k against k."""
-    return to_svg("cmc", _SMALL, lambda figure: draw_cmc(figure, line))
+    return to_svg("cmc", SMALL, lambda figure: draw_cmc(figure, line))
 
 
 def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
@@ -249,11 +164,11 @@ def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
     axes = figure.subplots()
     bottom = _log_shares(axes, line)
     _band(axes, line, bottom)
-    axes.axvline(fpir, color=_GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
+    axes.axvline(fpir, color=GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
     axes.set_xscale("log")
     axes.set_xlim(line.x[0], max(1.0, line.x[0] * 1.1))
-    _percent_ticks(axes.xaxis, line.x[0], 1.0)
-    axes.set_xlabel("FPIR: strangers who are given a name")
+    percent_ticks(axes.xaxis, line.x[0], 1.0)
+    axes.set_xlabel("FPIR: strangers named")
     axes.set_ylabel("FNIR: known people missed")
     axes.legend(loc="best")
 
@@ -262,9 +177,9 @@ def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, 
     """Draw three rows on one scale of distance; their heights are not comparable, their places are."""
     edges = distances.edges()
     rows = (
-        (distances.right, "known, the right person nearest", _BLUE, distances.mated),
-        (distances.wrong, "known, another person nearest", _VERMILLION, distances.mated),
-        (distances.non_mated, "strangers", _ORANGE, max(1, len(distances.non_mated))),
+        (distances.right, "known, the right person nearest", BLUE, distances.mated),
+        (distances.wrong, "known, another person nearest", VERMILLION, distances.mated),
+        (distances.non_mated, "strangers", ORANGE, max(1, len(distances.non_mated))),
     )
     every = figure.subplots(3, 1, sharex=True)
     for row, (values, title, colour, searches) in enumerate(rows):
@@ -274,15 +189,16 @@ def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, 
             if np.isfinite(threshold):
                 axes.axvline(threshold, color="black", linestyle=style, linewidth=1.3, label=name)
         share = "" if row == 2 else f": {percent(round(len(values) / searches, 3))}"
-        axes.set_title(title + share, loc="left", fontsize=10)
+        axes.set_title(title + share, loc="left", fontsize="medium")
         axes.set_ylim(0, max(counts.max(), 1e-9) * 1.08)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(False)
     every[0].set_xlim(edges[0], edges[-1])
     every[2].set_xlabel("distance of the nearest template")
-    if every[0].get_legend_handles_labels()[0]:
-        every[0].legend(loc="upper right")
+    lines, names = every[0].get_legend_handles_labels()
+    if lines:
+        figure.legend(lines, names, loc="outside upper right", ncols=1)
 
 
 def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
@@ -294,27 +210,27 @@ def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
     _band(axes, line, bottom, bars=True)
     if sizes.fmr:
         label = f"1 − (1 − FMR)^N, FMR {percent(float(f'{sizes.fmr:.2g}'))}"
-        axes.plot(reach, sizes.expected(reach), color=_VERMILLION, linestyle="--", label=label)
+        axes.plot(reach, sizes.expected(reach), color=VERMILLION, linestyle="--", label=label)
         axes.set_ylim(top=1.0)
-    axes.axhline(fpir, color=_GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
+    axes.axhline(fpir, color=GREY, linestyle=":", linewidth=1.2, label=f"FPIR {percent(fpir)}")
     axes.set_xscale("log")
     axes.set_xlim(0.9, reach[-1])
-    _plain_ticks(axes.xaxis, reach[-1])
+    plain_ticks(axes.xaxis, reach[-1])
     axes.set_xlabel("N: enrolled people")
-    axes.set_ylabel("FPIR: strangers who are given a name")
+    axes.set_ylabel("FPIR: strangers named")
     axes.legend(loc="best")
 
 
 def draw_calibration(figure: Any, reliability: Reliability) -> None:
     """Draw accuracy against confidence; the larger a point, the more answers it stands for."""
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1.2)
-    axes.plot(reliability.confidence, reliability.accuracy, color=_BLUE)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2)
+    axes.plot(reliability.confidence, reliability.accuracy, color=BLUE)
     weights = np.array(reliability.count) / sum(reliability.count)
     axes.scatter(
-        reliability.confidence, reliability.accuracy, 15 + 250 * weights, color=_BLUE, zorder=3, clip_on=False
+        reliability.confidence, reliability.accuracy, 15 + 250 * weights, color=BLUE, zorder=3, clip_on=False
     )
-    axes.set_title(f"expected calibration\nerror {reliability.error:.3f}", fontsize=10)
+    axes.set_title(f"expected calibration\nerror {reliability.error:.3f}", fontsize="medium")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
     axes.set_xlim(-0.03, 1.03)
@@ -340,11 +256,11 @@ def _band(axes: Any, line: PlotLine, bottom: float, bars: bool = False) -> None:
     """Draw a curve with its band, or points with their bars; below the bottom is at the bottom."""
     low, y, high = (np.maximum(values, bottom) for values in (line.low, line.y, line.high))
     if bars:
-        axes.vlines(line.x, low, high, color=_BLUE, alpha=0.45, linewidth=3, label="95 % interval")
-        axes.plot(line.x, y, "o", color=_BLUE, markersize=5, label="measured", clip_on=False, zorder=3)
+        axes.vlines(line.x, low, high, color=BLUE, alpha=0.45, linewidth=3, label="95 % interval")
+        axes.plot(line.x, y, "o", color=BLUE, markersize=5, label="measured", clip_on=False, zorder=3)
     else:
-        axes.plot(line.x, y, color=_BLUE, label="measured", clip_on=False, zorder=3)
-        axes.fill_between(line.x, low, high, color=_BLUE, alpha=0.2, linewidth=0, label="95 % interval")
+        axes.plot(line.x, y, color=BLUE, label="measured", clip_on=False, zorder=3)
+        axes.fill_between(line.x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="95 % interval")
 
 
 def _log_shares(axes: Any, line: PlotLine) -> float:
@@ -357,21 +273,5 @@ def _log_shares(axes: Any, line: PlotLine) -> float:
     top = 1.0 if not len(positive) else float(min(1, 10 ** np.ceil(np.log10(positive.max()) - 1e-9)))
     axes.set_yscale("log")
     axes.set_ylim(bottom, max(top, 10 * least))
-    _percent_ticks(axes.yaxis, least, 1.0, bottom if zeros else None)
+    percent_ticks(axes.yaxis, least, 1.0, bottom if zeros else None)
     return bottom
-
-
-def _percent_ticks(axis: Any, low: float, high: float, zero: float | None = None) -> None:
-    decades = 10.0 ** np.arange(np.ceil(np.log10(low) - 1e-9), np.log10(high) + 1e-9)
-    steps = np.array([1, 2, 5]) if len(decades) < 4 else np.array([1])
-    ticks = np.unique(np.outer([*(decades[:1] / 10), *decades], steps))
-    ticks = ticks[(ticks > low * (1 - 1e-9)) & (ticks < high * (1 + 1e-9))]
-    labels = [percent(float(f"{tick:.1g}")) for tick in ticks]
-    axis.set_ticks([*([zero] if zero else []), *ticks], [*(["0"] if zero else []), *labels])
-    axis.set_ticks([], minor=True)
-
-
-def _plain_ticks(axis: Any, high: float) -> None:
-    ticks = 10 ** np.arange(0, int(np.log10(high)) + 1)
-    axis.set_ticks(ticks, [f"{tick:,}" for tick in ticks])
-    axis.set_ticks([], minor=True)

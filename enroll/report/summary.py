@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedder._internal.wording import count
-from enroll.report.page import Html, join, table, tag
-from enroll.report.plots import percent
+from enroll.report.svg import percent
 
 if TYPE_CHECKING:
     from enroll.evaluation.protocol import Estimate, Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
 
-_WORDS = {
+WORDS = {
     "mated search": "a photo of someone who is enrolled is searched for; non-mated: of a stranger.",
     "FPIR": "share of non-mated searches that are answered with a name.",
     "TPIR": "share of mated searches that are answered with the right name; FNIR = 1 − TPIR.",
@@ -69,35 +69,40 @@ def _describe(figure: Estimate, what: str = "") -> str:
     return f"{100 * figure.value:.1f} % ({what}{100 * figure.low:.1f} to {100 * figure.high:.1f})"
 
 
-def figure_table(figures: Mapping[str, Estimate]) -> Html:
-    """List figures with their intervals, or what they would need; then what the words mean."""
+@dataclass(frozen=True)
+class FigureRow:
+    """A figure in words.
+
+    Attributes:
+        name: of the figure.
+        value: or that it is not supported.
+        interval: of 95 %, or what the figure needs.
+        whisker: places of low, value and high on a line from 4 to 124 for 0 to 1, None if they lie elsewhere.
+    """
+
+    name: str
+    value: str
+    interval: str
+    whisker: tuple[str, str, str] | None = None
+
+
+def figure_rows(figures: Mapping[str, Estimate]) -> list[FigureRow]:
+    """List figures with their intervals, or what they would need."""
     rows = []
     for name, figure in figures.items():
         if figure.value is None:
-            rows.append((name, "not supported", f"needs {figure.needed}", ""))
+            rows.append(FigureRow(name, "not supported", f"needs {figure.needed}"))
         else:
             between = "" if figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
-            rows.append((name, f"{figure.value:.3f}", between, _whisker(figure)))
-    words = tag("dl", *(join([tag("dt", word), tag("dd", meaning)]) for word, meaning in _WORDS.items()))
-    return join([table(("", "value", "95 % interval", "0 to 1"), rows, numbers=(1,)), words])
+            rows.append(FigureRow(name, f"{figure.value:.3f}", between, _whisker(figure)))
+    return rows
 
 
-def _whisker(figure: Estimate) -> str:
-    """Draw a figure and its interval on a line from 0 to 1; nothing, if it lies elsewhere."""
+def _whisker(figure: Estimate) -> tuple[str, str, str] | None:
     low, value, high = figure.low, figure.value, figure.high
     if low is None or value is None or high is None or not 0 <= low <= value <= high <= 1:
-        return ""
-    x = [f"{4 + 120 * share:.1f}" for share in (low, value, high)]
-    line = {"stroke": "currentColor", "y1": "10", "y2": "10"}
-    return tag(
-        "svg",
-        tag("line", x1="4", x2="124", opacity="0.3", **line),
-        tag("line", x1=x[0], x2=x[2], stroke_width="7", opacity="0.45", **line),
-        tag("circle", cx=x[1], cy="10", r="3.2", fill="currentColor"),
-        viewBox="0 0 128 20",
-        class_="whisker",
-        aria_hidden="true",
-    )
+        return None
+    return f"{4 + 120 * low:.1f}", f"{4 + 120 * value:.1f}", f"{4 + 120 * high:.1f}"
 
 
 def drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[tuple[str, str]]:

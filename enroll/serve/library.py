@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from embedder.errors import UsageError
 from enroll.gallery.gallery import checked_name
 from enroll.library import review
+from enroll.library.face_pictures import place_of
 from enroll.library.find import sightings
 from enroll.library.grouping import usual_threshold
 from enroll.library.people import Library
@@ -22,10 +23,11 @@ from enroll.library.suggesting import Asked, FollowedTemplates, GroupName, Sugge
 from enroll.serve.engine import Options
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError
-from enroll.serve.scanned import Crops, Place, whole
+from enroll.serve.scanned import Crops, whole
 from enroll.store.base import acting
 
 if TYPE_CHECKING:
+    from enroll.library.face_pictures import FacePlace
     from enroll.library.find import Sighting
     from enroll.library.grouping import Group
     from enroll.library.suggest import Suggestion
@@ -263,13 +265,10 @@ class Reviewing:
         """
         return whole(self._place(number))
 
-    def _place(self, number: int) -> Place:
+    def _place(self, number: int) -> FacePlace:
         with self.reading() as library:
             self.check_face(library, number)
-            face = library.faces[number]
-            photo = library.photos[face.photo]
-            files = tuple(library.file(one) for one in sorted(photo.files, key=lambda one: not one.there))
-            return Place(number, face.box, (photo.width, photo.height), photo.digest, files)
+            return place_of(library, number)
 
     @staticmethod
     def check_face(library: Library, number: int) -> None:

@@ -173,6 +173,7 @@ def with_fixes(facts: dict[str, Any], store: Store) -> dict[str, Any]:
                 entry["photo_id"], entry["crop"] = str(photo.id), f"{href}/crop"
                 entry["fix"] = {"method": "DELETE", "href": href, "body": None}
     for entry in facts.get("same_person", ()):
+        entry.pop("command", None)
         kept, other = entry["names"]
         entry["fix"] = {"method": "POST", "href": f"{route(kept)}/merge", "body": {"other": other}}
     return facts

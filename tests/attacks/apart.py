@@ -14,12 +14,12 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 from mutations import try_all
 
-from tests.attacks import files, galleries, libraries, models, names, pictures, surroundings
+from tests.attacks import files, galleries, libraries, models, names, pictures, reports, surroundings
 from tests.attacks.outcomes import Attack
 
 ATTACKS: dict[str, tuple[Attack, str]] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": attack
-    for module in (files, galleries, libraries, models, names, pictures, surroundings)
+    for module in (files, galleries, libraries, models, names, pictures, reports, surroundings)
     for name, attack in module.ATTACKS.items()
 }
 

@@ -30,7 +30,7 @@ from enroll.gallery.places import stored_path
 from enroll.gallery.threshold import ThresholdSource
 from enroll.identify import FaceResult, PhotoResult
 from enroll.report.answers import to_json
-from enroll.report.page import document, named
+from enroll.report.page import render
 from enroll.store import open_store
 from enroll.store.sqlite import store as store_module
 from enroll.templates import NewTemplate
@@ -155,8 +155,8 @@ class Elements(HTMLParser):
 
 def on_a_page(name: str, folder: Path) -> str:
     """It adds no element and no attribute to a report."""
-    plain = Elements(str(document("ada", named("ada")))).found
-    assert Elements(str(document(name, named(name)))).found == plain
+    plain = Elements(render("base", title="ada")).found
+    assert Elements(render("base", title=name)).found == plain
     return HARMLESS
 
 

@@ -31,7 +31,8 @@ def options_of(command: Any) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_options_exist(page: str):
     embed = typer.main.get_command(cli.app)
-    options = options_of(embed.commands["train"] if page in TRAINING else embed)
+    of_training = [embed.commands[name] for name in ("train", "info")]
+    options = set().union(*map(options_of, of_training if page in TRAINING else [embed]))
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", (DOCS / page).read_text()))
     assert named - options - ELSEWHERE == set()
 

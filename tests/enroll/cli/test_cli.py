@@ -21,6 +21,7 @@ from embedder.errors import FolderError, UsageError
 from enroll import cli
 from enroll.cli.terminal import TerminalProgress
 from tests.conftest import pattern, save_people
+from tests.enroll.report.pages import Page
 
 runner = CliRunner()
 
@@ -219,7 +220,11 @@ def test_info(there: Path):
     assert "share of known people named (TPIR) at 1 % of strangers named (FPIR)" in out
     assert "not there yet" in out
     run("enroll", "people")
-    assert "2 people, 6 photos\n  made with this model" in run("info")
+    assert "2 people, 6 photos\n  made with this model" in run("info", "--report", "training.html")
+    page = Page(Path("training.html").read_text("utf-8"))
+    assert page.text.startswith("Training of embed-model ") and len(page.all("figure")) == 3
+    assert page.text.count("share of known people named (TPIR) at 1 % of strangers named (FPIR)") == 1
+    assert ["head", "center"] in page.rows and ["trunk", "small-cnn"] in page.rows
 
 
 @pytest.mark.parametrize(

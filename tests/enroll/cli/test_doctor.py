@@ -27,6 +27,7 @@ from enroll.templates import NewTemplate
 from tests.conftest import ToyExtractor, pattern, save_people
 from tests.enroll.doctor.people import DIM, made_people
 from tests.enroll.gallery.contents import GallerySnapshot, plain, small_content
+from tests.enroll.report.pages import Page
 from tests.enroll.templates import MODEL, template
 
 runner = CliRunner()
@@ -253,6 +254,25 @@ def test_what_the_doctor_says_mends_the_gallery(examined: list[tuple[str, str]])
     assert "20 people, 96 photos" in text
 
 
+def test_two_names_of_one_person_are_joined_by_what_the_doctor_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    vectors, labels = made_people(20, 6)
+    labels[:3] = 20  # half of the photos of one person under another name
+    with open_store("my gallery.db", create=True) as store:
+        store.bind(MODEL, DIM)
+        for label in range(21):
+            rows = np.flatnonzero(labels == label)
+            photos = [NewTemplate(f"{row}.png", template(str(row)).digest, vectors[row]) for row in rows]
+            store.add(f"p {label}", photos)
+    arguments = ("--gallery", "my gallery.db")
+    (found,) = json.loads(run("doctor", "--json", *arguments)[0])["same_person"]
+    assert found["command"] in [line.strip() for line in run("doctor", *arguments)[0].splitlines()]
+    run(*shlex.split(found["command"])[2:])
+    assert json.loads(run("doctor", "--json", *arguments)[0])["same_person"] == []
+
+
 def test_the_doctor_says_what_is_to_be_expected(examined: list[tuple[str, str]]):
     shutil.move("gallery.db", "my gallery.db")
     text = run("doctor", "--gallery", "my gallery.db")[0]
@@ -317,6 +337,25 @@ def test_the_doctor_looks_at_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Extractor, "load", lambda *_, **__: ToyExtractor("other"))
     with pytest.raises(ForeignModelError):
         run("doctor", "--photos")
+
+
+def test_the_doctor_writes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toy: ToyExtractor):
+    monkeypatch.chdir(tmp_path)
+    save_people(Path("people"), 5, 2)
+    with Gallery.open("gallery.db", toy) as gallery:  # type: ignore[arg-type]
+        for folder in sorted(Path("people").iterdir()):
+            gallery.enroll(folder.name, sorted(folder.iterdir()))
+    Path("people/p00/0.png").unlink()
+    shutil.copy("people/p02/0.png", "people/p01/0.png")  # another picture: it is not shown
+    monkeypatch.setattr(Extractor, "load", lambda *_, **__: toy)
+    out, err = run("doctor", "--report", "doctor.html")
+    page = Page(Path("doctor.html").read_text("utf-8"))
+    assert "Wrote doctor.html" in err and out.startswith("5 people, 10 photos")
+    assert page.text.startswith("Examination of gallery.db 5 people, 10 photos")
+    assert ["People with fewer than 3 photos", "5"] in page.rows
+    shown = {image["alt"] for image in page.all("img")}
+    assert shown == {f"p{n:02d}: {m}.png" for n in range(5) for m in range(2)} - {"p00: 0.png", "p01: 0.png"}
+    assert page.text.count("no picture") == 2
 
 
 def test_drop(there: Path):

@@ -14,6 +14,7 @@ from embedder.errors import UsageError
 from embedder.images import load_image
 from enroll import cli
 from tests.conftest import pattern, save_people
+from tests.enroll.report.pages import Page
 
 runner = CliRunner()
 
@@ -121,6 +122,16 @@ def test_evaluate_writes_a_page(there: Path):
     assert page.startswith("<!DOCTYPE html>")
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
+
+
+def test_calibrate_writes_a_page(there: Path):
+    run("enroll", "faces")
+    out, err = run("calibrate", "--strangers", "strangers", "--report", "cal.html")
+    page = Page((there / "cal.html").read_text("utf-8"))
+    assert "Wrote cal.html" in err
+    assert page.text.startswith("Calibration of gallery.db ") and out.split("\n")[0][1:] in page.text
+    assert len(page.all("figure")) == 2
+    assert ["searches", "46, for 13 people"] in page.rows
 
 
 def test_evaluate_pairs(there: Path):

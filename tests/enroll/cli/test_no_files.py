@@ -36,6 +36,8 @@ PLACES = {
     "weights": (["train", "people", "--trunk", "imagenet:VGG16", "--trunk-weights", "THING"], 2),
     "a loss": (["train", "people", "--loss", "THING:f"], 2),
     "a page": (["evaluate", "people", "--report", "THING"], 2),
+    "a page of training": (["info", "--report", "THING"], 2),
+    "a page of groups": (["library", "groups", "--report", "THING"], 2),
     "a preview": (["enroll", "people", "--preview", "thing.png"], 2),
     "a written export": (["gallery", "export", "THING", "--force"], 2),
 }

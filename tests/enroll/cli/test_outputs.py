@@ -57,6 +57,12 @@ WRITTEN = {
         inputs=(*PHOTOS, "c.toml"),
     ),
     "report": Written("evaluate people --report t.html", "t.html", inputs=(*PHOTOS, MANIFEST)),
+    "report of calibrating": Written(
+        "calibrate --strangers people --report t.html", "t.html", inputs=(*PHOTOS, MANIFEST)
+    ),
+    "report of the doctor": Written("gallery doctor --report t.html", "t.html", inputs=(MANIFEST,)),
+    "report of groups": Written("library groups --report t.html", "t.html", inputs=(MANIFEST,)),
+    "report of training": Written("info --report t.html", "t.html", inputs=(MANIFEST,)),
     "copy as PNG": Written(
         "identify people/p00 people/p01 --annotate out", f"{COPY}.png", inputs=(*PHOTOS, MANIFEST)
     ),
@@ -146,6 +152,8 @@ def test_no_input_is_replaced_by_force(there: Path, name: str):
         "export embed-model/manifest.json --format litert",
         "evaluate people --report gallery.db-journal",
         "evaluate people --report people/p00/0.png",
+        "gallery doctor --report gallery.db",
+        "info --report gallery.db.keys",
         "enroll people --preview people/p00/0.png",
         "enroll people --preview new.png --gallery new.png",
         "train people --crop whole --preview people/p00/0.png --model new",

@@ -10,6 +10,7 @@ import pytest
 
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.library.made import THRESHOLD, save
+from tests.enroll.report.pages import Page
 
 LIMIT = ("--threshold", str(THRESHOLD))
 
@@ -166,6 +167,24 @@ def test_a_folder_that_may_not_be_written_is_no_trouble(typed, photos: Path) -> 
         assert "could not be written" in typed("tag", code=3)
     finally:
         photos.chmod(0o755)
+
+
+def test_a_page_shows_the_groups(typed, photos: Path) -> None:  # type: ignore[no-untyped-def]
+    typed("scan", "photos")
+    groups = json.loads(typed("groups", "--json", *LIMIT))["groups"]
+    (photos / "ada0.jpg").unlink()
+    (photos / "ada1.jpg").write_bytes((photos / "ada2.jpg").read_bytes())
+    assert "2 groups" in typed("groups", "--report", "groups.html", *LIMIT)
+    page = Page(Path("groups.html").read_text("utf-8"))
+    assert page.text.startswith("Unknown faces of gallery.db 2 groups of 8 faces without a name, and 1 face")
+    for group in groups[:2]:
+        assert f"embed library confirm NAME g{group['id']}" in page.texts
+    faces = [face for group in groups[:2] for face in group["faces"]]
+    seen = [face for face in faces if not face["photo"].endswith(("ada0.jpg", "ada1.jpg"))]
+    assert {image["alt"] for image in page.all("img")} == {
+        f"f{face['face']}: {Path(face['photo']).name}" for face in seen
+    }
+    assert page.text.count("no picture") == len(faces) - len(seen) == 2
 
 
 def test_a_sheet_shows_the_groups(typed) -> None:  # type: ignore[no-untyped-def]

@@ -21,9 +21,9 @@ from embedder.metrics import interval
 from enroll.confidence import Reliability
 from enroll.evaluation.analysis import FpirByGallerySize, fpir_by_size
 from enroll.evaluation.protocol import Estimate
-from enroll.report import plots
-from enroll.report import plots as plots_module
-from enroll.report.plots import Distances, PlotLine, check_matplotlib
+from enroll.report import plots, svg
+from enroll.report.plots import Distances, PlotLine
+from enroll.report.svg import check_matplotlib
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder
 
 HARD = made_evaluation(made_folder(noise=0.7, no_face=(4, 50)))
@@ -46,7 +46,7 @@ def curves(axes: Any) -> dict[str, np.ndarray]:
 
 
 def test_det_points():
-    line = plots_module.det_curve(HARD)
+    line = plots.det_curve(HARD)
     searches = HARD.non_mated_searches
     assert line.x[0] == 1 / searches and line.x[-1] == 1
     assert (np.diff(line.x) > 0).all()
@@ -65,14 +65,14 @@ def test_det_points():
 def test_det_bound_never_rises():
     """Where all searches succeed the interval is that of so many people, wider than that of a few misses."""
     evaluation = made_evaluation(made_folder(noise=0.15))
-    line = plots_module.det_curve(evaluation)
+    line = plots.det_curve(evaluation)
     alone = [1 - (evaluation.tpir(fpir).low or 0) for fpir in line.x]
     assert (np.diff(alone) > 0).any()
     assert (np.diff(line.high) <= 0).all() and line.high[0] == alone[0]
 
 
 def test_det_is_drawn():
-    line = plots_module.det_curve(HARD)
+    line = plots.det_curve(HARD)
     figure = drawing()
     plots.draw_det(figure, line, 0.1)
     axes = figure.axes[0]
@@ -110,7 +110,7 @@ def test_no_zero_on_the_axis_without_one():
 
 
 def test_distances_are_all_searches():
-    found = plots_module.distances(HARD)
+    found = plots.distances(HARD)
     mated = sum(len(split.mated) for split in HARD.splits)
     others = sum(len(split.non_mated) for split in HARD.splits)
     assert found.without > 0
@@ -145,7 +145,7 @@ def test_histograms_are_drawn():
 
 
 def test_sizes_are_drawn():
-    sizes = fpir_by_size(HARD, plots_module.median_limit(HARD, 0.1))
+    sizes = fpir_by_size(HARD, plots.median_limit(HARD, 0.1))
     figure = drawing()
     plots.draw_by_size(figure, sizes, 0.1)
     axes = figure.axes[0]
@@ -188,7 +188,7 @@ def test_calibration_is_drawn():
 
 
 def test_cmc_is_drawn():
-    line = plots_module.cmc_curve(HARD)
+    line = plots.cmc_curve(HARD)
     assert line.x.tolist() == [1, 2, 3, 4, 5, 6]
     for k, y in zip(line.x, line.y, strict=True):
         assert y == HARD.rank(int(k)).value
@@ -201,16 +201,16 @@ def test_cmc_is_drawn():
 
 
 def test_at_most_ten_ranks():
-    assert plots_module.cmc_curve(made_evaluation(made_folder(30, 2))).x.tolist() == list(range(1, 11))
+    assert plots.cmc_curve(made_evaluation(made_folder(30, 2))).x.tolist() == list(range(1, 11))
 
 
 def all_plots(evaluation: Any) -> dict[str, str]:
     return {
-        "det": plots.det(plots_module.det_curve(evaluation), 0.1),
-        "distances": plots.histograms(plots_module.distances(evaluation), {"model": 0.4}),
-        "sizes": plots.by_size(fpir_by_size(evaluation, plots_module.median_limit(evaluation, 0.1)), 0.1),
+        "det": plots.det(plots.det_curve(evaluation), 0.1),
+        "distances": plots.histograms(plots.distances(evaluation), {"model": 0.4}),
+        "sizes": plots.by_size(fpir_by_size(evaluation, plots.median_limit(evaluation, 0.1)), 0.1),
         "calibration": plots.calibration(RELIABILITY),
-        "cmc": plots.cmc(plots_module.cmc_curve(evaluation)),
+        "cmc": plots.cmc(plots.cmc_curve(evaluation)),
     }
 
 
@@ -220,11 +220,12 @@ def test_svg_is_for_html(evaluation: Any):
     found = all_plots(evaluation)
     assert dict(rcParams) == before
     every: list[str] = []
-    for name, svg in found.items():
-        assert svg.startswith("<svg viewBox=") and svg.endswith("</svg>")
-        assert not re.search(r"https?:|//|<script|<style|<!|<\?|xmlns|xlink", svg)
-        ids = re.findall(r' id="([^"]*)"', svg)
-        used = re.findall(r'(?:href="|url\()#([^")]+)', svg)
+    for name, drawn in found.items():
+        assert drawn.startswith("<svg viewBox=") and drawn.endswith("</svg>")
+        assert not re.search(r"https?:|//|<script|<style|<!|<\?|xmlns|xlink", drawn)
+        ids = re.findall(r' id="([^"]*)"', drawn)
+        used = re.findall(r'(?:href="|url\()#([^")]+)', drawn)
+        assert set(re.findall(r"(?:fill|stroke): (?!none|var)[^;\"]*", drawn)) == set()  # light and dark
         assert used and set(used) == set(ids)
         assert all(entry.startswith(f"{name}-") for entry in ids)
         every += ids
@@ -256,7 +257,7 @@ def test_same_bytes_whatever_the_user_has_set(tmp_path: Path):
         )
         assert done.stderr == ""
         found.append(done.stdout)
-    here = plots.calibration(RELIABILITY) + plots.cmc(plots_module.cmc_curve(HARD))
+    here = plots.calibration(RELIABILITY) + plots.cmc(plots.cmc_curve(HARD))
     assert found == [here, here]
 
 
@@ -272,4 +273,4 @@ def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch):
     ("share", "text"), [(0.001, "0.1 %"), (0.01, "1 %"), (0.125, "12.5 %"), (1.0, "100 %")]
 )
 def test_percent(share: float, text: str):
-    assert plots.percent(share) == text
+    assert svg.percent(share) == text

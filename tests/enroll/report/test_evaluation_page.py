@@ -1,11 +1,9 @@
-"""The report as one HTML file."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
 import re
-import sys
 from base64 import b64decode
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +20,14 @@ from embedder.folders import Rejected, scan_folder
 from enroll.embedding import embed_folder
 from enroll.evaluation.analysis import confusions, mistakes, probable_duplicates
 from enroll.evaluation.protocol import Estimate, Evaluation
-from enroll.report import html, people, plots
+from enroll.report import evaluation_page, people, svg
 from enroll.report.evaluation import smallest_supported_fpir, summarize
-from enroll.report.html import check_report, save_report, to_html
-from enroll.report.page import Html, named, picture, table, tag
+from enroll.report.evaluation_page import save_report, to_html
+from enroll.report.plotted import Plots
 from tests.conftest import TOY_STRANGERS, ToyExtractor
 from tests.enroll.evaluation.evaluations import ROOT, made_evaluation, made_folder
+from tests.enroll.report.pages import HOSTILE, Page, check_harmless
 
-VOID = {"meta", "img", "br"}
 FPIR = 0.1
 HARD = made_evaluation(made_folder(20, noise=0.9))
 FIGURES = {
@@ -38,65 +36,11 @@ FIGURES = {
     "difference": Estimate(-0.02, -0.05, 0.01),
     "without interval": Estimate(0.5),
 }
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(2)>',
-    "</title></style><b onclick='alert(3)'>",
-    "evil\u202egnp.exe",
-    "a&lt;b&amp;",
-    "tab\tand\nnew line\x1b[31m\x00",
-    "half \udcff a pair",
-    "\u05d0\u05d1\u05d2",
-)
-
-
-class Page(HTMLParser):
-    """Checks the nesting, and keeps elements, texts and rows of tables."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs)
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert "svg" in self.open  # elsewhere a slash at the end means nothing
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open and self.open.pop() == tag, (tag, self.getpos())
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "title"):
-            self.texts.append(data)
-        if self.rows and ("td" in self.open or "th" in self.open):
-            self.rows[-1][-1] += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture
 def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "plotted", lambda *_: Html(""))
+    monkeypatch.setattr(evaluation_page, "plotted", lambda *_: Plots((), ()))
 
 
 def crop_of(row: int, side: int = 150) -> NDArray[np.uint8]:
@@ -106,32 +50,6 @@ def crop_of(row: int, side: int = 150) -> NDArray[np.uint8]:
 
 def report(evaluation: Evaluation = HARD, **options: object) -> Page:
     return Page(to_html(evaluation, FIGURES, {}, **({"fpir": FPIR} | options)))  # type: ignore[arg-type]
-
-
-def check_harmless(page: Page, text: str) -> None:
-    """Nothing runs, and nothing is asked of anywhere."""
-    for name, attributes in page.elements:
-        assert name not in (
-            "script",
-            "iframe",
-            "object",
-            "embed",
-            "link",
-            "base",
-            "form",
-            "a",
-            "foreignobject",
-        )
-        for key, value in attributes.items():
-            assert not key.startswith("on")
-            if key in ("src", "href", "xlink:href", "action", "background", "srcset", "data"):
-                assert value is not None and re.match(r"#|data:image/jpeg;base64,", value), (name, key, value)
-            if key == "style":
-                assert "url(" not in (value or "") or re.search(r"url\(#", value or "")
-    style = text[text.index("<style>") : text.index("</style>")]
-    assert "url(" not in style and "@import" not in style
-    without_data = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", text)
-    assert not re.search(r"https?:|//", without_data)
 
 
 @pytest.fixture(scope="module")
@@ -354,28 +272,9 @@ def test_matplotlib_is_missing(monkeypatch: pytest.MonkeyPatch):
     def missing() -> None:
         raise MissingPackageError("matplotlib")
 
-    monkeypatch.setattr(plots, "check_matplotlib", missing)
+    monkeypatch.setattr(svg, "check_matplotlib", missing)
     with pytest.raises(MissingPackageError):
         report()
-
-
-def test_texts_are_escaped_wherever_they_go():
-    bad = "<&\"'>"
-    good = "&lt;&amp;&quot;&#x27;&gt;"
-    assert tag("p", bad, title=bad) == f'<p title="{good}">{good}</p>'
-    assert named(bad) == f"<bdi>{good}</bdi>"
-    assert f"<td>{good}</td>" in table((bad,), [(bad,)])
-    assert f'alt="{good}"' in picture(crop_of(0), bad)
-    assert tag("p", named("a").replace("a", "<i>")) == "<p>&lt;bdi&gt;&lt;i&gt;&lt;/bdi&gt;</p>"
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"), [((20, 20, 3), (20, 20)), ((300, 150, 3), (48, 96)), ((1, 900, 3), (96, 1))]
-)
-def test_pictures_keep_their_shape(shape: tuple[int, ...], size: tuple[int, int]):
-    found = picture(np.zeros(shape, np.uint8), "")
-    pixels = Image.open(BytesIO(b64decode(found.partition("base64,")[2].partition('"')[0])))
-    assert pixels.size == size
 
 
 def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, people: Path):
@@ -406,15 +305,6 @@ def test_report_of_a_folder_and_a_model(tmp_path: Path, toy: ToyExtractor, peopl
     save_report(path, evaluation, summarize(evaluation), toy, force=True)  # type: ignore[arg-type]
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("img") == [] and "no picture" in page.text
-
-
-def test_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UsageError, match="in a folder that exists"):
-        check_report(tmp_path / "none" / "report.html")
-    check_report(tmp_path / "report.html")
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingPackageError):
-        check_report(tmp_path / "report.html")
 
 
 @pytest.mark.usefixtures("no_plots")

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML file: opens offline, asks nothing of the network, runs nothing."""
+"""Write an evaluation as a page."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder._internal.outputs import Inputs, check_output, write_output
-from embedder.errors import UsageError
+from embedder._internal.outputs import Inputs
 from enroll.embedding import enrolled_crop
 from enroll.report.evaluation import EvaluationSummary, smallest_supported_fpir
-from enroll.report.page import document, join, named, table, tag
+from enroll.report.page import check_report, render, write_report
 from enroll.report.people import confused, duplicates, failures, root_of, wrong_most
-from enroll.report.plots import check_matplotlib
 from enroll.report.plotted import plotted
-from enroll.report.summary import drawn, figure_table, protocol, result
+from enroll.report.summary import WORDS, drawn, figure_rows, protocol, result
+from enroll.report.svg import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,22 +26,7 @@ if TYPE_CHECKING:
     from enroll.evaluation.protocol import Estimate, Evaluation
     from enroll.report.people import CropOfRow
 
-_PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "matplotlib")
-
-
-def check_report(path: str | Path, inputs: Inputs | None = None, force: bool = False) -> None:
-    """Refuse a place for a report, or a machine that cannot draw one, before the work.
-
-    Raises:
-        UsageError: the folder does not exist, or the file must not be replaced; see `outputs.check_output`
-            for that and for the arguments.
-        MissingPackageError: matplotlib is not installed.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: expected a file in a folder that exists; there is no {path.parent}")
-    check_output(path, inputs, force)
-    check_matplotlib()
+_PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "jinja2", "matplotlib")
 
 
 def save_report(
@@ -67,7 +51,7 @@ def save_report(
 
     Raises:
         UsageError: the file exists and `force` is not given, it is an input, or it cannot be written.
-        MissingPackageError: matplotlib is not installed.
+        MissingPackageError: matplotlib or jinja2 is not installed.
     """
     inputs = inputs or Inputs(evaluation.samples.paths)
     check_report(path, inputs, force)
@@ -90,7 +74,7 @@ def save_report(
         threshold=manifest.strangers.threshold(fpir, known, photos) if manifest.strangers else None,
         crop=lambda row: _crop(evaluation.samples, row, extractor),
     )
-    write_output(path, text.encode("utf-8"), inputs, force)
+    write_report(path, text, inputs, force)
 
 
 def to_html(
@@ -117,28 +101,23 @@ def to_html(
             read; without it, there are no pictures.
 
     Raises:
-        MissingPackageError: matplotlib is not installed.
+        MissingPackageError: matplotlib or jinja2 is not installed.
     """
-    sections = (
-        tag("h1", named(title)),
-        tag("p", protocol(evaluation), class_="lead"),
-        tag("p", result(evaluation, fpir), class_="lead"),
-        tag("h2", "Figures"),
-        figure_table(figures),
-        tag("h2", "Plots"),
-        plotted(evaluation, fpir, threshold),
-        tag("h2", "Photos that could not be used"),
-        failures(evaluation.samples),
-        tag("h2", "Who goes wrong most"),
-        wrong_most(evaluation, fpir, crop),
-        tag("h2", "Who is taken for whom"),
-        confused(evaluation, fpir, crop),
-        tag("h2", "Probable duplicates"),
-        duplicates(evaluation.samples),
-        tag("h2", "How this was made"),
-        table(("", ""), [(name, named(value)) for name, value in [*facts.items(), *drawn(evaluation)]]),
+    return render(
+        "evaluation",
+        title=title,
+        protocol=protocol(evaluation),
+        result=result(evaluation, fpir),
+        figures=figure_rows(figures),
+        words=WORDS.items(),
+        plots=plotted(evaluation, fpir, threshold),
+        failures=failures(evaluation.samples),
+        fpir=percent(fpir),
+        wrong=wrong_most(evaluation, fpir, crop),
+        confused=confused(evaluation, fpir, crop),
+        duplicates=duplicates(evaluation.samples),
+        made=[*facts.items(), *drawn(evaluation)],
     )
-    return str(document(title, join(sections)))
 
 
 def _crop(folder: EmbeddedFolder, row: int, extractor: Extractor) -> NDArray[np.uint8] | None:
