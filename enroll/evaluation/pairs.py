@@ -1,4 +1,4 @@
-"""Draw pairs of samples from all that there are, and compare them."""
+"""Draw pairs of samples from all that there are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-_ROWS = 2**14  # pairs whose vectors are in memory at once
 
 
 def draw_pairs(
@@ -38,15 +35,3 @@ def draw_pairs(
         number = np.sort((rng.integers(edges[:-1], edges[1:]) + rng.integers(total)) % total)
     i = np.searchsorted(last, number, side="right")
     return i, end[i] - (last[i] - number), total
-
-
-def pair_distances(
-    vectors: NDArray[np.floating], a: NDArray[np.intp], b: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Compare rows a[k] and b[k] of (n, dim) vectors: (pairs,) euclidean distances."""
-    distances = np.empty(len(a))
-    for start in range(0, len(a), _ROWS):
-        now = slice(start, start + _ROWS)
-        apart = vectors[a[now]].astype(np.float64) - vectors[b[now]]
-        distances[now] = np.sqrt(np.einsum("ij,ij->i", apart, apart))
-    return distances

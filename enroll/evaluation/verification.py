@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedder._internal.wording import count
-from embedder.metrics import trials_of_one
-from enroll.evaluation.pairs import draw_pairs, pair_distances
+from embedder.metrics import pair_distances, trials_of_one
+from enroll.evaluation.pairs import draw_pairs
+from enroll.evaluation.weighted import narrowed, summed, within_share
 from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 LIMIT = 2_000_000  # pairs of a kind: some 50 MB each; TAR at an FMR of 1e-5 still rests on 20 of them
 _CHUNK = 2**20  # weights of pairs in memory at once; a few arrays of 8 MiB
-_SMALL = 15  # largest weight whose square a byte holds
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class PairComparisons:
         rng = np.random.default_rng(seed)
         a, b, mated_total = draw_pairs(after, end, limit, rng)
         c, d, non_mated_total = draw_pairs(end, np.full_like(end, len(label)), limit, rng)
-        mated, non_mated = pair_distances(vectors, a, b), pair_distances(vectors, c, d)
+        mated, non_mated = pair_distances(vectors, a, vectors, b), pair_distances(vectors, c, vectors, d)
         both = np.stack([label[c], label[d]], axis=1)
         totals = mated_total, non_mated_total
         return cls.of_pairs(mated, label[a], non_mated, both, len(photos), totals)
@@ -285,37 +285,23 @@ class PairComparisons:
 
 
 class _Weighted:
-    """Some replicates: the weight of the first k pairs of each kind, (replicates, pairs + 1).
-
-    Of small whole weights a byte holds the product, and all sums are whole: the same figures in a sixth of
-    the time.
-    """
+    """Some replicates: the weight of the first k pairs of each kind, (replicates, pairs + 1)."""
 
     def __init__(self, pairs: PairComparisons, weights: NDArray[np.float64]) -> None:
         self._pairs = pairs
-        chosen: NDArray[Any] = weights
-        if weights.size and weights.min() >= 0 and weights.max() <= _SMALL:
-            small = weights.astype(np.uint8)
-            chosen = small if (small == weights).all() else weights
-        self._mated = _summed(np.take(chosen, pairs.mated_identity, axis=1))
-        both = np.take(chosen, pairs._both[0], axis=1)
-        both *= np.take(chosen, pairs._both[1], axis=1)
-        self._non_mated = _summed(both)
+        small = narrowed(weights)
+        self._mated = summed(np.take(small, pairs.mated_identity, axis=1))
+        both = np.take(small, pairs._both[0], axis=1)
+        both *= np.take(small, pairs._both[1], axis=1)
+        self._non_mated = summed(both)
         empty = (self._mated[:, -1] == 0) | (self._non_mated[:, -1] == 0)
         self._nan = np.where(empty, np.nan, 0.0)  # is added to figures that need both kinds
         self._row = np.arange(len(weights))
 
     def at_fmr(self, fmr: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Threshold and TAR, (replicates,)."""
-        allowed = fmr * self._non_mated[:, -1] + 1e-9
-        if self._non_mated.dtype == np.int64:
-            allowed = np.floor(allowed).astype(np.int64)  # a number of another kind would have all copied
-        first = [
-            np.searchsorted(row[1:], most, side="right")
-            for row, most in zip(self._non_mated, allowed, strict=True)
-        ]
         # The first distance that must not pass; of equal ones none does.
-        stop = self._pairs._stops[first]
+        stop = self._pairs._stops[within_share(self._non_mated, fmr)]
         threshold = np.where(np.isinf(stop), np.inf, np.nextafter(stop, -np.inf))
         threshold[self._non_mated[:, -1] == 0] = np.nan
         passing = self._mated[self._row, np.searchsorted(self._pairs.mated, stop)]
@@ -383,13 +369,6 @@ def pairs_needed(fmr: float) -> int:
     if not 0 < fmr <= 1:
         raise ValueError(f"fmr: expected a share above 0 and at most 1, got {fmr}")
     return trials_of_one(fmr)
-
-
-def _summed(weights: NDArray[Any]) -> NDArray[Any]:
-    kind: type[np.generic] = np.int64 if weights.dtype == np.uint8 else np.float64
-    sums = np.zeros((len(weights), weights.shape[1] + 1), kind)
-    np.cumsum(weights, axis=1, dtype=kind, out=sums[:, 1:])
-    return sums
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
