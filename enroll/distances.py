@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +54,7 @@ def blocks_of_people(
 def near_pairs(
     probes: NDArray[np.float32], owners: NDArray[np.integer], enrolled: int, limit: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Give the rows of photos of two people that are at most so far apart, each pair once, block by block.
+    """Give the rows of photos of two people that are at most so far apart, once or twice, block by block.
 
     Products in float32 pass over nearly all pairs; what they round is left to distances in float64.
 
@@ -68,8 +69,10 @@ def near_pairs(
     # A sum of n products is off by at most n half roundings of the product of both lengths.
     least -= (probes.shape[1] + 8) * np.finfo(np.float32).eps * squares.max()
     memory = np.empty(_NEAR_ROWS * _NEAR_COLUMNS, np.float32)  # new memory takes as long as the products
-    for top in range(0, len(probes), _NEAR_ROWS):
-        rows = probes[top : top + _NEAR_ROWS]
+    tops = [*range(0, enrolled, _NEAR_ROWS), *range(enrolled, len(probes), _NEAR_ROWS), len(probes)]
+    for top, bottom in pairwise(tops):
+        rows = probes[top : min(bottom, enrolled) if top < enrolled else bottom]
+        # What comes before a template has been compared with it already.
         for left in range(top if top < enrolled else 0, enrolled, _NEAR_COLUMNS):
             columns = probes[left : min(left + _NEAR_COLUMNS, enrolled)]
             products = memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))

@@ -33,7 +33,7 @@ COPY = 0.02  # the same picture, perhaps stored again: photos of two people are 
 _ANYTHING = 0.01  # share of comparisons that may not be of strangers, before looking
 _RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which these lie anywhere
 _LOOKED_AT = 512  # searches, at random, that say what distances the gallery has
-_LOOKED_FOR = 4000  # people, at random, that these look for: 2 million distances
+_LOOKED_FOR = 1000  # people, at random, that these look for; more add nothing but time
 _STEPS = 30
 _NONE = np.empty((0, 2), np.int64)
 

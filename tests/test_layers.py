@@ -76,7 +76,7 @@ PEOPLE = {
     "calibration": f"{CORE} templates decision distances near_people posterior",
     "scoring": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
-    "doctor": f"{CORE} templates calibration search",
+    "doctor": f"{CORE} templates distances calibration search",
     "evaluation": f"{CORE} embedder._internal.files embedder.config config templates decision confidence "
     "calibration scoring search doctor",
     "score_calibration": f"{CORE} decision calibration scoring",

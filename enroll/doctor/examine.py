@@ -18,9 +18,16 @@ import numpy as np
 
 from embedder.errors import UsageError
 from enroll.calibration import calibrate
+from enroll.distances import near_pairs
 from enroll.doctor.evidence import LabeledTemplates, fit_evidence, nearest_others, typical_distances
-from enroll.doctor.labels import DuplicatePeople, Judged, find_duplicates, find_mislabeled
-from enroll.search.exact import ExactIndex
+from enroll.doctor.labels import (
+    DuplicatePeople,
+    Judged,
+    doubt_of_two_names,
+    find_duplicates,
+    find_mislabeled,
+)
+from enroll.search.exact import FEW, ExactIndex
 from enroll.templates import Templates, checked_rows
 
 if TYPE_CHECKING:
@@ -253,9 +260,27 @@ def find_probable_duplicates(templates: Templates) -> tuple[LabeledTemplates, li
     evidence = fit_evidence(labeled, members, everyone)
     if evidence is None:
         return labeled, []
-    rows, people = nearest_others(labeled, ExactIndex(templates)).pairs(labeled.labels)
+    if len(labeled.labels) <= FEW:
+        rows, people = nearest_others(labeled, ExactIndex(templates)).pairs(labeled.labels)
+    else:
+        reach = evidence.reach(doubt_of_two_names(len(labeled.names)))
+        rows, people = _within(labeled, reach)
     distances = typical_distances(labeled, members, rows, people)
     return labeled, find_duplicates(labeled, rows, people, distances, evidence)
+
+
+def _within(labeled: LabeledTemplates, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give each photo with each other person of whom a photo is at most so far away: rows, people, (m,) each.
+
+    A photo's typical distance to a person is no less than that of their nearest photo. So where names
+    are one person's, the photos that say so are among these.
+    """
+    labels, people = labeled.labels, len(labeled.names)
+    codes = [np.empty(0, np.int64)]
+    for first, second in near_pairs(labeled.vectors, labels, len(labels), reach):
+        codes += [first * people + labels[second], second * people + labels[first]]
+    found = np.unique(np.concatenate(codes))
+    return found // people, found % people
 
 
 def _checked(vectors: ArrayLike, labels: ArrayLike, ids: NDArray[np.int64] | None) -> Templates:

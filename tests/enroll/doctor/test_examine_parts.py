@@ -109,6 +109,19 @@ def test_double_names_alone_are_those_of_the_whole_examination() -> None:
     assert find_probable_duplicates(templates_of(labeled_of(*made_people(9, 1))))[1] == []
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_double_names_of_many_photos_are_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = made_people(20, 6, seed=seed)
+    labels[:3], labels[60:63] = 20, 21
+    templates = templates_of(labeled_of(vectors, labels))
+    expected = find_probable_duplicates(templates)[1]
+    monkeypatch.setattr(module, "FEW", 1)
+    found = find_probable_duplicates(templates)[1]
+    names = [[(pair.first, pair.second) for pair in pairs] for pairs in (found, expected)]
+    assert names[0] == names[1] != []
+    assert [pair.probability for pair in found] == pytest.approx([pair.probability for pair in expected])
+
+
 def test_rows_in_three_dimensions_are_refused() -> None:
     vectors, labels = made_people(4, 3)
     with pytest.raises(ValueError, match=r"got \(12, 32, 1\)"):
