@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from enroll import distances
 from enroll.calibration import calibrate
 from enroll.doctor import examine as module
 from enroll.doctor.evidence import nearest_others
@@ -116,6 +117,8 @@ def test_double_names_of_many_photos_are_the_same(seed: int, monkeypatch: pytest
     templates = templates_of(labeled_of(vectors, labels))
     expected = find_probable_duplicates(templates)[1]
     monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(distances, "_NEAR_ROWS", 7)
+    monkeypatch.setattr(distances, "_NEAR_COLUMNS", 9)
     found = find_probable_duplicates(templates)[1]
     names = [[(pair.first, pair.second) for pair in pairs] for pairs in (found, expected)]
     assert names[0] == names[1] != []

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from enroll.config import EvaluationConfig
 from enroll.evaluation import protocol, searches
 from enroll.evaluation.protocol import evaluate_samples
-from enroll.evaluation.searches import search_many, search_rows
+from enroll.evaluation.samples import EmbeddedSamples
+from enroll.evaluation.searches import Found, search_many, search_rows
 from enroll.evaluation.splits import SearchSplit, draw_splits
 from enroll.report.evaluation import summarize, summarize_comparison
 from enroll.report.summary import protocol as described
@@ -106,6 +108,18 @@ def test_by_products_in_float32_the_same_is_found(
     np.testing.assert_array_equal(quick.nearest, exact.nearest)
     np.testing.assert_allclose(quick.distance, exact.distance, atol=1e-7)
     np.testing.assert_allclose(quick.second, exact.second, atol=1e-6)
+
+
+def test_few_searches_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def listening(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> Found:
+        asked.append(len(probes))
+        return search_rows(samples, probes, gallery)
+
+    monkeypatch.setattr(searches, "search_rows", listening)
+    search_many(made_folder(noise=0.05), np.arange(1, 72, 2), np.arange(0, 36, 2))
+    assert asked == [0]
 
 
 def test_one_person_alone_is_found_too() -> None:
