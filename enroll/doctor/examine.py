@@ -27,7 +27,7 @@ from enroll.doctor.labels import (
     find_duplicates,
     find_mislabeled,
 )
-from enroll.search.exact import FEW, ExactIndex
+from enroll.search.exact import ExactIndex
 from enroll.templates import Templates, checked_rows
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _TARGET = 0.01  # FPIR to calibrate for if the gallery is not calibrated
 _MOST_PEOPLE = 500  # drawn at random for that; more add little but time
+_MANY = 10_000  # photos; of more, pairs within reach of each other are found several times as fast
 _TIMES = (1, 2, 5, 10, 100)  # as many people as now
 
 ENOUGH_PHOTOS = 3  # of two that differ no one can say which is wrong
@@ -260,7 +261,7 @@ def find_probable_duplicates(templates: Templates) -> tuple[LabeledTemplates, li
     evidence = fit_evidence(labeled, members, everyone)
     if evidence is None:
         return labeled, []
-    if len(labeled.labels) <= FEW:
+    if len(labeled.labels) <= _MANY:
         rows, people = nearest_others(labeled, ExactIndex(templates)).pairs(labeled.labels)
     else:
         reach = evidence.reach(doubt_of_two_names(len(labeled.names)))

@@ -116,7 +116,7 @@ def test_double_names_of_many_photos_are_the_same(seed: int, monkeypatch: pytest
     labels[:3], labels[60:63] = 20, 21
     templates = templates_of(labeled_of(vectors, labels))
     expected = find_probable_duplicates(templates)[1]
-    monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(module, "_MANY", 1)
     monkeypatch.setattr(distances, "_NEAR_ROWS", 7)
     monkeypatch.setattr(distances, "_NEAR_COLUMNS", 9)
     found = find_probable_duplicates(templates)[1]
