@@ -17,7 +17,7 @@ knows. Figures are means over the splits, and intervals come from drawing the id
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -164,6 +164,11 @@ class Evaluation(Generic[SomeSamples]):
         ]
         return f"drawn at random in each split: {', '.join(some)}" if some else None
 
+    @property
+    def calibrated(self) -> tuple[SearchSplit, ...]:
+        """Give the splits that are calibrated with: all, or the first ones of those with very many photos."""
+        return self.splits[: max(_FEWEST, _CALIBRATED // max(1, len(self.splits[0].enrolled)))]
+
     def supports(self, fpir: float) -> bool:
         """Say whether there are searches enough for one of them to pass at this FPIR."""
         return self.non_mated_searches >= trials_of_one(fpir)
@@ -193,8 +198,9 @@ class Evaluation(Generic[SomeSamples]):
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """TPIR at an FPIR for each row of weights, (replicates,)."""
+        small = narrowed(weights)
         return _mean_over_splits(
-            [_weighted_tpir(split, self.samples.labels, weights, fpir) for split in self.splits]
+            [_weighted_tpir(split, self.samples.labels, small, fpir) for split in self.splits]
         )
 
     @computed_once
@@ -210,7 +216,7 @@ class Evaluation(Generic[SomeSamples]):
         samples, thresholds = self.samples, []
         if self.scorer != "nearest":
             return None
-        some = self.splits[: max(_FEWEST, _CALIBRATED // max(1, len(self.splits[0].enrolled)))]
+        some = self.calibrated
         for split in some:
             rows = split.enrolled[samples.enrollable[split.enrolled]]
             try:
@@ -234,13 +240,13 @@ class Evaluation(Generic[SomeSamples]):
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
-        Mated and non-mated searches weigh the same. None if no split can teach it; scores
-        other than distances cannot.
+        Of the splits that are `calibrated`. Mated and non-mated searches weigh the same. None if no split can
+        teach it; scores other than distances cannot.
         """
         if self.scorer != "nearest":
             return None
         probabilities, right, weights = [], [], []
-        for split in self.splits:
+        for split in self.calibrated:
             rows = split.enrolled[self.samples.enrollable[split.enrolled]]
             if len(np.unique(self.samples.labels[rows])) < 2:
                 continue
@@ -360,15 +366,14 @@ def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> ND
 
 
 def _weighted_tpir(
-    split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[np.float64], fpir: float
+    split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[Any], fpir: float
 ) -> NDArray[np.float64]:
     """TPIR of a split, each search weighing as often as its person was drawn."""
-    small = narrowed(weights)
     others = np.argsort(split.other_distance, kind="stable")
-    passed = summed(np.take(small, labels[split.non_mated[others]], axis=1))
+    passed = summed(np.take(weights, labels[split.non_mated[others]], axis=1))
     limits = np.append(split.other_distance[others], np.inf)[within_share(passed, fpir)]
     order = np.argsort(split.distance, kind="stable")
-    mated = np.take(small, labels[split.mated[order]], axis=1)
+    mated = np.take(weights, labels[split.mated[order]], axis=1)
     right = summed(mated * (split.rank[order] == 1))
     below = np.searchsorted(split.distance[order], limits, side="left")  # strictly nearer than the limit
     with np.errstate(invalid="ignore"):

@@ -88,8 +88,10 @@ def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
         )
         facts["as_calibrated"] = asdict(got)
     if (trust := evaluation.reliability()) is not None:
-        lines.append(f"expected calibration error of the confidence: {trust.error:.3f}")
-        facts["reliability"] = asdict(trust)
+        some = len(evaluation.calibrated)
+        by = "" if some == len(evaluation.splits) else f", by {_which(some, evaluation)}"
+        lines.append(f"expected calibration error of the confidence: {trust.error:.3f}{by}")
+        facts["reliability"] = {**asdict(trust), "splits": some}
     fpir = smallest_supported_fpir(evaluation)
     people, photos = mistakes(evaluation, fpir)
     folder = evaluation.samples

@@ -145,6 +145,7 @@ def test_of_very_many_photos_a_few_splits_are_calibrated(monkeypatch: pytest.Mon
     every = evaluate_samples(folder, EvaluationConfig(splits=5, replicates=20))
     found: Any = every.as_calibrated(0.01)
     assert found.splits == 5
+    assert not any("first" in line for line in summarize(every).lines)
     monkeypatch.setattr(protocol, "_CALIBRATED", 18 * 4)  # 18 photos are enrolled in each
     some = evaluate_samples(folder, EvaluationConfig(splits=5, replicates=20))
     four: Any = some.as_calibrated(0.01)
@@ -152,7 +153,9 @@ def test_of_very_many_photos_a_few_splits_are_calibrated(monkeypatch: pytest.Mon
     assert four.threshold != found.threshold
     outcome = summarize(some)
     assert any(line.endswith("on average of the first 4 splits") for line in outcome.lines)
-    assert outcome.facts["as_calibrated"]["splits"] == 4
+    assert any(line.endswith(", by the first 4 splits") for line in outcome.lines)
+    assert outcome.facts["as_calibrated"]["splits"] == outcome.facts["reliability"]["splits"] == 4
+    assert some.reliability() != every.reliability()
     monkeypatch.setattr(protocol, "_CALIBRATED", 1)
     least: Any = evaluate_samples(folder, EvaluationConfig(splits=5, replicates=20)).as_calibrated(0.01)
     assert least.splits == 3
