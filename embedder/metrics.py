@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _BLOCK = 2**22  # distances computed at a time: 32 MB of float64
+_PAIRS_AT_ONCE = 2**14  # whose vectors are in memory at once
 
 CONFIDENCE = 0.95  # of bounds and intervals, unless another is given
 
@@ -87,8 +88,23 @@ def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArr
         [[25.0, 1.0]]
     """
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    norms: NDArray[np.float64] = (a64**2).sum(1)[:, None] + (b64**2).sum(1)[None] - 2 * (a64 @ b64.T)
-    return np.maximum(norms, 0.0)
+    squares: NDArray[np.float64] = (a64**2).sum(1)[:, None] + (b64**2).sum(1)[None]
+    products = a64 @ b64.T
+    products *= 2
+    squares -= products  # in place: new memory takes longer than what is computed
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def pair_distances(
+    first: NDArray[np.floating], a: NDArray[np.intp], second: NDArray[np.floating], b: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Compare rows a[k] of the first vectors and b[k] of the second: (pairs,) euclidean distances."""
+    distances = np.empty(len(a))
+    for start in range(0, len(a), _PAIRS_AT_ONCE):
+        now = slice(start, start + _PAIRS_AT_ONCE)
+        apart = first[a[now]].astype(np.float64) - second[b[now]]
+        distances[now] = np.sqrt(np.einsum("ij,ij->i", apart, apart))
+    return distances
 
 
 def blocks_of_rows(count: int) -> Iterator[slice]:

@@ -98,11 +98,11 @@ def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.int
     np.fill_diagonal(squared, np.inf)
     nearest = np.sqrt(np.minimum.reduceat(squared, starts, axis=1))
     own = people[None] == labels[:, None]
-    strangers = np.sort(np.where(own, np.inf, nearest), axis=1)[:, :2]
+    strangers = _two_smallest(np.where(own, np.inf, nearest))
     if len(people) < 3:
         strangers = np.column_stack([strangers[:, 0], np.full(len(strangers), FARTHEST)])
     there = np.isfinite(nearest[own])
-    first_two = np.sort(nearest[there], axis=1)[:, :2]
+    first_two = _two_smallest(nearest[there])
     return LabeledSearches(
         distance=np.concatenate([first_two[:, 0], strangers[:, 0]]),
         second=np.concatenate([first_two[:, 1], strangers[:, 1]]),
@@ -202,6 +202,11 @@ def reliability(
     share = np.bincount(index, weights * right, bins)[used] / total[used]
     error = float(total[used] @ np.abs(mean - share) / total.sum())
     return Reliability(tuple(mean.tolist()), tuple(share.tolist()), tuple(total[used].tolist()), error)
+
+
+def _two_smallest(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the two smallest of each row, of two or more."""
+    return np.partition(distances, 1, axis=1)[:, :2]
 
 
 def _features(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedder.metrics import squared_distances
+from embedder.metrics import pair_distances, squared_distances
 from embedder.moments import NO_DISTANCE
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
+_NEAR_ROWS, _NEAR_COLUMNS = 512, 4096  # products at a time, 8 MB: what a core has near
 _POWERS = 4  # of the logarithms, from 0 to 3
 
 
@@ -47,6 +49,39 @@ def blocks_of_people(
             nearest = np.minimum.reduceat(squared, starts[first:last] - starts[first], axis=1)
             yield rows, slice(first, last), np.sqrt(nearest)
         first = last
+
+
+def near_pairs(
+    probes: NDArray[np.float32], owners: NDArray[np.integer], enrolled: int, limit: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Give the rows of photos of two people that are at most so far apart, once or twice, block by block.
+
+    Products in float32 pass over nearly all pairs; what they round is left to distances in float64.
+
+    Args:
+        probes: (n + m, dim) rows about 1 long: templates, then photos that are compared with these alone.
+        owners: (n + m,) whose they are.
+        enrolled: n.
+        limit: largest distance.
+    """
+    squares = np.vecdot(probes, probes)
+    least = (squares[:enrolled].min() + squares.min() - limit**2) / 2
+    # A sum of n products is off by at most n half roundings of the product of both lengths.
+    least -= (probes.shape[1] + 8) * np.finfo(np.float32).eps * squares.max()
+    memory = np.empty(_NEAR_ROWS * _NEAR_COLUMNS, np.float32)  # new memory takes as long as the products
+    tops = [*range(0, enrolled, _NEAR_ROWS), *range(enrolled, len(probes), _NEAR_ROWS), len(probes)]
+    for top, bottom in pairwise(tops):
+        rows = probes[top : min(bottom, enrolled) if top < enrolled else bottom]
+        # What comes before a template has been compared with it already.
+        for left in range(top if top < enrolled else 0, enrolled, _NEAR_COLUMNS):
+            columns = probes[left : min(left + _NEAR_COLUMNS, enrolled)]
+            products = memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+            places = np.flatnonzero(np.matmul(rows, columns.T, out=products) >= least)
+            first, second = places // len(columns) + top, places % len(columns) + left
+            apart = owners[first] != owners[second]
+            first, second = first[apart], second[apart]
+            near = pair_distances(probes, first, probes, second) <= limit
+            yield first[near], second[near]
 
 
 @dataclass(frozen=True, eq=False)

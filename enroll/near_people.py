@@ -20,7 +20,7 @@ import numpy as np
 from embedder.errors import UsageError
 from embedder.metrics import squared_distances
 from embedder.moments import NO_DISTANCE, WARY, limit_of_strangers, middle_and_spread
-from enroll.distances import LeftOut, blocks_of_people, person_distances
+from enroll.distances import LeftOut, near_pairs, person_distances
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +33,7 @@ COPY = 0.02  # the same picture, perhaps stored again: photos of two people are 
 _ANYTHING = 0.01  # share of comparisons that may not be of strangers, before looking
 _RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which these lie anywhere
 _LOOKED_AT = 512  # searches, at random, that say what distances the gallery has
+_LOOKED_FOR = 1000  # people, at random, that these look for; more add nothing but time
 _STEPS = 30
 _NONE = np.empty((0, 2), np.int64)
 
@@ -107,12 +108,8 @@ def find_near_people(
         return ()
     limit, usual = _limits(probes, owners, vectors, labels, prior, total)
     found: list[NDArray[np.int64]] = []
-    for rows, columns, distances in blocks_of_people(probes, vectors, labels):
-        near = distances <= limit
-        near[left_out.within(rows, columns)] = False
-        some, whom = np.nonzero(near)
-        pairs = np.column_stack([owners[rows][some], whom + columns.start])
-        found.append(np.unique(np.sort(pairs, axis=1), axis=0))
+    for rows, others in near_pairs(probes, owners, len(vectors), limit):
+        found.append(np.unique(np.sort(np.column_stack([owners[rows], owners[others]]), axis=1), axis=0))
     pairs = np.unique(np.concatenate(found), axis=0)
     if not len(pairs):
         return ()
@@ -176,8 +173,13 @@ def _limits(
     """Give the distance below which no stranger is expected, and the one below which few are."""
     rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
     everyone = int(labels.max()) + 1
+    people = np.arange(everyone)
+    if everyone > _LOOKED_FOR:
+        people = np.sort(np.random.default_rng(1).permutation(everyone)[:_LOOKED_FOR])
+        theirs = np.isin(labels, people)
+        vectors, labels = vectors[theirs], labels[theirs]
     distances = person_distances(probes[rows], vectors, labels)
-    logs = np.log(np.maximum(distances, NO_DISTANCE))[owners[rows][:, None] != np.arange(everyone)]
+    logs = np.log(np.maximum(distances, NO_DISTANCE))[owners[rows][:, None] != people]
     if not len(logs):
         return 0.0, 0.0
     if float(np.median(logs)) <= math.log(COPY):

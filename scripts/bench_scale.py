@@ -113,13 +113,24 @@ def bytes_of(person: int, photo: int) -> bytes:
 
 def evaluate_vectors(path: Path) -> None:
     """Compute all that `embed evaluate` prints, of vectors."""
-    from enroll.evaluation.protocol import evaluate
-    from enroll.report.evaluation import all_figures
+    from enroll.config import EvaluationConfig
+    from enroll.embedding import EmbeddedFolder
+    from enroll.evaluation.protocol import evaluate_samples
+    from enroll.report.evaluation import summarize
 
     vectors = np.load(path)
     labels = np.repeat(np.arange(len(vectors) // PHOTOS), PHOTOS)
-    for name, figure in all_figures(evaluate(vectors, labels)).items():
-        print(f"{name}: {figure}")
+    everything = np.ones(len(vectors), bool)
+    folder = EmbeddedFolder(
+        identities=tuple(f"person {person:06d}" for person in range(labels[-1] + 1)),
+        labels=labels,
+        vectors=vectors,
+        found=everything,
+        enrollable=everything,
+        paths=tuple(Path(f"person {label:06d}", f"{row}.jpg") for row, label in enumerate(labels)),
+        strangers=Extractor.load().manifest.strangers,
+    )
+    print(*summarize(evaluate_samples(folder, EvaluationConfig())).lines, sep="\n")
 
 
 def growth(rows: list[dict[str, Any]], job: str) -> float | None:

@@ -77,7 +77,7 @@ PEOPLE = {
     "comparisons": f"{CORE} distances near_people calibration",
     "scoring": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
-    "doctor": f"{CORE} templates calibration search",
+    "doctor": f"{CORE} templates distances calibration search",
     "evaluation": f"{CORE} embedder._internal.files embedder.config config templates decision confidence "
     "calibration scoring search doctor",
     "score_calibration": f"{CORE} decision calibration scoring",

@@ -154,7 +154,7 @@ def export_model(
     Example:
         >>> export_model("no-model", "face.onnx", "webp")
         Traceback (most recent call last):
-        embedder.errors.UsageError: --format: expected onnx, litert, saved-model, got 'webp'
+        UsageError: --format: expected onnx, litert, saved-model, got 'webp'
     """
     if kind not in FORMATS:
         raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")

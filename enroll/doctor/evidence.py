@@ -34,6 +34,7 @@ _NO_DISTANCE = 1e-3  # two copies of one picture; the logarithm would be infinit
 _LEAST = 5  # distances that make a distribution
 _LEAST_SPREAD = 0.02  # of logarithms; a gallery of near copies knows nothing of how photos differ
 _SCALE = 1.4826  # makes the median deviation of a normal distribution its standard deviation
+_HALVINGS = 50  # of a range of distances: to the last digits
 _DRAWN = 5000  # photos compared with people at random, for the distribution between people
 
 
@@ -205,6 +206,20 @@ class DistanceEvidence:
             logs = np.maximum(logs, turn) if turn < self.same else np.minimum(logs, turn)
         ratio = ((logs - self.other) ** 2 * b - (logs - self.same) ** 2 * a) / 2 + np.log(a / b) / 2
         return np.where(np.isfinite(distances), ratio, 0.0)
+
+    def reach(self, least: float) -> float:
+        """Give the largest distance that says more than so much, 0 if none does; farther ones say less.
+
+        Args:
+            least: ln of a ratio.
+        """
+        low, high = _NO_DISTANCE, 2.0  # between unit vectors
+        if self(np.array([low]))[0] <= least:
+            return 0.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self(np.array([middle]))[0] > least else (low, middle)
+        return high
 
 
 def fit_evidence(

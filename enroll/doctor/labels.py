@@ -51,6 +51,11 @@ class DuplicatePeople:
     probability: float
 
 
+def doubt_of_two_names(people: int) -> float:
+    """Give what a distance must say at least, before two names are more probably one person's than two's."""
+    return float(np.log(max(people - 1, 1) / _TWICE))
+
+
 def find_duplicates(
     labeled: LabeledTemplates,
     rows: NDArray[np.int64],
@@ -77,7 +82,7 @@ def find_duplicates(
     near = listed > place
     middle = distances[order][starts[near] + place[near]]
     there = dict(zip(pairs[near].tolist(), middle.tolist(), strict=True))
-    doubt = np.log(max(count - 1, 1) / _TWICE)
+    doubt = doubt_of_two_names(count)
     found = []
     for code, distance in there.items():
         first, second = divmod(code, count)

@@ -17,7 +17,7 @@ knows. Figures are means over the splits, and intervals come from drawing the id
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from enroll.decision import is_within
 from enroll.evaluation.once import computed_once
 from enroll.evaluation.samples import EmbeddedSamples
 from enroll.evaluation.splits import SearchSplit, draw_splits, search_split
+from enroll.evaluation.weighted import narrowed, summed, within_share
 from enroll.scoring import get_scorer
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 FPIRS = (0.001, 0.01, 0.05, 0.1)
 _POINTS = 25  # of the curve, at most
+_CALIBRATED = 60_000  # enrolled photos of all splits together that are calibrated with: 20 splits of 3,000
+_FEWEST = 3  # splits that are, however many photos each has: so many people hardly differ from split to split
 
 Samples = TypeVar("Samples", bound=EmbeddedSamples)
 SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # an evaluation never changes
@@ -109,12 +112,14 @@ class AsCalibrated:
         threshold: the mean of all splits.
         tpir: share of mated searches answered rightly.
         fpir: share of non-mated searches that name someone.
+        splits: of so many, the first ones: all, unless they have very many enrolled photos.
     """
 
     target_fpir: float
     threshold: float
     tpir: Estimate
     fpir: Estimate
+    splits: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +148,26 @@ class Evaluation(Generic[SomeSamples]):
     def non_mated_searches(self) -> int:
         """Non-mated searches of a split, the smallest number of any."""
         return min(len(split.non_mated) for split in self.splits)
+
+    @property
+    def drawn(self) -> str | None:
+        """Say how many searches of how many were made in a split, or None if all were."""
+        kinds = {
+            "mated": [(len(one.mated), one.mated_total) for one in self.splits],
+            "non-mated": [(len(one.non_mated), one.non_mated_total) for one in self.splits],
+        }
+        some = [
+            f"{searched:,} of {count(total, f'{kind} search', ',')}"
+            for kind, numbers in kinds.items()
+            for searched, total in [max(numbers)]
+            if searched < total
+        ]
+        return f"drawn at random in each split: {', '.join(some)}" if some else None
+
+    @property
+    def calibrated(self) -> tuple[SearchSplit, ...]:
+        """Give the splits that are calibrated with: all, or the first ones of those with very many photos."""
+        return self.splits[: max(_FEWEST, _CALIBRATED // max(1, len(self.splits[0].enrolled)))]
 
     def supports(self, fpir: float) -> bool:
         """Say whether there are searches enough for one of them to pass at this FPIR."""
@@ -173,8 +198,9 @@ class Evaluation(Generic[SomeSamples]):
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """TPIR at an FPIR for each row of weights, (replicates,)."""
+        small = narrowed(weights)
         return _mean_over_splits(
-            [_weighted_tpir(split, self.samples.labels, weights, fpir) for split in self.splits]
+            [_weighted_tpir(split, self.samples.labels, small, fpir) for split in self.splits]
         )
 
     @computed_once
@@ -190,17 +216,18 @@ class Evaluation(Generic[SomeSamples]):
         samples, thresholds = self.samples, []
         if self.scorer != "nearest":
             return None
-        for split in self.splits:
+        some = self.calibrated
+        for split in some:
             rows = split.enrolled[samples.enrollable[split.enrolled]]
             try:
                 found = calibrate(samples.vectors[rows], samples.labels[rows], fpir, known=samples.strangers)
             except (UsageError, ValueError):  # nobody who could be enrolled, or too few
                 return None
             thresholds.append(found.threshold)
-        both = list(zip(self.splits, thresholds, strict=True))
+        both = list(zip(some, thresholds, strict=True))
         tpir = self._share([(one.mated, (one.rank == 1) & is_within(one.distance, at)) for one, at in both])
         named = self._share([(one.non_mated, is_within(one.other_distance, at)) for one, at in both])
-        return AsCalibrated(fpir, float(np.mean(thresholds)), tpir, named)
+        return AsCalibrated(fpir, float(np.mean(thresholds)), tpir, named, len(some))
 
     @computed_once
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -213,13 +240,13 @@ class Evaluation(Generic[SomeSamples]):
     def reliability(self) -> Reliability | None:
         """Compare the confidence that each split's own templates teach with how often names are right.
 
-        Mated and non-mated searches weigh the same. None if no split can teach it; scores
-        other than distances cannot.
+        Of the splits that are `calibrated`. Mated and non-mated searches weigh the same. None if no split can
+        teach it; scores other than distances cannot.
         """
         if self.scorer != "nearest":
             return None
         probabilities, right, weights = [], [], []
-        for split in self.splits:
+        for split in self.calibrated:
             rows = split.enrolled[self.samples.enrollable[split.enrolled]]
             if len(np.unique(self.samples.labels[rows])) < 2:
                 continue
@@ -319,7 +346,15 @@ def evaluate_samples(
         raise UsageError(f"no photo can be enrolled{f'; the first: {first}' if first else ''}")
     chosen = None if scorer == "nearest" else get_scorer(scorer)
     try:
-        splits = tuple(search_split(samples, one, chosen) for one in drawn)
+        splits = tuple(
+            search_split(
+                samples,
+                one,
+                chosen,
+                one.searched(config.searches, np.random.default_rng([config.seed, 2, number])),
+            )
+            for number, one in enumerate(drawn)
+        )
     except ValueError as error:  # a split has too few people for it
         raise UsageError(f"scorer {scorer}: {error}") from error
     return Evaluation(samples, config, splits, scorer)
@@ -331,19 +366,18 @@ def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> ND
 
 
 def _weighted_tpir(
-    split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[np.float64], fpir: float
+    split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[Any], fpir: float
 ) -> NDArray[np.float64]:
     """TPIR of a split, each search weighing as often as its person was drawn."""
     others = np.argsort(split.other_distance, kind="stable")
-    passed = np.cumsum(weights[:, labels[split.non_mated[others]]], axis=1)
-    allowed = (passed <= fpir * passed[:, -1:] + 1e-9).sum(axis=1)
-    limits = np.append(split.other_distance[others], np.inf)
+    passed = summed(np.take(weights, labels[split.non_mated[others]], axis=1))
+    limits = np.append(split.other_distance[others], np.inf)[within_share(passed, fpir)]
     order = np.argsort(split.distance, kind="stable")
-    mated = weights[:, labels[split.mated[order]]]
-    right = np.cumsum(np.pad(mated * (split.rank[order] == 1), ((0, 0), (1, 0))), axis=1)
+    mated = np.take(weights, labels[split.mated[order]], axis=1)
+    right = summed(mated * (split.rank[order] == 1))
     below = np.searchsorted(split.distance[order], limits, side="left")  # strictly nearer than the limit
     with np.errstate(invalid="ignore"):
-        return np.asarray(right[np.arange(len(weights)), below[allowed]] / mated.sum(axis=1))
+        return np.asarray(right[np.arange(len(weights)), below] / mated.sum(axis=1))
 
 
 def _mean_over_splits(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:

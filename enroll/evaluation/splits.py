@@ -11,8 +11,8 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.metrics import first_refused, squared_distances
-from enroll.confidence import FARTHEST
+from embedder.metrics import first_refused
+from enroll.evaluation.searches import search_by_scorer, search_many, search_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from enroll.config import EvaluationConfig
     from enroll.evaluation.samples import EmbeddedSamples
     from enroll.scoring.base import Scorer
-
-
-_PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +37,19 @@ class Drawn:
     enrolled: NDArray[np.int64]
     mated: NDArray[np.int64]
     non_mated: NDArray[np.int64]
+
+    def searched(self, limit: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the rows to search for: all mated and all non-mated ones, or so many of each, drawn from them.
+
+        Args:
+            limit: of each kind.
+            rng: draws them, each row alike.
+        """
+        mated, non_mated = (
+            rows if len(rows) <= limit else rows[np.sort(rng.permutation(len(rows))[:limit])]
+            for rows in (self.mated, self.non_mated)
+        )
+        return mated, non_mated
 
 
 def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator[Drawn]:
@@ -62,12 +72,13 @@ def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator
             f"{len(candidates)} of them with 2 photos"
         )
     number = min(len(candidates), people - 1, max(1, round(config.known * people)))
+    of = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])  # rows of each
     for split in range(config.splits):
         rng = np.random.default_rng([config.seed, 0, split])
         known = np.sort(rng.permutation(candidates)[:number])
         enrolled, mated = [], []
         for identity in known:
-            rows = rng.permutation(np.flatnonzero(labels == identity))
+            rows = rng.permutation(of[identity])
             some = min(len(rows) - 1, len(rows) // 2 if config.enrolled is None else config.enrolled)
             enrolled.append(rows[:some])
             mated.append(rows[some:])
@@ -83,6 +94,7 @@ class SearchSplit:
         known: identities that are enrolled.
         enrolled: rows that were drawn to be enrolled, also those that could not be.
         mated, non_mated: (n,) rows that were searched for.
+        mated_total, non_mated_total: rows these were drawn from; as many, where all were searched for.
         rank: (mated,) rank of the right person, ties counting against it; infinite if not found.
         distance, other_distance: (mated,), (non_mated,) distance of the nearest template.
         second, other_second: of the nearest template of any other person; 2 in a gallery of one.
@@ -100,85 +112,47 @@ class SearchSplit:
     other_distance: NDArray[np.float64]
     other_second: NDArray[np.float64]
     other_nearest: NDArray[np.int64]
+    mated_total: int
+    non_mated_total: int
 
     def limit(self, fpir: float) -> float:
         """Distance of the first stranger that must not pass; a search passes when it is nearer."""
         return first_refused(self.other_distance, fpir)
 
 
-def search_split(samples: EmbeddedSamples, drawn: Drawn, scorer: Scorer | None = None) -> SearchSplit:
+def search_split(
+    samples: EmbeddedSamples,
+    drawn: Drawn,
+    scorer: Scorer | None = None,
+    searched: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+) -> SearchSplit:
     """Search for the photos of a split among its enrolled ones.
 
     Args:
         samples: the photos.
         drawn: rows of `samples`.
         scorer: gives the scores that stand for distances; None: distances of the nearest templates.
+        searched: the mated and the non-mated rows that are searched for, `Drawn.searched`; None: all.
     """
     gallery = drawn.enrolled[samples.enrollable[drawn.enrolled]]  # sorted by identity, as `known` is
-    search = _search if scorer is None else partial(_search_by_scorer, scorer)
-    of_known, of_strangers = (search(samples, probes, gallery) for probes in (drawn.mated, drawn.non_mated))
+    mated, non_mated = searched or (drawn.mated, drawn.non_mated)
+    every = len(mated) == len(drawn.mated) and len(non_mated) == len(drawn.non_mated)
+    search = search_rows if every else search_many
+    if scorer is not None:
+        search = partial(search_by_scorer, scorer)
+    of_known, of_strangers = (search(samples, probes, gallery) for probes in (mated, non_mated))
     return SearchSplit(
         known=drawn.known,
         enrolled=drawn.enrolled,
-        mated=drawn.mated,
+        mated=mated,
         rank=of_known.rank,
         distance=of_known.distance,
         second=of_known.second,
         nearest=of_known.nearest,
-        non_mated=drawn.non_mated,
+        non_mated=non_mated,
         other_distance=of_strangers.distance,
         other_second=of_strangers.second,
         other_nearest=of_strangers.nearest,
+        mated_total=len(drawn.mated),
+        non_mated_total=len(drawn.non_mated),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    rank: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    second: NDArray[np.float64]
-    nearest: NDArray[np.int64]
-
-
-def _search(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> _Found:
-    """Search for each probe in the enrolled rows; one without a face finds nothing."""
-    rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
-    nearest = np.full(len(probes), -1, np.int64)
-    found = np.flatnonzero(samples.found[probes])
-    people, starts = np.unique(samples.labels[gallery], return_index=True)
-    step = max(1, _PAIRS_AT_ONCE // max(1, len(gallery)))
-    for start in range(0, len(found) if len(gallery) else 0, step):
-        rows = found[start : start + step]
-        squared = squared_distances(samples.vectors[probes[rows]], samples.vectors[gallery])
-        by_person = np.minimum.reduceat(squared, starts, axis=1)
-        own = people[None] == samples.labels[probes[rows], None]
-        of_own = np.where(own, by_person, np.inf).min(axis=1)
-        others = np.where(own, np.inf, by_person)
-        rank[rows] = np.where(np.isfinite(of_own), 1 + (others <= of_own[:, None]).sum(axis=1), np.inf)
-        first = squared.argmin(axis=1)
-        distance[rows], nearest[rows] = np.sqrt(squared[np.arange(len(rows)), first]), gallery[first]
-        second[rows] = np.sqrt(np.partition(by_person, 1, axis=1)[:, 1]) if len(people) > 1 else FARTHEST
-    return _Found(rank, distance, second, nearest)
-
-
-def _search_by_scorer(
-    scorer: Scorer, samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]
-) -> _Found:
-    """Do as `_search`, by the scores of a scorer; the nearest row is that of the first person."""
-    rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
-    nearest = np.full(len(probes), -1, np.int64)
-    found = np.flatnonzero(samples.found[probes])
-    if not len(gallery) or not len(found):
-        return _Found(rank, distance, second, nearest)
-    fitted = scorer.fit(samples.vectors[gallery], samples.labels[gallery])
-    for row in found.tolist():
-        probe = samples.vectors[probes[[row]]]
-        scores = fitted.scores(probe)[0]
-        own = scores[fitted.people == samples.labels[probes[row]]]
-        rank[row] = (scores <= own[0]).sum() if len(own) else np.inf
-        first = int(scores.argmin())
-        distance[row] = scores[first]
-        second[row] = np.partition(scores, 1)[1] if len(scores) > 1 else FARTHEST
-        theirs = gallery[samples.labels[gallery] == fitted.people[first]]
-        nearest[row] = theirs[squared_distances(probe, samples.vectors[theirs])[0].argmin()]
-    return _Found(rank, distance, second, nearest)

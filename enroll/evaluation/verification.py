@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedder._internal.wording import count
-from embedder.metrics import trials_of_one
+from embedder.metrics import pair_distances, trials_of_one
+from enroll.evaluation.pairs import draw_pairs
+from enroll.evaluation.weighted import narrowed, summed, within_share
 from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 
 LIMIT = 2_000_000  # pairs of a kind: some 50 MB each; TAR at an FMR of 1e-5 still rests on 20 of them
-_ROWS = 2**14  # pairs whose vectors are in memory at once
 _CHUNK = 2**20  # weights of pairs in memory at once; a few arrays of 8 MiB
 
 
@@ -123,9 +124,9 @@ class PairComparisons:
         # Row i of the sorted rows is paired with the rest of its identity, then with all that follow those.
         after, end = np.arange(len(label)) + 1, np.cumsum(photos)[label]
         rng = np.random.default_rng(seed)
-        a, b, mated_total = _draw(after, end, limit, rng)
-        c, d, non_mated_total = _draw(end, np.full_like(end, len(label)), limit, rng)
-        mated, non_mated = _distances(vectors, a, b), _distances(vectors, c, d)
+        a, b, mated_total = draw_pairs(after, end, limit, rng)
+        c, d, non_mated_total = draw_pairs(end, np.full_like(end, len(label)), limit, rng)
+        mated, non_mated = pair_distances(vectors, a, vectors, b), pair_distances(vectors, c, vectors, d)
         both = np.stack([label[c], label[d]], axis=1)
         totals = mated_total, non_mated_total
         return cls.of_pairs(mated, label[a], non_mated, both, len(photos), totals)
@@ -259,9 +260,27 @@ class PairComparisons:
     def _steps(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """How many pairs of each kind pass below the least distance, and at each distance there is."""
         distances = np.unique(np.concatenate([self.mated, self.non_mated]))
+        mated, non_mated = self._passing(distances)
+        return np.append(0, mated), np.append(0, non_mated)
+
+    @cached_property
+    def _mated_steps(self) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
+        """Each distance of a mated pair, and how many pairs of each kind pass at it."""
+        distances = np.unique(self.mated[np.isfinite(self.mated)])
+        return distances, *self._passing(distances)
+
+    @cached_property
+    def _stops(self) -> NDArray[np.float64]:
+        return np.append(self.non_mated, np.inf)
+
+    @cached_property
+    def _both(self) -> NDArray[np.int64]:
+        return np.ascontiguousarray(self.non_mated_identities.T)
+
+    def _passing(self, distances: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         return (
-            np.append(0, np.searchsorted(self.mated, distances, side="right")),
-            np.append(0, np.searchsorted(self.non_mated, distances, side="right")),
+            np.searchsorted(self.mated, distances, side="right"),
+            np.searchsorted(self.non_mated, distances, side="right"),
         )
 
 
@@ -270,23 +289,19 @@ class _Weighted:
 
     def __init__(self, pairs: PairComparisons, weights: NDArray[np.float64]) -> None:
         self._pairs = pairs
-        self._mated = _summed(weights[:, pairs.mated_identity])
-        both = weights[:, pairs.non_mated_identities[:, 0]]
-        both *= weights[:, pairs.non_mated_identities[:, 1]]
-        self._non_mated = _summed(both)
+        small = narrowed(weights)
+        self._mated = summed(np.take(small, pairs.mated_identity, axis=1))
+        both = np.take(small, pairs._both[0], axis=1)
+        both *= np.take(small, pairs._both[1], axis=1)
+        self._non_mated = summed(both)
         empty = (self._mated[:, -1] == 0) | (self._non_mated[:, -1] == 0)
         self._nan = np.where(empty, np.nan, 0.0)  # is added to figures that need both kinds
         self._row = np.arange(len(weights))
 
     def at_fmr(self, fmr: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Threshold and TAR, (replicates,)."""
-        allowed = fmr * self._non_mated[:, -1] + 1e-9
-        first = [
-            np.searchsorted(row[1:], most, side="right")
-            for row, most in zip(self._non_mated, allowed, strict=True)
-        ]
         # The first distance that must not pass; of equal ones none does.
-        stop = np.append(self._pairs.non_mated, np.inf)[first]
+        stop = self._pairs._stops[within_share(self._non_mated, fmr)]
         threshold = np.where(np.isinf(stop), np.inf, np.nextafter(stop, -np.inf))
         threshold[self._non_mated[:, -1] == 0] = np.nan
         passing = self._mated[self._row, np.searchsorted(self._pairs.mated, stop)]
@@ -316,11 +331,10 @@ class _Weighted:
     def best_f(self, beta: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Threshold and F-beta, (replicates,)."""
         # Between two mated distances only false positives are added, so the best is at a mated one.
-        distances = np.unique(self._pairs.mated[np.isfinite(self._pairs.mated)])
+        distances, mated, non_mated = self._pairs._mated_steps
         if not len(distances):
             return np.full(len(self._row), np.nan), np.full(len(self._row), np.nan)
-        true = self._mated[:, np.searchsorted(self._pairs.mated, distances, side="right")]
-        false = self._non_mated[:, np.searchsorted(self._pairs.non_mated, distances, side="right")]
+        true, false = self._mated[:, mated], self._non_mated[:, non_mated]
         f = _share((1 + beta**2) * true, true + false + beta**2 * self._mated[:, -1:])
         best = f.argmax(axis=1)
         return distances[best] + self._nan, f[self._row, best] + self._nan
@@ -357,39 +371,7 @@ def pairs_needed(fmr: float) -> int:
     return trials_of_one(fmr)
 
 
-def _draw(
-    begin: NDArray[np.int64], end: NDArray[np.int64], limit: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Pair each row i with rows begin[i] to end[i]: all pairs or `limit` of them, and how many in all."""
-    last: NDArray[np.int64] = np.cumsum(end - begin)
-    total = int(last[-1]) if len(last) else 0
-    number = np.arange(min(total, limit))
-    if total > limit:
-        edges = np.arange(limit + 1) * total // limit
-        # Stretches differ in length by one; turning the list makes each pair equally likely all the same.
-        number = np.sort((rng.integers(edges[:-1], edges[1:]) + rng.integers(total)) % total)
-    i = np.searchsorted(last, number, side="right")
-    return i, end[i] - (last[i] - number), total
-
-
-def _distances(
-    vectors: NDArray[np.floating], a: NDArray[np.intp], b: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    distances = np.empty(len(a))
-    for start in range(0, len(a), _ROWS):
-        now = slice(start, start + _ROWS)
-        apart = vectors[a[now]].astype(np.float64) - vectors[b[now]]
-        distances[now] = np.sqrt(np.einsum("ij,ij->i", apart, apart))
-    return distances
-
-
-def _summed(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    sums = np.zeros((len(weights), weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums
-
-
-def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
         share: NDArray[np.float64] = part / whole
     return share

@@ -12,6 +12,7 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.folders import Rejected
 from enroll.evaluation.analysis import mistakes, probable_duplicates
+from enroll.evaluation.once import computed_once
 from enroll.evaluation.protocol import FPIRS, Estimate, difference, figure, insufficient
 from enroll.evaluation.verification import pairs_needed
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from enroll.evaluation.lfw import Verification
     from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
+    from enroll.evaluation.verification import PairComparisons
 
 FMRS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FOR = 0.01  # FPIR, as `embed calibrate` does by itself
@@ -68,23 +70,28 @@ def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
             f"{count(counts['unread'], 'file')} not read; all but the last count as searches"
         ),
     ]
+    drawn = _drawn(evaluation)
+    lines += drawn
     fpirs, fnirs = evaluation.curve()
     facts: dict[str, Any] = {
         "protocol": asdict(evaluation.config),
         "scorer": evaluation.scorer,
         "counts": counts,
+        "drawn": drawn,
         "curve": {"fpir": fpirs.tolist(), "fnir": fnirs.tolist()},
         "figures": {name: asdict(value) for name, value in figures.items()},
     }
     if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
         lines.append(
             f"as calibrated: at the threshold that `embed calibrate --fpir {CALIBRATED_FOR:g}` sets, "
-            f"{got.threshold:.3f} on average of the splits"
+            f"{got.threshold:.3f} on average of {_which(got.splits, evaluation)}"
         )
         facts["as_calibrated"] = asdict(got)
     if (trust := evaluation.reliability()) is not None:
-        lines.append(f"expected calibration error of the confidence: {trust.error:.3f}")
-        facts["reliability"] = asdict(trust)
+        some = len(evaluation.calibrated)
+        by = "" if some == len(evaluation.splits) else f", by {_which(some, evaluation)}"
+        lines.append(f"expected calibration error of the confidence: {trust.error:.3f}{by}")
+        facts["reliability"] = {**asdict(trust), "splits": some}
     fpir = smallest_supported_fpir(evaluation)
     people, photos = mistakes(evaluation, fpir)
     folder = evaluation.samples
@@ -132,9 +139,8 @@ def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Estimate]:
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
     if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
         figures |= {"TPIR as calibrated": got.tpir, "FPIR as calibrated": got.fpir}
-    folder = evaluation.samples
-    people = len(folder.identities)
-    comparisons = folder.comparisons(evaluation.config.seed)
+    people = len(evaluation.samples.identities)
+    comparisons = _comparisons(evaluation)
     replicates = comparisons.replicates(evaluation.weights(), FMRS)
     for index, fmr in enumerate(FMRS):
         at = comparisons.at_fmr(fmr)
@@ -145,6 +151,20 @@ def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Estimate]:
             figures[name] = figure(at.tar, replicates.tar[:, index], people)
     figures["equal error rate"] = figure(comparisons.eer(), replicates.eer, people)
     return figures
+
+
+@computed_once
+def _comparisons(evaluation: Evaluation[EmbeddedSamples]) -> PairComparisons:
+    return evaluation.samples.comparisons(evaluation.config.seed)
+
+
+def _drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[str]:
+    """Say what was drawn from more, in a sentence each; nothing where all were searched for and compared."""
+    return [said for said in (evaluation.drawn, _comparisons(evaluation).drawn) if said is not None]
+
+
+def _which(splits: int, evaluation: Evaluation[EmbeddedSamples]) -> str:
+    return "the splits" if splits == len(evaluation.splits) else f"the first {count(splits, 'split')}"
 
 
 def summarize_comparison(
@@ -160,8 +180,10 @@ def summarize_comparison(
             f"{count(first.config.splits, 'split')}, the same for both"
         ),
         f"second minus first: {names[1]} minus {names[0]}",
+        *([first.drawn] if first.drawn else []),
     ]
     facts: dict[str, Any] = {"models": list(names), "protocol": asdict(first.config), "figures": {}}
+    facts["drawn"] = [first.drawn] if first.drawn else []
     kinds: dict[str, tuple[str, float]] = {
         f"rank-{k}": ("rank_replicates", k) for k in _RANKS if k <= len(first.splits[0].known)
     }

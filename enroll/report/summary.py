@@ -34,12 +34,12 @@ def protocol(evaluation: Evaluation[EmbeddedSamples]) -> str:
         for split in splits
         for photos in np.unique(folder.labels[split.enrolled], return_counts=True)[1].tolist()
     ]
-    mated, non_mated = (len(split.mated) for split in splits), (len(split.non_mated) for split in splits)
+    mated, non_mated = (split.mated_total for split in splits), (split.non_mated_total for split in splits)
     times = f"In each of {count(len(splits), 'random division', ',')} of" if len(splits) > 1 else "Of"
     return (
         f"{times} {count(people, 'person', ',')}, enrolled: {count(known, 'person', ',')} with "
         f"{_photos(each)} each. Searched for: their other {_photos(mated)}, and all {_photos(non_mated)} of "
-        f"{count(people - known, 'stranger', ',')}."
+        f"{count(people - known, 'stranger', ',')}{f'; {evaluation.drawn}' if evaluation.drawn else ''}."
     )
 
 

@@ -62,8 +62,8 @@ def test_ends_with_the_weights_of_a_run_on_everyone(
     assert manifest.strangers is None or manifest.strangers.photos == 8
     assert manifest.training["refitted"]
     assert not once.training["refitted"]
-    assert any("second training" in line for line in describe_training(manifest))
-    assert not any("second training" in line for line in describe_training(once))
+    assert any("retrained on all people" in line for line in describe_training(manifest))
+    assert not any("retrained on all people" in line for line in describe_training(once))
     assert not list((tmp_path / "again").glob("checkpoint*"))
 
 

@@ -66,6 +66,15 @@ def test_nearer_never_speaks_less_for_the_person(same: float, a: float, other: f
     assert evidence(between) == pytest.approx(expected, abs=1e-6)
 
 
+def test_what_lies_beyond_the_reach_says_less():
+    for evidence in (DistanceEvidence(-1, 0.1, 0, 0.2), DistanceEvidence(-1, 0.2, 0, 0.1)):
+        reach = evidence.reach(2.0)
+        assert 0.3 < reach < 1
+        assert evidence(np.array([reach - 1e-9, reach + 1e-9])).tolist() == pytest.approx([2, 2], abs=1e-6)
+        assert evidence(np.array([reach + 1e-9]))[0] < 2 < evidence(np.array([reach - 1e-9]))[0]
+    assert DistanceEvidence(-1, 0.1, 0, 0.2).reach(1e6) == 0
+
+
 def test_no_distance_says_nothing():
     assert DistanceEvidence(-1, 0.1, 0, 0.2)(np.array([np.nan])).tolist() == [0]
 

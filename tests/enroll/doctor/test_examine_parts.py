@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from enroll import distances
 from enroll.calibration import calibrate
 from enroll.doctor import examine as module
 from enroll.doctor.evidence import nearest_others
@@ -107,6 +108,21 @@ def test_double_names_alone_are_those_of_the_whole_examination() -> None:
     assert tuple(duplicates) == examined(vectors, labels).duplicates != ()
     assert looked_at.names == labeled.names
     assert find_probable_duplicates(templates_of(labeled_of(*made_people(9, 1))))[1] == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_double_names_of_many_photos_are_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, labels = made_people(20, 6, seed=seed)
+    labels[:3], labels[60:63] = 20, 21
+    templates = templates_of(labeled_of(vectors, labels))
+    expected = find_probable_duplicates(templates)[1]
+    monkeypatch.setattr(module, "_MANY", 1)
+    monkeypatch.setattr(distances, "_NEAR_ROWS", 7)
+    monkeypatch.setattr(distances, "_NEAR_COLUMNS", 9)
+    found = find_probable_duplicates(templates)[1]
+    names = [[(pair.first, pair.second) for pair in pairs] for pairs in (found, expected)]
+    assert names[0] == names[1] != []
+    assert [pair.probability for pair in found] == pytest.approx([pair.probability for pair in expected])
 
 
 def test_rows_in_three_dimensions_are_refused() -> None:

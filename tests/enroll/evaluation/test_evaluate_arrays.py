@@ -65,7 +65,7 @@ def test_photos_without_a_face_are_searched_for_in_vain() -> None:
             r"detected: expected \(72,\) of bool, .* got float64 \(72,\)",
         ),
         ({"enrollable": np.ones(7, bool)}, ValueError, r"enrollable: expected \(72,\) of bool, .*\(7,\)"),
-        ({"scorer": "median"}, ValueError, "expected a rule of nearest, .*, got 'median'"),
+        ({"scorer": "median"}, ValueError, "expected a scorer of nearest, .*, got 'median'"),
     ],
 )
 def test_arrays_that_cannot_be_evaluated_are_refused(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from embedder.errors import UsageError
 from enroll.confidence import FARTHEST, fit_confidence_model, leave_one_out_searches, reliability
-from enroll.evaluation import splits
+from enroll.evaluation import searches
 from enroll.evaluation.protocol import FPIRS, Estimate, Evaluation, difference, figure
 from enroll.evaluation.splits import SearchSplit
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
@@ -217,7 +217,7 @@ def test_a_gallery_of_two_people_has_a_second() -> None:
 
 def test_in_blocks_searches_are_the_same(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
     for pairs in (1, 40):  # one probe at a time, two at a time
-        monkeypatch.setattr(splits, "_PAIRS_AT_ONCE", pairs)
+        monkeypatch.setattr(searches, "_PAIRS_AT_ONCE", pairs)
         for one, other in zip(made_evaluation(FOLDER).splits, evaluation.splits, strict=True):
             for name in ("rank", "nearest", "other_nearest"):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from embedder import metrics
 from embedder.metrics import identity_weights, threshold_at_fpir
-from enroll.evaluation import verification
+from enroll.evaluation import verification, weighted
 from enroll.evaluation.verification import PairComparisons, TarAtFmr, pairs_needed
 
 T = TypeVar("T")
@@ -258,10 +259,25 @@ def test_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch):
     pairs_per_replicate = len(whole.mated) + len(whole.non_mated)
     for chunk in (1, 3 * pairs_per_replicate):
         monkeypatch.setattr(verification, "_CHUNK", chunk)
-        monkeypatch.setattr(verification, "_ROWS", 7)
+        monkeypatch.setattr(metrics, "_PAIRS_AT_ONCE", 7)
         compared = PairComparisons.of_vectors(vectors, labels)
         assert (compared.non_mated == whole.non_mated).all()
         figures = compared.replicates(weights, FMRS)
+        for name in ("threshold", "tar", "eer", "f1", "f1_threshold"):
+            np.testing.assert_array_equal(getattr(figures, name), getattr(expected, name))
+
+
+def test_weights_in_bytes_give_the_same_to_the_last_bit(monkeypatch: pytest.MonkeyPatch):
+    vectors, labels = rows_with_own_distances([6, 5, 4, 3])
+    compared = PairComparisons.of_vectors(vectors, labels)
+    weights = identity_weights(4, 20, np.random.default_rng(0))
+    weights[0] = (15, 15, 15, 1)  # 15 * 15 is the largest product that a byte holds
+    found = compared.replicates(weights, FMRS)
+    larger = compared.replicates(weights * 3, FMRS)  # 45 * 45 is not
+    halves = compared.replicates(weights / 2, FMRS)
+    monkeypatch.setattr(weighted, "_SMALL", -1)
+    for drawn, figures in ((weights, found), (weights * 3, larger), (weights / 2, halves)):
+        expected = compared.replicates(drawn, FMRS)
         for name in ("threshold", "tar", "eer", "f1", "f1_threshold"):
             np.testing.assert_array_equal(getattr(figures, name), getattr(expected, name))
 

@@ -207,7 +207,7 @@ def test_the_promise_in_words(gallery: Gallery, toy: ToyExtractor) -> None:
         "people) and 168 comparisons of this gallery; `embed calibrate` compares all, and adds the "
         "probability that a name is right"
     )
-    assert "no promise" in Identifier(toy, gallery, 0.3).basis.describe()
+    assert "nothing is known of how many strangers" in Identifier(toy, gallery, 0.3).basis.describe()
     done = gallery.calibrate(0.05)
     words = Identifier(toy, gallery).basis.describe()
     for part in (
