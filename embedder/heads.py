@@ -106,7 +106,7 @@ def find_loss(config: TrainConfig) -> ClassifierLoss:
         return ClassifierLoss("softmax", losses.get("crossentropy"))
     if config.loss == "softened":
         smoothed = losses.SmoothedCrossentropy(config.label_smoothing)
-        return ClassifierLoss("softened", smoothed, {"softening": smoothed.smoothing})
+        return ClassifierLoss("softened", smoothed, {"label_smoothing": smoothed.smoothing})
     if config.loss == "f-beta":
         return ClassifierLoss("f_beta", losses.SoftFBeta(config.beta))
     try:

@@ -154,7 +154,8 @@ def export_model(
     Example:
         >>> export_model("no-model", "face.onnx", "webp")
         Traceback (most recent call last):
-        UsageError: --format: expected onnx, litert, saved-model, got 'webp'
+            ...
+        embedder.errors.UsageError: --format: expected onnx, litert, saved-model, got 'webp'
     """
     if kind not in FORMATS:
         raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")

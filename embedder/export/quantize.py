@@ -72,6 +72,7 @@ def quantize_model(
     Example:
         >>> quantize_model("no-model", "small", "int4")
         Traceback (most recent call last):
+            ...
         embedder.errors.UsageError: --weights: expected float16 or int8, got 'int4'
     """
     if weights not in WEIGHTS:

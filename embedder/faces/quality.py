@@ -65,6 +65,7 @@ def assess_quality(image: NDArray[np.uint8], face: Detection) -> Quality:
 
     Example:
         >>> from embedder.faces.detection import Detection
+        >>> from embedder.faces.detection import Detection
         >>> points = np.array([[40, 40], [60, 40], [50, 52], [42, 64], [58, 64]], float)
         >>> face = Detection((25, 20, 50, 60), points, score=0.9)
         >>> assess_quality(np.full((100, 100, 3), 128, np.uint8), face).brightness

@@ -65,7 +65,7 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]
         super().__init__(name=name, **kwargs)
         if not 0 <= smoothing <= 1:
             raise ValueError(f"SmoothedCrossentropy: expected smoothing from 0 to 1, got {smoothing}")
-        self.smoothing = scalar_variable(smoothing, "softening")
+        self.smoothing = scalar_variable(smoothing, "label_smoothing")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each sample, (batch,)."""

@@ -17,7 +17,7 @@ from embedder.heads import Head, build_head, build_stem
 from tests.contracts import oracles
 
 CLASSES, DIM, BATCH = 3, 5, 8
-NUMBERS = {"softening", "center_weight", "factor", "offset"}  # variables that keep their first value
+NUMBERS = {"label_smoothing", "center_weight", "factor", "offset"}  # variables that keep their first value
 ON_JAX = keras.backend.backend() == "jax"
 
 

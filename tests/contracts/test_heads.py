@@ -152,7 +152,7 @@ def test_training_model_survives_a_file(case: Case, tmp_path: Path):
         ArcFace(4, 8.0, 0.3, 2, name="head"),
         CosFace(4, 8.0, 0.3, name="head"),
         ActivityPenalty(0.2, name="penalty"),
-        TrackedVariables({"softening": 0.2}, name="numbers"),
+        TrackedVariables({"label_smoothing": 0.2}, name="numbers"),
         SplitHalves(name="halves"),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -111,7 +111,7 @@ def given_names() -> dict[str, Any]:
         **vectors,
         "keras": keras,
         "labels": keras.ops.convert_to_tensor(np.repeat(np.arange(4, dtype="int32"), 2)),
-        "loss": SimpleNamespace(parameters={"softening": keras.Variable(0.1)}),
+        "loss": SimpleNamespace(parameters={"label_smoothing": keras.Variable(0.1)}),
         "extractor": None,
         "gallery": None,
         "trunk": None,

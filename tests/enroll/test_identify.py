@@ -81,7 +81,7 @@ def test_one_photo_is_answered_by_the_network_that_is_loaded(
         raise AssertionError
 
     photo = next(photos.glob("*/*.png"))
-    monkeypatch.setattr("enroll.identify.in_order", threads)
+    monkeypatch.setattr("enroll.identify.map_in_order", threads)
     assert len(list(identifier.identify_many([photo]))) == 1
     with pytest.raises(AssertionError):
         list(identifier.identify_many([photo, photo]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ HUGE = int("9" * 400)
 
 
 def altered(path: tuple[str, ...], value: Any) -> str:
-    content = asdict(CALIBRATION)
+    content = json.loads(CALIBRATION.to_text())
     inside = content
     for name in path[:-1]:
         inside = inside[name]

@@ -64,6 +64,8 @@ def check_journal(path: Path) -> None:
                 return
             file.seek(size - _END.size - length)
             name = file.read(length)
+    except FileNotFoundError:  # its transaction ended in between
+        return
     except OSError as error:
         raise GalleryError(f"{journal}: cannot be read: {error.strerror}") from error
     if not _OURS.fullmatch(name) or Path(os.fsdecode(name)).parent != real.parent:
