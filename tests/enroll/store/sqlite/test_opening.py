@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from embedder import errors
+from enroll.store.sqlite.connection import check_journal
 from enroll.store.sqlite.rows import checksum, pack_template
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.templates import DIM, template
@@ -85,3 +86,10 @@ def test_pipe_is_no_gallery_and_is_not_waited_for(path: Path, create: bool) -> N
     os.mkfifo(path)
     with pytest.raises(errors.GalleryError, match="it is no file"):
         SqliteStore(path, create)
+
+
+def test_a_journal_that_ends_while_it_is_looked_at_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda _: True)  # another process committed after this look
+    check_journal(tmp_path / "gallery.db")
