@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
 _BLOCK = 2**22  # distances computed at a time: 32 MB of float64
 _PAIRS_AT_ONCE = 2**14  # whose vectors are in memory at once
-
 CONFIDENCE = 0.95  # of bounds and intervals, unless another is given
 
 
@@ -89,9 +87,8 @@ def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArr
     """
     a64, b64 = a.astype(np.float64), b.astype(np.float64)
     squares: NDArray[np.float64] = (a64**2).sum(1)[:, None] + (b64**2).sum(1)[None]
-    products = a64 @ b64.T
-    products *= 2
-    squares -= products  # in place: new memory takes longer than what is computed
+    a64 *= 2
+    squares -= a64 @ b64.T  # in place: new memory takes longer than what is computed
     return np.maximum(squares, 0.0, out=squares)
 
 

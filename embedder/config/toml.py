@@ -26,7 +26,7 @@ _RENAMED = {  # name until version 0.1 -> name since 0.2
     "ramp": "ramp_epochs",
     "rehearsal": "distillation",
     "schedule": "lr_schedule",
-    "label_smoothing": "label_smoothing",
+    "softening": "label_smoothing",
     "steps": "lr_steps",
     "warmup": "warmup_batches",
 }

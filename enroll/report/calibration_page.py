@@ -96,7 +96,7 @@ def _counted(record: CalibrationRecord, comparisons: Comparisons) -> list[str]:
     )
     needed = trials_needed(calibration.target_fpir)
     few = (
-        f" It takes {needed:,} searches to show {wanted} by counting; there are {searches:,}."
+        f" It takes {count(needed, 'search', ',')} to show {wanted} by counting; there are {searches:,}."
         if searches < needed
         else ""
     )

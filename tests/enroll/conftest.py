@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enroll.store.sqlite.store import SqliteStore
+from tests.enroll.serve.chromium import browser_with  # noqa: F401 - one driver in a process: two cannot be
 from tests.enroll.templates import open_store
 
 

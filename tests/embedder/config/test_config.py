@@ -57,6 +57,7 @@ RANGES = [
     (TrainConfig, "epoch_batches", 1, 10**6, 1),
     (EvaluationConfig, "seed", 0, 2**32 - 1, 1),
     (EvaluationConfig, "replicates", 20, 100_000, 1),
+    (EvaluationConfig, "searches", 10, 10**9, 1),
 ]
 OPTIONAL = [
     "refit",

@@ -96,6 +96,7 @@ def test_whole_numbers_do_for_fractions_and_hyphens_for_underscores(tmp_path: Pa
     ("text", "message"),
     [
         ("hed = 'softmax'", "expected names of options of embed train, got 'hed'"),
+        ("depth-rate = 0.1", "'depth-rate' is called 'layer_decay' now; rename it"),
         ("[loss]\nhead = 'softmax'", "loss: expected a str, got"),
         ("epochs = 'ten'", "epochs: expected a int, got 'ten'"),
         ("epochs = 1.5", "epochs: expected a int, got 1.5"),

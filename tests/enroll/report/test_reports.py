@@ -10,7 +10,7 @@ import pytest
 
 from tests.enroll.report.made import REPORTS
 from tests.enroll.report.pages import HOSTILE, Page, check_harmless
-from tests.enroll.serve.chromium import DESKTOP, PHONE, browser_with  # noqa: F401
+from tests.enroll.serve.chromium import DESKTOP, PHONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_one_file_of_one_look(written: dict[str, str], name: str):
 def test_in_a_browser(
     written: dict[str, str],
     tmp_path: Path,
-    browser_with: Callable[..., Browser],  # noqa: F811
+    browser_with: Callable[..., Browser],
     theme: str,
     size: dict[str, int],
 ):

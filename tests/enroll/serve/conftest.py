@@ -56,7 +56,6 @@ def enrolled(client: TestClient) -> TestClient:
 
 from tests.enroll.serve.album import album, some_library  # noqa: E402, F401
 from tests.enroll.serve.chromium import (  # noqa: E402, F401
-    browser_with,
     faces,
     gallery,
     network,
