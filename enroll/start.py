@@ -18,13 +18,16 @@ def main() -> None:
         signal.signal(signal.SIGINT, _leave)
     from enroll.cli import main as run
 
-    if ends:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        run()
-    finally:
-        if ends:
-            signal.signal(signal.SIGINT, _leave)  # nothing is left to be undone
+        try:
+            if ends:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            run()
+        finally:
+            if ends:
+                signal.signal(signal.SIGINT, _leave)  # nothing is left to be undone
+    except KeyboardInterrupt:  # just before or after the command, which ends by itself
+        _leave()
 
 
 def _leave(*_: object) -> None:

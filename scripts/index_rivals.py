@@ -60,7 +60,7 @@ class Usearch:
 
     def build(self) -> None:
         """Make it of the templates."""
-        self.index = self.library.GrowableIndex(
+        self.index = self.library.Index(
             ndim=self.vectors.shape[1],
             metric="l2sq",
             dtype="f16",
@@ -76,7 +76,7 @@ class Usearch:
 
     def open(self) -> None:
         """Make it ready to search from what was written."""
-        self.library.GrowableIndex.restore(self.path)
+        self.library.Index.restore(self.path)
 
     def add(self, vectors: Array) -> None:
         """Add templates."""

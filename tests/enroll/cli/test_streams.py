@@ -120,6 +120,20 @@ enroll.start.main()
     assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
 
 
+@pytest.mark.parametrize("moment", ["guard_streams", "run_command"])
+def test_an_interrupt_between_importing_and_the_command(there: Path, moment: str) -> None:
+    code = f"""
+import os, signal, sys
+import enroll.start, enroll.cli, enroll.cli.ending
+def interrupt(*_): os.kill(os.getpid(), signal.SIGINT)
+enroll.cli.ending.{moment} = enroll.cli.{moment} = interrupt
+sys.argv = ["embed", "identify", "people"]
+enroll.start.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=there, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_an_ignored_interrupt_stays_ignored(there: Path) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "enroll.cli", "identify", "people"],
