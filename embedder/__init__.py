@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from embedder.export.quantize import quantize_model
     from embedder.export.saving import save_model
     from embedder.extractor import Extractor, Face
+    from embedder.faces.crop import FaceCropper
     from embedder.faces.quality import assess_quality
     from embedder.folders import LabelledFolder, scan_folder
     from embedder.images import load_image
@@ -31,6 +32,7 @@ __all__ = [
     "EmbedError",
     "Extractor",
     "Face",
+    "FaceCropper",
     "LabelledFolder",
     "Progress",
     "TrainConfig",
@@ -60,6 +62,7 @@ __getattr__ = lazy_names(
         "EmbedError": "errors",
         "Extractor": "extractor",
         "Face": "extractor",
+        "FaceCropper": "faces.crop",
         "LabelledFolder": "folders",
         "Progress": "_internal.runtime",
         "TRUNKS": "trunks",

@@ -38,8 +38,8 @@ LIBRARY = {
     "folders": "errors _internal names",
     "model_folder": "errors _internal config strangers",
     "copies": "errors",
-    "faces": "errors _internal config images",
     "built_in": "errors _internal config model_folder",  # export makes the model, in a process of its own
+    "faces": "errors _internal config images built_in",
     "extractor": "errors _internal config metrics images model_folder built_in faces",
     "contact_sheet": "errors _internal config images names folders faces",
     "backend": "errors _internal config",

@@ -108,23 +108,45 @@ class WholeImageCropper:
 
 
 class FaceCropper:
-    """Turns each face of a picture into a sample; makes a detector for each thread."""
+    """Turns each face of a picture into a crop, aligned for a network; makes a detector for each thread.
 
-    def __init__(self, cropping: Cropping, threads: int | None = 1) -> None:
+    Example:
+        >>> from embedder import TRUNKS, FaceCropper
+        >>> cropper = FaceCropper(112, TRUNKS["sface"].landmarks)
+        >>> cropper.crops(np.zeros((240, 320, 3), np.uint8))
+        []
+    """
+
+    def __init__(
+        self,
+        size: int,
+        template: Landmarks,
+        config: DetectorConfig | None = None,
+        *,
+        network: bytes | None = None,
+        threads: int | None = 1,
+    ) -> None:
         """Store the settings; a detector is loaded on first use in a thread.
 
         Args:
-            cropping: settings with `landmarks` and `network`.
+            size: side of the crops in pixels.
+            template: (5, 2) positions of `detection.POINTS` in a crop, in shares of its side; a trunk's own
+                are `TRUNKS[name].landmarks`.
+            config: settings of the detection; None: the defaults.
+            network: detector network, a LiteRT flatbuffer; None: that of the built-in model, which is made on
+                first use.
             threads: number of threads of the detector at the largest picture size; None: one per core, or one
                 within a worker of `map_in_order`.
 
         Raises:
-            ValueError: there are no landmarks or no network.
+            ValueError: the size is below 1, or the template has another shape or is not finite.
         """
-        if cropping.landmarks is None or cropping.network is None:
-            raise ValueError("crops of faces take the trunk's landmarks and the detector's network")
-        self._size, self._landmarks = cropping.size, np.array(cropping.landmarks)
-        self._finding, self._network, self._threads = cropping.finding, cropping.network, threads
+        self._size, self._landmarks = size, np.array(template, np.float64)
+        if size < 1:
+            raise ValueError(f"size of a crop is at least 1 pixel, not {size}")
+        if self._landmarks.shape != (5, 2) or not np.isfinite(self._landmarks).all():
+            raise ValueError(f"template is 5 finite points, (5, 2), not {self._landmarks.shape}")
+        self._config, self._network, self._threads = config or DetectorConfig(), network, threads
         self._own = threading.local()
 
     def crops(self, image: NDArray[np.uint8]) -> list[Crop]:
@@ -150,16 +172,22 @@ class FaceCropper:
         from embedder.faces.missed import why_missed
 
         def find(picture: NDArray[np.uint8], config: DetectorConfig) -> list[Detection]:
-            assert self._network is not None
-            return load_detector(config, self._network, self._threads or threads_here()).find(picture)
+            return self._load(config).find(picture)
 
-        return why_missed(image, find, self._finding)
+        return why_missed(image, find, self._config)
 
     def _detector(self) -> Detector:
         if not hasattr(self._own, "detector"):
-            self._own.detector = load_detector(self._finding, self._network, self._threads or threads_here())
+            self._own.detector = self._load(self._config)
         detector: Detector = self._own.detector
         return detector
+
+    def _load(self, config: DetectorConfig) -> Detector:
+        if self._network is None:
+            from embedder.built_in import load_built_in
+
+            self._network = load_built_in().parts["detector"]
+        return load_detector(config, self._network, self._threads or threads_here())
 
 
 def load_cropper(cropping: Cropping, threads: int | None = 1) -> Cropper:
@@ -169,8 +197,17 @@ def load_cropper(cropping: Cropping, threads: int | None = 1) -> Cropper:
         cropping: settings of the cropper.
         threads: number of threads of the detector at the largest picture size; None: one per core, or one
             within a worker of `map_in_order`.
+
+    Raises:
+        ValueError: faces are to be cropped, and there are no landmarks or no network.
     """
-    return WholeImageCropper(cropping.size) if cropping.crop == "whole" else FaceCropper(cropping, threads)
+    if cropping.crop == "whole":
+        return WholeImageCropper(cropping.size)
+    if cropping.landmarks is None or cropping.network is None:
+        raise ValueError("crops of faces take the trunk's landmarks and the detector's network")
+    return FaceCropper(
+        cropping.size, cropping.landmarks, cropping.finding, network=cropping.network, threads=threads
+    )
 
 
 def main_face(crops: Sequence[Crop], shape: tuple[int, ...]) -> Crop:

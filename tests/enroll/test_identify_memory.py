@@ -15,14 +15,14 @@ from scripts.group_photos import compose
 WORK = """
 import sys
 from embedder.built_in import load_built_in
-from embedder.faces.crop import Cropping, FaceCrops
+from embedder.faces.crop import FaceCropper
 from embedder.images import load_image
 from enroll.decision import decide
 from enroll.identify import FaceResult, PhotoResult
 from enroll.report.annotate import save_annotated
 
 model = load_built_in()
-cropper = FaceCrops(Cropping("face", 112, model.manifest.landmarks, network=model.parts["detector"]))
+cropper = FaceCropper(112, model.manifest.landmarks, network=model.parts["detector"])
 crops = cropper.crops(load_image(sys.argv[1]))
 answer = PhotoResult(sys.argv[1], None, tuple(FaceResult(crop.box, decide([], 0.5)) for crop in crops))
 save_annotated(sys.argv[2], sys.argv[1], load_image(sys.argv[1]), answer)

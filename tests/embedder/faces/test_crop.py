@@ -69,7 +69,7 @@ def cropped(monkeypatch):
 
     def crops(*faces: Detection) -> list[Crop]:
         monkeypatch.setattr(crop_module, "load_detector", lambda *_: Told(*faces))
-        return FaceCropper(Cropping("face", SIZE, LANDMARKS, network=NETWORK)).crops(PHOTO)
+        return FaceCropper(SIZE, LANDMARKS, network=NETWORK).crops(PHOTO)
 
     return crops
 
@@ -142,7 +142,7 @@ def test_the_crop_has_the_points_where_the_trunk_expects_them(cropped):
 
 @pytest.mark.parametrize("size", [64, 150])
 def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, group, size):
-    crops = FaceCropper(Cropping("face", size, LANDMARKS, network=yunet_network)).crops(group)
+    crops = FaceCropper(size, LANDMARKS, network=yunet_network).crops(group)
     found = {face.points.tobytes(): face for face in detector.find(group)}
     assert len(crops) == len(found) == 5
     for own in crops:
@@ -157,7 +157,7 @@ def test_crops_of_a_photo_are_what_was_found_in_it(detector, yunet_network, grou
 
 def test_the_photo_is_left_as_it_is(group, yunet_network):
     photo = group.copy()
-    FaceCropper(Cropping("face", SIZE, LANDMARKS, network=yunet_network)).crops(photo)
+    FaceCropper(SIZE, LANDMARKS, network=yunet_network).crops(photo)
     np.testing.assert_array_equal(photo, group)
 
 
@@ -173,7 +173,7 @@ def test_a_whole_picture_is_one_crop_without_a_box(shape):
 def test_threads_that_share_it_get_the_crops_of_one(heads, yunet_network):
     photos = [compose(heads, seed, (640, 480), 2, (70, 110), 15, "drawn")[0] for seed in range(6)]
     photos += [rgb(head) for head in heads[:6]]
-    shared = FaceCropper(Cropping("face", SIZE, LANDMARKS, network=yunet_network))
+    shared = FaceCropper(SIZE, LANDMARKS, network=yunet_network)
     alone = [shared.crops(photo) for photo in photos]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(shared.crops, photos * 3))
@@ -200,7 +200,7 @@ def test_each_thread_finds_with_one_detector_of_its_own(monkeypatch):
         shared.crops(PHOTO)
 
     monkeypatch.setattr(crop_module, "load_detector", load)
-    shared = FaceCropper(Cropping("face", SIZE, LANDMARKS, network=NETWORK))
+    shared = FaceCropper(SIZE, LANDMARKS, network=NETWORK)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work, range(3)))
     assert [len(own.threads) for own in loaded] == [1, 1, 1]
@@ -320,3 +320,25 @@ def test_load_detector_loads_yunet_as_it_is_asked_to(monkeypatch):
     assert load_detector(upright, NETWORK) == ("yunet", NETWORK, upright, 1)
     turned = DetectorConfig(80, any_rotation=True, overlap=0.3)
     assert load_detector(turned, NETWORK, 2) == ("any rotation", ("yunet", NETWORK, turned, 2), 0.3)
+
+
+def test_face_cropper_takes_the_built_in_detector(heads, yunet_network):
+    photo = rgb(heads[0])
+    ((own,), (given,)) = (
+        FaceCropper(SIZE, LANDMARKS, network=network).crops(photo) for network in (None, yunet_network)
+    )
+    np.testing.assert_array_equal(own.pixels, given.pixels)
+    assert own.box == given.box
+
+
+@pytest.mark.parametrize(
+    ("size", "template", "said"),
+    [
+        (0, LANDMARKS, "at least 1 pixel, not 0"),
+        (SIZE, LANDMARKS[:4], r"\(5, 2\), not \(4, 2\)"),
+        (SIZE, [[np.nan, 0.0]] * 5, "finite points"),
+    ],
+)
+def test_face_cropper_refuses_a_size_or_a_template_that_is_none(size, template, said):
+    with pytest.raises(ValueError, match=said):
+        FaceCropper(size, template)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedder.config import DetectorConfig
-from embedder.faces.crop import Cropping, FaceCropper
+from embedder.faces.crop import FaceCropper
 from embedder.faces.detection import POINTS, Detection, RotationSearch, rotate_back
 from embedder.trunks import find_trunk
 from scripts.group_photos import compose
@@ -127,7 +127,7 @@ def test_a_face_on_its_head_has_its_eyes_below(any_rotation, heads):
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_crops_are_upright(heads, yunet_network, quarters):
     landmarks, finding = find_trunk("face-resnet").landmarks, DetectorConfig(any_rotation=True)
-    crops = FaceCropper(Cropping("face", 64, landmarks, finding, yunet_network)).crops
+    crops = FaceCropper(64, landmarks, finding, network=yunet_network).crops
     for head in heads[:24:8]:
         (straight,), (turned,) = crops(rgb(head)), crops(np.ascontiguousarray(np.rot90(rgb(head), quarters)))
         one, other = (crop.pixels.astype(float) - crop.pixels.mean() for crop in (straight, turned))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from embedder.config import DetectorConfig
 from embedder.config.faces import ARCFACE_LANDMARKS
-from embedder.faces.crop import Cropping, FaceCropper, WholeImageCropper
+from embedder.faces.crop import FaceCropper, WholeImageCropper
 from embedder.faces.detection import Detection
 from embedder.faces.missed import why_missed
 from embedder.faces.photo import find_crops
@@ -30,7 +30,7 @@ def head(orl: Path) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def finder(yunet_network: bytes) -> FaceCropper:
-    return FaceCropper(Cropping("face", 112, ARCFACE_LANDMARKS, DetectorConfig(), yunet_network))
+    return FaceCropper(112, ARCFACE_LANDMARKS, network=yunet_network)
 
 
 def on_canvas(head: Image.Image, width: int, place: tuple[int, int] = (300, 200)) -> Pixels:
