@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 from enroll.cli.examples import PANELS
 from enroll.cli.output import shared_options
+from enroll.cli.values import convert_lightly
 
 _OTHERS = "Options"
 
@@ -19,6 +19,11 @@ class Command(TyperCommand):
 
     def __init__(self, name: str | None, *, params: list[Any] | None = None, **extra: Any) -> None:
         super().__init__(name, params=[*(params or ()), *_missing(params or ())], **extra)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read options and arguments, without loading Pydantic where little is to be converted."""
+        convert_lightly(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then options by purpose."""
@@ -38,10 +43,8 @@ class Group(TyperGroup):
         super().__init__(params=params, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options, without what Typer would load Pydantic for: options that are not given."""
-        parameters: list[Any] = self.get_params(ctx)
-        for parameter in parameters:
-            parameter.process_value = partial(_unless_absent, parameter.process_value)
+        """Read the options, without loading Pydantic where little is to be converted."""
+        convert_lightly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -67,10 +70,6 @@ class Group(TyperGroup):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples."""
         _write_examples(self.epilog, formatter)
-
-
-def _unless_absent(process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
-    return None if value is None else process(context, value)
 
 
 def _missing(params: Iterable[Any]) -> list[Any]:
