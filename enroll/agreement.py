@@ -83,7 +83,7 @@ class Evidence:
         self._keep_best()
 
     def mean(self) -> NDArray[np.float32]:
-        """Give the weighted mean vector of the best frames, (dim,) float32 of unit length.
+        """Return the weighted mean vector of the best frames, (dim,) float32 of unit length.
 
         Good frames alone, if there are any.
 

@@ -41,7 +41,7 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def find_unknown_label(classes: NDArray[Any], asked: Any) -> Any:
-    """Give the label that stands for unknown beside some classes.
+    """Return the label that stands for unknown beside some classes.
 
     Args:
         classes: (classes,) labels.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.moments import NO_DISTANCE, log_quantile
-from enroll.calibration import Probes, Searches, empirical_threshold
+from enroll.calibration import empirical_threshold
 from enroll.distances import blocks_of_people
+from enroll.probes import Probes, Searches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def compare(probes: Probes, fpir: float, known: StrangerDistances | None, seed: 
 
 
 def expected_shares(known: Moments) -> NDArray[np.float64]:
-    """Give the share of distances between strangers in each bin, by the moments of ln d."""
+    """Return the share of distances between strangers in each bin, by the moments of ln d."""
     z = np.linspace(-_REACH, _REACH, _STEPS)
     logs = np.maximum.accumulate([float(log_quantile(known.values[:, None], at)[0]) for at in z.tolist()])
     below = np.array([NormalDist().cdf(at) for at in z.tolist()])

@@ -24,7 +24,7 @@ _POWERS = 4  # of the logarithms, from 0 to 3
 def person_distances(
     probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Give the distance of each probe to the nearest template of each person, (probes, people)."""
+    """Return the distance of each probe to the nearest template of each person, (probes, people)."""
     result = np.empty((len(probes), len(np.unique(labels))))
     for rows, columns, distances in blocks_of_people(probes, vectors, labels):
         result[rows, columns] = distances
@@ -34,7 +34,7 @@ def person_distances(
 def blocks_of_people(
     probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
-    """Give `person_distances` in blocks, each with its rows and columns."""
+    """Yield `person_distances` in blocks, each with its rows and columns."""
     order = np.argsort(labels, kind="stable")
     _, starts = np.unique(labels[order], return_index=True)
     ends = np.append(starts[1:], len(order))
@@ -54,7 +54,7 @@ def blocks_of_people(
 def near_pairs(
     probes: NDArray[np.float32], owners: NDArray[np.integer], enrolled: int, limit: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Give the rows of photos of two people that are at most so far apart, once or twice, block by block.
+    """Yield the rows of photos of two people that are at most so far apart, once or twice, block by block.
 
     Products in float32 pass over nearly all pairs; what they round is left to distances in float64.
 
@@ -119,7 +119,7 @@ class LeftOut:
         return cls(rows[order].astype(np.int64), columns[order].astype(np.int64))
 
     def within(self, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give where they are in a block of distances."""
+        """Return where they are in a block of distances."""
         some = slice(*np.searchsorted(self.rows, [rows.start, rows.stop]))
         here = (self.people[some] >= columns.start) & (self.people[some] < columns.stop)
         return self.rows[some][here] - rows.start, self.people[some][here] - columns.start
@@ -161,7 +161,7 @@ class LogSums:
             power *= logs
 
     def parts(self) -> NDArray[np.float64]:
-        """Give what each person adds, as the one searched for and as the one found, (4, everyone)."""
+        """Return what each person adds, as the one searched for and as the one found, (4, everyone)."""
         people = self.people.shape[1]
         _, units = np.unique(np.concatenate([self.owners, np.arange(people)]), return_inverse=True)
         both = np.concatenate([self.searches, self.people], axis=1)

@@ -180,7 +180,7 @@ def answered(
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Give items in lists of a size, the last one shorter."""
+    """Yield items in lists of a size, the last one shorter."""
     part: list[Item] = []
     for item in items:
         part.append(item)

@@ -61,14 +61,14 @@ class NearPeople:
 
 
 def pairs_of(near: tuple[NearPeople, ...]) -> NDArray[np.int64]:
-    """Give the pairs of people as (n, 2)."""
+    """Return the pairs of people as (n, 2)."""
     return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2) if near else _NONE
 
 
 def left_out_of(
     near: tuple[NearPeople, ...], owners: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give what is set aside for the threshold: rows of photos, rising, and pairs of people.
+    """Return what is set aside for the threshold: rows of photos, rising, and pairs of people.
 
     Args:
         near: as found.
@@ -156,7 +156,7 @@ def _judged(
 
 
 def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int) -> float:
-    """Give the distance of one of a person's photos to the nearest other one, infinite if it is alone."""
+    """Return the distance of one of a person's photos to the nearest other one, infinite if it is alone."""
     others = np.delete(rows, place)
     squared = squared_distances(probes[rows[[place]]], probes[others])
     return float(np.sqrt(squared.min())) if len(others) else math.inf
@@ -170,7 +170,7 @@ def _limits(
     prior: Moments | None,
     total: int,
 ) -> tuple[float, float]:
-    """Give the distance below which no stranger is expected, and the one below which few are."""
+    """Return the distance below which no stranger is expected, and the one below which few are."""
     rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
     everyone = int(labels.max()) + 1
     people = np.arange(everyone)

@@ -45,7 +45,7 @@ def posterior_threshold(
     confidence: float = CONFIDENCE,
     people: int | None = None,
 ) -> tuple[float, float]:
-    """Give the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
+    """Return the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
 
     Args:
         sums: of all searches; there may be none.
@@ -83,7 +83,7 @@ def posterior_threshold(
 
 
 def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments], spread: float) -> float:
-    """Give how probable it is that the photos are poor, as far as no one person decides it.
+    """Return how probable it is that the photos are poor, as far as no one person decides it.
 
     Args:
         sums: of all searches.
@@ -109,28 +109,28 @@ def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments],
 
 
 def of_poor_photos(prior: Moments) -> Moments:
-    """Give what is known of poor photos where this is known of ordinary ones."""
+    """Return what is known of poor photos where this is known of ordinary ones."""
     unit = np.array([math.exp(prior.values[1]), 1.0, 1.0])
     deviations = np.diag((np.array(_POOR_SD) * unit) ** 2)
     return Moments(prior.values + np.array(_POOR) * unit, prior.covariance + deviations, prior.freedom)
 
 
 def likelihood(prior: Moments, data: Moments) -> float:
-    """Give the logarithm of how probable data are by a prior, up to a constant: of Student's t."""
+    """Return the logarithm of how probable data are by a prior, up to a constant: of Student's t."""
     both, freedom = prior.covariance + data.covariance, prior.freedom
     _, size = np.linalg.slogdet(both)
     return -float(size) / 2 - (freedom + MOMENTS) / 2 * math.log1p(_distance(prior, data) / freedom)
 
 
 def _updated(prior: Moments, data: Moments) -> Moments:
-    """Give the posterior, of a prior that is wider the farther off its middle the data are."""
+    """Return the posterior, of a prior that is wider the farther off its middle the data are."""
     # Student's t as a normal distribution whose variance grows so.
     wider = max(1.0, (prior.freedom + _distance(prior, data)) / (prior.freedom + MOMENTS))
     return Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
 
 
 def _distance(prior: Moments, data: Moments) -> float:
-    """Give the square of how many deviations the data are off the prior (Mahalanobis 1936)."""
+    """Return the square of how many deviations the data are off the prior (Mahalanobis 1936)."""
     away = data.values - prior.values
     return float(away @ np.linalg.solve(prior.covariance + data.covariance, away))
 
@@ -166,7 +166,7 @@ def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
 
 
 def _moments(sums: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    """Give mean, ln spread and skewness from sums of the powers 0 to 3, (4, n) to (3, n).
+    """Return mean, ln spread and skewness from sums of the powers 0 to 3, (4, n) to (3, n).
 
     One distance has no spread of its own: the known one counts as much as one more comparison does.
     """

@@ -103,7 +103,7 @@ def calibrate_scores(
 
 
 def _confidence(named: int, people: int, fpir: float) -> float:
-    """Give how sure an FPIR is, if so many of so many people were named (Clopper and Pearson 1934)."""
+    """Return how sure an FPIR is, if so many of so many people were named (Clopper and Pearson 1934)."""
     from scipy.stats import beta
 
     return float(beta.cdf(fpir, named + 1, people - named)) if named < people else 0.0

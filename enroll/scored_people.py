@@ -78,7 +78,7 @@ class ScoredPeople:
         ]
 
     def scores(self, queries: NDArray[np.floating]) -> tuple[list[list[Candidate]], NDArray[np.float64]]:
-        """Give the two nearest people of each query, and its score with everyone, (q, people).
+        """Return the two nearest people of each query, and its score with everyone, (q, people).
 
         The first two are as exact as `nearest` gives them; no other one is below them by rounding.
         """

@@ -42,7 +42,7 @@ class StoredTemplate:
 
 
 def as_new(template: StoredTemplate) -> NewTemplate:
-    """Give a stored template without its id."""
+    """Return a stored template without its id."""
     return NewTemplate(template.photo, template.digest, template.vector)
 
 
@@ -75,7 +75,7 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
 
 
 def are_unit(vectors: NDArray[np.floating]) -> bool:
-    """Say whether all rows have unit length, the same on every processor; a row with a NaN has not.
+    """Return whether all rows have unit length, the same on every processor; a row with a NaN has not.
 
     Processors add float32 in different orders, so what one takes in another could refuse: where rounding
     could decide, exact sums do.
@@ -91,7 +91,7 @@ def are_unit(vectors: NDArray[np.floating]) -> bool:
 def checked_rows(
     vectors: ArrayLike, labels: ArrayLike | None = None
 ) -> tuple[NDArray[np.floating], NDArray[np.generic]]:
-    """Give vectors and labels that come from outside as arrays, if they can be templates.
+    """Return vectors and labels that come from outside as arrays, if they can be templates.
 
     Args:
         vectors: (n, dim) unit rows; float32 and float64 stay what they are.
@@ -183,7 +183,7 @@ class GrowableTemplates:
         self.moved += len(rows.ids)
 
     def take(self, rows: NDArray[np.integer]) -> Templates:
-        """Give some rows, in that order."""
+        """Return some rows, in that order."""
         if not len(self.recent.ids):
             return _part(self.start, rows)
         border = len(self.start.ids)
@@ -196,12 +196,12 @@ class GrowableTemplates:
         return taken
 
     def of_people(self, names: Container[str]) -> Templates:
-        """Give all rows of some people."""
+        """Return all rows of some people."""
         wanted = [[name in names for name in part.identities.tolist()] for part in self.parts]
         return self.take(np.flatnonzero(np.concatenate([np.array(part, bool) for part in wanted])))
 
     def everything(self) -> Templates:
-        """Give all rows; a copy if any came since the start."""
+        """Return all rows; a copy if any came since the start."""
         if not len(self.recent.ids):
             return self.start
         return Templates(

@@ -10,7 +10,7 @@ from contextlib import suppress
 from embedder._internal.runtime import is_working, own_streams
 from embedder.errors import EmbedError, ForeignModelError, UsageError
 from enroll.cli.options import INTERRUPTED
-from enroll.cli.streams import guard_streams, let_go
+from enroll.cli.streams import discard_output, guard_streams
 from enroll.cli.terminal import printable, safe, show_remarks
 
 _LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
@@ -48,12 +48,12 @@ def run_command(command: Callable[[], object]) -> None:
         shown = line if line == _LITTLE_MEMORY or isinstance(error, ImportError) else safe(line)
         print(f"embed: {printable(shown)}", file=sys.stderr)
         if isinstance(error, OSError):
-            let_go()
+            discard_output()
         sys.exit(code)
 
 
 def _describe(error: Exception) -> tuple[str, int] | None:
-    """Give the line and the exit code of an error that can be foreseen."""
+    """Return the line and the exit code of an error that can be foreseen."""
     if isinstance(error, EmbedError):
         return f"{error}{_made_with(error)}", error.exit_code
     said = " ".join(str(error).split())
@@ -69,7 +69,7 @@ def _describe(error: Exception) -> tuple[str, int] | None:
 
 
 def _memory_is_limited() -> bool:
-    """Say whether memory may be why a package was not loaded: numpy 2.0 names other causes even then."""
+    """Return whether memory may be why a package was not loaded: numpy 2.0 names other causes even then."""
     try:
         import resource
     except ImportError:

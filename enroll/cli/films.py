@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from enroll.cli.streams import no_one_reads
+from enroll.cli.streams import output_was_lost
 from enroll.cli.terminal import printable
 from enroll.gallery.threshold import ThresholdSource
 from enroll.library.camera import Camera
@@ -38,7 +38,7 @@ def watch_camera(
                 name = show(event)
                 if event.kind == "left":
                     yield name
-                if no_one_reads():
+                if output_was_lost():
                     return
         except KeyboardInterrupt:  # Ctrl-C is how a camera is left: who is in sight is told first
             for event in watch.close():

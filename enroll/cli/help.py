@@ -74,7 +74,7 @@ def _unless_absent(process: Callable[[Any, Any], Any], context: Any, value: Any)
 
 
 def _missing(params: Iterable[Any]) -> list[Any]:
-    """Give those of the shared options that a command does not have of its own."""
+    """Return those of the shared options that a command does not have of its own."""
     there = {name for entry in params for name in (entry.name, *entry.opts)}
     return [
         entry for name, entry in shared_options().items() if name not in there and not there & {*entry.opts}

@@ -138,7 +138,7 @@ def _sorted(
 
 
 def _prominence(face: SeenFace) -> float:
-    """Give how much of a photo a face has; of a film, how long it is in sight."""
+    """Return how much of a photo a face has; of a film, how long it is in sight."""
     if face.seconds is not None:
         return sum(end - start for start, end in face.intervals)
     return face.box[2] * face.box[3]

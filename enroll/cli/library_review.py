@@ -34,7 +34,7 @@ Except = Annotated[
 def chosen_faces(
     library: Library, targets: Sequence[str], left_out: Sequence[str] | None = None
 ) -> list[int]:
-    """Give the numbers of the faces that some words stand for.
+    """Return the numbers of the faces that some words stand for.
 
     Raises:
         UsageError: a word is no face and no group, or there is none of that number.

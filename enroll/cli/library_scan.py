@@ -49,7 +49,7 @@ KeepUnknown = Annotated[
 
 
 def days_of(text: str) -> int | None:
-    """Give the days of an option such as 90d; None for ever.
+    """Return the days of an option such as 90d; None for ever.
 
     Raises:
         UsageError: it is something else.

@@ -32,7 +32,7 @@ AS_FOUND = ""  # what `Model` is until its callback has looked
 
 
 def _chosen(context: typer.Context, model: str) -> str:
-    """Give the model that was asked for; else the folder of the usual name, if there is one."""
+    """Return the model that was asked for; else the folder of the usual name, if there is one."""
     if model:
         return model
     if context.get_parameter_source("model").name == "COMMANDLINE":  # type: ignore[union-attr]
@@ -143,7 +143,7 @@ Expires = Annotated[
 
 
 def with_options(*kinds: type) -> Callable[[Command], Command]:
-    """Give a command one option for each field of some dataclasses.
+    """Return a command one option for each field of some dataclasses.
 
     Args:
         *kinds: made of fields by `embedder.config.training.option`; no two have a field of one name.
@@ -172,7 +172,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
 
 
 def fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those of some options that are fields of a dataclass."""
+    """Return those of some options that are fields of a dataclass."""
     return {entry.name: given[entry.name] for entry in fields(kind) if entry.name in given}
 
 
@@ -194,7 +194,7 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
 def given_terms(
     consent: str | None, consent_date: datetime | None, expires: datetime | None, over: bool = False
 ) -> Terms | None:
-    """Give the terms of the three options, None if none is given; `over` takes a last day that is over."""
+    """Return the terms of the three options, None if none is given; `over` takes a last day that is over."""
     from enroll.store import Terms
     from enroll.store.limits import new_terms_problem, terms_problem
 
@@ -208,7 +208,7 @@ def given_terms(
 
 
 def to_date(moment: datetime | None) -> date | None:
-    """Give the day of an option, None if it was not given."""
+    """Return the day of an option, None if it was not given."""
     return moment.date() if moment else None
 
 
@@ -250,7 +250,7 @@ def looking_elsewhere(
 
 
 def model_folder(model: str) -> Path:
-    """Give the folder of a model; the built-in one is made, if it is not there."""
+    """Return the folder of a model; the built-in one is made, if it is not there."""
     if model != BUILT_IN:
         return Path(model)
     from embedder.built_in import prepare_built_in
@@ -259,5 +259,5 @@ def model_folder(model: str) -> Path:
 
 
 def model_files(*models: str) -> list[str]:
-    """Give those of some models that are folders of the user's own, for `Inputs`."""
+    """Return those of some models that are folders of the user's own, for `Inputs`."""
     return [model for model in models if model != BUILT_IN]

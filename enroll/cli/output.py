@@ -66,7 +66,7 @@ def _speak_json(as_json: bool) -> None:
 
 @cache
 def shared_options() -> dict[str, Any]:
-    """Give the options that every command has: `quiet` and `as_json`."""
+    """Return the options that every command has: `quiet` and `as_json`."""
     app = typer.Typer(add_completion=False)
 
     @app.command()

@@ -37,14 +37,14 @@ def save(report: Path, page: str, inputs: Inputs, force: bool) -> None:
 
 
 def gallery_name(gallery: str) -> str:
-    """Give what a gallery is called in a title: where it lies is nobody's business."""
+    """Return what a gallery is called in a title: where it lies is nobody's business."""
     from enroll.store import without_password
 
     return without_password(gallery).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def template_faces(store: Store, extractor: Extractor) -> TemplateFaces:
-    """Give what reads the photos and films behind templates once more."""
+    """Return what reads the photos and films behind templates once more."""
     from enroll.gallery.photos import OriginalPhotos
     from enroll.gallery.places import home_of
     from enroll.gallery.template_faces import TemplateFaces
@@ -54,7 +54,7 @@ def template_faces(store: Store, extractor: Extractor) -> TemplateFaces:
 
 
 def crop_of_photo(store: Store, extractor: Extractor) -> Callable[[str, str], NDArray[np.uint8] | None]:
-    """Give what shows the face of a person's photo, by their name and its path as it is stored."""
+    """Return what shows the face of a person's photo, by their name and its path as it is stored."""
     faces = template_faces(store, extractor)
 
     def crop(name: str, photo: str) -> NDArray[np.uint8] | None:

@@ -22,7 +22,7 @@ class _Given(io.BytesIO):
 
 
 def read_given(photos: Sequence[Path]) -> list[Photo]:
-    """Give photos with what is on standard input in the place of each `-`.
+    """Return photos with what is on standard input in the place of each `-`.
 
     Raises:
         UsageError: standard input is a terminal, or cannot be read.

@@ -160,7 +160,7 @@ def _escaped(character: str) -> str:
 
 
 def safe(text: str | Path) -> str:
-    """Give a text that repeats what was typed, such as a path, as it may be shown: escaped, no secrets."""
+    """Return a text that repeats what was typed, such as a path, as it may be shown: escaped, no secrets."""
     from enroll.store.redaction import hidden
 
     return printable(hidden(str(text)))

@@ -165,7 +165,7 @@ def quantize(
 
 
 def describe_training(manifest: Manifest) -> list[str]:
-    """Say whether training helped, in plain words, and what the first threshold rests on.
+    """Return whether training helped, in plain words, and what the first threshold rests on.
 
     Raises:
         ModelError: the manifest's record of training is not one of ours.

@@ -143,9 +143,9 @@ def watch_frigate(
 
 def _show_answer(answer: EventAnswer, as_json: bool) -> None:
     from enroll.report.answers import describe
-    from enroll.watch.service import facts
+    from enroll.watch.service import answer_to_dict
 
-    shown = facts(answer)
+    shown = answer_to_dict(answer)
     if as_json:
         print(json.dumps(shown, allow_nan=False), flush=True)
         return

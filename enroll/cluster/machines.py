@@ -89,7 +89,7 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:
-    """Say whether this machine has the same toolkit, and a file; runs on each before all else."""
+    """Return whether this machine has the same toolkit, and a file; runs on each before all else."""
     return code == code_digest(), place is None or Path(place).exists()
 
 

@@ -178,7 +178,7 @@ class Spread:
         return rows
 
     def _checked(self, table: pa.Table, photos: Sequence[AskedPhoto]) -> Iterator[Row]:
-        """Give answers; what ends the run is raised here, as it would have been on this machine."""
+        """Yield answers; what ends the run is raised here, as it would have been on this machine."""
         for row in table.to_pylist():
             if row["error"] is not None:
                 kind, message = row["error"]

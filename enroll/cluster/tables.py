@@ -78,7 +78,7 @@ def questions(rows: Sequence[int], photos: Sequence[AskedPhoto]) -> pa.Table:
 
 
 def asked(table: pa.Table) -> Iterator[tuple[int, AskedPhoto, Path]]:
-    """Give the number of each photo, the photo, and where it is to be read."""
+    """Yield the number of each photo, the photo, and where it is to be read."""
     for row in table.to_pylist():
         path = Path(os.fsdecode(row["path"]))
         place = path if row["place"] is None else Path(os.fsdecode(row["place"]))
@@ -91,12 +91,12 @@ def answers(kind: str, rows: Sequence[Row]) -> pa.Table:
 
 
 def of_digested(found: DigestedPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Return the columns of an answer."""
     return {"digest": found.digest, "problem": found.problem}
 
 
 def of_sampled(found: SampledPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Return the columns of an answer."""
     sample = found.found
     if isinstance(sample, Rejected):
         return {"digest": found.digest, "problem": sample.reason, "read": False}
@@ -112,7 +112,7 @@ def of_sampled(found: SampledPhoto) -> Row:
 
 
 def of_searched(found: SearchedPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Return the columns of an answer."""
     return {
         "digest": found.digest,
         "problem": found.problem,

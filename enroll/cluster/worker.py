@@ -73,7 +73,7 @@ class Task:
 
 @cache
 def code_digest() -> str:
-    """Give what the installed toolkit is known by: the same on two machines if they compute the same."""
+    """Return what the installed toolkit is known by: the same on two machines if they compute the same."""
     digest = hashlib.sha256()
     for root in (Path(embedder.__file__).parent, Path(__file__).parents[1]):
         for path in sorted(root.rglob("*.py")):
@@ -214,7 +214,7 @@ def _notes() -> Iterator[list[str]]:
 
 
 def _extractor(task: Task) -> Extractor:
-    """Give the model that was sent; this process keeps the last one, the machine's cache the last few."""
+    """Return the model that was sent; this process keeps the last one, the machine's cache the last few."""
     assert task.model is not None
     model = task.model
     key = (hashlib.sha256(model.manifest).hexdigest(), model.finding)
@@ -230,7 +230,7 @@ def _extractor(task: Task) -> Extractor:
 
 
 def _part(digest: str, content: Any, cache: DiskCache) -> bytes:
-    """Give a network by its digest: from this machine's cache, or else from where it was sent."""
+    """Return a network by its digest: from this machine's cache, or else from where it was sent."""
     key = bytes.fromhex(digest)
     data = cache.get(key)
     if data is None or hashlib.sha256(data).hexdigest() != digest:

@@ -110,15 +110,15 @@ class Appearances:
             self._by_track[number].add(sighting, vector, keep)
 
     def open(self) -> list[Appearance]:
-        """Give those that are in sight, or were within the gap."""
+        """Return those that are in sight, or were within the gap."""
         return [self._by_track[number] for number in sorted(self._tracker.open) if number in self._by_track]
 
     def take_ended(self) -> list[Appearance]:
-        """Give those that are over, and forget them."""
+        """Return those that are over, and forget them."""
         ended = sorted(set(self._by_track) - self._tracker.open)
         return [self._by_track.pop(number) for number in ended]
 
     def take_all(self) -> list[Appearance]:
-        """Give all that are left, and forget them."""
+        """Return all that are left, and forget them."""
         self._tracker.cut()
         return self.take_ended()

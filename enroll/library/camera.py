@@ -91,7 +91,7 @@ class Camera:
             self._changed.notify_all()
 
     def frames(self, seconds: float | None = None) -> Iterator[Frame]:
-        """Give the newest frame, as often as there is a newer one; times count from now.
+        """Yield the newest frame, as often as there is a newer one; times count from now.
 
         Args:
             seconds: to look for; None: until the camera is closed.
@@ -196,7 +196,7 @@ class Camera:
 
 
 def without_user(address: str) -> str:
-    """Give an address as it may be shown: without user, password and what follows a question mark."""
+    """Return an address as it may be shown: without user, password and what follows a question mark."""
     scheme, mark, rest = address.partition("://")
     if not mark:
         return address
@@ -205,7 +205,7 @@ def without_user(address: str) -> str:
 
 
 def _source_of(address: str) -> tuple[str, str | None]:
-    """Give what PyAV opens, and the format if it is a camera of this machine."""
+    """Return what PyAV opens, and the format if it is a camera of this machine."""
     if address.isdecimal():
         if sys.platform == "darwin":
             return address, "avfoundation"

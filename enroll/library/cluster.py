@@ -109,7 +109,7 @@ class Forbidden:
             self.others.setdefault(int(other), set()).add(int(one))
 
     def pairs(self, members: Sequence[NDArray[np.intp]]) -> list[tuple[int, int]]:
-        """Give the pairs of groups that must not be joined."""
+        """Return the pairs of groups that must not be joined."""
         owner: dict[int, int] = {}
         holders: dict[int, list[int]] = {}
         for number, rows in enumerate(members):
@@ -132,7 +132,7 @@ class Forbidden:
         return sorted(found)
 
     def allow(self, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
-        """Say whether two groups may be joined."""
+        """Return whether two groups may be joined."""
         if np.isin(self.photos[one], self.photos[other]).any():
             return False
         rows = {*other.tolist()}
@@ -194,7 +194,7 @@ def _joined(items: _Items, threshold: float, forbidden: Forbidden, vectors: NDAr
 
 
 def _parts(means: NDArray[np.float64], threshold: float) -> list[NDArray[np.intp]]:
-    """Give the connected parts of the graph of groups within the threshold, none above `LARGEST_PART`."""
+    """Return the connected parts of the graph of groups within the threshold, none above `LARGEST_PART`."""
     count = len(means)
     if count < 2:
         return [np.arange(count)] if count else []

@@ -131,7 +131,7 @@ class FaceTemplates:
         return person
 
     def _template(self, face: SeenFace) -> NewTemplate:
-        """Give a face as a template: its picture is a part of the photo, so it has a digest of its own."""
+        """Return a face as a template: its picture is a part of the photo, so it has a digest of its own."""
         photo = self._known.photos[face.photo]
         path = photo.there or photo.files[0].path
         return NewTemplate(with_box(path, face.box, face.seconds), face.key, face.vector)

@@ -48,7 +48,7 @@ class FacePlace:
 
 
 def place_of(library: Library, number: int) -> FacePlace:
-    """Give where a face of a library is."""
+    """Return where a face of a library is."""
     face = library.faces[number]
     photo = library.photos[face.photo]
     files = tuple(library.file(one) for one in sorted(photo.files, key=lambda one: not one.there))
@@ -56,7 +56,7 @@ def place_of(library: Library, number: int) -> FacePlace:
 
 
 def face_picture(library: Library, number: int) -> NDArray[np.uint8] | None:
-    """Give a face of a photo or a film, (height, width, 3) uint8 RGB, None if it cannot be shown any more."""
+    """Return the picture of a face, (height, width, 3) uint8 RGB, or None if its file is gone."""
     from enroll.library.film_still import frame_at
 
     seconds = library.faces[number].seconds
@@ -69,7 +69,7 @@ def face_picture(library: Library, number: int) -> NDArray[np.uint8] | None:
 
 
 def cut_face(place: FacePlace) -> NDArray[np.uint8]:
-    """Give a face of a photo with what is around it, (height, width, 3) uint8 RGB, `CROP` pixels and more.
+    """Return a face of a photo with what is around it, (height, width, 3) uint8 RGB, `CROP` pixels and more.
 
     Raises:
         ImageError: the photo cannot be shown; it says why.

@@ -48,7 +48,7 @@ def may_be_looked_at(path: Path) -> bool:
 
 
 def has_still(film: Path) -> bool:
-    """Say whether a photo of the same name lies beside a film: then it may be that of a live photo."""
+    """Return whether a photo of the same name lies beside a film: then it may be that of a live photo."""
     return any(
         path.stem.lower() == film.stem.lower() and path.suffix.lower() in PHOTOS for path in beside(film)
     )
@@ -153,7 +153,7 @@ def beside(photo: Path) -> list[Path]:
 
 
 def companions(photo: Path) -> Iterator[Path]:
-    """Give the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
+    """Yield the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
 
     Args:
         photo: of which they lie in the same folder. To a film, sidecars alone belong.

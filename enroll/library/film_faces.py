@@ -150,7 +150,7 @@ def _followed(
 
 
 def film_taken(metadata: dict[str, str]) -> str | None:
-    """Give when a film was taken: ISO 8601 without a time zone, in the time of the place if it is known.
+    """Return when a film was taken: ISO 8601 without a time zone, in the time of the place if it is known.
 
     Phones write that; others write the time of Greenwich, which becomes that of this machine.
 

@@ -60,7 +60,7 @@ def film_kind(head: bytes) -> str | None:
 
 
 def is_film(path: str | Path) -> bool:
-    """Say whether a file is to be read as a film: by its first bytes, or by a name that only films have.
+    """Return whether a file is to be read as a film: by its first bytes, or by a name that only films have.
 
     A file that cannot be read is none, unless its name says so: who reads it says why.
     """

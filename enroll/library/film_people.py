@@ -36,11 +36,11 @@ class FilmPerson:
         self.spans += other.spans
 
     def meets(self, other: FilmPerson) -> bool:
-        """Say whether both are in sight at some time."""
+        """Return whether both are in sight at some time."""
         return at_once(self.spans, other.spans)
 
     def intervals(self, gap: float) -> tuple[Interval, ...]:
-        """Give when the person is in sight; what is no farther apart than the gap is one interval."""
+        """Return when the person is in sight; what is no farther apart than the gap is one interval."""
         merged: list[Interval] = []
         for start, end in sorted(self.spans):
             if merged and start - merged[-1][1] <= gap:
@@ -51,7 +51,7 @@ class FilmPerson:
 
 
 def at_once(some: Iterable[Interval], others: Sequence[Interval]) -> bool:
-    """Say whether two lists of intervals have a time in common.
+    """Return whether two lists of intervals have a time in common.
 
     Example:
         >>> at_once([(0.0, 2.0)], [(2.0, 3.0)]), at_once([(0.0, 2.0)], [(2.5, 3.0)])

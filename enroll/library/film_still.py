@@ -24,12 +24,12 @@ class _At(Sampler):
         self._seconds = seconds
 
     def wants(self, seconds: float) -> bool:
-        """Say whether a frame is late enough."""
+        """Return whether a frame is late enough."""
         return seconds >= self._seconds - _EARLY
 
 
 def frame_at(path: Path, seconds: float) -> NDArray[np.uint8]:
-    """Give the frame of a film at a time, decoded from the beginning: so it is exactly that one.
+    """Return the frame of a film at a time, decoded from the beginning: so it is exactly that one.
 
     Args:
         path: of the film.

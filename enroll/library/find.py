@@ -90,7 +90,7 @@ def sightings(
     name: str | None = None,
     suggested: Mapping[int, Suggestion] | None = None,
 ) -> list[Sighting]:
-    """Give who is in which photo, by date.
+    """Return who is in which photo, by date.
 
     Args:
         library: the photos.
@@ -116,7 +116,7 @@ def sightings(
 
 
 def similar(library: Library, vector: NDArray[np.float32], threshold: float) -> list[Sighting]:
-    """Give the photos with a face that is within a distance of another one, by date.
+    """Return the photos with a face that is within a distance of another one, by date.
 
     Args:
         library: the photos.

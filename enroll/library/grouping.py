@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def usual_threshold(strangers: StrangerDistances | None) -> float | None:
-    """Give the mean distance up to which unknown faces are one person's, None if it is not known of a model.
+    """Return the mean distance up to which unknown faces are grouped; None if unknown of a model.
 
     At it, the model names 1 % of strangers in a gallery of one person.
     """
@@ -44,7 +44,7 @@ class Group:
 def group_ids(
     groups: Sequence[Sequence[int]], stored: Mapping[int, int], held: Iterable[int] = ()
 ) -> list[int]:
-    """Give each group a number of its own: the one that it had, else that of one of its faces.
+    """Return each group a number of its own: the one that it had, else that of one of its faces.
 
     Args:
         groups: numbers of faces, the largest group first.
@@ -72,12 +72,12 @@ def group_ids(
 
 
 def rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Give pairs of faces as pairs of rows, those that have one."""
+    """Return pairs of faces as pairs of rows, those that have one."""
     return [(row[one], row[other]) for one, other in pairs if one in row and other in row]
 
 
 def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Give what keeps faces apart: the photo of each, and pairs of rows that are seen at once in a film.
+    """Return what keeps faces apart: the photo of each, and pairs of rows that are seen at once in a film.
 
     A face of a film has a place of its own: the same person may come again in it.
     """
@@ -96,7 +96,7 @@ def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[
 
 
 def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
-    """Give the numbers of the faces of a group, those that fit least first."""
+    """Return the numbers of the faces of a group, those that fit least first."""
     far = oddness(np.stack([face.vector for face in faces]))
     order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
     return tuple(number for _, number in order)
@@ -107,7 +107,7 @@ def in_order(
     faces: Mapping[int, SeenFace],
     before: Mapping[int, tuple[list[int], Group]],
 ) -> dict[int, tuple[list[int], Group]]:
-    """Give groups by number, each with those of its faces first that fit least, and its faces as they came.
+    """Return groups by number, each with those of its faces first that fit least, and its faces as they came.
 
     Args:
         members: numbers of the faces of each group.
@@ -124,7 +124,7 @@ def in_order(
 
 
 def free_id(faces: Sequence[int], stored: Mapping[int, int]) -> int:
-    """Give a number for a new group: that of one of its faces, if no group has it, else one above all."""
+    """Return a number for a new group: that of one of its faces, if no group has it, else one above all."""
     taken = {*stored.values()}
     free = [face for face in sorted(faces) if face not in taken]
     return free[0] if free else max(taken, default=0) + 1

@@ -122,7 +122,7 @@ def _take(
 def _face_of(
     one: FoundName, photo: SeenPhoto, faces: Sequence[SeenFace], names: int
 ) -> tuple[SeenFace | None, str]:
-    """Give the face that a name is of, or why none."""
+    """Return the face that a name is of, or why none."""
     if one.region is None:
         if len(faces) == 1 and names == 1:
             return faces[0], ""

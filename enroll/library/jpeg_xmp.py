@@ -23,7 +23,7 @@ class _Segment:
 
 
 def embedded_xmp(data: bytes) -> bytes | None:
-    """Give the XMP packet of a photo's file, None if it has none.
+    """Return the XMP packet of a photo's file, None if it has none.
 
     Args:
         data: a JPEG, or any other picture: there the first packet that stands in it in the clear is taken.
@@ -36,7 +36,7 @@ def embedded_xmp(data: bytes) -> bytes | None:
 
 
 def with_xmp(data: bytes, packet: bytes) -> bytes:
-    """Give a JPEG with another packet, and all its other bytes as they are.
+    """Return a JPEG with another packet, and all its other bytes as they are.
 
     Args:
         data: the file.

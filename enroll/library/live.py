@@ -41,7 +41,7 @@ class Watch:
         self._said: dict[int, str | None] = {}  # by the id of an open appearance
 
     def events(self, frames: Iterable[Frame]) -> Iterator[CameraEvent]:
-        """Give what happens, as it happens; at the end of the frames, those in sight leave."""
+        """Yield what happens, as it happens; at the end of the frames, those in sight leave."""
         for frame in frames:
             self._appearances.add(*self._identifier.look(frame))
             yield from self._left(self._appearances.take_ended())

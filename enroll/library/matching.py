@@ -19,7 +19,7 @@ _SAME_FACE = 1.0  # distance of two vectors, up to which a face of a changed fil
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Give the share of the union of two boxes that both cover.
+    """Return the share of the union of two boxes that both cover.
 
     Args:
         one: x, y, width and height.
@@ -71,7 +71,7 @@ def matched(
 
 
 def _shared(one: SeenFace, other: SeenFace) -> float:
-    """Give how much of two faces is at one place, 0 to 1; of a film, at one time.
+    """Return how much of two faces is at one place, 0 to 1; of a film, at one time.
 
     A person moves through a film, so another best frame has another box: then a like vector speaks for them.
     """
@@ -85,7 +85,7 @@ def _shared(one: SeenFace, other: SeenFace) -> float:
 
 
 def _time_shared(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:
-    """Give the share of the time in which either is in sight that both are."""
+    """Return the share of the time in which either is in sight that both are."""
     both = sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in some for b in others)
     either = sum(end - start for start, end in (*some, *others)) - both
     return both / either if either else 0.0

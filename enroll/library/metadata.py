@@ -72,7 +72,7 @@ def sidecars_of(photo: Path) -> Sidecars:
 
 
 def _is_of(sidecar: Path, photo: Path) -> bool:
-    """Say whether name.xmp is of a photo: where two photos have one name, it says of which.
+    """Return whether name.xmp is of a photo: where two photos have one name, it says of which.
 
     One that does not say is of a photo rather than of the film of its name.
     """
@@ -152,7 +152,7 @@ def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[
 
 
 def _from_xmp(said: XmpPeople, frame: Frame, source: Path) -> list[FoundName]:
-    """Give the names of a packet, their places in the upright picture."""
+    """Return the names of a packet, their places in the upright picture."""
     kind = frame_of(said.applied, frame.size, frame.orientation)
     found = []
     for region in said.regions:
@@ -178,7 +178,7 @@ def _from_picasa(photo: Path) -> list[FoundName]:
 
 @lru_cache(maxsize=4)
 def _picasa_faces(path: Path, _: int) -> dict[str, list[tuple[str, Region]]]:
-    """Give the named faces of all photos of an ini, which is read once while it is as it is."""
+    """Return the named faces of all photos of an ini, which is read once while it is as it is."""
     text = read_file(path, _LARGEST_TEXT).decode("utf-8-sig", "replace")
     ini = RawConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
     ini.optionxform = str  # type: ignore[assignment,method-assign]
@@ -200,7 +200,7 @@ def _picasa_faces(path: Path, _: int) -> dict[str, list[tuple[str, Region]]]:
 
 
 def _rect64(digits: str) -> Region:
-    """Give the region of Picasa's number, whose leading zeros may be missing.
+    """Return the region of Picasa's number, whose leading zeros may be missing.
 
     Example:
         >>> [round(share, 3) for share in _rect64("40008000c000ffff").box]
@@ -236,7 +236,7 @@ def _takeout_files(photo: Path) -> Iterable[Path]:
 
 
 def _is_clipped(path: Path, photo: Path, title: str) -> bool:
-    """Say whether a JSON whose title is another name is of a photo all the same: both names were cut."""
+    """Return whether a JSON whose title is another name is of a photo all the same: both names were cut."""
     return len(photo.stem) >= _CLIPPED and title.startswith(photo.stem) and path.name.startswith(photo.stem)
 
 

@@ -74,7 +74,7 @@ class Plan:
 
 
 def folder_name(name: str) -> str:
-    """Give the folder of a person: a name that every common file system takes.
+    """Return the folder of a person: a name that every common file system takes.
 
     Example:
         >>> folder_name("Ada/Lovelace. "), folder_name("CON")
@@ -89,7 +89,7 @@ def folder_name(name: str) -> str:
 
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
-    """Give each person a folder of their own, also where case makes no difference.
+    """Return each person a folder of their own, also where case makes no difference.
 
     Example:
         >>> folder_names(["Ada", "ada"])
@@ -164,7 +164,7 @@ def _plan_photo(
 
 
 def _numbered(name: str, stem: str, number: int) -> str:
-    """Give the name of a file whose photo gets a number: its companions get it, too."""
+    """Return the name of a file whose photo gets a number: its companions get it, too."""
     if not number:
         return name
     rest = name[len(stem) :] if name.lower().startswith(stem.lower()) else name
@@ -187,7 +187,7 @@ def _state(file: Path, place: Path, taken: dict[Path, Path], mode: Mode) -> Lite
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Say whether two files hold the same bytes; what cannot be read is not the same."""
+    """Return whether two files hold the same bytes; what cannot be read is not the same."""
     try:
         if one.samefile(other):
             return True
@@ -197,7 +197,7 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def digest(path: Path, seconds: float | None = None) -> bytes:
-    """Give the SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Args:
         path: of it.
@@ -217,7 +217,7 @@ def digest(path: Path, seconds: float | None = None) -> bytes:
 
 
 def is_same_entry(one: Path, other: Path) -> bool:
-    """Say whether two paths are one name of one file: to take one away would lose it."""
+    """Return whether two paths are one name of one file: to take one away would lose it."""
     try:
         if not one.samefile(other):
             return False

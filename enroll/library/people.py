@@ -20,7 +20,7 @@ from enroll.library.grouping import Group, free_id, in_order
 from enroll.library.known import Known
 from enroll.library.regrouping import as_stored, held_groups, regrouped
 from enroll.library.suggest import current_templates, near_someone, refused_names
-from enroll.store.base import current_actor
+from enroll.store.actor import current_actor
 from enroll.store.library import SeenFace
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def library_of(store: Store) -> LibraryStore:
-    """Give the library part of a gallery.
+    """Return the library part of a gallery.
 
     Raises:
         UsageError: the gallery is no file.
@@ -110,16 +110,16 @@ class Library:
         self._late = [n for n, face in self._all.items() if face.expires is not None and face.expires < today]
 
     def path(self, face: SeenFace | SeenPhoto) -> Path:
-        """Give where a photo lies, or the photo of a face."""
+        """Return where a photo lies, or the photo of a face."""
         photo = self.photos[face.photo] if isinstance(face, SeenFace) else face
         return photo_file(photo.there or photo.files[0].path, home_of(self.store))
 
     def file(self, file: PhotoFile) -> Path:
-        """Give where a file of a photo lies, or lay."""
+        """Return where a file of a photo lies, or lay."""
         return photo_file(file.path, home_of(self.store))
 
     def when(self, photo: SeenPhoto) -> str:
-        """Give when a photo was taken, else when its file was last changed: ISO 8601."""
+        """Return when a photo was taken, else when its file was last changed: ISO 8601."""
         if photo.taken:
             return photo.taken
         modified = min(file.modified for file in photo.files) / 1e9
@@ -130,7 +130,7 @@ class Library:
         return quality_problem(face)
 
     def unknown(self) -> list[SeenFace]:
-        """Give the faces that wait for a name, in photos that are there."""
+        """Return the faces that wait for a name, in photos that are there."""
         if self._waiting is None:
             there = self._there
             decided = self.reviewed.names.keys() | self.reviewed.ignored | self.reviewed.objects
@@ -185,7 +185,7 @@ class Library:
         return near_someone(faces, templates, threshold, refused_names(faces, self.reviewed, self.people()))
 
     def groups(self) -> list[Group]:
-        """Give the groups as they were last made, without faces that have a name by now."""
+        """Return the groups as they were last made, without faces that have a name by now."""
         if self._sorted is None:
             members: dict[int, list[int]] = {}
             for face in self.unknown():
@@ -197,7 +197,7 @@ class Library:
         return self._sorted
 
     def group_of(self, face: int) -> int | None:
-        """Give the number of the group that a face waits in, None for none.
+        """Return the number of the group that a face waits in, None for none.
 
         Who was left out as probably ignored, and is not any more, is in the group of whom they are like.
         """
@@ -207,7 +207,7 @@ class Library:
         return None if face in self.probably_ignored() else known.groups.get(known.likely[face])
 
     def probably_ignored(self) -> dict[int, int]:
-        """Give the waiting faces that groups leave out: each is like the ignored face of that number.
+        """Return the waiting faces that groups leave out: each is like the ignored face of that number.
 
         What is decided about either counts at once: nobody is left out for a face that is ignored no more.
         """
@@ -219,7 +219,7 @@ class Library:
         return self._likely
 
     def state(self, face: int) -> review.State:
-        """Give the state of a face."""
+        """Return the state of a face."""
         return "probably-ignored" if face in self.probably_ignored() else self.reviewed.state(face)
 
     # Decisions
@@ -324,7 +324,7 @@ class Library:
         return review.describe(step.content, {**merged, **people})
 
     def people(self) -> dict[int, str]:
-        """Give the names of everyone who is enrolled, by id."""
+        """Return the names of everyone who is enrolled, by id."""
         return self.known.people
 
     def _step(self, content: dict[str, Any], groups: Mapping[int, int | None] | None = None) -> int:
@@ -388,7 +388,7 @@ class Library:
         return [self.faces[number] for number in dict.fromkeys(faces)]
 
     def number_of(self, name: str) -> int:
-        """Give the id of a person.
+        """Return the id of a person.
 
         Raises:
             UnknownIdentityError: no one is enrolled by that name.

@@ -45,7 +45,7 @@ class Region:
 
 
 def region_of(box: Sequence[float], width: int, height: int, name: str | None = None) -> Region:
-    """Give a box of pixels as a region of the same picture.
+    """Return a box of pixels as a region of the same picture.
 
     Args:
         box: x, y, width and height in pixels.
@@ -59,13 +59,13 @@ def region_of(box: Sequence[float], width: int, height: int, name: str | None = 
 
 
 def box_of_region(region: Region, width: int, height: int) -> tuple[float, float, float, float]:
-    """Give a region as x, y, width and height in pixels of a picture of that size."""
+    """Return a region as x, y, width and height in pixels of a picture of that size."""
     left, top, w, h = region.box
     return left * width, top * height, w * width, h * height
 
 
 def displayed(region: Region, orientation: int) -> Region:
-    """Give a region of the stored picture as it lies in the upright one.
+    """Return a region of the stored picture as it lies in the upright one.
 
     Args:
         region: of the stored picture.
@@ -90,7 +90,7 @@ def displayed(region: Region, orientation: int) -> Region:
 
 
 def stored(region: Region, orientation: int) -> Region:
-    """Give a region of the upright picture as it lies in the stored one; see `displayed`.
+    """Return a region of the upright picture as it lies in the stored one; see `displayed`.
 
     Example:
         >>> turned = stored(Region(0.2, 0.3, 0.2, 0.4), 8)
@@ -135,5 +135,5 @@ def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def same_place(one: Region, other: Region, least: float) -> bool:
-    """Say whether two regions cover each other by a share of their union."""
+    """Return whether two regions cover each other by a share of their union."""
     return overlap(one.box, other.box) >= least

@@ -66,7 +66,7 @@ def regrouped(
 def held_groups(
     groups: Mapping[int, int], ignored: Collection[int], waiting: Collection[int | None]
 ) -> dict[int, int]:
-    """Give the groups of ignored faces, which undo brings back; but those in which others wait.
+    """Return the groups of ignored faces, which undo brings back; but those in which others wait.
 
     Args:
         groups: of all faces.
@@ -77,7 +77,7 @@ def held_groups(
 
 
 def as_stored(groups: Sequence[Group], likely: Mapping[int, int]) -> dict[int, int]:
-    """Give groups, and faces that are left out, as `LibraryStore.set_groups` takes them."""
+    """Return groups, and faces that are left out, as `LibraryStore.set_groups` takes them."""
     grouped = {face: group.id for group in groups for face in group.faces}
     return grouped | {face: -like for face, like in likely.items()}
 
@@ -85,7 +85,7 @@ def as_stored(groups: Sequence[Group], likely: Mapping[int, int]) -> dict[int, i
 def _groups_before(
     faces: Sequence[SeenFace], stored: Mapping[int, int], reviewed: Reviewed
 ) -> NDArray[np.integer]:
-    """Give the group of each face that stays, -1 for none: who was alone is free, and who was parted."""
+    """Return the group of each face that stays, -1 for none: who was alone is free, and who was parted."""
     before = np.array([stored.get(face.number, -1) for face in faces])
     sizes = dict(zip(*np.unique(before, return_counts=True), strict=True))
     before[[sizes[group] == 1 for group in before]] = -1
@@ -125,7 +125,7 @@ def _probably_ignored(
     reviewed: Reviewed,
     threshold: float,
 ) -> dict[int, int]:
-    """Give the faces of new groups that would have joined an ignored one, each with whom it is most like."""
+    """Find faces of new groups that would have joined an ignored face, each with the one most like it."""
     strangers = _labels(ignored, _groups_before(ignored, held, reviewed), reviewed, threshold)
     faces = [*waiting, *ignored]
     row = {face.number: index for index, face in enumerate(faces)}

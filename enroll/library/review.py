@@ -50,7 +50,7 @@ class Reviewed:
     open: list[Step] = field(default_factory=list)
 
     def state(self, face: int) -> State:
-        """Give the state of a face as it was decided; what is only probable is looked up elsewhere."""
+        """Return the state of a face as it was decided; what is only probable is looked up elsewhere."""
         if face in self.names:
             return "confirmed"
         if face in self.ignored:
@@ -58,11 +58,11 @@ class Reviewed:
         return "not-a-face" if face in self.objects else "unseen"
 
     def is_unknown(self, face: int) -> bool:
-        """Say whether a face waits for a name."""
+        """Return whether a face waits for a name."""
         return self.state(face) == "unseen"
 
     def person(self, number: int) -> int:
-        """Give the id that a person has by now, after merges."""
+        """Return the id that a person has by now, after merges."""
         seen = set()
         while number in self.merged and number not in seen:
             seen.add(number)
@@ -71,7 +71,7 @@ class Reviewed:
 
 
 def reviewed(steps: Iterable[Step]) -> Reviewed:
-    """Give the state that all decisions lead to.
+    """Return the state that all decisions lead to.
 
     Args:
         steps: oldest first.

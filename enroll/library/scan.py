@@ -145,7 +145,7 @@ class Scanner:
         return PhotoFile(stored_path(path, self._home), status.st_size, status.st_mtime_ns)
 
     def _is_known(self, file: PhotoFile, again: bool, done: Scanned) -> bool:
-        """Say whether a file is as it was when it was looked at; nothing of it is read then."""
+        """Return whether a file is as it was when it was looked at; nothing of it is read then."""
         photo = self._by_path.get(file.path)
         if photo is None or again or photo.model != self._extractor.fingerprint or file not in photo.files:
             return False
@@ -157,11 +157,11 @@ class Scanner:
         return True
 
     def _lost_still(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
-        """Say whether a film was passed over for a photo that does not lie beside it any more."""
+        """Return whether a film was passed over for a photo that does not lie beside it any more."""
         return photo is not None and photo.live and not has_still(photo_file(file.path, self._home))
 
     def _filtered(self, reads: Iterable[Read], again: bool, done: Scanned) -> Iterator[Read]:
-        """Give the files whose faces are to be looked for."""
+        """Yield the files whose faces are to be looked for."""
         for read in reads:
             if read.problem:
                 yield read
@@ -227,11 +227,11 @@ class Scanner:
             block.found += len(looked.faces)
 
     def _exists(self, file: PhotoFile) -> bool:
-        """Say whether a photo's other file is still there: else it has moved."""
+        """Return whether a photo's other file is still there: else it has moved."""
         return photo_file(file.path, self._home).exists()
 
     def _is_same_picture(self, before: SeenPhoto, looked: Looked) -> bool:
-        """Say whether a changed file still shows the same faces at the same places, as with new metadata."""
+        """Return whether a changed file still has the same faces in the same places."""
         photo = looked.photo
         if photo is None or sum(file.there for file in before.files) > 1:
             return False

@@ -164,7 +164,7 @@ def _describe(error: OSError, mode: Mode) -> str:
 
 
 def moved_photos(photos: Iterable[SeenPhoto], moves: Iterable[Move], home: Path | None) -> list[SeenPhoto]:
-    """Give the photos of a library that were moved, with the places they have now.
+    """Return the photos of a library that were moved, with the places they have now.
 
     Args:
         photos: all of them.
@@ -240,7 +240,7 @@ def undo_moves(manifest: Path) -> tuple[int, list[Rejected]]:
 
 
 def earlier_moves(target: Path) -> list[Move]:
-    """Give the moves that manifests in a folder tell of: a run that was ended did not tell the library."""
+    """Return the moves that manifests in a folder tell of: a run that was ended did not tell the library."""
     found = []
     for manifest in sorted(target.glob("embed-sort-*.jsonl")):
         with suppress(UsageError):

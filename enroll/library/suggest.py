@@ -44,7 +44,7 @@ class Suggestion:
 
 
 def current_templates(store: Store, today: date) -> Templates:
-    """Give the templates of everyone whose last day is not over."""
+    """Return the templates of everyone whose last day is not over."""
     templates, gone = store.templates(), set(store.expired(today))
     kept = np.array([name not in gone for name in templates.identities], bool)
     return type(templates)(templates.ids[kept], templates.identities[kept], templates.vectors[kept])
@@ -53,7 +53,7 @@ def current_templates(store: Store, today: date) -> Templates:
 def refused_names(
     faces: Sequence[SeenFace], reviewed: Reviewed, people: Mapping[int, str]
 ) -> dict[int, set[str]]:
-    """Give the names that faces are not, as someone has said, by row.
+    """Return the names that faces are not, as someone has said, by row.
 
     Args:
         faces: rows.
@@ -69,7 +69,7 @@ def refused_names(
 def near_someone(
     faces: Sequence[SeenFace], templates: Templates, threshold: float, refused: Mapping[int, set[str]]
 ) -> set[int]:
-    """Give those of some faces that are within a distance of someone whose name was not refused for them."""
+    """Return the faces within a distance of someone whose name was not refused for them."""
     vectors = np.stack([face.vector for face in faces])
     found = suggest(vectors, range(len(faces)), templates, threshold, refused=refused)
     return {face.number for face, one in zip(faces, found, strict=True) if one is not None}
@@ -131,7 +131,7 @@ def suggest(
 
 
 def _one_at_a_time(decisions: Sequence[Decision], times: Sequence[Sequence[Interval]]) -> list[Decision]:
-    """Give each person of a film to one face at a time: the nearest."""
+    """Return each person of a film to one face at a time: the nearest."""
     chosen = list(decisions)
     held: dict[str, list[Sequence[Interval]]] = {}
     for row in sorted(range(len(chosen)), key=lambda row: chosen[row].distance or 0.0):

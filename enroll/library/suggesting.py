@@ -62,7 +62,7 @@ class GroupName:
     faces: int
 
     def rank(self) -> tuple[int, float, str]:
-        """Give what names of a group are sorted by, the best first."""
+        """Return what names of a group are sorted by, the best first."""
         return -self.faces, self.nearest.distance, self.nearest.name
 
 
@@ -74,7 +74,7 @@ class FollowedTemplates:
         self._read: tuple[tuple[int, int], Templates] | None = None
 
     def read(self) -> Templates:
-        """Give the templates of now."""
+        """Return the templates of now."""
         now = self._store.changes()
         if self._read is None:
             self._read = now, self._store.templates()

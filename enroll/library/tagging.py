@@ -100,7 +100,7 @@ def plan_tags(library: Library, embed: bool = False) -> TagPlan:
 def _wanted(
     library: Library, photo: SeenPhoto, faces: Iterable[SeenFace], people: dict[int, str]
 ) -> tuple[list[Region], list[Region]]:
-    """Give the regions that are to be there, and those that are not, in the upright picture."""
+    """Return the regions that are to be there, and those that are not, in the upright picture."""
     wanted, gone = [], []
     for face in faces:
         place = region_of(face.box, photo.width, photo.height)
@@ -119,7 +119,7 @@ def _wanted(
 def _files(
     path: Path, photo: SeenPhoto, wanted: Sequence[Region], gone: Sequence[Region], embed: bool
 ) -> list[Tagged]:
-    """Give the files of one photo that would change.
+    """Return the files of one photo that would change.
 
     Raises:
         ImageError: the photo cannot be read.
@@ -154,7 +154,7 @@ def _files(
 def _film_sidecar(
     path: Path, film: SeenPhoto, wanted: Sequence[Region], gone: Sequence[Region]
 ) -> list[Tagged]:
-    """Give the sidecar of a film, if it would change: who is in it, without places, which move.
+    """Return the sidecar of a film, if it would change: who is in it, without places, which move.
 
     Raises:
         OSError: film or sidecar cannot be read.
@@ -183,7 +183,7 @@ def _written(
     wanted: Sequence[Region],
     gone: Sequence[Region],
 ) -> bytes | None:
-    """Give the packet that a file is to have; None if there is nothing to write."""
+    """Return the packet that a file is to have; None if there is nothing to write."""
     there = packet if packet is not None else base
     if there is None and not wanted:
         return None

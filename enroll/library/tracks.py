@@ -41,7 +41,7 @@ class _Track:
     recent: list[NDArray[np.float32]] = field(default_factory=list)
 
     def box_at(self, seconds: float) -> NDArray[np.float64]:
-        """Give where its face should be by now, (4,) x, y, width and height."""
+        """Return where its face should be by now, (4,) x, y, width and height."""
         moved = self.box.copy()
         moved[:2] += self.speed * (seconds - self.seen)
         return moved
@@ -154,7 +154,7 @@ class Tracker:
 
 
 def overlaps(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the intersection over union of boxes.
+    """Return the intersection over union of boxes.
 
     Args:
         some: (n, 4) x, y, width and height.
@@ -206,7 +206,7 @@ def join_tracks(
 def _near_pairs(
     vectors: NDArray[np.float32], counted: NDArray[np.bool_], near: float
 ) -> list[tuple[int, int]]:
-    """Give the pairs of rows that lie near each other, the nearest first."""
+    """Return the pairs of rows that lie near each other, the nearest first."""
     rows = np.flatnonzero(counted)
     pairs, lengths = [], []
     for place, row in enumerate(rows[:-1]):  # a row at a time: all distances of 20,000 tracks take gigabytes
@@ -230,7 +230,7 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float = 0.5) -> bool:
-    """Say whether the scene changed between two frames: most of their brightness lies elsewhere.
+    """Return whether the scene changed between two frames: most of their brightness lies elsewhere.
 
     Args:
         before: (height, width, 3) uint8 RGB; few pixels are looked at.
@@ -242,7 +242,7 @@ def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float = 0
 
 
 def _levels(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Give the share of pixels at each of 16 levels of green, which is most of the brightness."""
+    """Return the share of pixels at each of 16 levels of green, which is most of the brightness."""
     step = max(1, min(image.shape[:2]) // 64)
     green = image[::step, ::step, 1].ravel() >> 4
     return np.bincount(green, minlength=16) / max(1, len(green))

@@ -105,7 +105,7 @@ class Film:
         self._sampler = sampler or Sampler(self._config.fps)
 
     def frames(self) -> Generator[Frame]:
-        """Give the frames that are looked at, in the order of time.
+        """Yield the frames that are looked at, in the order of time.
 
         Raises:
             FilmError: the file cannot be read, is no film, has no picture, or no frame can be decoded.
@@ -188,7 +188,7 @@ class Film:
         return max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Give the packets of a stream; where the file is broken, go on behind it."""
+        """Yield the packets of a stream; where the file is broken, go on behind it."""
         import av
 
         failures = 0
@@ -247,7 +247,7 @@ class Sampler:
         self._part = -1
 
     def wants(self, seconds: float) -> bool:
-        """Say whether a frame is to be looked at; frames come in the order of time."""
+        """Return whether a frame is to be looked at; frames come in the order of time."""
         part = int(seconds * self._fps + 1e-6)
         if part <= self._part:
             return False
@@ -272,7 +272,7 @@ class Clock:
         self.guessed = 0
 
     def seconds(self, frame: Any) -> float:
-        """Give the time of the next frame, in seconds since the first."""
+        """Return the time of the next frame, in seconds since the first."""
         at = frame.time
         if at is not None and self._start is None:
             self._start = at - (self._last + self._step)
@@ -285,7 +285,7 @@ class Clock:
 
 
 def upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
-    """Give a decoded frame as it is to be seen.
+    """Return a decoded frame as it is to be seen.
 
     Args:
         frame: of PyAV; it knows by how much the camera was turned.
@@ -301,7 +301,7 @@ def upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def _shown_size(frame: Any, stream: Any) -> tuple[int, int]:
-    """Give width and height with square pixels, and no more of them than are looked at."""
+    """Return width and height with square pixels, and no more of them than are looked at."""
     width, height = float(frame.width), float(frame.height)
     ratio = stream.sample_aspect_ratio
     if ratio and 0.2 <= ratio <= 5 and ratio != 1:  # of DV and DVDs; others are mistakes
@@ -311,7 +311,7 @@ def _shown_size(frame: Any, stream: Any) -> tuple[int, int]:
 
 
 def _decode(packet: Any) -> tuple[list[Any], int]:
-    """Give the frames of a packet, and 1 if it cannot be decoded."""
+    """Return the frames of a packet, and 1 if it cannot be decoded."""
     import av
 
     try:
@@ -352,14 +352,14 @@ def _container(source: _Source, kind: str) -> Any:
 
 
 def _stated(container: Any, stream: Any) -> float:
-    """Give the seconds that a film says it has, of its pictures if that is said: sound may go on."""
+    """Return the seconds that a film says it has, of its pictures if that is said: sound may go on."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return float(container.duration or 0) / 1e6  # microseconds
 
 
 def _said(error: Exception) -> str:
-    """Give what FFmpeg says, without its number and without names of files."""
+    """Return what FFmpeg says, without its number and without names of files."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -377,7 +377,7 @@ class _Source:
         self.problem: str | None = None
 
     def read(self, size: int) -> bytes:
-        """Give the next bytes."""
+        """Return the next bytes."""
         if time.monotonic() > self._deadline:
             self.problem = OUT_OF_TIME
             return b""

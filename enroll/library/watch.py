@@ -28,7 +28,7 @@ class Settling:
         self._waiting.setdefault(path, (-1, -1, 0.0))
 
     def ready(self, now: float) -> list[Path]:
-        """Give the files whose size and time have stood still, and forget them; also those that are gone.
+        """Return the files whose size and time have stood still, and forget them; also those that are gone.
 
         Args:
             now: seconds of a clock that never goes back.
@@ -55,7 +55,7 @@ def watch_folders(
     stop: Callable[[], bool] = lambda: False,
     settled: float = SETTLED,
 ) -> Iterator[list[Path]]:
-    """Give photos that are new or changed, when they are whole; an empty list asks to look through all.
+    """Yield photos that are new or changed, when they are whole; an empty list asks to look through all.
 
     Args:
         folders: to watch, with all folders in them. One that vanishes is waited for.

@@ -56,12 +56,12 @@ class XmpPeople:
 
 
 def qname(prefix: str, name: str) -> str:
-    """Give a name with its namespace."""
+    """Return a name with its namespace."""
     return f"{{{NAMESPACES[prefix]}}}{name}"
 
 
 def load_etree() -> Any:
-    """Give the parser.
+    """Return the parser.
 
     Raises:
         MissingPackageError: lxml is not installed.
@@ -76,7 +76,7 @@ def load_etree() -> Any:
 
 
 def parsed(packet: bytes) -> Any:
-    """Give the root of a packet.
+    """Return the root of a packet.
 
     Raises:
         XmpError: it is no XMP, too large, or has a document type.
@@ -126,12 +126,12 @@ def read_people(packet: bytes) -> XmpPeople:
 
 
 def read_regions(top: Mapping[str, Any]) -> list[Region]:
-    """Give the regions of some properties: of the Metadata Working Group, else of Microsoft."""
+    """Return the regions of some properties: of the Metadata Working Group, else of Microsoft."""
     return _mwg(top.get(qname(*MWG)))[0] or _microsoft(top.get(qname(*MICROSOFT)))
 
 
 def properties(root: Any) -> dict[str, Any]:
-    """Give the properties of all descriptions of a packet."""
+    """Return the properties of all descriptions of a packet."""
     found: dict[str, Any] = {}
     rdf = root if root.tag == qname("rdf", "RDF") else next(root.iter(qname("rdf", "RDF")))
     for description in rdf.iterchildren(qname("rdf", "Description")):
@@ -141,7 +141,7 @@ def properties(root: Any) -> dict[str, Any]:
 
 
 def fields_of(node: Any) -> dict[str, Any]:
-    """Give the fields of a structure: attributes, elements, or either in a description inside."""
+    """Return the fields of a structure: attributes, elements, or either in a description inside."""
     if node is None or isinstance(node, str):
         return {}
     found: dict[str, Any] = {
@@ -156,7 +156,7 @@ def fields_of(node: Any) -> dict[str, Any]:
 
 
 def _items(node: Any) -> list[Any]:
-    """Give the items of an array."""
+    """Return the items of an array."""
     if node is None or isinstance(node, str):
         return [] if node is None else [node]
     for kind in ("Bag", "Seq", "Alt"):
@@ -166,7 +166,7 @@ def _items(node: Any) -> list[Any]:
 
 
 def text_of(node: Any) -> str:
-    """Give the text of a value, "" if there is none."""
+    """Return the text of a value, "" if there is none."""
     if node is None:
         return ""
     return node if isinstance(node, str) else "".join(node.itertext()).strip()
@@ -199,7 +199,7 @@ def _mwg(node: Any) -> tuple[list[Region], tuple[int, int] | None]:
 
 
 def mwg_region(item: Any) -> Region | None:
-    """Give a region of a list; None if its place cannot be read."""
+    """Return a region of a list; None if its place cannot be read."""
     own = fields_of(item)
     area = fields_of(own.get(qname("mwg-rs", "Area")))
     values = {key: text_of(area.get(qname("stArea", key))) for key in ("x", "y", "w", "h", "d", "unit")}
@@ -221,7 +221,7 @@ def _microsoft(node: Any) -> list[Region]:
 
 
 def microsoft_region(item: Any) -> Region | None:
-    """Give a region of Microsoft's list; None if its place cannot be read."""
+    """Return a region of Microsoft's list; None if its place cannot be read."""
     own = fields_of(item)
     try:
         x, y, w, h = map(_number, text_of(own.get(qname("MPReg", "Rectangle"))).split(","))

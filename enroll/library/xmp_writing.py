@@ -56,7 +56,7 @@ class Wanted:
 
 
 def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None) -> bytes:
-    """Give a packet that says who is where; without a change, the same bytes.
+    """Return a packet that says who is where; without a change, the same bytes.
 
     Faces that it has at the same places get the names; other regions stay, as does everything else.
 
@@ -91,7 +91,7 @@ def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None
 
 
 def _begun(there: Sequence[Region], wanted: Wanted) -> Wanted:
-    """Give what a list begins with that a packet lacks: the named faces of its other list, and what is new.
+    """Return what a list begins with that a packet lacks: the named faces of its other list, and what is new.
 
     Programs read one of the two lists, so both hold everyone.
     """
@@ -109,7 +109,7 @@ def _begun(there: Sequence[Region], wanted: Wanted) -> Wanted:
 
 
 def _copied(etree: Any, node: Any, prefix: str, name: str) -> tuple[Any, bytes]:
-    """Give a property to be changed, a copy or a new one, and how it was."""
+    """Return a property to be changed, a copy or a new one, and how it was."""
     if isinstance(node, str):
         raise XmpError(f"XMP that cannot be changed: {prefix}:{name} is an attribute, expected an element")
     if node is None:
@@ -126,7 +126,7 @@ def _finished(etree: Any, element: Any, before: bytes, changed: bool) -> Any:
 
 
 def _array(etree: Any, parent: Any, prefix: str, name: str) -> Any:
-    """Give the array of a structure's field, made if it is missing."""
+    """Return the array of a structure's field, made if it is missing."""
     field_ = fields_of(parent).get(qname(prefix, name))
     if field_ is None or isinstance(field_, str):
         holder = next(parent.iterchildren(qname("rdf", "Description")), parent)

@@ -91,7 +91,7 @@ def place_labels(
 def _places(
     box: NDArray[np.float64], sizes: Sequence[tuple[int, int]], frame: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Give the places for each size after another, (sizes * 13, 4) float64: left, top, right, bottom."""
+    """Return the places for each size after another, (sizes * 13, 4) float64: left, top, right, bottom."""
     left, top, right, bottom = box
     found = []
     for width, height in sizes:
@@ -112,7 +112,7 @@ def _places(
 
 
 def _covered(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give how much of each place lies on others, as shares of the smaller of the two, (n,) float64.
+    """Return how much of each place lies on others, as shares of the smaller of the two, (n,) float64.
 
     A wide label that hides a small face is as bad as one that lies wholly on a large face.
     """
@@ -303,7 +303,7 @@ def _letter_size(size: tuple[int, int], face_width: float) -> int:
 
 
 def _labels(decision: Decision, size: int, face_width: float, width: int) -> list[list[TextLine]]:
-    """Give the forms a label may have, the best first: in one line, in two, in two with less of the name."""
+    """Return the forms of a label, the best first: in one line, in two, in two with a shorter name."""
     name = decision.identity if decision.identity is not None else "unknown"
     distance = "" if decision.distance is None else f"{decision.distance:.2f}"
     most = max(1, width - 2 * _padding(size))

@@ -17,7 +17,7 @@ from enroll.identify import FaceResult, PhotoResult
 
 
 def to_lines(answer: PhotoResult) -> list[str]:
-    """Give one line per face, or one that says why there is none."""
+    """Return one line per face, or one that says why there is none."""
     if answer.error is not None:
         return [f"{answer.photo}: not read: {answer.error}"]
     if not answer.faces:
@@ -109,7 +109,7 @@ def describe(decision: Decision, confidence: float | None = None) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Give a probability that is never rounded to certainty."""
+    """Return a probability that is never rounded to certainty."""
     for digits in range(4):
         text = f"{100 * probability:.{digits}f}"
         if float(text) not in (0, 100):
@@ -118,7 +118,7 @@ def _percent(probability: float) -> str:
 
 
 def to_json(answer: PhotoResult, basis: ThresholdSource | None = None) -> str:
-    """Give the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
+    """Return the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
 
     Args:
         answer: of one photo.
@@ -128,7 +128,7 @@ def to_json(answer: PhotoResult, basis: ThresholdSource | None = None) -> str:
         {
             "photo": answer.photo,
             "error": answer.error,
-            "promise": basis.facts() if basis else None,
+            "promise": basis.to_dict() if basis else None,
             "faces": [
                 {
                     "box": list(face.box) if face.box else None,

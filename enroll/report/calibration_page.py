@@ -34,7 +34,7 @@ def calibration_page(
     crop: CropOfPhoto | None = None,
     title: str = "Calibration",
 ) -> str:
-    """Give the page.
+    """Return the page.
 
     Args:
         record: the calibration.

@@ -53,7 +53,7 @@ class Section:
     findings: tuple[Finding, ...]
 
     def lines(self) -> Iterator[str]:
-        """Give them as text, or say that there are none."""
+        """Yield them as text, or say that there are none."""
         yield f"{self.title}: {len(self.findings) or 'none'}"
         for finding in self.findings[:_LISTED]:
             yield f"  {finding.text}"
@@ -62,8 +62,8 @@ class Section:
         if len(self.findings) > _LISTED:
             yield f"  and {len(self.findings) - _LISTED} more; --json lists all"
 
-    def facts(self) -> list[dict[str, Any]]:
-        """Give them for JSON."""
+    def to_list(self) -> list[dict[str, Any]]:
+        """Return them for JSON."""
         return [
             entry.facts | ({"command": entry.command} if entry.command else {}) for entry in self.findings
         ]
@@ -102,10 +102,10 @@ class DoctorReport:
         self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
 
     def to_json(self) -> str:
-        """Give one JSON object, pure ASCII so that no name acts on a terminal."""
+        """Return one JSON object, pure ASCII so that no name acts on a terminal."""
         found, forecast = self.examined, self.examined.forecast
         facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.templates.labels)}
-        facts |= {section.key: section.facts() for section in self.sections()}
+        facts |= {section.key: section.to_list() for section in self.sections()}
         facts["files_gone"] = self._poor.gone if self._poor else None
         facts["growth"] = forecast and {
             "threshold": forecast.threshold,
@@ -118,7 +118,7 @@ class DoctorReport:
         return json.dumps(facts, allow_nan=False)
 
     def lines(self) -> Iterator[str]:
-        """Give a text; what was looked for and not found is said, too."""
+        """Yield a text; what was looked for and not found is said, too."""
         found = self.examined
         yield f"{count(len(self._names), 'person')}, {count(len(found.templates.labels), 'photo')}"
         for section in self.sections():
@@ -138,7 +138,7 @@ class DoctorReport:
             yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
 
     def sections(self) -> Iterator[Section]:
-        """Give all findings, by kind."""
+        """Yield all findings, by kind."""
         found, names = self.examined, self._names
         yield Section("wrong_photos", "Photos that do not look like their person", tuple(self._wrong()))
         divided = (
@@ -212,17 +212,17 @@ class DoctorReport:
                     )
 
     def _drop(self, name: str, template: StoredTemplate) -> str:
-        """Give the command that drops a photo."""
+        """Return the command that drops a photo."""
         photo = photo_handle(self._stored[name], template)
         return self.command("remove-photo", operands=(name, photo))
 
     def command(self, action: str, operands: tuple[str, ...]) -> str:
-        """Give a command of `embed gallery` for this gallery, to be pasted into a shell."""
+        """Return a command of `embed gallery` for this gallery, to be pasted into a shell."""
         option = ["--gallery", self.gallery] if self.gallery else []
         return shell_words("embed", "gallery", action, *option, operands=operands)
 
     def _row(self, number: int) -> int:
-        """Give the row of a template, -1 if it was enrolled since."""
+        """Return the row of a template, -1 if it was enrolled since."""
         ids = self.examined.templates.ids
         row = int(np.searchsorted(ids, number))
         return row if row < len(ids) and ids[row] == number else -1

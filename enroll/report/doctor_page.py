@@ -56,7 +56,7 @@ class FindingsShown:
 def doctor_page(
     report: DoctorReport, crop: CropOfTemplate | None = None, title: str = "Examination of a gallery"
 ) -> str:
-    """Give the page.
+    """Return the page.
 
     Args:
         report: what was found.
@@ -98,7 +98,7 @@ class _Faces:
         self._read: set[int] = set()
 
     def of(self, finding: Finding) -> tuple[Face, ...]:
-        """Give the faces of a finding: the photo first that it is about."""
+        """Return the faces of a finding: the photo first that it is about."""
         if self._crop is None:
             return ()
         return tuple(self._face(row) for row in self._rows(finding))
@@ -115,7 +115,7 @@ class _Faces:
         return np.flatnonzero(self._templates.labels == label)
 
     def _nearest(self, row: int, label: int) -> int:
-        """Give the photo of a person that is nearest to another photo, -1 if there is none."""
+        """Return the photo of a person that is nearest to another photo, -1 if there is none."""
         rows = self._members(label)
         rows = rows[rows != row][:_COMPARED]
         if not len(rows):
@@ -154,7 +154,7 @@ def _shown(report: DoctorReport, section: Section, faces: _Faces) -> FindingsSho
 
 
 def _fix(report: DoctorReport, key: str, finding: Finding) -> str | None:
-    """Give the command that fixes a finding, or shows what to choose from."""
+    """Return the command that fixes a finding, or shows what to choose from."""
     if finding.command:
         return finding.command
     option = ["--gallery", report.gallery] if report.gallery else []

@@ -12,8 +12,9 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.folders import Rejected
 from enroll.evaluation.analysis import mistakes, probable_duplicates
+from enroll.evaluation.estimates import Estimate, difference, figure, insufficient
 from enroll.evaluation.once import computed_once
-from enroll.evaluation.protocol import FPIRS, Estimate, difference, figure, insufficient
+from enroll.evaluation.protocol import FPIRS
 from enroll.evaluation.verification import pairs_needed
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class EvaluationSummary:
     figures: dict[str, Estimate]
 
     def to_json(self) -> str:
-        """Give one object on one line, pure ASCII."""
+        """Return one object on one line, pure ASCII."""
         return json.dumps(self.facts, allow_nan=False)
 
 
@@ -134,7 +135,7 @@ def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
 
 
 def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Estimate]:
-    """Give rank-k, TPIR at FPIR, what calibrated thresholds give, TAR at FMR and the equal error rate."""
+    """Return rank-k, TPIR at FPIR, what calibrated thresholds give, TAR at FMR and the equal error rate."""
     figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
     if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
@@ -204,7 +205,7 @@ def summarize_comparison(
 
 
 def smallest_supported_fpir(evaluation: Evaluation[EmbeddedSamples]) -> float:
-    """Give the smallest FPIR that the searches support, or the largest there is."""
+    """Return the smallest FPIR that the searches support, or the largest there is."""
     return next((fpir for fpir in FPIRS if evaluation.supports(fpir)), FPIRS[-1])
 
 

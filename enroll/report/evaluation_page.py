@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from embedder.extractor import Extractor
     from enroll.embedding import EmbeddedFolder
-    from enroll.evaluation.protocol import Estimate, Evaluation
+    from enroll.evaluation.estimates import Estimate
+    from enroll.evaluation.protocol import Evaluation
     from enroll.report.people import CropOfRow
 
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "jinja2", "matplotlib")

@@ -23,7 +23,7 @@ from enroll.sightings import FilmAnswer, PersonSeen, Sighting
 
 
 def to_lines(answer: FilmAnswer) -> list[str]:
-    """Give one line per person, one for all faces that are too poor, or one that says why there is none."""
+    """Return one line per person, one for all faces that are too poor, or one that says why there is none."""
     if answer.error is not None:
         return [f"{answer.film}: not read: {answer.error}"]
     if not answer.people:
@@ -63,7 +63,7 @@ def person_in_words(person: PersonSeen) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Give a time of a film as h:mm:ss.mmm.
+    """Return a time of a film as h:mm:ss.mmm.
 
     Example:
         >>> clock(3725.5)
@@ -75,7 +75,7 @@ def clock(seconds: float) -> str:
 
 
 def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
-    """Give the line of `embed identify --json` for a film, pure ASCII.
+    """Return the line of `embed identify --json` for a film, pure ASCII.
 
     Args:
         answer: of one film.
@@ -85,7 +85,7 @@ def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
         {
             "film": answer.film,
             "error": answer.error,
-            "promise": basis.facts() if basis else None,
+            "promise": basis.to_dict() if basis else None,
             "seconds": round(answer.seconds, 3),
             "looked_at": answer.looked_at,
             "people": [person_facts(person) for person in answer.people],
@@ -96,7 +96,7 @@ def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
 
 
 def person_facts(person: PersonSeen) -> dict[str, Any]:
-    """Give what is known of one person for JSON."""
+    """Return what is known of one person for JSON."""
     decision, best = person.agreement.decision, person.best[0]
     return {
         "identity": decision.identity,
@@ -146,7 +146,7 @@ def save_sheet(folder: Path, answer: FilmAnswer, inputs: Inputs, force: bool) ->
 
 
 def sheet_tiles(answer: FilmAnswer) -> Iterator[Tile]:
-    """Give the tiles of a film's contact sheet; unknown people are numbered."""
+    """Yield the tiles of a film's contact sheet; unknown people are numbered."""
     unknown = 0
     for person in answer.people:
         name = person.identity

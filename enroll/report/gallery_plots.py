@@ -130,7 +130,7 @@ def _legend(figure: Any, axes: Any) -> None:
 
 
 def _reach(comparisons: Comparisons, threshold: float) -> tuple[float, float]:
-    """Give the distances that are drawn: all that there are, and the threshold."""
+    """Return the distances that are drawn: all that there are, and the threshold."""
     there = np.flatnonzero(
         (comparisons.enrolled + comparisons.strangers + comparisons.set_aside > 0)
         | (False if comparisons.known is None else comparisons.known > _SEEN)

@@ -53,7 +53,7 @@ def groups_page(
     left_out: int = 0,
     title: str = "Unknown faces",
 ) -> str:
-    """Give the page.
+    """Return the page.
 
     Args:
         groups: all of them, also of one face.

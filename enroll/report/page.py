@@ -78,7 +78,7 @@ class Entry:
 
 
 def face(crop: NDArray[np.uint8] | None, name: str, photo: str = "") -> Face:
-    """Give a face for a page.
+    """Return a face for a page.
 
     Args:
         crop: (height, width, 3) uint8, None if it cannot be shown.
@@ -90,12 +90,12 @@ def face(crop: NDArray[np.uint8] | None, name: str, photo: str = "") -> Face:
 
 
 def file_name(photo: str) -> str:
-    """Give the last part of a path as it is stored, without what says where in a photo a face is."""
+    """Return the last part of a path as it is stored, without what says where in a photo a face is."""
     return photo.partition("#")[0].replace("\\", "/").rpartition("/")[2]
 
 
 def picture(crop: NDArray[np.uint8], text: str, side: int = SIDE) -> Picture:
-    """Give a picture, made smaller if it is large.
+    """Return a picture, made smaller if it is large.
 
     Args:
         crop: (height, width, 3) uint8.

@@ -190,7 +190,7 @@ def duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, str]]:
 
 
 def root_of(folder: EmbeddedFolder) -> Path:
-    """Give the folder in which the people's folders lie."""
+    """Return the folder in which the people's folders lie."""
     every = [*folder.paths, *(entry.path for entry in folder.unread)]
     return Path(os.path.commonpath([path.absolute().parent for path in every]))
 
@@ -215,6 +215,6 @@ def _of(things: str, number: int, total: int) -> str:
 
 
 def _shower(folder: EmbeddedFolder) -> Callable[[Path], str]:
-    """Give what writes a path from the folder on: where that lies is nobody's business."""
+    """Return what writes a path from the folder on: where that lies is nobody's business."""
     root = root_of(folder)
     return lambda path: str(path.absolute().relative_to(root))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from enroll.evaluation.protocol import Estimate, figure
+from enroll.evaluation.estimates import Estimate, figure
 from enroll.report.svg import (
     BLUE,
     GREY,
@@ -82,7 +82,7 @@ class Distances:
     without: int
 
     def edges(self) -> NDArray[np.float64]:
-        """Give the borders of bins that hold all of them."""
+        """Return the borders of bins that hold all of them."""
         every = np.concatenate([self.right, self.wrong, self.non_mated])
         return np.linspace(0, every.max() * (1 + 1e-9) if len(every) and every.max() else 1, _BINS + 1)
 
@@ -130,7 +130,7 @@ def distances(evaluation: Evaluation[EmbeddedSamples]) -> Distances:
 
 
 def median_limit(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> float:
-    """Give the median of the splits' thresholds for an FPIR."""
+    """Return the median of the splits' thresholds for an FPIR."""
     return float(np.median([split.limit(fpir) for split in evaluation.splits]))
 
 

@@ -12,7 +12,8 @@ from embedder._internal.wording import count
 from enroll.report.svg import percent
 
 if TYPE_CHECKING:
-    from enroll.evaluation.protocol import Estimate, Evaluation
+    from enroll.evaluation.estimates import Estimate
+    from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
 
 WORDS = {

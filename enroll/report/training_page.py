@@ -38,7 +38,7 @@ class Gain:
 
 
 def training_page(manifest: Manifest, described: Sequence[str] = (), title: str = "Training") -> str:
-    """Give the page.
+    """Return the page.
 
     Args:
         manifest: of the model folder.
@@ -114,7 +114,7 @@ def _plots(rows: Sequence[Mapping[str, float]], record: Mapping[str, Any]) -> li
 
 
 def _label(name: str) -> str:
-    """Give what a loss is called in a legend."""
+    """Return what a loss is called in a legend."""
     return clean(name.replace("_", " "))[:_LABEL]
 
 

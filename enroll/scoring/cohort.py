@@ -61,5 +61,5 @@ class CohortNormalized(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return CohortNormalized()

@@ -73,5 +73,5 @@ def nearest_other(own: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Margin()

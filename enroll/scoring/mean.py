@@ -64,5 +64,5 @@ def unit_means(known: TemplateGroups) -> NDArray[np.float64]:
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Mean() if name == "mean" else NearestAndMean()

@@ -45,5 +45,5 @@ class KNearest(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Nearest() if name == "nearest" else KNearest()

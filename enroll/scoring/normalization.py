@@ -112,6 +112,6 @@ class Normalized(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     forms: dict[str, Literal["z", "t", "s"]] = {"z-norm": "z", "t-norm": "t", "s-norm": "s"}
     return Normalized(forms[name])

@@ -156,7 +156,7 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
 
 
 def _is_index(path: Path) -> bool:
-    """Say whether `save_index` wrote a file, which may be damaged behind its header."""
+    """Return whether `save_index` wrote a file, which may be damaged behind its header."""
     try:
         opened = open_file(path)
     except OSError:
@@ -280,12 +280,12 @@ class ApproximateIndex(ExactIndex):
         return Matches(found.ids, found.identities, found.vectors, reach)
 
     def graph(self) -> Graph:
-        """Give a copy of the links."""
+        """Return a copy of the links."""
         take, hnsw = self._faiss.vector_to_array, self._index.hnsw
         return Graph(take(hnsw.levels), take(hnsw.neighbors), int(hnsw.entry_point), self._dropped)
 
     def graph_of(self, templates: Templates) -> Graph | None:
-        """Give the links among those of these templates that are here, None unless they are the first."""
+        """Return the links among those of these templates that are here, None unless they are the first."""
         here = np.concatenate([part.ids for part in self.pool.parts])
         gone = ~np.isin(here, templates.ids)
         kept = here[~gone]

@@ -101,7 +101,7 @@ class Access:
             raise _too_many_keys(wait)
 
     async def _known(self, given: str, address: str, run: Callable[..., Awaitable[object]]) -> str | None:
-        """Give the name of a key, None if it is not known.
+        """Return the name of a key, None if it is not known.
 
         A try is paid for before it is made, and paid back if the key is right: else many at once would be
         free. Where no key is needed, what cannot be tried any more counts as no key.
@@ -140,7 +140,7 @@ def _too_many_keys(wait: float) -> ProblemError:
 
 
 def key_of(request: Request) -> str | None:
-    """Give the key of a request's headers, None without one; never of its address, which is logged."""
+    """Return the key of a request's headers, None without one; never of its address, which is logged."""
     given = request.headers.get("x-api-key")
     if given is None and (bearer := request.headers.get("authorization", "")).lower().startswith("bearer "):
         given = bearer[len("bearer ") :]

@@ -168,7 +168,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _shaped(path: str, problem: ProblemError, request_id: str) -> Response:
-    """Give the answer that says a problem, in the words of whoever a path is for."""
+    """Return the answer that says a problem, in the words of whoever a path is for."""
     if path.startswith(compreface.PATHS):
         return compreface.error_of(problem)
     if path.startswith(deepstack.PATHS):

@@ -185,7 +185,7 @@ async def _vectors(request: Request, name: str) -> NDArray[np.float32]:
 
 
 def _checked(engine: Engine, rows: Any, name: str) -> NDArray[np.float32]:
-    """Give vectors of a request, scaled to length 1."""
+    """Return vectors of a request, scaled to length 1."""
     dim = engine.extractor.dim
     wanted = f"{name}: expected 1 to {_MOST_VECTORS} lists of {dim} numbers that are not all 0"
     if not isinstance(rows, list) or not 0 < len(rows) <= _MOST_VECTORS:
@@ -248,7 +248,7 @@ def _threshold(engine: Engine) -> float:
 
 
 def _template(services: Services, photo: int | None) -> tuple[str, NDArray[np.float32] | None]:
-    """Give whose an enrolled photo is, and its vector; "" and None if it is not there."""
+    """Return whose an enrolled photo is, and its vector; "" and None if it is not there."""
     name = services.people.owners().get(photo or 0)
     if name is None:
         return "", None

@@ -63,7 +63,7 @@ def error_of(problem: ProblemError) -> Response:
 
 
 def query_of(request: Request) -> dict[str, str]:
-    """Give the parameters that are not empty; a second `?` where an `&` belongs counts as one.
+    """Return the parameters that are not empty; a second `?` where an `&` belongs counts as one.
 
     The JavaScript client sends `?subject=Ann?det_prob_threshold=0.8`.
     """
@@ -78,7 +78,7 @@ def query_of(request: Request) -> dict[str, str]:
 
 
 def number(query: dict[str, str], name: str, default: int) -> int:
-    """Give a whole number of a query, 0 or more."""
+    """Return a whole number of a query, 0 or more."""
     text = query.get(name, str(default))
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise RefusedError(36, f"{name}: expected a whole number, 0 or more, got {text[:40]!r}")
@@ -86,7 +86,7 @@ def number(query: dict[str, str], name: str, default: int) -> int:
 
 
 def share(query: dict[str, str], name: str) -> float:
-    """Give a number from 0 to 1 of a query, 0 if it is absent."""
+    """Return a number from 0 to 1 of a query, 0 if it is absent."""
     text = query.get(name, "0")
     try:
         value = float(text)
@@ -98,12 +98,12 @@ def share(query: dict[str, str], name: str) -> float:
 
 
 def is_true(query: dict[str, str], name: str, default: bool = False) -> bool:
-    """Say whether a query switches something on."""
+    """Return whether a query switches something on."""
     return query.get(name, str(default)).lower() in ("true", "1", "yes")
 
 
 def subject_of(value: Any) -> str:
-    """Give the name of a person as it is stored.
+    """Return the name of a person as it is stored.
 
     Raises:
         RefusedError: it is none.
@@ -119,17 +119,17 @@ def subject_of(value: Any) -> str:
 
 
 def unslashed(name: str) -> str:
-    """Give a name of a path, in which `Guard` has put a NUL for a slash of the name itself."""
+    """Return a name of a path, in which `Guard` has put a NUL for a slash of the name itself."""
     return name.replace("\0", "/")
 
 
 async def picture(request: Request) -> Upload:
-    """Give the picture of a request: the part `file`, or base64 in JSON."""
+    """Return the picture of a request: the part `file`, or base64 in JSON."""
     return one_of(await read_body(request, services_of(request).config), "file", request)
 
 
 def one_of(body: Body, name: str, request: Request) -> Upload:
-    """Give one picture of a body.
+    """Return one picture of a body.
 
     Raises:
         RefusedError: it is not there.
@@ -143,17 +143,17 @@ def one_of(body: Body, name: str, request: Request) -> Upload:
 
 
 def likeness(distance: float, threshold: float) -> float:
-    """Give how alike two faces are: above 0.5 if they are one person's."""
+    """Return how alike two faces are: above 0.5 if they are one person's."""
     return COMPREFACE.score(distance, threshold, distance <= threshold)
 
 
 def image_id(photo: int) -> str:
-    """Give the id of a photo as CompreFace has ids."""
+    """Return the id of a photo as CompreFace has ids."""
     return str(uuid.UUID(int=_ID + photo % _ROOM))
 
 
 def number_of(image: str) -> int | None:
-    """Give the number of a photo from its id, None if it is none of ours."""
+    """Return the number of a photo from its id, None if it is none of ours."""
     try:
         value = uuid.UUID(image).int
     except ValueError:
@@ -164,7 +164,7 @@ def number_of(image: str) -> int | None:
 def similarity_list(
     names: Sequence[tuple[str, float]], threshold: float, accepted: bool
 ) -> list[dict[str, Any]]:
-    """Give people and their scores, the most alike first.
+    """Return people and their scores, the most alike first.
 
     Args:
         names: people and their distances, the nearest first.

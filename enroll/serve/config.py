@@ -125,7 +125,7 @@ class ServeConfig:
         return self.require_key or not is_loopback(self.host)
 
     def to_json(self) -> str:
-        """Give the options as one line, for another process."""
+        """Return the options as one line, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -140,7 +140,7 @@ class ServeConfig:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached from this machine alone."""
     if host.lower() in _LOCAL_NAMES:
         return True
     try:
@@ -150,7 +150,7 @@ def is_loopback(host: str) -> bool:
 
 
 def beside_gallery(config: ServeConfig, ending: str) -> Path:
-    """Give the place beside a gallery's file that is called like it, with an ending.
+    """Return the place beside a gallery's file that is called like it, with an ending.
 
     Of a gallery on a server, that is in the working folder.
     """
@@ -162,10 +162,10 @@ def beside_gallery(config: ServeConfig, ending: str) -> Path:
 
 
 def key_file(config: ServeConfig) -> Path:
-    """Give where the keys of a server are."""
+    """Return where the keys of a server are."""
     return Path(config.keys) if config.keys else beside_gallery(config, ".keys.json")
 
 
 def shared_folder() -> Path | None:
-    """Give the folder that the processes of one server share, None if there is one process."""
+    """Return the folder that the processes of one server share, None if there is one process."""
     return Path(os.environ[SHARED]) if os.environ.get(SHARED) else None

@@ -20,7 +20,7 @@ _AROUND = 0.75  # of the face's size, on each side: what a detector and an align
 
 
 def cut_around(upload: Upload, box: Box) -> Upload:
-    """Give the part of a picture around a face, as a PNG file: the same part is the same file.
+    """Return the part of a picture around a face, as a PNG file: the same part is the same file.
 
     Args:
         upload: the picture.

@@ -183,7 +183,7 @@ def _least(body: Body, default: float) -> float:
 async def _answered(
     request: Request, upload: Upload
 ) -> tuple[list[tuple[FaceResult, dict[str, Any]]], float]:
-    """Give the faces of a picture, where each is, and how many milliseconds that took."""
+    """Return the faces of a picture, where each is, and how many milliseconds that took."""
     services, begun = services_of(request), time.perf_counter()
     options = Options(config=IdentifyConfig(keep_pictures=True))
     (answer,), _ = await services.engine.identify([(upload.name, upload.data)], options)
@@ -230,7 +230,7 @@ def _facts(
     message: str = "",
     error: str | None = None,
 ) -> dict[str, Any]:
-    """Give the keys that all answers have."""
+    """Return the keys that all answers have."""
     spent = 0.0 if begun is None else 1000 * (time.perf_counter() - begun)
     facts: dict[str, Any] = {
         "success": success,

@@ -77,7 +77,7 @@ class Session:
         return self._gallery
 
     def bound(self) -> Store:
-        """Give the store of the gallery, if it is one of this model.
+        """Return the store of the gallery, if it is one of this model.
 
         Raises:
             ForeignModelError: it was made with another one.
@@ -86,7 +86,7 @@ class Session:
         return self.store
 
     def identifier(self, options: Options) -> Identifier:
-        """Give what answers; it follows what any process does to the gallery."""
+        """Return what answers; it follows what any process does to the gallery."""
         if options.threshold is not None:  # of one request
             return Identifier(self.extractor, self.gallery, options.threshold, options.config)
         if (known := self._known.get(options)) is None:
@@ -165,7 +165,7 @@ class Engine:
                 _log.warning("%s", error)
 
     def session(self) -> Session:
-        """Give the gallery.
+        """Return the gallery.
 
         Raises:
             ProblemError: it is not open yet.

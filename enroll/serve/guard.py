@@ -152,7 +152,7 @@ class Guard:
         )
 
     def _is_ours(self, hosts: list[str], scope: Scope) -> bool:
-        """Say whether a Host header names us: another name is one that was made to lead here."""
+        """Return whether a Host header names us: another name is one that was made to lead here."""
         if len(hosts) != 1:
             return False
         name = host_name(hosts[0])
@@ -232,7 +232,7 @@ class Guard:
 
 
 def host_name(host: str) -> str | None:
-    """Give the name of a Host header without its port, None if it is none."""
+    """Return the name of a Host header without its port, None if it is none."""
     try:
         parts = urlsplit(f"//{host.strip()}")
         _ = parts.port
@@ -263,5 +263,5 @@ async def _preflight(send: Send) -> None:
 
 
 def request_id_of(request: Request) -> str:
-    """Give the identity that `Guard` gave a request."""
+    """Return the identity that `Guard` gave a request."""
     return str(getattr(request.state, "request_id", ""))

@@ -133,7 +133,7 @@ class Jobs:
         except JobCancelledError:
             state = "cancelled"
         except Exception as error:
-            state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
+            state, job.problem = "failed", problem_of(error, self._hidden).to_dict(job.id)
         job.ended = _now()
         job.state = state  # last: whoever sees it sees the rest
         with suppress(JobCancelledError):
@@ -163,7 +163,7 @@ class Jobs:
         return self._folder is not None and (self._folder / f"{number}.cancel").exists()
 
     def all(self) -> list[Job]:
-        """Give the jobs, the newest first."""
+        """Return the jobs, the newest first."""
         with self._lock:
             known = dict(self._jobs)
         for path in self._folder.glob("*.json") if self._folder else ():
@@ -172,7 +172,7 @@ class Jobs:
         return sorted(known.values(), key=lambda job: job.made, reverse=True)
 
     def get(self, number: str) -> Job:
-        """Give one job.
+        """Return one job.
 
         Raises:
             ProblemError: there is none.
@@ -193,7 +193,7 @@ class Jobs:
             return None
 
     def last(self, kind: str) -> Job | None:
-        """Give the newest job of a kind that is done."""
+        """Return the newest job of a kind that is done."""
         return next((job for job in self.all() if job.kind == kind and job.state == "done"), None)
 
     def cancel(self, number: str) -> Job:
@@ -227,7 +227,7 @@ class Jobs:
 
 
 def facts_of(job: Job) -> dict[str, Any]:
-    """Give a job as JSON has it."""
+    """Return a job as JSON has it."""
     return asdict(job)
 
 

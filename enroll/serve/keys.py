@@ -51,7 +51,7 @@ class Key:
     hashed: str
 
     def allows(self, scope: str) -> bool:
-        """Say whether it may do what takes a scope."""
+        """Return whether it may do what takes a scope."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
@@ -69,7 +69,7 @@ class KeyFile:
         self._lock = threading.Lock()
 
     def listed(self) -> list[Key]:
-        """Give all keys, the oldest first.
+        """Return all keys, the oldest first.
 
         Raises:
             UsageError: the file is not ours or broken.
@@ -206,7 +206,7 @@ class _Change:
 
 
 def normal_key(given: str) -> str:
-    """Give the one form of a key: lower case, with dashes."""
+    """Return the one form of a key: lower case, with dashes."""
     text = given.strip()[:64]
     try:
         return str(uuid.UUID(text))
@@ -215,7 +215,7 @@ def normal_key(given: str) -> str:
 
 
 def is_uuid(given: str) -> bool:
-    """Say whether a text has the form of a key."""
+    """Return whether a text has the form of a key."""
     try:
         uuid.UUID(given.strip())
     except ValueError:

@@ -24,7 +24,7 @@ from enroll.serve.engine import Options
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError
 from enroll.serve.scanned import Crops, whole
-from enroll.store.base import acting
+from enroll.store.actor import acting
 
 if TYPE_CHECKING:
     from enroll.library.face_pictures import FacePlace
@@ -80,7 +80,7 @@ class Reviewing:
             yield self._library
 
     def threshold(self) -> float:
-        """Give the largest distance at which a name is given, as identify has it."""
+        """Return the largest distance at which a name is given, as identify has it."""
         return self._engine.session().identifier(Options()).threshold
 
     def suggestions(self) -> dict[int, Suggestion]:
@@ -119,7 +119,7 @@ class Reviewing:
             self._suggesting.release()
 
     def photos_of(self, name: str, confirmed: bool) -> list[Sighting]:
-        """Give where a person is seen, by date.
+        """Return where a person is seen, by date.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -250,7 +250,7 @@ class Reviewing:
     # Pictures
 
     def crop(self, number: int) -> bytes:
-        """Give a face as JPEG.
+        """Return a face as JPEG.
 
         Raises:
             ProblemError: no such face, or its photo cannot be shown.
@@ -258,7 +258,7 @@ class Reviewing:
         return self._crops.crop(self._place(number))
 
     def photo(self, number: int) -> bytes:
-        """Give the photo of a face as JPEG.
+        """Return the photo of a face as JPEG.
 
         Raises:
             ProblemError: no such face, or its photo cannot be shown.
@@ -282,12 +282,12 @@ class Reviewing:
 
 
 def last_step(library: Library) -> Step | None:
-    """Give the decision that undo takes back."""
+    """Return the decision that undo takes back."""
     return library.reviewed.open[-1] if library.reviewed.open else None
 
 
 def group_of(library: Library, number: int) -> Group:
-    """Give a group.
+    """Return a group.
 
     Raises:
         ProblemError: there is none of that number.

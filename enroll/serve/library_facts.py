@@ -21,7 +21,7 @@ ROOT = f"{PREFIX}/library"
 
 
 def sighting_facts(one: Sighting) -> dict[str, Any]:
-    """Give a person in a photo as JSON has it."""
+    """Return a person in a photo as JSON has it."""
     return {
         "face": one.face,
         "photo": one.photo.name,
@@ -34,7 +34,7 @@ def sighting_facts(one: Sighting) -> dict[str, Any]:
 
 
 def state_facts(library: Library) -> dict[str, Any]:
-    """Give how much a library holds as JSON has it."""
+    """Return how much a library holds as JSON has it."""
     left_out, known = library.probably_ignored(), library.reviewed
     unknown = [face.number for face in library.unknown() if face.number not in left_out]
     last = last_step(library)
@@ -55,7 +55,7 @@ def state_facts(library: Library) -> dict[str, Any]:
 
 
 def step_facts(library: Library, step: Step) -> dict[str, Any]:
-    """Give a decision as JSON has it."""
+    """Return a decision as JSON has it."""
     content = step.content
     return {
         "number": step.number,
@@ -66,7 +66,7 @@ def step_facts(library: Library, step: Step) -> dict[str, Any]:
 
 
 def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[str, Any]:
-    """Give a group, with some of its faces, as JSON has it."""
+    """Return a group, with some of its faces, as JSON has it."""
     return {
         "id": group.id,
         "size": len(group.faces),
@@ -76,7 +76,7 @@ def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[st
 
 
 def face_facts(library: Library, number: int, reason: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Give a face as JSON has it."""
+    """Return a face as JSON has it."""
     face, known, people = library.faces[number], library.reviewed, library.people()
     photo = library.photos[face.photo]
     return {
@@ -99,7 +99,7 @@ def face_facts(library: Library, number: int, reason: dict[str, Any] | None = No
 
 
 def like_facts(library: Library, number: int) -> dict[str, Any] | None:
-    """Give the ignored face that a face is like most probably as JSON has it, None if there is none."""
+    """Return the ignored face that a face is like most probably as JSON has it, None if there is none."""
     like = library.probably_ignored().get(number)
     if like is None:
         return None
@@ -110,7 +110,7 @@ def like_facts(library: Library, number: int) -> dict[str, Any] | None:
 def name_facts(
     library: Library, names: Sequence[GroupName], first: str | None = None
 ) -> list[dict[str, Any]]:
-    """Give names for a group of faces, and why, as JSON has it; the one that is asked about first."""
+    """Return names for a group of faces, and why, as JSON has it; the one that is asked about first."""
     names = sorted(names, key=lambda one: one.nearest.name != first)
     nearest = dict(enumerate(one.nearest for one in names))
     threshold = names[0].nearest.threshold if names else 0.0
@@ -121,7 +121,7 @@ def name_facts(
 def reasons_of(
     library: Library, suggested: Mapping[int, Suggestion], threshold: float
 ) -> dict[int, dict[str, Any]]:
-    """Give why names are suggested for faces as JSON has it."""
+    """Return why names are suggested for faces as JSON has it."""
     photos = library.store.photos([one.template for one in suggested.values()])
     return {
         number: {

@@ -26,7 +26,7 @@ class Buckets:
         return 0.0
 
     def wait(self, name: str) -> float:
-        """Give the seconds until there is a token, 0 if there is one."""
+        """Return the seconds until there is a token, 0 if there is one."""
         return max(0.0, (1 - self._now(name)) * 60 / self._most)
 
     def give(self, name: str) -> None:
@@ -45,5 +45,5 @@ class Buckets:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """Give the header that says so, in whole seconds."""
+    """Return the header that says so, in whole seconds."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -12,7 +12,7 @@ class Lines(logging.Formatter):
     """Writes a record as one line of JSON, pure ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line of a record."""
+        """Return the line of a record."""
         facts = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -64,7 +64,7 @@ async def get_calibration(request: Request, caller: MayIdentify) -> Response:
             "calibrated": basis.source == "gallery",
             "sentence": basis.describe(),
             "warning": basis.warning,
-            "facts": basis.facts(),
+            "facts": basis.to_dict(),
             "set_aside": [],
         }
     )

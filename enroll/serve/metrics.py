@@ -78,7 +78,7 @@ class Metrics:
         self._erased.inc(photos)
 
     def text(self, people: int, photos: int) -> bytes:
-        """Give all figures; of all processes, if there are several.
+        """Return all figures; of all processes, if there are several.
 
         Args:
             people: in the gallery now.

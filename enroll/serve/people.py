@@ -27,7 +27,8 @@ from enroll.serve.cutting import png
 from enroll.serve.pictures import PictureFolder
 from enroll.serve.problems import ProblemError
 from enroll.store import NewPerson, NewTemplate, Store, StoredTemplate, Terms
-from enroll.store.base import acting, conflict_reason
+from enroll.store.actor import acting
+from enroll.store.messages import conflict_reason
 
 if TYPE_CHECKING:
     from enroll.serve.access import Caller
@@ -87,11 +88,11 @@ class People:
         return self._engine.session().store
 
     def everyone(self) -> list[Person]:
-        """Give all people, by name."""
+        """Return all people, by name."""
         return self._store.people()
 
     def person(self, name: str) -> Person:
-        """Give one person.
+        """Return one person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -103,7 +104,7 @@ class People:
         raise UnknownIdentityError(f"{stored!r}: not enrolled")
 
     def photos(self, name: str) -> list[StoredTemplate]:
-        """Give the photos of a person, by id.
+        """Return the photos of a person, by id.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -111,7 +112,7 @@ class People:
         return self._store.stored(checked_name(name))
 
     def photo(self, name: str, number: str) -> StoredTemplate:
-        """Give one photo of a person.
+        """Return one photo of a person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -123,7 +124,7 @@ class People:
         raise ProblemError("unknown-photo", f"{checked_name(name)!r} has no photo {number[:40]!r}")
 
     def owners(self) -> dict[int, str]:
-        """Give the name of each photo's person, by the photo's id."""
+        """Return the name of each photo's person, by the photo's id."""
         store = self._store
         now = store.changes()
         listed = self._listed
@@ -184,7 +185,7 @@ class People:
         return Enrolment(name, added, already, tuple(rejected), tuple(notes), conflict)
 
     def _names_lately(self) -> list[str]:
-        """Give all names as they were some seconds ago, for notes on names that look alike."""
+        """Return all names as they were some seconds ago, for notes on names that look alike."""
         now = time.monotonic()
         if self._lately is None or now - self._lately[0] > _LATELY:
             self._lately = now, [person for person, _ in self._store.identities()]
@@ -231,7 +232,7 @@ class People:
                     yield
 
     def crop(self, name: str, number: str) -> bytes:
-        """Give the face of a photo as a PNG file.
+        """Return the face of a photo as a PNG file.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -249,7 +250,7 @@ class People:
         return png(crop)
 
     def rename(self, name: str, new: str, caller: Caller) -> str:
-        """Give a person another name; gives it as it is stored.
+        """Return a person another name; gives it as it is stored.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -330,12 +331,12 @@ class People:
 
 
 def is_expired(terms: Terms) -> bool:
-    """Say whether a person's last day is over."""
+    """Return whether a person's last day is over."""
     return terms.expires is not None and terms.expires < date.today()
 
 
 def _place(path: Path, home: Path | None) -> str:
-    """Give where a picture is, so that it is found again when it is moved with its gallery."""
+    """Return where a picture is, so that it is found again when it is moved with its gallery."""
     if home is not None and path.is_relative_to(home):
         return os.fspath(path.relative_to(home)).replace(os.sep, "/")
     return stored_path(path, home)

@@ -34,7 +34,7 @@ class PictureFolder:
             yield
 
     def place(self, digest: bytes) -> Path:
-        """Give where the picture with a digest is, or would be."""
+        """Return where the picture with a digest is, or would be."""
         return self.folder / digest.hex()
 
     def keep(self, digest: bytes, data: bytes) -> Path:
@@ -57,7 +57,7 @@ class PictureFolder:
             self.place(digest).unlink(missing_ok=True)
 
     def all(self) -> list[bytes]:
-        """Give the digests of all pictures that are here."""
+        """Return the digests of all pictures that are here."""
         if not self.folder.is_dir():
             return []
         return [bytes.fromhex(entry.name) for entry in self.folder.iterdir() if _OURS.fullmatch(entry.name)]

@@ -85,8 +85,8 @@ class ProblemError(Exception):
         self.advice = advice.replace("{scope}", scope)
         self.headers = dict(headers or {})
 
-    def facts(self, request_id: str) -> dict[str, Any]:
-        """Give what is sent."""
+    def to_dict(self, request_id: str) -> dict[str, Any]:
+        """Return what is sent."""
         return {
             "type": f"/problems/{self.kind}",
             "title": self.title,

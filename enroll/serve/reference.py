@@ -34,7 +34,7 @@ def _template() -> Template:
 
 
 def _groups(document: dict[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Give the operations by tag: its name, what it is, and the operations."""
+    """Return the operations by tag: its name, what it is, and the operations."""
     described = {tag["name"]: tag.get("description", "") for tag in document.get("tags", ())}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in described}
     for path, item in document["paths"].items():
@@ -51,7 +51,7 @@ class _Shapes:
         self._known = document.get("components", {}).get("schemas", {})
 
     def __call__(self, schema: dict[str, Any]) -> str:
-        """Give the type of a value."""
+        """Return the type of a value."""
         if "$ref" in schema:
             return str(schema["$ref"]).rpartition("/")[2]
         if "anyOf" in schema:
@@ -64,7 +64,7 @@ class _Shapes:
         return "file" if schema.get("format") == "binary" else kind
 
     def members(self, schema: dict[str, Any]) -> list[tuple[str, str, str]]:
-        """Give name, type and description of each member of an object."""
+        """Return name, type and description of each member of an object."""
         if "$ref" in schema:
             schema = self._known.get(str(schema["$ref"]).rpartition("/")[2], {})
         return [
@@ -73,5 +73,5 @@ class _Shapes:
         ]
 
     def schemas(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give all objects that have a name."""
+        """Return all objects that have a name."""
         return sorted(self._known.items())

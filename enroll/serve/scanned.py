@@ -32,7 +32,7 @@ class Crops:
         self._lock = threading.Lock()
 
     def crop(self, place: FacePlace) -> bytes:
-        """Give a face as JPEG.
+        """Return a face as JPEG.
 
         Raises:
             ProblemError: the photo cannot be shown; it says why.
@@ -52,7 +52,7 @@ class Crops:
 
 
 def whole(place: FacePlace) -> bytes:
-    """Give the photo of a face as JPEG, without what a camera writes into it.
+    """Return the photo of a face as JPEG, without what a camera writes into it.
 
     Raises:
         ProblemError: it cannot be shown; it says why.

@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
 
 
 def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = False) -> uvicorn.Config:
-    """Give how uvicorn is to run an application."""
+    """Return how uvicorn is to run an application."""
     return uvicorn.Config(
         app,
         config.host,

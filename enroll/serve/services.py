@@ -46,13 +46,13 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Give the parts of the server that a request came to."""
+    """Return the parts of the server that a request came to."""
     services: Services = request.app.state.services
     return services
 
 
 def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
-    """Give the dependency of a route that takes a scope."""
+    """Return the dependency of a route that takes a scope."""
 
     async def caller(request: Request) -> Caller:
         services = services_of(request)

@@ -32,7 +32,7 @@ class Scale:
     refused: float
 
     def score(self, distance: float, threshold: float, accepted: bool) -> float:
-        """Give the score of a distance; of two distances the smaller has the higher one, or the same.
+        """Return the score of a distance; of two distances the smaller has the higher one, or the same.
 
         Args:
             distance: 0 to 2.
@@ -58,7 +58,7 @@ DEEPSTACK = Scale(accepted=0.75, refused=0.35)  # 0.4 to 0.7 lie between
 
 
 def box_of(box: Box | None, quality: Quality | None, size: tuple[int, int]) -> dict[str, Any]:
-    """Give where a face is; a picture that is one sample is one face.
+    """Return where a face is; a picture that is one sample is one face.
 
     Args:
         box: of the face, None if it is the whole picture.
@@ -76,7 +76,7 @@ def box_of(box: Box | None, quality: Quality | None, size: tuple[int, int]) -> d
 
 
 def probability(quality: Quality | None) -> float:
-    """Give the certainty that something is a face on the scale of other detectors, whose cut is at 0.8.
+    """Return the certainty that something is a face on the scale of other detectors, whose cut is at 0.8.
 
     Double-Take asks for 0.8 or more; what our detector takes for a face is above that, in the same order.
     """

@@ -50,7 +50,7 @@ class Body:
     json: Any = None
 
     def value(self, name: str, default: str = "") -> str:
-        """Give a field of a form, by its name in any case."""
+        """Return a field of a form, by its name in any case."""
         return next((value for key, value in self.fields.items() if key.lower() == name), default)
 
 
@@ -166,14 +166,14 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def shown_name(name: str | None) -> str:
-    """Give a file's name as it is shown: its last part, without what acts on a screen."""
+    """Return a file's name as it is shown: its last part, without what acts on a screen."""
     last = (name or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
     shown = "".join(letter for letter in last if letter.isprintable())[:_LONGEST_NAME].strip()
     return shown or "<unnamed>"
 
 
 def folder_name(name: str | None) -> str:
-    """Give the folder that a file's name has, "" if it has none."""
+    """Return the folder that a file's name has, "" if it has none."""
     return (name or "").replace("\\", "/").rstrip("/").rpartition("/")[0].rpartition("/")[2]
 
 

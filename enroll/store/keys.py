@@ -42,7 +42,7 @@ class Key:
 
 
 def key_from_environment() -> Key | None:
-    """Give the key that the environment holds or names, None if there is none.
+    """Return the key that the environment holds or names, None if there is none.
 
     Raises:
         UsageError: it is no key, its file cannot be read, or both variables are set.

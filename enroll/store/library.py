@@ -160,7 +160,7 @@ class LibraryStore(Protocol):
         """All faces, by number."""
 
     def forgotten(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at and all that it showed was erased since."""
+        """Return whether a photo was looked at and all that it showed was erased since."""
 
     def write(
         self,

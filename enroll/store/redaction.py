@@ -21,7 +21,7 @@ _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
 
 
 def without_password(location: str | Path) -> str:
-    """Give an address as it may be printed: without user, password and options, usable or not."""
+    """Return an address as it may be printed: without user, password and options, usable or not."""
     shown = str(location)
     found = _ADDRESS.match(shown) or _BARE.match(shown)
     if found is None or LITE.fullmatch(shown):
@@ -35,12 +35,12 @@ def without_password(location: str | Path) -> str:
 
 
 def looks_like_address(location: str | Path) -> bool:
-    """Say whether this was meant for an address rather than a file."""
+    """Return whether this was meant for an address rather than a file."""
     return bool(_ADDRESS.match(str(location)) or _BARE.match(str(location)))
 
 
 def without_key(path: str | Path) -> str:
-    """Give the name of a key's file as it may be printed: not if it may be the key itself."""
+    """Return the name of a key's file as it may be printed: not if it may be the key itself."""
     path = Path(path)
     text = without_password(path)
     if not _LONG.search(text) or _is_in_a_folder(path):
@@ -49,12 +49,12 @@ def without_key(path: str | Path) -> str:
 
 
 def hidden(text: str) -> str:
-    """Give an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
+    """Return an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
     return _KEY.sub("(a key)", _USER.sub(r"\1", text))
 
 
 def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
-    """Give an error's text without passwords and keys in those words of the command line that it repeats.
+    """Return an error's text without passwords and keys in those words of the command line that it repeats.
 
     Args:
         text: quotes some of the words, as they are or as Python writes them.
@@ -75,7 +75,7 @@ def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
 
 
 def _is_in_a_folder(path: Path) -> bool:
-    """Say whether a file's folder is there, which that of a key with slashes in it is not."""
+    """Return whether a file's folder is there, which that of a key with slashes in it is not."""
     folder = str(path.parent)
     try:
         return folder not in (".", path.anchor) and path.parent.is_dir() and not _LONG.search(path.name)

@@ -60,7 +60,7 @@ class BrokerConfig:
     key: Path | None = None
 
     def __repr__(self) -> str:
-        """Give host and port alone."""
+        """Return host and port alone."""
         return f"BrokerConfig({self.host}:{self.port})"
 
     @classmethod
@@ -138,7 +138,7 @@ class Broker:
         self._client.loop_start()
 
     def next(self, seconds: float | None) -> bytes | None:
-        """Give the next message, None if there is none within some seconds.
+        """Return the next message, None if there is none within some seconds.
 
         Raises:
             BrokerError: the broker refuses user, password or topic.

@@ -36,7 +36,7 @@ class Server(Protocol):
     """What gives snapshots and takes names; see `enroll.watch.frigate.Frigate`."""
 
     def snapshot(self, event: str) -> bytes:
-        """Give a picture of an event as it is now."""
+        """Return a picture of an event as it is now."""
 
     def set_sub_label(self, event: str, name: str, score: float) -> None:
         """Say who an event shows."""
@@ -156,7 +156,7 @@ class EventIdentifier:
             followed.due = min(followed.due, self._clock())  # there may be a better picture
 
     def wait(self) -> float | None:
-        """Give the seconds until something is to be done, None if nothing is."""
+        """Return the seconds until something is to be done, None if nothing is."""
         due = [followed.due for followed in self._events.values() if self._is_open(followed)]
         return max(0.0, min(due) - self._clock()) if due else None
 

@@ -67,7 +67,7 @@ def read_event(payload: bytes) -> FrigateEvent | None:
 
 
 def _sub_label(value: Any) -> str | None:
-    """Give a sub label: a text in older versions of Frigate, a text and a score in newer ones."""
+    """Return a sub label: a text in older versions of Frigate, a text and a score in newer ones."""
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, str) and value else None
@@ -115,12 +115,12 @@ class Topics:
         return f"{self.base}/people/{slug(name)}"
 
     def camera_config(self, camera: str, version: str) -> tuple[str, bytes]:
-        """Give topic and content that make a camera's last person a sensor of Home Assistant."""
+        """Return topic and content that make a camera's last person a sensor of Home Assistant."""
         facts = {"name": f"{camera} person", "icon": "mdi:face-recognition"}
         return self._config(f"camera_{slug(camera)}", self.camera(camera), "name", facts, version)
 
     def person_config(self, name: str, version: str) -> tuple[str, bytes]:
-        """Give topic and content that make the place where a person was seen last a sensor."""
+        """Return topic and content that make the place where a person was seen last a sensor."""
         facts = {"name": f"{name} last seen", "icon": "mdi:account-eye"}
         return self._config(f"person_{slug(name)}", self.person(name), "camera", facts, version)
 
@@ -142,7 +142,7 @@ class Topics:
 
 
 def slug(text: str) -> str:
-    """Give a text as a part of a topic and of an id: a-z, 0-9 and _, different for different texts.
+    """Return a text as a part of a topic and of an id: a-z, 0-9 and _, different for different texts.
 
     Example:
         >>> slug("front_door"), slug("Zoë K")

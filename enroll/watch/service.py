@@ -35,7 +35,7 @@ class FrigateWatch:
         self.ignored = 0
 
     def answers(self) -> Generator[EventAnswer]:
-        """Give what is answered, for ever; closed, it says that we are gone.
+        """Yield what is answered, for ever; closed, it says that we are gone.
 
         Raises:
             BrokerError: the broker refuses us.
@@ -60,7 +60,7 @@ class FrigateWatch:
             self._identifier.hear(event)
 
     def _publish(self, answer: EventAnswer) -> None:
-        content = json.dumps(facts(answer), allow_nan=False).encode()
+        content = json.dumps(answer_to_dict(answer), allow_nan=False).encode()
         name = answer.agreement.decision.identity
         self._announce(f"camera {answer.camera}", *self._topics.camera_config(answer.camera, _version()))
         self._broker.publish(self._topics.camera(answer.camera), content, True)
@@ -75,8 +75,8 @@ class FrigateWatch:
             self._broker.publish(topic, content, True)
 
 
-def facts(answer: EventAnswer) -> dict[str, Any]:
-    """Give an answer for JSON; `name` is `unknown` for people who are not known."""
+def answer_to_dict(answer: EventAnswer) -> dict[str, Any]:
+    """Return an answer for JSON; `name` is `unknown` for people who are not known."""
     agreement = answer.agreement
     decision = agreement.decision
     return {

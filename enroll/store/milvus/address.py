@@ -61,7 +61,7 @@ class MilvusAddress:
 
 
 def is_milvus(location: str | Path) -> bool:
-    """Say whether this is an address of Milvus rather than a file of ours."""
+    """Return whether this is an address of Milvus rather than a file of ours."""
     return str(location).startswith(("milvus:", "milvus+tls:"))
 
 
@@ -127,7 +127,7 @@ _lock = threading.Lock()
 
 
 def is_there(path: Path, shown: str) -> bool:
-    """Say whether Milvus Lite has a database here.
+    """Return whether Milvus Lite has a database here.
 
     Raises:
         GalleryError: something else is in its place.

@@ -84,13 +84,13 @@ class MilvusConnection:
             address_module.release(Path(self.address.uri))
 
     def now(self) -> int:
-        """Give a moment that lies after everything that was acknowledged until now."""
+        """Return a moment that lies after everything that was acknowledged until now."""
         if self.address.lite:  # one process, one order
             return LATELY
         return int(self._asked(self._client._get_connection().alloc_timestamp, timeout=_ANSWER))
 
     def fields(self, collection: str) -> dict[str, int] | None:
-        """Give the fields of a collection, with the length of those that are vectors; None without one."""
+        """Return the fields of a collection, with the length of those that are vectors; None without one."""
         if not self._asked(self._client.has_collection, collection, timeout=_ANSWER):
             return None
         found = self._asked(self._client.describe_collection, collection, timeout=_ANSWER)
@@ -168,7 +168,7 @@ class MilvusConnection:
                 return
 
     def index(self, collection: str, vector: str) -> str:
-        """Give the kind of index a vector has, in lower case."""
+        """Return the kind of index a vector has, in lower case."""
         found = self._asked(self._client.describe_index, collection, vector, timeout=_ANSWER)
         return str(found["index_type"]).lower()
 
@@ -324,7 +324,7 @@ class MilvusConnection:
 
 
 def _message_of(error: BaseException | None) -> str:
-    """Give what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
+    """Return what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:  # pymilvus names some as their own cause
         chain.append(error)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError
-from enroll.store.base import NewPerson, conflict_reason
+from enroll.store.base import NewPerson
+from enroll.store.messages import conflict_reason
 from enroll.store.milvus.connection import LATELY, AwayError
 from enroll.store.milvus.erasing import LEASE
 from enroll.store.milvus.ledger import event, fact, name_fact, new_op, terms_fact
@@ -163,7 +164,7 @@ class Enroller:
             one.ids = {template.digest.hex(): next(ids) for template in one.asked.templates}
 
     def _still(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
-        """Say whether the names are whose they were taken for, and look at these people as they are now."""
+        """Return whether the names are still those of the same people, and read these people again."""
         for one in now.sent:
             person = _first(named[one.asked.name], now.strangers)
             if (person and person.id) != (one.person and one.person.id):
@@ -241,7 +242,7 @@ class Enroller:
 
 
 def _first(known: Sequence[Known], strangers: bool) -> Known | None:
-    """Give the person of a name; if several clients made one at once, all of them take the same."""
+    """Return the person of a name; if several clients made one at once, all of them take the same."""
     return min((one for one in known if one.stranger == strangers), key=lambda one: one.id, default=None)
 
 
@@ -251,7 +252,7 @@ def _each_photo_once(asked: NewPerson) -> NewPerson:
 
 
 def grouped(people: Iterable[NewPerson]) -> Iterator[list[NewPerson]]:
-    """Give people, each name once, in groups that can be made to count at once."""
+    """Yield people, each name once, in groups that can be made to count at once."""
     together, size = list[NewPerson](), 0
     for one in _each_name_once(people):
         own = max(_OF_PERSON, len(one.templates))

@@ -27,7 +27,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enroll.store.base import Event, Terms, signed
+from enroll.store.actor import signed
+from enroll.store.base import Event, Terms
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 
@@ -96,7 +97,7 @@ class Known:
         return bool(self.name) and not self.gone and self.templates > 0
 
     def has(self, template: Row) -> bool:
-        """Say whether a row of the templates is one of theirs."""
+        """Return whether a row of the templates is one of theirs."""
         return self.here and template["op"] in self.ops and template["id"] not in self.dropped
 
 
@@ -136,17 +137,17 @@ def terms_fact(terms: Terms, op: int, person: int, after: int = 0) -> Row:
 
 
 def key_of(name: str) -> int:
-    """Give a number to find a name by, so that no name is ever part of a condition."""
+    """Return a number to find a name by, so that no name is ever part of a condition."""
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def new_op() -> int:
-    """Give the number of a new operation."""
+    """Return the number of a new operation."""
     return secrets.randbits(62)
 
 
 def known(rows: Iterable[Row]) -> dict[int, Known]:
-    """Give what facts say, by person."""
+    """Return what facts say, by person."""
     people: dict[int, Known] = {}
     for row in sorted(rows, key=lambda row: (row["at"], row["id"])):
         person = people.setdefault(row["person"], Known(row["person"]))
@@ -187,7 +188,7 @@ class Ledger:
         self._ask_again = 0.0  # as `time.monotonic`
 
     def exists(self) -> bool:
-        """Say whether it is there, as one of ours."""
+        """Return whether it is there, as one of ours."""
         return (self._connection.fields(self.collection) or {}).keys() == {"id", *_FIELDS, _VECTOR[0]}
 
     def create(self) -> None:
@@ -206,7 +207,7 @@ class Ledger:
         return rows
 
     def people(self, at: int, persons: Iterable[int] | None = None) -> dict[int, Known]:
-        """Give who is in the gallery, enrolled or as strangers, by id: all, or these."""
+        """Return who is in the gallery, enrolled or as strangers, by id: all, or these."""
         fields = [*_FIELDS]
         if persons is None:
             rows = list(self._connection.rows(self.collection, _STATE, fields, at))
@@ -215,7 +216,7 @@ class Ledger:
         return {one.id: one for one in known(rows).values() if one.here}
 
     def named(self, names: Iterable[str], at: int) -> dict[str, list[Known]]:
-        """Give who has these names: several of one name if several clients enrolled it at once."""
+        """Return who has these names: several of one name if several clients enrolled it at once."""
         found: dict[str, list[Known]] = {name: [] for name in names}
         keys, which = [key_of(name) for name in found], 'kind in ["name", "stranger"]'
         rows = self._connection.rows_in(self.collection, "key", keys, ["person"], at, which)
@@ -225,7 +226,7 @@ class Ledger:
         return found
 
     def expired(self, today: date, at: int) -> list[Known]:
-        """Give the people whose last day is past."""
+        """Return the people whose last day is past."""
         past = f'kind == "terms" and key > 0 and key < {today.toordinal()}'
         persons = {row["person"] for row in self._connection.rows(self.collection, past, ["person"], at)}
         return [
@@ -245,7 +246,7 @@ class Ledger:
         return self.write([fact("todo", op, text=f"add {json.dumps(piece)}") for piece in pieces])
 
     def pending(self, ops: Iterable[int], at: int) -> set[int]:
-        """Give those operations whose templates may be about to come."""
+        """Return those operations whose templates may be about to come."""
         which = f'{_ADDED} or (kind == "todo" and text like "add%")'
         rows = self._connection.rows_in(self.collection, "op", ops, ["op", "kind"], at, which)
         return {row["op"] for row in rows if row["kind"] == "todo"} - {
@@ -253,13 +254,13 @@ class Ledger:
         }
 
     def adding_to(self, persons: Iterable[int], at: int) -> set[int]:
-        """Give the operations that may be about to add templates to these people."""
+        """Return the operations that may be about to add templates to these people."""
         todos = [row for row in self.rows("todo", at) if row["text"].startswith("add ")]
         wanted = set(persons)
         return {row["op"] for row in todos if wanted & set(json.loads(row["text"].removeprefix("add ")))}
 
     def by(self, op: int, at: int) -> dict[int, Known]:
-        """Give the people of whom an operation says something."""
+        """Return the people of whom an operation says something."""
         rows = self._connection.rows(self.collection, f"op == {op} and person > 0", ["person"], at)
         return self.people(at, {row["person"] for row in rows})
 
@@ -283,7 +284,7 @@ class Ledger:
         self.delete([row["id"] for row in rows])
 
     def events(self, at: int) -> list[Event]:
-        """Give the audit log, oldest first."""
+        """Return the audit log, oldest first."""
         return [
             Event(
                 datetime.fromtimestamp(row["at"] // 1_000_000, UTC).isoformat(timespec="seconds"),
@@ -299,7 +300,7 @@ class Ledger:
         return [*rows.values()]  # a request that was sent twice left one entry twice
 
     def changes(self, at: int) -> tuple[int, int]:
-        """Give generation and last id; see `Store.changes`.
+        """Return generation and last id; see `Store.changes`.
 
         Two proxies of Milvus give ids out side by side. So templates with lower ids may come to count after
         others did; who has asked in between is told that another generation has begun.
@@ -311,7 +312,7 @@ class Ledger:
         return len(rows) - len(added) + self._late, self._last
 
     def revision(self) -> tuple[int, ...]:
-        """Give what is another after any change; see `Store.revision`."""
+        """Return what is another after any change; see `Store.revision`."""
         if (now := time.monotonic()) >= self._ask_again:
             at = self._connection.now()
             notes = self._connection.rows(self.collection, 'kind == "note"', ["op"], at)
@@ -329,7 +330,7 @@ class Ledger:
         self.delete(old)
 
     def kept(self, at: int) -> str | None:
-        """Give the text that was kept last, None without one; what was not written to its end is none."""
+        """Return the text that was kept last, None without one; what was not written to its end is none."""
         whole: dict[int, dict[int, str]] = {}
         latest = None
         for row in self.rows("note", at):
@@ -341,7 +342,7 @@ class Ledger:
 
 
 def gallery_exists(address: MilvusAddress) -> bool:
-    """Say whether there is a gallery.
+    """Return whether there is a gallery.
 
     Raises:
         GalleryError: the server does not answer.

@@ -15,17 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError, UsageError
-from enroll.store.base import (
-    Changed,
-    Event,
-    NewPerson,
-    Person,
-    Terms,
-    check_model,
-    conflict_reason,
-    joined_terms,
-    unknown_identity,
-)
+from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, joined_terms
 from enroll.store.limits import (
     CALIBRATION,
     check,
@@ -35,6 +25,7 @@ from enroll.store.limits import (
     terms_problem,
     text_problem,
 )
+from enroll.store.messages import conflict_reason, unknown_identity
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 from enroll.store.milvus.enrolling import Enroller, grouped
@@ -187,7 +178,7 @@ class MilvusStore:
         ]
 
     def _called(self, name: str) -> list[Known]:
-        """Give who is enrolled under a name: one, or more if several clients were the first at once.
+        """Return who is enrolled under a name: one, or more if several clients were the first at once.
 
         Raises:
             UnknownIdentityError: no one.
@@ -316,7 +307,7 @@ class MilvusStore:
         return self._reader.read(STRANGERS)
 
     def photos(self, ids: Sequence[int]) -> list[str]:
-        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        """Return where the pictures of templates came from, in the order of the ids; "" if it is gone."""
         at = self._connection.now()
         rows = self._templates.with_ids([int(one) for one in ids], ["photo"], at)
         people = self._ledger.people(at, {row["person"] for row in rows})
@@ -328,11 +319,11 @@ class MilvusStore:
         return self._ledger.changes(self._connection.now())
 
     def revision(self) -> tuple[int, ...]:
-        """Give what is another after any change; half a second late if another process made it."""
+        """Return what is another after any change; half a second late if another process made it."""
         return self._ledger.revision()
 
     def search_index(self) -> MilvusIndex:
-        """Give a search of what is there now."""
+        """Return a search of what is there now."""
         return MilvusIndex(self._connection, self._ledger, self._templates)
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
@@ -370,7 +361,7 @@ class MilvusStore:
         return True
 
     def calibration(self) -> tuple[str, Changed] | None:
-        """Give the calibration and what changed since, or None if there is none."""
+        """Return the calibration and what changed since, or None if there is none."""
         at = self._connection.now()
         if (kept := self._ledger.kept(at)) is None:
             return None

@@ -90,7 +90,7 @@ class TemplateRows:
                 )
 
     def index(self) -> str:
-        """Give the kind of index that vectors are searched by."""
+        """Return the kind of index that vectors are searched by."""
         if not self._index:
             self._index = self._connection.index(self.collection, self.vector)
         return self._index
@@ -155,7 +155,7 @@ class TemplateRows:
     def with_digests(
         self, digests: Sequence[bytes], at: int, part: str = ENROLLED, but: int = 0
     ) -> list[Row]:
-        """Give the rows of photos: id, person, op, hexadecimal digest.
+        """Return the rows of photos: id, person, op, hexadecimal digest.
 
         Args:
             digests: of the photos.
@@ -173,7 +173,7 @@ class TemplateRows:
         return self._connection.count(self.collection, f"op == {op}", at)
 
     def with_ids(self, ids: Sequence[int], fields: Sequence[str], at: int) -> list[Row]:
-        """Give rows by id, with person, op and these fields."""
+        """Return rows by id, with person, op and these fields."""
         if self.model() is None:
             return []
         return self._connection.rows_in(self.collection, "id", ids, ["person", "op", *fields], at)
@@ -187,7 +187,7 @@ class TemplateRows:
 
 
 def counts(row: Row, people: dict[int, Known]) -> bool:
-    """Say whether a row is a template of one of these people."""
+    """Return whether a row is a template of one of these people."""
     return row["person"] in people and people[row["person"]].has(row)
 
 
@@ -237,7 +237,7 @@ class TemplateReader:
                 )
 
     def _rows(self, part: str, condition: str, fields: list[str]) -> tuple[list[Row], list[str], list[Known]]:
-        """Give the rows that count, whose they are, and the people who did not change meanwhile."""
+        """Return the rows that count, whose they are, and the people who did not change meanwhile."""
         before = self._ledger.people(self._connection.now())
         at = self._connection.now()  # later, so that what the ledger speaks of has arrived
         rows = list(self._templates.rows(condition, [self._templates.vector, *fields], at, part))
@@ -317,7 +317,7 @@ class MilvusIndex:
         return [[int(row["id"]) for row in answer] for answer in answers]
 
     def _read(self, ids: set[int]) -> dict[int, tuple[int, str, list[float]]]:
-        """Give id, name and vector of the templates that count, by id."""
+        """Return id, name and vector of the templates that count, by id."""
         rows = self._templates.with_ids(sorted(ids), [self._templates.vector], self._at)
         people = self._ledger.people(self._at, {row["person"] for row in rows})
         vector = self._templates.vector

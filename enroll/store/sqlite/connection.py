@@ -265,7 +265,7 @@ class Connection:
 
 
 def _has_log(path: Path) -> bool:
-    """Say whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3).
+    """Return whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3).
 
     It stays open: closing it would take the locks of all connections of this process to it away
     (https://sqlite.org/howtocorrupt.html, 2.2).

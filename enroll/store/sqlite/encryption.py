@@ -54,7 +54,7 @@ class Sealer(Protocol):
     """Seals the rows of people, each with a key of that person's own."""
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by, `HANDLE` bytes."""
+        """Return what a name or a digest is found by, `HANDLE` bytes."""
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
         """Write something of a person's, to be read only in that place."""
@@ -84,7 +84,7 @@ class Sealer(Protocol):
         """The lowest odd or even id below 0, as a photo library has; 0 if there is none."""
 
     def has(self, person: int) -> bool:
-        """Say whether there is a key of that id."""
+        """Return whether there is a key of that id."""
 
     def keyless(self) -> list[int]:
         """Ids of the people whose key is gone."""
@@ -97,21 +97,21 @@ class Plain:
         self._salt = salt
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by."""
+        """Return what a name or a digest is found by."""
         return handle(self._salt, kind, value)
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
-        """Give it as it is."""
+        """Return it as it is."""
         return body
 
     def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
-        """Give it as it is."""
+        """Return it as it is."""
         return sealed
 
     def unseal_all(
         self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
     ) -> Sequence[bytes]:
-        """Give all as they are."""
+        """Return all as they are."""
         return sealed
 
     def enter(self, person: int) -> None:
@@ -164,7 +164,7 @@ class Keyring:
             )
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by."""
+        """Return what a name or a digest is found by."""
         return handle(self._lookup, kind, value)
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
@@ -222,7 +222,7 @@ class Keyring:
         return int(self._connection.row(query, (int(odd),))[0])
 
     def has(self, person: int) -> bool:
-        """Say whether there is a key of that id."""
+        """Return whether there is a key of that id."""
         query = f"SELECT 1 FROM {_SCHEMA}.person WHERE id = ? AND checksum IS NOT NULL"
         return self._connection.row(query, (person,)) is not None
 
@@ -317,7 +317,7 @@ def detach_keys(connection: Connection) -> None:
 
 
 def _derived(key: Key, salt: bytes) -> tuple[AESGCM, bytes]:
-    """Give the key that wraps people's, and the key of hashes."""
+    """Return the key that wraps people's, and the key of hashes."""
     _check_package()
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

@@ -32,12 +32,12 @@ _BLANKED = {
 
 
 def photo_key(number: int) -> int:
-    """Give the id of a photo's key."""
+    """Return the id of a photo's key."""
     return -2 * number
 
 
 def face_key(number: int) -> int:
-    """Give the id of a face's key."""
+    """Return the id of a face's key."""
     return -2 * number - 1
 
 
@@ -49,7 +49,7 @@ class LibraryRows:
         self._used: dict[str, int] = {}  # highest number with a key when this began; `total` knows the rest
 
     def is_used(self) -> bool:
-        """Say whether a library was ever scanned into the gallery."""
+        """Return whether a library was ever scanned into the gallery."""
         return self._reader.total("photo").last > 0
 
     def photos(self, after: int = 0) -> Iterator[SeenPhoto]:
@@ -88,11 +88,11 @@ class LibraryRows:
             raise self._reader.broken(f"a row of {table!r} cannot be read: {error!s:.500}") from error
 
     def named(self) -> dict[int, int]:
-        """Give the id of the person of each face that has one."""
+        """Return the id of the person of each face that has one."""
         return self._pairs("named")
 
     def grouped(self) -> dict[int, int]:
-        """Give the group of each face that is in one."""
+        """Return the group of each face that is in one."""
         return self._pairs("grouped", library_facts.group_number)
 
     def _pairs(self, table: str, check: Callable[[object], int] = library_facts.number) -> dict[int, int]:
@@ -100,7 +100,7 @@ class LibraryRows:
             return {library_facts.number(one): check(other) for one, other in self._reader.table(table)}
 
     def knows(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at, whatever was erased since."""
+        """Return whether a photo was looked at, whatever was erased since."""
         handle = self._sealer.handle("photo", digest)
         return self._connection.row("SELECT 1 FROM photo WHERE handle = ?", (handle,)) is not None
 
@@ -196,12 +196,12 @@ class LibraryRows:
         return number
 
     def expired(self, today: date) -> list[int]:
-        """Give the faces that nobody has named and whose last day is over."""
+        """Return the faces that nobody has named and whose last day is over."""
         query = "SELECT number FROM face WHERE expires < ? AND number NOT IN (SELECT id FROM named)"
         return [number for (number,) in self._connection.rows(query, (today.toordinal(),))]
 
     def numbers(self) -> list[int]:
-        """Give the numbers of all faces."""
+        """Return the numbers of all faces."""
         query = "SELECT number FROM face WHERE checksum IS NOT NULL"
         return [number for (number,) in self._connection.rows(query)]
 
@@ -325,7 +325,7 @@ class LibraryRows:
         insert_rows(self._connection, "face", [(row, number, photo, expires, sealed)])
 
     def _number(self, table: str) -> int:
-        """Give a number that was never used, not even by a later state of which this is a backup."""
+        """Return a number that was never used, not even by a later state of which this is a backup."""
         if table not in self._used:
             self._used[table] = self._sealer.lowest(odd=table == "face") // -2
         return max(self._reader.total(table).last, self._used[table]) + 1

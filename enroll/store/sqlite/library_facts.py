@@ -64,7 +64,7 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 
 def photo_of(row: object, facts: Mapping[str, Any]) -> SeenPhoto:
-    """Give the photo of a row.
+    """Return the photo of a row.
 
     Args:
         row: its number.
@@ -99,7 +99,7 @@ def _file(path: Any, size: Any, modified: Any, there: Any) -> PhotoFile:
 
 
 def face_of(row: object, photo: object, expires: object, body: bytes) -> SeenFace:
-    """Give the face of a row; `check_vectors` looks at its vector.
+    """Return the face of a row; `check_vectors` looks at its vector.
 
     Args:
         row: its number.
@@ -180,7 +180,7 @@ def check_vectors(faces: Sequence[SeenFace], model: tuple[str, int] | None) -> N
 
 
 def step_of(row: object, person: object, content: Mapping[str, Any]) -> Step:
-    """Give the decision of a row.
+    """Return the decision of a row.
 
     Args:
         row: its number.

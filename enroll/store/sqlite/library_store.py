@@ -86,7 +86,7 @@ class SqliteLibrary:
             return sorted(self._rows.faces(), key=lambda face: face.number)
 
     def forgotten(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at and all that it showed was erased since."""
+        """Return whether a photo was looked at and all that it showed was erased since."""
         with self._reading():
             return self._rows.knows(digest)
 

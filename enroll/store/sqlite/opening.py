@@ -120,7 +120,7 @@ def _identity(connection: Connection) -> tuple[bytes, bytes | None]:
 
 
 def gallery_salt(connection: Connection) -> bytes:
-    """Give what tells a gallery from every other one."""
+    """Return what tells a gallery from every other one."""
     return _identity(connection)[0]
 
 

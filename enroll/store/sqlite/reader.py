@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import GalleryError
-from enroll.store.base import Terms, unknown_identity
+from enroll.store.base import Terms
+from enroll.store.messages import unknown_identity
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.rows import (
@@ -63,7 +64,7 @@ class Somebody(NamedTuple):  # twice as fast to make as a dataclass
     terms: Terms
 
     def row(self, handle: bytes) -> tuple[int, bytes, int, int, int]:
-        """Give the row of `person`, without its checksum."""
+        """Return the row of `person`, without its checksum."""
         return self.id, handle, self.profile, int(self.enrolled), expiry(self.terms)
 
 
@@ -85,7 +86,7 @@ class RowReader:
         self._connection, self._sealer = connection, sealer
 
     def broken(self, problem: object) -> GalleryError:
-        """Give the error to raise."""
+        """Return the error to raise."""
         return GalleryError(f"{self._connection.path}: broken: {problem}; restore a copy")
 
     def total(self, table: str) -> Total:
@@ -245,7 +246,7 @@ class RowReader:
         return StoredTemplate(number, photo, digest, self._vectors([vector], dim)[0])
 
     def whose(self) -> dict[int, int]:
-        """Give the id of the person of each template."""
+        """Return the id of the person of each template."""
         found = dict(self._connection.rows("SELECT id, person FROM template WHERE checksum IS NOT NULL"))
         if len(found) != self.total("template").count:
             raise self.broken("rows of 'template' are lost or doubled")
@@ -261,7 +262,7 @@ class RowReader:
         return found
 
     def enrolled(self) -> tuple[NDArray[np.int64], int]:
-        """Give the ids of those who are enrolled, rising, and how many templates they have."""
+        """Return the ids of those who are enrolled, rising, and how many templates they have."""
         people: list[int] = []
         count = total = last = 0
         query = "SELECT id, handle, profile, enrolled, expires, checksum FROM person ORDER BY id"
@@ -274,19 +275,19 @@ class RowReader:
         return np.array(people, "<i8"), sum(counts.get(person, 0) for person in people)
 
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
-        """Give the calibration and the ids of the people it was made for."""
+        """Return the calibration and the ids of the people it was made for."""
         rows = list(self.table("calibration"))
         if rows and len(rows[0][2]) % 8:
             raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
     def born(self) -> int:
-        """Give where generations start, another one in each file."""
+        """Return where generations start, another one in each file."""
         (born,) = self._connection.row("SELECT born FROM gallery")
         return int(born)
 
     def changes(self) -> tuple[int, int]:
-        """Give generation and last template id; see `Store.changes`."""
+        """Return generation and last template id; see `Store.changes`."""
         templates = self.total("template")
         return self.born() + templates.changed + self.total("person").changed, templates.last
 

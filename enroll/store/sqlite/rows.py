@@ -31,7 +31,7 @@ def checksum(*fields: Field) -> int:
 
 
 def is_sound(row: tuple[Field, ...], *kinds: type) -> bool:
-    """Say whether a row is as it was written.
+    """Return whether a row is as it was written.
 
     Args:
         row: its id first, its checksum last.
@@ -106,7 +106,7 @@ def pack_template(photo: str, digest: bytes, vector: bytes) -> bytes:
 
 
 def unpack_template(body: bytes, dim: int) -> tuple[str, bytes, bytes]:
-    """Give photo, digest and vector of what `pack_template` joined.
+    """Return photo, digest and vector of what `pack_template` joined.
 
     Raises:
         ValueError: it is too short, or the photo is not UTF-8.
@@ -118,7 +118,7 @@ def unpack_template(body: bytes, dim: int) -> tuple[str, bytes, bytes]:
 
 
 def expiry(terms: Terms) -> int:
-    """Give the last day of someone, as it is stored."""
+    """Return the last day of someone, as it is stored."""
     return NEVER if terms.expires is None else terms.expires.toordinal()
 
 
@@ -129,7 +129,7 @@ def pack_profile(name: str, terms: Terms) -> bytes:
 
 
 def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tuple[str, Terms]]:
-    """Give names and terms of what `pack_profile` wrote; read as one list, which takes half the time.
+    """Return names and terms of what `pack_profile` wrote; read as one list, which takes half the time.
 
     Raises:
         ValueError: it is something else.

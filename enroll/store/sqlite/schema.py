@@ -65,7 +65,7 @@ Step = tuple[str | Callable[[Connection], None], ...]
 
 
 def _table(name: str, columns: str) -> Iterator[str]:
-    """Give the statements that make a table, and keep its row of `total` in the same transaction."""
+    """Yield the statements that make a table, and keep its row of `total` in the same transaction."""
     yield f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {columns}) STRICT"
     yield f"INSERT INTO total VALUES ('{name}', 0, 0, 0, 0, 0)"
     yield f"""CREATE TRIGGER {name}_added AFTER INSERT ON {name} BEGIN UPDATE total SET
@@ -250,7 +250,7 @@ def _apply(connection: Connection, steps: Iterable[Step]) -> None:
 
 
 def _version(connection: Connection) -> int:
-    """Give the number of steps the file has had, inside a transaction."""
+    """Return the number of steps the file has had, inside a transaction."""
     version, application = (
         int(connection.row(f"PRAGMA {name}")[0]) for name in ("user_version", "application_id")
     )
@@ -274,14 +274,14 @@ def _version(connection: Connection) -> int:
 
 
 def schema_of(connection: Connection, schema: str = "main") -> frozenset[tuple[str, ...]]:
-    """Give type, name, table and statement of everything that a file's schema has."""
+    """Return type, name, table and statement of everything that a file's schema has."""
     query = f"SELECT type, name, tbl_name, ifnull(sql, '') FROM {schema}.sqlite_schema"
     return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_COMES_AND_GOES}
 
 
 @cache
 def schema_made_by(steps: tuple[Step, ...]) -> frozenset[tuple[str, ...]]:
-    """Give the schema of a file that has had some steps."""
+    """Return the schema of a file that has had some steps."""
     model = Connection(None)
     try:
         _apply(model, steps)

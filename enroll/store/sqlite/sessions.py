@@ -83,7 +83,7 @@ class Sessions:
             yield
 
     def here(self) -> Session:
-        """Give the session of this thread, or the one it would get next."""
+        """Return the session of this thread, or the one it would get next."""
         held: Session | None = getattr(self._own, "session", None)
         return held or self._idle[-1]
 

@@ -304,7 +304,7 @@ class SqliteStore:
             return self._reader.templates(enrolled=True, after=after)
 
     def photos(self, ids: Sequence[int]) -> list[str]:
-        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        """Return where the pictures of templates came from, in the order of the ids; "" if it is gone."""
         with self._reading():
             found = [self._reader.template(int(number)) for number in ids]
         return ["" if entry is None else entry[1].photo for entry in found]
@@ -353,7 +353,7 @@ class SqliteStore:
         return True
 
     def calibration(self) -> tuple[str, Changed] | None:
-        """Give the calibration and what changed since, or None if there is none."""
+        """Return the calibration and what changed since, or None if there is none."""
         with self._reading():
             found = self._reader.calibration()
             if found is None:
@@ -372,7 +372,7 @@ class SqliteStore:
             return self._reader.changes()
 
     def revision(self) -> tuple[int, ...]:
-        """Give the last number of the audit log, in which every change has an entry; see `Store.revision`."""
+        """Return the number of the last entry of the audit log, which grows with every change."""
         with self._reading():
             return (self._reader.total("event").last,)
 
@@ -390,5 +390,5 @@ class SqliteStore:
             verify(self._connection, self._reader, self._writer.library)
 
     def library(self) -> SqliteLibrary:
-        """Give the part that is about a photo library."""
+        """Return the part that is about a photo library."""
         return SqliteLibrary(lambda: self._writer, self._reading, self._rewriting, self._erasing)

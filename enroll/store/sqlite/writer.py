@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from itertools import count
 
 from embedder.errors import PhotoConflictError
-from enroll.store.base import NewPerson, Terms, conflict_reason, signed
+from enroll.store.actor import signed
+from enroll.store.base import NewPerson, Terms
+from enroll.store.messages import conflict_reason
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.library import LibraryRows
@@ -62,7 +64,7 @@ class Writer:
         return entered
 
     def rewrite(self, someone: Somebody, name: str, terms: Terms) -> Somebody:
-        """Give a person another name or other terms."""
+        """Return a person another name or other terms."""
         self._blank_profile(someone.profile)
         one = someone._replace(profile=self._next("profile"), name=name, terms=terms)
         self._insert("profile", [self._profile(one)])
@@ -179,7 +181,7 @@ def enroll(reader: RowReader, writer: Writer, people: Sequence[NewPerson]) -> li
 
 
 def _fresh(people: Sequence[NewPerson], owners: dict[bytes, str]) -> list[list[NewTemplate]]:
-    """Give each one's templates that are new.
+    """Return each one's templates that are new.
 
     Raises:
         PhotoConflictError: another person has one.
