@@ -52,7 +52,7 @@ def posterior_threshold(
         sums: of the logarithms of the distances of all searches; there may be none.
         target_fpir: limit of the share of strangers that are named.
         prior: of the moments of ln d.
-        person_sd: standard deviation between people of their mean ln d to strangers.
+        person_sd: standard deviation, between people, of a low quantile of ln d to strangers.
         confidence: of the bound, one-sided.
         people: number of people in the gallery; None: those of `sums`.
 
@@ -142,7 +142,7 @@ def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
     Args:
         sums: of all searches.
         spread: of ln d, by the prior.
-        person_sd: standard deviation between people of their mean ln d to strangers.
+        person_sd: standard deviation, between people, of a low quantile of ln d to strangers.
 
     Returns:
         None without any comparison.

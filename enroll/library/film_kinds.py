@@ -1,4 +1,4 @@
-"""Tell a film from a photo by its first bytes; nothing is decoded, and nothing heavy is loaded."""
+"""Tell a film from a photo by its first bytes, without decoding or loading anything large."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ASF = bytes.fromhex("3026b2758e66cf11")
 
 
 def film_kind(head: bytes) -> str | None:
-    """Name the container that a file's first bytes begin, as FFmpeg calls its reader.
+    """Return the container that a file's first bytes are of, as FFmpeg calls its reader.
 
     Args:
         head: the first 189 bytes, or fewer.
@@ -62,7 +62,7 @@ def film_kind(head: bytes) -> str | None:
 def is_film(path: str | Path) -> bool:
     """Return whether a file is to be read as a film: by its first bytes, or by a name that only films have.
 
-    A file that cannot be read is none, unless its name says so: who reads it says why.
+    A file that cannot be read is no film, unless its name says so: reading it reports why.
     """
     suffix = Path(path).suffix.lower()
     if suffix in SUFFIXES:

@@ -1,4 +1,4 @@
-"""Give one frame of a film, such as the one that shows a person best."""
+"""Read one frame of a film, such as the one that shows a person best."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _At(Sampler):
 
 
 def frame_at(path: Path, seconds: float) -> NDArray[np.uint8]:
-    """Return the frame of a film at a time, decoded from the beginning: so it is exactly that one.
+    """Return the frame of a film at a time, decoded from the beginning, so that it is exactly that one.
 
     Args:
         path: of the film.

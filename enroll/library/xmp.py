@@ -1,7 +1,7 @@
 """Read people in XMP packets: face regions of the Metadata Working Group and of Microsoft.
 
 A packet is read as RDF, whichever of its notations a program wrote. One with a document type is refused:
-entities could be made to be endless, or to read files.
+entities could expand without end, or read files.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ PEOPLE = ("Iptc4xmpExt", "PersonInImage")
 
 
 class XmpError(Exception):
-    """A packet that cannot be used; the message is one sentence."""
+    """Raised for a packet that cannot be used; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class XmpPeople:
-    """What a packet says of people.
+    """Holds the people of a packet.
 
     Attributes:
         regions: of the Metadata Working Group, else of Microsoft; also those that are no faces.
         people: names without a place.
-        applied: width and height that the regions were made for, None if it is not said.
+        applied: width and height that the regions were made for, None if unknown.
         orientation: EXIF's, as the packet says; None if it does not.
-        extension: of the file that a sidecar is of, if it says.
+        extension: of the file that a sidecar belongs to, if it says.
     """
 
     regions: tuple[Region, ...] = ()
@@ -61,7 +61,7 @@ def qname(prefix: str, name: str) -> str:
 
 
 def load_etree() -> Any:
-    """Return the parser.
+    """Import the parser.
 
     Raises:
         MissingPackageError: lxml is not installed.
@@ -76,7 +76,7 @@ def load_etree() -> Any:
 
 
 def parsed(packet: bytes) -> Any:
-    """Return the root of a packet.
+    """Parse a packet, and return its root.
 
     Raises:
         XmpError: it is no XMP, too large, or has a document type.
@@ -103,7 +103,7 @@ def parsed(packet: bytes) -> Any:
 
 
 def read_people(packet: bytes) -> XmpPeople:
-    """Read what a packet says of people.
+    """Read the people of a packet.
 
     Args:
         packet: XMP in any encoding that XML may have.
@@ -126,7 +126,7 @@ def read_people(packet: bytes) -> XmpPeople:
 
 
 def read_regions(top: Mapping[str, Any]) -> list[Region]:
-    """Return the regions of some properties: of the Metadata Working Group, else of Microsoft."""
+    """Return the regions among some properties: of the Metadata Working Group, else of Microsoft."""
     return _mwg(top.get(qname(*MWG)))[0] or _microsoft(top.get(qname(*MICROSOFT)))
 
 
@@ -173,7 +173,7 @@ def text_of(node: Any) -> str:
 
 
 def _number(text: str) -> float:
-    """Read a number; some programs write a comma where their country does.
+    """Parse a number; some programs write a comma where their country does.
 
     Raises:
         ValueError: it is none, or not finite.
