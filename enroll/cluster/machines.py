@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, and have Ray Data work on blocks there.
+"""Connect to a Ray cluster, and process blocks of photos there with Ray Data.
 
 Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in
 the cluster, and that task runs Ray Data: docs/decisions/020-ray.md.
@@ -31,7 +31,7 @@ INSTALL = "pip install 'embedder-enroll[cluster]'"
 
 
 class RayMachines:
-    """The machines of the Ray cluster that this process is connected to."""
+    """Submits work to the Ray cluster that this process is connected to."""
 
     def __init__(self, address: str) -> None:
         """Prepare; see `connect`."""
@@ -42,15 +42,15 @@ class RayMachines:
         self._window = ray.remote(num_cpus=0, max_retries=_TRIES)(run_window)
 
     def workers(self) -> int:
-        """How many processors Ray has, at least 1."""
+        """The number of processors Ray has, at least 1."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def keep(self, content: bytes) -> Any:
-        """Put a content into Ray's object store, from which each machine gets it once."""
+        """Put bytes into Ray's object store, from which each machine gets them once; return a reference."""
         return self._ray.put(content)
 
     def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
-        """Begin to work on a window."""
+        """Start to process a window, and return what `result` takes."""
         return self._window.remote(task, list(blocks))
 
     def result(self, begun: Any) -> list[pa.Table]:
@@ -67,11 +67,11 @@ class RayMachines:
 
 
 def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
-    """Have Ray Data look at the blocks of a window, on all machines; runs in a task of the cluster.
+    """Process the blocks of a window by Ray Data, on all machines; runs in a task of the cluster.
 
     Args:
         task: what to do.
-        blocks: each is worked on by one process with one core; one that is lost is done again by another.
+        blocks: each is processed by one process with one core; a lost one is processed again by another.
 
     Returns:
         The answers, without those of blocks that were lost several times.
@@ -89,7 +89,12 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:
-    """Return whether this machine has the same toolkit, and a file; runs on each before all else."""
+    """Return whether this machine has the same toolkit, and a file; runs on each machine first.
+
+    Args:
+        code: digest of the caller's toolkit.
+        place: path of a file, or None.
+    """
     return code == code_digest(), place is None or Path(place).exists()
 
 
@@ -102,8 +107,8 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
 
     Args:
         address: `ray://HOST:PORT`; or `auto`: the cluster that RAY_ADDRESS names, else the one that runs on
-            this machine, else one that is started for the time being.
-        photo: that all machines should find at its path; None: none need be there.
+            this machine, else one that is started for this run.
+        photo: that all machines must find at its path; None: none is needed there.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -146,7 +151,7 @@ def _start(ray: Any, where: str) -> None:
 
 
 def _check_answers(where: str, address: str) -> None:
-    """Refuse an address at which no one answers, which Ray would wait minutes for."""
+    """Check that an address answers, because Ray would wait for minutes."""
     host, _, port = where.removeprefix(CLIENT).partition("/")[0].rpartition(":")
     if not host or not port.isdigit():
         if address != AUTO:
@@ -160,7 +165,7 @@ def _check_answers(where: str, address: str) -> None:
 
 
 def _check_machines(ray: Any, photo: Path | None) -> None:
-    """Ask each machine whether it can do the work.
+    """Check that each machine can do the work.
 
     Raises:
         UsageError: one cannot.

@@ -1,4 +1,4 @@
-"""Write what the doctor found as a page: every finding with the photos it is about and what fixes it."""
+"""Write the doctor's findings as a page: each with its photos and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STRICTER = 0.1  # of the FPIR wanted so far
 
 @dataclass(frozen=True)
 class FindingsShown:
-    """Findings of one kind: how many there are, those that are shown, how many are not, and what to do."""
+    """Holds the findings of one kind: their number, those that are shown, how many are not, and advice."""
 
     title: str
     found: int
@@ -56,13 +56,16 @@ class FindingsShown:
 def doctor_page(
     report: DoctorReport, crop: CropOfTemplate | None = None, title: str = "Examination of a gallery"
 ) -> str:
-    """Return the page.
+    """Write the page of an examination.
 
     Args:
-        report: what was found.
-        crop: gives the face of a template, (height, width, 3) uint8, None if its photo cannot be shown;
+        report: the findings.
+        crop: returns the face of a template, (height, width, 3) uint8 RGB, None if its photo cannot be shown;
             without it, there are no pictures.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         MissingPackageError: matplotlib or jinja2 is not installed.

@@ -39,7 +39,7 @@ def to_lines(answer: FilmAnswer) -> list[str]:
 
 
 def explain(answer: FilmAnswer, basis: ThresholdSource) -> list[str]:
-    """Give, per person, what speaks for and against the answer."""
+    """List, per person, the evidence for and against the answer."""
     lines = []
     for person in answer.people:
         lines.append(f"{answer.film}: {person_in_words(person)}")
@@ -53,7 +53,7 @@ def explain(answer: FilmAnswer, basis: ThresholdSource) -> list[str]:
 
 
 def person_in_words(person: PersonSeen) -> str:
-    """Say who it is, when, and how many frames agree."""
+    """Describe an answer: the name, the times, and how many frames agree."""
     agreement = person.agreement
     decision = agreement.decision
     who = describe(decision, person.confidence if decision.identity is not None else None)
@@ -63,7 +63,7 @@ def person_in_words(person: PersonSeen) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time of a film as h:mm:ss.mmm.
+    """Format a time of a film as h:mm:ss.mmm.
 
     Example:
         >>> clock(3725.5)
@@ -75,11 +75,11 @@ def clock(seconds: float) -> str:
 
 
 def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
-    """Return the line of `embed identify --json` for a film, pure ASCII.
+    """Convert to the line of `embed identify --json` for a film, pure ASCII.
 
     Args:
-        answer: of one film.
-        basis: what the threshold rests on.
+        answer: for one film.
+        basis: the threshold and its evidence.
     """
     return json.dumps(
         {
@@ -96,7 +96,7 @@ def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
 
 
 def person_facts(person: PersonSeen) -> dict[str, Any]:
-    """Return what is known of one person for JSON."""
+    """Convert the answer for one person to a dict for JSON."""
     decision, best = person.agreement.decision, person.best[0]
     return {
         "identity": decision.identity,
@@ -130,7 +130,7 @@ def save_sheet(folder: Path, answer: FilmAnswer, inputs: Inputs, force: bool) ->
     Args:
         folder: made if missing.
         answer: with pictures of the best frames.
-        inputs: what is never replaced.
+        inputs: files that are never replaced.
         force: replace a file that exists.
 
     Raises:

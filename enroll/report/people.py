@@ -1,4 +1,4 @@
-"""The parts of an evaluation's report that show people and photos: what failed, who is mistaken for whom."""
+"""Collect the people and photos of an evaluation's report: failures, and who is confused with whom."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _OPEN = 10  # so many are shown without a click
 
 @dataclass(frozen=True)
 class FailedPhotos:
-    """Photos of one kind that could not be used.
+    """Holds photos of one kind that could not be used.
 
     Attributes:
         name: of the kind.
         means: what follows for the figures.
-        files: how many.
+        files: number of files.
         share: of all files.
-        listed: files and reasons, so many as are shown.
-        more: how many are not.
+        listed: files and reasons that are shown.
+        more: number of those that are not.
         open: whether the list is shown without a click.
     """
 
@@ -54,7 +54,7 @@ class FailedPhotos:
 
 @dataclass(frozen=True)
 class WrongPerson:
-    """A person with mistakes: how often missed, and how often others were given the name."""
+    """Holds a person with mistakes: how often missed, and how often others were given the name."""
 
     name: str
     missed: str
@@ -63,7 +63,7 @@ class WrongPerson:
 
 @dataclass(frozen=True)
 class WrongPhoto:
-    """A photo with mistakes; `nearest` is empty where no face was found in it."""
+    """Holds a photo with mistakes; `nearest` is empty where no face was found in it."""
 
     picture: Picture | None
     photo: str
@@ -75,7 +75,7 @@ class WrongPhoto:
 
 @dataclass(frozen=True)
 class WrongMost:
-    """People and photos with most mistakes, and how many there are."""
+    """Holds the people and photos with most mistakes, and how many there are."""
 
     people_title: str
     people: tuple[WrongPerson, ...]
@@ -85,7 +85,7 @@ class WrongMost:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Someone who was given another's name; without a way to crop, `pictures` is empty."""
+    """Holds a person who was given another's name; without a way to crop, `pictures` is empty."""
 
     identity: str
     named: str
@@ -97,7 +97,7 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Confused:
-    """Pairs that are confused most, and a sentence on how many there are."""
+    """Holds the pairs that are confused most, and a sentence on how many there are."""
 
     text: str
     pairs: tuple[ConfusedPair, ...]
@@ -142,7 +142,13 @@ def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
 def wrong_most(
     evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None
 ) -> WrongMost | None:
-    """List the people and the photos that go wrong most at each split's threshold; None if none does."""
+    """List the people and photos with most mistakes at each split's threshold; None if there are none.
+
+    Args:
+        evaluation: the searches.
+        fpir: sets the thresholds.
+        crop: returns the picture of a row, None if it cannot be read; None: no pictures.
+    """
     folder, show = evaluation.samples, _shower(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
     if not photos:
@@ -171,7 +177,13 @@ def wrong_most(
 
 
 def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Confused | None:
-    """Show who is taken for whom, by the two photos that look most alike; None if no one is."""
+    """List the people who are confused, with the two photos most alike; None if there are none.
+
+    Args:
+        evaluation: the searches.
+        fpir: sets the thresholds.
+        crop: returns the picture of a row, None if it cannot be read; None: no pictures.
+    """
     every = confusions(evaluation, fpir)
     if not every:
         return None
@@ -215,6 +227,6 @@ def _of(things: str, number: int, total: int) -> str:
 
 
 def _shower(folder: EmbeddedFolder) -> Callable[[Path], str]:
-    """Return what writes a path from the folder on: where that lies is nobody's business."""
+    """Return a function that shortens a path to its part within the folder, to hide where that is."""
     root = root_of(folder)
     return lambda path: str(path.absolute().relative_to(root))

@@ -1,4 +1,4 @@
-"""Write what a model folder records of its training as a page: curves, gains and losses, options."""
+"""Write the record of a training run as a page: curves, gains and losses, options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST = 200  # characters of an option that are shown
 
 @dataclass(frozen=True)
 class Gain:
-    """A figure before training and after."""
+    """Holds a figure before training and after."""
 
     name: str
     before: str
@@ -38,12 +38,15 @@ class Gain:
 
 
 def training_page(manifest: Manifest, described: Sequence[str] = (), title: str = "Training") -> str:
-    """Return the page.
+    """Write the page of a training run.
 
     Args:
         manifest: of the model folder.
-        described: says in sentences whether training helped.
+        described: sentences that say whether training helped.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         ModelError: the record of training is not one of ours.

@@ -317,6 +317,6 @@ async def undo(
 
 
 def state_of(services: Services) -> dict[str, Any]:
-    """Return how much the library of a server holds, as JSON has it."""
+    """Return counts of the library of a server, as a dict for JSON."""
     with services.library.reading() as library:
         return state_facts(library)

@@ -1,4 +1,4 @@
-"""Give the web page: files of the package, read once; nothing of a request ever names a place on the disk."""
+"""Serve the web page: files of the package, read once; no request ever names a path on the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People of a gallery, and pictures of them that come with requests: enroll, show, change, erase.
+"""Manage the people of a gallery, and pictures of them in requests: enroll, show, change, erase.
 
 All of it runs in a thread of the engine.
 """
@@ -43,15 +43,15 @@ _LATELY = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What enrolling some uploads of one person came to; it is on the disk.
+    """Holds the result of enrolling uploads of one person; it is on disk.
 
     Attributes:
         name: as it is stored.
         added: photos that were added.
-        already: uploads that were theirs before, or were given twice.
+        already: number of uploads that were theirs before, or were given twice.
         rejected: uploads that could not be used, with the reason.
-        notes: what should be looked at.
-        conflict: all that was rejected belongs to someone else.
+        notes: remarks for a person to check.
+        conflict: whether all that was rejected belongs to someone else.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Enrolment:
 
 
 class People:
-    """Whom the gallery has."""
+    """Manages the people of the gallery."""
 
     def __init__(self, engine: Engine, pictures: PictureFolder | None, metrics: Metrics) -> None:
         """Prepare.
@@ -71,7 +71,7 @@ class People:
         Args:
             engine: gives the gallery.
             pictures: where enrolled pictures are kept, None if they are not.
-            metrics: counts what is enrolled and erased.
+            metrics: counts enrolled and erased photos.
         """
         self._engine, self._metrics = engine, metrics
         self._pictures = pictures
@@ -80,7 +80,7 @@ class People:
 
     @property
     def keeps_photos(self) -> bool:
-        """Whether enrolled pictures are kept: an encrypted gallery has none beside it in plain."""
+        """Whether enrolled pictures are kept; not of an encrypted gallery, as they are not encrypted."""
         return self._pictures is not None and not getattr(self._store, "encrypted", False)
 
     @property
@@ -139,6 +139,13 @@ class People:
     ) -> Enrolment:
         """Enroll uploads of one person, new or known.
 
+        Args:
+            name: of the person.
+            uploads: the pictures.
+            force: accept faces that are too poor to be recognized well, too.
+            terms: consent and last day; None leaves those there.
+            caller: who enrolls them.
+
         Raises:
             UsageError: the name or the terms cannot be stored.
             GalleryError: the gallery cannot be written, or is of another model.
@@ -185,7 +192,7 @@ class People:
         return Enrolment(name, added, already, tuple(rejected), tuple(notes), conflict)
 
     def _names_lately(self) -> list[str]:
-        """Return all names as they were some seconds ago, for notes on names that look alike."""
+        """Return all names as of at most 10 seconds ago, for notes on names that look alike."""
         now = time.monotonic()
         if self._lately is None or now - self._lately[0] > _LATELY:
             self._lately = now, [person for person, _ in self._store.identities()]
@@ -223,7 +230,7 @@ class People:
 
     @contextmanager
     def _changing(self, caller: Caller) -> Iterator[None]:
-        """Let one request at a time change pictures and people together; the journal says whose it was."""
+        """Let one request at a time change pictures and people together, and log the caller."""
         with acting(caller.journal):
             if self._pictures is None:
                 yield
@@ -250,7 +257,12 @@ class People:
         return png(crop)
 
     def rename(self, name: str, new: str, caller: Caller) -> str:
-        """Return a person another name; gives it as it is stored.
+        """Change the name of a person, and return it as it is stored.
+
+        Args:
+            name: of the person.
+            new: the new name.
+            caller: who renames them.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -266,7 +278,12 @@ class People:
         return new
 
     def merge(self, kept: str, other: str, caller: Caller) -> int:
-        """Join two people who are one; gives how many photos went over.
+        """Join two people who are one, and return the number of photos moved.
+
+        Args:
+            kept: name that stays.
+            other: name that goes.
+            caller: who joins them.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -276,7 +293,7 @@ class People:
             return self._store.merge_people(checked_name(kept), checked_name(other))
 
     def set_terms(self, name: str, terms: Terms, caller: Caller) -> None:
-        """Replace on what terms a person is in the gallery.
+        """Replace the terms of a person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -286,7 +303,7 @@ class People:
             self._store.set_terms(checked_name(name), terms)
 
     def remove(self, name: str, caller: Caller) -> int:
-        """Erase a person, their photos, and the pictures that are kept of them; gives how many photos.
+        """Erase a person, their photos, and the pictures kept of them; return the number of photos.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -300,7 +317,7 @@ class People:
         return count
 
     def drop(self, templates: Sequence[StoredTemplate], caller: Caller) -> int:
-        """Erase single photos, and the pictures that are kept of them; gives how many there were."""
+        """Erase single photos, and the pictures kept of them; return how many there were."""
         with self._changing(caller):
             count = self._store.drop([entry.id for entry in templates])
             self._forget([entry.digest for entry in templates])
@@ -312,10 +329,10 @@ class People:
             self._pictures.erase(digests)
 
     def tidy(self) -> int:
-        """Erase pictures that no photo is of: a process may have been killed between writing the two.
+        """Delete pictures that belong to no photo, as after a process was killed between writing the two.
 
         Returns:
-            How many there were.
+            Number of pictures deleted.
         """
         if self._pictures is None:
             return 0
@@ -336,14 +353,14 @@ def is_expired(terms: Terms) -> bool:
 
 
 def _place(path: Path, home: Path | None) -> str:
-    """Return where a picture is, so that it is found again when it is moved with its gallery."""
+    """Return the path of a picture, so that it is found again when it is moved with its gallery."""
     if home is not None and path.is_relative_to(home):
         return os.fspath(path.relative_to(home)).replace(os.sep, "/")
     return stored_path(path, home)
 
 
 def _over_http(reason: str) -> str:
-    """Say it without options of the command line."""
+    """Return a message without the options of the command line."""
     found, separator, advice = reason.partition("; ")
     if "--accept-low-quality" in advice:
         return f"{found}; force=true enrolls it all the same"

@@ -1,4 +1,4 @@
-"""Listen to Frigate by MQTT, answer its events, and publish the answers for Home Assistant."""
+"""Follow Frigate by MQTT, answer its events, and publish the answers for Home Assistant."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ _MOST_SENSORS = 1000  # of cameras and people that Home Assistant is told of
 
 
 class FrigateWatch:
-    """What `embed watch-frigate` does.
+    """Runs `embed watch-frigate`: receives events, publishes answers.
 
     Attributes:
-        ignored: messages that were none of Frigate's.
+        ignored: number of messages that were none of Frigate's.
     """
 
     def __init__(self, identifier: EventIdentifier, broker: Broker, topics: Topics) -> None:
-        """Join them.
+        """Join identifier and broker.
 
         Args:
             identifier: answers events.
-            broker: hears them, and publishes answers.
-            topics: where.
+            broker: receives them, and publishes answers.
+            topics: of the answers.
         """
         self._identifier, self._broker, self._topics = identifier, broker, topics
         self._announced: set[str] = set()
         self.ignored = 0
 
     def answers(self) -> Generator[EventAnswer]:
-        """Yield what is answered, for ever; closed, it says that we are gone.
+        """Yield answers, without end; closing the generator publishes `offline`.
 
         Raises:
             BrokerError: the broker refuses us.
@@ -76,7 +76,7 @@ class FrigateWatch:
 
 
 def answer_to_dict(answer: EventAnswer) -> dict[str, Any]:
-    """Return an answer for JSON; `name` is `unknown` for people who are not known."""
+    """Convert an answer to a dict for JSON; `name` is `unknown` for strangers."""
     agreement = answer.agreement
     decision = agreement.decision
     return {
