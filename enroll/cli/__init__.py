@@ -1,4 +1,4 @@
-"""The `embed` command: its sub-commands, how each ends, and the exit codes.
+"""Define the `embed` command: its sub-commands, how each ends, and the exit codes.
 
 Errors are one line on standard error. The sub-commands are plain functions of the modules beside this one;
 they get their names here, in the order of the help.
@@ -42,12 +42,12 @@ _UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wr
 
 
 class CommandLine(Group):
-    """The `embed` command. Its usage errors repeat what was typed, but no password and no key."""
+    """Runs the `embed` command. Its usage errors repeat what was typed, but no password and no key."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> typer.Context:
-        """Read the options before the first command's name, and keep all that was typed."""
+        """Parse the options before the first command's name, and keep all that was typed."""
         typed = tuple(args)
         start_speaking()
         if (columns := shutil.get_terminal_size().columns) < _NARROW:  # click takes no fewer by itself
@@ -63,7 +63,7 @@ class CommandLine(Group):
 
 @contextmanager
 def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
-    """Change what a usage error says, before click shows it in its own form."""
+    """Remove secrets from a usage error, before click prints it."""
     try:
         yield
     except _UsageFault as error:

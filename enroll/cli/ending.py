@@ -1,4 +1,4 @@
-"""How a command ends: with its exit code, and one line on standard error that says why, not a traceback."""
+"""End a command with its exit code, and one line on standard error instead of a traceback."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_command(command: Callable[[], object]) -> None:
 
 
 def _describe(error: Exception) -> tuple[str, int] | None:
-    """Return the line and the exit code of an error that can be foreseen."""
+    """Return the line and the exit code of an expected error, or None."""
     if isinstance(error, EmbedError):
         return f"{error}{_made_with(error)}", error.exit_code
     said = " ".join(str(error).split())
@@ -69,7 +69,7 @@ def _describe(error: Exception) -> tuple[str, int] | None:
 
 
 def _memory_is_limited() -> bool:
-    """Return whether memory may be why a package was not loaded: numpy 2.0 names other causes even then."""
+    """Return whether lack of memory may be why a package was not loaded; numpy 2.0 names other causes."""
     try:
         import resource
     except ImportError:
@@ -78,7 +78,7 @@ def _memory_is_limited() -> bool:
 
 
 def _made_with(error: EmbedError) -> str:
-    """Name the model that a gallery was made with, if it is the one that everyone has."""
+    """Return the name of the model that a gallery was made with, if it is the built-in one."""
     from embedder.built_in import built_in_fingerprint
     from embedder.config import BUILT_IN
 

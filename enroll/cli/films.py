@@ -1,4 +1,4 @@
-"""What `embed identify` does with films and cameras; loaded only where there are some."""
+"""Run `embed identify` on films and cameras; loaded only where there are some."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ def show_answer(answer: FilmAnswer, basis: ThresholdSource, as_json: bool, expla
 def watch_camera(
     identifier: FilmIdentifier, camera: Camera, seconds: float | None, as_json: bool
 ) -> Iterator[str | None]:
-    """Print who is seen and who leaves; gives the name of each, None for unknown, when they leave."""
+    """Print who is seen and who leaves.
+
+    Args:
+        identifier: answers frames.
+        camera: to be watched.
+        seconds: how long; None: until it ends.
+        as_json: print JSON.
+
+    Yields:
+        The name of each person, None for unknown, when they leave.
+    """
     watch = Watch(identifier)
 
     def show(event: CameraEvent) -> str | None:

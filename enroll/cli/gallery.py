@@ -1,4 +1,4 @@
-"""`embed gallery`: list, show, rename and remove people, their terms, purge, log, keys.
+"""Run `embed gallery`: list, show, rename and remove people, their terms, purge, log, keys.
 
 None of these commands needs a model.
 """

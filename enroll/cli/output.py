@@ -1,6 +1,6 @@
-"""Say what a command did: as a line, as a JSON object with `--json`, or not at all with `--quiet`.
+"""Print what a command did: as a line, as a JSON object with `--json`, or not at all with `--quiet`.
 
-Answers, warnings and errors are not for this module: they are printed in any case.
+Answers, warnings and errors do not use this module: they are printed in any case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 @dataclass
 class Output:
-    """How the command that runs now speaks."""
+    """Holds how the running command prints."""
 
     quiet: bool = False
     as_json: bool = False
@@ -26,17 +26,17 @@ HOW = Output()
 
 
 def start_speaking() -> None:
-    """Forget how the command before spoke, where several run in one process."""
+    """Reset how to print, for several commands in one process."""
     HOW.quiet = HOW.as_json = False
 
 
 def tell(line: str, done: str, **facts: object) -> None:
-    """Print what was done, in place of nothing or of a JSON object.
+    """Print what was done: a line, nothing, or a JSON object.
 
     Args:
         line: for people; already escaped.
         done: what was done, in a word, for `--json`.
-        **facts: to whom or to what.
+        **facts: other members of the object.
     """
     if HOW.as_json:
         print(json.dumps({"done": done, **facts}, allow_nan=False), flush=True)

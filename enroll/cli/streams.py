@@ -19,7 +19,7 @@ _LETTERS = "backslashreplace"  # a terminal that lacks a letter shows its number
 
 
 class _Output(io.FileIO):
-    """Write to a file descriptor, and ignore write errors of one kind.
+    """Writes to a file descriptor, and ignores write errors of one kind.
 
     Attributes:
         lost: whether something could not be written.

@@ -24,7 +24,7 @@ _STREAM = "-"
 
 
 class SameName(StrEnum):
-    """What to do with people whose name is in both galleries."""
+    """Lists what to do with people whose name is in both galleries."""
 
     REFUSE = "refuse"
     JOIN = "join"

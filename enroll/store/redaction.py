@@ -1,4 +1,4 @@
-"""Hides passwords and keys in what is shown, also in what someone typed wrongly."""
+"""Hide passwords and keys in what is shown, also in what a user mistyped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
 
 
 def without_password(location: str | Path) -> str:
-    """Return an address as it may be printed: without user, password and options, usable or not."""
+    """Return an address for printing: without user, password and options, usable or not."""
     shown = str(location)
     found = _ADDRESS.match(shown) or _BARE.match(shown)
     if found is None or LITE.fullmatch(shown):
@@ -40,7 +40,7 @@ def looks_like_address(location: str | Path) -> bool:
 
 
 def without_key(path: str | Path) -> str:
-    """Return the name of a key's file as it may be printed: not if it may be the key itself."""
+    """Return the path of a key's file for printing, unless it may be the key itself."""
     path = Path(path)
     text = without_password(path)
     if not _LONG.search(text) or _is_in_a_folder(path):
@@ -49,12 +49,12 @@ def without_key(path: str | Path) -> str:
 
 
 def hidden(text: str) -> str:
-    """Return an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
+    """Remove from an error's text what was typed in the wrong place: addresses' passwords, and keys."""
     return _KEY.sub("(a key)", _USER.sub(r"\1", text))
 
 
 def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
-    """Return an error's text without passwords and keys in those words of the command line that it repeats.
+    """Remove passwords and keys from the words of the command line that an error's text repeats.
 
     Args:
         text: quotes some of the words, as they are or as Python writes them.
@@ -75,7 +75,7 @@ def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
 
 
 def _is_in_a_folder(path: Path) -> bool:
-    """Return whether a file's folder is there, which that of a key with slashes in it is not."""
+    """Return whether the folder of a file exists, which that of a key with slashes in it does not."""
     folder = str(path.parent)
     try:
         return folder not in (".", path.anchor) and path.parent.is_dir() and not _LONG.search(path.name)

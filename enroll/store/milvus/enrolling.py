@@ -1,14 +1,14 @@
-"""Enrolling without transactions: a person's templates come whole or not at all, and a photo is one person's.
+"""Enroll without transactions: all templates of a person or none, and a photo is one person's.
 
-1. `todo`: say that templates of this operation may be about to come.
+1. `todo`: write that templates of this operation may follow.
 2. Insert the templates. They do not count yet.
 3. Read who else has these photos, at a moment after 2. Of two clients that enroll one photo at least one sees
    the other here, and gives way. So no photo ever becomes two people's.
 4. Insert the facts, in one request: from here on the templates count.
-5. Take the `todo` back.
+5. Delete the `todo`.
 
-A client that ends before 4 leaves templates that no one sees. Whoever wants their photos waits for `LEASE`
-and then deletes them; a client that took half of that from 1 to 4 does not do 4.
+A client that ends before 4 leaves templates that no one sees. A client that needs their photos waits for
+`LEASE` and then deletes them; a client that took half of that from 1 to 4 does not do 4.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come
 
 @dataclass
 class _Sent:
-    """Templates of one identity that are there and do not count yet."""
+    """Holds templates of one person that are inserted and do not count yet."""
 
     asked: NewPerson
     person: Known | None  # None for someone new
@@ -54,7 +54,7 @@ class _Sent:
 
 @dataclass(frozen=True)
 class _Operation:
-    """What is enrolled together: all of it will count, or nothing."""
+    """Holds what is enrolled together: all of it will count, or nothing."""
 
     op: int
     todos: list[int]  # rows of the ledger
@@ -63,10 +63,12 @@ class _Operation:
 
     @property
     def part(self) -> str:
+        """The partition of the templates."""
         return STRANGERS if self.strangers else ENROLLED
 
     @property
     def of_photo(self) -> dict[str, _Sent]:
+        """The person of each photo, by digest in hexadecimal."""
         return {digest: one for one in self.sent for digest in one.ids}
 
 
@@ -76,12 +78,12 @@ class Enroller:
     def __init__(
         self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows, eraser: Eraser
     ) -> None:
-        """Work on these two collections."""
+        """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
         self._eraser, self._shown = eraser, connection.address.shown
 
     def check(self, people: Sequence[NewPerson]) -> None:
-        """Refuse what can be refused before anything is sent.
+        """Check what can be checked before anything is sent.
 
         Raises:
             PhotoConflictError: a photo is given under two names.
@@ -173,14 +175,14 @@ class Enroller:
         return True
 
     def _once(self, now: _Operation, at: int) -> None:
-        """Delete what a request left that was sent twice, as pymilvus does if it gets no answer."""
+        """Delete duplicates of a request that pymilvus sent twice, as it does without an answer."""
         sent = {number for one in now.sent for number in one.ids.values()}
         if self._templates.count(now.op, at) > len(sent):
             rows = self._templates.rows(f"op == {now.op}", [], at)
             self._templates.delete([row["id"] for row in rows if row["id"] not in sent])
 
     def _others(self, now: _Operation, at: int) -> tuple[list[Row], set[int]]:
-        """Find who else has the photos: rows that make ours needless, and operations under way.
+        """Find others with the photos: rows that make ours unnecessary, and unfinished operations.
 
         Raises:
             PhotoConflictError: another person has one.
@@ -202,7 +204,7 @@ class Enroller:
         return theirs, {row["op"] for row in others if not counts(row, people)} & pending
 
     def _leave_out(self, now: _Operation, rows: Sequence[Row]) -> None:
-        """Of photos that are already theirs, delete what we have sent."""
+        """Delete our templates of photos that are already theirs."""
         of_photo = now.of_photo
         needless = {row["digest"] for row in rows}
         self._templates.delete([of_photo[digest].ids.pop(digest) for digest in needless])
@@ -242,7 +244,7 @@ class Enroller:
 
 
 def _first(known: Sequence[Known], strangers: bool) -> Known | None:
-    """Return the person of a name; if several clients made one at once, all of them take the same."""
+    """Return the person of a name; if several clients created one at once, all of them take the same."""
     return min((one for one in known if one.stranger == strangers), key=lambda one: one.id, default=None)
 
 
