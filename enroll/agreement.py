@@ -97,7 +97,7 @@ class Evidence:
         weights = np.array([max(weight, 1e-6) for _, weight, _ in chosen])  # frames of no use count evenly
         mean = weights @ np.stack([vector for _, _, vector in chosen]).astype(np.float64)
         length = float(np.linalg.norm(mean))
-        if length < 1e-6:  # opposite vectors cancel out; the best frame stands for all then
+        if length < 1e-6:  # opposite vectors cancel out; the best frame is used alone then
             return chosen[0][2]
         return np.asarray(mean / length, np.float32)
 

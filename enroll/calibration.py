@@ -56,7 +56,7 @@ UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradict
 
 
 _RANGES = {
-    "distance": (-1e-9, 2),  # between unit vectors; below 0, where it names no one, not even for a copy
+    "distance": (-1e-9, 2),  # between unit vectors; below 0 it names no one, not even for a copy
     "target_fpir": FPIR,
     "confidence": (0.5, 1),
     "named": COUNT,
@@ -311,7 +311,7 @@ def lognormal_threshold(sums: LogSums, target_fpir: float, confidence: float = _
     without = sums.middle + _log_quantile(total[:, None] - parts, z)
     count = len(without)
     jackknife = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
-    # Of few people the jackknife's own spread is large; no one is surer than from independent pairs.
+    # Of few people the jackknife's own spread is large; the error is at least that of independent pairs.
     pairs = people * (people - 1) / 2 + people * (count - people)
     mean, second, _ = total[1:] / total[0]
     least = math.sqrt(max(second - mean**2, 0.0) * (1 + z**2 / 2) / pairs)

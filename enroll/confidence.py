@@ -168,7 +168,7 @@ def fit_confidence_model(known: LabeledSearches) -> ConfidenceModel | None:
     weights = np.where(known.mated, 0.5 / max(known.mated.sum(), 1), 0.5 / max((~known.mated).sum(), 1))
     weights *= len(weights)
     right, wrong = known.right.sum(), (~known.right).sum()
-    # Platt's targets: so many answers, all right, do not make the next one certain.
+    # Platt's targets are below 1: even if all answers were right, the next one is not certain.
     targets = np.where(known.right, (right + 1) / (right + 2), 1 / (wrong + 2))
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -106,12 +106,12 @@ class FilmConfig:
         UsageError: a value is out of its range.
     """
 
-    fps: float = 2.0  # someone who walks by is seen in several frames, and two cores keep up with 6 times
+    fps: float = 2.0  # a person who walks by is in several frames, and two cores can process 6 times as many
     agree: int = 2
     gap: float = 2.0
     max_duration: float = 4 * 3600.0
     max_time: float = 3600.0
-    max_frames: int = 2_000_000  # 9 hours of 60 a second
+    max_frames: int = 2_000_000  # 9 hours at 60 a second
 
     def __post_init__(self) -> None:
         """Check that each value is in its range.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
-_NEAR_ROWS, _NEAR_COLUMNS = 512, 4096  # products at a time, 8 MB: what a core has near
+_NEAR_ROWS, _NEAR_COLUMNS = 512, 4096  # products at a time, 8 MB: they fit into a core's cache
 _POWERS = 4  # of the logarithms, from 0 to 3
 
 
@@ -92,7 +92,7 @@ def near_pairs(
     tops = [*range(0, enrolled, _NEAR_ROWS), *range(enrolled, len(probes), _NEAR_ROWS), len(probes)]
     for top, bottom in pairwise(tops):
         rows = probes[top : min(bottom, enrolled) if top < enrolled else bottom]
-        # What comes before a template has been compared with it already.
+        # A template has been compared with all earlier rows already.
         for left in range(top if top < enrolled else 0, enrolled, _NEAR_COLUMNS):
             columns = probes[left : min(left + _NEAR_COLUMNS, enrolled)]
             products = memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))

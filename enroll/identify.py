@@ -157,7 +157,7 @@ class Identifier:
             GalleryError: the gallery cannot be read.
             UsageError: there is no calibration any more and nothing is known of the model.
         """
-        # Whoever comes while another thread reads goes on with what was known.
+        # While another thread reads, this one uses the last threshold.
         if time.monotonic() >= self._not_before and self._following.acquire(blocking=False):
             try:
                 if (revision := self._gallery.revision()) != self._revision:
@@ -245,7 +245,7 @@ class Identifier:
         if any(one.crops for one in seen):
             vectors = np.concatenate([one.vectors for one in seen if one.crops])
             near = [[]] * len(vectors)
-            # Two at least are looked for: the rule compares the first two, whether they are listed or not.
+            # At least two are searched for: `decide` compares the first two, whether they are listed or not.
             found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
             if self._config.neighbours:
                 near = self._gallery.nearest_photos(vectors, self._config.neighbours)

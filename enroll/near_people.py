@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 Kind = Literal["copy", "photo", "people"]
 
 COPY = 0.02  # the same picture, perhaps stored again: photos of two people are far beyond
-_ANYTHING = 0.01  # share of comparisons that may not be of strangers, before looking
-_RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which these lie anywhere
-_LOOKED_AT = 512  # searches, at random, that say what distances the gallery has
-_LOOKED_FOR = 1000  # people, at random, that these look for; more add nothing but time
+_OUTLIERS = 0.01  # share of comparisons that may not be of strangers, before looking
+_RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which outliers are uniform
+_MOST_SEARCHES = 512  # random searches from which the gallery's distances are estimated
+_MOST_PEOPLE = 1000  # random people they are compared with; more add nothing but time
 _STEPS = 30
 _NONE = np.empty((0, 2), np.int64)
 
@@ -175,11 +175,11 @@ def _limits(
     total: int,
 ) -> tuple[float, float]:
     """Return the distance below which no stranger is expected, and the one below which few are."""
-    rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
+    rows = np.random.default_rng(0).permutation(len(probes))[:_MOST_SEARCHES]
     everyone = int(labels.max()) + 1
     people = np.arange(everyone)
-    if everyone > _LOOKED_FOR:
-        people = np.sort(np.random.default_rng(1).permutation(everyone)[:_LOOKED_FOR])
+    if everyone > _MOST_PEOPLE:
+        people = np.sort(np.random.default_rng(1).permutation(everyone)[:_MOST_PEOPLE])
         theirs = np.isin(labels, people)
         vectors, labels = vectors[theirs], labels[theirs]
     distances = person_distances(probes[rows], vectors, labels)
@@ -217,12 +217,12 @@ def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> 
     center, variance = float(prior.values[0]), float(prior.covariance[0, 0])
     known = float(np.exp(2 * prior.values[1]))
     worth = 1 / (2 * max(float(prior.covariance[1, 1]), 1e-12))
-    outside = math.log(_ANYTHING / _RANGE)
+    outside = math.log(_OUTLIERS / _RANGE)
     ends = []
     for start in (center, float(np.median(logs))):
         mean, squared = start, known
         for _ in range(_STEPS):
-            inside = math.log(1 - _ANYTHING) - (logs - mean) ** 2 / (2 * squared)
+            inside = math.log(1 - _OUTLIERS) - (logs - mean) ** 2 / (2 * squared)
             inside -= math.log(2 * math.pi * squared) / 2
             share = weight * np.exp(inside - np.logaddexp(inside, outside))
             # Student's t as a normal distribution whose variance grows with how far off the mean is.

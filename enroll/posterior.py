@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from enroll.distances import LogSums
 
-MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
-_JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
+MOMENTS = 3  # moments are estimated; Student's t has as many degrees of freedom less than people
+_JACKKNIFE_FROM = 10.0  # people; the jackknife's error and that of independent pairs then have equal weight
 # What poor photos add to mean / spread, ln spread and skewness, and its deviations: of faces of `wild`,
 # `cast` and `knn` shrunk to 10, 12 and 16 pixels, by SFace. The share of galleries that are of such photos,
 # before looking, was chosen on every second person of `wild` and ORL (docs/trust.md).
@@ -103,7 +103,7 @@ def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments],
         return found
     parts = sums.parts()
     without = sums.searches.sum(axis=1)[:, None] - parts
-    values = _moments(without[:, (parts[0] > 0) & (without[0] > 0)], spread)  # of two people none is left
+    values = _moments(without[:, (parts[0] > 0) & (without[0] > 0)], spread)  # of two, no comparison is left
     values[0] += sums.middle
     others = [weight(column) for column in values.T] or [0.0]
     return max(_POOR_SHARE, min(found, *others))

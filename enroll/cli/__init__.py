@@ -34,11 +34,11 @@ from enroll.cli import (
 from enroll.cli.ending import run_command
 from enroll.cli.examples import EXAMPLES, PANELS
 from enroll.cli.help import Command, Group
-from enroll.cli.output import start_speaking
+from enroll.cli.output import reset_output
 from enroll.cli.terminal import printable, show_warnings
 
 _NARROW = 52  # columns
-_UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
+_UsageFault: Any = typer.BadParameter.__base__  # base class of click's errors about a wrong command line
 
 
 class CommandLine(Group):
@@ -49,20 +49,20 @@ class CommandLine(Group):
     ) -> typer.Context:
         """Parse the options before the first command's name, and keep all that was typed."""
         typed = tuple(args)
-        start_speaking()
+        reset_output()
         if (columns := shutil.get_terminal_size().columns) < _NARROW:  # click takes no fewer by itself
             extra["terminal_width"] = max(columns - 1, _NARROW // 2)
-        with _nothing_secret(typed):
+        with _hiding_secrets(typed):
             return super().make_context(info_name, args, parent, obj=typed, **extra)  # type: ignore[return-value]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        with _nothing_secret(ctx.obj):
+        with _hiding_secrets(ctx.obj):
             return super().invoke(ctx)
 
 
 @contextmanager
-def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
+def _hiding_secrets(typed: Sequence[str]) -> Iterator[None]:
     """Remove secrets from a usage error, before click prints it."""
     try:
         yield
@@ -120,7 +120,7 @@ def global_options(
         from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE
 
         os.environ[FILE_VARIABLE] = str(key)
-        os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
+        os.environ.pop(KEY_VARIABLE, None)  # the option of one command has priority over the environment
 
 
 def _group(name: str, above: typer.Typer, text: str | None = None, **extra: Any) -> typer.Typer:

@@ -14,7 +14,7 @@ from enroll.cli.streams import discard_output, guard_streams
 from enroll.cli.terminal import printable, safe, show_remarks
 
 _LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
-# What the loader, Python's threads and LiteRT say where memory ends; they have no error of their own for it.
+# Messages of the loader, Python's threads and LiteRT without memory; they have no error class for it.
 _MEMORY_WORDS = (
     "failed to map segment",
     "cannot allocate memory",
@@ -44,7 +44,7 @@ def run_command(command: Callable[[], object]) -> None:
         if (known := _describe(error)) is None:
             raise
         line, code = known
-        # Hiding secrets loads numpy, which may be what could not be loaded.
+        # `safe` loads numpy, which may be the package that could not be loaded.
         shown = line if line == _LITTLE_MEMORY or isinstance(error, ImportError) else safe(line)
         print(f"embed: {printable(shown)}", file=sys.stderr)
         if isinstance(error, OSError):
@@ -55,7 +55,7 @@ def run_command(command: Callable[[], object]) -> None:
 def _describe(error: Exception) -> tuple[str, int] | None:
     """Return the line and the exit code of an expected error, or None."""
     if isinstance(error, EmbedError):
-        return f"{error}{_made_with(error)}", error.exit_code
+        return f"{error}{_model_of(error)}", error.exit_code
     said = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(words in said.lower() for words in _MEMORY_WORDS):
         return _LITTLE_MEMORY, UsageError.exit_code
@@ -77,7 +77,7 @@ def _memory_is_limited() -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def _made_with(error: EmbedError) -> str:
+def _model_of(error: EmbedError) -> str:
     """Return the name of the model that a gallery was made with, if it is the built-in one."""
     from embedder.built_in import built_in_fingerprint
     from embedder.config import BUILT_IN

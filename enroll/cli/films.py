@@ -50,7 +50,7 @@ def watch_camera(
                     yield name
                 if output_was_lost():
                     return
-        except KeyboardInterrupt:  # Ctrl-C is how a camera is left: who is in sight is told first
+        except KeyboardInterrupt:  # Ctrl-C is how a camera is stopped: print who is in sight first
             for event in watch.close():
                 show(event)
             raise

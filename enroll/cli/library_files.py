@@ -90,7 +90,7 @@ def sort(
         with opened(gallery) as library:
             limit = None if confirmed else threshold_of(library, extractor, threshold)
             if mode == "move" and target is not None and not dry_run:
-                _adopt(library, earlier_moves(target))
+                _record_moves(library, earlier_moves(target))
             photos = _sorted(library, limit, several, with_unknown, without_face)
             if mode == _LIST or target is None:
                 _print_list(photos, as_json)
@@ -177,7 +177,7 @@ def _sort_once(
     facts = {"folder": str(target), "mode": mode, "files": done, "there": there, "manifest": undo}
     line = f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}"
     if undo is not None:
-        _adopt(library, plan.moves)
+        _record_moves(library, plan.moves)
         line += f"\nto take it back: embed library sort --undo {printable(undo)}"
     if as_json:
         print(json.dumps({"done": "sorted", **facts}))
@@ -191,7 +191,7 @@ def _stands_alone(photo: SeenPhoto) -> bool:
     return photo.is_film and not photo.live and not photo.problem
 
 
-def _adopt(library: Library, moves: list[Move]) -> None:
+def _record_moves(library: Library, moves: list[Move]) -> None:
     """Record the new paths of photos in the library."""
     from enroll.gallery.places import home_of
     from enroll.library.sorting import moved_photos

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 TRAINED_MODEL = "embed-model"  # what `embed train` writes
-AS_FOUND = ""  # what `Model` is until its callback has looked
+AS_FOUND = ""  # value of `Model` until its callback has chosen one
 
 
 def _chosen(context: typer.Context, model: str) -> str:

@@ -25,7 +25,7 @@ class Output:
 HOW = Output()
 
 
-def start_speaking() -> None:
+def reset_output() -> None:
     """Reset how to print, for several commands in one process."""
     HOW.quiet = HOW.as_json = False
 
@@ -56,11 +56,11 @@ def answer(facts: dict[str, Any], *lines: str) -> None:
         print(line)
 
 
-def _be_quiet(quiet: bool) -> None:
+def _set_quiet(quiet: bool) -> None:
     HOW.quiet = quiet
 
 
-def _speak_json(as_json: bool) -> None:
+def _set_json(as_json: bool) -> None:
     HOW.as_json = as_json
 
 
@@ -76,16 +76,14 @@ def shared_options() -> dict[str, Any]:
             typer.Option(
                 "--quiet",
                 "-q",
-                callback=_be_quiet,
+                callback=_set_quiet,
                 expose_value=False,
                 help="Say only answers, warnings and errors.",
             ),
         ] = False,
         as_json: Annotated[
             bool,
-            typer.Option(
-                "--json", callback=_speak_json, expose_value=False, help="JSON: an object per line."
-            ),
+            typer.Option("--json", callback=_set_json, expose_value=False, help="JSON: an object per line."),
         ] = False,
     ) -> None:
         pass

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AUTO, CLIENT = "auto", "ray://"
 _VARIABLE = "RAY_ADDRESS"
 _PATIENCE = 5.0  # seconds to wait for the first sign of a cluster; Ray itself waits for minutes
-_TRIES = 3  # of a window whose machine is lost, and of connecting: Ray Client gives up a busy cluster early
+_TRIES = 3  # for a window whose machine is lost, and for connecting: Ray Client gives up a busy cluster early
 INSTALL = "pip install 'embedder-enroll[cluster]'"
 
 
@@ -80,7 +80,7 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # who asked notices what is missing, and asks again
+    context.max_errored_blocks = -1  # the caller notices missing answers, and submits them again
     photos = ray.data.from_arrow(list(blocks))
     found = photos.map_batches(
         look, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"task": task}
@@ -120,8 +120,8 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
         raise MissingPackageError(f"--cluster: needs Ray, which is not installed: {INSTALL}")
     where = os.environ.get(_VARIABLE, "") if address == AUTO else address
     _check_answers(where, address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start tells no one
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change to come
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start sends no usage statistics
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns of a future change
     import ray
 
     ours = not ray.is_initialized()
@@ -133,7 +133,7 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
         yield machines
     finally:
         if ours:
-            with contextlib.suppress(Exception):  # of a cluster that is gone
+            with contextlib.suppress(Exception):  # the cluster may be gone
                 ray.shutdown()
 
 
@@ -156,7 +156,7 @@ def _check_answers(where: str, address: str) -> None:
     if not host or not port.isdigit():
         if address != AUTO:
             raise UsageError(f"--cluster: expected {CLIENT}HOST:PORT, got {address!r}")
-        return  # what else Ray takes in its variable, such as local
+        return  # other values that Ray accepts in its variable, such as local
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
     except (OSError, OverflowError) as error:
@@ -189,7 +189,7 @@ def _check_machines(ray: Any, photo: Path | None) -> None:
             same, there = ray.get(answer)
         except ray.exceptions.RayError as error:
             if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.NodeDiedError):
-                continue  # what it would have done others do
+                continue  # its work is done by others
             raise UsageError(
                 f"{machine}: expected embedder-enroll on all machines of the cluster: {_first_line(error)}"
             ) from error

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-BLOCK = 16  # photos a worker looks at before it answers: what is done again if it is lost, about a second
+BLOCK = 16  # photos a worker processes before it answers: repeated if it is lost, about a second
 EACH = 8  # blocks a worker gets of a window: starting a window takes a quarter of a second
 SENT = 128  # photos of a window whose content is sent: this process and the cluster hold all of it
-AHEAD = 3  # windows on their way: the workers begin the next one while the last photos of one are looked at
+AHEAD = 3  # windows processed at once: workers start the next one during the last photos of one
 
 _LOST = (
     "every process that looked at it ended without an answer, twice; try it alone on this machine, without "

@@ -16,12 +16,12 @@ from embedder.folders import Rejected
 from enroll.embedding import PhotoSample
 from enroll.looking import AskedPhoto, DigestedPhoto, FoundFace, SampledPhoto, SearchedPhoto
 
-DIGEST, SAMPLE, FACES = "digest", "sample", "faces"  # what is asked about photos
+DIGEST, SAMPLE, FACES = "digest", "sample", "faces"  # kinds of questions about photos
 
 _QUESTION = pa.schema(
     [("row", pa.int32()), ("path", pa.binary()), ("place", pa.binary()), ("data", pa.large_binary())]
 )
-# Of every answer: what Python's logging was told of the photo; that there is no file at the path; an error
+# Of every answer: log records about the photo; whether there is no file at the path; an error
 # that ends the run, as the name of its class and its message.
 _COMMON = [
     ("row", pa.int32()),

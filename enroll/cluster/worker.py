@@ -188,7 +188,7 @@ def _faces(asked: Sequence[tuple[int, AskedPhoto, Path]], task: Task) -> list[Ro
 _KINDS = {DIGEST: _digests, SAMPLE: _samples, FACES: _faces}
 
 
-class _Kept(logging.Handler):
+class _NoteCollector(logging.Handler):
     """Collects log records about photos."""
 
     def __init__(self) -> None:
@@ -204,7 +204,7 @@ class _Kept(logging.Handler):
 @contextmanager
 def _notes() -> Iterator[list[str]]:
     """Collect log records about photos, to send them to the caller; none is shown here."""
-    handler, propagated = _Kept(), _IMAGES.propagate
+    handler, propagated = _NoteCollector(), _IMAGES.propagate
     _IMAGES.addHandler(handler)
     _IMAGES.propagate = False
     try:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from enroll.templates import Templates
 
 
-_NEAR = 16  # templates of others looked at for each: enough that a photo's true person is among them
-_MOST_MEMBERS = 64  # so many photos stand for a person who has more
+_NEAR = 16  # templates of others compared with each: enough for a photo's true person to be among them
+_MOST_MEMBERS = 64  # photos that represent a person who has more
 _MOST_QUERIES = 1024  # at once
-_NUMBERS_AT_ONCE = 16_000_000  # of vectors that a search gives: 64 MB
+_NUMBERS_AT_ONCE = 16_000_000  # float32 in the vectors that a search returns: 64 MB
 
 _NEARER = 0.75  # share of a person's photos that counts
 _NO_DISTANCE = 1e-3  # two copies of one picture; the logarithm would be infinite
@@ -117,7 +117,7 @@ def nearest_others(
     count, dim = labeled.vectors.shape
     rows = np.full((count, _NEAR), -1)
     distances = np.full((count, _NEAR), np.inf)
-    # A search finds a person's own photos first, so it asks for so many more; who has most comes first.
+    # A search finds a person's own photos first, so more are asked for; people with most photos come first.
     sizes = labeled.sizes()[labeled.labels]
     order = np.argsort(-sizes, kind="stable")
     start = 0

@@ -46,7 +46,7 @@ _MOST_PEOPLE = 500  # drawn at random for that; more add little but time
 _MANY = 10_000  # photos; of more, pairs within reach of each other are found several times as fast
 _TIMES = (1, 2, 5, 10, 100)  # as many people as now
 
-ENOUGH_PHOTOS = 3  # of two that differ no one can say which is wrong
+ENOUGH_PHOTOS = 3  # of two that differ it cannot be said which is wrong
 _NOT_JUDGED = (
     "too few people with several photos to learn how photos of one person differ, or the model tells no one "
     "apart: photos and double names are not judged"

@@ -32,7 +32,7 @@ _TWICE = 0.05  # share of people assumed to be enrolled under a second name, bef
 
 _WRONG = 0.05  # share of photos assumed to show someone else, before looking
 _NO_ONE_HERE = 0.1  # share of these that show no one of the gallery
-_ROUNDS = 5  # so many wrong photos of one person may hide each other
+_ROUNDS = 5  # number of wrong photos of one person that may hide each other
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class FailedPhoto:
     reason: str
 
 
-# Gives for each photo, in their order, its (dim,) vector or why there is none; with each photo goes the line
+# Returns for each photo, in their order, its (dim,) vector or why there is none; the value is the line
 # that names it first.
 EmbedPhotos = Callable[[Mapping[Photo, int]], Iterable["NDArray[np.float32] | FailedPhoto"]]
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 FPIRS = (0.001, 0.01, 0.05, 0.1)
 _POINTS = 25  # of the curve, at most
 _CALIBRATED = 60_000  # enrolled photos of all splits together that are calibrated with: 20 splits of 3,000
-_FEWEST = 3  # splits that are, however many photos each has: so many people hardly differ from split to split
+_FEWEST = 3  # least number of these splits: with so many people, splits hardly differ
 
 Samples = TypeVar("Samples", bound=EmbeddedSamples)
 SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # an evaluation never changes
@@ -197,7 +197,7 @@ class Evaluation(Generic[SomeSamples]):
             rows = split.enrolled[samples.enrollable[split.enrolled]]
             try:
                 found = calibrate(samples.vectors[rows], samples.labels[rows], fpir, known=samples.strangers)
-            except (UsageError, ValueError):  # nobody who could be enrolled, or too few
+            except (UsageError, ValueError):  # no one can be enrolled, or too few people
                 return None
             thresholds.append(found.threshold)
         both = list(zip(some, thresholds, strict=True))

@@ -69,7 +69,7 @@ class EmbeddedSamples:
                 raise ValueError(
                     f"{name}: expected ({len(rows)},) of bool, one a photo, got {mask.dtype} {mask.shape}"
                 )
-        if rows.ndim == 2 and rows.shape[1]:  # what stands for a photo without a face is not looked at
+        if rows.ndim == 2 and rows.shape[1]:  # rows of photos without a face may hold anything
             rows = np.where(found[:, None], rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
         checked, of = checked_rows(rows, labels)
         names, numbers = np.unique(of, return_inverse=True)

@@ -67,7 +67,7 @@ def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator
     """
     counts = np.bincount(labels)
     candidates = np.flatnonzero(counts >= 2)
-    people = int(np.count_nonzero(counts))  # who has no photo can be no stranger either
+    people = int(np.count_nonzero(counts))  # people without a photo are no strangers either
     if people < 3 or len(candidates) < 2:
         raise UsageError(
             "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from enroll.looking import Looker, SampledPhoto
 
 
-_WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
+_WRITTEN = 256  # photos after which people are written: a killed process loses as many, some seconds of work
 _MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
 
 
@@ -183,11 +183,11 @@ class Enrollment:
         """
         reading: list[_Person] = []  # begun, and not all written
         finished = photos = 0
-        for part in self._looked(people):
+        for part in self._embedded(people):
             for photo in part:
                 if not reading or reading[-1] is not photo.person:
                     reading.append(photo.person)
-                self._settle(photo)
+                self._decide(photo)
                 advance()
                 photos += 1
                 finished += photo.last
@@ -197,13 +197,13 @@ class Enrollment:
                     finished = photos = 0
         yield from self._write(reading, finished)
 
-    def _looked(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
+    def _embedded(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
         """Yield all photos in parts, with the faces of those that are new."""
         if self._elsewhere is None:
             parts = self._parts(people, part_size(sum(map(len, people.values()))))
-            return map_in_order(self._look, map(self._read, parts))
+            return map_in_order(self._embed, map(self._read, parts))
         parts, given = self._parts(people, self._elsewhere.window), chain.from_iterable(people.values())
-        return self._looked_elsewhere(self._elsewhere, parts, given)
+        return self._embedded_elsewhere(self._elsewhere, parts, given)
 
     def _parts(self, people: Mapping[str, Sequence[Photo]], size: int) -> Iterator[list[_Photo]]:
         part: list[_Photo] = []
@@ -237,7 +237,7 @@ class Enrollment:
                 photo.data = photo.found = None
         return part
 
-    def _looked_elsewhere(
+    def _embedded_elsewhere(
         self, away: Looker, parts: Iterator[list[_Photo]], given: Iterable[Photo]
     ) -> Iterator[list[_Photo]]:
         """Embed photos on other machines.
@@ -280,7 +280,7 @@ class Enrollment:
             photos = [photo for photo, _ in part]
             yield photos if first else self._sorted(photos)
 
-    def _look(self, part: list[_Photo]) -> list[_Photo]:
+    def _embed(self, part: list[_Photo]) -> list[_Photo]:
         """Find and embed the faces of a part; runs in a thread of its own."""
         new = [photo for photo in part if photo.file is not None]
         samples = [read_sample(photo.path, self._extractor, self._force, photo.data) for photo in new]
@@ -288,7 +288,7 @@ class Enrollment:
             photo.found, photo.data = sample, None
         return part
 
-    def _settle(self, photo: _Photo) -> None:
+    def _decide(self, photo: _Photo) -> None:
         """Decide on a photo, after all those before it: rejected, already there, or to be added."""
         person = photo.person
         if isinstance(photo.found, PhotoSample):

@@ -26,7 +26,7 @@ _LACKING = 0.05  # of the nodes of an index file: it is written again once it la
 _log = logging.getLogger(__name__)
 
 
-class _Turns:
+class _SearchLock:
     """Allows any number of searches at once, or one change; a waiting change holds up new searches."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class LiveIndex:
         self._generation: int | None = None
         self._last = 0
         self._cached = 0  # nodes in the index file
-        self._turns = _Turns()
+        self._turns = _SearchLock()
 
     def prepare(self) -> None:
         """Start to import in the background what searching many templates needs."""
@@ -131,11 +131,11 @@ class LiveIndex:
             return own
         generation, last = self._store.changes()
         if self._search_index is None or not self._search_index.templates or generation != self._generation:
-            self._search_index = self._made(self._of_our_model(self._store.templates()))
+            self._search_index = self._made(self._check_model(self._store.templates()))
             self._keep(generation, rewrite=self._generation is not None)
         elif last != self._last:
             after = max(self._last, self._search_index.pool.last)
-            self._search_index.extend(self._of_our_model(self._store.templates(after)))
+            self._search_index.extend(self._check_model(self._store.templates(after)))
             self._keep(generation)
         self._generation, self._last = generation, last
         return self._search_index
@@ -147,7 +147,7 @@ class LiveIndex:
             raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
         return own
 
-    def _of_our_model(self, templates: Templates) -> Templates:
+    def _check_model(self, templates: Templates) -> Templates:
         """Check the model after reading, because another process may have bound or replaced the gallery."""
         check_model(self._store, *self._model)
         return templates
@@ -189,7 +189,7 @@ class LiveIndex:
         try:
             save_index(index_path(gallery), search_index.graph(), search_index.pool.parts)
             self._cached = search_index.templates
-            if self._store.changes()[0] != generation:  # someone was erased meanwhile
+            if self._store.changes()[0] != generation:  # someone was erased in the meantime
                 forget_index(gallery)
         except OSError as error:
             _log.warning("%s: not written, the index will be rebuilt: %s", index_path(gallery), error)

@@ -84,7 +84,7 @@ class Gallery:
         """Bind a store to a model; see `open`."""
         check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
-        self._expiry_said = False  # that people have expired
+        self._expiry_said = False  # whether the log has the warning about expired people
         self._search = LiveIndex(store, (extractor.fingerprint, extractor.dim), index)
 
     @classmethod
@@ -275,7 +275,7 @@ class Gallery:
             if not len(templates.ids):
                 raise UsageError(f"{self._store.location}: no one is enrolled; nothing to calibrate")
             names, labels = np.unique(templates.identities.astype(str), return_inverse=True)
-            others, whose = _with_given(kept, strangers)
+            others, whose = _all_strangers(kept, strangers)
             paths = ["(a stranger that the gallery keeps)"] * len(kept.ids)
             if strangers is not None:
                 paths += [str(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
@@ -314,7 +314,7 @@ class Gallery:
         """
         templates = self._store.templates()
         labels = np.unique(templates.identities.astype(str), return_inverse=True)[1]
-        probes = Probes.of(templates.vectors, labels, *_with_given(self._store.strangers(), strangers))
+        probes = Probes.of(templates.vectors, labels, *_all_strangers(self._store.strangers(), strangers))
         return compare(probes, target_fpir, self._extractor.manifest.strangers)
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:
@@ -370,7 +370,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _with_given(
+def _all_strangers(
     kept: Templates, given: EmbeddedFolder | None
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
     """Join the strangers of a gallery and those a user gives.

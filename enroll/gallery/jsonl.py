@@ -51,7 +51,7 @@ _STRANGER = _TEMPLATE | {"stranger"}
 _CALIBRATION = frozenset({"calibration"})
 _END = frozenset({"end", "sha256"})
 
-_LET_GO = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
+_NOT_KEPT = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
 
 
 def to_lines(content: GallerySnapshot) -> Iterator[bytes]:
@@ -266,7 +266,7 @@ class _Reader:
         vector = np.frombuffer(data, "<f4").astype(np.float32)
         if not are_unit(vector[None]):
             _refuse("vector: expected one of unit length")
-        return NewTemplate(photo, digest, vector) if self._keep else _LET_GO
+        return NewTemplate(photo, digest, vector) if self._keep else _NOT_KEPT
 
     def _end(self, record: dict[str, Any]) -> None:
         counts = {

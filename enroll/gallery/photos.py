@@ -95,7 +95,7 @@ class OriginalPhotos:
     def _moved(self) -> dict[bytes, Path]:
         found: dict[bytes, Path] = {}
         for path in _files(self._folder):
-            with suppress(ImageError):  # what is none, or cannot be read
+            with suppress(ImageError):  # it is no picture, or cannot be read
                 found.setdefault(_digest(read_image_file(path)), path)
         return found
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_DATE = 40  # characters
-TARGET_FPIR = 0.01  # where no one has calibrated
+TARGET_FPIR = 0.01  # of a gallery that is not calibrated
 _COMPARED = 128  # photos that a first threshold compares: some hundredths of a second
 _MOST_COMPARED = 4 * _COMPARED  # where single people have very many
 _GROWTH = 0.1  # share by which people or photos may grow before the calibration is out of date
@@ -139,7 +139,7 @@ class FromModel:
         vectors, names = templates.vectors[rows], names[rows]
         try:
             found = first_threshold(vectors, names, known, TARGET_FPIR, number, photos)
-        except UsageError:  # photos of different people are the same; calibrating says so
+        except UsageError:  # photos of different people are the same; `calibrate` reports it
             found = known.threshold(TARGET_FPIR, number, photos), 0, 0.0
         distance, comparisons, agreement = found
         return cls(distance, TARGET_FPIR, len(people), known, comparisons, agreement)
@@ -286,7 +286,7 @@ def _numbers(content: Any, kind: type[Any]) -> dict[str, Any]:
     """Check the names of the numbers; `kind` itself checks each."""
     names = {entry.name for entry in fields(kind)}
     required = {entry.name for entry in fields(kind) if entry.default is MISSING}
-    if not isinstance(content, dict) or not required <= content.keys() <= names:  # one from before has less
+    if not isinstance(content, dict) or not required <= content.keys() <= names:  # older ones have fewer
         got = sorted(content) if isinstance(content, dict) else content
         raise ValueError(f"expected {sorted(names)}, got {got!r:.600}")
     return content

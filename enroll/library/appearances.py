@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Decide = Callable[[NDArray[np.float32]], Sequence[Decision]]
 
-_APART = 1.2  # times the threshold: beyond lie no two photos of one person of ORL, and most of strangers
+_APART = 1.2  # times the threshold: no photos of one person of ORL are farther apart, most of strangers are
 _BEST = 3  # frames of an appearance that are kept to be shown
 _MANY = 1000  # appearances of which more than one picture is kept
 

@@ -22,7 +22,7 @@ from enroll.library.video import Frame, Sampler, check_installed, upright
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.I)
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
-# What a stream may lead to: no file of this machine.
+# Protocols that a stream may refer to: no file of this machine.
 _PROTOCOLS = "rtsp,rtsps,rtmp,rtmps,http,https,httpproxy,crypto,tls,udp,rtp,srt,tcp,data"
 _log = logging.getLogger(__name__)
 
@@ -111,12 +111,12 @@ class Camera:
             while True:
                 left = None if end is None else end - time.monotonic()
                 if self._closed or (left is not None and left <= 0):
-                    return None  # also where frames come faster than they are looked at
+                    return None  # also if frames are received faster than they are examined
                 if self._newest is not None:
                     break
                 if self._failed is not None:
                     raise self._failed
-                # Waits end now and then, since Ctrl-C is not heard within one on every system.
+                # Waits are short, since Ctrl-C does not interrupt one on every system.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
             frame, self._newest = self._newest, None
             return frame

@@ -214,7 +214,7 @@ def _parts(means: NDArray[np.float64], threshold: float) -> list[NDArray[np.intp
     parts = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     small: list[NDArray[np.intp]] = []
     for part in parts:
-        if len(part) > LARGEST_PART:  # neighbours beside each other, so that they come into one block
+        if len(part) > LARGEST_PART:  # near faces beside each other, so that they are in one block
             part = part[_in_line(units[part])]
         small += np.array_split(part, -(-len(part) // LARGEST_PART))
     return small

@@ -60,7 +60,7 @@ class FaceTemplates:
         is_new = self._known.rows.person(name) is None
         if not templates and is_new:
             templates = [self._template(max(faces, key=_size))]
-        # What is the person's already is left out, also as a photo of theirs that was enrolled whole.
+        # Faces that are the person's already are left out, also if the whole photo was enrolled.
         owners = self._store.owners([template.digest for template in templates])
         fresh = [one for one, owner in zip(templates, owners, strict=True) if owner in (None, name)]
         if not fresh and is_new:  # all are someone else's by now

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST = 1000  # people of a film that are kept: a crowd on a square, at two frames a second
 LIVE = 6.0  # seconds that the film of a live photo has at most; phones take about 3
-_EARLIEST = 1971  # before that lie the zeros of cameras whose clock was never set: 1904 and 1970
+_EARLIEST = 1971  # cameras whose clock was never set write 1904 or 1970
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ _PICTURES = frozenset(
     }
 )
 HEAD = 189  # bytes: one packet of a transport stream, and the first byte of the next
-# Brands of HEIF, AVIF and CR3 files, which lie in the same boxes as films do (ISO/IEC 14496-12).
+# Brands of HEIF, AVIF and CR3 files, which use the same boxes as films do (ISO/IEC 14496-12).
 _STILL = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx "})
 _BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime before it had `ftyp`
 _ASF = bytes.fromhex("3026b2758e66cf11")

@@ -76,11 +76,11 @@ def like_ignored(
                     found[rows] = theirs[(vectors[rows] @ vectors[theirs].T).argmax(axis=1)]
                     break
     others = [rows for rows in waiting if good[rows].any() and found[rows[0]] < 0]
-    _take_back_unsure(vectors, found, good, wanted, strangers, others)
+    _keep_unsure(vectors, found, good, wanted, strangers, others)
     return found
 
 
-def _take_back_unsure(
+def _keep_unsure(
     vectors: NDArray[np.float32],
     found: NDArray[np.int64],
     good: NDArray[np.bool_],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from enroll.store.library import SeenFace, SeenPhoto
 
 _SAME_PLACE = (
-    0.3  # share of the union from which a program's box and ours are of one face: theirs are squares
+    0.3  # intersection over union from which another program's box and ours are one face: theirs are squares
 )
 
 

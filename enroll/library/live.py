@@ -12,7 +12,7 @@ from enroll.library.film import FilmIdentifier
 from enroll.library.video import Frame
 from enroll.sightings import PersonSeen
 
-_DOUBT = 2  # times the good frames that a name takes, after which someone is said to be unknown
+_DOUBT = 2  # times the good frames that a name takes, after which a person is reported as unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAME_PLACE = 0.5  # share of two boxes' union from which they are one face
-_SAME_MOMENT = 0.1  # seconds between two frames that are looked at as one
+_SAME_MOMENT = 0.1  # seconds between two frames that count as one
 _SAME_FACE = 1.0  # distance of two vectors, up to which a face of a changed file is the same
 
 

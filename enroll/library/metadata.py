@@ -79,7 +79,7 @@ def _is_of(sidecar: Path, photo: Path) -> bool:
     try:
         said = read_people(read_file(sidecar, LARGEST)).extension
     except (OSError, XmpError):
-        return True  # reading it will say what is wrong
+        return True  # reading it reports what is wrong
     if said is None:
         return not (photo.suffix.lower() in FILMS and has_still(photo))
     return said.lower() == photo.suffix.lower().lstrip(".")
@@ -148,7 +148,7 @@ def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[
             found += read(photo)
         except (OSError, ValueError, IniError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"names beside {photo.name} cannot be read: {str(error)[:100]}")
-    return _once([replace(one, region=None) for one in found] if is_film else found), problems
+    return _without_duplicates([replace(one, region=None) for one in found] if is_film else found), problems
 
 
 def _from_xmp(said: XmpPeople, frame: Frame, source: Path) -> list[FoundName]:
@@ -240,7 +240,7 @@ def _is_clipped(path: Path, photo: Path, title: str) -> bool:
     return len(photo.stem) >= _CLIPPED and title.startswith(photo.stem) and path.name.startswith(photo.stem)
 
 
-def _once(found: list[FoundName]) -> list[FoundName]:
+def _without_duplicates(found: list[FoundName]) -> list[FoundName]:
     """Drop duplicates: a name without a place where it has one, and the same place again."""
     kept: list[FoundName] = []
     for one in sorted(found, key=lambda entry: entry.region is None):

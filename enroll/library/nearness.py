@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from enroll.templates import Templates
 
 _PAIRS = 2**25  # cosines in memory at once: 128 MB
-_SLACK = 1e-4  # of a cosine in single precision; what passes is measured in double precision
+_SLACK = 1e-4  # of a cosine in single precision; nearer pairs are computed in double precision
 
 Near = tuple[float, int]  # distance, id of the template
 

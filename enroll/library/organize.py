@@ -162,7 +162,7 @@ def _plan_photo(
     photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode, films: Collection[Path]
 ) -> None:
     along = [file for file in companions(photo) if file.absolute() not in films]
-    files = [*along, photo]  # the photo last: while it is there, the others are looked for
+    files = [*along, photo]  # the photo last: as long as it is there, its companions are searched for
     sizes = [file.stat().st_size for file in files]
     number = 0
     while True:

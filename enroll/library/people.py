@@ -88,7 +88,7 @@ class Library:
             return
         known = self.known
         self.photos, self.reviewed = known.photos, known.reviewed
-        # What the gallery says counts: a person who was erased has no faces.
+        # Names come from the gallery: a person who was erased has no faces.
         names, people = self.reviewed.names, known.people
         self.names = {face: people[person] for face, person in names.items() if person in people}
         if self._scanned != (known.scanned, today):
@@ -159,7 +159,7 @@ class Library:
         """
         while True:
             self.read()
-            said = self._said_of_groups()
+            said = self._group_state()
             before = {face.number: self.group_of(face.number) for face in self.unknown()}
             held = held_groups(self.known.groups, self.reviewed.ignored, {*before.values()})
             groups, likely = regrouped(
@@ -173,13 +173,13 @@ class Library:
             )
             with self._together():
                 self.known.read()
-                if self._said_of_groups() == said:  # else someone joined or parted faces meanwhile
+                if self._group_state() == said:  # otherwise another process decided about groups
                     self.rows.set_groups(held | as_stored(groups, likely))
                     break
         self.read()
         return groups
 
-    def _said_of_groups(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    def _group_state(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         return list(self.known.reviewed.together), list(self.known.reviewed.apart)
 
     def _near_someone(self, faces: Sequence[SeenFace], threshold: float) -> set[int]:
@@ -356,7 +356,7 @@ class Library:
             groups: new groups of faces.
         """
         known = self.known
-        known.read()  # what others decided comes first
+        known.read()  # apply the decisions of others first
         before = known.reviewed.names
         content["at"] = datetime.now(UTC).isoformat(timespec="seconds")
         if actor := current_actor():

@@ -87,7 +87,7 @@ def reviewed(steps: Iterable[Step]) -> Reviewed:
     found = Reviewed()
     for step in steps:
         if step.content["do"] == UNDO:
-            if "person" in step.content:  # a merge was undone: whoever was taken apart has a new id
+            if "person" in step.content:  # a merge was undone: the separated person has a new id
                 found.merged[step.content["other"]] = step.content["person"]
         elif step.number not in undone:
             _apply(found, step.content)

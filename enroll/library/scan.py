@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from enroll.looking import Looker
     from enroll.store.library import LibraryStore
 
-BLOCK = 64  # files after which what was found is written: what a kill can lose
+BLOCK = 64  # files after which results are written: a killed process loses as many
 _FILMS = FilmConfig()
-_SECONDS = 10.0  # after which it is written, too
+_SECONDS = 10.0  # after which they are written, too
 
 
 class Scanner:
@@ -153,14 +153,14 @@ class Scanner:
         photo = self._by_path.get(file.path)
         if photo is None or again or photo.model != self._extractor.fingerprint or file not in photo.files:
             return False
-        if self._lost_still(photo, file):
+        if self._still_is_gone(photo, file):
             return False
         if photo.problem:
             done.rejected.append(Rejected(photo_file(file.path, self._home), photo.problem))
         done.unchanged += 1
         return True
 
-    def _lost_still(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
+    def _still_is_gone(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
         """Return whether a film was left out for a photo that is not beside it any more."""
         return photo is not None and photo.live and not has_still(photo_file(file.path, self._home))
 
@@ -172,7 +172,7 @@ class Scanner:
                 continue
             photo = self._by_digest.get(read.digest)
             known = photo is not None and photo.model == self._extractor.fingerprint
-            if known and not (again or self._lost_still(photo, read.file)):
+            if known and not (again or self._still_is_gone(photo, read.file)):
                 done.moved += 1
                 self._fresh.append(Looked(read, None))
                 read.data = b""

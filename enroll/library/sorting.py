@@ -21,7 +21,7 @@ from enroll.library.organize import Mode, Move, Plan, is_same_entry, same_conten
 from enroll.store.library import PhotoFile, SeenPhoto
 
 _PART = 1 << 20  # bytes
-_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # what a copy that was ended leaves
+_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # file that an interrupted copy leaves
 
 
 def check_space(plan: Plan, target: Path, mode: Mode) -> None:
@@ -60,7 +60,7 @@ def sort_photos(
     """
     check_space(plan, target, mode)
     moves = plan.open
-    if mode == "move":  # what is there already is taken away where it was
+    if mode == "move":  # the source is deleted if its content is there already
         moves = [move for move in plan.moves if not is_same_entry(move.source, move.target)]
     if not moves:
         return 0, [], None

@@ -120,7 +120,7 @@ def suggest(
     search_index = ExactIndex(templates)
     barred = [
         refused.get(row, set()) | taken.get(photo, set()) for row, photo in enumerate(photos)
-    ]  # of whom it is no use to say that they are near
+    ]  # no name is suggested for these
     wanted = 2 + max(map(len, barred))
     decisions: list[Decision] = []
     for candidates, names in zip(nearest_people(search_index, vectors, wanted), barred, strict=True):

@@ -82,7 +82,7 @@ class FollowedTemplates:
             (generation, _), old = self._read
             if generation != now[0]:
                 old = _renamed(old, self._rows.template_names())
-            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have come while it was read
+            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have been added while it was read
             self._read = now, _joined(old, self._store.templates(after=last))
         return self._read[1]
 

@@ -131,7 +131,7 @@ def _files(
         OSError: a sidecar cannot be.
         XmpError: what is there cannot be changed safely.
     """
-    for region in wanted:  # a gallery from elsewhere may hold what no name is, and XML cannot
+    for region in wanted:  # a gallery from elsewhere may hold characters that XML cannot
         if problem := name_problem(region.name or ""):
             raise XmpError(problem)
     data = read_image_file(path)
@@ -271,7 +271,7 @@ def _write(entry: Tagged, backup: bool, keep_times: bool) -> None:
     Raises:
         OSError: it is not, or cannot be written; it is as it was.
     """
-    file = Path(os.path.realpath(entry.file))  # what a link leads to is changed, the link stays
+    file = Path(os.path.realpath(entry.file))  # the target of a link is changed, the link stays
     if entry.before is None:
         write_atomic(file, entry.after, replace=False)
         return

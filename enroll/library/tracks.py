@@ -141,7 +141,7 @@ class Tracker:
                 near = np.stack(track.recent).astype(np.float64) @ vectors[good].astype(np.float64).T
                 distance[row, good] = np.sqrt(np.maximum(0, 2 - 2 * near.max(axis=0)))
         known = np.isfinite(distance)
-        # At a place that was empty meanwhile, another person may have come.
+        # Another person may have come to a place that was empty for a while.
         there = np.array([track.seen >= self._before for track in self._open])[:, None]
         by_place = (overlap >= limits.overlap) & ~(
             known & (distance > np.where(there, limits.apart, limits.near))

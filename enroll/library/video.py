@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INSTALL = "pip install 'embedder-enroll[video]'"
-_LARGEST = 3840 * 2160  # pixels; of larger frames no more is seen, and several are held at once
+_LARGEST = 3840 * 2160  # pixels; larger frames show no more faces, and several are in memory at once
 _BROKEN_IN_A_ROW = 500  # packets after which the rest is given up
-_PROBE = 5_000_000  # bytes that are looked through for streams
+_PROBE = 5_000_000  # bytes that are searched for streams
 _STREAMS = 64  # streams of a film at most
 _STOPPED = "not read to its end"
 OUT_OF_TIME = "the time that it may take is over"
 LOST = "the file cannot be read any more"
-_RATE = 25.0  # frames a second where a film does not say
+_RATE = 25.0  # frames a second if the film does not state it
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +344,7 @@ def _container(source: _Source, kind: str) -> Any:
     limit = [{"max_pixels": str(limits_in_force().max_pixels)}] * _STREAMS
     for stream_options in (limit, None):
         source.seek(0)
-        with suppress(ValueError):  # of kinds whose streams are known only when they have been looked at
+        with suppress(ValueError):  # of kinds whose streams are known only after probing
             return av.open(
                 source, format=kind, options=options, stream_options=stream_options, metadata_errors="replace"
             )

@@ -12,8 +12,8 @@ from embedder.errors import MissingPackageError
 from enroll.library.files import may_be_looked_at
 
 SETTLED = 3.0  # seconds without a change: a file that is being copied grows all the time
-AGAIN = 600.0  # seconds after which everything is looked through: events can be lost
-_STEP = 500  # milliseconds between two looks
+AGAIN = 600.0  # seconds after which everything is scanned: events can be lost
+_STEP = 500  # milliseconds between two checks
 
 
 @dataclass

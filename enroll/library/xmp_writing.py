@@ -261,7 +261,7 @@ class _Places:
     """Holds the positions of properties in the bytes of a packet."""
 
     found: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    end: int = -1  # of what RDF holds
+    end: int = -1  # of the content of RDF
 
 
 def _spliced(packet: bytes, changes: Mapping[tuple[str, str], bytes]) -> bytes:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     CropOf = Callable[[str], NDArray[np.uint8] | None]
 
 
-# Costs of a label that lies on something: another label, another face, its own face.
+# Costs of a label over another label, another face, its own face.
 _ON_LABEL, _ON_FACE, _ON_OWN = 20.0, 5.0, 2.0
 _CLOSE = 6  # pixels from another face at which a label would seem to be that one's
 _SWEEPS = 3  # in the first each label sees those before it, then all; a fourth changed nothing

@@ -195,7 +195,7 @@ class DoctorReport:
             name, number = self._names[labeled.labels[photo.row]], int(labeled.ids[photo.row])
             like = self._names[photo.like] if photo.like >= 0 else None
             for template in self._stored[name]:
-                if template.id == number:  # it may have been dropped meanwhile
+                if template.id == number:  # it may have been erased since
                     yield Finding(
                         f"{name}: {template.photo} looks like {like or 'no one here'}, "
                         f"{in_percent(photo.probability)} sure",

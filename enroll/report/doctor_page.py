@@ -137,7 +137,7 @@ class _Faces:
         name = self._templates.names[label]
         if label not in self._read:
             self._read.add(label)
-            with suppress(UnknownIdentityError):  # removed meanwhile
+            with suppress(UnknownIdentityError):  # removed since
                 self._stored |= {template.id: template for template in self._store.stored(name)}
         template = self._stored.get(number)
         if template is None or self._crop is None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _MARGIN = 0.06  # of distance, on both sides
 _SEEN = 1e-4  # share that is within the axis in any case
-_LEAST = 1e-6  # share that is drawn; what is known of strangers falls for ever
+_LEAST = 1e-6  # least share that is drawn; the model's curve never reaches 0
 
 
 def comparison_plot(comparisons: Comparisons, threshold: float) -> str:

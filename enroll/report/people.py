@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 CropOfRow = Callable[[int], "NDArray[np.uint8] | None"]
 
-PAIRS = 24  # of pictures: what a person looks through
+PAIRS = 24  # of pictures: as many as a person will look at
 _ROWS = 15  # people and photos that go wrong most
 _FAILURES = 200  # photos listed of each kind
-_OPEN = 10  # so many are shown without a click
+_OPEN = 10  # largest list that is shown without a click
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Confused:
 
 def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
     """List photos without a face, those too poor to enroll, and files that are no pictures."""
-    show = _shower(folder)
+    show = _path_shortener(folder)
     rows = range(len(folder.paths))
     kinds = (
         (
@@ -149,7 +149,7 @@ def wrong_most(
         fpir: sets the thresholds.
         crop: returns the picture of a row, None if it cannot be read; None: no pictures.
     """
-    folder, show = evaluation.samples, _shower(evaluation.samples)
+    folder, show = evaluation.samples, _path_shortener(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
     if not photos:
         return None
@@ -192,7 +192,7 @@ def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRo
         f"{count(len(every), 'pair', ',')} of people{most}. Left the photo that was searched for, right its "
         "nearest template."
     )
-    show = _shower(evaluation.samples)
+    show = _path_shortener(evaluation.samples)
     return Confused(text, tuple(_pair(evaluation.samples, entry, crop, show) for entry in every[:PAIRS]))
 
 
@@ -226,7 +226,7 @@ def _of(things: str, number: int, total: int) -> str:
     return f"{things}: {number:,} of {total:,} with a mistake{worst}"
 
 
-def _shower(folder: EmbeddedFolder) -> Callable[[Path], str]:
+def _path_shortener(folder: EmbeddedFolder) -> Callable[[Path], str]:
     """Return a function that shortens a path to its part within the folder, to hide where that is."""
     root = root_of(folder)
     return lambda path: str(path.absolute().relative_to(root))

@@ -102,7 +102,7 @@ def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
         for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)
     ]
     line = PlotLine.of(fpirs, figures)
-    # FNIR falls with FPIR: what bounds it at one FPIR bounds it at larger ones, also where no search failed
+    # FNIR falls with FPIR: its bound at one FPIR holds at larger ones, also where no search failed
     # and the interval is that of so many people.
     return replace(line, high=np.fmin.accumulate(line.high))
 

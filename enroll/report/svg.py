@@ -37,7 +37,7 @@ _STYLE = {
     "svg.hashsalt": "embed",  # of the names of clips and marks, else random
 }
 
-# Colours that a page has, light or dark.
+# Colours of a page, light or dark.
 _OF_PAGE = {
     "#0072b2": "var(--blue)",
     "#e69f00": "var(--orange)",
@@ -57,7 +57,7 @@ def check_matplotlib() -> None:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each cache of fonts it builds
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each font cache it builds
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:

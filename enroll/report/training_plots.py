@@ -9,7 +9,7 @@ from typing import Any
 from enroll.report.svg import BLUE, GREY, ORANGE, VERMILLION, WIDE, percent, to_svg
 
 _LINES = tuple((colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, VERMILLION))
-MOST_CURVES = len(_LINES)  # in one plot, so that each can be told from the others
+MOST_CURVES = len(_LINES)  # in one plot, so that each is distinct
 _MARKED = 40  # points up to which each is drawn
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from enroll.scoring.base import ScoreFunction
 
-NEAR = 1e-9  # stands for a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
+NEAR = 1e-9  # replaces a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
 FAR = 4.0  # beyond any distance between unit vectors, so no threshold lets an ambiguous face pass
 
 

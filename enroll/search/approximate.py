@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 
 LINKS = 16
-_MOST_LEVELS = 32  # a template in 16³² has so many
+_MOST_LEVELS = 32  # one template in 16³² has as many
 
 _FORMAT = 1
 _DIGEST = 32
-_BYTES_A_NODE = 4 * (1 + 3 * LINKS)  # 2.07 · LINKS links are usual; a file with more than 3 is none of ours
+_BYTES_A_NODE = 4 * (1 + 3 * LINKS)  # 2.07 · LINKS links are usual; we never write a file with more than 3
 _HEADER = 4096
 _KINDS = {"levels": np.int32, "links": np.int32, "about": np.int64, "templates": np.uint8}
 
@@ -53,7 +53,7 @@ _SEARCH_BREADTH = 256  # candidates while searching; docs/decisions/011-approxim
 _LEAST = 32  # found for each query, so that half precision loses none of the nearest ten
 _MOST = 128  # more is asked for only where one person has very many photos: there a graph has islands
 _MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is rebuilt
-_LONG = 50_000  # templates that take so long to index that it is said
+_LONG = 50_000  # templates from which a message says that indexing takes long
 
 _log = logging.getLogger(__name__)
 

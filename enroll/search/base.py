@@ -189,6 +189,6 @@ def _people(distances: NDArray[np.float64], found: Matches, wanted: int) -> list
             break
         nearest.setdefault(identity, distance)
         if len(nearest) == wanted:
-            last = distance  # all who are as near are compared by name
+            last = distance  # people at the same distance are ordered by name
     people = sorted((distance, identity) for identity, distance in nearest.items())
     return [Candidate(identity, distance) for distance, identity in people[:wanted]]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from enroll.templates import Templates
 
-# scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
+# scikit-learn's |x|² - 2xy + |y|², in double, is off by less; pairs nearer than this are compared again.
 ROUNDING = 1e-5
 FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
 ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens all that it passes

@@ -36,8 +36,8 @@ class NeighborsIndex:
             found = NearestNeighbors(algorithm="brute", metric="euclidean", n_jobs=n_jobs).fit(rows)
         self._search, self._rows, self._identities = found, rows, identities
         self._people = len(set(identities))
-        # scikit-learn's |x|² - 2xy + |y|² in float64, each sum of dim products off by so many half roundings
-        # of the largest, and the queries rounded to the rows' type: what is nearer is looked at again.
+        # scikit-learn's |x|² - 2xy + |y|² in float64, each sum of dim products off by dim half roundings
+        # of the largest, and the queries rounded to the rows' type: nearer pairs are compared again.
         self._longest = float(np.sqrt(_squares(rows).max()))
         self._rounding = float(np.sqrt(4 * (rows.shape[1] + 8) * np.finfo(np.float64).eps) + 1e-6)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from enroll.serve.keys import KeyFile
 
 _WRONG_PER_MINUTE = 10  # keys that an address may try; each takes a good part of a second of argon2
-_ALL_WRONG_PER_MINUTE = 120  # by all addresses together: of an attacker who has many
+_ALL_WRONG_PER_MINUTE = 120  # by all addresses together, as an attacker may have many
 _SAYS = re.compile(r"[\x21-\x7e]{1,64}")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from embedder.faces.crop import Box
     from enroll.serve.uploads import Upload
 
-_AROUND = 0.75  # of the face's size, on each side: what a detector and an aligned crop need
+_AROUND = 0.75  # of the face's size, on each side: margin for a detector and an aligned crop
 
 
 def cut_around(upload: Upload, box: Box) -> Upload:

@@ -57,7 +57,7 @@ async def detect(request: Request) -> Response:
         if (sure := corners.pop("probability")) >= least
     ]
     if not predictions:
-        return json_response(_nothing(begun, milliseconds))
+        return json_response(_no_face(begun, milliseconds))
     return json_response(_named(predictions, "A face was detected", begun, milliseconds))
 
 
@@ -82,7 +82,7 @@ async def recognize(request: Request) -> Response:
         who = {"userid": decision.identity if named else "unknown", "confidence": sure if named else 0}
         predictions.append(who | corners)
     if not predictions:
-        return json_response(_nothing(begun, milliseconds))
+        return json_response(_no_face(begun, milliseconds))
     return json_response(_named(predictions, "A face was recognised", begun, milliseconds))
 
 
@@ -210,7 +210,7 @@ def _likeness(engine: Engine, uploads: tuple[Upload, ...]) -> float | None:
     return DEEPSTACK.score(distance, threshold, distance <= threshold)
 
 
-def _nothing(begun: float, milliseconds: float) -> dict[str, Any]:
+def _no_face(begun: float, milliseconds: float) -> dict[str, Any]:
     """Return the answer without a face, which is `success` for one server and these words for the other."""
     return _facts(True, 200, begun, milliseconds) | {"predictions": [], "count": 0, "message": NO_FACE}
 

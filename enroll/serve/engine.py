@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXPLAINED = 5  # enrolled photos per face that `explain` gives, as `embed identify --explain`
-_MOST_KNOWN = 16  # ways of asking that are remembered
+_MOST_KNOWN = 16  # identifiers that are kept, one for each set of options
 
 _log = logging.getLogger(__name__)
 

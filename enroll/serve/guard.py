@@ -47,7 +47,7 @@ _HEADERS = {
 _log = logging.getLogger(__name__)
 
 
-class _Held:
+class _HeldBytes:
     """Counts the bytes of a body that are in memory."""
 
     bytes = 0
@@ -95,7 +95,7 @@ class Guard:
                 self._decorate(MutableHeaders(raw=message.setdefault("headers", [])), request_id, origin)
             await send(message)
 
-        held = _Held()
+        held = _HeldBytes()
         try:
             problem = self._refused(scope, headers)
             if problem is not None:
@@ -171,14 +171,14 @@ class Guard:
             return True
         return origin.lower().rstrip("/") in self._origins
 
-    def _bounded(self, held: _Held, headers: Headers, receive: Receive) -> Receive:
+    def _bounded(self, held: _HeldBytes, headers: Headers, receive: Receive) -> Receive:
         """Limit the bytes of a body, those of all bodies together, and the time it takes."""
         done = "content-length" not in headers and "transfer-encoding" not in headers
         end = time.monotonic() + self._config.upload_seconds
 
         async def bounded() -> Message:
             nonlocal done
-            if done:  # what comes now is that the client has gone
+            if done:  # the next message says that the client has gone
                 return await receive()
             left = end - time.monotonic()
             try:
@@ -200,7 +200,7 @@ class Guard:
 
     async def _send(self, scope: Scope, problem: ProblemError, send: Send) -> None:
         response = self._shape(scope["path"], problem, scope["state"]["request_id"])
-        await response(scope, _nothing, send)
+        await response(scope, _no_message, send)
 
     def _decorate(self, headers: MutableHeaders, request_id: str, origin: str) -> None:
         headers["X-Request-ID"] = request_id
@@ -253,7 +253,7 @@ def _with_slashes(scope: Scope) -> Scope:
     return scope
 
 
-async def _nothing() -> Message:
+async def _no_message() -> Message:
     return {"type": "http.disconnect"}
 
 

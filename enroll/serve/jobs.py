@@ -26,7 +26,7 @@ from enroll.serve.problems import ProblemError, problem_of
 OVER = ("done", "failed", "cancelled")  # states
 _KEPT = 50  # jobs that are over
 _MOST_WAITING = 8
-_LEAVE = 5.0  # seconds for a job to come to its next step, when the server ends
+_LEAVE = 5.0  # seconds for a job to reach its next step, when the server ends
 _ID = 16  # hexadecimal digits
 
 _log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Jobs:
         except Exception as error:
             state, job.problem = "failed", problem_of(error, self._hidden).to_dict(job.id)
         job.ended = _now()
-        job.state = state  # last: whoever sees it sees the rest
+        job.state = state  # set last, so that a reader who sees it sees the rest
         with suppress(JobCancelledError):
             self.note(job)
 

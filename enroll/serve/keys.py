@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 Scope = Literal["identify", "enroll", "administer"]
-SCOPES: tuple[str, ...] = get_args(Scope)  # each may do what those before it may
+SCOPES: tuple[str, ...] = get_args(Scope)  # each includes those before it
 
 _PATIENCE = 10.0  # seconds for another command that changes the file
 _REMEMBERED = 1000  # keys whose hash was checked
@@ -66,8 +66,8 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._secret = secrets.token_bytes(32)  # of this process: what memory holds opens nothing elsewhere
-        self._checked: dict[bytes, str] = {}  # keyed hash of what was sent -> stored hash of that key, or ""
+        self._secret = secrets.token_bytes(32)  # of this process: the cached hashes are of no use elsewhere
+        self._checked: dict[bytes, str] = {}  # keyed hash of a sent key -> stored hash of that key, or ""
         self._read: tuple[tuple[int, int, int] | None, dict[str, Key]] = (None, {})
         self._lock = threading.Lock()
 
@@ -124,7 +124,7 @@ class KeyFile:
             return known if known.name else None
         text = normal_key(given)
         key = self._current().get(text[:8])
-        right = self._matches(key.hashed if key else self._nothing, text)
+        right = self._matches(key.hashed if key else self._hash_of_no_key, text)
         with self._lock:
             if len(self._checked) >= _REMEMBERED:
                 self._checked.clear()
@@ -138,7 +138,7 @@ class KeyFile:
             The key, `NO_KEY` if it is known to be none, None if it has not been checked.
         """
         text = normal_key(given)
-        keys = self._current()  # forgets all that was looked at, if the file has changed
+        keys = self._current()  # clears the cache if the file has changed
         hashed = self._checked.get(self._mark(text))
         if hashed is None:
             return None
@@ -149,7 +149,7 @@ class KeyFile:
         return hmac.digest(self._secret, text.encode("utf-8", "replace"), sha256)
 
     @cached_property
-    def _nothing(self) -> str:
+    def _hash_of_no_key(self) -> str:
         """A hash of no key, so that refusing an unknown name takes as long as refusing a known one."""
         return _hasher().hash(secrets.token_hex(16))
 

@@ -155,7 +155,7 @@ class Reviewing:
                 "nothing is known of the model's distances between strangers; `embed library groups "
                 "--threshold` groups faces"
             )
-        library = Library(self._engine.session().store)  # this takes long: others go on meanwhile
+        library = Library(self._engine.session().store)  # this takes long: outside of the lock
         groups = library.group(threshold, again, self._naming(library))
         return {
             "groups": len(groups),

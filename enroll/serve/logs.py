@@ -33,4 +33,4 @@ def log_to_stderr() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if name == "enroll" else logging.WARNING)
-    logging.getLogger("embedder.images").setLevel(logging.ERROR)  # what it says of pictures is in the answers
+    logging.getLogger("embedder.images").setLevel(logging.ERROR)  # its remarks on pictures are in the answers

@@ -199,7 +199,7 @@ class People:
         return self._lately[1]
 
     def _stored(self, name: str) -> list[StoredTemplate]:
-        with suppress(UnknownIdentityError):  # no one, if all was rejected; or erased since
+        with suppress(UnknownIdentityError):  # the person is new and all was rejected, or was erased since
             return self._store.stored(name)
         return []
 

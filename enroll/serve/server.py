@@ -87,8 +87,8 @@ def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = Fals
         loop="asyncio",
         lifespan="on",
         log_config=None,
-        access_log=False,  # it has names in it; ours has not
-        proxy_headers=False,  # whoever sends one could be anyone
+        access_log=False,  # its lines have names in them; those of `Guard` have not
+        proxy_headers=False,  # the sender may be anyone
         server_header=False,
         factory=factory,
         ssl_certfile=config.certificate or None,
@@ -115,7 +115,7 @@ def bind(config: ServeConfig) -> socket.socket:
         if os.name != "nt":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((config.host, config.port))
-        listening.listen(_BACKLOG)  # whoever comes before the model is loaded waits
+        listening.listen(_BACKLOG)  # requests before the model is loaded wait
     except OSError as error:
         listening.close()
         raise UsageError(

@@ -25,7 +25,7 @@ CONSENT = 1000  # characters of a reference to a consent
 PHOTO = 65_535  # bytes of a path in UTF-8, as Milvus keeps; Linux has paths of 4,096
 FINGERPRINT = 1000  # characters
 DIM = 1 << 16  # numbers of a vector
-CALIBRATION = 100_000  # characters; ours have some hundreds
+CALIBRATION = 100_000  # characters; we write some hundreds
 
 
 def text_problem(value: Any, what: str, longest: int) -> str | None:

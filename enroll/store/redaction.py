@@ -11,7 +11,7 @@ _ADDRESS = re.compile(r"\s*((?:milvus[+\w]*(?::|//)|[a-z][a-z0-9+.-]+:(?=/))/*)(
 _BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
 LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
 
-# A host with more behind it than a port: USER:PASSWORD without an @, and which part is which, no one knows.
+# A host with more behind it than a port: USER:PASSWORD without an @, whose parts cannot be told apart.
 _NO_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
 
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too
@@ -28,7 +28,7 @@ def without_password(location: str | Path) -> str:
         return shown
     scheme, rest = found.groups()
     user, at, place = rest.rpartition("@")
-    if "?" in user or "#" in user:  # a password with one of them, or an option with an @: which, no one knows
+    if "?" in user or "#" in user:  # either a password with one of them, or an option with an @
         return f"{scheme}…"
     place = re.split("[?#]", place if at else rest)[0]
     return scheme + _NO_PORT.sub(r"…\1", place)

@@ -24,7 +24,7 @@ _PORT, _TLS_PORT = 1883, 8883
 _FIRST_WAIT, _LONGEST_WAIT = 1, 60  # seconds before it is tried again, twice as long each time
 _PROBE = 5.0  # seconds for finding out why there is no connection
 _KEEP_ALIVE = 30  # seconds
-_LAST_WORDS = 2.0  # seconds for what is still to be sent at the end
+_LAST_WORDS = 2.0  # seconds to send the last messages
 _REFUSED = frozenset({4, 5, 134, 135, 140})  # bad user or password, not authorized: waiting does not help
 _log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class Broker:
         if self._failed is not None:
             raise self._failed
         try:
-            # Waits end now and then, since Ctrl-C is not heard within one on every system.
+            # Waits are short, since Ctrl-C does not interrupt one on every system.
             return self._heard.get(timeout=1.0 if seconds is None else min(seconds, 1.0))
         except queue.Empty:
             return None

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from enroll.gallery.gallery import Gallery
 
 _log = logging.getLogger(__name__)
-_MOST_EVENTS = 200  # followed at a time; the oldest is let go for a new one
+_MOST_EVENTS = 200  # followed at a time; a new one replaces the oldest
 _SCALE = 2.0  # where nothing is calibrated: a distance of the threshold scores 1 / 2
 
 
@@ -148,7 +148,7 @@ class EventIdentifier:
         followed = self._events.get(event.event)
         if followed is None:
             if event.kind == "end":
-                return  # it began before us, or was let go: a single snapshot names no one
+                return  # it began before us, or was replaced: a single snapshot names no one
             while len(self._events) >= _MOST_EVENTS:
                 oldest, _ = self._events.popitem(last=False)
                 _log.warning(
@@ -179,11 +179,11 @@ class EventIdentifier:
             name = answer.agreement.decision.identity
             if name is not None and followed.given is None:
                 followed.given = name
-                self._tell(event, followed, name, answer.score)
+                self._set_name(event, followed, name, answer.score)
                 answers.append(answer)
             elif over:
                 if name is None and self._config.unknown_label:
-                    self._tell(event, followed, self._config.unknown_label, answer.score)
+                    self._set_name(event, followed, self._config.unknown_label, answer.score)
                 answers.append(answer)
             if over:
                 del self._events[event]
@@ -240,7 +240,7 @@ class EventIdentifier:
             return curve.probability(decision.distance, decision.second)
         return max(0.0, 1 - decision.distance / (_SCALE * max(decision.threshold, 1e-6)))
 
-    def _tell(self, event: str, followed: _Followed, name: str, score: float) -> None:
+    def _set_name(self, event: str, followed: _Followed, name: str, score: float) -> None:
         if followed.theirs and not self._config.overwrite:
             _log.info("Frigate, event %s has a sub label of someone else's, which stays", event)
             return

@@ -19,7 +19,7 @@ from embedder.errors import UsageError
 from enroll.watch.messages import sub_label_body
 
 _SECONDS = 10.0  # until Frigate must have answered
-# Without what Frigate draws into it; cut around the person, so that others are not in it.
+# Without Frigate's drawings, and cropped to the person, so that others are not in it.
 _SNAPSHOT = "snapshot.jpg?bbox=0&timestamp=0&crop=1&quality=95"
 
 

@@ -12,7 +12,7 @@ from enroll.watch.broker import Broker
 from enroll.watch.events import EventAnswer, EventIdentifier
 from enroll.watch.messages import Topics, read_event
 
-_MOST_SENSORS = 1000  # of cameras and people that Home Assistant is told of
+_MOST_SENSORS = 1000  # of cameras and people that are announced to Home Assistant
 
 
 class FrigateWatch:

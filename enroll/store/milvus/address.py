@@ -27,7 +27,7 @@ INDEXES = ("flat", "hnsw", "ivf_flat", "diskann")
 
 _PORT = 19530
 _FORM = "expected milvus://HOST:PORT/NAME, or milvus:FILE.db for Milvus Lite"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # what Milvus calls collections by, with room for ours
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # a collection's name, with room for our suffixes
 
 _GRACE = 2.0  # seconds for answers on their way
 
@@ -80,7 +80,7 @@ def parse_address(location: str) -> MilvusAddress:
     try:
         parts = urlsplit(location)
         host, port = parts.hostname, parts.port or _PORT
-    except ValueError:  # its words repeat a part of what may be the password
+    except ValueError:  # its message may repeat a part of the password
         raise UsageError(f"--gallery {shown}: {_FORM}, with a number from 1 to 65535 for PORT") from None
     name = unquote(parts.path).removeprefix("/")
     if not host:

@@ -28,8 +28,8 @@ LATELY = 1  # the moment of reads that may be some time behind
 _CONNECT = 5.0  # seconds to be connected
 _ANSWER = 20.0  # seconds for one answer
 _LOADED = 120.0  # seconds until a collection can be searched, after a restart of the server
-_PAGE = 16_384  # rows; Milvus gives no more at once
-_PAGE_BYTES = 16 << 20  # it gives 100 MB at once, and messages between its parts are smaller
+_PAGE = 16_384  # rows; Milvus returns no more at once
+_PAGE_BYTES = 16 << 20  # it returns 100 MB at once, and messages between its parts are smaller
 _IN = 5_000  # ids in one condition
 _NOT_LOADED = (101, 503, 504)  # codes of Milvus: a restarted server has yet to load it
 

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 
 _TOGETHER = 10_000  # templates that are made to count at once, or those of one person
-_OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
+_OF_PERSON = 2  # a person counts as at least as many: the facts of all must fit into one request
 _TRIES = 20
-_AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come back together
+_AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not retry at the same time
 
 
 @dataclass
@@ -114,22 +114,22 @@ class Enroller:
         """
         self.check(people)
         people = [_each_photo_once(one) for one in people]
-        at = LATELY  # a guess at who is there; what counts is read below
+        at = LATELY  # a first guess of the people; the reads that matter follow below
         for _ in range(_TRIES):
             started, now = time.monotonic(), self._begun(people, strangers, at)
             try:
                 self._send(now)
                 at = self._connection.now()
                 named = self._ledger.named([one.asked.name for one in now.sent], at)
-                self._once(now, at)
+                self._delete_duplicates(now, at)
                 rows, rivals = self._others(now, at)
-                if not rivals and self._still(now, named):
+                if not rivals and self._reread_people(now, named):
                     self._leave_out(now, rows)
                     replaced = self._replaced(now, at)
                     if time.monotonic() - started > LEASE / 2:
                         raise GalleryError(f"{self._shown}: enrolling took too long; try again")
                     break
-            except AwayError:  # the next client that writes takes away what has arrived
+            except AwayError:  # the next client that writes deletes what has arrived
                 raise
             except BaseException:
                 with suppress(GalleryError):
@@ -165,7 +165,7 @@ class Enroller:
         for one in now.sent:
             one.ids = {template.digest.hex(): next(ids) for template in one.asked.templates}
 
-    def _still(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
+    def _reread_people(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
         """Return whether the names are still those of the same people, and read these people again."""
         for one in now.sent:
             person = _first(named[one.asked.name], now.strangers)
@@ -174,7 +174,7 @@ class Enroller:
             one.person = person
         return True
 
-    def _once(self, now: _Operation, at: int) -> None:
+    def _delete_duplicates(self, now: _Operation, at: int) -> None:
         """Delete duplicates of a request that pymilvus sent twice, as it does without an answer."""
         sent = {number for one in now.sent for number in one.ids.values()}
         if self._templates.count(now.op, at) > len(sent):
@@ -192,7 +192,7 @@ class Enroller:
         others = self._templates.with_digests(digests, at, now.part, but=now.op)
         if not others:
             return [], set()
-        # In this order: what is no longer pending has come to count before the people are read.
+        # In this order: operations no longer pending count before the people are read.
         pending = self._ledger.pending({row["op"] for row in others}, at)
         people = self._ledger.people(self._connection.now(), {row["person"] for row in others})
         theirs = [row for row in others if counts(row, people)]
@@ -239,7 +239,7 @@ class Enroller:
         if ids:
             self._templates.delete(ids)
             self._ledger.delete(now.todos)
-        else:  # what has arrived is not known
+        else:  # it is unknown what has arrived
             self._eraser.undo(now.op)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from enroll.store.milvus.templates import TemplateRows
 
 
-LEASE = 30.0  # seconds that a client may be silent while it enrolls before others take it for dead
+LEASE = 30.0  # seconds without a sign of an enrolling client after which others take it for dead
 
 _OLD = 600.0  # seconds after which that is certain, even if the clocks of two machines differ by minutes
 _POLL = 0.2  # seconds

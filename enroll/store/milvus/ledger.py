@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 LONGEST = 65_535  # bytes of a text in Milvus
-_POLL = 0.5  # seconds between questions for what others changed
+_POLL = 0.5  # seconds between checks for changes of others
 _PIECE = 60_000  # letters of a note
 _LISTED = 2_500  # people in one text
 
@@ -207,7 +207,7 @@ class Ledger:
         """Set the name of the collection; see `create`."""
         self.collection = f"{name}_facts"
         self._connection = connection
-        self._added = self._last = self._late = 0  # as `changes` was told last
+        self._added = self._last = self._late = 0  # as of the last call of `changes`
         self._revision: tuple[int, ...] = ()
         self._ask_again = 0.0  # as `time.monotonic`
 

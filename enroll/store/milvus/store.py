@@ -177,7 +177,7 @@ class MilvusStore:
             for name, same in sorted(found.items())
         ]
 
-    def _called(self, name: str) -> list[Known]:
+    def _enrolled_as(self, name: str) -> list[Known]:
         """Return the people enrolled under a name: several if several clients were the first at once.
 
         Raises:
@@ -192,7 +192,7 @@ class MilvusStore:
         """Replace the terms of a person."""
         check(terms_problem(terms))
         self._tidy()
-        op, found = new_op(), self._called(name)
+        op, found = new_op(), self._enrolled_as(name)
         self._ledger.write(
             [
                 row
@@ -206,7 +206,7 @@ class MilvusStore:
         """Change the name of a person."""
         check(stored_name_problem(new))
         self._tidy()
-        found = self._called(old)
+        found = self._enrolled_as(old)
         if old == new:
             return
         self._check_free(new)
@@ -244,7 +244,7 @@ class MilvusStore:
         self._tidy()
         if kept == other:
             raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
-        ones, gone = self._called(kept), self._called(other)
+        ones, gone = self._enrolled_as(kept), self._enrolled_as(other)
         terms, op = joined_terms(ones[0].terms, gone[0].terms), new_op()
         photos = sum(one.templates for one in gone)
         facts = [event("merge people", op, ones[0].id, photos)]
@@ -260,7 +260,7 @@ class MilvusStore:
     def remove(self, name: str) -> int:
         """Erase a person and their templates."""
         self._tidy()
-        return self._eraser.erase(self._called(name), "remove")
+        return self._eraser.erase(self._enrolled_as(name), "remove")
 
     def drop(self, ids: Sequence[int]) -> int:
         """Erase single templates, and people who have none left; unknown ids change nothing."""
@@ -291,7 +291,7 @@ class MilvusStore:
 
     def stored(self, name: str) -> list[StoredTemplate]:
         """List all templates of a person, by id."""
-        persons = ", ".join(str(one.id) for one in self._called(name))
+        persons = ", ".join(str(one.id) for one in self._enrolled_as(name))
         return [one for _, one in self._reader.stored(ENROLLED, f"person in [{persons}]")]
 
     def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:

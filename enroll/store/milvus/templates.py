@@ -250,7 +250,7 @@ class TemplateReader:
     def _rows(self, part: str, condition: str, fields: list[str]) -> tuple[list[Row], list[str], list[Known]]:
         """Return the rows that count, their people's names, and the people who did not change meanwhile."""
         before = self._ledger.people(self._connection.now())
-        at = self._connection.now()  # later, so that what the ledger speaks of has arrived
+        at = self._connection.now()  # later, so that the ledger's templates have arrived
         rows = list(self._templates.rows(condition, [self._templates.vector, *fields], at, part))
         after = self._ledger.people(self._connection.now())
         rows = [row for row in rows if counts(row, before) and counts(row, after)]
@@ -278,7 +278,7 @@ class MilvusIndex:
         self.templates = self.people = 0
         if templates.model() is None:
             return
-        # At most so many: some that do not count are among them, and ranking asks for no more than there are.
+        # At most as many: some do not count, and ranking asks for no more than there are.
         self.templates = connection.count(templates.collection, "", self._at, ENROLLED)
         self.people = connection.count(ledger.collection, 'kind == "name"', self._at)
 
@@ -303,7 +303,7 @@ class MilvusIndex:
         answers = []
         for query, some in zip(queries, ids, strict=True):
             whole = len(some) < limit
-            # More than Milvus finds at once, or too many that do not count: leave out what was found.
+            # More than Milvus finds at once, or too many that do not count: exclude the rows already found.
             while not whole and sum(one in known for one in some) < count:
                 more = self._search(query[None], _MOST, some)[0]
                 known |= self._read(set(more))

@@ -30,7 +30,7 @@ _OURS = re.compile(rb".*-mj[0-9A-F]{9}", re.DOTALL)  # main.c, vdbeCommit: "%s-m
 _NOTICE = 1.0  # seconds of waiting for another process before saying so
 _PATIENCE = 600.0  # seconds before giving up: someone else's import of a large gallery takes minutes
 _CHUNK = 1024  # rows read at a time
-_IN = 500  # values looked up at a time; old SQLites take 999
+_IN = 500  # values looked up at a time; old versions of SQLite allow 999
 _LONGEST = 1 << 26  # bytes of one value; the longest of ours are the people of a calibration, 8 bytes each
 
 _IN_MEMORY = ":memory:"
@@ -110,20 +110,20 @@ class Connection:
                 "temp_store = MEMORY",  # nothing of a gallery in a folder for everyone's temporary files
             ):
                 self.run(f"PRAGMA {pragma}")
-            self._keep_safe("main")
+            self._set_safe_pragmas("main")
         except BaseException:
             self.close()
             raise
 
-    def _keep_safe(self, schema: str) -> None:
-        self._leave_log(schema)
+    def _set_safe_pragmas(self, schema: str) -> None:
+        self._switch_off_log(schema)
         for pragma in (
             "synchronous = EXTRA",  # committed means on the disk, its folder too
             "secure_delete = ON",  # erased means overwritten
         ):
             self.run(f"PRAGMA {schema}.{pragma}")
 
-    def _leave_log(self, schema: str) -> None:
+    def _switch_off_log(self, schema: str) -> None:
         """Switch off write-ahead logging, whose log would keep what was erased.
 
         Another program that has a log open keeps it as long as it likes, even if it never writes, so that is
@@ -156,7 +156,7 @@ class Connection:
         _make_private(path)
         # As bytes, since a name that is not UTF-8 is no text.
         self.run(f"ATTACH ? AS {schema}", (os.fsencode(path.absolute()),))
-        self._keep_safe(schema)
+        self._set_safe_pragmas(schema)
 
     def detach(self, schema: str) -> None:
         """Detach another file."""

@@ -37,7 +37,7 @@ ID = 16  # bytes
 _SCHEMA = "keys"
 _NONCE = 12  # bytes, as SP 800-38D recommends
 _KEY = 32  # bytes
-_KEPT = 4096  # people whose keys are at hand; templates of a person tend to lie together
+_KEPT = 4096  # people whose keys are cached; templates of a person are mostly consecutive
 
 _TABLES = {
     "ring": """(only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL, salt BLOB NOT NULL,
@@ -167,7 +167,7 @@ class Keyring:
         self.id, salt, test = ring
         self._wrapping, self._lookup = _derived(key, salt)
         self._keys: dict[int, AESGCM] = {}
-        connection.when_undone.append(self._keys.clear)  # someone else may get an id that was not taken
+        connection.when_undone.append(self._keys.clear)  # the id may be given to another person
         if not _opens(self._wrapping, test, self.id):
             raise GalleryError(
                 f"{connection.path}: encrypted with another key than that of {key.origin}; give its own by "

@@ -44,7 +44,7 @@ def sweep_if_due(connection: Connection, encrypted: bool) -> None:
                 if encrypted:
                     sweep_keys(connection)
         finish_sweep(connection, encrypted)
-    except GalleryError as error:  # what was asked for is done
+    except GalleryError as error:  # the erasure itself is done
         _log.warning("%s; the space of erased people is given back later", error)
 
 
@@ -55,7 +55,7 @@ def finish_sweep(connection: Connection, encrypted: bool) -> None:
         connection.run("VACUUM")
         if encrypted:
             vacuum_keys(connection)
-        # Not if another process began another sweep meanwhile: that one is not done.
+        # Not if another process has started another sweep, which is not finished.
         connection.run("UPDATE gallery SET sweep = 0 WHERE sweep = ?", (sweep,))
 
 

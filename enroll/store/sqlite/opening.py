@@ -72,7 +72,7 @@ def open_gallery(
             try:
                 encrypt(connection, key)
             except BaseException:
-                if made and _is_unused(connection):  # else the next who enrolls would do so in plain text
+                if made and _is_unused(connection):  # otherwise the next process would enroll in plain text
                     path.unlink(missing_ok=True)
                 raise
         salt, keys = _identity(connection)

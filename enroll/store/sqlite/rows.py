@@ -60,7 +60,7 @@ def template_checksums(
     Raises:
         ValueError: something that no row of ours holds.
     """
-    with _only_ours():
+    with _value_errors():
         begun = map(zlib.crc32, map(_TWO, rows, people))
         return list(map(zlib.crc32, bodies, map(zlib.crc32, handles, begun)))
 
@@ -73,19 +73,19 @@ def person_checksums(
     expires: Iterable[int],
 ) -> list[int]:
     """Compute `checksum` of rows of `person`; see `template_checksums`."""
-    with _only_ours():
+    with _value_errors():
         begun = map(zlib.crc32, handles, map(zlib.crc32, map(_INTEGER, rows)))
         return list(map(zlib.crc32, map(_THREE, profiles, enrolled, expires), begun))
 
 
 def profile_checksums(rows: Iterable[int], bodies: Iterable[bytes]) -> list[int]:
     """Compute `checksum` of rows of `profile`; see `template_checksums`."""
-    with _only_ours():
+    with _value_errors():
         return list(map(zlib.crc32, bodies, map(zlib.crc32, map(_INTEGER, rows))))
 
 
 @contextmanager
-def _only_ours() -> Iterator[None]:
+def _value_errors() -> Iterator[None]:
     try:
         yield
     except (TypeError, struct.error) as error:
@@ -150,7 +150,7 @@ def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tup
         raise ValueError(f"a person cannot be read: {error}") from error
     if not all(isinstance(name, str) and isinstance(terms.consent, str | None) for name, terms in found):
         raise ValueError("a name is not text")
-    try:  # all at once; JSON can say half a surrogate pair
+    try:  # encode all at once; JSON may hold half a surrogate pair
         "".join(f"{name}{terms.consent}" for name, terms in found).encode()
     except UnicodeEncodeError as error:
         raise ValueError("a name or a consent is not UTF-8") from error

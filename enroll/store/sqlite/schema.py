@@ -59,7 +59,7 @@ _BEFORE = ("model", "identity", "template", "calibration", "stranger")
 APPLICATION_ID = 0x656D6264  # "embd": tells our files from other SQLite databases
 _ENCODING = "UTF-8"
 # SQLite's own, of tables that an earlier format had; a sweep takes it away.
-_COMES_AND_GOES = ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
+_SEQUENCE_TABLE = ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
 
 Step = tuple[str | Callable[[Connection], None], ...]
 
@@ -231,7 +231,7 @@ def migrate(connection: Connection) -> None:
         GalleryError: another program's database, a newer toolkit's, one that was tampered with, or the file
             cannot be written.
     """
-    with connection.reading():  # what is read belongs together, whoever else makes this gallery just now
+    with connection.reading():  # consistent reads, as another process may be creating this gallery
         if _version(connection) == len(STEPS):
             return
     with connection.writing():
@@ -276,7 +276,7 @@ def _version(connection: Connection) -> int:
 def schema_of(connection: Connection, schema: str = "main") -> frozenset[tuple[str, ...]]:
     """Return type, name, table and statement of everything in a file's schema."""
     query = f"SELECT type, name, tbl_name, ifnull(sql, '') FROM {schema}.sqlite_schema"
-    return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_COMES_AND_GOES}
+    return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_SEQUENCE_TABLE}
 
 
 @cache

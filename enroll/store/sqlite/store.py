@@ -140,8 +140,8 @@ class SqliteStore:
     def _erasing(self) -> Iterator[None]:
         with self._rewriting():
             yield
-            self._forget_index()  # before it is committed: also if we are killed then
-        self._forget_index()  # of someone who read just before
+            self._forget_index()  # before the commit, in case this process is killed after it
+        self._forget_index()  # again, if another process wrote one that it made before
 
     def _forget_index(self) -> None:
         try:
