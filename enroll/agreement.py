@@ -1,4 +1,4 @@
-"""Decide together on several frames of one person: a name on which good frames agree, or unknown.
+"""Decide on several frames of one person: a name on which good frames agree, or unknown.
 
 A pure function of its arguments. One frame can be wrong: of hundreds of frames of a stranger, the nearest is
 nearer than a photo would be. So a name takes two things. The mean vector of the best frames must be decided

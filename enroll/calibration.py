@@ -136,7 +136,7 @@ class Calibration:
 
     @property
     def contradicted(self) -> bool:
-        """Whether the gallery's photos contradict the prior of the model: `agreement` is below 0.01."""
+        """Whether the gallery's photos contradict the model's prior: `agreement` is below 0.01."""
         return self.agreement < UNLIKELY
 
 
@@ -232,7 +232,7 @@ def first_threshold(
     people: int,
     photos: float,
 ) -> tuple[float, int, float]:
-    """Find the threshold of a gallery that is not calibrated, quickly, from some of its people.
+    """Find the threshold of a gallery without a calibration, quickly, from some of its people.
 
     Args:
         vectors: (n, dim) unit rows, templates of some people, a few hundred.

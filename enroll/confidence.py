@@ -1,4 +1,4 @@
-"""Estimate the probability that a name is right, from distances of which the answer is known.
+"""Estimate the probability that a name is right, from searches with a known answer.
 
 Every enrolled photo is searched for twice: among all others, and among those of other people only. In the
 first search the person is enrolled, in the second they are a stranger. A logistic curve (Platt 2000,
@@ -130,7 +130,7 @@ def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.int
 
 
 def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> ConfidenceModel | None:
-    """Fit the probability that the nearest person is the right one, from photos of known people.
+    """Fit the probability that the nearest person is right, from photos of known people.
 
     Args:
         vectors: (n, dim) float unit rows.

@@ -92,7 +92,7 @@ class IdentifyConfig:
 
 @dataclass(frozen=True)
 class FilmConfig:
-    """Holds the options of identification in films and cameras, and the limits of a film's cost.
+    """Holds the options of identification in films and cameras, and the limits of its cost.
 
     Attributes:
         fps: frames examined per second of film, .01 to 60.

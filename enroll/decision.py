@@ -88,7 +88,7 @@ def is_ambiguous(first: float, second: float, margin: float) -> bool:
 
 
 def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.0) -> Decision:
-    """Decide on the nearest person: name them if their nearest template is within the threshold.
+    """Decide on the nearest person: name them if their nearest template is near enough.
 
     The template that is compared with the threshold is the template that gives the name, so they cannot show
     two people.

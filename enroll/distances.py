@@ -1,4 +1,4 @@
-"""Compute distances of photos to people in blocks, and the sums that a model of them is estimated from."""
+"""Compute distances of photos to people in blocks, and sums for a model of them."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class LeftOut:
 
 
 class LogSums:
-    """Sums the powers 0 to 3 of the logarithms of distances to others, for estimates of their moments.
+    """Sums the powers 0 to 3 of the logarithms of distances to others.
 
     Attributes:
         owners: (searches,) int64, the person each search is for.
@@ -189,7 +189,7 @@ class LogSums:
             power *= logs
 
     def parts(self) -> NDArray[np.float64]:
-        """Return the sums that each person is part of, in searches or found, (4, everyone) float64."""
+        """Return the sums that each person is part of, searching or found, (4, everyone) float64."""
         people = self.people.shape[1]
         _, units = np.unique(np.concatenate([self.owners, np.arange(people)]), return_inverse=True)
         both = np.concatenate([self.searches, self.people], axis=1)

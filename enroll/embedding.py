@@ -89,7 +89,7 @@ def embed_photos(
 
 
 def part_size(photos: int, most: int = IdentifyConfig.batch_size) -> int:
-    """Return how many photos a thread reads before it embeds them, so that all threads get some.
+    """Return how many photos a thread reads before it embeds them, so that all get some.
 
     Args:
         photos: number of photos.
@@ -132,7 +132,7 @@ def take_sample(
     force: bool = False,
     box: tuple[int, int, int, int] | None = None,
 ) -> PhotoSample:
-    """Choose the face of a picture, by default the largest, most central one, and check its quality.
+    """Choose the face of a picture, by default the main one, and check its quality.
 
     Args:
         path: of the photo.
@@ -194,7 +194,7 @@ def embed_samples(
 
 
 def enrolled_crop(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
-    """Return the crop of an enrolled photo, or None if its file is gone or not readable any more.
+    """Return the crop of an enrolled photo, or None if its file is gone or unreadable.
 
     Args:
         extractor: finds the face.

@@ -167,7 +167,10 @@ def _people(estimator: Any) -> NDArray[Any]:
 
 
 def _nearest(estimator: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Find the nearest person of each row and a score, smaller is nearer; infinite if ambiguous."""
+    """Find the nearest person of each row and their score.
+
+    A smaller score is nearer; it is infinite if the answer is ambiguous.
+    """
     while not isinstance(estimator, OpenSetNeighborsClassifier):
         if isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X) if len(estimator) > 1 else X, estimator[-1]

@@ -30,7 +30,10 @@ _MOST_PEOPLE = 200  # searched for; each takes a fit of the scorer without them
 
 @dataclass(frozen=True)
 class ScoreCalibration(Calibration):
-    """Holds a threshold on scores; `distance` is a score, of any sign, infinite to name everyone."""
+    """Holds a threshold on scores.
+
+    `distance` is a score, of any sign, infinite to name everyone.
+    """
 
     def __post_init__(self) -> None:
         """Check the confidence and the threshold, whose ranges differ from those of distances.

@@ -62,7 +62,9 @@ class ScoredPeople:
             self._fitted = _fitted(self._scorer, self._rows, self._labels)
 
     def nearest(self, queries: NDArray[np.floating], count: int) -> list[list[Candidate]]:
-        """Find the nearest people of each query, nearest first; an identity is a person's number, as text.
+        """Find the nearest people of each query, nearest first.
+
+        An identity is a person's number, as text.
 
         Args:
             queries: (q, dim) float.

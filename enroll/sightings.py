@@ -1,4 +1,4 @@
-"""Hold the answers for a film: who is seen when, in which frame best, and how many frames agree."""
+"""Hold the answers for a film: who is seen when, and how many frames agree."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class FilmAnswer:
 
 
 def worth(quality: Quality | None) -> tuple[float, bool]:
-    """Return how useful a face is among several of one person, and whether it can be recognized at all.
+    """Return how useful a face is among several of one person, and whether it is good.
 
     Args:
         quality: None where the whole picture is the face: then all count the same.

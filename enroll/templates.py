@@ -1,4 +1,4 @@
-"""Hold templates: stored vectors of length 1 with their people, and a growable array of them."""
+"""Hold templates: stored unit vectors with their people, and a growable array of them."""
 
 from __future__ import annotations
 

@@ -42,7 +42,10 @@ _UsageFault: Any = typer.BadParameter.__base__  # base class of click's errors a
 
 
 class CommandLine(Group):
-    """Runs the `embed` command. Its usage errors repeat what was typed, but no password and no key."""
+    """Runs the `embed` command.
+
+    Its usage errors repeat what was typed, but no password and no key.
+    """
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any

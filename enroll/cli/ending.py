@@ -24,7 +24,10 @@ _MEMORY_WORDS = (
 
 
 def run_command(command: Callable[[], object]) -> None:
-    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
+    """Run a command.
+
+    An error of ours or of the system ends it with one line and its exit code.
+    """
     guard_streams()
     try:
         try:
@@ -69,7 +72,10 @@ def _describe(error: Exception) -> tuple[str, int] | None:
 
 
 def _memory_is_limited() -> bool:
-    """Return whether lack of memory may be why a package was not loaded; numpy 2.0 names other causes."""
+    """Return whether lack of memory may be why a package was not loaded.
+
+    numpy 2.0 names other causes even then.
+    """
     try:
         import resource
     except ImportError:

@@ -1,4 +1,7 @@
-"""Format the help of commands: groups of commands and options, examples; options that all commands have."""
+"""Format the help of commands, and define the options that all commands have.
+
+The help shows commands and options in groups, and examples.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ class Lines(Progress):
 
 
 class TerminalProgress(Lines):
-    """Prints lines and bars on standard error; bars only on a terminal, and if the work takes long."""
+    """Prints lines and bars on standard error.
+
+    Bars are shown only on a terminal, and if the work takes long.
+    """
 
     def __init__(self) -> None:
         self._console: Console | None = None  # of the bar that is shown

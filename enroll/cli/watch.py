@@ -169,7 +169,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _secret(option: str, file: Path | None, variable: str) -> str | None:
-    """Read a secret from a file, else from the environment; an argument could be seen by all users."""
+    """Read a secret from a file, else from the environment.
+
+    An argument could be seen by all users.
+    """
     from embedder._internal.files import read_file
 
     if file is None:

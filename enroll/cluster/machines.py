@@ -46,7 +46,11 @@ class RayMachines:
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def keep(self, content: bytes) -> Any:
-        """Put bytes into Ray's object store, from which each machine gets them once; return a reference."""
+        """Put bytes into Ray's object store, from which each machine gets them once.
+
+        Returns:
+            A reference.
+        """
         return self._ray.put(content)
 
     def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
@@ -67,7 +71,9 @@ class RayMachines:
 
 
 def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
-    """Process the blocks of a window by Ray Data, on all machines; runs in a task of the cluster.
+    """Process the blocks of a window by Ray Data, on all machines.
+
+    Runs in a task of the cluster.
 
     Args:
         task: what to do.
@@ -89,7 +95,9 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:
-    """Return whether this machine has the same toolkit, and a file; runs on each machine first.
+    """Return whether this machine has the same toolkit, and a file.
+
+    Runs on each machine first.
 
     Args:
         code: digest of the caller's toolkit.

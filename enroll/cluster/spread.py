@@ -39,7 +39,10 @@ _LOST = (
 
 
 class LostError(Exception):
-    """Raised when a window has no answer at all, as its machine was lost; the message is Ray's."""
+    """Raised when a window has no answer at all, as its machine was lost.
+
+    The message is Ray's.
+    """
 
 
 class Machines(Protocol):
@@ -184,7 +187,10 @@ class Spread:
         return rows
 
     def _checked(self, table: pa.Table, photos: Sequence[AskedPhoto]) -> Iterator[Row]:
-        """Yield answers; an error that ends the run is raised here, as it would have been on this machine."""
+        """Yield answers.
+
+        An error that ends the run is raised here, as it would have been on this machine.
+        """
         for row in table.to_pylist():
             if row["error"] is not None:
                 kind, message = row["error"]

@@ -215,7 +215,10 @@ def _notes() -> Iterator[list[str]]:
 
 
 def _extractor(task: Task) -> Extractor:
-    """Return the model that was sent; this process keeps the last one, the machine's cache the last few."""
+    """Return the model that was sent.
+
+    This process keeps the last one, the machine's cache the last few.
+    """
     assert task.model is not None
     model = task.model
     key = (hashlib.sha256(model.manifest).hexdigest(), model.finding)

@@ -1,4 +1,4 @@
-"""Find the nearest photos of other people, and weigh what a distance says about a photo's person.
+"""Find the nearest photos of other people, and weigh what a distance tells.
 
 A photo's typical distance to a person is the root mean square of the distances to the nearer three quarters
 of their other photos, so that a wrong photo or two among these do not count. Within a person it has one
@@ -65,7 +65,7 @@ class LabeledTemplates:
         return np.bincount(self.labels, minlength=len(self.names))
 
     def members(self, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-        """Return the rows that represent each person: those kept, or 64 of them at random if there are more.
+        """Return the rows that represent each person: those kept, at most 64 drawn at random.
 
         Args:
             kept: (n,) bool, which rows may be used.
@@ -205,7 +205,7 @@ class DistanceEvidence:
         return cls(same_middle, same_spread, other_middle, other_spread)
 
     def __call__(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ln of the ratio of the densities: above 0 is evidence for the person; 0 where NaN.
+        """Return ln of the ratio of the densities: above 0 is evidence for the person.
 
         Of two normal densities with unlike spreads the ratio turns around far out, where there are no data;
         from there on it is taken as constant.
@@ -214,7 +214,7 @@ class DistanceEvidence:
             distances: (m,) float64 typical distances.
 
         Returns:
-            (m,) float64.
+            (m,) float64, 0 where the distance is NaN.
         """
         logs = np.log(np.maximum(np.nan_to_num(distances, nan=1.0), _NO_DISTANCE))
         a, b = self.same_spread**-2, self.other_spread**-2
@@ -242,7 +242,7 @@ class DistanceEvidence:
 def fit_evidence(
     labeled: LabeledTemplates, members: list[NDArray[np.intp]], kept: NDArray[np.bool_]
 ) -> DistanceEvidence | None:
-    """Fit the evidence of a gallery: photos against their own person, and against people at random.
+    """Fit the evidence of a gallery: photos against their own person, and against others.
 
     Args:
         labeled: the templates.

@@ -55,7 +55,7 @@ _NOT_JUDGED = (
 
 @dataclass(frozen=True)
 class Lookalikes:
-    """Holds two people of whom a photo of one would be named as the other, if that one alone were enrolled.
+    """Holds two people, one of whom would be named as the other if that one alone were enrolled.
 
     Attributes:
         first, second: indices of the people, the lower one first.

@@ -1,4 +1,4 @@
-"""Find which people are confused, the worst people and photos, and the FPIR by gallery size.
+"""Find confused people, the worst people and photos, and the FPIR by gallery size.
 
 FPIR (false positive identification rate) is given against the number of enrolled people, at one threshold
 for all. No sub-gallery is drawn: of n enrolled people, let m be within the threshold of a stranger's photo.

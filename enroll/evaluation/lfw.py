@@ -1,4 +1,4 @@
-"""Verify pairs of photos (1:1) by the protocol of Labeled Faces in the Wild, on any such folder.
+"""Verify pairs of photos (1:1) by the protocol of Labeled Faces in the Wild.
 
 The folder holds `<name>/<name>_0001.jpg`; `pairs.txt` lists which photos are compared: some folds, each of N
 pairs of one person and then N pairs of two. The threshold for a fold is the one with the best accuracy on the

@@ -14,7 +14,7 @@ Work = Callable[Concatenate[Owner, Rest], Result]
 
 
 def computed_once(work: Work[Owner, Rest, Result]) -> Work[Owner, Rest, Result]:
-    """Cache the result of a function of an object and further arguments, while the object lives.
+    """Cache the result of a function of an object and arguments, while the object lives.
 
     The object must not change, and callers must not change the result.
     """

@@ -221,7 +221,7 @@ class Evaluation(Generic[SomeSamples]):
 
     @computed_once
     def reliability(self) -> Reliability | None:
-        """Compare the confidence fitted to each split's own templates with how often names are right.
+        """Compare the confidence fitted to each split's templates with the share of right names.
 
         Only the splits of `calibrated` are used. Mated and non-mated searches have the same total weight.
 

@@ -56,7 +56,9 @@ class Drawn:
 
 
 def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator[Drawn]:
-    """Draw the splits of an evaluation; the same labels and configuration give the same splits.
+    """Draw the splits of an evaluation.
+
+    The same labels and configuration give the same splits.
 
     Args:
         labels: (n,) int64 identities of the photos, from 0.

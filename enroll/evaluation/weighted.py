@@ -14,7 +14,7 @@ _SMALL = 15  # largest weight whose square a byte holds
 
 
 def narrowed(weights: NDArray[np.float64]) -> NDArray[Any]:
-    """Convert small whole weights, as of a bootstrap, to bytes: the same sums in a sixth of the time.
+    """Convert small whole weights to bytes, for the same sums in a sixth of the time.
 
     Args:
         weights: (replicates, n) float64.

@@ -1,4 +1,4 @@
-"""Enroll photos of people: read and embed them in several threads, write some people at a time."""
+"""Enroll photos of people: embed them in several threads, write some people at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ _MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
 
 @dataclass(frozen=True)
 class Replaced:
-    """Holds an enrolled photo whose file is now another picture; the earlier one is still a template.
+    """Holds an enrolled photo whose file is now another picture.
+
+    The earlier picture is still a template.
 
     Attributes:
         path: of the photo.
@@ -71,7 +73,10 @@ class EnrollmentResult:
 
     @property
     def crowded(self) -> dict[Path, int]:
-        """The photos that show more than one face, and how many; the most central, largest is enrolled."""
+        """The photos that show more than one face, and how many.
+
+        The largest, most central face is enrolled.
+        """
         return {
             sample.path: sample.faces for sample in self.samples if sample.faces > 1 and not sample.problem
         }
@@ -119,7 +124,7 @@ class _Person:
 
 @dataclass(eq=False)
 class _File:
-    """Holds file content read in this run: its first person and path, and why it was refused, if so."""
+    """Holds file content read in this run: its first person and path, and why it was refused."""
 
     name: str
     path: Path

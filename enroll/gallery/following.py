@@ -27,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class _SearchLock:
-    """Allows any number of searches at once, or one change; a waiting change holds up new searches."""
+    """Allows any number of searches at once, or one change.
+
+    A waiting change holds up new searches.
+    """
 
     def __init__(self) -> None:
         self._free = threading.Condition()

@@ -1,4 +1,4 @@
-"""Open a gallery: people, their templates and the one model that made them, with a search index."""
+"""Open a gallery: people, their templates and their one model, with a search index."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ class Gallery:
         return [[one for one in near if one.identity not in gone][:people] for near in found]
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[PhotoMatch]]:
-        """Find the nearest enrolled photos of each vector, nearest first, without people who have expired.
+        """Find the nearest enrolled photos of each vector, without people who have expired.
 
         Args:
             queries: (n, dim) float32 unit rows.

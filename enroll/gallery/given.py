@@ -1,4 +1,4 @@
-"""Read photos as they are given to a gallery: paths of files, or pictures that are in no file."""
+"""Read photos as they are given to a gallery: paths, or pictures that are in no file."""
 
 from __future__ import annotations
 

@@ -157,7 +157,9 @@ def importable_lines(content: GallerySnapshot, location: str) -> Iterator[bytes]
 
 
 class _Reader:
-    """Parses lines one after the other. Its methods raise ValueError for what is wrong with a line.
+    """Parses lines one after the other.
+
+    Its methods raise ValueError for what is wrong with a line.
 
     Args:
         keep: whether `content` has the templates; False: they are checked and dropped.

@@ -1,4 +1,4 @@
-"""Find the files behind templates: there or not, unchanged, good enough; and a photo by its name.
+"""Find the files behind templates, check them, and find a photo by its name.
 
 On the command line a photo is called by its path, or by the beginning of its SHA-256.
 """
@@ -78,7 +78,7 @@ class OriginalPhotos:
         return reason
 
     def film(self, template: NewTemplate | StoredTemplate) -> Path | str:
-        """Return the path of the film that a template is a frame of, or one sentence that says why not."""
+        """Return the path of the film that a template is a frame of, or a sentence that says why not."""
         where = photo_file(template.photo, self._home)
         try:
             summed = hashlib.sha256()

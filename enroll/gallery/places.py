@@ -32,7 +32,7 @@ _ESCAPED = 0xDC00  # plus a byte: how Python decodes what is no UTF-8
 
 
 def home_of(store: Store) -> Path | None:
-    """Return the folder that relative paths of a gallery start from, None if it is in no folder."""
+    """Return the folder that relative paths of a gallery start from, None without one."""
     return store.path.parent.absolute() if isinstance(store, SqliteStore) else None
 
 
@@ -96,7 +96,7 @@ def moment_of(text: str) -> float | None:
 
 
 def face_digest(photo: bytes, box: Sequence[int], seconds: float | None = None) -> bytes:
-    """Return the digest that identifies one face: of its box, its time in a film, and its file.
+    """Return the digest that identifies one face, of its box, its time and its file.
 
     Args:
         photo: SHA-256 of the file, 32 bytes.

@@ -146,7 +146,7 @@ class FromModel:
 
 
 def some_people(people: Sequence[tuple[str, int]], most: int = _COMPARED) -> frozenset[str]:
-    """Choose the people whose photos are compared for a first threshold: all, or evenly among the names.
+    """Choose the people whose photos are compared for a first threshold, evenly by name.
 
     Args:
         people: names with their numbers of photos.
@@ -241,7 +241,7 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord,
 
 
 def describe(record: CalibrationRecord) -> str:
-    """Describe a calibration: what it states, its evidence, and what counting alone would show."""
+    """Describe a calibration: what it states, its evidence, and the result of counting alone."""
     calibration = record.calibration
     counted = (
         f"counted: {calibration.named} of {count(calibration.searches, 'search')} for "

@@ -126,7 +126,9 @@ def put_content(store: Store, content: GallerySnapshot) -> None:
 def add_people(
     store: Store, people: Sequence[PersonRecord], strangers: Sequence[tuple[str, NewTemplate]] = ()
 ) -> int:
-    """Add people and strangers; what is there already changes nothing, so a run can be repeated.
+    """Add people and strangers.
+
+    What is there already changes nothing, so a run can be repeated.
 
     Args:
         store: the gallery.

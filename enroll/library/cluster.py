@@ -1,4 +1,6 @@
-"""Group unknown faces, so that one name can be given to many at once. Arrays in, arrays out.
+"""Group unknown faces, so that one name can be given to many at once.
+
+Arrays in, arrays out.
 
 Average linkage by scikit-learn, on the parts of the sparse graph of near pairs: two groups can come nearer
 than the threshold on average only if two of their faces do, so faces that no path of such pairs joins are

@@ -1,4 +1,4 @@
-"""List the files of a photo library: which may be photos or films, and which belong together."""
+"""List the files of a photo library, and find those that belong together."""
 
 from __future__ import annotations
 
@@ -43,12 +43,15 @@ class Listing:
 
 
 def may_be_looked_at(path: Path) -> bool:
-    """Return whether a file may be a photo or a film by its name: no sidecar, hidden or unfinished file."""
+    """Return whether a file may be a photo or a film by its name.
+
+    Sidecars, hidden and unfinished files are none.
+    """
     return _other(path) is None
 
 
 def has_still(film: Path) -> bool:
-    """Return whether a photo of the same name is beside a film: then it may be part of a live photo."""
+    """Return whether a photo of the same name is beside a film, as for a live photo."""
     return any(
         path.stem.lower() == film.stem.lower() and path.suffix.lower() in PHOTOS for path in beside(film)
     )
@@ -64,7 +67,9 @@ def _other(path: Path) -> str | None:
 
 
 def list_photos(place: Path) -> Listing:
-    """List the photos and films in a folder and its subfolders; links that lead out of it are not followed.
+    """List the photos and films in a folder and its subfolders.
+
+    Links that lead out of it are not followed.
 
     Args:
         place: the folder, or a single file.
@@ -133,7 +138,7 @@ def _inside(path: Path, root: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _listed(folder: Path, _: int) -> tuple[list[str], list[Path]]:
-    """List a folder, and keep the result while it does not change: it may hold thousands of photos."""
+    """List a folder, which may hold thousands of photos, and cache it while it is unchanged."""
     found = sorted((entry.name.lower(), Path(entry.path)) for entry in os.scandir(folder))
     return [name for name, _ in found], [path for _, path in found]
 
@@ -153,7 +158,7 @@ def beside(photo: Path) -> list[Path]:
 
 
 def companions(photo: Path) -> Iterator[Path]:
-    """Yield the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
+    """Yield the files that belong to a photo: sidecars, a live photo's film, raw beside JPEG.
 
     Args:
         photo: the photo; to a film only sidecars belong.

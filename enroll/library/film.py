@@ -1,4 +1,4 @@
-"""Identify people in a film: one answer per person, from all frames in which they are seen."""
+"""Identify people in a film: one answer per person, from all frames they are seen in."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ class FilmIdentifier:
     def identify_or_say(
         self, film: str | Path, keep_crops: bool = False, progress: Progress | None = None
     ) -> FilmAnswer:
-        """Identify the people of one film as `identify` does; one that cannot be read has an `error`.
+        """Identify the people of one film as `identify` does.
+
+        One that cannot be read has an `error`.
 
         Args:
             film: its path.
@@ -139,7 +141,10 @@ class FilmIdentifier:
         return [decide(candidates, self.basis.distance, self._options.margin) for candidates in found]
 
     def people(self, appearances: Sequence[Appearance]) -> tuple[PersonSeen, ...]:
-        """Join appearances of the same person, and decide who each is; ordered by the first time seen."""
+        """Join appearances of the same person, and decide who each is.
+
+        The people are ordered by the first time they are seen.
+        """
         if not appearances:
             return ()
         groups = people_of(appearances, self.basis.distance)

@@ -1,4 +1,4 @@
-"""Find the people of a film for a photo library: one face each, and the times when they are in sight.
+"""Find the people of a film for a photo library, and the times when they are in sight.
 
 Nobody is named here: a library suggests names later. The limits are those of `embed identify film.mp4`.
 """
@@ -154,7 +154,7 @@ def _followed(
 
 
 def film_taken(metadata: dict[str, str]) -> str | None:
-    """Return when a film was taken: ISO 8601 without a time zone, in local time if it is known.
+    """Return when a film was taken, ISO 8601 without a time zone, in local time if known.
 
     Phones write local time; others write UTC, which is converted to the time of this machine.
 

@@ -60,7 +60,7 @@ def film_kind(head: bytes) -> str | None:
 
 
 def is_film(path: str | Path) -> bool:
-    """Return whether a file is to be read as a film: by its first bytes, or by a name that only films have.
+    """Return whether a file is to be read as a film: by its first bytes, or by its name.
 
     A file that cannot be read is no film, unless its name says so: reading it reports why.
     """

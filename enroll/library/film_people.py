@@ -40,7 +40,9 @@ class FilmPerson:
         return at_once(self.spans, other.spans)
 
     def intervals(self, gap: float) -> tuple[Interval, ...]:
-        """Return when the person is in sight; times no farther apart than the gap are one interval.
+        """Return when the person is in sight.
+
+        Times no farther apart than the gap are one interval.
 
         Args:
             gap: seconds.
@@ -65,7 +67,7 @@ def at_once(some: Iterable[Interval], others: Sequence[Interval]) -> bool:
 
 
 def people_of(appearances: Sequence[Appearance], near: float | None) -> list[FilmPerson]:
-    """Join the appearances whose mean vectors are near each other, unless both are in sight at once.
+    """Join appearances with near mean vectors, unless both are in sight at once.
 
     Args:
         appearances: of one film.

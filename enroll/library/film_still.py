@@ -29,7 +29,9 @@ class _At(Sampler):
 
 
 def frame_at(path: Path, seconds: float) -> NDArray[np.uint8]:
-    """Return the frame of a film at a time, decoded from the beginning, so that it is exactly that one.
+    """Return the frame of a film at a time.
+
+    The film is decoded from the beginning, so that it is exactly that frame.
 
     Args:
         path: of the film.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def usual_threshold(strangers: StrangerDistances | None) -> float | None:
-    """Return the mean distance up to which unknown faces are grouped; None if unknown of a model.
+    """Return the mean distance up to which unknown faces are grouped.
+
+    None if unknown of a model.
 
     At this distance, the model names 1 % of strangers in a gallery of one person.
     """
@@ -82,7 +84,7 @@ def rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tu
 
 
 def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Return what keeps faces apart: the photo of each, and pairs of rows seen at once in a film.
+    """Return what keeps faces apart: the photo of each, and pairs seen at once in a film.
 
     A face of a film has a place of its own: the same person may come again in it.
 
@@ -135,7 +137,7 @@ def in_order(
 
 
 def free_id(faces: Sequence[int], stored: Mapping[int, int]) -> int:
-    """Return a number for a new group: that of one of its faces if it is free, else one above all.
+    """Return a number for a new group: that of one of its faces if it is free, else a new one.
 
     Args:
         faces: numbers of its faces.

@@ -1,4 +1,7 @@
-"""Find faces that probably show someone who was ignored. Arrays in, arrays out; nothing is decided."""
+"""Find faces that probably show someone who was ignored.
+
+Arrays in, arrays out; nothing is decided.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def like_ignored(
     good: NDArray[np.bool_] | None = None,
     apart: Iterable[tuple[int, int]] = (),
 ) -> NDArray[np.int64]:
-    """Find waiting faces that would have joined an ignored group, and the face there most like each.
+    """Find waiting faces that would have joined an ignored group, with the most similar one.
 
     A whole group of waiting faces is left out, or none of it. As in `cluster.group_faces`, a group of poor
     faces alone attracts none, and a poor face joins only the group that is clearly the nearest.

@@ -1,4 +1,4 @@
-"""Import names that other programs gave: digiKam, Lightroom, Picasa, Google Photos and others."""
+"""Import names that other programs gave, such as digiKam, Lightroom or Google Photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep the library part of a gallery in memory: read it once, then only what changed since."""
+"""Keep the library part of a gallery in memory, and read only what changed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the metadata of a photo that is about people, wherever programs keep it: in the file, or beside it."""
+"""Read the metadata of a photo about people, in its file or beside it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Sidecars:
 
 
 def sidecars_of(photo: Path) -> Sidecars:
-    """Find the XMP files of a photo: name.ext.xmp, as most programs write, or name.xmp, as Lightroom.
+    """Find the XMP files of a photo: name.ext.xmp, as most programs write, or name.xmp.
 
     Args:
         photo: the photo; name.xmp counts only if it belongs to no other photo beside it: it says so, or there
@@ -72,9 +72,10 @@ def sidecars_of(photo: Path) -> Sidecars:
 
 
 def _is_of(sidecar: Path, photo: Path) -> bool:
-    """Return whether name.xmp belongs to a photo: where two photos share a name, it says to which.
+    """Return whether name.xmp belongs to a photo.
 
-    One that does not say belongs to a photo rather than to the film of that name.
+    Where two photos share a name, it says to which; one that does not say belongs to a photo rather than to
+    the film of that name.
     """
     try:
         said = read_people(read_file(sidecar, LARGEST)).extension
@@ -110,7 +111,7 @@ def frame_of_file(photo: Path, data: bytes | None = None) -> Frame:
 
 
 def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[str]]:
-    """Read the names that programs gave: XMP inside and beside a photo, Picasa's ini, Google Takeout's JSON.
+    """Read the names that programs gave: by XMP, Picasa's ini or Google Takeout's JSON.
 
     Args:
         photo: the file.

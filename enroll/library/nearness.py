@@ -1,4 +1,4 @@
-"""Find the people near each face of a library, and update that as faces and templates change.
+"""Find the people near each face of a library, and update that with every change.
 
 The nearest template of each person counts. Distances beyond the reach are not kept, so that it stays small:
 nearly all pairs of a face and a person are far apart.
@@ -45,7 +45,7 @@ class Nearness:
         self._holders: dict[str, set[int]] = {}  # name -> faces near which they are
 
     def follow(self, faces: Mapping[int, NDArray[np.float32]], templates: Templates) -> set[int]:
-        """Update to the current faces and templates, and return the faces for which something changed.
+        """Update to the current faces and templates, and return the faces that changed.
 
         Args:
             faces: (dim,) float32 unit vectors by number; a face keeps its vector as long as it is the same

@@ -119,7 +119,7 @@ def folder_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def check_target(target: Path, photos: Iterable[Path]) -> None:
-    """Check that the target is not among the photos, where the next scan would find the copies.
+    """Check that the target is not among the photos, where a scan would find the copies.
 
     Args:
         target: the folder.

@@ -1,4 +1,7 @@
-"""Group the faces that wait for a name, without those probably ignored. Pure: nothing is written."""
+"""Group the faces that wait for a name, without those probably ignored.
+
+Pure: nothing is written.
+"""
 
 from __future__ import annotations
 

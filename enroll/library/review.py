@@ -97,7 +97,9 @@ def reviewed(steps: Iterable[Step]) -> Reviewed:
 
 
 def follow(found: Reviewed, step: Step) -> bool:
-    """Apply one more step to a state; return False if all have to be applied again, as it takes one back.
+    """Apply one more step to a state.
+
+    Return False if all have to be applied again, as it takes one back.
 
     Args:
         found: state after all steps before; it is changed.

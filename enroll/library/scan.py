@@ -1,4 +1,7 @@
-"""Scan a folder for the faces of its photos and films; later scans read only what is new or changed."""
+"""Scan a folder for the faces of its photos and films.
+
+Later scans read only what is new or changed.
+"""
 
 from __future__ import annotations
 

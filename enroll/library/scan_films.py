@@ -33,7 +33,9 @@ _TYPESCRIPT = frozenset({".ts", ".mts"})  # of films, and of a language in which
 def read_films(
     entries: Iterable[tuple[Path, PhotoFile]], config: FilmConfig, others: Counter[str]
 ) -> Iterator[Read]:
-    """Read films for their digests; a file whose first bytes are of no film is not read further.
+    """Read films for their digests.
+
+    A file whose first bytes are of no film is not read further.
 
     Args:
         entries: the files.
@@ -57,7 +59,9 @@ def read_films(
 
 @dataclass(frozen=True)
 class FilmLooker:
-    """Finds the people of films, one after another; the frames of each are searched in several threads.
+    """Finds the people of films, one after another.
+
+    The frames of each are searched in several threads.
 
     Attributes:
         extractor: the model.

@@ -44,7 +44,9 @@ def check_space(plan: Plan, target: Path, mode: Mode) -> None:
 def sort_photos(
     plan: Plan, target: Path, mode: Mode, advance: Callable[[], object] = lambda: None
 ) -> tuple[int, list[Rejected], Path | None]:
-    """Sort photos by a plan; an interrupted run continues when the plan is made and carried out again.
+    """Sort photos by a plan.
+
+    An interrupted run continues when the plan is made and carried out again.
 
     Args:
         plan: from `plan_sorting`.

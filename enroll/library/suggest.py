@@ -1,4 +1,7 @@
-"""Suggest names for unknown faces, and say why. Arrays in, names out; nobody is named automatically."""
+"""Suggest names for unknown faces, and say why.
+
+Arrays in, names out; nobody is named automatically.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ class Linking:
 
 @dataclass(eq=False)
 class _Track:
-    """Holds a track that may be continued. `speed` is that of the box's middle, in pixels a second."""
+    """Holds a track that may be continued.
+
+    `speed` is that of the box's middle, in pixels a second.
+    """
 
     number: int
     seen: float

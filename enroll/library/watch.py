@@ -28,7 +28,9 @@ class Settling:
         self._waiting.setdefault(path, (-1, -1, 0.0))
 
     def ready(self, now: float) -> list[Path]:
-        """Remove and return the files whose size and time have not changed; also those that are gone.
+        """Remove and return the files that have not changed for some seconds, or are gone.
+
+        Also those that are gone.
 
         Args:
             now: seconds of a clock that never goes back.
@@ -55,7 +57,9 @@ def watch_folders(
     stop: Callable[[], bool] = lambda: False,
     settled: float = SETTLED,
 ) -> Iterator[list[Path]]:
-    """Yield photos that are new or changed, when they are complete; an empty list asks for a full scan.
+    """Yield photos that are new or changed, when they are complete.
+
+    An empty list asks for a full scan.
 
     Args:
         folders: to watch, with all folders in them. One that vanishes is waited for.

@@ -283,7 +283,9 @@ def save_annotated(
 
 
 def check_annotated(folder: Path, photos: Iterable[Path], inputs: Inputs, force: bool) -> None:
-    """Check a folder for annotated photos before they are answered; arguments as of `save_annotated`.
+    """Check a folder for annotated photos before they are answered.
+
+    Arguments as of `save_annotated`.
 
     Raises:
         UsageError: it is no folder, holds a file that must not be replaced, or `EMBED_FONT` names no font.

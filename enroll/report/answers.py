@@ -30,7 +30,10 @@ def to_lines(answer: PhotoResult) -> list[str]:
 
 
 def explain(answer: PhotoResult, basis: ThresholdSource) -> list[str]:
-    """List, per face, the evidence for and against the answer; nothing for a photo without faces."""
+    """List, per face, the evidence for and against the answer.
+
+    Nothing for a photo without faces.
+    """
     lines = []
     for face in answer.faces:
         lines.append(f"{answer.photo}: {_place(face)}{describe(face.decision, face.confidence)}")

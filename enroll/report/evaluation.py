@@ -160,7 +160,10 @@ def _comparisons(evaluation: Evaluation[EmbeddedSamples]) -> PairComparisons:
 
 
 def _drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[str]:
-    """List what was drawn at random, in a sentence each; nothing where all were searched for and compared."""
+    """List what was drawn at random, in a sentence each.
+
+    Nothing where all were searched for and compared.
+    """
     return [said for said in (evaluation.drawn, _comparisons(evaluation).drawn) if said is not None]
 
 

@@ -1,4 +1,4 @@
-"""Collect the people and photos of an evaluation's report: failures, and who is confused with whom."""
+"""Collect the failures, mistakes and confused people of an evaluation's report."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
 def wrong_most(
     evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None
 ) -> WrongMost | None:
-    """List the people and photos with most mistakes at each split's threshold; None if there are none.
+    """List the people and photos with most mistakes at each split's threshold.
+
+    None if there are none.
 
     Args:
         evaluation: the searches.
@@ -177,7 +179,9 @@ def wrong_most(
 
 
 def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Confused | None:
-    """List the people who are confused, with the two photos most alike; None if there are none.
+    """List the people who are confused, with the two photos most alike.
+
+    None if there are none.
 
     Args:
         evaluation: the searches.

@@ -54,7 +54,9 @@ class PlotLine:
 
     @classmethod
     def of(cls, x: NDArray[np.generic], figures: list[Estimate]) -> PlotLine:
-        """Build a curve from estimates with values; those without an interval get none in the plot either.
+        """Build a curve from estimates with values.
+
+        Those without an interval get none in the plot either.
 
         Args:
             x: (n,) rising.
@@ -180,7 +182,10 @@ def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
 
 
 def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, float]) -> None:
-    """Draw three rows on one scale of distance; their heights are not comparable, only their positions."""
+    """Draw three rows on one scale of distance.
+
+    Their heights are not comparable, only their positions.
+    """
     edges = distances.edges()
     rows = (
         (distances.right, "known, the right person nearest", BLUE, distances.mated),
@@ -259,7 +264,10 @@ def draw_cmc(figure: Any, line: PlotLine) -> None:
 
 
 def _band(axes: Any, line: PlotLine, bottom: float, bars: bool = False) -> None:
-    """Draw a curve with its band, or points with their bars; values below the bottom are drawn at it."""
+    """Draw a curve with its band, or points with their bars.
+
+    Values below the bottom are drawn at it.
+    """
     low, y, high = (np.maximum(values, bottom) for values in (line.low, line.y, line.high))
     if bars:
         axes.vlines(line.x, low, high, color=BLUE, alpha=0.45, linewidth=3, label="95 % interval")

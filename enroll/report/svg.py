@@ -1,4 +1,4 @@
-"""Draw a plot by matplotlib as an SVG element of a page, in the colours of the page, light or dark.
+"""Draw a plot by matplotlib as an SVG element in the colours of its page.
 
 The colours are from the palette for colour-blind people of Okabe and Ito 2008, and nothing is stated by
 colour alone. Letters become outlines, and no setting of the user counts: the plots look the same on every

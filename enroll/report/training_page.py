@@ -72,7 +72,10 @@ def training_page(manifest: Manifest, described: Sequence[str] = (), title: str 
 
 
 def _rows(record: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Join the log of each epoch with the score of the held-out people after it; epoch 0 is the trunk."""
+    """Join the log of each epoch with the score of the held-out people after it.
+
+    Epoch 0 is the trunk.
+    """
     history, scores = record.get("history", []), record["scores"]
     rows = [{"epoch": 0.0}] if scores else []
     rows += [{"epoch": float(epoch), **_numbers(log)} for epoch, log in enumerate(history, 1)]

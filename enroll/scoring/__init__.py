@@ -1,7 +1,8 @@
-"""Score how alike a query and a person are, from the person's templates; one family of scorers a module.
+"""Score how alike a query and a person are, from the person's templates.
 
 Smaller scores are more alike, for every scorer, so that the nearest person, a threshold and a margin work for
-all of them the same way. Their accuracy is measured in docs/scoring.md.
+all of them the same way. Each module has one family of scorers; their accuracy is measured in
+docs/scoring.md.
 """
 
 from __future__ import annotations

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CohortNormalized(Scorer):
-    """Scores d − weight · mean distance of the `count` nearest cohort templates; d is the person's distance.
+    """Scores d − weight · mean distance of the `count` nearest cohort templates.
 
-    A face that is near many strangers is blurred or common, and must be nearer to its own person. The same
-    number is subtracted for all people, so their order stays (a cohort as Rosenberg, DeLong, Lee, Juang and
-    Soong 1992, "The Use of Cohort Normalized Scores for Speaker Verification", in the scale of distances).
+    d is the person's distance. A face that is near many strangers is blurred or common, and must be nearer to
+    its own person. The same number is subtracted for all people, so their order stays (a cohort as Rosenberg,
+    DeLong, Lee, Juang and Soong 1992, "The Use of Cohort Normalized Scores for Speaker Verification", in the
+    scale of distances).
 
     Attributes:
         count: number of cohort templates, all if there are fewer.

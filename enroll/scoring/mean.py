@@ -1,4 +1,4 @@
-"""Score by the distance to the mean of a person's templates, alone or with that of the nearest one."""
+"""Score by the distance to the mean of a person's templates, alone or with the nearest one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ class Mean(Scorer):
 
 @dataclass(frozen=True)
 class NearestAndMean(Scorer):
-    """Scores (1 − weight) · distance of the nearest template + weight · distance of the mean; 0 to 2.
+    """Scores (1 − weight) · distance of the nearest template + weight · distance of the mean.
+
+    Scores are from 0 to 2.
 
     Attributes:
         weight: of the mean, 0 to 1.

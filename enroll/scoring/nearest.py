@@ -1,4 +1,4 @@
-"""Score by distances to single templates: the nearest of each person, or the mean of the k nearest."""
+"""Score by distances to single templates: the nearest one, or the mean of the k nearest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Nearest(Scorer):
 
 @dataclass(frozen=True)
 class KNearest(Scorer):
-    """Scores by the mean distance of the person's k nearest templates, of all if there are fewer; 0 to 2.
+    """Scores by the mean distance of the person's k nearest templates, 0 to 2.
+
+    Of a person with fewer templates, all count.
 
     Attributes:
         k: number of templates; 1 is `nearest`.

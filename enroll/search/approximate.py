@@ -82,7 +82,7 @@ class Graph:
         return np.concatenate([[0], np.cumsum((self.levels.astype(np.int64) + 1) * LINKS)])
 
     def check(self) -> None:
-        """Check that all links lead to nodes of their layer, so that a search stays within its memory.
+        """Check that links lead to nodes of their layer, so that a search stays within its memory.
 
         Raises:
             ValueError: what is wrong.
@@ -133,7 +133,7 @@ def index_path(gallery: str | Path) -> Path:
 
 
 def forget_index(gallery: str | Path) -> None:
-    """Delete the index file of a gallery, if there is one: whom a person resembled is personal data, too.
+    """Delete the index file of a gallery, since whom a person resembled is personal data.
 
     Another file under that name is kept.
 
@@ -237,7 +237,9 @@ def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
 
 
 class ApproximateIndex(ExactIndex):
-    """Searches templates by a graph; asked for many, it compares all of them, as an exact index does.
+    """Searches templates by a graph.
+
+    Asked for many, it compares all of them, as an exact index does.
 
     Threads may search at once, but not while templates are added.
 
@@ -304,7 +306,7 @@ class ApproximateIndex(ExactIndex):
         return Graph(take(hnsw.levels), take(hnsw.neighbors), int(hnsw.entry_point), self._dropped)
 
     def graph_of(self, templates: Templates) -> Graph | None:
-        """Return the links among those of these templates that are here, None unless they are the first."""
+        """Return the links among these templates, None unless they are the first ones here."""
         here = np.concatenate([part.ids for part in self.pool.parts])
         gone = ~np.isin(here, templates.ids)
         kept = here[~gone]

@@ -72,7 +72,10 @@ class GrowableIndex(SearchIndex, Protocol):
         """The templates that are searched."""
 
     def extend(self, more: Templates) -> None:
-        """Add templates with ids above all others; the cost does not grow with the index, amortized."""
+        """Add templates with ids above all others.
+
+        The cost does not grow with the index, amortized.
+        """
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def _search(
     count: int,
     ranked: Callable[[NDArray[np.float64], Matches, int], list[_Answer]],
 ) -> list[list[_Answer]]:
-    """Search for `count` templates, and for more where one not found could come before the last answer.
+    """Search for `count` templates, and for more where a missing one could matter.
 
     Args:
         search_index: the templates.

@@ -1,4 +1,4 @@
-"""Search for exact nearest neighbours: numpy for few templates or queries, else scikit-learn.
+"""Search for exact nearest neighbours, by numpy if there are few, else by scikit-learn.
 
 scikit-learn's brute force (`ArgKmin`) goes over float32 vectors once, in blocks, converts those to
 double and multiplies them as matrices, so it copies nothing and its rounding is far below what float32 could

@@ -144,7 +144,10 @@ def _too_many_keys(wait: float) -> ProblemError:
 
 
 def key_of(request: Request) -> str | None:
-    """Return the key in a request's headers, None without one; never from its address, which is logged."""
+    """Return the key in a request's headers, None without one.
+
+    Never from its address, which is logged.
+    """
     given = request.headers.get("x-api-key")
     if given is None and (bearer := request.headers.get("authorization", "")).lower().startswith("bearer "):
         given = bearer[len("bearer ") :]

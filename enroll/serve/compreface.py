@@ -1,4 +1,7 @@
-"""The routes of CompreFace 1.2 that look at pictures, for Double-Take, Viseron and Home Assistant."""
+"""Serve the routes of CompreFace 1.2 for pictures: recognition, detection, verification.
+
+Double-Take, Viseron and Home Assistant use them.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,9 @@ def error_of(problem: ProblemError) -> Response:
 
 
 def query_of(request: Request) -> dict[str, str]:
-    """Return the parameters that are not empty; a second `?` in the place of an `&` counts as one.
+    """Return the parameters that are not empty.
+
+    A second `?` in the place of an `&` counts as one.
 
     The JavaScript client sends `?subject=Ann?det_prob_threshold=0.8`.
     """

@@ -20,7 +20,9 @@ _AROUND = 0.75  # of the face's size, on each side: margin for a detector and an
 
 
 def cut_around(upload: Upload, box: Box) -> Upload:
-    """Crop the part of a picture around a face, as a PNG file; the same part gives the same bytes.
+    """Crop the part of a picture around a face, as a PNG file.
+
+    The same part gives the same bytes.
 
     Args:
         upload: the picture.
@@ -61,7 +63,11 @@ def box_of_text(text: str) -> Box:
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """Encode (height, width, 3) uint8 RGB as a PNG file."""
+    """Encode a picture as a PNG file.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+    """
     from PIL import Image
 
     written = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Serve the routes of DeepStack and CodeProject.AI, for Viseron, Blue Iris, Double-Take and others.
+"""Serve the routes of DeepStack and CodeProject.AI, which cameras and Blue Iris use.
 
 Both return a name and a confidence for each face, `unknown` and 0 for a stranger. Every answer has the keys
 of both; a picture that was processed is answered with 200. For confidences see `similarity`.

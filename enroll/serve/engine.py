@@ -103,7 +103,10 @@ class Session:
 
 
 class Engine:
-    """Runs work with the model or the gallery on threads; refuses work that would wait too long."""
+    """Runs work with the model or the gallery on threads.
+
+    Refuses work that would wait too long.
+    """
 
     def __init__(self, config: ServeConfig, extractor: Extractor | None = None) -> None:
         """Prepare; `start` loads the model.

@@ -1,4 +1,6 @@
-"""Run long jobs one after the other beside the requests; they can be followed and cancelled.
+"""Run long jobs one after the other beside the requests.
+
+They can be followed and cancelled.
 
 Several processes of one server see each other's jobs by a folder that they share.
 """

@@ -115,7 +115,9 @@ class KeyFile:
         return gone
 
     def find(self, given: str) -> Key | None:
-        """Find a key by its hash; the first time takes a fraction of a second, which slows down guessing.
+        """Find a key by its hash.
+
+        The first time takes a fraction of a second, which slows down guessing.
 
         Args:
             given: any text that was sent.

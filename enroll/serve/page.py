@@ -1,4 +1,7 @@
-"""Serve the web page: files of the package, read once; no request ever names a path on the disk."""
+"""Serve the web page: files of the package, read once.
+
+No request ever names a path on the disk.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manage the people of a gallery, and pictures of them in requests: enroll, show, change, erase.
+"""Manage the people of a gallery, and pictures of them: enroll, show, change, erase.
 
 All of it runs in a thread of the engine.
 """
@@ -80,7 +80,10 @@ class People:
 
     @property
     def keeps_photos(self) -> bool:
-        """Whether enrolled pictures are kept; not of an encrypted gallery, as they are not encrypted."""
+        """Whether enrolled pictures are kept.
+
+        Not of an encrypted gallery, as they are not encrypted.
+        """
         return self._pictures is not None and not getattr(self._store, "encrypted", False)
 
     @property
@@ -303,7 +306,9 @@ class People:
             self._store.set_terms(checked_name(name), terms)
 
     def remove(self, name: str, caller: Caller) -> int:
-        """Erase a person, their photos, and the pictures kept of them; return the number of photos.
+        """Erase a person, their photos, and the pictures kept of them.
+
+        Return the number of photos.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -329,7 +334,7 @@ class People:
             self._pictures.erase(digests)
 
     def tidy(self) -> int:
-        """Delete pictures that belong to no photo, as after a process was killed between writing the two.
+        """Delete pictures that belong to no photo, as after a process was killed.
 
         Returns:
             Number of pictures deleted.
@@ -353,7 +358,7 @@ def is_expired(terms: Terms) -> bool:
 
 
 def _place(path: Path, home: Path | None) -> str:
-    """Return the path of a picture, so that it is found again when it is moved with its gallery."""
+    """Return the path of a picture, relative to the gallery if they can be moved together."""
     if home is not None and path.is_relative_to(home):
         return os.fspath(path.relative_to(home)).replace(os.sep, "/")
     return stored_path(path, home)

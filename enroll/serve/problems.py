@@ -99,7 +99,9 @@ class ProblemError(Exception):
 
 
 def problem_of(error: Exception, hidden: str = "") -> ProblemError:
-    """Convert an error to a problem; one that is not ours is a bug, and is logged with its traceback.
+    """Convert an error to a problem.
+
+    One that is not ours is a bug, and is logged with its traceback.
 
     Args:
         error: the exception.

@@ -1,4 +1,4 @@
-"""Convert distances to the scores of other programs, so that their thresholds agree with ours.
+"""Convert distances to the scores of other programs, whose thresholds then agree with ours.
 
 Those programs get no decision but a number from 0 to 1, and use a name if it is above a threshold of their
 own: 0.5 (Viseron), 0.6 with names hidden below 0.4 (Double-Take), 0.67 and 0.7 (clients of DeepStack). So a

@@ -1,4 +1,4 @@
-"""Define the interface of every store of a gallery: SQLite on this machine, or a Milvus cluster.
+"""Define the interface of every store of a gallery: an SQLite file, or Milvus.
 
 Every change is durable when its method returns, and atomic: after any failure the old state is there.
 """
@@ -127,7 +127,7 @@ class Store(Protocol):
         """
 
     def model(self) -> tuple[str, int] | None:
-        """Return fingerprint and vector length of the model of the templates, None in a new gallery."""
+        """Return fingerprint and vector length of the model, None in a new gallery."""
 
     def bind(self, fingerprint: str, dim: int) -> None:
         """Bind a new gallery to a model, or check that it is bound to this one.
@@ -187,7 +187,7 @@ class Store(Protocol):
         """
 
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
-        """Add templates of several people, all or none, as `add` would one after the other, but faster.
+        """Add templates of several people, all or none, faster than one after the other.
 
         A name may be there more than once. Milvus cannot change everything at once: of more than 10,000
         templates some thousands are added at a time, each person whole; after a failure in the middle, call
@@ -237,7 +237,10 @@ class Store(Protocol):
         """
 
     def expired(self, today: date) -> list[str]:
-        """List the names of people who expired before `today`, sorted; fast, since every search asks."""
+        """List the names of people who expired before `today`, sorted.
+
+        It is fast, since every search asks.
+        """
 
     def purge(self, today: date) -> list[str]:
         """Erase the people who expired before `today`, and return their names."""
@@ -310,7 +313,7 @@ class Store(Protocol):
         """
 
     def revision(self) -> tuple[int, ...]:
-        """Return a value that differs after any change of people, photos or calibration by any process.
+        """Return a value that differs after any change by any process.
 
         It is fast, since every answer asks; a server is asked twice a second at most.
         """

@@ -1,4 +1,4 @@
-"""Define what a gallery keeps of a photo library: photos, the faces in them, decisions about them.
+"""Define what a gallery keeps of a photo library: photos, faces and decisions.
 
 A film is kept as a photo is, with one face for each person who is followed through it.
 

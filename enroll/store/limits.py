@@ -1,4 +1,4 @@
-"""Check the fields of a gallery: one definition for every way in, and for the export format.
+"""Check the fields of a gallery, for every way in and for the export format.
 
 Commands, Python, import, merge and both engines refuse the same, so that what is in a gallery can be exported
 and imported again. Each function returns what is wrong with a value, or None.
@@ -85,7 +85,10 @@ def terms_problem(terms: Terms) -> str | None:
 
 
 def new_terms_problem(terms: Terms) -> str | None:
-    """Return why no one can be enrolled on such terms, or None; terms of enrolled people may have expired."""
+    """Return why no one can be enrolled on such terms, or None.
+
+    Terms of enrolled people may have expired.
+    """
     today = date.today()
     if (problem := terms_problem(terms)) or terms.expires is None or terms.expires >= today:
         return problem

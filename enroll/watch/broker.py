@@ -1,7 +1,7 @@
-"""Connect to an MQTT broker with paho-mqtt: receive one topic, publish answers, reconnect after a loss.
+"""Connect to an MQTT broker with paho-mqtt, receive a topic, publish answers.
 
-paho's own thread reads; received messages are put into a queue of bounded length, so that a flood drops old
-messages and does not fill the memory.
+paho's own thread reads, and reconnects after a loss; received messages are put into a queue of bounded
+length, so that a flood drops old messages and does not fill the memory.
 """
 
 from __future__ import annotations

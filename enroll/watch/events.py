@@ -1,4 +1,4 @@
-"""Identify the person of an event of Frigate: all its snapshots together, one answer per event."""
+"""Identify the person of an event of Frigate from all its snapshots."""
 
 from __future__ import annotations
 

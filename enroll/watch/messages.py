@@ -1,4 +1,4 @@
-"""Parse Frigate's events, and write what Home Assistant reads: bytes and text in, bytes and text out.
+"""Parse Frigate's events, and write what Home Assistant reads. Bytes and text in and out.
 
 Anyone who may publish to the broker can send an event, so its content is not trusted: what is not exactly as
 expected is no event.
@@ -152,7 +152,9 @@ class Topics:
 
 
 def slug(text: str) -> str:
-    """Convert a text to a part of a topic and of an id: a-z, 0-9 and _, different for different texts.
+    """Convert a text to a part of a topic and of an id, different for different texts.
+
+    The result has only a-z, 0-9 and _.
 
     Example:
         >>> slug("front_door"), slug("Zoë K")

@@ -1,4 +1,4 @@
-"""Connect to Milvus: without its log, with a time limit on every wait, and with our errors.
+"""Connect to Milvus with time limits, our errors, and without its log.
 
 A read is given a moment (`now`), and sees everything that was acknowledged to any client before it. Milvus
 lets such a read wait for its next time tick; reads that share a moment share that wait.
@@ -90,7 +90,10 @@ class MilvusConnection:
         return int(self._asked(self._client._get_connection().alloc_timestamp, timeout=_ANSWER))
 
     def fields(self, collection: str) -> dict[str, int] | None:
-        """Return the fields of a collection, with the length of those that are vectors; None without one."""
+        """Return the fields of a collection, with the length of those that are vectors.
+
+        None without one.
+        """
         if not self._asked(self._client.has_collection, collection, timeout=_ANSWER):
             return None
         found = self._asked(self._client.describe_collection, collection, timeout=_ANSWER)

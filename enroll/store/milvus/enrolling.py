@@ -1,4 +1,4 @@
-"""Enroll without transactions: all templates of a person or none, and a photo is one person's.
+"""Enroll without transactions: a person completely or not at all, a photo for one person.
 
 1. `todo`: write that templates of this operation may follow.
 2. Insert the templates. They do not count yet.
@@ -244,7 +244,10 @@ class Enroller:
 
 
 def _first(known: Sequence[Known], strangers: bool) -> Known | None:
-    """Return the person of a name; if several clients created one at once, all of them take the same."""
+    """Return the person of a name.
+
+    If several clients created one at once, all of them take the same.
+    """
     return min((one for one in known if one.stranger == strangers), key=lambda one: one.id, default=None)
 
 

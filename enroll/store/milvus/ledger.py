@@ -1,7 +1,8 @@
-"""Record who is enrolled as facts that are only ever added: so changes are atomic without transactions.
+"""Record who is enrolled as facts that are only ever added.
 
-Milvus has no transactions, but what one request inserts into one shard is there as a whole or not at all. So
-each change of a gallery is done by one such request, and who is in the gallery follows from the facts:
+So changes are atomic without transactions: Milvus has none, but what one request inserts into one shard is
+there as a whole or not at all. Each change of a gallery is done by one such request, and who is in the
+gallery follows from the facts:
 
 ```
 name, stranger   name of a person; the latest counts
@@ -304,7 +305,7 @@ class Ledger:
         self._connection.delete(self.collection, ids)
 
     def forget(self, persons: Sequence[int]) -> None:
-        """Delete the facts about people who are gone, the fact that they are last; the audit log stays."""
+        """Delete the facts about people who are gone, and that fact last; the audit log stays."""
         rows = self._connection.rows_in(
             self.collection, "person", persons, ["kind", "text"], self._connection.now(), 'kind != "event"'
         )

@@ -106,7 +106,7 @@ class MilvusStore:
         return nullcontext()
 
     def model(self) -> tuple[str, int] | None:
-        """Return fingerprint and vector length of the model of the templates, None in a new gallery."""
+        """Return fingerprint and vector length of the model, None in a new gallery."""
         return self._templates.model()
 
     def bind(self, fingerprint: str, dim: int) -> None:
@@ -275,7 +275,10 @@ class MilvusStore:
         return len(rows)
 
     def expired(self, today: date) -> list[str]:
-        """List the names of people who expired before `today`, sorted; fast, since every search asks."""
+        """List the names of people who expired before `today`, sorted.
+
+        It is fast, since every search asks.
+        """
         return sorted({one.name for one in self._ledger.expired(today, self._connection.now())})
 
     def purge(self, today: date) -> list[str]:

@@ -76,7 +76,9 @@ def check_journal(path: Path) -> None:
 
 
 class Connection:
-    """Holds one open SQLite file, and another one while that is attached. One thread at a time may use it.
+    """Holds one open SQLite file, and another one while that is attached.
+
+    One thread at a time may use it.
 
     Attributes:
         path: the file.
@@ -223,7 +225,10 @@ class Connection:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make all changes inside the block, or none if one fails; a nested block joins the outer one."""
+        """Make all changes inside the block, or none if one fails.
+
+        A nested block joins the outer one.
+        """
         if self.in_transaction:
             yield
             return

@@ -86,7 +86,10 @@ class Sealer(Protocol):
         """Return the highest id of a person with a key, 0 if there is none."""
 
     def lowest(self, odd: bool) -> int:
-        """Return the lowest odd or even id below 0, as used for a photo library; 0 if there is none."""
+        """Return the lowest odd or even id below 0, as used for a photo library.
+
+        0 if there is none.
+        """
 
     def has(self, person: int) -> bool:
         """Return whether a person has a key."""
@@ -258,7 +261,9 @@ class Keyring:
 
 
 def create_keyring(connection: Connection, key: Key) -> Keyring:
-    """Create the file of keys of a gallery that is being encrypted, inside a transaction; see `attach_keys`.
+    """Create the file of keys of a gallery that is being encrypted, inside a transaction.
+
+    See `attach_keys`.
 
     Raises:
         GalleryError: there is one already.

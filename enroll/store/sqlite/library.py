@@ -293,7 +293,10 @@ class LibraryRows:
             )
 
     def _forget_photo(self, number: int) -> None:
-        """Keep only the mark that a photo was scanned; otherwise the next scan would find its faces again."""
+        """Keep only the mark that a photo was scanned.
+
+        Otherwise the next scan would find its faces again.
+        """
         row = self._connection.row("SELECT handle FROM photo WHERE number = ?", (number,))
         if row is None:
             return

@@ -34,7 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 def sweep_if_due(connection: Connection, encrypted: bool) -> None:
-    """Sweep if enough was erased or a sweep was interrupted. What was erased is overwritten either way."""
+    """Sweep if enough was erased or a sweep was interrupted.
+
+    What was erased is overwritten either way.
+    """
     try:
         if _is_due(connection):
             with connection.writing():

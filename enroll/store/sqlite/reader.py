@@ -275,7 +275,10 @@ class RowReader:
         return np.array(people, "<i8"), sum(counts.get(person, 0) for person in people)
 
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
-        """Read the calibration and the ids of the people it was made for, (n,) int64; None without one."""
+        """Read the calibration and the ids of the people it was made for, (n,) int64.
+
+        None without one.
+        """
         rows = list(self.table("calibration"))
         if rows and len(rows[0][2]) % 8:
             raise self.broken("whom its calibration was made for cannot be read")

@@ -22,7 +22,9 @@ _NO_TERMS = Terms()  # of most people, so of all of them the same
 
 
 def checksum(*fields: Field) -> int:
-    """Compute the CRC-32 of the fields of a row, one after the other; integers as 8 bytes, texts as UTF-8.
+    """Compute the CRC-32 of the fields of a row, one after the other.
+
+    Integers as 8 bytes, texts as UTF-8.
 
     Raises:
         ValueError: something that no row of ours holds.

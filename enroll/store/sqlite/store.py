@@ -165,7 +165,7 @@ class SqliteStore:
             raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
 
     def model(self) -> tuple[str, int] | None:
-        """Return fingerprint and vector length of the model of the templates, None in a new gallery."""
+        """Return fingerprint and vector length of the model, None in a new gallery."""
         with self._reading():
             return self._reader.model()
 
@@ -204,7 +204,7 @@ class SqliteStore:
         return self.add_many([NewPerson(name, templates, terms)])[0]
 
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
-        """Add templates of several people, all or none, as `add` would one after the other, but faster."""
+        """Add templates of several people, all or none, faster than one after the other."""
         dim = (self.model() or ("", 0))[1]
         check_people(people)
         for one in people:
@@ -370,7 +370,7 @@ class SqliteStore:
             return self._reader.changes()
 
     def revision(self) -> tuple[int, ...]:
-        """Return a value that differs after any change of people, photos or calibration by any process."""
+        """Return a value that differs after any change by any process."""
         with self._reading():
             return (self._reader.total("event").last,)
 
