@@ -254,7 +254,7 @@ def embed_folder(
         folder: photos by person.
         extractor: the model.
         force: count faces that are too poor as enrollable.
-        progress: is told of each photo.
+        progress: progress bar, advanced with every photo.
 
     Returns:
         A row for each photo that could be read, of zeros where no face was found.
@@ -322,7 +322,7 @@ def embed_pair_photos(
         root: the folder, with photos at <name>/<name>_0001.jpg, or another kind of picture.
         pairs_file: the list, for messages.
         extractor: the model.
-        progress: is told of each photo.
+        progress: progress bar, advanced with every photo.
         photos: the photos, each with the line that names it first.
 
     Yields:

@@ -106,7 +106,16 @@ def calibrate_scores(
 
 
 def _confidence(named: int, people: int, fpir: float) -> float:
-    """Return how sure an FPIR is, if so many of so many people were named (Clopper and Pearson 1934)."""
+    """Return the probability that the FPIR is at most `fpir`, after counting people.
+
+    It is the one-sided bound of Clopper and Pearson 1934, "The Use of Confidence or Fiducial Limits
+    Illustrated in the Case of the Binomial".
+
+    Args:
+        named: number of people with a search that names anyone.
+        people: number of people searched for.
+        fpir: the limit.
+    """
     from scipy.stats import beta
 
     return float(beta.cdf(fpir, named + 1, people - named)) if named < people else 0.0

@@ -112,7 +112,7 @@ def nearest_others(
     Args:
         labeled: the templates.
         search_index: searches the same templates; others that it finds, enrolled meanwhile, are ignored.
-        progress: is told of each template.
+        progress: progress bar, advanced with every template.
     """
     count, dim = labeled.vectors.shape
     rows = np.full((count, _NEAR), -1)

@@ -223,7 +223,7 @@ def examine(
         strangers: distances between strangers by the model, for that calibration; None: unknown.
         warning: why that calibration is in doubt, for the result.
         search_index: searches the same templates by their ids; None: brute force.
-        progress: is told of each template.
+        progress: progress bar, advanced with every template.
 
     Raises:
         ValueError: no templates, or arrays of other shapes or kinds.

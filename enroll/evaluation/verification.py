@@ -97,7 +97,7 @@ class PairComparisons:
     ) -> PairComparisons:
         """Compare every two samples, or `limit` pairs of a kind if there are more.
 
-        Of more pairs, `limit` different ones are drawn: one at random from each of so many equally long
+        Of more pairs, `limit` different ones are drawn: one at random from each of as many equally long
         stretches of the list of all, so that every sample has its share; each pair is equally likely.
 
         Args:

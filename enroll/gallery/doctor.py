@@ -23,7 +23,7 @@ def examine_gallery(
 
     Args:
         store: the gallery.
-        progress: is told of each template.
+        progress: progress bar, advanced with every template.
         models: folders, or `built-in`, that may be the gallery's model; the distances between strangers by
             that one are used to forecast the FPIR, as `embed calibrate` does.
 

@@ -194,7 +194,7 @@ def find_poor(store: Store, extractor: Extractor, progress: Progress | None = No
     Args:
         store: the gallery.
         extractor: finds the faces.
-        progress: is told of each person.
+        progress: progress bar, advanced with every person.
     """
     files, poor, gone = OriginalPhotos(home=home_of(store)), [], 0
     people = store.identities()

@@ -71,7 +71,7 @@ def reembed(
         content: of the gallery.
         extractor: the other model.
         folder: where to look for photos that were moved.
-        progress: is told of each photo.
+        progress: progress bar, advanced with every photo.
         home: the folder of the gallery; see `enroll.gallery.places`.
         film_frame: returns the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None
             leaves out what was enrolled from films.

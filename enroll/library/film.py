@@ -76,7 +76,7 @@ class FilmIdentifier:
         Args:
             film: its path.
             keep_crops: return the best frames' faces as pictures, too.
-            progress: is told of each frame.
+            progress: progress bar, advanced with every frame.
 
         Raises:
             FilmError: it cannot be read.

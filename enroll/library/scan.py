@@ -97,7 +97,7 @@ class Scanner:
         Args:
             place: a folder, or a photo or film.
             again: scan all files, also those that are known.
-            progress: is told of each file, and of the position in a film.
+            progress: progress bar, advanced with every file, and with the position in a film.
 
         Returns:
             What was found.

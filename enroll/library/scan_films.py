@@ -80,7 +80,7 @@ class FilmLooker:
 
         Args:
             read: the film.
-            advance: is told of the position.
+            advance: called with a description of the position in the film.
         """
         if read.problem:
             return Looked(read, None)

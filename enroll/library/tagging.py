@@ -244,7 +244,7 @@ def write_tags(
 
     Args:
         plan: from `plan_tags`.
-        library: is told of photos that have changed.
+        library: gets the new digests of photos that have changed.
         backup: keep the photo as it was before the first change beside it, under its name with _original.
         keep_times: restore the times of the files.
 

@@ -75,7 +75,7 @@ class Film:
         decoded: frames that were decoded so far.
         skipped: packets that could not be decoded so far.
         stated: seconds that the film says it has; 0 until it is open, or if it does not say.
-        expected: frames that will be looked at, if that is so.
+        expected: number of frames that will be examined by that duration.
         metadata: what the container says of the film, once it is open.
         lost: whether the file could not be read to its end, as on a disk that went away.
         notes: what a person should know of it; complete when the frames are at their end.
