@@ -1,9 +1,10 @@
-"""Answer several frames of one person together: a name on which good frames agree, or unknown. A pure rule.
+"""Decide on several frames of one person: a name on which good frames agree, or unknown.
 
-One frame can be wrong: of hundreds of frames of a stranger, the nearest is nearer than a photo would be. So a
-name takes two things. The mean vector of the best frames must be decided for it, as a photo would be; and
-enough good frames must name the same person each on its own, a share of all of them, with as large a lead
-over any other person. How often that names strangers: scripts/measure_agreement.py.
+A pure function of its arguments. One frame can be wrong: of hundreds of frames of a stranger, the nearest is
+nearer than a photo would be. So a name takes two things. The mean vector of the best frames must be decided
+for it, as a photo would be; and enough good frames must name the same person each on its own, a share of all
+of them, and outnumber those for any other person by as many. `scripts/measure_agreement.py` measures how
+often that names strangers.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ MEAN_OF = 10  # best frames whose vectors are averaged: more of the same seconds
 
 @dataclass(frozen=True)
 class Agreement:
-    """The answer for several frames of one person.
+    """Holds the answer for several frames of one person.
 
     Attributes:
-        decision: who it is, of all frames together.
-        frames: in which the face was seen.
-        good: of them, those in which it can be recognized; only these count.
-        agreed: good frames that give the answer on their own, too: the name, or unknown.
-        against: good frames that name the person named most often among others.
+        decision: the name, or unknown and why, of all frames together.
+        frames: number of frames in which the face was seen.
+        good: number of these in which it can be recognized; only these count.
+        agreed: number of good frames that give the answer on their own, too: the name, or unknown.
+        against: number of good frames that name the person named most often among others.
     """
 
     decision: Decision
@@ -43,26 +44,26 @@ class Agreement:
 
 
 class Evidence:
-    """What the frames of one person say, one after another; its size does not grow with their number.
+    """Collects the frames of one person; its size does not grow with their number.
 
     Attributes:
-        frames: how many were added.
-        good: how many of them are good.
-        named: for each person, how many good frames name them.
+        frames: number of frames that were added.
+        good: number of good ones.
+        named: for each person, the number of good frames that name them.
     """
 
     def __init__(self) -> None:
-        """Begin with no frame."""
+        """Start without a frame."""
         self.frames = self.good = 0
         self.named: Counter[str] = Counter()
         self._best: list[tuple[bool, float, NDArray[np.float32]]] = []
 
     def add(self, vector: NDArray[np.float32], decision: Decision, weight: float, good: bool) -> None:
-        """Count a frame.
+        """Add a frame.
 
         Args:
             vector: (dim,) float32 unit vector of the face.
-            decision: what the frame says on its own.
+            decision: for the frame on its own.
             weight: how useful the face is, 0 or more; see `embedder.faces.quality.usefulness`.
             good: whether it can be recognized.
         """
@@ -75,7 +76,7 @@ class Evidence:
         self._keep_best()
 
     def include(self, other: Evidence) -> None:
-        """Count the frames of another appearance of the same person."""
+        """Add the frames of another appearance of the same person."""
         self.frames += other.frames
         self.good += other.good
         self.named += other.named
@@ -83,9 +84,9 @@ class Evidence:
         self._keep_best()
 
     def mean(self) -> NDArray[np.float32]:
-        """Give the weighted mean vector of the best frames, (dim,) float32 of unit length.
+        """Compute the weighted mean vector of the best frames, (dim,) float32 of unit length.
 
-        Good frames alone, if there are any.
+        Only good frames count, if there are any.
 
         Raises:
             ValueError: there are no frames.
@@ -96,7 +97,7 @@ class Evidence:
         weights = np.array([max(weight, 1e-6) for _, weight, _ in chosen])  # frames of no use count evenly
         mean = weights @ np.stack([vector for _, _, vector in chosen]).astype(np.float64)
         length = float(np.linalg.norm(mean))
-        if length < 1e-6:  # opposite vectors cancel out; the best frame stands for all then
+        if length < 1e-6:  # opposite vectors cancel out; the best frame is used alone then
             return chosen[0][2]
         return np.asarray(mean / length, np.float32)
 
@@ -109,10 +110,10 @@ def agree(evidence: Evidence, joint: Decision, least: int) -> Agreement:
     """Decide who the frames of one person show.
 
     Args:
-        evidence: all of them.
+        evidence: all frames.
         joint: the decision for their mean vector.
-        least: good frames that must name the person, at least a third of all good ones; and by which they
-            must outnumber those that name anyone else.
+        least: number of good frames that must name the person, at least a third of all good ones; and by
+            which they must outnumber those that name anyone else.
 
     Returns:
         The name of `joint`, or unknown with the reason.

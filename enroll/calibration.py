@@ -1,24 +1,27 @@
-"""The threshold for a wanted FPIR at a gallery's own size, and what stands behind it.
+"""Calibrate: find the threshold for a wanted FPIR in a gallery of a given size.
 
-Each enrolled person is searched for among the others, as a stranger, and so are strangers the user gives.
-Counting alone promises little: if none of n independent searches names anyone, FPIR is below about 3/n (the
-rule of three), so 1 % takes 300 strangers. A gallery of ten people has ten. So the threshold is modelled:
+FPIR, the false positive identification rate, is the share of searches for strangers that name anyone. Each
+enrolled person is searched for among the others, as a stranger, and so are strangers the user gives. Counting
+alone proves little: if none of n independent searches names anyone, FPIR is below about 3/n (the rule of
+three), so 1 % takes 300 strangers. A gallery of ten people has ten. So the threshold is modelled:
 
 - d, the distance from a photo to the nearest template of one other person, has a distribution F whose
-  logarithm is taken as normal, corrected for its skewness (Cornish and Fisher 1938);
+  logarithm is taken as normal, corrected for its skewness (Cornish and Fisher 1938, "Moments and Cumulants in
+  the Specification of Distributions");
 - of N enrolled people, none is nearer than t with probability (1 - F(t))^N at least, since the distances of
-  one photo to many people go up and down together (Slepian 1962): FPIR(t) <= 1 - (1 - F(t))^N;
+  one photo to many people are positively correlated (Slepian 1962, "The One-Sided Barrier Problem for
+  Gaussian Noise"): FPIR(t) <= 1 - (1 - F(t))^N;
 - mean, ln spread and skewness of ln d have the prior that the model carries (`embedder.strangers`), updated
   by the gallery's own estimate of them (`enroll.posterior`);
 - the lower confidence bound of the quantile is the threshold. A gallery of one person has the prior alone;
-  as people come, the prior weighs ever less, and in the end nothing.
+  the more people there are, the less the prior weighs.
 
-A model without such knowledge leaves the gallery's own estimate, which takes four people.
+Without a prior the gallery's own estimate is used, which takes four people.
 
-The threshold is never beyond what counting allows, either. People who are nearer to each other than strangers
+The threshold is never larger than counting allows, either. People who are nearer to each other than strangers
 are (`enroll.near_people`) are compared with all others, but not with each other, and if one photo alone makes
-them so, it is left out instead: both in the model and in the count. `scripts/prove_calibration.py` checks the
-promise.
+them so, it is left out instead: both in the model and in the count. `scripts/prove_calibration.py` checks how
+often the stated FPIR is kept.
 """
 
 from __future__ import annotations
@@ -35,26 +38,25 @@ from embedder.errors import UsageError
 from embedder.metrics import CONFIDENCE, threshold_at_fpir, trials_needed, upper_bound
 from embedder.moments import log_quantile, normal_quantile
 from enroll.decision import is_within
-from enroll.distances import LeftOut, LogSums, blocks_of_people
-from enroll.near_people import find_near_people, left_out_of
+from enroll.distances import LogSums, blocks_of_people
+from enroll.near_people import find_near_people
 from enroll.posterior import MOMENTS, posterior_threshold
+from enroll.probes import Probes, Searches
 from enroll.templates import checked_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from embedder.moments import Moments
     from embedder.strangers import StrangerDistances
     from enroll.near_people import NearPeople
 
 _CONFIDENCE = 0.985  # of the bound: for 95 % in the end, the model being a little wrong too (docs/trust.md)
 _LEAST_PEOPLE = MOMENTS + 1
-_MOST_SEARCHES = 5000  # more are drawn from at random: they would add nothing but time
 UNLIKELY = 0.01  # how probable a gallery must be by the prior for no contradiction
 
 
 _RANGES = {
-    "distance": (-1e-9, 2),  # between unit vectors; below 0, where it names no one, not even for a copy
+    "distance": (-1e-9, 2),  # between unit vectors; below 0 it names no one, not even for a copy
     "target_fpir": FPIR,
     "confidence": (0.5, 1),
     "named": COUNT,
@@ -73,24 +75,33 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold, what it promises, and what that rests on.
+    """Holds a threshold and the evidence for its false positive identification rate (FPIR).
 
     Attributes:
-        distance: the threshold; a face is someone's if it is at most this far from their template.
-        target_fpir: share of strangers that is named at most.
-        confidence: how sure that is, by the model.
-        named: of the searches counted, those that name someone at this threshold.
-        searches: non-mated searches: photos of enrolled people among the others, and of strangers.
-        strangers: people they belong to.
-        counted_bound: upper confidence bound of FPIR by counting people alone, without a model.
-        identities: people in the gallery.
-        templates: their photos.
-        comparisons: photos compared with people who are not theirs.
-        set_aside: pairs of people who are too near to each other to be strangers: not compared, or compared
-            without the one photo that makes them so.
-        known_people, known_sets: what the prior was measured on; 0 without one.
+        distance: the threshold, 0 to 2: largest Euclidean distance between unit vectors at which a name is
+            given. Below 0 it names no one.
+        target_fpir: upper limit of the FPIR, with probability `confidence`; 1e-6 to .999.
+        confidence: probability, by the model of the distances, that the limit holds; 0.5 to 1.
+        named: number of the `searches` that name anyone at this threshold.
+        searches: number of non-mated searches: photos of enrolled people among the others, and of strangers.
+        strangers: number of different people these searches come from.
+        counted_bound: upper confidence bound of the FPIR by counting people alone, without a model, 0 to 1.
+        identities: number of people in the gallery.
+        templates: number of their photos.
+        comparisons: number of comparisons of a photo with a person it does not show.
+        set_aside: number of pairs of people who are too near to each other to be strangers: not compared, or
+            compared without the one photo that makes them so.
+        known_people, known_sets: number of people and of photo sets the prior was measured on; 0 without one.
         agreement: how probable a gallery is by the prior that is as unlike it as this one, or that its photos
             are of the kind the prior is of, whichever is less, 0 to 1; 1 without comparisons or a prior.
+
+    Raises:
+        ValueError: a number is out of its range, or more were named than searched for.
+
+    Example:
+        >>> calibration = calibrate(np.eye(8, dtype=np.float32), list("abcdefgh"), fpir=0.01)
+        >>> calibration.target_fpir, calibration.identities, calibration.named
+        (0.01, 8, 0)
     """
 
     distance: float
@@ -109,7 +120,7 @@ class Calibration:
     agreement: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no calibration has.
+        """Check that each number is in its range.
 
         Raises:
             ValueError: a number is out of its range, or more were named than searched for.
@@ -120,65 +131,13 @@ class Calibration:
 
     @property
     def threshold(self) -> float:
-        """Give the largest distance at which a name is given: `distance`."""
+        """The largest distance at which a name is given: `distance`."""
         return self.distance
 
     @property
     def contradicted(self) -> bool:
-        """Say whether the gallery's photos contradict what is known of the model."""
+        """Whether the gallery's photos contradict the model's prior: `agreement` is below 0.01."""
         return self.agreement < UNLIKELY
-
-
-@dataclass(frozen=True, eq=False)
-class Probes:
-    """What is searched for in a gallery: its own templates, then strangers.
-
-    Attributes:
-        vectors: (n + m, dim) unit rows.
-        owners: (n + m,) whose they are: from 0 the enrolled people, then the strangers.
-        people: number of enrolled people.
-        labels: (n,) as `owners`, of the templates alone.
-    """
-
-    vectors: NDArray[np.float32]
-    owners: NDArray[np.int64]
-    people: int
-    labels: NDArray[np.int64]
-
-    @classmethod
-    def of(
-        cls,
-        vectors: NDArray[np.floating],
-        labels: NDArray[np.generic],
-        strangers: NDArray[np.floating] | None = None,
-        stranger_labels: NDArray[np.generic] | None = None,
-    ) -> Probes:
-        """Number people and strangers; see `calibrate` for the arguments.
-
-        Raises:
-            UsageError: a vector is not finite.
-        """
-        people, owners = np.unique(labels, return_inverse=True)
-        probes, enrolled = vectors, owners
-        if strangers is not None and stranger_labels is not None and len(strangers):
-            _, others = np.unique(stranger_labels, return_inverse=True)
-            probes = np.concatenate([vectors, strangers])
-            owners = np.concatenate([owners, others + len(people)])
-        if not np.isfinite(probes).all():
-            raise UsageError("calibrating: a vector is not finite; the model is broken, train it again")
-        return cls(probes, owners.astype(np.int64), len(people), enrolled.astype(np.int64))
-
-    def near_people(self, known: StrangerDistances | None) -> tuple[NearPeople, ...]:
-        """Find people too near to each other to be strangers."""
-        templates = self.vectors[: len(self.labels)]
-        return find_near_people(self.vectors, self.owners, templates, self.labels, self.prior(known))
-
-    def prior(self, known: StrangerDistances | None) -> Moments | None:
-        """Give what the model knows of distances in this gallery."""
-        if known is None:
-            return None
-        photos = np.bincount(self.labels)
-        return known.prior(self.people, float(np.exp(np.log(photos).mean())))
 
 
 def calibrate(
@@ -191,21 +150,25 @@ def calibrate(
     known: StrangerDistances | None = None,
     near: tuple[NearPeople, ...] | None = None,
 ) -> Calibration:
-    """Find the threshold for a wanted FPIR.
+    """Calibrate a gallery: find the largest threshold that keeps the FPIR at or below a limit.
 
     Args:
-        vectors: (n, dim) unit rows, the gallery's templates.
-        labels: (n,) whose they are, names or numbers.
-        fpir: share of strangers that may be named, 1e-6 to .999.
-        strangers: (m, dim) unit rows of people who are not in the gallery.
-        stranger_labels: (m,) whose they are, apart from `labels`; None: each row is of another person.
-        seed: of the draw, where there are too many searches to make all.
-        known: of strangers' distances by the model; None: nothing.
+        vectors: (n, dim) float unit rows, the gallery's templates.
+        labels: (n,) names or numbers of the people they show.
+        fpir: limit of the share of strangers that are named, 1e-6 to .999.
+        strangers: (m, dim) float unit rows of people who are not in the gallery.
+        stranger_labels: (m,) people these show, in other numbers or names than `labels`; None: each row shows
+            another person.
+        seed: of the random draw of searches, if there are more than 5,000.
+        known: distances between strangers by the model (`manifest.strangers`); None: unknown.
         near: people who are too near to each other, if they were found already (`Probes.near_people`).
 
+    Returns:
+        The threshold and its evidence.
+
     Raises:
-        UsageError: an FPIR out of its range, a vector that is not finite, or nothing is known and there
-            are fewer than four people.
+        UsageError: an FPIR out of its range, a vector that is not finite, or `known` is None and there are
+            fewer than four people.
         ValueError: arrays of other shapes, or rows that are not of length 1.
 
     Example:
@@ -269,15 +232,15 @@ def first_threshold(
     people: int,
     photos: float,
 ) -> tuple[float, int, float]:
-    """Find the threshold of a gallery that no one has calibrated, quickly, from some of its people.
+    """Find the threshold of a gallery without a calibration, quickly, from some of its people.
 
     Args:
         vectors: (n, dim) unit rows, templates of some people, a few hundred.
-        labels: (n,) whose they are.
-        known: of strangers' distances by the model.
-        fpir: share of strangers that may be named.
-        people: in the whole gallery.
-        photos: of each, the geometric mean.
+        labels: (n,) names or numbers of the people they show.
+        known: distances between strangers by the model.
+        fpir: limit of the share of strangers that are named.
+        people: number of people in the whole gallery.
+        photos: number of photos of each, the geometric mean.
 
     Returns:
         The distance, the number of comparisons and `Calibration.agreement`.
@@ -293,42 +256,15 @@ def first_threshold(
     return min(limit, counted, 2.0), round(float(sums.searches[0].sum())), agreement
 
 
-@dataclass(frozen=True, eq=False)
-class Searches:
-    """What a calibration compares: photos and templates, without what is set aside.
-
-    Attributes:
-        probes: (m, dim) unit rows that are searched for.
-        owners: (m,) whose they are, as those of `Probes`.
-        templates: (n, dim) unit rows they are searched for among.
-        labels: (n,) whose these are.
-        left_out: searches and people that are not compared.
-    """
-
-    probes: NDArray[np.float32]
-    owners: NDArray[np.int64]
-    templates: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    left_out: LeftOut
-
-    @classmethod
-    def of(cls, everything: Probes, near: tuple[NearPeople, ...], seed: int = 0) -> Searches:
-        """Leave out people who are too near to each other; of very many photos, draw those searched for."""
-        odd, apart = left_out_of(near, everything.owners)
-        probes, owners = np.delete(everything.vectors, odd, axis=0), np.delete(everything.owners, odd)
-        enrolled = len(everything.labels) - int((odd < len(everything.labels)).sum())
-        templates, labels = probes[:enrolled], owners[:enrolled]
-        if len(probes) > _MOST_SEARCHES:
-            drawn = np.sort(np.random.default_rng(seed).permutation(len(probes))[:_MOST_SEARCHES])
-            probes, owners = probes[drawn], owners[drawn]
-        left_out = LeftOut.of(owners, int(labels.max()) + 1, apart)
-        return cls(probes, owners, templates, labels, left_out)
-
-
 def _compared(
     everything: Probes, near: tuple[NearPeople, ...], seed: int = 0
 ) -> tuple[LogSums, NDArray[np.float64], NDArray[np.int64]]:
-    """Give the sums, and of each photo compared the distance of the nearest template and its owner."""
+    """Compare each search with each person.
+
+    Returns:
+        The sums of the logarithms of the distances; (m,) the distance of the nearest template of each search
+        that was compared; (m,) its owner.
+    """
     some = Searches.of(everything, near, seed)
     sums = LogSums(some.owners, int(some.labels.max()) + 1, some.left_out)
     nearest = np.full(len(some.probes), np.inf)
@@ -341,14 +277,14 @@ def _compared(
 
 
 def empirical_threshold(nearest: NDArray[np.float64], target_fpir: float) -> float:
-    """Give the largest threshold that counting allows.
+    """Return the largest threshold at which the counted FPIR keeps the limit.
 
     With enough searches, the upper confidence bound of the share named is at most the target, photos counted
     as if each were of another person; with fewer, the share itself.
 
     Args:
-        nearest: (searches,) distance of the nearest template of each non-mated search.
-        target_fpir: share of strangers that may be named.
+        nearest: (searches,) float64 distance of the nearest template of each non-mated search.
+        target_fpir: limit of the share of strangers that are named.
     """
     searches = len(nearest)
     if searches < trials_needed(target_fpir):
@@ -359,11 +295,11 @@ def empirical_threshold(nearest: NDArray[np.float64], target_fpir: float) -> flo
 
 
 def lognormal_threshold(sums: LogSums, target_fpir: float, confidence: float = _CONFIDENCE) -> float:
-    """Give the lower confidence bound of the distance at which FPIR is as wanted, by the gallery alone.
+    """Return the lower confidence bound of the threshold for an FPIR, from the gallery alone.
 
     Args:
-        sums: of all searches.
-        target_fpir: share of strangers that may be named.
+        sums: of the logarithms of the distances of all searches.
+        target_fpir: limit of the share of strangers that are named.
         confidence: of the bound, one-sided.
     """
     from scipy.stats import t
@@ -375,7 +311,7 @@ def lognormal_threshold(sums: LogSums, target_fpir: float, confidence: float = _
     without = sums.middle + _log_quantile(total[:, None] - parts, z)
     count = len(without)
     jackknife = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
-    # Of few people the jackknife's own spread is large; no one is surer than from independent pairs.
+    # Of few people the jackknife's own spread is large; the error is at least that of independent pairs.
     pairs = people * (people - 1) / 2 + people * (count - people)
     mean, second, _ = total[1:] / total[0]
     least = math.sqrt(max(second - mean**2, 0.0) * (1 + z**2 / 2) / pairs)
@@ -383,7 +319,15 @@ def lognormal_threshold(sums: LogSums, target_fpir: float, confidence: float = _
 
 
 def _log_quantile(sums: NDArray[np.float64], z: float) -> NDArray[np.float64]:
-    """Quantile of ln d by mean, spread and skewness, from sums of the powers 0 to 3, (4, n)."""
+    """Return the quantile of ln d from its mean, spread and skewness.
+
+    Args:
+        sums: (4, n) sums of the powers 0 to 3 of ln d.
+        z: the same quantile of the standard normal distribution.
+
+    Returns:
+        (n,) quantiles.
+    """
     mean, second, third = sums[1:] / sums[0]
     variance = np.maximum(second - mean**2, 1e-12)
     skewness = (third - 3 * mean * second + 2 * mean**3) / variance**1.5

@@ -1,6 +1,6 @@
-"""Name people from their vectors, or say that they are unknown: a classifier of scikit-learn.
+"""Classify vectors as people or unknown, as an estimator of scikit-learn.
 
-It decides by the same functions as a gallery does (`enroll.search.base`, `enroll.decision`,
+The classifier decides by the same functions as a gallery does (`enroll.search.base`, `enroll.decision`,
 `enroll.calibration`), and searches by `sklearn.neighbors.NearestNeighbors`.
 """
 
@@ -41,29 +41,30 @@ _TYPES = (np.float64, np.float32)
 
 
 class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Classify by the nearest templates of each class, or answer unknown.
+    """Classifies by the nearest templates of each class, or answers unknown.
 
-    Without `fpir` and `threshold` nobody is refused, as by `KNeighborsClassifier`. With one of them, whatever
-    is farther than `threshold_` from everyone is answered with `unknown_label_`, which is then the last of
-    `classes_`.
+    Without `fpir` and `threshold` every row gets a class, as from `KNeighborsClassifier`. With one of them, a
+    row that is farther than `threshold_` from every class is answered with `unknown_label_`, which is then
+    the last of `classes_`.
 
     Args:
-        n_neighbors: rows of a class whose mean distance is its score, all if it has fewer; 1: the nearest. It
-            is also the default of `kneighbors`. Other scorers than `nearest` and `k-nearest` ignore it.
+        n_neighbors: number of rows of a class whose mean distance is its score, all if it has fewer; 1: the
+            nearest. It is also the default of `kneighbors`. Scorers other than `nearest` and `k-nearest`
+            ignore it.
         scorer: how a class is compared with a query: `nearest`, or another name or object of `enroll.scoring`
             (docs/scoring.md), which needs rows of length 1.
-        fpir: share of strangers that may be named, above 0 and below 1; `fit` calibrates for it, which needs
-            rows of length 1 (`sklearn.preprocessing.Normalizer`).
-        threshold: largest score at which a class is named; for `fpir` give none.
+        fpir: limit of the share of strangers that are named, above 0 and below 1; `fit` calibrates for it,
+            which needs rows of length 1 (`sklearn.preprocessing.Normalizer`).
+        threshold: largest score at which a class is named; cannot be given together with `fpir`.
         margin: the second class must be at least this much farther, or the answer is unknown.
-        unknown_label: what stands for unknown; `auto`: "unknown" for classes that are texts, -1 for numbers.
-        n_jobs: processors to search with, as of `sklearn.neighbors.NearestNeighbors`.
+        unknown_label: the label for unknown; `auto`: "unknown" if classes are texts, -1 if they are numbers.
+        n_jobs: number of processors to search with, as for `sklearn.neighbors.NearestNeighbors`.
 
     Attributes:
         classes_: (classes,) sorted labels of `y`; `unknown_label_` behind them if that can be an answer.
         people_: (people,) sorted labels of `y`: `classes_` without unknown.
-        threshold_: largest score at which a class is named; infinite if nobody is refused.
-        calibration_: what `threshold_` rests on, or None.
+        threshold_: largest score at which a class is named; infinite if every row gets a class.
+        calibration_: the evidence for `threshold_`, or None.
         n_features_in_, feature_names_in_: as of every estimator.
 
     Raises:
@@ -102,14 +103,18 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: ArrayLike) -> OpenSetNeighborsClassifier:
-        """Keep templates, and calibrate if `fpir` is given.
+        """Store the templates, and calibrate if `fpir` is given.
 
         Args:
-            X: (n, features) float array, CSR matrix, data frame or list, finite.
+            X: (n, features) float32 or float64 array, CSR matrix, data frame or list, finite.
             y: (n,) labels.
 
         Returns:
             Itself.
+
+        Raises:
+            ValueError: parameters or arrays that cannot be used.
+            UsageError: too few classes to calibrate with.
         """
         check_options(self.get_params(deep=False))
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=_TYPES)
@@ -120,15 +125,18 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def partial_fit(
         self, X: Any, y: ArrayLike, classes: ArrayLike | None = None
     ) -> OpenSetNeighborsClassifier:
-        """Add templates, of new classes too; the same as one `fit` on all. What was calibrated is so again.
+        """Add templates, of known or new classes, as one `fit` on all rows would.
 
-        Every call copies what is there: give many rows at a time.
+        A calibration is made again. Every call copies all rows, so give many rows at a time.
 
         Args:
-            X: (n, features), as of `fit`.
+            X: (n, features), as for `fit`.
             y: (n,) labels.
-            classes: for other code of scikit-learn; labels need not be known before they come, and those
-                without a row are never an answer.
+            classes: accepted for code that calls any estimator of scikit-learn; labels need not be announced
+                before their first row, and those without a row are never an answer.
+
+        Returns:
+            Itself.
 
         Raises:
             ValueError: a label is not among `classes`.
@@ -155,16 +163,18 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         stranger_labels: ArrayLike | None = None,
         known: StrangerDistances | None = None,
     ) -> Calibration:
-        """Set `threshold_` so that at most a share of strangers is named; see `enroll.calibrate`.
+        """Calibrate: set `threshold_` so that at most a given share of strangers is named.
+
+        See `enroll.calibrate`.
 
         Args:
-            fpir: the share; None: the parameter of that name, or 1 %.
-            strangers: (m, features) rows of people who are not enrolled.
-            stranger_labels: (m,) whose they are; None: each row is of another person.
-            known: what the model knows of strangers' distances (`manifest.strangers`).
+            fpir: the share; None: the parameter of that name, or 0.01.
+            strangers: (m, features) unit rows of people who are not enrolled.
+            stranger_labels: (m,) people these show; None: each row shows another person.
+            known: distances between strangers by the model (`manifest.strangers`).
 
         Returns:
-            The threshold and what it rests on, as in `calibration_`.
+            The threshold and its evidence, as in `calibration_`.
 
         Raises:
             UsageError: too few people.
@@ -182,7 +192,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return self.calibration_
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Name each row, or answer `unknown_label_`.
+        """Predict the class of each row, or `unknown_label_`.
 
         Args:
             X: (n, features).
@@ -194,17 +204,18 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return np.asarray(self.classes_[places])
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Give the probability of each class.
+        """Return the probability of each class.
 
-        With the scorer `nearest` and something to learn it from, the nearest class has the probability that
-        it is the right one, if as many queries are of enrolled people as of strangers, and unknown has the
-        rest (`enroll.confidence`). Otherwise they are shares: the softmax of `decision_function`.
+        With the scorer `nearest` and right and wrong answers to learn from, the nearest class has the
+        probability that it is the right one, if as many queries are of enrolled people as of strangers, and
+        unknown has the rest (`enroll.confidence`). Otherwise the values are shares: the softmax of
+        `decision_function`.
 
         Args:
             X: (n, features).
 
         Returns:
-            (n, classes) rows that sum to 1, in the order of `classes_`.
+            (n, classes) float64 rows that sum to 1, in the order of `classes_`.
         """
         check_is_fitted(self)
         if self._curve is None:
@@ -222,14 +233,17 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return probabilities
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Give how far each class is within the threshold: `threshold_` - score, or - score without one.
+        """Score each class by how far it is within the threshold.
+
+        The value is `threshold_` - score, or - score without a threshold.
 
         Args:
             X: (n, features).
 
         Returns:
-            (n, classes). The column of unknown is 0, or where the second class is within the margin, above
-            that of the first. Without unknown and with two classes (n,), how much nearer the second one is.
+            (n, classes) float64. The column of unknown is 0, or where the second class is within the margin,
+            above that of the first. Without unknown and with two classes (n,), how much nearer the second one
+            is.
         """
         check_is_fitted(self)
         rows = self._checked(X)
@@ -252,15 +266,15 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
     def kneighbors(
         self, X: Any = None, n_neighbors: int | None = None, return_distance: bool = True
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]] | NDArray[np.int64]:
-        """Find the nearest templates, by distance, then class, then row.
+        """Find the nearest templates of each row, ordered by distance, then class, then row.
 
         Args:
-            X: (n, features); None: the templates themselves, each without itself.
-            n_neighbors: how many; None: the parameter of that name.
-            return_distance: give distances, too.
+            X: (n, features); None: the templates themselves, each compared with all others.
+            n_neighbors: number of templates; None: the parameter of that name.
+            return_distance: whether to return distances, too.
 
         Returns:
-            (n, n_neighbors) distances, and rows of what was fitted.
+            (n, n_neighbors) float64 distances, and (n, n_neighbors) int64 rows of the templates.
 
         Raises:
             ValueError: there are fewer templates.
@@ -281,12 +295,12 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return (distances, places) if return_distance else places
 
     def score(self, X: Any, y: ArrayLike, sample_weight: Any = None) -> float:
-        """Give the share of right answers; for someone who is not enrolled, unknown is right.
+        """Return the share of right answers; for a stranger, unknown is right.
 
         Args:
             X: (n, features).
             y: (n,) labels, of `classes_` or of strangers.
-            sample_weight: (n,) of each row.
+            sample_weight: (n,) weight of each row; None: all weigh the same.
         """
         answers, right = self.predict(X), column_or_1d(y)
         enrolled = np.isin(right, self.people_)
@@ -300,7 +314,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
             X: (n, features).
 
         Returns:
-            As `enroll.decide` gives it; an identity is a place in `classes_`, as text.
+            (n) decisions as of `enroll.decide`; an identity is an index into `classes_`, as text.
         """
         check_is_fitted(self)
         rows = self._checked(X)
@@ -311,13 +325,13 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         ]
 
     def __sklearn_tags__(self) -> Any:
-        """Say that sparse rows are taken."""
+        """State that sparse rows are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     def _scorer(self) -> Scorer | None:
-        """Give what scores people; None: the distance of the nearest template."""
+        """Return the scorer of people; None: the distance of the nearest template."""
         if self.scorer in ("nearest", "k-nearest"):
             return KNearest(int(self.n_neighbors)) if self.n_neighbors > 1 else None
         scorer = get_scorer(self.scorer) if isinstance(self.scorer, str) else self.scorer
@@ -331,7 +345,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return self
 
     def _set_threshold(self) -> None:
-        """Set everything that says when to refuse."""
+        """Set the attributes that decide when the answer is unknown."""
         self.calibration_: Calibration | None = None
         self.threshold_ = np.inf if self.threshold is None else float(self.threshold)
         if self._calibrated_with is not None:
@@ -356,7 +370,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
         return calibrate_scores(scorer, rows, self._labels, fpir, strangers, stranger_labels)
 
     def _confidence(self) -> ConfidenceModel | None:
-        """Learn how probable it is that the nearest is right; scores other than distances cannot teach it."""
+        """Fit the probability that the nearest class is right; only distances can be used for it."""
         rows = _dense(self._rows)
         if self._scorer() is not None or not are_unit(rows):
             return None
@@ -372,7 +386,7 @@ class OpenSetNeighborsClassifier(ClassifierMixin, BaseEstimator):  # type: ignor
 
 
 def _check_classes(y: Any) -> None:
-    """Refuse what is no class; that most have one row is usual here and no reason to warn."""
+    """Check that labels are classes, without scikit-learn's warning that most have one row."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes is greater than 50%")
         check_classification_targets(y)

@@ -1,4 +1,4 @@
-"""Check what a classifier is asked for, and find the label that stands for unknown."""
+"""Check the parameters of the classifier, and choose the label for unknown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def check_options(given: Mapping[str, Any]) -> None:
-    """Refuse parameters of `OpenSetNeighborsClassifier` that cannot be used.
+    """Check the parameters of `OpenSetNeighborsClassifier`.
 
     Args:
-        given: by name, as `get_params` gives them.
+        given: by name, as from `get_params`.
 
     Raises:
-        ValueError: one cannot; says what was expected.
+        ValueError: one cannot be used; the message says what was expected.
     """
     neighbors, fpir, threshold, margin = (
         given[name] for name in ("n_neighbors", "fpir", "threshold", "margin")
@@ -41,14 +41,14 @@ def check_options(given: Mapping[str, Any]) -> None:
 
 
 def find_unknown_label(classes: NDArray[Any], asked: Any) -> Any:
-    """Give the label that stands for unknown beside some classes.
+    """Return the label for unknown beside some classes.
 
     Args:
         classes: (classes,) labels.
         asked: a label, or `auto`: "unknown" beside texts, -1 beside numbers.
 
     Raises:
-        ValueError: it is a class itself, or of another kind.
+        ValueError: it is a class itself, or of another kind than the classes.
     """
     kind, label = classes.dtype.kind, asked
     if isinstance(asked, str) and asked == "auto":

@@ -1,4 +1,4 @@
-"""Count the distances that a calibration rests on, so that they can be drawn beside its threshold."""
+"""Count the distances that a calibration rests on, to draw them beside its threshold."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedder.moments import NO_DISTANCE, log_quantile
-from enroll.calibration import Probes, Searches, empirical_threshold
+from enroll.calibration import empirical_threshold
 from enroll.distances import blocks_of_people
+from enroll.probes import Probes, Searches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,17 +25,18 @@ _REACH, _STEPS = 6.0, 481  # standard deviations of a normal variable to either 
 
 @dataclass(frozen=True, eq=False)
 class Comparisons:
-    """Distances from photos to the nearest template of each person who is not theirs, counted in bins.
+    """Counts distances from photos to the nearest template of each other person, in bins.
 
     Attributes:
-        edges: (bins + 1,) of the bins, rising, from 0 to 2.
-        enrolled: (bins,) comparisons of enrolled people's photos.
-        strangers: (bins,) of photos of people who are not enrolled.
-        set_aside: (bins,) photos of people who are too near to each other to be strangers, each with the
-            nearest one of the other person.
-        known: (bins,) share expected in each by what is known of the model's distances between strangers,
-            None if nothing is.
-        nearest: (searches,) rising, of each photo the nearest template of someone else.
+        edges: (bins + 1,) float64 of the bins, rising, from 0 to 2.
+        enrolled: (bins,) int64, comparisons of enrolled people's photos.
+        strangers: (bins,) int64, of photos of people who are not enrolled.
+        set_aside: (bins,) int64, photos of people who are too near to each other to be strangers, each with
+            the nearest one of the other person.
+        known: (bins,) float64 share expected in each by the model's distances between strangers, None if
+            these are unknown.
+        nearest: (searches,) float64, rising, the distance of the nearest template of someone else of each
+            photo.
         counted_threshold: the largest that counting alone allows, infinite without a search.
     """
 
@@ -48,13 +50,13 @@ class Comparisons:
 
 
 def compare(probes: Probes, fpir: float, known: StrangerDistances | None, seed: int = 0) -> Comparisons:
-    """Compare what a calibration compares.
+    """Count the distances between the photos and people that a calibration compares.
 
     Args:
-        probes: what is searched for in the gallery.
-        fpir: share of strangers that may be named.
-        known: of strangers' distances by the model; None: nothing.
-        seed: of the draw, where there are too many searches to make all.
+        probes: the photos that are searched for in the gallery.
+        fpir: limit of the share of strangers that are named.
+        known: distances between strangers by the model; None: unknown.
+        seed: of the random draw of searches, if there are too many.
 
     Raises:
         UsageError: most photos of different people have the same vector.
@@ -89,7 +91,11 @@ def compare(probes: Probes, fpir: float, known: StrangerDistances | None, seed: 
 
 
 def expected_shares(known: Moments) -> NDArray[np.float64]:
-    """Give the share of distances between strangers in each bin, by the moments of ln d."""
+    """Compute the share of distances between strangers in each bin, (bins,) float64.
+
+    Args:
+        known: moments of the logarithm of the distance.
+    """
     z = np.linspace(-_REACH, _REACH, _STEPS)
     logs = np.maximum.accumulate([float(log_quantile(known.values[:, None], at)[0]) for at in z.tolist()])
     below = np.array([NormalDist().cdf(at) for at in z.tolist()])
@@ -97,5 +103,5 @@ def expected_shares(known: Moments) -> NDArray[np.float64]:
 
 
 def _counted(distances: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Count in bins; what is left out is infinite."""
+    """Count distances in the bins; those left out are infinite."""
     return np.histogram(np.minimum(distances[np.isfinite(distances)], 2.0), _EDGES)[0]

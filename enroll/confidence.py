@@ -1,10 +1,10 @@
-"""The probability that a name is right, from distances of which the answer is known.
+"""Estimate the probability that a name is right, from searches with a known answer.
 
 Every enrolled photo is searched for twice: among all others, and among those of other people only. In the
-first the person is there to be found, in the second they are a stranger. A logistic curve (Platt 2000) over
-the logarithms of the distance to the nearest person and of how much farther the second one is says how often
-the nearest was right. Both kinds of search weigh the same: the probability is that for a face of which
-nothing is known but that every second one is someone enrolled.
+first search the person is enrolled, in the second they are a stranger. A logistic curve (Platt 2000,
+"Probabilities for SV Machines") over the logarithms of the distance to the nearest person, and of how much
+farther the second one is, gives the share of right answers. Both kinds of search have the same total weight,
+so the probability is that for a face that is as likely an enrolled person's as a stranger's.
 """
 
 from __future__ import annotations
@@ -30,14 +30,22 @@ _WEIGHT_DECAY = 0.01  # of the standardized slopes; without it, a gallery withou
 
 @dataclass(frozen=True)
 class ConfidenceModel:
-    """Logit = intercept + near · ln(distance) + apart · ln(second distance / distance)."""
+    """Holds a logistic model of the probability that the nearest person is the right one.
+
+    Logit = intercept + near · ln(distance) + apart · ln(second distance / distance).
+
+    Attributes:
+        intercept: constant of the logit.
+        near: slope of the logarithm of the distance to the nearest person.
+        apart: slope of the logarithm of the ratio of the second person's distance to it.
+    """
 
     intercept: float
     near: float
     apart: float
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no curve has.
+        """Check that each coefficient is in its range.
 
         Raises:
             ValueError: one is out of its range.
@@ -45,11 +53,11 @@ class ConfidenceModel:
         check_numbers(self, dict.fromkeys(("intercept", "near", "apart"), _COEFFICIENT), "curve")
 
     def probability(self, distance: float, second: float | None) -> float:
-        """Give how probable it is that the nearest person is the right one.
+        """Return the probability that the nearest person is the right one, 0 to 1.
 
         Args:
             distance: of the nearest template.
-            second: of the nearest template of any other person, or None if there is none.
+            second: distance of the nearest template of any other person, or None if there is none.
         """
         pair = np.array([distance]), np.array([FARTHEST if second is None else second])
         return float(self.probabilities(*pair)[0])
@@ -57,7 +65,15 @@ class ConfidenceModel:
     def probabilities(
         self, distance: NDArray[np.float64], second: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Give it for many, (n,) each."""
+        """Return the probability for many searches; see `probability`.
+
+        Args:
+            distance: (n,) float64, of the nearest template.
+            second: (n,) float64, of the nearest template of any other person; 2 if there is none.
+
+        Returns:
+            (n,) float64, 0 to 1.
+        """
         near, apart = _features(distance, second)
         logits = np.clip(self.intercept + self.near * near + self.apart * apart, -500, 500)
         return np.asarray(1 / (1 + np.exp(-logits)))
@@ -65,10 +81,10 @@ class ConfidenceModel:
 
 @dataclass(frozen=True, eq=False)
 class LabeledSearches:
-    """Searches whose answer is known.
+    """Holds searches whose right answer is known.
 
     Attributes:
-        distance, second: (n,) float64, of the nearest person and of the second.
+        distance, second: (n,) float64 distance of the nearest person and of the second.
         right: (n,) bool; the nearest person is the right one.
         mated: (n,) bool; the right one is enrolled.
     """
@@ -80,11 +96,11 @@ class LabeledSearches:
 
 
 def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.integer]) -> LabeledSearches:
-    """Search for every template among the others, once with its person enrolled and once without.
+    """Search for every template among the others, with its person enrolled and without.
 
     Args:
         vectors: (n, dim) unit rows.
-        labels: (n,) of at least two people.
+        labels: (n,) integers, the people they show, at least two.
     """
     if len(labels) > _MOST_TEMPLATES:
         people, first = np.unique(labels, return_inverse=True)
@@ -114,14 +130,14 @@ def leave_one_out_searches(vectors: NDArray[np.floating], labels: NDArray[np.int
 
 
 def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> ConfidenceModel | None:
-    """Learn how probable it is that the nearest person is the right one, from photos of known people.
+    """Fit the probability that the nearest person is right, from photos of known people.
 
     Args:
-        vectors: (n, dim) unit rows.
-        labels: (n,) whose they are, names or numbers.
+        vectors: (n, dim) float unit rows.
+        labels: (n,) names or numbers of the people they show.
 
     Returns:
-        None if there are not both right and wrong answers to learn from.
+        The fitted model; None if there are not both right and wrong answers to learn from.
 
     Raises:
         ValueError: arrays of other shapes, or rows that are not of length 1.
@@ -141,7 +157,7 @@ def fit_confidence(vectors: ArrayLike, labels: ArrayLike) -> ConfidenceModel | N
 
 
 def fit_confidence_model(known: LabeledSearches) -> ConfidenceModel | None:
-    """Fit the curve, or give None if there are not both right and wrong answers to learn from."""
+    """Fit the model to searches; None if not both right and wrong answers are among them."""
     if not known.right.any() or known.right.all():
         return None
     from scipy.optimize import minimize
@@ -152,7 +168,7 @@ def fit_confidence_model(known: LabeledSearches) -> ConfidenceModel | None:
     weights = np.where(known.mated, 0.5 / max(known.mated.sum(), 1), 0.5 / max((~known.mated).sum(), 1))
     weights *= len(weights)
     right, wrong = known.right.sum(), (~known.right).sum()
-    # Platt's targets: so many answers, all right, do not make the next one certain.
+    # Platt's targets are below 1: even if all answers were right, the next one is not certain.
     targets = np.where(known.right, (right + 1) / (right + 2), 1 / (wrong + 2))
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -169,13 +185,14 @@ def fit_confidence_model(known: LabeledSearches) -> ConfidenceModel | None:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of some confidence were right.
+    """Holds how often answers of some confidence were right.
 
     Attributes:
-        confidence: mean confidence in each bin that has any, rising.
-        accuracy: share of right answers in each.
-        count: weight of each, the sum of the answers' weights.
-        error: expected calibration error (Naeini et al. 2015): their mean difference, weighted by count.
+        confidence: mean confidence of the answers in each bin that has any, rising.
+        accuracy: share of right answers in each bin.
+        count: sum of the weights of the answers in each bin.
+        error: expected calibration error (Naeini, Cooper and Hauskrecht 2015, "Obtaining Well Calibrated
+            Probabilities Using Bayesian Binning"): mean of |confidence - accuracy|, weighted by `count`.
     """
 
     confidence: tuple[float, ...]
@@ -190,10 +207,10 @@ def reliability(
     """Compare confidence with accuracy in bins of equal width.
 
     Args:
-        probabilities: (n,) confidence of each answer.
-        right: (n,) whether it was.
-        weights: (n,) of each.
-        bins: how many.
+        probabilities: (n,) float64 confidence of each answer, 0 to 1.
+        right: (n,) bool, whether it was right.
+        weights: (n,) float64 weight of each answer.
+        bins: number of bins.
     """
     index = np.minimum((probabilities * bins).astype(int), bins - 1)
     total = np.bincount(index, weights, bins)
@@ -205,7 +222,14 @@ def reliability(
 
 
 def _two_smallest(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the two smallest of each row, of two or more."""
+    """Return the two smallest values of each row.
+
+    Args:
+        distances: (n, people), two people or more.
+
+    Returns:
+        (n, 2), rising.
+    """
     return np.partition(distances, 1, axis=1)[:, :2]
 
 

@@ -1,4 +1,4 @@
-"""Options of identification and evaluation, each with its default and the reason."""
+"""Define the options of evaluation, identification and films, with defaults and reasons."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from embedder.config.fields import check_ranges
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """How the open-set protocol is repeated.
+    """Holds the options of the open-set evaluation.
 
     Attributes:
-        splits: random divisions into known people and strangers.
-        known: share of the people that is enrolled.
-        enrolled: photos enrolled per known person, or None: half of them.
+        splits: number of random divisions into known people and strangers, 1 to 10,000.
+        known: share of the people that is enrolled, .01 to .99.
+        enrolled: number of photos enrolled per known person; None: half of them.
         seed: of the splits and of the bootstrap.
-        replicates: of the bootstrap over identities.
-        searches: mated, and non-mated, searches of a split at most; of more, so many are drawn at random.
+        replicates: number of bootstrap replicates over identities, 20 to 100,000.
+        searches: largest number of mated, and of non-mated, searches of a split; of more, so many are drawn
+            at random.
+
+    Raises:
+        UsageError: a value is out of its range.
+
+    Example:
+        >>> EvaluationConfig(splits=5, known=0.8).enrolled is None
+        True
     """
 
     splits: int = 20
@@ -28,7 +36,7 @@ class EvaluationConfig:
     searches: int = 5000  # FPIR .1 % still rests on 5; all of 100,000 photos would take some ten minutes
 
     def __post_init__(self) -> None:
-        """Refuse values no protocol can use.
+        """Check that each value is in its range.
 
         Raises:
             UsageError: a value is out of its range.
@@ -46,7 +54,23 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class IdentifyConfig:
-    """How a photo is answered."""
+    """Holds the options of identification.
+
+    Attributes:
+        candidates: number of people listed per face, 1 to 1,000.
+        margin: the second person must be at least this much farther than the first, 0 to 2.
+        all_faces: identify all faces of a photo; False: only the largest, most central one.
+        neighbours: number of the nearest enrolled photos listed per face, 0 to 1,000.
+        batch_size: number of photos a thread reads before it embeds their faces together.
+        keep_pictures: return the pixels of each photo with its answer; photos are then read one at a time.
+
+    Raises:
+        UsageError: a value is out of its range.
+
+    Example:
+        >>> IdentifyConfig(margin=0.05).candidates
+        5
+    """
 
     candidates: int = 5  # people listed per face: what a person can check at a glance
     margin: float = 0.0  # the second person must be this much farther; 0 leaves it to the threshold
@@ -56,7 +80,7 @@ class IdentifyConfig:
     keep_pictures: bool = False  # give each photo's picture with its answer, to draw on; one at a time then
 
     def __post_init__(self) -> None:
-        """Refuse values no search can use.
+        """Check that each value is in its range.
 
         Raises:
             UsageError: a value is out of its range.
@@ -68,26 +92,29 @@ class IdentifyConfig:
 
 @dataclass(frozen=True)
 class FilmConfig:
-    """How films and cameras are looked at, and the most that a film may cost.
+    """Holds the options of identification in films and cameras, and the limits of its cost.
 
     Attributes:
-        fps: frames looked at per second of film.
-        agree: good frames that must name a person; see `enroll.agreement`.
-        gap: seconds for which someone may be out of sight within one interval.
-        max_duration: seconds of film that are looked at.
-        max_time: seconds that a film may take.
-        max_frames: frames that are decoded, looked at or not.
+        fps: frames examined per second of film, .01 to 60.
+        agree: number of good frames that must give the same name; see `enroll.agreement`.
+        gap: longest time in seconds out of sight within one interval.
+        max_duration: seconds of film that are examined.
+        max_time: seconds of processing time that a film may take.
+        max_frames: largest number of frames that are decoded, examined or not.
+
+    Raises:
+        UsageError: a value is out of its range.
     """
 
-    fps: float = 2.0  # someone who walks by is seen in several frames, and two cores keep up with 6 times
+    fps: float = 2.0  # a person who walks by is in several frames, and two cores can process 6 times as many
     agree: int = 2
     gap: float = 2.0
     max_duration: float = 4 * 3600.0
     max_time: float = 3600.0
-    max_frames: int = 2_000_000  # 9 hours of 60 a second
+    max_frames: int = 2_000_000  # 9 hours at 60 a second
 
     def __post_init__(self) -> None:
-        """Refuse values no film can be looked at with.
+        """Check that each value is in its range.
 
         Raises:
             UsageError: a value is out of its range.

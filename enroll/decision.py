@@ -1,4 +1,7 @@
-"""Neighbours and a threshold to an answer: a name, or unknown and why. A pure rule."""
+"""Decide on a name from the nearest people and a threshold: a name, or unknown and why.
+
+Pure functions: no files, no model, no state.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,16 @@ Reason = Literal["match", "too_far", "ambiguous", "taken", "empty_gallery", "few
 
 @dataclass(frozen=True)
 class Candidate:
-    """An identity and the distance of its nearest template, euclidean between unit vectors, 0 to 2."""
+    """Holds a person who may be the answer, and the distance to them.
+
+    Attributes:
+        identity: name of the person.
+        distance: Euclidean distance of their nearest template, 0 to 2 between unit vectors.
+
+    Example:
+        >>> Candidate("Ada", 0.41).distance
+        0.41
+    """
 
     identity: str
     distance: float
@@ -23,7 +35,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer for one face.
+    """Holds the answer for one face: a name, or unknown and the reason.
 
     Attributes:
         identity: the name, or None for unknown.
@@ -33,7 +45,12 @@ class Decision:
             them agree; `disputed`: too many of them name someone else.
         distance: of the nearest template, None in an empty gallery.
         threshold: the largest distance at which a name is given.
-        candidates: the nearest identities, nearest first.
+        candidates: the nearest people, nearest first.
+
+    Example:
+        >>> answer = decide([Candidate("Ada", 0.71), Candidate("Bob", 0.93)], threshold=0.6)
+        >>> answer.identity is None, answer.reason, answer.second
+        (True, 'too_far', 0.93)
     """
 
     identity: str | None
@@ -44,7 +61,7 @@ class Decision:
 
     @property
     def second(self) -> float | None:
-        """Distance of the second person's nearest template, None if there is none."""
+        """Distance of the nearest template of the second person, None if there is none."""
         return self.candidates[1].distance if len(self.candidates) > 1 else None
 
 
@@ -53,24 +70,36 @@ def is_within(distance: float, threshold: float) -> bool: ...
 @overload
 def is_within(distance: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]: ...
 def is_within(distance: float | NDArray[np.float64], threshold: float) -> bool | NDArray[np.bool_]:
-    """Say whether a distance, or each of an array of them, allows a name; a NaN does not."""
+    """Return whether each distance is at most the threshold, so that it allows a name.
+
+    Args:
+        distance: one distance, or (n,) float64; NaN allows none.
+        threshold: largest distance at which a name is given.
+
+    Returns:
+        A bool, or (n,) bool.
+    """
     return distance <= threshold
 
 
 def is_ambiguous(first: float, second: float, margin: float) -> bool:
-    """Say whether the second person is too near to name the first one."""
+    """Return whether the second person is less than the margin farther than the first."""
     return second - first < margin
 
 
 def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.0) -> Decision:
-    """Name the nearest identity if its own nearest template is within the threshold.
+    """Decide on the nearest person: name them if their nearest template is near enough.
 
-    The template that passes the gate is the template that gives the name, so they cannot be two people.
+    The template that is compared with the threshold is the template that gives the name, so they cannot show
+    two people.
 
     Args:
-        candidates: nearest identities in total order, nearest first.
+        candidates: the nearest people, nearest first.
         threshold: largest distance at which a name is given.
-        margin: the second identity must be at least this much farther than the first.
+        margin: the second person must be at least this much farther than the first.
+
+    Returns:
+        The name, or None and the reason.
 
     Example:
         >>> decide([Candidate("Ada", 0.41), Candidate("Bob", 0.93)], threshold=0.6).identity
@@ -91,13 +120,16 @@ def decide(candidates: Sequence[Candidate], threshold: float, margin: float = 0.
 
 
 def one_face_per_person(decisions: Sequence[Decision]) -> list[Decision]:
-    """Give each person to one face of a photo: the nearest.
+    """Name each person once in a photo: keep the nearest of several faces with one name.
 
-    A face that loses its person is unknown; it does not go on to the second-nearest, since what speaks
-    against the first person is another face and nothing in this one (docs/decisions/005).
+    A face that loses its name is unknown. It does not get the name of its second-nearest person, because
+    another face is evidence against the first name but none for the second (docs/decisions/005).
 
     Args:
-        decisions: of all faces of one photo; of equally near ones the first wins.
+        decisions: of all faces of one photo; of equally near ones the first keeps the name.
+
+    Returns:
+        The decisions in the same order, those that lost their name with the reason `taken`.
     """
     holder: dict[str, int] = {}
     for index, decision in enumerate(decisions):

@@ -1,4 +1,4 @@
-"""Compute distances of photos to people, a block at a time, and sum what a model of them needs."""
+"""Compute distances of photos to people in blocks, and sums for a model of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ROWS_AT_ONCE, _PHOTOS_AT_ONCE = 512, 8192  # 4 million distances in memory, however many people there are
-_NEAR_ROWS, _NEAR_COLUMNS = 512, 4096  # products at a time, 8 MB: what a core has near
+_NEAR_ROWS, _NEAR_COLUMNS = 512, 4096  # products at a time, 8 MB: they fit into a core's cache
 _POWERS = 4  # of the logarithms, from 0 to 3
 
 
 def person_distances(
     probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Give the distance of each probe to the nearest template of each person, (probes, people)."""
+    """Compute the distance of each probe to the nearest template of each person.
+
+    Args:
+        probes: (p, dim) float32 unit rows.
+        vectors: (n, dim) float32 unit rows, the templates.
+        labels: (n,) int, their people, from 0 without a gap.
+
+    Returns:
+        (p, people) float64.
+    """
     result = np.empty((len(probes), len(np.unique(labels))))
     for rows, columns, distances in blocks_of_people(probes, vectors, labels):
         result[rows, columns] = distances
@@ -34,7 +43,13 @@ def person_distances(
 def blocks_of_people(
     probes: NDArray[np.float32], vectors: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
-    """Give `person_distances` in blocks, each with its rows and columns."""
+    """Yield the values of `person_distances` in blocks, each with its rows and columns.
+
+    Args:
+        probes: (p, dim) float32 unit rows.
+        vectors: (n, dim) float32 unit rows, the templates.
+        labels: (n,) int, their people, from 0 without a gap.
+    """
     order = np.argsort(labels, kind="stable")
     _, starts = np.unique(labels[order], return_index=True)
     ends = np.append(starts[1:], len(order))
@@ -54,15 +69,20 @@ def blocks_of_people(
 def near_pairs(
     probes: NDArray[np.float32], owners: NDArray[np.integer], enrolled: int, limit: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Give the rows of photos of two people that are at most so far apart, once or twice, block by block.
+    """Find pairs of photos of two people that are within a distance, block by block.
 
-    Products in float32 pass over nearly all pairs; what they round is left to distances in float64.
+    Products in float32 rule out nearly all pairs; where their rounding could matter, distances in float64
+    decide.
 
     Args:
-        probes: (n + m, dim) rows about 1 long: templates, then photos that are compared with these alone.
-        owners: (n + m,) whose they are.
+        probes: (n + m, dim) float32 rows about 1 long: templates, then photos that are compared with these
+            alone.
+        owners: (n + m,) int, the person of each.
         enrolled: n.
-        limit: largest distance.
+        limit: the distance.
+
+    Yields:
+        Rows of both photos, (pairs,) each; a pair may come twice.
     """
     squares = np.vecdot(probes, probes)
     least = (squares[:enrolled].min() + squares.min() - limit**2) / 2
@@ -72,7 +92,7 @@ def near_pairs(
     tops = [*range(0, enrolled, _NEAR_ROWS), *range(enrolled, len(probes), _NEAR_ROWS), len(probes)]
     for top, bottom in pairwise(tops):
         rows = probes[top : min(bottom, enrolled) if top < enrolled else bottom]
-        # What comes before a template has been compared with it already.
+        # A template has been compared with all earlier rows already.
         for left in range(top if top < enrolled else 0, enrolled, _NEAR_COLUMNS):
             columns = probes[left : min(left + _NEAR_COLUMNS, enrolled)]
             products = memory[: len(rows) * len(columns)].reshape(len(rows), len(columns))
@@ -86,11 +106,11 @@ def near_pairs(
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Searches and people whose distances do not count: of the same person, or set aside.
+    """Holds searches and people that are not compared: the same person, or set aside.
 
     Attributes:
-        rows: (m,) of the searches, rising.
-        people: (m,) columns.
+        rows: (m,) int64 of the searches, rising.
+        people: (m,) int64 columns.
     """
 
     rows: NDArray[np.int64]
@@ -101,9 +121,10 @@ class LeftOut:
         """Leave out each owner's own distance, and those between pairs of people.
 
         Args:
-            owners: (searches,) whose photo it is; a column's index if that person is enrolled.
+            owners: (searches,) int, the person each search is for; a column's index if that person is
+                enrolled.
             people: number of columns.
-            pairs: (n, 2) people, in either order.
+            pairs: (n, 2) int64 people, in either order.
         """
         both = np.concatenate([pairs, pairs[:, ::-1]])
         both = both[both[:, 1] < people]
@@ -119,36 +140,43 @@ class LeftOut:
         return cls(rows[order].astype(np.int64), columns[order].astype(np.int64))
 
     def within(self, rows: slice, columns: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give where they are in a block of distances."""
+        """Return the rows and columns that are left out in a block of distances, (k,) int64 each."""
         some = slice(*np.searchsorted(self.rows, [rows.start, rows.stop]))
         here = (self.people[some] >= columns.start) & (self.people[some] < columns.stop)
         return self.rows[some][here] - rows.start, self.people[some][here] - columns.start
 
 
 class LogSums:
-    """Sums of the powers 0 to 3 of the logarithms of distances to others, which the model is estimated from.
+    """Sums the powers 0 to 3 of the logarithms of distances to others.
 
     Attributes:
-        owners: (searches,) whose photo it is.
-        middle: what the logarithms are taken about, so that no digits are lost.
-        searches: (4, searches) by the one searched for.
-        people: (4, people) by the one found.
+        owners: (searches,) int64, the person each search is for.
+        middle: subtracted from each logarithm, to lose no digits.
+        searches: (4, searches) float64 sums for each search.
+        people: (4, people) float64 sums for each person found.
     """
 
     def __init__(self, owners: NDArray[np.integer], people: int, left_out: LeftOut | None = None) -> None:
-        """Begin without any distance.
+        """Start without any distance.
 
         Args:
-            owners: (searches,) whose photo it is; a column's index if that person is enrolled.
+            owners: (searches,) int, the person each search is for; a column's index if that person is
+                enrolled.
             people: number of columns.
-            left_out: what does not count; None: each owner's own distance.
+            left_out: searches and people that do not count; None: each owner's own distance.
         """
         self.owners, self.middle = owners, 0.0
         self._left_out = left_out or LeftOut.of(owners, people, np.empty((0, 2), np.int64))
         self.searches, self.people = np.zeros((_POWERS, len(owners))), np.zeros((_POWERS, people))
 
     def add(self, rows: slice, columns: slice, distances: NDArray[np.float64]) -> None:
-        """Add a block of the distances of each search to the nearest template of each person."""
+        """Add a block of distances.
+
+        Args:
+            rows: searches of the block.
+            columns: people of the block.
+            distances: (rows, columns) float64, of each search to the nearest template of each person.
+        """
         logs = np.log(np.maximum(distances, NO_DISTANCE))
         if not self.searches.any():
             self.middle = float(logs.mean())
@@ -161,7 +189,7 @@ class LogSums:
             power *= logs
 
     def parts(self) -> NDArray[np.float64]:
-        """Give what each person adds, as the one searched for and as the one found, (4, everyone)."""
+        """Return the sums that each person is part of, searching or found, (4, everyone) float64."""
         people = self.people.shape[1]
         _, units = np.unique(np.concatenate([self.owners, np.arange(people)]), return_inverse=True)
         both = np.concatenate([self.searches, self.people], axis=1)

@@ -1,7 +1,7 @@
-"""Turn photos into one face and one vector each, or the reason why there is none.
+"""Embed photos: find one face and one vector in each, or the reason why there is none.
 
-Of a labelled folder every photo is embedded once, and none is forgotten; of the pairs of the LFW protocol,
-those that they name.
+Every photo of a labelled folder is embedded once, and each one that fails is reported; of the pairs of the
+LFW protocol (`enroll.evaluation.lfw`), the photos they name are embedded.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _SHOWN = 10  # missing photos that are named
 
 @dataclass(frozen=True, eq=False)
 class PhotoSample:
-    """What was found in a photo.
+    """Holds the face that was found in a photo.
 
     Attributes:
         path: the photo.
-        crop: (size, size, 3) uint8, or None if there is no face.
-        faces: how many there are.
+        crop: (size, size, 3) uint8 RGB, or None if there is no face or it was not kept.
+        faces: number of faces in the photo.
         problem: why it cannot be enrolled, or None.
         vector: (dim,) float32 unit vector of the crop, if it was embedded.
-        picture: what the crop is known by; the same picture in another file has the same.
-        forced: it is too poor to be enrolled, and taken all the same.
+        picture: digest of the crop's pixels, which is the same for copies of the picture in other files.
+        forced: whether the face is too poor to be enrolled, and was accepted all the same.
     """
 
     path: Path
@@ -68,12 +68,15 @@ class PhotoSample:
 def embed_photos(
     paths: Sequence[Path], extractor: Extractor, force: bool = False
 ) -> Iterator[PhotoSample | Rejected]:
-    """Read, find, align and embed photos, side by side; in their order, those that cannot be read too.
+    """Read photos, find, align and embed their main faces, in several threads.
 
     Args:
         paths: of the photos.
         extractor: finds and embeds the faces.
         force: as for `take_sample`.
+
+    Yields:
+        A sample for each photo, or the reason why it cannot be read, in their order.
     """
 
     def work(part: Sequence[Path]) -> list[PhotoSample | Rejected]:
@@ -86,7 +89,12 @@ def embed_photos(
 
 
 def part_size(photos: int, most: int = IdentifyConfig.batch_size) -> int:
-    """How many of so many photos a thread reads before it embeds them; few are shared out."""
+    """Return how many photos a thread reads before it embeds them, so that all get some.
+
+    Args:
+        photos: number of photos.
+        most: largest number a thread reads.
+    """
     return max(1, min(most, math.ceil(photos / workers())))
 
 
@@ -104,7 +112,7 @@ def read_sample(
         extractor: finds the faces.
         force: as for `take_sample`.
         data: content of the file, if it was read before.
-        box: x, y, width and height of the face to take; None: the largest, most central one.
+        box: x, y, width and height in pixels of the face to take; None: the largest, most central one.
 
     Returns:
         The sample without a vector, or why the photo cannot be read.
@@ -124,14 +132,17 @@ def take_sample(
     force: bool = False,
     box: tuple[int, int, int, int] | None = None,
 ) -> PhotoSample:
-    """Choose the face of a picture, by default the largest, most central one, and judge it.
+    """Choose the face of a picture, by default the main one, and check its quality.
 
     Args:
         path: of the photo.
         image: (height, width, 3) uint8 RGB.
         extractor: finds the faces.
-        force: take a face that is too poor to be recognized well, too.
+        force: accept a face that is too poor to be recognized well, too.
         box: as for `read_sample`.
+
+    Returns:
+        The sample without a vector; its `problem` says why it cannot be enrolled.
     """
     crops = extractor.crops(image)
     reason = None if crops else no_face_reason(image, look_again=extractor.why_missed)
@@ -158,12 +169,15 @@ def _sample(
 def embed_samples(
     samples: Sequence[PhotoSample | Rejected], extractor: Extractor, keep_crops: bool = False
 ) -> list[PhotoSample | Rejected]:
-    """Embed all faces in one call.
+    """Embed the faces of samples in one call.
 
     Args:
         samples: from `read_sample`.
-        extractor: embeds.
-        keep_crops: else they are let go: those of many photos take much memory.
+        extractor: embeds the faces.
+        keep_crops: keep the crops in the samples; those of many photos take much memory.
+
+    Returns:
+        The samples with vectors, in their order; those without a face unchanged.
     """
     faces = [
         (place, sample, sample.crop)
@@ -180,20 +194,40 @@ def embed_samples(
 
 
 def enrolled_crop(extractor: Extractor, path: Path) -> NDArray[np.uint8] | None:
-    """Give the crop of a photo that was enrolled, or None if it is no longer there or no longer a picture."""
+    """Return the crop of an enrolled photo, or None if its file is gone or unreadable.
+
+    Args:
+        extractor: finds the face.
+        path: of the photo.
+
+    Returns:
+        (size, size, 3) uint8 RGB, or None.
+    """
     sample = read_sample(path, extractor, force=True)
     return sample.crop if isinstance(sample, PhotoSample) else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EmbeddedFolder(EmbeddedSamples):
-    """Photos of people as vectors, and their files.
+    """Holds the photos of a labelled folder as vectors, with their files.
 
     Attributes:
-        paths: of the photos that could be decoded, by their rows.
-        unread: files that are no pictures, with the reason; they are no samples.
-        copies: photos that show a picture again.
-        passed: what systems and programs left beside the photos.
+        paths: (n) files that could be decoded, one for each row of `vectors`.
+        unread: files that are no pictures, with the reason; they have no row.
+        copies: photos that show the same picture as an earlier one.
+        passed: files that operating systems and programs left beside the photos, which were ignored.
+
+    Example:
+        >>> from pathlib import Path
+        >>> EmbeddedFolder(
+        ...     identities=("ada",),
+        ...     labels=np.array([0]),
+        ...     vectors=np.eye(1, 4, dtype=np.float32),
+        ...     found=np.array([True]),
+        ...     enrollable=np.array([True]),
+        ...     paths=(Path("ada/1.jpg"),),
+        ... ).photo(0)
+        'ada/1.jpg'
     """
 
     paths: tuple[Path, ...]
@@ -202,11 +236,11 @@ class EmbeddedFolder(EmbeddedSamples):
     passed: tuple[Path, ...] = ()
 
     def photo(self, row: int) -> str:
-        """Say which photo a row is, for messages."""
+        """Return the path of the photo of a row, for messages."""
         return str(self.paths[row])
 
     def not_found(self) -> list[Rejected]:
-        """Give the files that gave no vector, with the reason."""
+        """List the files that gave no vector, with the reason."""
         rows: list[int] = np.flatnonzero(~self.found).tolist()
         return [*self.unread, *(Rejected(self.paths[row], self.problems.get(row, NO_FACE)) for row in rows)]
 
@@ -214,16 +248,31 @@ class EmbeddedFolder(EmbeddedSamples):
 def embed_folder(
     folder: LabelledFolder, extractor: Extractor, force: bool = False, progress: Progress | None = None
 ) -> EmbeddedFolder:
-    """Read, find, align and embed all photos of a folder.
+    """Embed all photos of a labelled folder: read them, find and align their main faces.
 
     Args:
         folder: photos by person.
         extractor: the model.
         force: count faces that are too poor as enrollable.
-        progress: hears of each photo.
+        progress: progress bar, advanced with every photo.
+
+    Returns:
+        A row for each photo that could be read, of zeros where no face was found.
 
     Raises:
         UsageError: no photo could be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from embedder.folders import scan_folder
+        >>> from tempfile import TemporaryDirectory
+        >>> from PIL import Image
+        >>> with TemporaryDirectory() as folder:
+        ...     (Path(folder) / "ada").mkdir()
+        ...     Image.new("RGB", (40, 40), "red").save(Path(folder) / "ada" / "1.png")
+        ...     embedded = embed_folder(scan_folder(folder), whole_pictures)
+        >>> embedded.identities, embedded.vectors.shape
+        (('ada',), (1, 48))
     """
     unread = list(folder.rejected)
     kept: list[tuple[Sample, PhotoSample]] = []
@@ -265,20 +314,22 @@ def embed_pair_photos(
     progress: Progress | None,
     photos: Mapping[Photo, int],
 ) -> Iterator[NDArray[np.float32] | FailedPhoto]:
-    """Embed the photos that a list of pairs names; of each the largest, most central face, however poor.
+    """Embed the photos that a list of pairs names; the largest, most central face of each.
+
+    Faces of poor quality are embedded, too, because the protocol counts every photo.
 
     Args:
-        root: FOLDER/<name>/<name>_0001.jpg, or another kind of picture.
+        root: the folder, with photos at <name>/<name>_0001.jpg, or another kind of picture.
         pairs_file: the list, for messages.
         extractor: the model.
-        progress: hears of each photo.
-        photos: with the line that names each first.
+        progress: progress bar, advanced with every photo.
+        photos: the photos, each with the line that names it first.
 
     Yields:
-        For each photo, in their order, its vector or why there is none.
+        For each photo, in their order, its (dim,) float32 vector, or why there is none.
 
     Raises:
-        UsageError: photos are not there.
+        UsageError: photos are missing.
         FolderError: the folder holds no photos.
     """
     paths = _photo_files(Path(root), pairs_file, photos)

@@ -1,4 +1,4 @@
-"""Photo to people."""
+"""Identify the faces of photos: find, embed and search for them, and decide on names."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _PAUSE = 9  # times as long as it took, before it is read again
 
 @dataclass(frozen=True, eq=False)
 class FaceResult:
-    """The answer for one face of a photo.
+    """Holds the answer for one face of a photo.
 
     Attributes:
         box: x, y, width and height in pixels of the upright photo; None when the whole picture is the face,
-            and so are the last two.
-        decision: who it is.
-        points: (4, 2) x and y of left eye, right eye, nose tip and mouth centre, as seen.
-        quality: how well the face can be recognized.
+            and so are the next two.
+        decision: the name, or unknown and why.
+        points: (4, 2) float64 x and y in pixels of left eye, right eye, nose tip and mouth centre, as seen.
+        quality: measures of how well the face can be recognized.
         confidence: probability that the nearest person is the right one, named or not, if as many faces are
             of enrolled people as of strangers; None if the gallery is not calibrated.
         neighbours: the nearest enrolled photos, if they were asked for.
@@ -64,15 +64,15 @@ class FaceResult:
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """The answer for one photo.
+    """Holds the answer for one photo.
 
     Attributes:
-        photo: as it was given.
+        photo: its path, or what stands for it.
         error: why the photo could not be read, or None.
         faces: one answer per face; empty if there is none.
-        picture: (height, width, 3) uint8 RGB, if it was to be kept.
-        notes: what a person should know of the photo, such as that it is cut, or was read reduced: then boxes
-            and points are in pixels of the reduced picture.
+        picture: (height, width, 3) uint8 RGB, if `IdentifyConfig.keep_pictures` is set.
+        notes: remarks on the photo, such as that its end is missing, or that it was read at a reduced size:
+            then boxes and points are in pixels of the reduced picture.
         no_face: why there is no face, or None.
 
     Example:
@@ -90,7 +90,7 @@ class PhotoResult:
 
 @dataclass(eq=False)
 class _Seen:
-    """What was found in a photo; `vectors` has a row for each crop."""
+    """Holds the faces that were found in a photo; `vectors` has a row for each crop."""
 
     photo: str
     error: str | None = None
@@ -102,9 +102,10 @@ class _Seen:
 
 
 class Identifier:
-    """Answers photos from a gallery, as it and its calibration are by now, whichever process changed them.
+    """Identifies the faces of photos by a gallery.
 
-    Threads may share it, as those of a server do.
+    Changes of the gallery and its calibration by any process are followed. Threads may share an identifier,
+    as those of a server do.
 
     Example:
         >>> answer = Identifier(extractor, gallery).identify("photo.jpg")
@@ -123,10 +124,10 @@ class Identifier:
 
         Args:
             extractor: the model the gallery was made with.
-            gallery: whom to look for.
-            threshold: largest distance at which a name is given; None takes the gallery's if it is
+            gallery: the people to search.
+            threshold: largest distance at which a name is given, 0 to 2; None takes the gallery's if it is
                 calibrated, else the model's.
-            config: candidates, margin and batch size.
+            config: options such as candidates, margin and batch size; None: the defaults.
 
         Raises:
             UsageError: no threshold is given or known, or it is not a distance.
@@ -142,12 +143,12 @@ class Identifier:
 
     @property
     def threshold(self) -> float:
-        """Largest distance at which a name is given."""
+        """The largest distance at which a name is given."""
         return self.basis.distance
 
     @property
     def basis(self) -> ThresholdSource:
-        """What the threshold rests on.
+        """The threshold and its evidence.
 
         It follows `calibrate`, `enroll` and `remove` of any process: at the next answer, or, in a gallery so
         large that reading this takes longer than 0.1 s, after ten times as long as it takes.
@@ -156,7 +157,7 @@ class Identifier:
             GalleryError: the gallery cannot be read.
             UsageError: there is no calibration any more and nothing is known of the model.
         """
-        # Whoever comes while another thread reads goes on with what was known.
+        # While another thread reads, this one uses the last threshold.
         if time.monotonic() >= self._not_before and self._following.acquire(blocking=False):
             try:
                 if (revision := self._gallery.revision()) != self._revision:
@@ -169,11 +170,14 @@ class Identifier:
         return self._basis
 
     def identify(self, photo: Photo) -> PhotoResult:
-        """Answer one photo.
+        """Identify the faces of one photo.
 
         Args:
             photo: its path, its bytes, a file open for reading, a picture of Pillow, or a (height, width[, 3
                 or 4]) array of uint8 or float from 0 to 1.
+
+        Returns:
+            An answer for each face.
 
         Raises:
             ImageError: it cannot be read.
@@ -181,9 +185,13 @@ class Identifier:
         return self._answers(self._embedded([self._read(photo)]))[0]
 
     def identify_many(self, photos: Iterable[Photo]) -> Iterator[PhotoResult]:
-        """Answer photos in their order, read and embedded side by side, a few ahead.
+        """Identify the faces of photos, read and embedded in several threads, a few photos ahead.
 
-        One that cannot be read gets an `error`.
+        Args:
+            photos: as for `identify`.
+
+        Yields:
+            The answer for each photo, in their order; one that cannot be read has an `error`.
         """
         parts = self._parts(photos)
         if isinstance(photos, Sequence) and len(photos) == 1:  # the network that is loaded, and all cores
@@ -237,7 +245,7 @@ class Identifier:
         if any(one.crops for one in seen):
             vectors = np.concatenate([one.vectors for one in seen if one.crops])
             near = [[]] * len(vectors)
-            # Two at least are looked for: the rule compares the first two, whether they are listed or not.
+            # At least two are searched for: `decide` compares the first two, whether they are listed or not.
             found = self._gallery.nearest_people(vectors, max(2, self._config.candidates))
             if self._config.neighbours:
                 near = self._gallery.nearest_photos(vectors, self._config.neighbours)

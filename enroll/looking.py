@@ -1,7 +1,7 @@
-"""Look at photos, here or on other machines: what was found, and how those who look elsewhere are asked.
+"""Define how photos are read and embedded on other machines: the questions and the answers.
 
-Who asks gives `windows` of some hundred photos, and gets the answers window by window, in the same order;
-several windows are on their way at once.
+The caller gives `windows` of some hundred photos, and gets the answers window by window, in the same order;
+several windows are processed at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, eq=False)
 class AskedPhoto:
-    """A photo that is to be looked at elsewhere.
+    """Holds a photo that is to be read elsewhere.
 
     Attributes:
         path: as it was given, for messages; without `data` it is read there, too.
@@ -43,10 +43,10 @@ class AskedPhoto:
 
 @dataclass(frozen=True, eq=False)
 class DigestedPhoto:
-    """What a photo is known by.
+    """Holds the digest of a photo.
 
     Attributes:
-        digest: SHA-256 of the file; b"" if it cannot be read.
+        digest: SHA-256 of the file, 32 bytes; b"" if it cannot be read.
         problem: why it cannot be read, or None.
     """
 
@@ -56,10 +56,10 @@ class DigestedPhoto:
 
 @dataclass(frozen=True, eq=False)
 class SampledPhoto:
-    """What was found in a photo that is to be enrolled.
+    """Holds the face of a photo that is to be enrolled.
 
     Attributes:
-        digest: SHA-256 of the file; b"" if it cannot be read.
+        digest: SHA-256 of the file, 32 bytes; b"" if it cannot be read.
         found: its face, or why it cannot be used.
     """
 
@@ -69,7 +69,7 @@ class SampledPhoto:
 
 @dataclass(frozen=True, eq=False)
 class FoundFace:
-    """A face of a photo of a library.
+    """Holds a face of a photo of a library.
 
     Attributes:
         box: x, y, width and height in pixels of the upright picture that was searched.
@@ -84,14 +84,14 @@ class FoundFace:
 
 @dataclass(frozen=True, eq=False)
 class SearchedPhoto:
-    """What was found in a photo of a library.
+    """Holds the faces of a photo of a library.
 
     Attributes:
-        digest: SHA-256 of the file; b"" if it cannot be read.
+        digest: SHA-256 of the file, 32 bytes; b"" if it cannot be read.
         width: of the upright picture that was searched, in pixels; 0 if there is none.
         height: likewise.
         taken: when, ISO 8601 without a time zone, as the camera wrote it; None if unknown.
-        problem: why no face could be looked for, or None.
+        problem: why it could not be searched for faces, or None.
         faces: all of them, the largest first.
     """
 
@@ -104,23 +104,23 @@ class SearchedPhoto:
 
 
 class Looker(Protocol):
-    """Looks at photos on other machines."""
+    """Reads and embeds photos on other machines."""
 
     @property
     def sends(self) -> bool:
-        """Whether the content of photos is sent; else they are read there, at their paths."""
+        """Whether the content of photos is sent; otherwise they are read there, at their paths."""
 
     @property
     def window(self) -> int:
-        """How many photos to ask about at once."""
+        """Number of photos of a window."""
 
     def digests(self, windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[DigestedPhoto]]:
-        """Read photos and give what they are known by."""
+        """Compute the digests of photos."""
 
     def samples(
         self, windows: Iterable[Sequence[AskedPhoto]], force: bool, keep_crops: bool
     ) -> Iterator[list[SampledPhoto]]:
-        """Find and embed the face of each photo, as `enroll.embedding.embed_photos` does."""
+        """Find and embed the main face of each photo, as `enroll.embedding.embed_photos` does."""
 
     def faces(self, windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[SearchedPhoto]]:
         """Find and embed all faces of photos, as `search_photo` does."""
@@ -131,7 +131,7 @@ def search_photo(data: bytes, digest: bytes, path: Path, extractor: Extractor) -
 
     Args:
         data: content of the file.
-        digest: SHA-256 of it.
+        digest: SHA-256 of it, 32 bytes.
         path: of the photo, for messages.
         extractor: the model.
     """
@@ -156,11 +156,11 @@ def answered(
     question: Callable[[Item], AskedPhoto | None],
     ask: Callable[[Iterable[Sequence[AskedPhoto]]], Iterator[list[Answer]]],
 ) -> Iterator[list[tuple[Item, Answer | None]]]:
-    """Ask about some of the items of each window.
+    """Ask about some of the items of each window, and yield all items with the answers.
 
     Args:
         windows: items; taken some windows ahead of the answers.
-        question: gives the photo of an item, or None: nothing is asked about it.
+        question: returns the photo of an item, or None: nothing is asked about it.
         ask: a method of a `Looker`.
 
     Yields:
@@ -180,7 +180,7 @@ def answered(
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Give items in lists of a size, the last one shorter."""
+    """Yield items in lists of a size; the last one may be shorter."""
     part: list[Item] = []
     for item in items:
         part.append(item)

@@ -1,4 +1,4 @@
-"""Divide and score labelled vectors as open-set identification, for the model selection of scikit-learn."""
+"""Split and score labelled vectors as open-set identification, for scikit-learn's model selection."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class OpenSetSplit(BaseCrossValidator):  # type: ignore[misc]
-    """Split photos as `enroll.evaluate` does: some people are enrolled, all others only ever searched for.
+    """Splits photos as `enroll.evaluate` does: some people are enrolled, all others are strangers.
 
     Each split trains on some photos of people drawn at random, and tests on their other photos and on all
-    photos of everyone else, who are strangers.
+    photos of everyone else.
 
     Args:
-        n_splits: how many splits, at least 1.
+        n_splits: number of splits, at least 1.
         known: share of the people that is enrolled, 0 to 1.
-        enrolled: photos of each that are trained on; None: half of them.
+        enrolled: number of photos of each that are trained on; None: half of them.
         random_state: an integer gives the same splits as `enroll.EvaluationConfig(seed=...)`; a RandomState
             or None, others.
 
@@ -58,15 +58,15 @@ class OpenSetSplit(BaseCrossValidator):  # type: ignore[misc]
     def split(
         self, X: Any, y: ArrayLike, groups: Any = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Give rows to train and to test on.
+        """Yield rows to train and to test on.
 
         Args:
-            X: (n, ...) is not looked at.
+            X: (n, ...), ignored.
             y: (n,) people.
-            groups: is not looked at.
+            groups: ignored.
 
         Yields:
-            Rising rows of `y`, no row in both.
+            Two int64 arrays of rising rows of `y`; no row is in both.
         """
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
@@ -77,7 +77,7 @@ class OpenSetSplit(BaseCrossValidator):  # type: ignore[misc]
             yield np.sort(drawn.enrolled), np.sort(np.concatenate([drawn.mated, drawn.non_mated]))
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Give the number of splits."""
+        """Return the number of splits; all arguments are ignored."""
         return self.n_splits
 
 
@@ -85,17 +85,18 @@ class TpirScorer:
     """Scores a fitted estimator by TPIR at an FPIR; made by `tpir_scorer`.
 
     Attributes:
-        fpir: share of the strangers that may be named.
+        fpir: share of the searches for strangers that may be named, 0 to 1.
     """
 
     def __init__(self, fpir: float) -> None:
         self.fpir = fpir
 
     def __call__(self, estimator: Any, X: Any, y: ArrayLike) -> float:
-        """Give the share of searches for people who are enrolled that name the right one.
+        """Return the share of searches for enrolled people that name the right one.
 
         Args:
-            estimator: fitted; a pipeline or a search with one at its end, too.
+            estimator: a fitted classifier, pipeline or search; of the last two, their final or best
+                estimator.
             X: (n, features), or what the estimator takes.
             y: (n,) people; those whom the estimator does not know are strangers.
 
@@ -117,16 +118,21 @@ class TpirScorer:
 
 
 def tpir_scorer(fpir: float = 0.01) -> TpirScorer:
-    """Make a scorer for `cross_val_score` and `GridSearchCV`: TPIR at an FPIR (see `enroll.evaluate`).
+    """Make a scorer for `cross_val_score` and `GridSearchCV`: TPIR at an FPIR.
 
-    The threshold is set on the strangers of each test, whatever threshold the estimator has, so that
-    estimators are compared at one error rate. With fewer than 1 / `fpir` of them none may be named.
+    TPIR, the true positive identification rate, is the share of searches for enrolled people that name the
+    right one; FPIR the share of searches for strangers that name anyone (see `enroll.evaluate`). The
+    threshold is set on the strangers of each test, whatever threshold the estimator has, so that estimators
+    are compared at one error rate. With fewer than 1 / `fpir` strangers none may be named.
 
     Args:
         fpir: share of the searches for strangers that may be named, 0 to 1.
 
+    Returns:
+        A scorer, called with (estimator, X, y).
+
     Raises:
-        ValueError: it is no share.
+        ValueError: `fpir` is not from 0 to 1.
 
     Example:
         >>> from sklearn.model_selection import cross_val_score
@@ -144,7 +150,7 @@ def tpir_scorer(fpir: float = 0.01) -> TpirScorer:
 
 
 def _unwrapped(estimator: Any) -> Any:
-    """Give what decides: the end of a pipeline, the best of a search."""
+    """Return the estimator that decides: the last of a pipeline, the best of a search."""
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator[-1]
@@ -161,7 +167,10 @@ def _people(estimator: Any) -> NDArray[Any]:
 
 
 def _nearest(estimator: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Give the nearest person of each row and a score, smaller is nearer; infinite if it is ambiguous."""
+    """Find the nearest person of each row and their score.
+
+    A smaller score is nearer; it is infinite if the answer is ambiguous.
+    """
     while not isinstance(estimator, OpenSetNeighborsClassifier):
         if isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X) if len(estimator) > 1 else X, estimator[-1]
@@ -176,7 +185,7 @@ def _nearest(estimator: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.float64]]
 
 
 def _by_scores(estimator: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Do the same by the scores of another classifier."""
+    """Find the same from the scores of another classifier."""
     if hasattr(estimator, "decision_function"):
         scores = np.asarray(estimator.decision_function(X))
     elif hasattr(estimator, "predict_proba"):

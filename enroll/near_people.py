@@ -1,9 +1,10 @@
-"""Find people who are nearer to each other than strangers are: copies, wrong names, one person under two.
+"""Find people who are nearer to each other than strangers: copies, wrong names, duplicates.
 
 A distance between photos of two people is suspicious if no stranger is expected to be as near, however many
-pairs are compared: fewer than one in 100 clean galleries of the size has a nearer one. What strangers'
-distances are is known from the model, and from the gallery itself: a normal distribution of ln d with the
-model's as prior, mixed with 1 % that may be anything, fitted so that what is searched for cannot move it.
+pairs are compared: fewer than one in 100 clean galleries of the size has a nearer one. The distribution of
+strangers' distances comes from the model, and from the gallery itself: a normal distribution of ln d with the
+model's as prior, mixed with 1 % of any distances, so that the near pairs that are looked for cannot shift the
+fit.
 
 If it is one photo of several, and unlike the others of its name, that photo is set aside for the threshold.
 Otherwise the comparisons of the two people are. Nobody else's are.
@@ -30,17 +31,17 @@ if TYPE_CHECKING:
 Kind = Literal["copy", "photo", "people"]
 
 COPY = 0.02  # the same picture, perhaps stored again: photos of two people are far beyond
-_ANYTHING = 0.01  # share of comparisons that may not be of strangers, before looking
-_RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which these lie anywhere
-_LOOKED_AT = 512  # searches, at random, that say what distances the gallery has
-_LOOKED_FOR = 1000  # people, at random, that these look for; more add nothing but time
+_OUTLIERS = 0.01  # share of comparisons that may not be of strangers, before looking
+_RANGE = math.log(2 / NO_DISTANCE)  # of ln d, over which outliers are uniform
+_MOST_SEARCHES = 512  # random searches from which the gallery's distances are estimated
+_MOST_PEOPLE = 1000  # random people they are compared with; more add nothing but time
 _STEPS = 30
 _NONE = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
 class NearPeople:
-    """Two people who are nearer to each other than strangers are.
+    """Holds two people who are nearer to each other than strangers.
 
     Attributes:
         first, second: indices of the people; strangers come behind those who are enrolled.
@@ -61,18 +62,21 @@ class NearPeople:
 
 
 def pairs_of(near: tuple[NearPeople, ...]) -> NDArray[np.int64]:
-    """Give the pairs of people as (n, 2)."""
+    """Return the pairs of people as (n, 2) int64."""
     return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2) if near else _NONE
 
 
 def left_out_of(
     near: tuple[NearPeople, ...], owners: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give what is set aside for the threshold: rows of photos, rising, and pairs of people.
+    """Return what is set aside for the threshold.
 
     Args:
-        near: as found.
-        owners: (n + m,) whose the photos are.
+        near: pairs of people that were found.
+        owners: (n + m,) int, the person of each photo.
+
+    Returns:
+        Rows of photos, rising, and (k, 2) pairs of people, both int64.
     """
     odd = np.unique(np.array([pair.odd for pair in near if pair.odd is not None], np.int64))
     bare = np.unique(owners[odd])
@@ -89,14 +93,14 @@ def find_near_people(
     labels: NDArray[np.integer],
     prior: Moments | None,
 ) -> tuple[NearPeople, ...]:
-    """Find them among enrolled people and strangers.
+    """Find people who are nearer to each other than strangers, among enrolled people and strangers.
 
     Args:
-        probes: (n + m, dim) unit rows: the templates, then strangers' photos.
-        owners: (n + m,) whose they are, those of templates from 0 without a gap.
-        vectors: (n, dim) the templates.
-        labels: (n,) whose they are, as in `owners`.
-        prior: of ln d, or None if nothing is known of the model.
+        probes: (n + m, dim) float32 unit rows: the templates, then strangers' photos.
+        owners: (n + m,) int, the person of each, those of templates from 0 without a gap.
+        vectors: (n, dim) float32, the templates.
+        labels: (n,) int, their people, as in `owners`.
+        prior: of ln d, or None if the model's distances are unknown.
 
     Raises:
         UsageError: most photos of different people have the same vector.
@@ -131,7 +135,7 @@ def _judged(
     limit: float,
     usual: float,
 ) -> NearPeople:
-    """Say which photos of which one are near; the one whose photo is less like its others is the first."""
+    """Find out which photos of two people are near, and which person's photo is unlike its others."""
     distances = np.sqrt(squared_distances(probes[mine], probes[theirs]))
     near = distances <= limit
     row, column = np.unravel_index(distances.argmin(), distances.shape)
@@ -156,7 +160,7 @@ def _judged(
 
 
 def _nearest_own(probes: NDArray[np.float32], rows: NDArray[np.intp], place: int) -> float:
-    """Give the distance of one of a person's photos to the nearest other one, infinite if it is alone."""
+    """Return the distance of one of a person's photos to the nearest other one, infinite if it has none."""
     others = np.delete(rows, place)
     squared = squared_distances(probes[rows[[place]]], probes[others])
     return float(np.sqrt(squared.min())) if len(others) else math.inf
@@ -170,12 +174,12 @@ def _limits(
     prior: Moments | None,
     total: int,
 ) -> tuple[float, float]:
-    """Give the distance below which no stranger is expected, and the one below which few are."""
-    rows = np.random.default_rng(0).permutation(len(probes))[:_LOOKED_AT]
+    """Return the distance below which no stranger is expected, and the one below which few are."""
+    rows = np.random.default_rng(0).permutation(len(probes))[:_MOST_SEARCHES]
     everyone = int(labels.max()) + 1
     people = np.arange(everyone)
-    if everyone > _LOOKED_FOR:
-        people = np.sort(np.random.default_rng(1).permutation(everyone)[:_LOOKED_FOR])
+    if everyone > _MOST_PEOPLE:
+        people = np.sort(np.random.default_rng(1).permutation(everyone)[:_MOST_PEOPLE])
         theirs = np.isin(labels, people)
         vectors, labels = vectors[theirs], labels[theirs]
     distances = person_distances(probes[rows], vectors, labels)
@@ -196,28 +200,29 @@ def _limits(
 
 
 def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> tuple[float, float, float]:
-    """Fit a normal distribution to what may be mixed with anything, by expectation maximization.
+    """Fit a normal distribution to data with outliers, by expectation maximization.
 
-    It starts from the prior and from the median, and the more probable end counts: one pair of people that is
-    near is taken for something else, a gallery all of whose people are nearer for a gallery that differs.
+    It starts from the prior and from the median, and the more probable result is used: one pair of people
+    that is near is taken for an outlier, a gallery all of whose people are nearer for a gallery that differs.
 
     Args:
-        logs: (n,) ln d.
+        logs: (n,) float64 ln d.
         weight: of each; photos of two people are one comparison.
         prior: of their moments; Student's t in the mean.
 
     Returns:
-        Mean, spread and skewness, this a deviation lower than is likely, so that a long tail is no finding.
+        Mean, spread and skewness; the skewness is one standard deviation lower than is likely, so that a long
+        tail is not taken for outliers.
     """
     center, variance = float(prior.values[0]), float(prior.covariance[0, 0])
     known = float(np.exp(2 * prior.values[1]))
     worth = 1 / (2 * max(float(prior.covariance[1, 1]), 1e-12))
-    outside = math.log(_ANYTHING / _RANGE)
+    outside = math.log(_OUTLIERS / _RANGE)
     ends = []
     for start in (center, float(np.median(logs))):
         mean, squared = start, known
         for _ in range(_STEPS):
-            inside = math.log(1 - _ANYTHING) - (logs - mean) ** 2 / (2 * squared)
+            inside = math.log(1 - _OUTLIERS) - (logs - mean) ** 2 / (2 * squared)
             inside -= math.log(2 * math.pi * squared) / 2
             share = weight * np.exp(inside - np.logaddexp(inside, outside))
             # Student's t as a normal distribution whose variance grows with how far off the mean is.

@@ -1,4 +1,4 @@
-"""Turn photos into vectors as a transformer of scikit-learn, for the start of a pipeline."""
+"""Embed photos as a transformer of scikit-learn, for the start of a pipeline."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ ON_FAILURE = ("raise", "nan")
 
 
 class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Find, align and embed the main face of each photo: photos in, unit vectors out.
+    """Embeds the main face of each photo: photos in, unit vectors out.
 
-    There is nothing to fit. The model is loaded when it is first needed, and left out of a pickle: processes
-    of `joblib` load their own.
+    There is nothing to fit. The model is loaded when it is first needed, and is not pickled: processes of
+    `joblib` load their own.
 
     Args:
-        model: a model folder as `embed train` writes it; None: the built-in model (docs/built-in.md).
-        on_failure: what a photo that cannot be read, or has no face, gives: `raise` an ImageError that names
-            it, or a row of `nan`.
+        model: a model folder as `embed train` writes it, or an `embedder.Extractor`; None: the built-in model
+            (docs/built-in.md).
+        on_failure: what to do with a photo that cannot be read or has no face: `raise` an ImageError that
+            names it, or return a row of `nan`.
 
     Attributes:
-        dim_: numbers of a vector, once the model is loaded.
+        dim_: length of a vector, once the model is loaded.
 
     Raises:
         UsageError: on_failure is something else.
@@ -59,8 +60,8 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Check the parameters, and load the model.
 
         Args:
-            X: is not looked at.
-            y: is not looked at.
+            X: ignored.
+            y: ignored.
 
         Returns:
             Itself.
@@ -71,14 +72,14 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Embed photos, several side by side.
+        """Embed photos, in several threads.
 
         Args:
-            X: photos, or one column of them: paths, bytes, open files, pictures of Pillow, or arrays, also
-                mixed; (height, width[, 3 or 4]) of uint8, or of float from 0 to 1.
+            X: (n) photos, or one column of them: paths, bytes, open files, pictures of Pillow, or arrays,
+                also mixed; arrays are (height, width[, 3 or 4]) of uint8, or of float from 0 to 1.
 
         Returns:
-            (n, dim) float32, rows of length 1, or of NaN (`on_failure`).
+            (n, dim) float32 rows of length 1, or of NaN (`on_failure`).
         """
         if not hasattr(self, "dim_"):
             self.fit()
@@ -95,7 +96,7 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return vectors
 
     def __sklearn_tags__(self) -> Any:
-        """Say that photos are no table of numbers, and that nothing is learned from them."""
+        """State that photos are no table of numbers, and that nothing is learned from them."""
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.no_validation = True
@@ -104,7 +105,7 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the loaded model out."""
+        """Return the state for a pickle, without the loaded model."""
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_extractor"}
 
@@ -117,7 +118,7 @@ class PhotoEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             return kept[1]
 
     def _crop(self, photo: Photo, row: int) -> NDArray[np.uint8] | None:
-        """Give the main face of a photo, None for a row of NaN."""
+        """Return the crop of the main face of a photo, None for a row of NaN."""
         name = photo_name(photo)
         try:
             found = find_crops(open_frames(photo), self._loaded().crops, name)
@@ -141,7 +142,7 @@ def _parts(photos: int) -> Iterator[range]:
 
 
 def _photos(X: Any) -> list[Photo]:
-    """Give photos as a list; of a data frame or array of objects, its one column.
+    """Return photos as a list; of a data frame or array of objects, its one column.
 
     Raises:
         UsageError: one photo instead of a list, or more columns.

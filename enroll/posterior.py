@@ -1,15 +1,16 @@
-"""Combine what is known of a network's distances between strangers with a gallery's own.
+"""Combine the prior of a network's distances between strangers with a gallery's own distances.
 
 The prior that a model carries is of ordinary photos. Where photos show little, strangers are nearer to each
 other, and their distances spread more. So the prior is one of two kinds, of ordinary photos or of poor ones.
-Each is updated by the gallery's own estimate of the moments of ln d by Bayes' rule, and how probable that
-estimate is by either says how much either counts. Of few people one wrong photo makes distances as poor
-photos do, nearer and more spread; so poor photos must be seen without any one person, too: of their weight
-with all people and without each, the least counts, but not less than before looking.
+Each is updated by the gallery's own estimate of the moments of ln d by Bayes' rule, and weighted by how
+probable that estimate is by it. In a small gallery one wrong photo makes distances as poor photos do, nearer
+and more spread; so the weight of poor photos is the smallest of that with all people and of those without
+each of them, but not below its prior probability.
 
-The error of the estimate is that of the jackknife over people (Tukey 1958), which of few people is itself
-uncertain: it is averaged with the error of so many independent pairs, which counts as much as 10 people. If
-the estimate is far from a prior, that prior weighs less, as Student's t does.
+The error of the estimate is that of the jackknife over people (Tukey 1958, "Bias and Confidence in Not Quite
+Large Samples"), which for few people is itself uncertain: it is averaged with the error of as many
+independent pairs, which counts as much as 10 people. If the estimate is far from a prior, that prior weighs
+less, as in Student's t distribution.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from enroll.distances import LogSums
 
-MOMENTS = 3  # estimated from as many people; Student's t has so many degrees of freedom less
-_JACKKNIFE_FROM = 10.0  # people; so many are worth as much as what independent pairs would give
+MOMENTS = 3  # moments are estimated; Student's t has as many degrees of freedom less than people
+_JACKKNIFE_FROM = 10.0  # people; the jackknife's error and that of independent pairs then have equal weight
 # What poor photos add to mean / spread, ln spread and skewness, and its deviations: of faces of `wild`,
 # `cast` and `knn` shrunk to 10, 12 and 16 pixels, by SFace. The share of galleries that are of such photos,
 # before looking, was chosen on every second person of `wild` and ORL (docs/trust.md).
@@ -45,15 +46,15 @@ def posterior_threshold(
     confidence: float = CONFIDENCE,
     people: int | None = None,
 ) -> tuple[float, float]:
-    """Give the lower confidence bound of the distance at which FPIR is as wanted, and the agreement.
+    """Return the lower confidence bound of the threshold for an FPIR, and the agreement.
 
     Args:
-        sums: of all searches; there may be none.
-        target_fpir: share of strangers that may be named.
+        sums: of the logarithms of the distances of all searches; there may be none.
+        target_fpir: limit of the share of strangers that are named.
         prior: of the moments of ln d.
-        person_sd: deviation between people in how far they are from strangers.
+        person_sd: standard deviation, between people, of a low quantile of ln d to strangers.
         confidence: of the bound, one-sided.
-        people: in the gallery; None: those of `sums`.
+        people: number of people in the gallery; None: those of `sums`.
 
     Returns:
         The distance, and `Calibration.agreement`.
@@ -83,13 +84,13 @@ def posterior_threshold(
 
 
 def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments], spread: float) -> float:
-    """Give how probable it is that the photos are poor, as far as no one person decides it.
+    """Return the probability that the photos are poor, as far as no single person decides it.
 
     Args:
         sums: of all searches.
-        data: estimated from them.
-        kinds: what is known of ordinary photos and of poor ones.
-        spread: of ln d, as it is known.
+        data: moments estimated from them.
+        kinds: priors of ordinary photos and of poor ones.
+        spread: of ln d, by the prior.
     """
 
     def weight(values: NDArray[np.float64]) -> float:
@@ -102,46 +103,46 @@ def weight_of_poor(sums: LogSums, data: Moments, kinds: tuple[Moments, Moments],
         return found
     parts = sums.parts()
     without = sums.searches.sum(axis=1)[:, None] - parts
-    values = _moments(without[:, (parts[0] > 0) & (without[0] > 0)], spread)  # of two people none is left
+    values = _moments(without[:, (parts[0] > 0) & (without[0] > 0)], spread)  # of two, no comparison is left
     values[0] += sums.middle
     others = [weight(column) for column in values.T] or [0.0]
     return max(_POOR_SHARE, min(found, *others))
 
 
 def of_poor_photos(prior: Moments) -> Moments:
-    """Give what is known of poor photos where this is known of ordinary ones."""
+    """Return the prior of poor photos for one of ordinary ones."""
     unit = np.array([math.exp(prior.values[1]), 1.0, 1.0])
     deviations = np.diag((np.array(_POOR_SD) * unit) ** 2)
     return Moments(prior.values + np.array(_POOR) * unit, prior.covariance + deviations, prior.freedom)
 
 
 def likelihood(prior: Moments, data: Moments) -> float:
-    """Give the logarithm of how probable data are by a prior, up to a constant: of Student's t."""
+    """Return the log likelihood of data by a prior, up to a constant: Student's t distribution."""
     both, freedom = prior.covariance + data.covariance, prior.freedom
     _, size = np.linalg.slogdet(both)
     return -float(size) / 2 - (freedom + MOMENTS) / 2 * math.log1p(_distance(prior, data) / freedom)
 
 
 def _updated(prior: Moments, data: Moments) -> Moments:
-    """Give the posterior, of a prior that is wider the farther off its middle the data are."""
+    """Return the posterior, by a prior that is widened the farther the data are from its middle."""
     # Student's t as a normal distribution whose variance grows so.
     wider = max(1.0, (prior.freedom + _distance(prior, data)) / (prior.freedom + MOMENTS))
     return Moments(prior.values, prior.covariance * wider, prior.freedom).updated(data)
 
 
 def _distance(prior: Moments, data: Moments) -> float:
-    """Give the square of how many deviations the data are off the prior (Mahalanobis 1936)."""
+    """Return the squared Mahalanobis distance of the data from the prior."""
     away = data.values - prior.values
     return float(away @ np.linalg.solve(prior.covariance + data.covariance, away))
 
 
 def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
-    """Estimate mean, ln spread and skewness of ln d from a gallery, with the error of that.
+    """Estimate mean, ln spread and skewness of ln d from a gallery, and the error of that.
 
     Args:
         sums: of all searches.
-        spread: of ln d, as it is known.
-        person_sd: deviation between people in how far they are from strangers.
+        spread: of ln d, by the prior.
+        person_sd: standard deviation, between people, of a low quantile of ln d to strangers.
 
     Returns:
         None without any comparison.
@@ -166,9 +167,16 @@ def estimated(sums: LogSums, spread: float, person_sd: float) -> Moments | None:
 
 
 def _moments(sums: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-    """Give mean, ln spread and skewness from sums of the powers 0 to 3, (4, n) to (3, n).
+    """Compute mean, ln spread and skewness from sums of powers.
 
-    One distance has no spread of its own: the known one counts as much as one more comparison does.
+    One distance has no spread of its own: the prior's is counted as one more comparison.
+
+    Args:
+        sums: (4, n) float64 sums of the powers 0 to 3 of ln d.
+        spread: of ln d, by the prior.
+
+    Returns:
+        (3, n) float64.
     """
     mean, second, third = sums[1:] / np.maximum(sums[0], 1)
     variance = np.maximum(second - mean**2, 1e-12)

@@ -1,7 +1,7 @@
-"""Set a threshold on scores that are no distances, by counting.
+"""Calibrate scores that are no distances, by counting.
 
-`enroll.calibration` models distances between photos of two people; what a scorer such as the mean or a
-normalized score gives has another distribution. So each enrolled person is searched for among the others, as
+`enroll.calibration` models distances between photos of two people; the scores of a scorer such as the mean or
+a normalized one have another distribution. So each enrolled person is searched for among the others, as
 a stranger, and the threshold is the largest one that counting allows. That takes many people: of n, none of
 whom is named, FPIR is below about 3 / n.
 """
@@ -30,13 +30,16 @@ _MOST_PEOPLE = 200  # searched for; each takes a fit of the scorer without them
 
 @dataclass(frozen=True)
 class ScoreCalibration(Calibration):
-    """A threshold on scores; `distance` is a score, of any sign, infinite if everyone may pass."""
+    """Holds a threshold on scores.
+
+    `distance` is a score, of any sign, infinite to name everyone.
+    """
 
     def __post_init__(self) -> None:
-        """Check what is no distance by other ranges: counting few people gives little confidence.
+        """Check the confidence and the threshold, whose ranges differ from those of distances.
 
         Raises:
-            ValueError: a confidence that is none, or a threshold that is not a number.
+            ValueError: the confidence is not from 0 to 1, or the threshold is not a number.
         """
         if not 0 <= self.confidence <= 1 or math.isnan(self.distance):
             raise ValueError(f"expected a score and a confidence, got {self.distance}, {self.confidence}")
@@ -51,16 +54,16 @@ def calibrate_scores(
     stranger_labels: NDArray[np.generic] | None = None,
     seed: int = 0,
 ) -> ScoreCalibration:
-    """Find the threshold of a scorer for a wanted FPIR.
+    """Calibrate a scorer: find the largest threshold that keeps the FPIR at or below a limit.
 
     Args:
         scorer: the scorer.
-        vectors: (n, dim) unit rows.
-        labels: (n,) whose they are, from 0 without a gap.
-        fpir: share of strangers that may be named.
-        strangers: (m, dim) unit rows of people who are not enrolled.
-        stranger_labels: (m,) whose they are.
-        seed: of the draw, where there are too many people to search for all.
+        vectors: (n, dim) float unit rows.
+        labels: (n,) int64 people, from 0 without a gap.
+        fpir: limit of the share of strangers that are named.
+        strangers: (m, dim) float unit rows of people who are not enrolled.
+        stranger_labels: (m,) people these show.
+        seed: of the random draw of people, if there are more than 200.
 
     Returns:
         The threshold; its `confidence` is that of counting people alone, and may be low.
@@ -103,7 +106,16 @@ def calibrate_scores(
 
 
 def _confidence(named: int, people: int, fpir: float) -> float:
-    """Give how sure an FPIR is, if so many of so many people were named (Clopper and Pearson 1934)."""
+    """Return the probability that the FPIR is at most `fpir`, after counting people.
+
+    It is the one-sided bound of Clopper and Pearson 1934, "The Use of Confidence or Fiducial Limits
+    Illustrated in the Case of the Binomial".
+
+    Args:
+        named: number of people with a search that names anyone.
+        people: number of people searched for.
+        fpir: the limit.
+    """
     from scipy.stats import beta
 
     return float(beta.cdf(fpir, named + 1, people - named)) if named < people else 0.0

@@ -1,4 +1,4 @@
-"""Compare queries with people: by their nearest template, or by a scorer of `enroll.scoring`."""
+"""Search people by a query: by their nearest template, or by a scorer of `enroll.scoring`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DIGITS = 9  # of a person's place, as text that sorts as numbers do
 
 
 class ScoredPeople:
-    """Templates of people, and what compares a query with them.
+    """Holds the templates of people, and compares queries with them.
 
     Attributes:
         search_index: searches the templates.
@@ -34,13 +34,13 @@ class ScoredPeople:
     def __init__(
         self, rows: Any, labels: NDArray[np.int64], scorer: Scorer | None, n_jobs: int | None = None
     ) -> None:
-        """Take templates.
+        """Fit the scorer, if there is one, and build the index.
 
         Args:
             rows: (n, dim) float array or CSR matrix.
-            labels: (n,) people, from 0 without a gap.
-            scorer: gives the score of each person; None: the distance of the nearest template.
-            n_jobs: processors to search with.
+            labels: (n,) int64 people, from 0 without a gap.
+            scorer: scores each person; None: the distance of the nearest template.
+            n_jobs: number of processors to search with.
 
         Raises:
             ValueError: the scorer cannot use these templates.
@@ -53,7 +53,7 @@ class ScoredPeople:
         self._fitted = None if scorer is None else _fitted(scorer, rows, labels)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what a scorer has learned: it holds functions, which cannot be pickled."""
+        """Return the state without the fitted scorer, which has functions that cannot be pickled."""
         return {**self.__dict__, "_fitted": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -62,11 +62,13 @@ class ScoredPeople:
             self._fitted = _fitted(self._scorer, self._rows, self._labels)
 
     def nearest(self, queries: NDArray[np.floating], count: int) -> list[list[Candidate]]:
-        """Find the nearest people of each query, nearest first; an identity is a person's place, as text.
+        """Find the nearest people of each query, nearest first.
+
+        An identity is a person's number, as text.
 
         Args:
             queries: (q, dim) float.
-            count: people wanted.
+            count: number of people per query.
         """
         if self._fitted is None:
             return nearest_people(self.search_index, queries, count)
@@ -78,9 +80,16 @@ class ScoredPeople:
         ]
 
     def scores(self, queries: NDArray[np.floating]) -> tuple[list[list[Candidate]], NDArray[np.float64]]:
-        """Give the two nearest people of each query, and its score with everyone, (q, people).
+        """Find the two nearest people of each query, and score it against all people.
 
-        The first two are as exact as `nearest` gives them; no other one is below them by rounding.
+        The scores of the two nearest are as exact as those of `nearest`; rounding puts no other one below
+        them.
+
+        Args:
+            queries: (q, dim) float.
+
+        Returns:
+            Candidates of each query, and (q, people) float64 scores.
         """
         near = self.nearest(queries, 2)
         if self._fitted is not None:

@@ -1,4 +1,4 @@
-"""The answers for a film: who is seen when, in which frame best, and how many frames agree."""
+"""Hold the answers for a film: who is seen when, and how many frames agree."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """A face in one frame.
+    """Holds a face in one frame.
 
     Attributes:
         seconds: time of the frame since the film began.
         box: x, y, width and height in pixels of the upright frame; None when the whole frame is the face, and
             so are the next two.
-        points: (5, 2) x and y of eyes, nose tip and corners of the mouth.
-        quality: how well the face can be recognized.
-        decision: who the frame alone says it is.
+        points: (5, 2) float64 x and y in pixels of eyes, nose tip and corners of the mouth.
+        quality: measures of how well the face can be recognized.
+        decision: for the frame on its own.
         crop: (size, size, 3) uint8 RGB, if it was to be kept.
     """
 
@@ -42,10 +42,10 @@ class Sighting:
 
 @dataclass(frozen=True, eq=False)
 class PersonSeen:
-    """One person of a film.
+    """Holds one person of a film.
 
     Attributes:
-        agreement: who it is, and how many frames say so.
+        agreement: the name or unknown, and how many frames agree.
         intervals: first and last second of each time that the person is in sight, in their order.
         best: the most useful frames, the best first.
         confidence: probability that the nearest person of the best frame is the right one, if as many faces
@@ -65,15 +65,15 @@ class PersonSeen:
 
 @dataclass(frozen=True, eq=False)
 class FilmAnswer:
-    """The answer for one film.
+    """Holds the answer for one film.
 
     Attributes:
         film: as it was given.
         error: why it could not be read, or None.
-        seconds: how much of the film was looked at.
-        looked_at: frames that were looked at.
+        seconds: how much of the film was examined.
+        looked_at: number of frames that were examined.
         people: everyone who is seen, by the first time.
-        notes: what a person should know of the film, such as that its end is missing.
+        notes: remarks on the film, such as that its end is missing.
     """
 
     film: str
@@ -85,10 +85,10 @@ class FilmAnswer:
 
 
 def worth(quality: Quality | None) -> tuple[float, bool]:
-    """Say how useful a face is among several of one person, and whether it can be recognized at all.
+    """Return how useful a face is among several of one person, and whether it is good.
 
     Args:
-        quality: None where the whole picture is the sample: then all count the same.
+        quality: None where the whole picture is the face: then all count the same.
     """
     if quality is None:
         return 1.0, True

@@ -1,6 +1,6 @@
-"""Begin the command `embed`: what has to be in place before the rest of it is imported.
+"""Start the command `embed`: handle Ctrl-C before the rest of it is imported.
 
-Importing takes a share of a second, in which Ctrl-C is to end the command as at any other time.
+Importing takes a fraction of a second, in which Ctrl-C has to end the command as at any other time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Templates: stored vectors of length 1, whose they are, and a growable array of them."""
+"""Hold templates: stored unit vectors with their people, and a growable array of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FIRST = 256  # rows
 
 @dataclass(frozen=True)
 class NewTemplate:
-    """A template to store.
+    """Holds a template to store.
 
     Attributes:
-        photo: where the picture came from, for people.
-        digest: SHA-256 of the picture's file, 32 bytes.
+        photo: path of the photo, for people.
+        digest: SHA-256 of the photo's file, 32 bytes.
         vector: (dim,) float32, unit length.
     """
 
@@ -33,7 +33,14 @@ class NewTemplate:
 
 @dataclass(frozen=True)
 class StoredTemplate:
-    """A template as it is stored: a `NewTemplate` and its id, which is never given again."""
+    """Holds a template as it is stored: a `NewTemplate` and its id.
+
+    Attributes:
+        id: number that is never used for another template.
+        photo: path of the photo, for people.
+        digest: SHA-256 of the photo's file, 32 bytes.
+        vector: (dim,) float32, unit length.
+    """
 
     id: int
     photo: str
@@ -42,13 +49,13 @@ class StoredTemplate:
 
 
 def as_new(template: StoredTemplate) -> NewTemplate:
-    """Give a stored template without its id."""
+    """Return a stored template without its id."""
     return NewTemplate(template.photo, template.digest, template.vector)
 
 
 @dataclass(frozen=True)
 class Templates:
-    """Templates of a gallery, by id.
+    """Holds the templates of a gallery, by id.
 
     Attributes:
         ids: (n,) int64, rising.
@@ -62,7 +69,11 @@ class Templates:
 
 
 def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
-    """Refuse new templates that cannot be stored.
+    """Check that new templates can be stored.
+
+    Args:
+        templates: at least one.
+        dim: vector length of the model.
 
     Raises:
         ValueError: no templates, or a vector of another length or not of unit length.
@@ -75,10 +86,13 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
 
 
 def are_unit(vectors: NDArray[np.floating]) -> bool:
-    """Say whether all rows have unit length, the same on every processor; a row with a NaN has not.
+    """Return whether all rows have unit length, the same on every processor.
 
-    Processors add float32 in different orders, so what one takes in another could refuse: where rounding
+    Processors add float32 in different orders, so what one accepts another could refuse: where rounding
     could decide, exact sums do.
+
+    Args:
+        vectors: (n, dim) float; a row with a NaN is not of unit length.
     """
     off = np.abs(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)) - 1)
     rounding = (vectors.shape[1] + 4) * np.finfo(np.float32).eps
@@ -91,11 +105,14 @@ def are_unit(vectors: NDArray[np.floating]) -> bool:
 def checked_rows(
     vectors: ArrayLike, labels: ArrayLike | None = None
 ) -> tuple[NDArray[np.floating], NDArray[np.generic]]:
-    """Give vectors and labels that come from outside as arrays, if they can be templates.
+    """Check vectors and labels from a caller, and return them as arrays.
 
     Args:
-        vectors: (n, dim) unit rows; float32 and float64 stay what they are.
-        labels: (n,) names or numbers; None: each row is of another person.
+        vectors: (n, dim) unit rows; float32 and float64 keep their dtype.
+        labels: (n,) names or numbers; None: each row shows another person.
+
+    Returns:
+        (n, dim) rows and (n,) labels.
 
     Raises:
         ValueError: other shapes, rows that are not of length 1, or a label that is missing.
@@ -129,15 +146,15 @@ def checked_rows(
 
 
 class GrowableTemplates:
-    """Templates by row, in the order of their ids.
+    """Holds templates by row, in the order of their ids, and can be extended.
 
-    What was there at the start is never copied or looked at again. What comes goes behind it into arrays that
-    double when they are full, so that adding a template moves two rows on average, however many there are.
+    The templates of the start are never copied. New ones are appended to arrays that double when they are
+    full, so that adding a template moves two rows on average, however many there are.
 
     Attributes:
         start: the templates of the start.
-        recent: those that came since.
-        moved: rows of `recent` that were copied so far, for tests of what adding costs.
+        recent: those that were added since.
+        moved: number of rows of `recent` that were copied so far, for tests of what adding costs.
     """
 
     def __init__(self, templates: Templates) -> None:
@@ -152,12 +169,12 @@ class GrowableTemplates:
 
     @property
     def parts(self) -> tuple[Templates, Templates]:
-        """Those of the start, and those behind them."""
+        """The templates of the start, and those added since."""
         return self.start, self.recent
 
     @property
     def people(self) -> int:
-        """How many identities there are."""
+        """The number of people."""
         return len(self._names)
 
     @property
@@ -183,7 +200,11 @@ class GrowableTemplates:
         self.moved += len(rows.ids)
 
     def take(self, rows: NDArray[np.integer]) -> Templates:
-        """Give some rows, in that order."""
+        """Return the templates of some rows, in that order.
+
+        Args:
+            rows: (k,) int.
+        """
         if not len(self.recent.ids):
             return _part(self.start, rows)
         border = len(self.start.ids)
@@ -196,12 +217,12 @@ class GrowableTemplates:
         return taken
 
     def of_people(self, names: Container[str]) -> Templates:
-        """Give all rows of some people."""
+        """Return all templates of some people."""
         wanted = [[name in names for name in part.identities.tolist()] for part in self.parts]
         return self.take(np.flatnonzero(np.concatenate([np.array(part, bool) for part in wanted])))
 
     def everything(self) -> Templates:
-        """Give all rows; a copy if any came since the start."""
+        """Return all templates; a copy if any were added since the start."""
         if not len(self.recent.ids):
             return self.start
         return Templates(

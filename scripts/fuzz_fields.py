@@ -137,7 +137,7 @@ def calibrations(_: Path) -> Cases:
     def read(_: Path, forged: Any) -> None:
         found = CalibrationRecord.from_text(json.dumps(forged), "gallery.db")
         basis = ThresholdSource("gallery", found.calibration.distance, found)
-        said = f"{describe(found)} {basis.describe()} {json.dumps(basis.facts(), allow_nan=False)}"
+        said = f"{describe(found)} {basis.describe()} {json.dumps(basis.to_dict(), allow_nan=False)}"
         assert said.isprintable(), f"it says {said!a:.200}"
         if found.curve:
             assert 0 <= found.curve.probability(0.5, None) <= 1

@@ -24,8 +24,9 @@ from fit_strangers import AT
 from embedder.metrics import threshold_at_fpir
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
-from enroll.calibration import Probes, calibrate
+from enroll.calibration import calibrate
 from enroll.distances import person_distances
+from enroll.probes import Probes
 
 Array = np.ndarray[Any, Any]
 TARGET, ENROLLED = 0.01, 3

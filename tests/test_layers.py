@@ -73,8 +73,9 @@ PEOPLE = {
     "distances": CORE,
     "near_people": f"{CORE} distances",
     "posterior": f"{CORE} distances",
-    "calibration": f"{CORE} templates decision distances near_people posterior",
-    "comparisons": f"{CORE} distances near_people calibration",
+    "probes": f"{CORE} distances near_people",
+    "calibration": f"{CORE} templates decision distances near_people posterior probes",
+    "comparisons": f"{CORE} distances near_people probes calibration",
     "scoring": f"{CORE} templates",
     "search": f"{CORE} embedder._internal templates decision",
     "doctor": f"{CORE} templates distances calibration search",
@@ -93,8 +94,8 @@ PEOPLE = {
     "photo_embedder": "embedder embedding",
     "looking": "embedder embedding",
     "cluster": "embedder embedding looking",
-    "gallery": "embedder config templates decision confidence near_people calibration comparisons search "
-    "doctor store store.sqlite classifier embedding looking",
+    "gallery": "embedder config templates decision confidence near_people probes calibration comparisons "
+    "search doctor store store.sqlite classifier embedding looking",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
     "store.sqlite embedding looking gallery identify",

@@ -1,4 +1,4 @@
-"""The `embed` command: its sub-commands, how each ends, and the exit codes.
+"""Define the `embed` command: its sub-commands, how each ends, and the exit codes.
 
 Errors are one line on standard error. The sub-commands are plain functions of the modules beside this one;
 they get their names here, in the order of the help.
@@ -34,36 +34,39 @@ from enroll.cli import (
 from enroll.cli.ending import run_command
 from enroll.cli.examples import EXAMPLES, PANELS
 from enroll.cli.help import Command, Group
-from enroll.cli.output import start_speaking
+from enroll.cli.output import reset_output
 from enroll.cli.terminal import printable, show_warnings
 
 _NARROW = 52  # columns
-_UsageFault: Any = typer.BadParameter.__base__  # of all that click says of a wrong command line
+_UsageFault: Any = typer.BadParameter.__base__  # base class of click's errors about a wrong command line
 
 
 class CommandLine(Group):
-    """The `embed` command. Its usage errors repeat what was typed, but no password and no key."""
+    """Runs the `embed` command.
+
+    Its usage errors repeat what was typed, but no password and no key.
+    """
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> typer.Context:
-        """Read the options before the first command's name, and keep all that was typed."""
+        """Parse the options before the first command's name, and keep all that was typed."""
         typed = tuple(args)
-        start_speaking()
+        reset_output()
         if (columns := shutil.get_terminal_size().columns) < _NARROW:  # click takes no fewer by itself
             extra["terminal_width"] = max(columns - 1, _NARROW // 2)
-        with _nothing_secret(typed):
+        with _hiding_secrets(typed):
             return super().make_context(info_name, args, parent, obj=typed, **extra)  # type: ignore[return-value]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
-        with _nothing_secret(ctx.obj):
+        with _hiding_secrets(ctx.obj):
             return super().invoke(ctx)
 
 
 @contextmanager
-def _nothing_secret(typed: Sequence[str]) -> Iterator[None]:
-    """Change what a usage error says, before click shows it in its own form."""
+def _hiding_secrets(typed: Sequence[str]) -> Iterator[None]:
+    """Remove secrets from a usage error, before click prints it."""
     try:
         yield
     except _UsageFault as error:
@@ -120,7 +123,7 @@ def global_options(
         from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE
 
         os.environ[FILE_VARIABLE] = str(key)
-        os.environ.pop(KEY_VARIABLE, None)  # what is given for one command comes before what is set for all
+        os.environ.pop(KEY_VARIABLE, None)  # the option of one command has priority over the environment
 
 
 def _group(name: str, above: typer.Typer, text: str | None = None, **extra: Any) -> typer.Typer:

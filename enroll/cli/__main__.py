@@ -1,4 +1,4 @@
-"""Run `python -m enroll.cli`, as the command `embed`."""
+"""Run the command `embed` by `python -m enroll.cli`."""
 
 from enroll.cli import main
 

@@ -1,4 +1,4 @@
-"""How a command ends: with its exit code, and one line on standard error that says why, not a traceback."""
+"""End a command with its exit code, and one line on standard error instead of a traceback."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import suppress
 from embedder._internal.runtime import is_working, own_streams
 from embedder.errors import EmbedError, ForeignModelError, UsageError
 from enroll.cli.options import INTERRUPTED
-from enroll.cli.streams import guard_streams, let_go
+from enroll.cli.streams import discard_output, guard_streams
 from enroll.cli.terminal import printable, safe, show_remarks
 
 _LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
-# What the loader, Python's threads and LiteRT say where memory ends; they have no error of their own for it.
+# Messages of the loader, Python's threads and LiteRT without memory; they have no error class for it.
 _MEMORY_WORDS = (
     "failed to map segment",
     "cannot allocate memory",
@@ -24,7 +24,10 @@ _MEMORY_WORDS = (
 
 
 def run_command(command: Callable[[], object]) -> None:
-    """Run a command; an error of ours or of the system ends it with one line and its exit code."""
+    """Run a command.
+
+    An error of ours or of the system ends it with one line and its exit code.
+    """
     guard_streams()
     try:
         try:
@@ -44,18 +47,18 @@ def run_command(command: Callable[[], object]) -> None:
         if (known := _describe(error)) is None:
             raise
         line, code = known
-        # Hiding secrets loads numpy, which may be what could not be loaded.
+        # `safe` loads numpy, which may be the package that could not be loaded.
         shown = line if line == _LITTLE_MEMORY or isinstance(error, ImportError) else safe(line)
         print(f"embed: {printable(shown)}", file=sys.stderr)
         if isinstance(error, OSError):
-            let_go()
+            discard_output()
         sys.exit(code)
 
 
 def _describe(error: Exception) -> tuple[str, int] | None:
-    """Give the line and the exit code of an error that can be foreseen."""
+    """Return the line and the exit code of an expected error, or None."""
     if isinstance(error, EmbedError):
-        return f"{error}{_made_with(error)}", error.exit_code
+        return f"{error}{_model_of(error)}", error.exit_code
     said = " ".join(str(error).split())
     if isinstance(error, MemoryError) or any(words in said.lower() for words in _MEMORY_WORDS):
         return _LITTLE_MEMORY, UsageError.exit_code
@@ -69,7 +72,10 @@ def _describe(error: Exception) -> tuple[str, int] | None:
 
 
 def _memory_is_limited() -> bool:
-    """Say whether memory may be why a package was not loaded: numpy 2.0 names other causes even then."""
+    """Return whether lack of memory may be why a package was not loaded.
+
+    numpy 2.0 names other causes even then.
+    """
     try:
         import resource
     except ImportError:
@@ -77,8 +83,8 @@ def _memory_is_limited() -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def _made_with(error: EmbedError) -> str:
-    """Name the model that a gallery was made with, if it is the one that everyone has."""
+def _model_of(error: EmbedError) -> str:
+    """Return the name of the model that a gallery was made with, if it is the built-in one."""
     from embedder.built_in import built_in_fingerprint
     from embedder.config import BUILT_IN
 

@@ -178,7 +178,7 @@ def enroll(
 
 
 def _replaced(gallery: str, name: str, photo: Replaced) -> str:
-    """Say that a photo is another picture than the one that was enrolled, and how that one is dropped."""
+    """Describe a photo that is another picture than the one enrolled, and how to drop that one."""
     from enroll.store import without_password
 
     where = [] if gallery == DEFAULT_GALLERY else ["--gallery", without_password(gallery)]

@@ -1,4 +1,7 @@
-"""Name each command's place in the help, and examples of it. The help has the groups in this order."""
+"""Define each command's group in the help, and its examples.
+
+The help has the groups in this order.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What `embed identify` does with films and cameras; loaded only where there are some."""
+"""Run `embed identify` on films and cameras; loaded only where there are some."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 
-from enroll.cli.streams import no_one_reads
+from enroll.cli.streams import output_was_lost
 from enroll.cli.terminal import printable
 from enroll.gallery.threshold import ThresholdSource
 from enroll.library.camera import Camera
@@ -25,7 +25,17 @@ def show_answer(answer: FilmAnswer, basis: ThresholdSource, as_json: bool, expla
 def watch_camera(
     identifier: FilmIdentifier, camera: Camera, seconds: float | None, as_json: bool
 ) -> Iterator[str | None]:
-    """Print who is seen and who leaves; gives the name of each, None for unknown, when they leave."""
+    """Print who is seen and who leaves.
+
+    Args:
+        identifier: answers frames.
+        camera: to be watched.
+        seconds: how long; None: until it ends.
+        as_json: print JSON.
+
+    Yields:
+        The name of each person, None for unknown, when they leave.
+    """
     watch = Watch(identifier)
 
     def show(event: CameraEvent) -> str | None:
@@ -38,9 +48,9 @@ def watch_camera(
                 name = show(event)
                 if event.kind == "left":
                     yield name
-                if no_one_reads():
+                if output_was_lost():
                     return
-        except KeyboardInterrupt:  # Ctrl-C is how a camera is left: who is in sight is told first
+        except KeyboardInterrupt:  # Ctrl-C is how a camera is stopped: print who is in sight first
             for event in watch.close():
                 show(event)
             raise

@@ -1,4 +1,4 @@
-"""`embed gallery`: list, show, rename and remove people, their terms, purge, log, keys.
+"""Run `embed gallery`: list, show, rename and remove people, their terms, purge, log, keys.
 
 None of these commands needs a model.
 """
@@ -236,7 +236,7 @@ def encrypt(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     if key is None:
         raise UsageError("encrypt: expected a key, got none; `embed --key FILE gallery encrypt`")
     if is_milvus(gallery):
-        open_store(gallery, key=key)  # says why not
+        open_store(gallery, key=key)  # raises the error that says why
     with SqliteStore(gallery) as store:
         store.encrypt(key)
     keys = safe(keys_path(Path(gallery)))

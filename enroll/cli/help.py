@@ -1,4 +1,7 @@
-"""Show the help of commands: groups of commands and options, examples; options that all commands have."""
+"""Format the help of commands, and define the options that all commands have.
+
+The help shows commands and options in groups, and examples.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ _OTHERS = "Options"
 
 
 class Command(TyperCommand):
-    """A command with `--quiet` and `--json`; its help has its options by purpose, and its examples."""
+    """Adds `--quiet` and `--json` to a command; its help has options by purpose, and examples."""
 
     def __init__(self, name: str | None, *, params: list[Any] | None = None, **extra: Any) -> None:
         super().__init__(name, params=[*(params or ()), *_missing(params or ())], **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read options and arguments, without loading Pydantic where little is to be converted."""
+        """Parse options and arguments without loading Pydantic where little is to be converted."""
         convert_lightly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
@@ -35,7 +38,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Commands with a common name; the help lists them by what they are for."""
+    """Groups commands; the help lists them by purpose."""
 
     def __init__(self, *, params: list[Any] | None = None, **extra: Any) -> None:
         if extra.get("invoke_without_command"):  # a command itself, as `embed serve`
@@ -43,7 +46,7 @@ class Group(TyperGroup):
         super().__init__(params=params, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options, without loading Pydantic where little is to be converted."""
+        """Parse the options without loading Pydantic where little is to be converted."""
         convert_lightly(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
@@ -53,7 +56,7 @@ class Group(TyperGroup):
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands by what they are for, each with the first sentence of its help."""
+        """Write the commands by purpose, each with the first sentence of its help."""
         panels: dict[str, list[tuple[str, str]]] = {panel: [] for panel in PANELS.values()}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
@@ -73,7 +76,7 @@ class Group(TyperGroup):
 
 
 def _missing(params: Iterable[Any]) -> list[Any]:
-    """Give those of the shared options that a command does not have of its own."""
+    """Return the shared options that a command does not define itself."""
     there = {name for entry in params for name in (entry.name, *entry.opts)}
     return [
         entry for name, entry in shared_options().items() if name not in there and not there & {*entry.opts}
@@ -96,7 +99,7 @@ def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def _write_rows(rows: list[tuple[str, str]], formatter: Any) -> None:
-    """Write names and what they mean beside each other, as far as a narrow terminal has room."""
+    """Write names and descriptions in two columns, as far as a narrow terminal has room."""
     formatter.write_dl(rows, col_max=min(30, formatter.width // 2))
 
 

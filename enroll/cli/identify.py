@@ -31,7 +31,7 @@ from enroll.cli.options import (
 )
 from enroll.cli.output import note
 from enroll.cli.standard_input import DASH, read_given
-from enroll.cli.streams import no_one_reads
+from enroll.cli.streams import output_was_lost
 from enroll.cli.terminal import TerminalProgress, printable, show_missing_letters, show_passed
 from enroll.config import FilmConfig, IdentifyConfig
 
@@ -187,7 +187,7 @@ def identify(
                 with unmuted():
                     for line in [to_json(answer, basis)] if as_json else map(printable, lines):
                         print(line, flush=True)
-                if no_one_reads() and annotate is None and not fail_on_unknown:
+                if output_was_lost() and annotate is None and not fail_on_unknown:
                     return  # `| head` has enough, and nothing else is to be done
                 if annotate is not None and answer.picture is not None:
                     own = crop_of if explain else None
@@ -218,7 +218,7 @@ def _answers(
     film_identifier: Callable[[], FilmIdentifier],
     keep_crops: bool,
 ) -> Iterator[PhotoResult | FilmAnswer]:
-    """Give the answers in the order of the photos and films."""
+    """Yield the answers in the order of the photos and films."""
     if not films:
         yield from identifier.identify_many(read_given(photos))
         return

@@ -1,4 +1,4 @@
-"""`embed library`: group unknown faces, suggest names, find people."""
+"""Run `embed library`: group unknown faces, suggest names, find people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Confirmed = Annotated[
 
 
 def show_failures(rejected: Sequence[Rejected]) -> None:
-    """List what could not be used; files that wait for a package are one line a package."""
+    """List what could not be used; files that need a missing package are one line per package."""
     waiting: dict[str, int] = {}
     others = []
     for entry in rejected:
@@ -86,7 +86,7 @@ def opened(gallery: str) -> Iterator[Library]:
 
 
 def threshold_of(library: Library, extractor: Extractor, threshold: float | None) -> float:
-    """Give the largest distance at which a name is given, as `embed identify` has it."""
+    """Return the largest distance at which a name is given, as for `embed identify`."""
     from enroll.gallery.gallery import Gallery
     from enroll.identify import Identifier
 
@@ -94,7 +94,7 @@ def threshold_of(library: Library, extractor: Extractor, threshold: float | None
 
 
 def group_threshold(extractor: Extractor, threshold: float | None) -> float:
-    """Give the mean distance up to which unknown faces are one group.
+    """Return the mean distance up to which unknown faces are one group.
 
     Raises:
         UsageError: it is not known of the model and not given, or is no distance.
@@ -178,7 +178,7 @@ def groups(
 
 
 def _naming_threshold(library: Library, extractor: Extractor) -> float | None:
-    """Give the distance at which a name is given, None if it is not needed or not known of the model."""
+    """Return the distance at which a name is given, None if it is not needed or unknown of the model."""
     if not library.reviewed.ignored:
         return None
     try:
@@ -217,14 +217,14 @@ def _face_json(library: Library, number: int) -> dict[str, Any]:
 
 
 def film_facts(face: SeenFace | Sighting) -> dict[str, Any]:
-    """Give when a face of a film is seen, for JSON; nothing for one of a photo."""
+    """Convert the times of a face in a film to a dict for JSON; empty for one of a photo."""
     if face.seconds is None:
         return {}
     return {"seconds": face.seconds, "intervals": [list(interval) for interval in face.intervals]}
 
 
 def times_of(face: SeenFace | Sighting) -> str:
-    """Give when a face of a film is seen, as words behind a path; nothing for one of a photo."""
+    """Format the times of a face in a film, to be shown behind a path; "" for one of a photo."""
     if face.seconds is None:
         return ""
     from enroll.report.film import clock
@@ -355,7 +355,7 @@ def find(
 
 
 def vector_of(photo: Path, extractor: Extractor) -> Any:
-    """Give the vector of the main face of a photo.
+    """Return the vector of the main face of a photo, (dim,) float32.
 
     Raises:
         ImageError: it cannot be read.

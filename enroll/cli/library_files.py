@@ -1,4 +1,4 @@
-"""`embed library`: sort photos into folders, write names into files, read names of other programs."""
+"""Run `embed library`: sort photos into folders, write names into files, read names of other programs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def sort(
         with opened(gallery) as library:
             limit = None if confirmed else threshold_of(library, extractor, threshold)
             if mode == "move" and target is not None and not dry_run:
-                _adopt(library, earlier_moves(target))
+                _record_moves(library, earlier_moves(target))
             photos = _sorted(library, limit, several, with_unknown, without_face)
             if mode == _LIST or target is None:
                 _print_list(photos, as_json)
@@ -107,7 +107,7 @@ def sort(
 def _sorted(
     library: Library, threshold: float | None, several: str, with_unknown: bool, without_face: bool
 ) -> list[Sorted]:
-    """Say which photo goes to which folders."""
+    """Assign photos to folders."""
     from enroll.library.find import sightings
     from enroll.library.organize import NO_FACE, SEVERAL, UNKNOWN, Sorted, folder_names
 
@@ -138,7 +138,7 @@ def _sorted(
 
 
 def _prominence(face: SeenFace) -> float:
-    """Give how much of a photo a face has; of a film, how long it is in sight."""
+    """Return the share of a photo that a face covers; of a film, how long it is in sight."""
     if face.seconds is not None:
         return sum(end - start for start, end in face.intervals)
     return face.box[2] * face.box[3]
@@ -158,7 +158,7 @@ def _print_list(photos: list[Sorted], as_json: bool) -> None:
 def _sort_once(
     library: Library, photos: list[Sorted], target: Path, mode: Mode, dry_run: bool, as_json: bool
 ) -> bool:
-    """Plan and do it; gives whether everything was done."""
+    """Plan and sort once, and return whether everything was done."""
     from enroll.library.organize import check_target, plan_sorting
     from enroll.library.sorting import sort_photos
 
@@ -177,7 +177,7 @@ def _sort_once(
     facts = {"folder": str(target), "mode": mode, "files": done, "there": there, "manifest": undo}
     line = f"{safe(target)}: {count(done, 'file')} sorted ({mode}){already}"
     if undo is not None:
-        _adopt(library, plan.moves)
+        _record_moves(library, plan.moves)
         line += f"\nto take it back: embed library sort --undo {printable(undo)}"
     if as_json:
         print(json.dumps({"done": "sorted", **facts}))
@@ -191,8 +191,8 @@ def _stands_alone(photo: SeenPhoto) -> bool:
     return photo.is_film and not photo.live and not photo.problem
 
 
-def _adopt(library: Library, moves: list[Move]) -> None:
-    """Let the library know where photos are by now."""
+def _record_moves(library: Library, moves: list[Move]) -> None:
+    """Record the new paths of photos in the library."""
     from enroll.gallery.places import home_of
     from enroll.library.sorting import moved_photos
 
@@ -224,7 +224,7 @@ def _watch(
     polling: bool,
     sort_now: object,
 ) -> None:
-    """Scan and sort, then again whenever photos come, until Ctrl-C."""
+    """Scan and sort, and repeat that for new photos, until Ctrl-C."""
     from enroll.gallery.places import home_of
     from enroll.library.people import library_of
     from enroll.library.scan import Scanner

@@ -1,4 +1,4 @@
-"""`embed library`: decide about faces, take decisions back, look at them.
+"""Run `embed library`: decide about faces, undo decisions, list them.
 
 Faces are called f12, groups g7: `embed library groups` and `embed library suggestions` list them.
 """
@@ -34,7 +34,7 @@ Except = Annotated[
 def chosen_faces(
     library: Library, targets: Sequence[str], left_out: Sequence[str] | None = None
 ) -> list[int]:
-    """Give the numbers of the faces that some words stand for.
+    """Return the numbers of the faces that some words name.
 
     Raises:
         UsageError: a word is no face and no group, or there is none of that number.

@@ -1,4 +1,4 @@
-"""`embed library scan`: find every face of photos and films once."""
+"""Run `embed library scan`: find every face of photos and films once."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KeepUnknown = Annotated[
 
 
 def days_of(text: str) -> int | None:
-    """Give the days of an option such as 90d; None for ever.
+    """Parse the days of an option such as 90d; None for ever.
 
     Raises:
         UsageError: it is something else.

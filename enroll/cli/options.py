@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 TRAINED_MODEL = "embed-model"  # what `embed train` writes
-AS_FOUND = ""  # what `Model` is until its callback has looked
+AS_FOUND = ""  # value of `Model` until its callback has chosen one
 
 
 def _chosen(context: typer.Context, model: str) -> str:
-    """Give the model that was asked for; else the folder of the usual name, if there is one."""
+    """Return the given model; else the folder of the usual name, if it exists."""
     if model:
         return model
     if context.get_parameter_source("model").name == "COMMANDLINE":  # type: ignore[union-attr]
@@ -143,7 +143,7 @@ Expires = Annotated[
 
 
 def with_options(*kinds: type) -> Callable[[Command], Command]:
-    """Give a command one option for each field of some dataclasses.
+    """Add an option to a command for each field of some dataclasses.
 
     Args:
         *kinds: made of fields by `embedder.config.training.option`; no two have a field of one name.
@@ -172,7 +172,7 @@ def with_options(*kinds: type) -> Callable[[Command], Command]:
 
 
 def fields_of(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give those of some options that are fields of a dataclass."""
+    """Return those of some options that are fields of a dataclass."""
     return {entry.name: given[entry.name] for entry in fields(kind) if entry.name in given}
 
 
@@ -194,7 +194,14 @@ def _parameter(entry: Field[Any], hint: Any) -> inspect.Parameter:
 def given_terms(
     consent: str | None, consent_date: datetime | None, expires: datetime | None, over: bool = False
 ) -> Terms | None:
-    """Give the terms of the three options, None if none is given; `over` takes a last day that is over."""
+    """Return the terms of the three options, None if none is given.
+
+    Args:
+        consent: of the option.
+        consent_date: of the option.
+        expires: of the option.
+        over: accept a last day in the past.
+    """
     from enroll.store import Terms
     from enroll.store.limits import new_terms_problem, terms_problem
 
@@ -208,12 +215,12 @@ def given_terms(
 
 
 def to_date(moment: datetime | None) -> date | None:
-    """Give the day of an option, None if it was not given."""
+    """Return the day of an option, None if it was not given."""
     return moment.date() if moment else None
 
 
 def load_extractor(model: str, any_rotation: bool, min_face: int) -> Extractor:
-    """Load a model that looks for faces as the options say."""
+    """Load a model with the detector's options."""
     from embedder.extractor import Extractor
 
     finding = DetectorConfig(min_face=min_face, any_rotation=any_rotation)
@@ -250,7 +257,7 @@ def looking_elsewhere(
 
 
 def model_folder(model: str) -> Path:
-    """Give the folder of a model; the built-in one is made, if it is not there."""
+    """Return the folder of a model; the built-in one is made, if it is missing."""
     if model != BUILT_IN:
         return Path(model)
     from embedder.built_in import prepare_built_in
@@ -259,5 +266,5 @@ def model_folder(model: str) -> Path:
 
 
 def model_files(*models: str) -> list[str]:
-    """Give those of some models that are folders of the user's own, for `Inputs`."""
+    """Return the models that are folders of the user's own, for `Inputs`."""
     return [model for model in models if model != BUILT_IN]

@@ -1,6 +1,6 @@
-"""Say what a command did: as a line, as a JSON object with `--json`, or not at all with `--quiet`.
+"""Print what a command did: as a line, as a JSON object with `--json`, or not at all with `--quiet`.
 
-Answers, warnings and errors are not for this module: they are printed in any case.
+Answers, warnings and errors do not use this module: they are printed in any case.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 
 @dataclass
 class Output:
-    """How the command that runs now speaks."""
+    """Holds how the running command prints."""
 
     quiet: bool = False
     as_json: bool = False
@@ -25,18 +25,18 @@ class Output:
 HOW = Output()
 
 
-def start_speaking() -> None:
-    """Forget how the command before spoke, where several run in one process."""
+def reset_output() -> None:
+    """Reset how to print, for several commands in one process."""
     HOW.quiet = HOW.as_json = False
 
 
 def tell(line: str, done: str, **facts: object) -> None:
-    """Print what was done, in place of nothing or of a JSON object.
+    """Print what was done: a line, nothing, or a JSON object.
 
     Args:
         line: for people; already escaped.
         done: what was done, in a word, for `--json`.
-        **facts: to whom or to what.
+        **facts: other members of the object.
     """
     if HOW.as_json:
         print(json.dumps({"done": done, **facts}, allow_nan=False), flush=True)
@@ -56,17 +56,17 @@ def answer(facts: dict[str, Any], *lines: str) -> None:
         print(line)
 
 
-def _be_quiet(quiet: bool) -> None:
+def _set_quiet(quiet: bool) -> None:
     HOW.quiet = quiet
 
 
-def _speak_json(as_json: bool) -> None:
+def _set_json(as_json: bool) -> None:
     HOW.as_json = as_json
 
 
 @cache
 def shared_options() -> dict[str, Any]:
-    """Give the options that every command has: `quiet` and `as_json`."""
+    """Return the options that every command has: `quiet` and `as_json`."""
     app = typer.Typer(add_completion=False)
 
     @app.command()
@@ -76,16 +76,14 @@ def shared_options() -> dict[str, Any]:
             typer.Option(
                 "--quiet",
                 "-q",
-                callback=_be_quiet,
+                callback=_set_quiet,
                 expose_value=False,
                 help="Say only answers, warnings and errors.",
             ),
         ] = False,
         as_json: Annotated[
             bool,
-            typer.Option(
-                "--json", callback=_speak_json, expose_value=False, help="JSON: an object per line."
-            ),
+            typer.Option("--json", callback=_set_json, expose_value=False, help="JSON: an object per line."),
         ] = False,
     ) -> None:
         pass

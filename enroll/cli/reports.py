@@ -1,4 +1,4 @@
-"""Where reports go, and the faces in them."""
+"""Write reports, and read the faces in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def check_place(report: Path | None, inputs: Inputs, force: bool) -> None:
-    """Refuse a place for a report before the work; nothing without one."""
+    """Check the path of a report before the work; None is accepted."""
     if report is not None:
         from enroll.report.page import check_report
 
@@ -29,7 +29,7 @@ def check_place(report: Path | None, inputs: Inputs, force: bool) -> None:
 
 
 def save(report: Path, page: str, inputs: Inputs, force: bool) -> None:
-    """Write a report and say so."""
+    """Write a report, and print where."""
     from enroll.report.page import write_report
 
     write_report(report, page, inputs, force)
@@ -37,14 +37,14 @@ def save(report: Path, page: str, inputs: Inputs, force: bool) -> None:
 
 
 def gallery_name(gallery: str) -> str:
-    """Give what a gallery is called in a title: where it lies is nobody's business."""
+    """Return the name of a gallery for a title, without its folder, which is private."""
     from enroll.store import without_password
 
     return without_password(gallery).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
 
 
 def template_faces(store: Store, extractor: Extractor) -> TemplateFaces:
-    """Give what reads the photos and films behind templates once more."""
+    """Return a reader of the photos and films behind templates."""
     from enroll.gallery.photos import OriginalPhotos
     from enroll.gallery.places import home_of
     from enroll.gallery.template_faces import TemplateFaces
@@ -54,7 +54,10 @@ def template_faces(store: Store, extractor: Extractor) -> TemplateFaces:
 
 
 def crop_of_photo(store: Store, extractor: Extractor) -> Callable[[str, str], NDArray[np.uint8] | None]:
-    """Give what shows the face of a person's photo, by their name and its path as it is stored."""
+    """Return a function that crops the face of a person's photo, by their name and its stored path.
+
+    The crop is (height, width, 3) uint8 RGB, None if it cannot be shown.
+    """
     faces = template_faces(store, extractor)
 
     def crop(name: str, photo: str) -> NDArray[np.uint8] | None:

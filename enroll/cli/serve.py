@@ -1,4 +1,4 @@
-"""`embed serve`, and the keys of it."""
+"""Run `embed serve`, and manage its keys."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _file(gallery: str, keys: Path | None) -> KeyFile:
 
 
 def needs_packages() -> None:
-    """Refuse to go on without the packages of a server.
+    """Check that the packages of a server are installed.
 
     Raises:
         MissingPackageError: one is not installed.

@@ -1,4 +1,4 @@
-"""A photo on standard input, which is given as `-`."""
+"""Read a photo from standard input, which is given as `-`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Given(io.BytesIO):
 
 
 def read_given(photos: Sequence[Path]) -> list[Photo]:
-    """Give photos with what is on standard input in the place of each `-`.
+    """Return photos with the content of standard input in the place of each `-`.
 
     Raises:
         UsageError: standard input is a terminal, or cannot be read.

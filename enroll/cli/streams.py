@@ -1,8 +1,8 @@
-"""Standard streams that end no command with a traceback, closed, full or unread as they may be.
+"""Guard the standard streams, so that a closed, full or unread one ends no command with a traceback.
 
-Who reads standard output may leave early, as `head` does: what is written then is lost, the command goes on
-and ends as it would have, since it may have more to do than to say. A full disk below standard output is an
-error; what cannot be said on standard error is not said.
+The program that reads standard output may end early, as `head` does. What is written then is lost, and the
+command goes on and ends as it would have, because printing may be only a part of its work. A full disk behind
+standard output is an error; a failure of standard error is ignored.
 """
 
 from __future__ import annotations
@@ -19,24 +19,28 @@ _LETTERS = "backslashreplace"  # a terminal that lacks a letter shows its number
 
 
 class _Output(io.FileIO):
-    """A stream whose failures of some kinds are none."""
+    """Writes to a file descriptor, and ignores write errors of one kind.
 
-    def __init__(self, number: int, forgiven: type[OSError]) -> None:
+    Attributes:
+        lost: whether something could not be written.
+    """
+
+    def __init__(self, number: int, ignored: type[OSError]) -> None:
         super().__init__(number, "w", closefd=False)
-        self._forgiven, self.lost = forgiven, False
+        self._ignored, self.lost = ignored, False
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write, or lose what no one can read."""
+        """Write, or drop the data if the error is ignored."""
         try:
             return super().write(data)
-        except self._forgiven:
+        except self._ignored:
             self.lost = True
             return memoryview(data).nbytes
 
 
 def guard_streams() -> None:
-    """Replace the standard streams of the process; those that a program or a test has put there stay."""
-    _open_what_is_closed()
+    """Replace the standard streams of the process, except those that a program or a test has set."""
+    _reopen_closed_streams()
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 (kept open), PTH123 (a number)
     if sys.stdout is None or sys.stdout is sys.__stdout__:
@@ -45,11 +49,11 @@ def guard_streams() -> None:
         sys.stderr = _guarded(sys.stderr, 2, OSError)
 
 
-def _open_what_is_closed() -> None:
-    """Open nothing in the place of closed standard streams.
+def _reopen_closed_streams() -> None:
+    """Open the null device in the place of closed standard streams.
 
-    Else the next file that is opened has their number, such as a photo or a gallery, and what C++ code says
-    on standard error is written into it.
+    Otherwise the next file that is opened, such as a photo or a gallery, gets their number, and what C++ code
+    writes to standard error goes into it.
     """
     for number in range(3):
         try:
@@ -59,17 +63,17 @@ def _open_what_is_closed() -> None:
 
 
 def is_closed() -> bool:
-    """Say whether standard output was closed before the command began."""
+    """Return whether standard output was closed before the command began."""
     return sys.__stdout__ is None
 
 
-def no_one_reads() -> bool:
-    """Say whether who read standard output has left."""
+def output_was_lost() -> bool:
+    """Return whether output was lost because its reader has ended."""
     return bool(getattr(_raw(sys.stdout), "lost", False))
 
 
-def let_go() -> None:
-    """Send what is left to write nowhere, or Python fails again when it ends."""
+def discard_output() -> None:
+    """Redirect the standard streams to the null device, since Python flushes them once more at exit."""
     for number in (1, 2):
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
@@ -77,9 +81,9 @@ def let_go() -> None:
             return
 
 
-def _guarded(stream: IO[str] | None, number: int, forgiven: type[OSError]) -> io.TextIOWrapper:
+def _guarded(stream: IO[str] | None, number: int, ignored: type[OSError]) -> io.TextIOWrapper:
     encoding = getattr(stream, "encoding", None)
-    raw = _Output(number, forgiven)
+    raw = _Output(number, ignored)
     lines = number == 2 or raw.isatty()
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding, errors=_LETTERS, line_buffering=lines, write_through=number == 2

@@ -27,7 +27,7 @@ _SETTLED = 1.0  # seconds before a bar says how fast it goes
 
 
 class Lines(Progress):
-    """Lines on standard error, without bars: what shows bars takes a while to load."""
+    """Prints lines on standard error, without bars, whose package takes long to load."""
 
     def say(self, line: str) -> None:
         """Print a line, unless `--quiet` was given."""
@@ -35,7 +35,10 @@ class Lines(Progress):
 
 
 class TerminalProgress(Lines):
-    """Lines and bars on standard error; bars only where a person is watching, and has to wait."""
+    """Prints lines and bars on standard error.
+
+    Bars are shown only on a terminal, and if the work takes long.
+    """
 
     def __init__(self) -> None:
         self._console: Console | None = None  # of the bar that is shown
@@ -49,7 +52,7 @@ class TerminalProgress(Lines):
 
     @contextlib.contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
-        """Show a bar with steps, how fast they go, time left and a detail that changes."""
+        """Show a bar with steps, speed, time left and a detail that changes."""
         seen = sys.stderr.isatty() or "FORCE_COLOR" in os.environ  # which makes rich show it anyway
         if total < 2 or not seen or HOW.quiet:  # loading rich takes as long as finding a face
             yield lambda steps=1, detail="": None
@@ -105,7 +108,7 @@ def show_rejected(rejected: Sequence[Rejected]) -> None:
 
 
 def show_passed(passed: Sequence[Path]) -> None:
-    """Say on standard error how much was passed over that systems and programs leave beside photos."""
+    """Print on standard error how many files of systems and programs beside photos were ignored."""
     if passed:
         note(
             f"passed over {count(len(passed), 'entry')} that systems and programs leave beside photos, such "
@@ -114,13 +117,13 @@ def show_passed(passed: Sequence[Path]) -> None:
 
 
 def show_notes(notes: Iterable[str]) -> None:
-    """Print sentences on standard error that something may be wrong."""
+    """Print warnings on standard error."""
     for entry in notes:
         print(printable(entry), file=sys.stderr)
 
 
 def show_copies(copies: Sequence[Copy]) -> None:
-    """List on standard error the photos that show a picture again."""
+    """List on standard error the photos that show the same picture as an earlier one."""
     if copies and not HOW.quiet:
         print(f"{count(len(copies), 'photo')} with a picture that is there already:", file=sys.stderr)
         for copy in copies:
@@ -128,7 +131,7 @@ def show_copies(copies: Sequence[Copy]) -> None:
 
 
 def show_crowded(crowded: Mapping[Path, int]) -> None:
-    """List on standard error which photos show more than the person they are of."""
+    """List on standard error the photos that show several faces."""
     if crowded and not HOW.quiet:
         print(
             f"{count(len(crowded), 'photo')} with several faces; the largest, most central one was used:",
@@ -139,7 +142,7 @@ def show_crowded(crowded: Mapping[Path, int]) -> None:
 
 
 def show_missing_letters(names: Iterable[str]) -> None:
-    """Say on standard error which letters of some names could not be drawn, and what helps."""
+    """Print on standard error which letters of names could not be drawn, and what helps."""
     from embedder._internal.text import missing_advice, missing_letters
 
     if letters := missing_letters(names):
@@ -147,7 +150,7 @@ def show_missing_letters(names: Iterable[str]) -> None:
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would act on or could not show, as names of files may hold anything."""
+    """Escape characters that a terminal would act on or could not show, as in names of files."""
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
 
 
@@ -160,7 +163,7 @@ def _escaped(character: str) -> str:
 
 
 def safe(text: str | Path) -> str:
-    """Give a text that repeats what was typed, such as a path, as it may be shown: escaped, no secrets."""
+    """Escape a text that repeats what was typed, such as a path, and hide secrets in it."""
     from enroll.store.redaction import hidden
 
     return printable(hidden(str(text)))
@@ -171,6 +174,7 @@ _NOTES: dict[str, None] = {}  # on photos, each once
 
 class _Notices(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning, or keep a remark on a photo for `show_remarks`."""
         if hasattr(record, "note"):  # on a photo: for the list at the end
             _NOTES[record.getMessage()] = None
             return
@@ -178,14 +182,14 @@ class _Notices(logging.Handler):
 
 
 def show_warnings() -> None:
-    """Print warnings of ours, such as that another process is being waited for."""
+    """Print our warnings, such as that the command waits for another process."""
     for package in ("embedder", "enroll"):
         logger = logging.getLogger(package)
         logger.handlers = [_Notices(logging.WARNING)]
 
 
 def show_remarks() -> None:
-    """List on standard error what a person should know of photos that were read, and forget it."""
+    """List on standard error the remarks on photos that were read, and clear them."""
     if _NOTES and not HOW.quiet:
         print(f"{count(len(_NOTES), 'remark')} on photos that were read:", file=sys.stderr)
         for remark in _NOTES:
@@ -194,6 +198,6 @@ def show_remarks() -> None:
 
 
 def sizes(content: GallerySnapshot) -> str:
-    """Say how much is in a gallery."""
+    """Describe how much is in a gallery."""
     strangers = f", {count(len(content.strangers), 'photo')} of strangers" if content.strangers else ""
     return f"{count(len(content.people), 'person')}, {count(content.templates, 'photo')}{strangers}"

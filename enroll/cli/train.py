@@ -165,7 +165,7 @@ def quantize(
 
 
 def describe_training(manifest: Manifest) -> list[str]:
-    """Say whether training helped, in plain words, and what the first threshold rests on.
+    """Describe whether training helped, and the evidence for the first threshold.
 
     Raises:
         ModelError: the manifest's record of training is not one of ours.
@@ -235,7 +235,7 @@ _SHOWN = {
 
 
 def _of_views(training: dict[str, Any], fpir: float) -> list[str]:
-    """Say what is gained and what is lost on views of the held-out people."""
+    """Describe gains and losses on views of the held-out people."""
     before, after = training["views"]
     changes = [
         f"  {shown}: {before['tpir'][name]:.3f} → {after['tpir'][name]:.3f}" for name, shown in _SHOWN.items()
@@ -317,7 +317,7 @@ def info(
 
 
 def _which(fingerprint: str, manifest: Manifest) -> str:
-    """Say which model a gallery was made with, beside the one that was given."""
+    """Describe which model a gallery was made with, beside the given one."""
     from embedder.built_in import built_in_fingerprint
 
     if fingerprint == manifest.fingerprint:

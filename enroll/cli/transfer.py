@@ -13,7 +13,7 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from enroll.cli.options import AS_FOUND, DEFAULT_GALLERY, UNUSABLE_IMAGES, Force, GalleryFile, Model
 from enroll.cli.output import note, tell
-from enroll.cli.streams import is_closed, no_one_reads
+from enroll.cli.streams import is_closed, output_was_lost
 from enroll.cli.terminal import TerminalProgress, printable, safe, show_notes, sizes
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _STREAM = "-"
 
 
 class SameName(StrEnum):
-    """What to do with people whose name is in both galleries."""
+    """Lists what to do with people whose name is in both galleries."""
 
     REFUSE = "refuse"
     JOIN = "join"
@@ -56,7 +56,7 @@ def export_gallery(
         try:
             sys.stdout.buffer.writelines(lines)
             sys.stdout.buffer.flush()
-            if no_one_reads():
+            if output_was_lost():
                 raise UsageError("export -: not all of it was read, so what was read is no whole export")
         except OSError as error:
             raise UsageError(f"{file}: cannot be written: {error.strerror}") from error

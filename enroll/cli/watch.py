@@ -143,9 +143,9 @@ def watch_frigate(
 
 def _show_answer(answer: EventAnswer, as_json: bool) -> None:
     from enroll.report.answers import describe
-    from enroll.watch.service import facts
+    from enroll.watch.service import answer_to_dict
 
-    shown = facts(answer)
+    shown = answer_to_dict(answer)
     if as_json:
         print(json.dumps(shown, allow_nan=False), flush=True)
         return
@@ -169,7 +169,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _secret(option: str, file: Path | None, variable: str) -> str | None:
-    """Read a secret from a file, else from the environment; an argument could be seen by all users."""
+    """Read a secret from a file, else from the environment.
+
+    An argument could be seen by all users.
+    """
     from embedder._internal.files import read_file
 
     if file is None:

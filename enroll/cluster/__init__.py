@@ -1,4 +1,4 @@
-"""Look at photos on the machines of a Ray cluster."""
+"""Read and embed photos on the machines of a Ray cluster."""
 
 from enroll.cluster.machines import connect
 from enroll.cluster.spread import Spread

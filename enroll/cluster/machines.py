@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, and have Ray Data work on blocks there.
+"""Connect to a Ray cluster, and process blocks of photos there with Ray Data.
 
 Ray Data does not run in a process that is connected by Ray Client (`ray://`), so each window is one task in
 the cluster, and that task runs Ray Data: docs/decisions/020-ray.md.
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 AUTO, CLIENT = "auto", "ray://"
 _VARIABLE = "RAY_ADDRESS"
 _PATIENCE = 5.0  # seconds to wait for the first sign of a cluster; Ray itself waits for minutes
-_TRIES = 3  # of a window whose machine is lost, and of connecting: Ray Client gives up a busy cluster early
+_TRIES = 3  # for a window whose machine is lost, and for connecting: Ray Client gives up a busy cluster early
 INSTALL = "pip install 'embedder-enroll[cluster]'"
 
 
 class RayMachines:
-    """The machines of the Ray cluster that this process is connected to."""
+    """Submits work to the Ray cluster that this process is connected to."""
 
     def __init__(self, address: str) -> None:
         """Prepare; see `connect`."""
@@ -42,15 +42,19 @@ class RayMachines:
         self._window = ray.remote(num_cpus=0, max_retries=_TRIES)(run_window)
 
     def workers(self) -> int:
-        """How many processors Ray has, at least 1."""
+        """The number of processors Ray has, at least 1."""
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def keep(self, content: bytes) -> Any:
-        """Put a content into Ray's object store, from which each machine gets it once."""
+        """Put bytes into Ray's object store, from which each machine gets them once.
+
+        Returns:
+            A reference.
+        """
         return self._ray.put(content)
 
     def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
-        """Begin to work on a window."""
+        """Start to process a window, and return what `result` takes."""
         return self._window.remote(task, list(blocks))
 
     def result(self, begun: Any) -> list[pa.Table]:
@@ -67,11 +71,13 @@ class RayMachines:
 
 
 def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
-    """Have Ray Data look at the blocks of a window, on all machines; runs in a task of the cluster.
+    """Process the blocks of a window by Ray Data, on all machines.
+
+    Runs in a task of the cluster.
 
     Args:
         task: what to do.
-        blocks: each is worked on by one process with one core; one that is lost is done again by another.
+        blocks: each is processed by one process with one core; a lost one is processed again by another.
 
     Returns:
         The answers, without those of blocks that were lost several times.
@@ -80,7 +86,7 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # who asked notices what is missing, and asks again
+    context.max_errored_blocks = -1  # the caller notices missing answers, and submits them again
     photos = ray.data.from_arrow(list(blocks))
     found = photos.map_batches(
         look, batch_size=None, batch_format="pyarrow", num_cpus=1, fn_kwargs={"task": task}
@@ -89,7 +95,14 @@ def run_window(task: Task, blocks: Sequence[pa.Table]) -> list[pa.Table]:
 
 
 def see(code: str, place: str | None) -> tuple[bool, bool]:
-    """Say whether this machine has the same toolkit, and a file; runs on each before all else."""
+    """Return whether this machine has the same toolkit, and a file.
+
+    Runs on each machine first.
+
+    Args:
+        code: digest of the caller's toolkit.
+        place: path of a file, or None.
+    """
     return code == code_digest(), place is None or Path(place).exists()
 
 
@@ -102,8 +115,8 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
 
     Args:
         address: `ray://HOST:PORT`; or `auto`: the cluster that RAY_ADDRESS names, else the one that runs on
-            this machine, else one that is started for the time being.
-        photo: that all machines should find at its path; None: none need be there.
+            this machine, else one that is started for this run.
+        photo: that all machines must find at its path; None: none is needed there.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -115,8 +128,8 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
         raise MissingPackageError(f"--cluster: needs Ray, which is not installed: {INSTALL}")
     where = os.environ.get(_VARIABLE, "") if address == AUTO else address
     _check_answers(where, address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start tells no one
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change to come
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that we start sends no usage statistics
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # otherwise Ray warns of a future change
     import ray
 
     ours = not ray.is_initialized()
@@ -128,7 +141,7 @@ def connect(address: str, photo: Path | None = None) -> Iterator[RayMachines]:
         yield machines
     finally:
         if ours:
-            with contextlib.suppress(Exception):  # of a cluster that is gone
+            with contextlib.suppress(Exception):  # the cluster may be gone
                 ray.shutdown()
 
 
@@ -146,12 +159,12 @@ def _start(ray: Any, where: str) -> None:
 
 
 def _check_answers(where: str, address: str) -> None:
-    """Refuse an address at which no one answers, which Ray would wait minutes for."""
+    """Check that an address answers, because Ray would wait for minutes."""
     host, _, port = where.removeprefix(CLIENT).partition("/")[0].rpartition(":")
     if not host or not port.isdigit():
         if address != AUTO:
             raise UsageError(f"--cluster: expected {CLIENT}HOST:PORT, got {address!r}")
-        return  # what else Ray takes in its variable, such as local
+        return  # other values that Ray accepts in its variable, such as local
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
     except (OSError, OverflowError) as error:
@@ -160,7 +173,7 @@ def _check_answers(where: str, address: str) -> None:
 
 
 def _check_machines(ray: Any, photo: Path | None) -> None:
-    """Ask each machine whether it can do the work.
+    """Check that each machine can do the work.
 
     Raises:
         UsageError: one cannot.
@@ -184,7 +197,7 @@ def _check_machines(ray: Any, photo: Path | None) -> None:
             same, there = ray.get(answer)
         except ray.exceptions.RayError as error:
             if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.NodeDiedError):
-                continue  # what it would have done others do
+                continue  # its work is done by others
             raise UsageError(
                 f"{machine}: expected embedder-enroll on all machines of the cluster: {_first_line(error)}"
             ) from error

@@ -1,4 +1,4 @@
-"""Spread photos over machines in windows, and ask again about what was lost with a machine."""
+"""Spread photos over machines in windows, and process again what was lost with a machine."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-BLOCK = 16  # photos a worker looks at before it answers: what is done again if it is lost, about a second
+BLOCK = 16  # photos a worker processes before it answers: repeated if it is lost, about a second
 EACH = 8  # blocks a worker gets of a window: starting a window takes a quarter of a second
 SENT = 128  # photos of a window whose content is sent: this process and the cluster hold all of it
-AHEAD = 3  # windows on their way: the workers begin the next one while the last photos of one are looked at
+AHEAD = 3  # windows processed at once: workers start the next one during the last photos of one
 
 _LOST = (
     "every process that looked at it ended without an answer, twice; try it alone on this machine, without "
@@ -39,25 +39,28 @@ _LOST = (
 
 
 class LostError(Exception):
-    """A window came to no answer at all, as its machine was lost; the message is Ray's."""
+    """Raised when a window has no answer at all, as its machine was lost.
+
+    The message is Ray's.
+    """
 
 
 class Machines(Protocol):
-    """Machines that work on blocks; `enroll.cluster.machines.RayMachines`, or what tests put in its place."""
+    """Processes blocks: `enroll.cluster.machines.RayMachines`, or a replacement in tests."""
 
     address: str
 
     def workers(self) -> int:
-        """How many blocks are worked on at a time, at least 1."""
+        """The number of blocks processed at a time, at least 1."""
 
     def keep(self, content: bytes) -> Any:
-        """Keep a content where all machines can get it; gives it, or a reference to it."""
+        """Store bytes where all machines can get them, and return them or a reference."""
 
     def submit(self, task: Task, blocks: Sequence[pa.Table]) -> Any:
-        """Begin to work on blocks; gives what `result` takes."""
+        """Start to process blocks, and return what `result` takes."""
 
     def result(self, begun: Any) -> list[pa.Table]:
-        """Wait for the answers; those of blocks that were lost are not among them.
+        """Wait for the answers; those of lost blocks are not among them.
 
         Raises:
             LostError: none came.
@@ -65,19 +68,19 @@ class Machines(Protocol):
 
 
 class Spread:
-    """Looks at photos on other machines; a `Looker`.
+    """Reads and embeds photos on other machines; a `Looker`.
 
-    What a lost machine had is looked at again by others. A photo of which no answer comes even then, asked
-    about alone, is rejected, as it may be what ends the processes.
+    The photos of a lost machine are processed again by others. A photo without an answer even then, processed
+    alone, is rejected, as it may be what ends the processes.
     """
 
     def __init__(self, machines: Machines, extractor: Extractor, sends: bool = False) -> None:
         """Prepare.
 
         Args:
-            machines: that look.
+            machines: that process the photos.
             extractor: the model, which is sent to them once, by its digest.
-            sends: send the content of photos; else they are read there, at their paths.
+            sends: send the content of photos; otherwise they are read there, at their paths.
         """
         self._machines, self._sends = machines, sends
         self._size = extractor.manifest.input_size
@@ -93,12 +96,12 @@ class Spread:
 
     @property
     def window(self) -> int:
-        """How many photos to ask about at once."""
+        """The number of photos of a window."""
         each = self._machines.workers() * BLOCK
         return min(SENT, each) if self._sends else each * EACH
 
     def digests(self, windows: Iterable[Sequence[AskedPhoto]]) -> Iterator[list[DigestedPhoto]]:
-        """Read photos and give what they are known by."""
+        """Compute the digests of photos."""
 
         def lost(path: Path) -> DigestedPhoto:
             return DigestedPhoto(b"", _LOST)
@@ -132,7 +135,7 @@ class Spread:
         read: Callable[[Row, Path, int], Answer],
         lost: Callable[[Path], Answer],
     ) -> Iterator[list[Answer]]:
-        """Ask about windows, some at a time, and give the answers in their order."""
+        """Process windows, some at a time, and yield the answers in their order."""
         flight: deque[tuple[Sequence[AskedPhoto], Any]] = deque()
 
         def landed() -> list[Answer]:
@@ -151,7 +154,13 @@ class Spread:
             yield landed()
 
     def _begin(self, task: Task, photos: Sequence[AskedPhoto], alone: Sequence[int] | None = None) -> Any:
-        """Begin to ask about photos, in blocks; about some of them `alone`, by number, if those are given."""
+        """Submit photos in blocks, or some of them in blocks of their own.
+
+        Args:
+            task: what to do.
+            photos: of the window.
+            alone: numbers of the photos to process one by one; None: all, in blocks.
+        """
         rows = range(len(photos)) if alone is None else alone
         size = 1 if alone is not None else min(BLOCK, math.ceil(len(rows) / self._machines.workers()))
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -159,7 +168,7 @@ class Spread:
         return self._machines.submit(task, blocks)
 
     def _rows(self, task: Task, photos: Sequence[AskedPhoto], begun: Any) -> Mapping[int, Row]:
-        """Wait for the answers of a window; ask once more, photo by photo, about those that did not come."""
+        """Wait for the answers of a window; process missing photos once more, one by one."""
         rows: dict[int, Row] = {}
         for last in (False, True):
             try:
@@ -178,7 +187,10 @@ class Spread:
         return rows
 
     def _checked(self, table: pa.Table, photos: Sequence[AskedPhoto]) -> Iterator[Row]:
-        """Give answers; what ends the run is raised here, as it would have been on this machine."""
+        """Yield answers.
+
+        An error that ends the run is raised here, as it would have been on this machine.
+        """
         for row in table.to_pylist():
             if row["error"] is not None:
                 kind, message = row["error"]
@@ -191,7 +203,7 @@ class Spread:
 
 
 def missing_there(path: Path, machine: str) -> str:
-    """Say that a machine does not see a photo."""
+    """Return the message that a machine does not see a photo."""
     return (
         f"{path}: expected on all machines of --cluster at the path {path.absolute()}, {machine} has no such "
         "file; share the disk under one path, or send the photos with --send-photos"

@@ -1,4 +1,4 @@
-"""Questions and answers as Arrow tables, which Ray Data takes from machine to machine."""
+"""Convert questions and answers to Arrow tables, which Ray Data moves between machines, and back."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from embedder.folders import Rejected
 from enroll.embedding import PhotoSample
 from enroll.looking import AskedPhoto, DigestedPhoto, FoundFace, SampledPhoto, SearchedPhoto
 
-DIGEST, SAMPLE, FACES = "digest", "sample", "faces"  # what is asked about photos
+DIGEST, SAMPLE, FACES = "digest", "sample", "faces"  # kinds of questions about photos
 
 _QUESTION = pa.schema(
     [("row", pa.int32()), ("path", pa.binary()), ("place", pa.binary()), ("data", pa.large_binary())]
 )
-# Of every answer: what Python's logging was told of the photo; that there is no file at the path; an error
+# Of every answer: log records about the photo; whether there is no file at the path; an error
 # that ends the run, as the name of its class and its message.
 _COMMON = [
     ("row", pa.int32()),
@@ -59,7 +59,7 @@ Row = dict[str, Any]
 
 
 def questions(rows: Sequence[int], photos: Sequence[AskedPhoto]) -> pa.Table:
-    """Make a block of questions.
+    """Build a block of questions.
 
     Args:
         rows: number of each photo in its window.
@@ -78,7 +78,7 @@ def questions(rows: Sequence[int], photos: Sequence[AskedPhoto]) -> pa.Table:
 
 
 def asked(table: pa.Table) -> Iterator[tuple[int, AskedPhoto, Path]]:
-    """Give the number of each photo, the photo, and where it is to be read."""
+    """Yield the number of each photo, the photo, and the path to read it from."""
     for row in table.to_pylist():
         path = Path(os.fsdecode(row["path"]))
         place = path if row["place"] is None else Path(os.fsdecode(row["place"]))
@@ -86,17 +86,22 @@ def asked(table: pa.Table) -> Iterator[tuple[int, AskedPhoto, Path]]:
 
 
 def answers(kind: str, rows: Sequence[Row]) -> pa.Table:
-    """Make a block of answers from the columns of each photo; what a row lacks is null."""
+    """Build a block of answers from the columns of each photo; missing values are null.
+
+    Args:
+        kind: `DIGEST`, `SAMPLE` or `FACES`.
+        rows: columns of each photo.
+    """
     return pa.Table.from_pylist(list(rows), schema=_ANSWERS[kind])
 
 
 def of_digested(found: DigestedPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Convert a digest to columns."""
     return {"digest": found.digest, "problem": found.problem}
 
 
 def of_sampled(found: SampledPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Convert a sample to columns."""
     sample = found.found
     if isinstance(sample, Rejected):
         return {"digest": found.digest, "problem": sample.reason, "read": False}
@@ -112,7 +117,7 @@ def of_sampled(found: SampledPhoto) -> Row:
 
 
 def of_searched(found: SearchedPhoto) -> Row:
-    """Give the columns of an answer."""
+    """Convert the faces of a photo to columns."""
     return {
         "digest": found.digest,
         "problem": found.problem,
@@ -131,12 +136,12 @@ def of_searched(found: SearchedPhoto) -> Row:
 
 
 def to_digested(row: Row, _: Path, __: int) -> DigestedPhoto:
-    """Read an answer."""
+    """Convert columns to a digest."""
     return DigestedPhoto(row["digest"], row["problem"])
 
 
 def to_sampled(row: Row, path: Path, size: int) -> SampledPhoto:
-    """Read an answer.
+    """Convert columns to a sample.
 
     Args:
         row: its columns.
@@ -152,7 +157,7 @@ def to_sampled(row: Row, path: Path, size: int) -> SampledPhoto:
 
 
 def to_searched(row: Row, _: Path, __: int) -> SearchedPhoto:
-    """Read an answer."""
+    """Convert columns to the faces of a photo."""
     faces = tuple(
         FoundFace(_box(face["box"]), _vector(face["vector"]), _quality(face["quality"]))
         for face in row["faces"] or ()

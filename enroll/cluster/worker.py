@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: look at a block of photos with the model that was sent."""
+"""Process a block of photos on a machine of a cluster, with the model that was sent."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _loaded: dict[tuple[str, DetectorConfig | None], Extractor] = {}  # the last mod
 
 @dataclass(frozen=True, eq=False)
 class SentModel:
-    """A model on its way to other machines.
+    """Holds a model to be sent to other machines.
 
     Attributes:
         manifest: content of its manifest.
         parts: of each network, by its name: SHA-256, and the content or a reference of Ray to it.
-        finding: how faces are looked for.
+        finding: options of the detector.
     """
 
     manifest: bytes
@@ -52,15 +52,15 @@ class SentModel:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be done with photos.
+    """Holds what is to be done with photos.
 
     Attributes:
         kind: one of `DIGEST`, `SAMPLE` and `FACES`.
-        code: `code_digest` of who asks.
+        code: `code_digest` of the caller.
         limits: of pictures.
-        model: to look with; None for `DIGEST`.
-        force: take faces that are too poor.
-        keep_crops: give the crops, too.
+        model: to embed with; None for `DIGEST`.
+        force: accept faces that are too poor.
+        keep_crops: return the crops, too.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class Task:
 
 @cache
 def code_digest() -> str:
-    """Give what the installed toolkit is known by: the same on two machines if they compute the same."""
+    """Compute a digest of the installed toolkit, equal on two machines if they compute the same."""
     digest = hashlib.sha256()
     for root in (Path(embedder.__file__).parent, Path(__file__).parents[1]):
         for path in sorted(root.rglob("*.py")):
@@ -82,14 +82,14 @@ def code_digest() -> str:
 
 
 def look(table: pa.Table, task: Task) -> pa.Table:
-    """Look at a block of photos.
+    """Process a block of photos.
 
     Args:
         table: from `tables.questions`.
         task: what to do.
 
     Returns:
-        For `tables.answers`; what is no fault of a single photo is in the column `error` of the first.
+        A table of `tables.answers`; an error not due to a single photo is in the column `error` of the first.
     """
     asked = list(tables.asked(table))
     try:
@@ -105,7 +105,7 @@ def look(table: pa.Table, task: Task) -> pa.Table:
 
 
 def other_code(machine: str) -> str:
-    """Say that a machine has another toolkit."""
+    """Return the message that a machine has another toolkit."""
     return (
         f"{machine}: expected the same embedder-enroll as here, got another; install one version on all "
         "machines of the cluster"
@@ -118,7 +118,7 @@ def _failed(asked: Sequence[tuple[int, AskedPhoto, Path]], kind: str, message: s
 
 @dataclass(eq=False)
 class _Content:
-    """A photo that was read, or why it cannot be."""
+    """Holds a photo that was read, or why it cannot be."""
 
     row: int
     path: Path
@@ -128,6 +128,7 @@ class _Content:
     missing: bool = False
 
     def columns(self, found: Row, notes: Sequence[str] = ()) -> Row:
+        """Return the columns of an answer."""
         machine = socket.gethostname() if self.missing else None
         return {**found, "row": self.row, "notes": list(notes), "missing": self.missing, "machine": machine}
 
@@ -187,23 +188,23 @@ def _faces(asked: Sequence[tuple[int, AskedPhoto, Path]], task: Task) -> list[Ro
 _KINDS = {DIGEST: _digests, SAMPLE: _samples, FACES: _faces}
 
 
-class _Kept(logging.Handler):
-    """Keeps what is told of photos."""
+class _NoteCollector(logging.Handler):
+    """Collects log records about photos."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.notes: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a note."""
+        """Add a record."""
         if hasattr(record, "note"):
             self.notes.append(record.note)
 
 
 @contextmanager
 def _notes() -> Iterator[list[str]]:
-    """Take what is told of photos, to send it to who asked; nothing of it is shown here."""
-    handler, propagated = _Kept(), _IMAGES.propagate
+    """Collect log records about photos, to send them to the caller; none is shown here."""
+    handler, propagated = _NoteCollector(), _IMAGES.propagate
     _IMAGES.addHandler(handler)
     _IMAGES.propagate = False
     try:
@@ -214,7 +215,10 @@ def _notes() -> Iterator[list[str]]:
 
 
 def _extractor(task: Task) -> Extractor:
-    """Give the model that was sent; this process keeps the last one, the machine's cache the last few."""
+    """Return the model that was sent.
+
+    This process keeps the last one, the machine's cache the last few.
+    """
     assert task.model is not None
     model = task.model
     key = (hashlib.sha256(model.manifest).hexdigest(), model.finding)
@@ -230,7 +234,7 @@ def _extractor(task: Task) -> Extractor:
 
 
 def _part(digest: str, content: Any, cache: DiskCache) -> bytes:
-    """Give a network by its digest: from this machine's cache, or else from where it was sent."""
+    """Return a network by its digest: from this machine's cache, or else from the object store."""
     key = bytes.fromhex(digest)
     data = cache.get(key)
     if data is None or hashlib.sha256(data).hexdigest() != digest:

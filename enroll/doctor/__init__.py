@@ -1,4 +1,4 @@
-"""What may be wrong in a gallery, found from its templates alone.
+"""Find what may be wrong in a gallery, from its templates alone.
 
 ```
 examine ─┬─ evidence   nearest photos of others; what a distance says

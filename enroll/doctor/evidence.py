@@ -1,10 +1,10 @@
-"""Find the nearest photos of others, and say what a distance tells about whose photo it is.
+"""Find the nearest photos of other people, and weigh what a distance tells.
 
 A photo's typical distance to a person is the root mean square of the distances to the nearer three quarters
 of their other photos, so that a wrong photo or two among these do not count. Within a person it has one
 distribution and between people another; the logarithm of each is taken as normal, with median and scaled
 median deviation from the gallery itself (robust against the very mistakes that are looked for). The ratio
-of both densities says how much likelier a distance is if the photo is that person's.
+of both densities says how much likelier a distance is if the photo shows that person.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from enroll.templates import Templates
 
 
-_NEAR = 16  # templates of others looked at for each: enough that a photo's true person is among them
-_MOST_MEMBERS = 64  # so many photos stand for a person who has more
+_NEAR = 16  # templates of others compared with each: enough for a photo's true person to be among them
+_MOST_MEMBERS = 64  # photos that represent a person who has more
 _MOST_QUERIES = 1024  # at once
-_NUMBERS_AT_ONCE = 16_000_000  # of vectors that a search gives: 64 MB
+_NUMBERS_AT_ONCE = 16_000_000  # float32 in the vectors that a search returns: 64 MB
 
 _NEARER = 0.75  # share of a person's photos that counts
 _NO_DISTANCE = 1e-3  # two copies of one picture; the logarithm would be infinite
@@ -40,7 +40,7 @@ _DRAWN = 5000  # photos compared with people at random, for the distribution bet
 
 @dataclass(frozen=True, eq=False)
 class LabeledTemplates:
-    """The templates of a gallery by person.
+    """Holds the templates of a gallery by person.
 
     Attributes:
         names: of the people, sorted.
@@ -56,19 +56,19 @@ class LabeledTemplates:
 
     @classmethod
     def of(cls, templates: Templates) -> LabeledTemplates:
-        """Sort templates by person."""
+        """Number the people of templates."""
         names, labels = np.unique(templates.identities, return_inverse=True)
         return cls(tuple(map(str, names)), labels.astype(np.int64), templates.ids, templates.vectors)
 
     def sizes(self) -> NDArray[np.int64]:
-        """Number of templates of each person, (people,)."""
+        """Count the templates of each person, (people,) int64."""
         return np.bincount(self.labels, minlength=len(self.names))
 
     def members(self, kept: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-        """Give the rows that stand for each person: those kept, or of many so many, drawn at random.
+        """Return the rows that represent each person: those kept, at most 64 drawn at random.
 
         Args:
-            kept: (n,) which rows may.
+            kept: (n,) bool, which rows may be used.
         """
         rows = np.random.default_rng(0).permutation(len(kept))
         rows = rows[kept[rows]]
@@ -79,21 +79,24 @@ class LabeledTemplates:
 
 @dataclass(frozen=True, eq=False)
 class NearestOthers:
-    """The nearest templates of other people, nearest first.
+    """Holds the nearest templates of other people, nearest first.
 
     Attributes:
-        rows: (n, k) of the templates, -1 where there are no more.
-        distances: (n, k), infinite there.
+        rows: (n, k) int64 of the templates, -1 where there are no more.
+        distances: (n, k) float64, infinite there.
     """
 
     rows: NDArray[np.int64]
     distances: NDArray[np.float64]
 
     def pairs(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give each template with each person whose templates are among them: rows and people, (m,) each.
+        """Pair each template with each person whose templates are among its nearest.
 
         Args:
-            labels: (n,) whose the templates are.
+            labels: (n,) int64, the person of each template.
+
+        Returns:
+            Rows and people, (m,) int64 each.
         """
         there = self.rows >= 0
         people = int(labels.max(initial=0)) + 1
@@ -104,17 +107,17 @@ class NearestOthers:
 def nearest_others(
     labeled: LabeledTemplates, search_index: SearchIndex, progress: Progress | None = None
 ) -> NearestOthers:
-    """Search for every template among those of other people, a few at a time.
+    """Search for every template among those of other people, up to 1,024 at a time.
 
     Args:
         labeled: the templates.
-        search_index: searches the same templates; others that it finds, enrolled meanwhile, are passed over.
-        progress: hears of each template.
+        search_index: searches the same templates; others that it finds, enrolled meanwhile, are ignored.
+        progress: progress bar, advanced with every template.
     """
     count, dim = labeled.vectors.shape
     rows = np.full((count, _NEAR), -1)
     distances = np.full((count, _NEAR), np.inf)
-    # A search finds a person's own photos first, so it asks for so many more; who has most comes first.
+    # A search finds a person's own photos first, so more are asked for; people with most photos come first.
     sizes = labeled.sizes()[labeled.labels]
     order = np.argsort(-sizes, kind="stable")
     start = 0
@@ -142,13 +145,16 @@ def typical_distances(
     rows: NDArray[np.int64],
     people: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Give the typical distance of photos to people, (m,); NaN where there is no other photo of theirs.
+    """Compute the typical distance of photos to people.
 
     Args:
         labeled: the templates.
-        members: rows that stand for each person.
-        rows: (m,) of the photos.
-        people: (m,) whom each is compared with.
+        members: rows that represent each person.
+        rows: (m,) int64 of the photos.
+        people: (m,) int64, the person each is compared with.
+
+    Returns:
+        (m,) float64; NaN where the person has no other photo.
     """
     result = np.full(len(rows), np.nan)
     order = np.argsort(people, kind="stable")
@@ -170,7 +176,7 @@ def typical_distances(
 
 @dataclass(frozen=True)
 class DistanceEvidence:
-    """What a typical distance says.
+    """Holds the distributions of the typical distance, within a person and between people.
 
     Attributes:
         same, same_spread: middle and spread of its logarithm within a person.
@@ -184,7 +190,12 @@ class DistanceEvidence:
 
     @classmethod
     def fit(cls, same: NDArray[np.float64], other: NDArray[np.float64]) -> DistanceEvidence | None:
-        """Learn from typical distances, NaN left out; None if they are too few or tell no one apart."""
+        """Fit both distributions; None if there are too few distances or they do not differ.
+
+        Args:
+            same: (n,) float64 typical distances of photos to their own person, NaN left out.
+            other: (m,) float64 typical distances to other people, NaN left out.
+        """
         logs = [np.log(np.maximum(part[np.isfinite(part)], _NO_DISTANCE)) for part in (same, other)]
         if min(map(len, logs)) < _LEAST:
             return None
@@ -194,10 +205,16 @@ class DistanceEvidence:
         return cls(same_middle, same_spread, other_middle, other_spread)
 
     def __call__(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give ln of the ratio of the densities, (m,): above 0 speaks for the person; 0 where NaN.
+        """Return ln of the ratio of the densities: above 0 is evidence for the person.
 
         Of two normal densities with unlike spreads the ratio turns around far out, where there are no data;
-        from there on it stays as it is.
+        from there on it is taken as constant.
+
+        Args:
+            distances: (m,) float64 typical distances.
+
+        Returns:
+            (m,) float64, 0 where the distance is NaN.
         """
         logs = np.log(np.maximum(np.nan_to_num(distances, nan=1.0), _NO_DISTANCE))
         a, b = self.same_spread**-2, self.other_spread**-2
@@ -208,10 +225,10 @@ class DistanceEvidence:
         return np.where(np.isfinite(distances), ratio, 0.0)
 
     def reach(self, least: float) -> float:
-        """Give the largest distance that says more than so much, 0 if none does; farther ones say less.
+        """Return the largest distance whose evidence is above a limit, 0 if there is none.
 
         Args:
-            least: ln of a ratio.
+            least: the limit, ln of a ratio.
         """
         low, high = _NO_DISTANCE, 2.0  # between unit vectors
         if self(np.array([low]))[0] <= least:
@@ -225,12 +242,12 @@ class DistanceEvidence:
 def fit_evidence(
     labeled: LabeledTemplates, members: list[NDArray[np.intp]], kept: NDArray[np.bool_]
 ) -> DistanceEvidence | None:
-    """Learn from a gallery: photos against their own person, and against people at random.
+    """Fit the evidence of a gallery: photos against their own person, and against others.
 
     Args:
         labeled: the templates.
-        members: rows that stand for each person.
-        kept: (n,) rows that are believed.
+        members: rows that represent each person.
+        kept: (n,) bool, rows that are not suspected of showing someone else.
     """
     if len(labeled.names) < 2:
         return None

@@ -1,11 +1,12 @@
-"""Find everything that may be wrong in a gallery, from its templates alone.
+"""Examine a gallery: find everything that may be wrong, from its templates alone.
 
-Photos of someone else and one person under two names (`labels`), people who come near enough to each other to
-be named for each other, and the FPIR to expect at one threshold as a gallery grows.
+Found are photos of someone else and one person under two names (`labels`), people who are near enough to each
+other to be named for each other, and the FPIR (false positive identification rate) to expect at one threshold
+as a gallery grows.
 
 A calibration bounds the FPIR f of a gallery of N people by independent people (`enroll.calibration`), each of
-whom a stranger comes near enough to with one probability p: f = 1 - (1 - p)^N. So at M people, and the same
-threshold, it is at most 1 - (1 - f)^(M / N), as sure as the calibration is.
+whom a stranger is within the threshold of with one probability p: f = 1 - (1 - p)^N. So at M people, and the
+same threshold, it is at most 1 - (1 - f)^(M / N), as sure as the calibration is.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _MOST_PEOPLE = 500  # drawn at random for that; more add little but time
 _MANY = 10_000  # photos; of more, pairs within reach of each other are found several times as fast
 _TIMES = (1, 2, 5, 10, 100)  # as many people as now
 
-ENOUGH_PHOTOS = 3  # of two that differ no one can say which is wrong
+ENOUGH_PHOTOS = 3  # of two that differ it cannot be said which is wrong
 _NOT_JUDGED = (
     "too few people with several photos to learn how photos of one person differ, or the model tells no one "
     "apart: photos and double names are not judged"
@@ -54,11 +55,11 @@ _NOT_JUDGED = (
 
 @dataclass(frozen=True)
 class Lookalikes:
-    """Two people of whom a photo of one would be named as the other, if that one alone were enrolled.
+    """Holds two people, one of whom would be named as the other if that one alone were enrolled.
 
     Attributes:
         first, second: indices of the people, the lower one first.
-        photos: of both, how many come within the threshold of the other.
+        photos: number of photos of both that are within the threshold of the other.
         distance: of the two photos nearest to each other.
     """
 
@@ -75,17 +76,17 @@ def find_lookalikes(
     kept: NDArray[np.bool_],
     duplicates: Sequence[DuplicatePeople] = (),
 ) -> tuple[list[Lookalikes], int]:
-    """List pairs within a threshold, those with most photos first, then the nearest.
+    """Find pairs of people within a threshold, those with most photos first, then the nearest.
 
     Args:
         labeled: the templates.
-        nearest: of other people to each.
+        nearest: the templates of other people nearest to each.
         threshold: largest distance at which a name is given.
-        kept: (n,) photos that are not suspected of showing someone else.
-        duplicates: names of one person; they are no confusion.
+        kept: (n,) bool, photos that are not suspected of showing someone else.
+        duplicates: pairs of names of one person, which are no lookalikes.
 
     Returns:
-        The pairs, and how many photos come within the threshold of any other person.
+        The pairs, and the number of photos within the threshold of any other person.
     """
     people = len(labeled.names)
     near = (nearest.rows >= 0) & (nearest.distances <= threshold) & kept[:, None]
@@ -109,14 +110,15 @@ def find_lookalikes(
 
 @dataclass(frozen=True)
 class FpirForecast:
-    """What a threshold promises for galleries of several sizes.
+    """Holds the FPIR to expect of a threshold in galleries of several sizes.
 
     Attributes:
         threshold: largest distance at which a name is given.
-        calibrated: it is the gallery's own; else the one that calibrating for FPIR 1 % would give, about.
+        calibrated: whether it is the gallery's own; else it is about the one that calibrating for FPIR 1 %
+            sets.
         warning: why the calibration is in doubt, or None.
-        people: sizes, rising; the first is the gallery's own.
-        fpir: at most, for each size.
+        people: sizes of galleries, rising; the first is the gallery's own.
+        fpir: upper limit for each size, 0 to 1.
     """
 
     threshold: float
@@ -133,17 +135,17 @@ def forecast_fpir(
     warning: str | None,
     strangers: StrangerDistances | None = None,
 ) -> FpirForecast:
-    """Say what FPIR to expect.
+    """Forecast the FPIR as the gallery grows.
 
     Args:
         labeled: the templates.
-        kept: (n,) photos that are not suspected of showing someone else.
+        kept: (n,) bool, photos that are not suspected of showing someone else.
         calibration: the gallery's own, if it has one.
         warning: why that is in doubt.
-        strangers: what the model knows of strangers' distances, to calibrate with.
+        strangers: distances between strangers by the model, to calibrate with.
 
     Raises:
-        UsageError: there is none, and too few people to make one without the model's knowledge.
+        UsageError: there is no calibration, and too few people to make one without the model's distances.
     """
     now = len(labeled.names)
     if calibration is not None:
@@ -160,23 +162,34 @@ def forecast_fpir(
 
 
 def fpir_at(fpir: float, people: int, others: int) -> float:
-    """Give the FPIR in a gallery of `others` people at the threshold that gives `fpir` in one of `people`."""
+    """Compute the FPIR at one threshold in a gallery of another size.
+
+    Args:
+        fpir: the FPIR in a gallery of `people` people.
+        people: number of people there.
+        others: number of people in the other gallery.
+    """
     return float(-np.expm1(others / people * np.log1p(-fpir)))
 
 
 @dataclass(frozen=True, eq=False)
 class Examination:
-    """What was found.
+    """Holds what was found in a gallery.
 
     Attributes:
-        labeled: the templates that were looked at.
-        duplicates: the same person under two names.
-        judged: photos that do not look like their person.
-        lookalikes: people who may be named for each other.
-        near: photos that come within the threshold of another person.
-        few: people with fewer than `ENOUGH_PHOTOS` photos, and how many they have.
+        templates: the templates that were examined.
+        duplicates: pairs of names that are probably one person.
+        judged: photos that probably do not show their person.
+        lookalikes: pairs of people who may be named for each other.
+        near: number of photos within the threshold of another person.
+        few: people with fewer than `ENOUGH_PHOTOS` photos: index and number of photos.
         forecast: the FPIR to expect, None if `notes` say why not.
         notes: what could not be found out, and why.
+
+    Example:
+        >>> found = examine(np.eye(6), list("abcdef"))
+        >>> len(found.few), found.lookalikes, found.judged.mislabeled
+        (6, (), ())
     """
 
     templates: LabeledTemplates
@@ -200,17 +213,17 @@ def examine(
     search_index: SearchIndex | None = None,
     progress: Progress | None = None,
 ) -> Examination:
-    """Examine the templates of a gallery.
+    """Examine the templates of a gallery: wrong photos, duplicate people, lookalikes, FPIR.
 
     Args:
-        vectors: (n, dim) float32 unit rows.
-        labels: (n,) whose they are: names or numbers.
-        ids: (n,) of the templates, rising; None: their rows.
-        calibration: the gallery's own; None: it is calibrated to say what FPIR to expect.
-        strangers: what the model knows of strangers' distances, for that calibration; None: nothing.
+        vectors: (n, dim) float unit rows.
+        labels: (n,) names or numbers of the people.
+        ids: (n,) int64 of the templates, rising; None: their rows.
+        calibration: the gallery's own; None: it is calibrated to forecast the FPIR.
+        strangers: distances between strangers by the model, for that calibration; None: unknown.
         warning: why that calibration is in doubt, for the result.
         search_index: searches the same templates by their ids; None: brute force.
-        progress: hears of each template.
+        progress: progress bar, advanced with every template.
 
     Raises:
         ValueError: no templates, or arrays of other shapes or kinds.
@@ -254,7 +267,11 @@ def examine(
 
 
 def find_probable_duplicates(templates: Templates) -> tuple[LabeledTemplates, list[DuplicatePeople]]:
-    """Find only the same person under two names; none where too little is known."""
+    """Find only pairs of names that are probably one person; none where too little is known.
+
+    Returns:
+        The templates by person, and the pairs.
+    """
     labeled = LabeledTemplates.of(templates)
     everyone = np.ones(len(labeled.labels), bool)
     members = labeled.members(everyone)
@@ -271,10 +288,17 @@ def find_probable_duplicates(templates: Templates) -> tuple[LabeledTemplates, li
 
 
 def _within(labeled: LabeledTemplates, reach: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give each photo with each other person of whom a photo is at most so far away: rows, people, (m,) each.
+    """Pair each photo with each other person of whom a photo is within a distance.
 
-    A photo's typical distance to a person is no less than that of their nearest photo. So where names
-    are one person's, the photos that say so are among these.
+    A photo's typical distance to a person is no less than that of their nearest photo. So where two names
+    are one person's, the photos that are evidence of it are among these.
+
+    Args:
+        labeled: the templates.
+        reach: the distance.
+
+    Returns:
+        Rows and people, (m,) int64 each.
     """
     labels, people = labeled.labels, len(labeled.names)
     codes = [np.empty(0, np.int64)]
@@ -285,7 +309,7 @@ def _within(labeled: LabeledTemplates, reach: float) -> tuple[NDArray[np.int64],
 
 
 def _checked(vectors: ArrayLike, labels: ArrayLike, ids: NDArray[np.int64] | None) -> Templates:
-    """Give arrays as templates, if they can be.
+    """Return arrays as templates, if they can be.
 
     Raises:
         ValueError, UsageError: they cannot.

@@ -1,13 +1,13 @@
 """Find photos under the wrong name, and one person under two names.
 
-Whether a photo shows its person is judged by Bayes' rule. Before looking, it shows the person it is given
-to with probability 19/20; else, nine times out of ten, any other person of the gallery alike, or no one in
-it. The evidence of the distances is added (`enroll.doctor.evidence.DistanceEvidence`), and a photo is
-suspected when it is more probably wrong than right. Then the worst photo of each person no longer stands
-for them, unless it is their last, and all are judged again, so that wrong photos do not hide each other,
-nor put right ones under suspicion.
+Whether a photo shows its person is judged by Bayes' rule. The prior probability that it does is 19/20; if it
+does not, it shows, nine times out of ten, any other person of the gallery with equal probability, else no one
+in it. The evidence of the distances is added (`enroll.doctor.evidence.DistanceEvidence`), and a photo is
+suspected when it is more probably wrong than right. Then the worst photo of each person no longer represents
+them, unless it is their last, and all are judged again, so that wrong photos neither hide each other nor make
+right ones suspected.
 
-If half of a person's photos or more are unlike the others, and like no one else, no one can say which are
+If half of a person's photos or more are unlike the others, and like no one else, it cannot be said which are
 wrong: the person is divided, and these photos are not suspected.
 """
 
@@ -32,17 +32,17 @@ _TWICE = 0.05  # share of people assumed to be enrolled under a second name, bef
 
 _WRONG = 0.05  # share of photos assumed to show someone else, before looking
 _NO_ONE_HERE = 0.1  # share of these that show no one of the gallery
-_ROUNDS = 5  # so many wrong photos of one person may hide each other
+_ROUNDS = 5  # number of wrong photos of one person that may hide each other
 
 
 @dataclass(frozen=True)
 class DuplicatePeople:
-    """Two names whose photos are as near to each other as those of one person.
+    """Holds two names whose photos are as near to each other as those of one person.
 
     Attributes:
         first, second: indices of the people, the lower one first.
         distance: from the middle photo of one to the other person, the larger of both directions.
-        probability: that they are one person.
+        probability: that they are one person, 0 to 1.
     """
 
     first: int
@@ -52,7 +52,14 @@ class DuplicatePeople:
 
 
 def doubt_of_two_names(people: int) -> float:
-    """Give what a distance must say at least, before two names are more probably one person's than two's."""
+    """Return the evidence that makes two names as probably one person's as two people's.
+
+    Args:
+        people: number of people in the gallery.
+
+    Returns:
+        ln of a ratio of densities.
+    """
     return float(np.log(max(people - 1, 1) / _TWICE))
 
 
@@ -63,16 +70,16 @@ def find_duplicates(
     distances: NDArray[np.float64],
     evidence: DistanceEvidence,
 ) -> list[DuplicatePeople]:
-    """Find pairs of people who are more probably one than two, the most probable first.
+    """Find pairs of names that are more probably one person than two, the most probable first.
 
-    Every name is taken to have a second one with probability 1/20, any other name alike.
+    The prior probability that a person has a second name is 1/20, any other name with equal probability.
 
     Args:
         labeled: the templates.
-        rows: (m,) photos.
-        people: (m,) other people who are near them; all others are far away.
-        distances: (m,) typical distances of both.
-        evidence: what a distance says.
+        rows: (m,) int64 photos.
+        people: (m,) int64 other people who are near them; all others are taken to be far away.
+        distances: (m,) float64 typical distances of both.
+        evidence: weighs a distance.
     """
     count = len(labeled.names)
     codes = labeled.labels[rows] * count + people  # a photo's person, and another who is near it
@@ -97,12 +104,12 @@ def find_duplicates(
 
 @dataclass(frozen=True)
 class MislabeledPhoto:
-    """A photo that probably does not show its person.
+    """Holds a photo that probably does not show its person.
 
     Attributes:
         row: of the template.
-        like: index of the person it looks like, or -1: no one here.
-        probability: that it is wrong.
+        like: index of the person it looks like, or -1: no one in the gallery.
+        probability: that it is wrong, 0 to 1.
     """
 
     row: int
@@ -112,12 +119,12 @@ class MislabeledPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What came of judging all photos.
+    """Holds the judgement of all photos.
 
     Attributes:
-        mislabeled: the most probable first.
+        mislabeled: photos that are probably wrong, the most probable first.
         divided: people whose photos are unlike each other without a majority.
-        kept: (n,) the templates that are not suspected.
+        kept: (n,) bool, the templates that are not suspected.
     """
 
     mislabeled: tuple[MislabeledPhoto, ...]
@@ -132,13 +139,13 @@ def find_mislabeled(
     evidence: DistanceEvidence,
     duplicates: Sequence[DuplicatePeople] = (),
 ) -> Judged:
-    """Judge every photo.
+    """Find photos that probably do not show their person.
 
     Args:
         labeled: the templates.
-        rows: (m,) photos.
-        people: (m,) other people who are near them.
-        evidence: from all photos; it is learnt again without those that are wrong.
+        rows: (m,) int64 photos.
+        people: (m,) int64 other people who are near them.
+        evidence: of all photos; it is fitted again without those that are wrong.
         duplicates: names of one person; a photo is not wrong for looking like its person's other name.
     """
     count = len(labeled.names)
@@ -167,7 +174,13 @@ def find_mislabeled(
 def _worst(
     labeled: LabeledTemplates, wrong: NDArray[np.float64], believed: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
-    """Give the row of the most photo photo of each person who has any, and another one."""
+    """Return the row of the most probably wrong photo of each person who has another one.
+
+    Args:
+        labeled: the templates.
+        wrong: (n,) float64, how probably each is wrong.
+        believed: (n,) bool, photos that represent their person.
+    """
     rows = np.flatnonzero(believed)
     rows = rows[np.lexsort((-wrong[rows], labeled.labels[rows]))]
     _, first, photos = np.unique(labeled.labels[rows], return_index=True, return_counts=True)
@@ -181,14 +194,17 @@ def _judge(
     evidence: DistanceEvidence,
     believed: NDArray[np.bool_],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.intp]]:
-    """Give each photo's probability to be wrong, whom it is like, and the people without a majority.
+    """Compute how probably each photo is wrong, and find the people without a majority.
 
     Args:
         labeled: the templates.
-        rows: (m,) photos.
-        people: (m,) other people who are near them; all others are too far to count.
-        evidence: what a distance says.
-        believed: (n,) photos that stand for their person.
+        rows: (m,) int64 photos.
+        people: (m,) int64 other people who are near them; all others are too far to count.
+        evidence: weighs a distance.
+        believed: (n,) bool, photos that represent their person.
+
+    Returns:
+        (n,) float64 probabilities, (n,) int64 the person each is like, and the people without a majority.
     """
     members, everyone, count = labeled.members(believed), np.arange(len(labeled.labels)), len(labeled.names)
     right = evidence(typical_distances(labeled, members, everyone, labeled.labels)) + np.log(1 - _WRONG)

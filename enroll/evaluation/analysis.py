@@ -1,9 +1,9 @@
-"""Find who is confused with whom, the worst people and photos, and FPIR by gallery size.
+"""Find confused people, the worst people and photos, and the FPIR by gallery size.
 
 FPIR (false positive identification rate) is given against the number of enrolled people, at one threshold
-for all. No sub-gallery is drawn: of n people m of whom a stranger comes near enough to, a random part of k
-people has none of the m with probability C(n - m, k) / C(n, k). That gives the mean over all sub-galleries
-of k people, exactly.
+for all. No sub-gallery is drawn: of n enrolled people, let m be within the threshold of a stranger's photo.
+A random part of k people has none of the m with probability C(n - m, k) / C(n, k), which gives the mean over
+all sub-galleries of k people exactly.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from embedder.metrics import squared_distances
 from enroll.doctor.examine import find_probable_duplicates
+from enroll.evaluation.estimates import Estimate, figure
 from enroll.evaluation.once import computed_once
-from enroll.evaluation.protocol import Estimate, figure
 from enroll.templates import Templates
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 @dataclass(frozen=True)
 class Confusion:
-    """A person whose photos were answered with another name.
+    """Holds how often photos of one person were answered with another name.
 
     Attributes:
-        identity: whom the photos show.
+        identity: name of the person the photos show.
         named: the name that was given.
         times: how often, over all splits.
-        searches: searches with photos of `identity` while `named` was enrolled.
+        searches: number of searches with photos of `identity` while `named` was enrolled.
         probe, template: rows of the photo and of the template that were nearest to each other.
         distance: of these two.
     """
@@ -53,7 +53,12 @@ class Confusion:
 
 
 def confusions(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> list[Confusion]:
-    """List who was taken for whom at each split's threshold for an FPIR, the most frequent first."""
+    """Count how often each person was named as another, the most frequent pair first.
+
+    Args:
+        evaluation: the splits.
+        fpir: each split has its own threshold, that for this FPIR.
+    """
     samples = evaluation.samples
     people = len(samples.identities)
     searches = np.zeros((len(evaluation.splits), people))
@@ -94,13 +99,13 @@ def confusions(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> list[Con
 
 @dataclass(frozen=True)
 class PersonMistakes:
-    """What happened to a person over all splits, at the threshold of each split.
+    """Counts the mistakes with one person over all splits, at the threshold of each split.
 
     Attributes:
         identity: the name.
-        searches: mated searches for them.
-        missed: of these, not answered with their name, for any reason.
-        attracted: searches for others that were answered with their name.
+        searches: number of mated searches for them.
+        missed: number of these that were not answered with their name, for any reason.
+        attracted: number of searches for others that were answered with their name.
     """
 
     identity: str
@@ -111,7 +116,7 @@ class PersonMistakes:
 
 @dataclass(frozen=True)
 class PhotoMistakes:
-    """What happened to a photo over all splits.
+    """Counts the mistakes with one photo over all splits.
 
     Attributes:
         row: of the photo.
@@ -134,7 +139,14 @@ class PhotoMistakes:
 def mistakes(
     evaluation: Evaluation[EmbeddedSamples], fpir: float
 ) -> tuple[list[PersonMistakes], list[PhotoMistakes]]:
-    """Count mistakes at each split's threshold for an FPIR, the worst first; who made none is left out."""
+    """Count the mistakes with each person and each photo, the worst first.
+
+    People and photos without a mistake are left out.
+
+    Args:
+        evaluation: the splits.
+        fpir: each split has its own threshold, that for this FPIR.
+    """
     labels = evaluation.samples.labels
     people, rows = len(evaluation.samples.identities), len(labels)
     searches, missed, attracted = (np.zeros(people, int) for _ in range(3))
@@ -181,10 +193,10 @@ def mistakes(
 
 @computed_once
 def probable_duplicates(samples: EmbeddedSamples) -> list[tuple[str, str, float]]:
-    """Find pairs of people who are probably one person, as `embed gallery doctor` does; see `doctor.labels`.
+    """Find pairs of people who are probably one person; see `enroll.doctor.labels`.
 
     Returns:
-        Name, name and distance, the most probable pair first.
+        Both names and the distance of each pair, the most probable pair first.
     """
     rows = np.flatnonzero(samples.found)
     names = np.array(samples.identities, object)[samples.labels[rows]]
@@ -196,13 +208,13 @@ def probable_duplicates(samples: EmbeddedSamples) -> list[tuple[str, str, float]
 
 @dataclass(frozen=True)
 class FpirByGallerySize:
-    """FPIR in galleries of several sizes.
+    """Holds the FPIR in galleries of several sizes.
 
     Attributes:
         limit: a search names someone when its nearest template is nearer than this.
-        people: enrolled people, rising; the last is the gallery of a split.
-        fpir: of each size.
-        fmr: share of comparisons of a stranger's photo with an enrolled person that pass.
+        people: number of enrolled people, rising; the last is the gallery of a split.
+        fpir: of each size, 0 to 1.
+        fmr: share of comparisons of a stranger's photo with an enrolled person that are within the limit.
     """
 
     limit: float
@@ -211,12 +223,19 @@ class FpirByGallerySize:
     fmr: float
 
     def expected(self, people: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Give the FPIR if comparisons were independent, 1 - (1 - FMR)^N."""
+        """Compute the FPIR if comparisons were independent, 1 - (1 - FMR)^N.
+
+        Args:
+            people: (sizes,) integers N.
+
+        Returns:
+            (sizes,) float64.
+        """
         return np.asarray(-np.expm1(people * np.log1p(-self.fmr))) if self.fmr < 1 else np.ones(len(people))
 
 
 def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> FpirByGallerySize:
-    """Measure the FPIR of smaller galleries, mean over all of a size and over the splits.
+    """Compute the FPIR of smaller galleries, mean over all of a size and over the splits.
 
     Args:
         evaluation: the splits.
@@ -240,13 +259,13 @@ def fpir_by_size(evaluation: Evaluation[EmbeddedSamples], limit: float) -> FpirB
 
 
 def gallery_sizes(known: int) -> tuple[int, ...]:
-    """Give 1, 2, 5, 10, 20, 50, ... below a number of people, and that number."""
+    """List 1, 2, 5, 10, 20, 50, ... below a number of people, and that number."""
     steps = [step * 10**power for power in range(len(str(known))) for step in (1, 2, 5)]
     return (*(step for step in steps if step < known), known)
 
 
 def _near_people(samples: EmbeddedSamples, split: SearchSplit, limit: float) -> NDArray[np.int64]:
-    """Count the people that each non-mated search comes near enough to, (non_mated,)."""
+    """Count the people within the limit of each non-mated search, (non_mated,)."""
     near = np.zeros(len(split.non_mated), np.int64)
     gallery = split.enrolled[samples.enrollable[split.enrolled]]
     if not len(gallery):
@@ -263,7 +282,16 @@ def _near_people(samples: EmbeddedSamples, split: SearchSplit, limit: float) -> 
 
 
 def _named(near: NDArray[np.int64], known: int, sizes: tuple[int, ...]) -> NDArray[np.float64]:
-    """Share of the sub-galleries of each size in which a search names someone, (searches, sizes)."""
+    """Compute the share of the sub-galleries of each size in which a search names someone.
+
+    Args:
+        near: (searches,) number of people within the limit.
+        known: number of people in the whole gallery.
+        sizes: of the sub-galleries.
+
+    Returns:
+        (searches, sizes) float64.
+    """
     counts, search = np.unique(near, return_inverse=True)
     people = np.arange(known)
     # C(n - m, k) / C(n, k), as a product over the k people drawn one after another.

@@ -1,8 +1,9 @@
-"""1:1 verification by the protocol of Labeled Faces in the Wild, on any folder that follows it.
+"""Verify pairs of photos (1:1) by the protocol of Labeled Faces in the Wild.
 
-The folder holds `<name>/<name>_0001.jpg`; `pairs.txt` says which photos are compared: some folds, each of N
+The folder holds `<name>/<name>_0001.jpg`; `pairs.txt` lists which photos are compared: some folds, each of N
 pairs of one person and then N pairs of two. The threshold for a fold is the one with the best accuracy on the
-other folds (Huang, Ramesh, Berg, Learned-Miller 2007, view 2).
+other folds (Huang, Ramesh, Berg and Learned-Miller 2007, "Labeled Faces in the Wild: A Database for Studying
+Face Recognition in Unconstrained Environments", view 2).
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ _MOST = 2**28  # bytes of a list of pairs; that of the LFW protocol has 150,000
 
 @dataclass(frozen=True)
 class PhotoPair:
-    """Two photos to compare, and the line of the file that says so."""
+    """Holds two photos to compare.
+
+    Attributes:
+        a, b: name of the person, and number of the photo.
+        line: of the file that lists the pair, from 1.
+    """
 
     a: Photo
     b: Photo
@@ -37,34 +43,39 @@ class PhotoPair:
 
     @property
     def matched(self) -> bool:
-        """Whether both show one person."""
+        """Whether both photos are of the same name."""
         return self.a[0] == self.b[0]
 
 
 @dataclass(frozen=True)
 class FailedPhoto:
-    """A photo that gave no vector: what it is called in messages, and why."""
+    """Holds a photo that gave no vector.
+
+    Attributes:
+        photo: its path, for messages.
+        reason: why there is no vector.
+    """
 
     photo: str
     reason: str
 
 
-# Gives for each photo, in their order, its (dim,) vector or why there is none; with each photo goes the line
+# Returns for each photo, in their order, its (dim,) vector or why there is none; the value is the line
 # that names it first.
 EmbedPhotos = Callable[[Mapping[Photo, int]], Iterable["NDArray[np.float32] | FailedPhoto"]]
 
 
 @dataclass(frozen=True)
 class PairFigures:
-    """Figures of the protocol.
+    """Holds the figures of the protocol.
 
     Attributes:
-        matched: pairs of one person that the figures are of.
-        mismatched: pairs of two people.
+        matched: number of pairs of one person that the figures are of.
+        mismatched: number of pairs of two people.
         accuracy: mean over the folds; None with a single fold, for which no threshold can be chosen.
         standard_error: of that mean: sample standard deviation over the root of the number of folds.
         fold_accuracy: of each fold that has such pairs.
-        tar: TAR at some FMRs, each None with too few pairs.
+        tar: true accept rate (TAR) at some false match rates (FMR), each None with too few pairs.
         eer: equal error rate; None without matched or mismatched pairs.
     """
 
@@ -79,16 +90,16 @@ class PairFigures:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a model does on the pairs of a protocol.
+    """Holds the result of a model on the pairs of a protocol.
 
     Attributes:
-        people: named by the pairs.
-        photos: named by the pairs; each was embedded once.
-        folds: the pairs are divided into.
+        people: number of people the pairs name.
+        photos: number of photos the pairs name; each was embedded once.
+        folds: number of parts the pairs are divided into.
         thresholds: distance of each fold, chosen on the others.
         figures: of all pairs. A pair with a failed photo is wrong whatever the threshold: in the accuracy,
-            and as a matched pair that does not pass in TAR and EER. A mismatched one was not compared, so
-            it has no share in an FMR, which it could only ease.
+            and as a matched pair beyond the threshold in TAR and EER. A mismatched one was not compared, so
+            it does not count in an FMR, which it could only lower.
         compared: the same without the pairs of failed photos.
         failed: photos that cannot be read or show no face, and why.
     """
@@ -107,13 +118,16 @@ def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
 
     The first line is `FOLDS N`, or `N` for a single fold; of each fold N lines `name n1 n2` follow and then N
     lines `name1 n1 name2 n2`. Fields are separated by tabs, or, on a line without a tab, by spaces. Blank
-    lines count for nothing.
+    lines are ignored.
+
+    Args:
+        pairs_file: its path.
 
     Returns:
         The pairs of each fold.
 
     Raises:
-        UsageError: the file cannot be read, or a line is something else.
+        UsageError: the file cannot be read, or a line is not as expected.
     """
     try:
         text = read_file(pairs_file, _MOST).decode("utf-8-sig").replace("\r\n", "\n")
@@ -145,20 +159,20 @@ def read_pairs(pairs_file: str | Path) -> list[list[PhotoPair]]:
 
 
 def photo_stem(photo: Photo) -> str:
-    """Give the name of a photo's file without its ending."""
+    """Return the name of a photo's file without its suffix."""
     return f"{photo[0]}_{photo[1]:04d}"
 
 
 def verify_pairs(pairs_file: str | Path, embed: EmbedPhotos) -> Verification:
-    """Compare the pairs of a protocol.
+    """Compare the pairs of a protocol, and compute its figures.
 
     Args:
         pairs_file: see `read_pairs`.
-        embed: gives the vectors of the photos that the pairs name.
+        embed: returns the vectors of the photos that the pairs name.
 
     Raises:
-        UsageError: the file has a line that is no pair.
-        ValueError: `embed` gave another number of vectors.
+        UsageError: a line of the file is no pair.
+        ValueError: `embed` returned another number of vectors.
     """
     folds = read_pairs(pairs_file)
     photos: dict[Photo, int] = {}
@@ -193,13 +207,13 @@ def verify_pairs(pairs_file: str | Path, embed: EmbedPhotos) -> Verification:
 
 
 def best_threshold(distances: NDArray[np.floating], matched: NDArray[np.bool_]) -> float:
-    """Choose the threshold at which the most pairs are right.
+    """Find the threshold with the best accuracy.
 
     It lies halfway between two neighbouring distances, of several equally good ones at the smallest; where
-    none or all should pass, at or beyond the end of the range of 0 to 2.
+    none or all pairs should be within it, at or beyond the end of the range of 0 to 2.
 
     Args:
-        distances: (pairs,) between unit vectors.
+        distances: (pairs,) float, between unit vectors.
         matched: (pairs,) bool, whether a pair is of one person.
     """
     order = np.argsort(distances, kind="stable")
@@ -217,7 +231,7 @@ def _fields(line: str) -> list[str]:
 
 
 def _count(field: str) -> int:
-    """Give a number of at least 1 and at most nine digits, or 0 for anything else."""
+    """Parse a number of at least 1 and at most nine digits; return 0 for anything else."""
     return int(field) if field.isascii() and field.isdigit() and len(field) < 10 else 0
 
 
@@ -233,12 +247,12 @@ def _pair(where: str, line: int, fields: Sequence[str], matched: bool) -> PhotoP
 
 
 def _normal(name: str) -> str:
-    """Give the form in which names are compared, whatever system wrote the file."""
+    """Return a name in the Unicode form in which names are compared."""
     return unicodedata.normalize("NFC", name)
 
 
 def _stacked(embedded: Sequence[NDArray[np.float32] | FailedPhoto]) -> NDArray[np.float64]:
-    """Give the vectors, (n, dim); NaN for photos that failed."""
+    """Stack the vectors of photos, (n, dim) float64; rows of NaN for photos that failed."""
     dim = next((len(entry) for entry in embedded if not isinstance(entry, FailedPhoto)), 1)
     nothing = np.full(dim, np.nan)
     return np.array([nothing if isinstance(entry, FailedPhoto) else entry for entry in embedded], np.float64)

@@ -1,4 +1,4 @@
-"""Work that is done once for an object, however many ask for it."""
+"""Cache the result of a computation with the object it is about."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Work = Callable[Concatenate[Owner, Rest], Result]
 
 
 def computed_once(work: Work[Owner, Rest, Result]) -> Work[Owner, Rest, Result]:
-    """Keep what a function or method gives for an object and further arguments, as long as the object lives.
+    """Cache the result of a function of an object and arguments, while the object lives.
 
-    The object must not change, and no one may change what is given.
+    The object must not change, and callers must not change the result.
     """
     kept: WeakKeyDictionary[Owner, dict[object, Result]] = WeakKeyDictionary()
 

@@ -1,4 +1,4 @@
-"""Draw pairs of samples from all that there are."""
+"""Draw pairs of samples from all pairs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 def draw_pairs(
     begin: NDArray[np.int64], end: NDArray[np.int64], limit: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """Pair each row i with rows begin[i] to end[i], or draw `limit` of all pairs.
+    """Pair each row i with rows begin[i] to end[i], or draw `limit` of all these pairs.
 
-    Of more pairs, one is drawn from each of `limit` equally long stretches of the list of all.
+    If there are more, one pair is drawn from each of `limit` equally long stretches of the list of all.
 
     Args:
-        begin: (n,) first row that each is paired with.
-        end: (n,) the row after the last one.
-        limit: pairs that are given at most.
+        begin: (n,) int64, first row that each is paired with.
+        end: (n,) int64, the row after the last one.
+        limit: largest number of pairs.
         rng: draws them.
 
     Returns:
-        The rows of each pair, (pairs,) twice, and how many pairs there are in all.
+        The rows of each pair, (pairs,) int64 twice, and the number of pairs in all.
     """
     last: NDArray[np.int64] = np.cumsum(end - begin)
     total = int(last[-1]) if len(last) else 0

@@ -3,15 +3,14 @@
 Some people are enrolled, all others are strangers; terms are those of ISO/IEC 19795-1: a search is mated if
 its person is enrolled; the false positive identification rate (FPIR) is the share of non-mated searches that
 name anyone, the true positive identification rate (TPIR) that of mated searches that name the right person
-(docs/glossary.md). In each split
-people are drawn at random to be known or strangers, and of each known person's photos some to be enrolled;
-the rest, and all photos of strangers, are searched for. A photo without a face finds no one: a mated search
-is missed, a non-mated one names nobody. It still counts.
+(docs/glossary.md). In each split people are drawn at random to be known or strangers, and of each known
+person's photos some to be enrolled; the rest, and all photos of strangers, are searched for. A photo without
+a face counts as a search that names no one: wrong if it is mated, right if it is not.
 
 Thresholds for a stated FPIR are set within a split, on its strangers, so that models can be compared at one
-error rate; `as_calibrated` sets them as `embed calibrate` does, from the enrolled photos and what the model
-knows. Figures are means over the splits, and intervals come from drawing the identities again
-(`embedder.metrics.identity_weights`), the same draw for all splits.
+error rate; `as_calibrated` sets them as `embed calibrate` does, from the enrolled photos and the model's
+distances between strangers. Figures are means over the splits, and intervals come from drawing the identities
+again (`embedder.metrics.identity_weights`), the same draw for all splits.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ import numpy as np
 
 from embedder._internal.wording import count
 from embedder.errors import UsageError
-from embedder.metrics import CONFIDENCE, identity_weights, interval, trials_of_one, upper_bound
+from embedder.metrics import identity_weights, trials_of_one
 from enroll.calibration import calibrate
 from enroll.confidence import Reliability, fit_confidence_model, leave_one_out_searches, reliability
 from enroll.config import EvaluationConfig
 from enroll.decision import is_within
+from enroll.evaluation.estimates import Estimate, figure, insufficient
 from enroll.evaluation.once import computed_once
 from enroll.evaluation.samples import EmbeddedSamples
 from enroll.evaluation.splits import SearchSplit, draw_splits, search_split
@@ -45,74 +45,22 @@ if TYPE_CHECKING:
 FPIRS = (0.001, 0.01, 0.05, 0.1)
 _POINTS = 25  # of the curve, at most
 _CALIBRATED = 60_000  # enrolled photos of all splits together that are calibrated with: 20 splits of 3,000
-_FEWEST = 3  # splits that are, however many photos each has: so many people hardly differ from split to split
+_FEWEST = 3  # least number of these splits: with so many people, splits hardly differ
 
 Samples = TypeVar("Samples", bound=EmbeddedSamples)
 SomeSamples = TypeVar("SomeSamples", bound=EmbeddedSamples, covariant=True)  # an evaluation never changes
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A share or a difference of shares.
-
-    Attributes:
-        value: None if the photos cannot support it.
-        low, high: 95 % interval, or None.
-        needed: what would support it, as "1000 non-mated searches a split", or None.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    needed: str | None = None
-
-    def __str__(self) -> str:
-        return format(self)
-
-    def __format__(self, sign: str) -> str:
-        """Give it in words; `+` as the format shows the sign, for differences."""
-        if self.value is None:
-            return f"not supported; needs {self.needed}"
-        numbers = [
-            f"{number:{sign}.3f}" for number in (self.value, self.low, self.high) if number is not None
-        ]
-        return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
-
-
-def figure(value: float, replicates: NDArray[np.float64], people: int) -> Estimate:
-    """Give a share with the percentile interval of its bootstrap replicates.
-
-    Where all went right or all wrong, every replicate is the same and says nothing; then the interval is the
-    exact one of that many independent people.
-    """
-    low, high = interval(replicates)
-    if low == high and value in (0, 1):
-        reach = upper_bound(0, people, (1 + CONFIDENCE) / 2)
-        low, high = (0.0, reach) if value == 0 else (1 - reach, 1.0)
-    return Estimate(float(value), low, high)
-
-
-def difference(value: float, replicates: NDArray[np.float64]) -> Estimate:
-    """Give a difference with the percentile interval of its bootstrap replicates."""
-    low, high = interval(replicates)
-    return Estimate(float(value), low, high)
-
-
-def insufficient(needed: str) -> Estimate:
-    """Give a figure that needs more, such as "1000 non-mated searches a split"."""
-    return Estimate(None, needed=needed)
-
-
-@dataclass(frozen=True)
 class AsCalibrated:
-    """What came out at the thresholds that calibrating gives.
+    """Holds the rates at the thresholds that calibration sets.
 
     Attributes:
-        target_fpir: what was calibrated for.
+        target_fpir: the FPIR that was calibrated for.
         threshold: the mean of all splits.
-        tpir: share of mated searches answered rightly.
-        fpir: share of non-mated searches that name someone.
-        splits: of so many, the first ones: all, unless they have very many enrolled photos.
+        tpir: share of mated searches that name the right person.
+        fpir: share of non-mated searches that name anyone.
+        splits: number of splits, the first ones; all, unless they have very many enrolled photos.
     """
 
     target_fpir: float
@@ -124,13 +72,18 @@ class AsCalibrated:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Generic[SomeSamples]):
-    """The searches of all splits, and the figures they give.
+    """Holds the searches of all splits, and computes figures from them.
 
     Attributes:
         samples: the photos.
         config: how splits were drawn.
-        splits: one entry a split.
-        scorer: what gave the scores that stand for distances.
+        splits: the searches of each split.
+        scorer: name of the scorer whose scores were used as distances.
+
+    Example:
+        >>> result = evaluate(np.repeat(np.eye(6), 3, axis=0), np.repeat(list("abcdef"), 3))
+        >>> result.rank(1).value, result.tpir(0.001).needed
+        (1.0, '1000 non-mated searches a split')
     """
 
     samples: SomeSamples
@@ -140,18 +93,22 @@ class Evaluation(Generic[SomeSamples]):
 
     @computed_once
     def weights(self) -> NDArray[np.float64]:
-        """Give how often each identity is drawn in each bootstrap replicate, (replicates, identities)."""
+        """Draw the bootstrap: how often each identity is in each replicate.
+
+        Returns:
+            (replicates, identities) float64.
+        """
         rng = np.random.default_rng([self.config.seed, 1])
         return identity_weights(len(self.samples.identities), self.config.replicates, rng)
 
     @property
     def non_mated_searches(self) -> int:
-        """Non-mated searches of a split, the smallest number of any."""
+        """The number of non-mated searches of a split, the smallest of all splits."""
         return min(len(split.non_mated) for split in self.splits)
 
     @property
     def drawn(self) -> str | None:
-        """Say how many searches of how many were made in a split, or None if all were."""
+        """How many of all searches were made in a split, as text; None if all were."""
         kinds = {
             "mated": [(len(one.mated), one.mated_total) for one in self.splits],
             "non-mated": [(len(one.non_mated), one.non_mated_total) for one in self.splits],
@@ -166,22 +123,33 @@ class Evaluation(Generic[SomeSamples]):
 
     @property
     def calibrated(self) -> tuple[SearchSplit, ...]:
-        """Give the splits that are calibrated with: all, or the first ones of those with very many photos."""
+        """The splits that are calibrated: all, or the first ones if they have very many photos."""
         return self.splits[: max(_FEWEST, _CALIBRATED // max(1, len(self.splits[0].enrolled)))]
 
     def supports(self, fpir: float) -> bool:
-        """Say whether there are searches enough for one of them to pass at this FPIR."""
+        """Return whether a split has so many non-mated searches that one of them is this share."""
         return self.non_mated_searches >= trials_of_one(fpir)
 
     @computed_once
     def rank(self, k: int) -> Estimate:
-        """Share of mated searches whose person is among the k nearest, whatever the distance."""
+        """Compute rank-k: the share of mated searches with the right person among the k nearest.
+
+        The distance does not matter.
+        """
         if k > len(self.splits[0].known):
             return insufficient(count(k, "enrolled person"))
         return self._figure(lambda weights: self.rank_replicates(k, weights))
 
     def rank_replicates(self, k: int, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Rank-k for each row of weights, (replicates,)."""
+        """Compute rank-k for each row of weights.
+
+        Args:
+            k: number of the nearest people.
+            weights: (replicates, identities) float64, how often each identity counts.
+
+        Returns:
+            (replicates,) float64.
+        """
         return _mean_over_splits(
             [
                 _weighted_share(weights[:, self.samples.labels[split.mated]], split.rank <= k)
@@ -191,13 +159,21 @@ class Evaluation(Generic[SomeSamples]):
 
     @computed_once
     def tpir(self, fpir: float) -> Estimate:
-        """Share of mated searches answered rightly at the largest threshold with at most this FPIR."""
+        """Compute the TPIR at the largest threshold with at most this FPIR, above 0 and at most 1."""
         if not self.supports(fpir):
             return insufficient(f"{count(trials_of_one(fpir), 'non-mated search')} a split")
         return self._figure(lambda weights: self.tpir_replicates(fpir, weights))
 
     def tpir_replicates(self, fpir: float, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """TPIR at an FPIR for each row of weights, (replicates,)."""
+        """Compute the TPIR at an FPIR for each row of weights.
+
+        Args:
+            fpir: share of non-mated searches that may name anyone.
+            weights: (replicates, identities) float64, how often each identity counts.
+
+        Returns:
+            (replicates,) float64.
+        """
         small = narrowed(weights)
         return _mean_over_splits(
             [_weighted_tpir(split, self.samples.labels, small, fpir) for split in self.splits]
@@ -205,10 +181,10 @@ class Evaluation(Generic[SomeSamples]):
 
     @computed_once
     def as_calibrated(self, fpir: float) -> AsCalibrated | None:
-        """Measure what a user gets: each split at the threshold that calibrating its enrolled photos gives.
+        """Measure each split at the threshold that calibrating its enrolled photos sets.
 
         Args:
-            fpir: what is calibrated for.
+            fpir: the FPIR to calibrate for.
 
         Returns:
             None if no threshold can be set: too few people, or scores that are no distances.
@@ -221,7 +197,7 @@ class Evaluation(Generic[SomeSamples]):
             rows = split.enrolled[samples.enrollable[split.enrolled]]
             try:
                 found = calibrate(samples.vectors[rows], samples.labels[rows], fpir, known=samples.strangers)
-            except (UsageError, ValueError):  # nobody who could be enrolled, or too few
+            except (UsageError, ValueError):  # no one can be enrolled, or too few people
                 return None
             thresholds.append(found.threshold)
         both = list(zip(some, thresholds, strict=True))
@@ -231,17 +207,26 @@ class Evaluation(Generic[SomeSamples]):
 
     @computed_once
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """FPIRs from one non-mated search to all, in steps of one, and FNIR at each, mean over the splits."""
+        """Compute the DET curve: FNIR over FPIR, mean over the splits.
+
+        FNIR, the false negative identification rate, is 1 - TPIR.
+
+        Returns:
+            FPIRs from one non-mated search to all, in whole searches, and FNIR at each, both (points,)
+            float64.
+        """
         searches = self.non_mated_searches
         fpirs = np.unique(np.rint(np.geomspace(1, searches, _POINTS))) / searches
         return fpirs, np.array([1 - self.tpir_replicates(fpir, self._once)[0] for fpir in fpirs])
 
     @computed_once
     def reliability(self) -> Reliability | None:
-        """Compare the confidence that each split's own templates teach with how often names are right.
+        """Compare the confidence fitted to each split's templates with the share of right names.
 
-        Of the splits that are `calibrated`. Mated and non-mated searches weigh the same. None if no split can
-        teach it; scores other than distances cannot.
+        Only the splits of `calibrated` are used. Mated and non-mated searches have the same total weight.
+
+        Returns:
+            None if no split can be fitted, or scores are no distances.
         """
         if self.scorer != "nearest":
             return None
@@ -272,7 +257,11 @@ class Evaluation(Generic[SomeSamples]):
         return np.ones((1, len(self.samples.identities)))
 
     def _share(self, searches: list[tuple[NDArray[np.int64], NDArray[np.bool_]]]) -> Estimate:
-        """Share of the searches of each split, rows and hits, mean over the splits."""
+        """Compute the share of hits of each split, mean over the splits.
+
+        Args:
+            searches: of each split, the rows searched for and whether each is a hit.
+        """
         labels = self.samples.labels
         return self._figure(
             lambda weights: _mean_over_splits(
@@ -294,16 +283,16 @@ def evaluate(
     strangers: StrangerDistances | None = None,
     scorer: str = "nearest",
 ) -> Evaluation[EmbeddedSamples]:
-    """Repeat the open-set protocol on vectors of labelled photos.
+    """Evaluate open-set identification on vectors of labelled photos, over repeated splits.
 
     Args:
-        vectors: (n, dim) unit rows, one a photo; rows of photos without a face may hold anything.
+        vectors: (n, dim) float unit rows, one per photo; rows of photos without a face may hold anything.
         labels: (n,) names or numbers of the people.
         config: splits, shares and seed; None: the defaults.
-        detected: (n,) bool, whether a face was found in each photo; None: in all. One without is searched
-            for in vain, and counts.
+        detected: (n,) bool, whether a face was found in each photo; None: in all. A search for a photo
+            without one names nobody, and counts.
         enrollable: (n,) bool, whether it is good enough to be enrolled; None: all that have a face are.
-        strangers: what the model knows of strangers' distances, for thresholds as calibrated.
+        strangers: distances between strangers by the model, for thresholds as calibrated; None: unknown.
         scorer: how people are compared with a photo, see `enroll.get_scorer`.
 
     Returns:
@@ -329,11 +318,11 @@ def evaluate(
 def evaluate_samples(
     samples: Samples, config: EvaluationConfig, scorer: str = "nearest"
 ) -> Evaluation[Samples]:
-    """Repeat the protocol.
+    """Evaluate open-set identification on photos; see `evaluate`.
 
     Args:
         samples: photos of at least three people, two of whom have two photos.
-        config: splits, shares and seed; the same give the same splits for any model.
+        config: splits, shares and seed; the same values give the same splits for any model.
         scorer: how people are compared with a photo, see `enroll.scoring.get_scorer`.
 
     Raises:
@@ -368,7 +357,17 @@ def _weighted_share(weights: NDArray[np.float64], hits: NDArray[np.bool_]) -> ND
 def _weighted_tpir(
     split: SearchSplit, labels: NDArray[np.int64], weights: NDArray[Any], fpir: float
 ) -> NDArray[np.float64]:
-    """TPIR of a split, each search weighing as often as its person was drawn."""
+    """Compute the TPIR of a split, each search weighted by how often its person was drawn.
+
+    Args:
+        split: its searches.
+        labels: (n,) int64, the identity of each row.
+        weights: (replicates, identities), how often each identity is drawn.
+        fpir: share of non-mated searches that may name anyone.
+
+    Returns:
+        (replicates,) float64, NaN where no mated search was drawn.
+    """
     others = np.argsort(split.other_distance, kind="stable")
     passed = summed(np.take(weights, labels[split.non_mated[others]], axis=1))
     limits = np.append(split.other_distance[others], np.inf)[within_share(passed, fpir)]

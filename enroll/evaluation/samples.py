@@ -1,4 +1,4 @@
-"""Photos of people as arrays: what is evaluated, wherever it came from."""
+"""Hold photos of people as arrays, the input of the evaluation."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class EmbeddedSamples:
-    """Photos of people as vectors.
+    """Holds photos of people as vectors.
 
     Attributes:
         identities: names, sorted.
         labels: (n,) int64, index into `identities`.
         vectors: (n, dim) float32 unit rows; a row of zeros where no face was found.
         found: (n,) bool; a face was found.
-        enrollable: (n,) bool; and it is good enough to enroll.
+        enrollable: (n,) bool; a face was found and is good enough to enroll.
         problems: why a photo is not enrollable, by its row.
-        strangers: what the model knows of strangers' distances, or None.
+        strangers: distances between strangers by the model, or None.
     """
 
     identities: tuple[str, ...]
@@ -48,7 +48,14 @@ class EmbeddedSamples:
         enrollable: ArrayLike | None = None,
         strangers: StrangerDistances | None = None,
     ) -> EmbeddedSamples:
-        """Take arrays; see `enroll.evaluation.protocol.evaluate` for the arguments.
+        """Build samples from arrays; see `enroll.evaluation.protocol.evaluate`.
+
+        Args:
+            vectors: (n, dim) float unit rows; rows of photos without a face may hold anything.
+            labels: (n,) names or numbers of the people.
+            detected: (n,) bool; None: a face was found in all.
+            enrollable: (n,) bool; None: all that have a face are.
+            strangers: distances between strangers by the model.
 
         Raises:
             ValueError: arrays of other shapes or kinds.
@@ -62,7 +69,7 @@ class EmbeddedSamples:
                 raise ValueError(
                     f"{name}: expected ({len(rows)},) of bool, one a photo, got {mask.dtype} {mask.shape}"
                 )
-        if rows.ndim == 2 and rows.shape[1]:  # what stands for a photo without a face is not looked at
+        if rows.ndim == 2 and rows.shape[1]:  # rows of photos without a face may hold anything
             rows = np.where(found[:, None], rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
         checked, of = checked_rows(rows, labels)
         names, numbers = np.unique(of, return_inverse=True)
@@ -76,7 +83,7 @@ class EmbeddedSamples:
         )
 
     def __post_init__(self) -> None:
-        """Refuse vectors nothing can be compared with.
+        """Check the shapes, and that vectors are finite.
 
         Raises:
             ValueError: arrays of other shapes.
@@ -96,11 +103,15 @@ class EmbeddedSamples:
             )
 
     def photo(self, row: int) -> str:
-        """Say which photo a row is, for messages."""
+        """Return a description of the photo of a row, for messages."""
         return f"photo {row}"
 
     def comparisons(self, seed: int = 0) -> PairComparisons:
-        """Compare every two photos; a mated pair with a photo without a face is one that does not pass."""
+        """Compare every two photos; a mated pair with a photo without a face never matches.
+
+        Args:
+            seed: of the random draw of pairs, if there are too many.
+        """
         rows = np.flatnonzero(self.found)
         there = PairComparisons.of_vectors(self.vectors[rows], self.labels[rows], seed=seed)
         known = np.unique(self.labels[rows])

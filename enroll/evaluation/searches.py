@@ -1,4 +1,4 @@
-"""Search for photos among enrolled ones, exactly."""
+"""Search for photos among enrolled ones, with exact results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PAIRS_AT_ONCE = 4_000_000  # distances in memory: 32 MB
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What searches found.
+    """Holds the results of searches.
 
     Attributes:
-        rank: (n,) rank of the right person, ties counting against it; infinite if not found.
-        distance: (n,) of the nearest template.
-        second: (n,) of the nearest template of any other person; 2 in a gallery of one.
-        nearest: (n,) row of the nearest template, -1 if there is none.
+        rank: (n,) float64 rank of the right person, ties counting against it; infinite if not found.
+        distance: (n,) float64, of the nearest template; infinite without a face.
+        second: (n,) float64, of the nearest template of any other person; 2 in a gallery of one.
+        nearest: (n,) int64 row of the nearest template, -1 if there is none.
     """
 
     rank: NDArray[np.float64]
@@ -38,7 +38,13 @@ class Found:
 
 
 def search_rows(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> Found:
-    """Search for each probe in the enrolled rows; one without a face finds nothing."""
+    """Search for each probe among the enrolled rows; one without a face finds nothing.
+
+    Args:
+        samples: the photos.
+        probes: (n,) int64 rows to search for.
+        gallery: (m,) int64 rows that are enrolled.
+    """
     rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
     nearest = np.full(len(probes), -1, np.int64)
     found = np.flatnonzero(samples.found[probes])
@@ -59,10 +65,15 @@ def search_rows(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: ND
 
 
 def search_many(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]) -> Found:
-    """Do as `search_rows`, several times as fast, by products in float32.
+    """Search as `search_rows` does, several times as fast, by products in float32.
 
-    Where what they round could change a name or a rank, `search_rows` is asked; the distances are computed in
-    float64 in any case. Only who is second of two that are equally far, to six digits, may differ.
+    Where their rounding could change a name or a rank, `search_rows` decides; the distances are computed in
+    float64 in any case. Only which of two people comes second who are equally far, to six digits, may differ.
+
+    Args:
+        samples: the photos.
+        probes: (n,) int64 rows to search for.
+        gallery: (m,) int64 rows that are enrolled.
     """
     rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
     nearest = np.full(len(probes), -1, np.int64)
@@ -101,7 +112,15 @@ def search_many(samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: ND
 
 
 def _spans(starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the numbers of spans and all that is in them, from start on, both (sum of lengths,)."""
+    """Return the index of the span, and the position, of everything in some spans.
+
+    Args:
+        starts: (spans,) first position of each.
+        lengths: (spans,) of each.
+
+    Returns:
+        Two arrays (sum of lengths,).
+    """
     before = np.cumsum(lengths) - lengths
     number = np.repeat(np.arange(len(lengths)), lengths)
     return number, np.arange(len(number)) + (starts - before)[number]
@@ -113,7 +132,17 @@ def _nearest_of(
     rows: NDArray[np.intp],
     columns: NDArray[np.intp],
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Compare each query with some vectors, those of the first query first: the least distance, and whose."""
+    """Find the nearest of some vectors for each query.
+
+    Args:
+        queries: (q, dim) float32.
+        vectors: (n, dim) float32.
+        rows: (pairs,) query of each pair, rising.
+        columns: (pairs,) vector of each pair.
+
+    Returns:
+        (q,) least distances, and (q,) the vectors with them.
+    """
     apart = queries[rows].astype(np.float64) - vectors[columns]
     distances = np.sqrt(np.vecdot(apart, apart))
     order = np.lexsort((columns, distances, rows))
@@ -124,7 +153,16 @@ def _nearest_of(
 def search_by_scorer(
     scorer: Scorer, samples: EmbeddedSamples, probes: NDArray[np.int64], gallery: NDArray[np.int64]
 ) -> Found:
-    """Do as `search_rows`, by the scores of a scorer; the nearest row is that of the first person."""
+    """Search as `search_rows` does, by the scores of a scorer.
+
+    The nearest row is that of the person with the best score.
+
+    Args:
+        scorer: compares people with a query.
+        samples: the photos.
+        probes: (n,) int64 rows to search for.
+        gallery: (m,) int64 rows that are enrolled.
+    """
     rank, distance, second = (np.full(len(probes), np.inf) for _ in range(3))
     nearest = np.full(len(probes), -1, np.int64)
     found = np.flatnonzero(samples.found[probes])

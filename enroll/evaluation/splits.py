@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The photos of one split.
+    """Holds the photos of one split.
 
     Attributes:
         known: identities that are enrolled, rising.
-        enrolled: rows to enroll, by identity.
-        mated: the other rows of these identities.
-        non_mated: all rows of the others, who are strangers.
+        enrolled: (e,) int64 rows to enroll, by identity.
+        mated: (m,) int64, the other rows of these identities.
+        non_mated: (k,) int64, all rows of the other identities, who are strangers.
     """
 
     known: NDArray[np.int64]
@@ -39,11 +39,14 @@ class Drawn:
     non_mated: NDArray[np.int64]
 
     def searched(self, limit: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give the rows to search for: all mated and all non-mated ones, or so many of each, drawn from them.
+        """Return the rows to search for: all, or `limit` of each kind, drawn at random.
 
         Args:
-            limit: of each kind.
-            rng: draws them, each row alike.
+            limit: largest number of mated, and of non-mated, rows.
+            rng: draws them, each row with the same probability.
+
+        Returns:
+            Mated and non-mated rows, both int64.
         """
         mated, non_mated = (
             rows if len(rows) <= limit else rows[np.sort(rng.permutation(len(rows))[:limit])]
@@ -53,10 +56,12 @@ class Drawn:
 
 
 def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator[Drawn]:
-    """Draw the splits of a protocol; the same labels and configuration give the same ones.
+    """Draw the splits of an evaluation.
+
+    The same labels and configuration give the same splits.
 
     Args:
-        labels: (n,) identities of the photos, numbered from 0.
+        labels: (n,) int64 identities of the photos, from 0.
         config: number of splits, shares and seed.
 
     Raises:
@@ -64,7 +69,7 @@ def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator
     """
     counts = np.bincount(labels)
     candidates = np.flatnonzero(counts >= 2)
-    people = int(np.count_nonzero(counts))  # who has no photo can be no stranger either
+    people = int(np.count_nonzero(counts))  # people without a photo are no strangers either
     if people < 3 or len(candidates) < 2:
         raise UsageError(
             "evaluating needs at least 3 people, 2 of them with 2 photos or more: some are enrolled, another "
@@ -88,17 +93,17 @@ def draw_splits(labels: NDArray[np.int64], config: EvaluationConfig) -> Iterator
 
 @dataclass(frozen=True, eq=False)
 class SearchSplit:
-    """The searches of one split.
+    """Holds the searches of one split and their results.
 
     Attributes:
         known: identities that are enrolled.
-        enrolled: rows that were drawn to be enrolled, also those that could not be.
-        mated, non_mated: (n,) rows that were searched for.
-        mated_total, non_mated_total: rows these were drawn from; as many, where all were searched for.
-        rank: (mated,) rank of the right person, ties counting against it; infinite if not found.
-        distance, other_distance: (mated,), (non_mated,) distance of the nearest template.
+        enrolled: rows that were drawn to be enrolled, also those that are not enrollable.
+        mated, non_mated: (m,), (k,) int64 rows that were searched for.
+        mated_total, non_mated_total: number of rows these were drawn from.
+        rank: (m,) rank of the right person, ties counting against it; infinite if not found.
+        distance, other_distance: (m,), (k,) float64 distance of the nearest template.
         second, other_second: of the nearest template of any other person; 2 in a gallery of one.
-        nearest, other_nearest: the row of the nearest template, -1 if there is none.
+        nearest, other_nearest: row of the nearest template, -1 if there is none.
     """
 
     known: NDArray[np.int64]
@@ -116,7 +121,10 @@ class SearchSplit:
     non_mated_total: int
 
     def limit(self, fpir: float) -> float:
-        """Distance of the first stranger that must not pass; a search passes when it is nearer."""
+        """Return the least distance that is not within the threshold for an FPIR.
+
+        A search names someone when its nearest template is nearer than this.
+        """
         return first_refused(self.other_distance, fpir)
 
 
@@ -131,8 +139,8 @@ def search_split(
     Args:
         samples: the photos.
         drawn: rows of `samples`.
-        scorer: gives the scores that stand for distances; None: distances of the nearest templates.
-        searched: the mated and the non-mated rows that are searched for, `Drawn.searched`; None: all.
+        scorer: its scores are used as distances; None: distances of the nearest templates.
+        searched: the mated and the non-mated rows to search for, from `Drawn.searched`; None: all.
     """
     gallery = drawn.enrolled[samples.enrollable[drawn.enrolled]]  # sorted by identity, as `known` is
     mated, non_mated = searched or (drawn.mated, drawn.non_mated)

@@ -1,10 +1,11 @@
-"""Figures of 1:1 comparisons, and their bootstrap over identities, in numpy alone.
+"""Compute figures of 1:1 comparisons, and their bootstrap over identities, in numpy alone.
 
-A *mated* pair is two samples of one identity, a *non-mated* pair samples of two; a pair passes a threshold
-when its distance is at most that. FMR is the share of non-mated pairs that pass, TAR the share of mated pairs
-that do (ISO/IEC 19795-1). In a replicate of the bootstrap that draws identity i w_i times, a mated pair of i
-weighs w_i and a non-mated pair of i and j weighs w_i w_j: i and j meet that often, and a person who was drawn
-twice is no stranger to himself (Bolle, Ratha and Pankanti 2004).
+A *mated* pair is two samples of one identity, a *non-mated* pair samples of two; a pair matches when its
+distance is at most the threshold. FMR, the false match rate, is the share of non-mated pairs that match, TAR,
+the true accept rate, the share of mated pairs that do (ISO/IEC 19795-1). In a replicate of the bootstrap that
+draws identity i w_i times, a mated pair of i has the weight w_i and a non-mated pair of i and j the weight
+w_i w_j: the number of times that i is drawn with j. Two copies of one person are no non-mated pair (Bolle,
+Ratha and Pankanti 2004).
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _CHUNK = 2**20  # weights of pairs in memory at once; a few arrays of 8 MiB
 
 @dataclass(frozen=True)
 class TarAtFmr:
-    """TAR at an FMR.
+    """Holds the TAR at an FMR.
 
     Attributes:
-        fmr: the share of non-mated pairs that may pass.
-        pairs: non-mated pairs that were compared.
-        needed: non-mated pairs of which one is this share, 1 / `fmr`.
-        threshold: the largest at which at most that share passes; None with fewer pairs than needed.
-        tar: share of mated pairs that pass; None with fewer pairs than needed, or without a mated pair.
+        fmr: the share of non-mated pairs that may match.
+        pairs: number of non-mated pairs that were compared.
+        needed: number of non-mated pairs of which one is this share, 1 / `fmr`.
+        threshold: the largest at which at most that share matches; None with fewer pairs than needed.
+        tar: share of mated pairs that match; None with fewer pairs than needed, or without a mated pair.
     """
 
     fmr: float
@@ -51,12 +52,12 @@ class TarAtFmr:
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Figures of each replicate; NaN where no mated or no non-mated pair was drawn.
+    """Holds the figures of each bootstrap replicate; NaN where one kind of pair was not drawn.
 
     Attributes:
         threshold: (replicates, fmrs) float64, threshold at each FMR.
         tar: (replicates, fmrs) float64, TAR at each FMR.
-        eer: (replicates,) float64.
+        eer: (replicates,) float64, the equal error rate.
         f1: (replicates,) float64, the best F1.
         f1_threshold: (replicates,) float64, the threshold with the best F1.
     """
@@ -70,16 +71,16 @@ class Replicates:
 
 @dataclass(frozen=True, eq=False)
 class PairComparisons:
-    """Distances of pairs; `of_vectors` and `of_pairs` make them.
+    """Holds the distances of pairs; made by `of_vectors` or `of_pairs`.
 
     Attributes:
-        mated: (mated,) float64 distances, ascending; infinity is a comparison that failed: it never passes.
+        mated: (mated,) float64 distances, ascending; infinite for a comparison that failed and never matches.
         mated_identity: (mated,) int64, index of the identity among all, sorted.
         non_mated: (non_mated,) float64 distances, ascending.
         non_mated_identities: (non_mated, 2) int64, indices of both identities.
-        identities: how many there are, those of no pair too.
-        mated_total: mated pairs there are; more than `mated` has if that was drawn from them.
-        non_mated_total: non-mated pairs there are.
+        identities: number of identities, those without a pair too.
+        mated_total: number of mated pairs in all, larger than that of `mated` if these were drawn.
+        non_mated_total: number of non-mated pairs in all.
     """
 
     mated: NDArray[np.float64]
@@ -94,16 +95,16 @@ class PairComparisons:
     def of_vectors(
         cls, vectors: NDArray[np.floating], labels: NDArray[np.generic], limit: int = LIMIT, seed: int = 0
     ) -> PairComparisons:
-        """Compare every two samples, or as many pairs of a kind as `limit` allows.
+        """Compare every two samples, or `limit` pairs of a kind if there are more.
 
-        Of more pairs, `limit` different ones are drawn: one at random from each of so many equally long
+        Of more pairs, `limit` different ones are drawn: one at random from each of as many equally long
         stretches of the list of all, so that every sample has its share; each pair is equally likely.
 
         Args:
-            vectors: (n, dim) unit rows.
+            vectors: (n, dim) float unit rows.
             labels: (n,) identity of each row, numbers or texts.
-            limit: mated pairs, and non-mated pairs, that are compared.
-            seed: draws them.
+            limit: largest number of mated pairs, and of non-mated pairs.
+            seed: of the draw.
 
         Raises:
             ValueError: other shapes, or rows that are not finite.
@@ -141,15 +142,15 @@ class PairComparisons:
         identities: int,
         totals: tuple[int, int] | None = None,
     ) -> PairComparisons:
-        """Take pairs in any order, as the attributes describe them.
+        """Build comparisons from pairs in any order.
 
         Args:
-            mated: (mated,) distances.
+            mated: (mated,) float64 distances.
             mated_identity: (mated,) index of the identity.
-            non_mated: (non_mated,) distances.
+            non_mated: (non_mated,) float64 distances.
             non_mated_identities: (non_mated, 2) indices of both identities.
-            identities: how many there are.
-            totals: mated and non-mated pairs there are; None: as many as these.
+            identities: number of identities.
+            totals: number of mated and of non-mated pairs in all; None: as many as these.
 
         Raises:
             ValueError: a distance that is not a number.
@@ -168,7 +169,7 @@ class PairComparisons:
 
     @property
     def drawn(self) -> str | None:
-        """Say how many pairs of how many were compared, or None if all were."""
+        """How many of all pairs were compared, as text; None if all were."""
         kinds = [
             (len(self.mated), self.mated_total, "mated"),
             (len(self.non_mated), self.non_mated_total, "non-mated"),
@@ -177,10 +178,13 @@ class PairComparisons:
         return f"drawn at random: {', '.join(some)}" if some else None
 
     def at_fmr(self, fmr: float) -> TarAtFmr:
-        """Give the largest threshold at which at most a share `fmr` of non-mated pairs passes, and its TAR.
+        """Return the largest threshold at which at most a share `fmr` of non-mated pairs matches.
 
         Args:
             fmr: the share, above 0 and at most 1.
+
+        Returns:
+            The threshold and its TAR.
 
         Raises:
             ValueError: another share.
@@ -192,32 +196,39 @@ class PairComparisons:
         return TarAtFmr(fmr, len(self.non_mated), needed, threshold, tar if len(self.mated) else None)
 
     def eer(self) -> float:
-        """Give the equal error rate: where FMR and 1 - TAR are the same.
+        """Compute the equal error rate: where FMR and 1 - TAR are the same.
 
-        Between the two neighbouring distances where they change order, both are taken to change along a
-        straight line. NaN without mated or without non-mated pairs.
+        Between the two neighbouring distances where they change order, both are interpolated linearly. NaN
+        without mated or without non-mated pairs.
         """
         return float(self._all.eer()[0])
 
     def best_f1(self) -> tuple[float, float]:
-        """Give the smallest threshold with the largest F1, and that F1 (van Rijsbergen 1979).
+        """Find the smallest threshold with the largest F1.
 
         It is `best_f` with β = 1: 2 TP / (TP + FP + mated pairs).
+
+        Returns:
+            The threshold and its F1.
         """
         return self.best_f(1.0)
 
     def best_f(self, beta: float) -> tuple[float, float]:
-        """Give the smallest threshold with the largest F-beta, and that F-beta.
+        """Find the smallest threshold with the largest F-beta.
 
-        (1 + β²) TP / (β² mated pairs + TP + FP), of pairs that pass: recall, the share of mated pairs that
-        pass, counts β times precision, the share of passing pairs that are mated. It depends on how many
-        non-mated pairs there are to a mated one. Both are NaN without mated or without non-mated pairs.
+        F-beta = (1 + β²) TP / (β² mated pairs + TP + FP), of pairs that match (van Rijsbergen 1979,
+        "Information Retrieval"): recall, the share of mated pairs that match, counts β times precision, the
+        share of matching pairs that are mated. It depends on how many non-mated pairs there are to a mated
+        one.
 
         Args:
-            beta: β, above 0; below 1 to be strict, above 1 to miss few.
+            beta: β, above 0; below 1 favours precision, above 1 recall.
+
+        Returns:
+            The threshold and its F-beta; both are NaN without mated or without non-mated pairs.
 
         Raises:
-            ValueError: another β.
+            ValueError: β is not above 0.
         """
         if not 0 < beta < np.inf:
             raise ValueError(f"beta: expected a number above 0, got {beta}")
@@ -225,11 +236,13 @@ class PairComparisons:
         return float(threshold[0]), float(f[0])
 
     def replicates(self, weights: NDArray[np.float64], fmrs: Sequence[float] = ()) -> Replicates:
-        """Give all figures for each row of weights; a row of ones gives those of `at_fmr`, `eer`, `best_f1`.
+        """Compute all figures for each row of weights.
+
+        A row of ones gives those of `at_fmr`, `eer` and `best_f1`.
 
         Args:
             weights: (replicates, identities), how often each identity is drawn.
-            fmrs: as of `at_fmr`; also those for which there are too few pairs.
+            fmrs: as for `at_fmr`; also those for which there are too few pairs.
 
         Raises:
             ValueError: weights of another number of identities, or another share.
@@ -258,14 +271,14 @@ class PairComparisons:
 
     @cached_property
     def _steps(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """How many pairs of each kind pass below the least distance, and at each distance there is."""
+        """Count the pairs of each kind within each distance, from below the least one on."""
         distances = np.unique(np.concatenate([self.mated, self.non_mated]))
         mated, non_mated = self._passing(distances)
         return np.append(0, mated), np.append(0, non_mated)
 
     @cached_property
     def _mated_steps(self) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-        """Each distance of a mated pair, and how many pairs of each kind pass at it."""
+        """Return each distance of a mated pair, and how many pairs of each kind are within it."""
         distances = np.unique(self.mated[np.isfinite(self.mated)])
         return distances, *self._passing(distances)
 
@@ -285,7 +298,7 @@ class PairComparisons:
 
 
 class _Weighted:
-    """Some replicates: the weight of the first k pairs of each kind, (replicates, pairs + 1)."""
+    """Sums the weights of the first k pairs of each kind, (replicates, pairs + 1)."""
 
     def __init__(self, pairs: PairComparisons, weights: NDArray[np.float64]) -> None:
         self._pairs = pairs
@@ -299,7 +312,7 @@ class _Weighted:
         self._row = np.arange(len(weights))
 
     def at_fmr(self, fmr: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Threshold and TAR, (replicates,)."""
+        """Return threshold and TAR at an FMR, (replicates,) each."""
         # The first distance that must not pass; of equal ones none does.
         stop = self._pairs._stops[within_share(self._non_mated, fmr)]
         threshold = np.where(np.isinf(stop), np.inf, np.nextafter(stop, -np.inf))
@@ -308,6 +321,7 @@ class _Weighted:
         return threshold, _share(passing, self._mated[:, -1]) + self._nan
 
     def eer(self) -> NDArray[np.float64]:
+        """Return the equal error rate, (replicates,)."""
         low = np.zeros(len(self._row), np.intp)
         high = np.full_like(low, len(self._pairs._steps[0]) - 1)
         while (high - low > 1).any():
@@ -321,7 +335,7 @@ class _Weighted:
         return _share(left + way * (right - left), self._non_mated[:, -1])
 
     def _difference(self, step: NDArray[np.intp]) -> NDArray[np.float64]:
-        """FMR - (1 - TAR) at a step, times the weight of both kinds: exact for whole weights."""
+        """Return FMR - (1 - TAR) at a step, times the weight of both kinds: exact for whole weights."""
         mated, non_mated = self._pairs._steps
         false, all_false = self._non_mated[self._row, non_mated[step]], self._non_mated[:, -1]
         true, all_true = self._mated[self._row, mated[step]], self._mated[:, -1]
@@ -329,7 +343,7 @@ class _Weighted:
         return difference
 
     def best_f(self, beta: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Threshold and F-beta, (replicates,)."""
+        """Return the threshold with the largest F-beta, and that F-beta, (replicates,) each."""
         # Between two mated distances only false positives are added, so the best is at a mated one.
         distances, mated, non_mated = self._pairs._mated_steps
         if not len(distances):
@@ -341,12 +355,15 @@ class _Weighted:
 
 
 def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> PairComparisons:
-    """Compare every two photos, as verification does: one person, or two.
+    """Compare every two photos for verification (1:1).
 
     Args:
-        vectors: (n, dim) unit rows.
+        vectors: (n, dim) float unit rows.
         labels: (n,) names or numbers of the people.
-        seed: draws the pairs, where there are more than can be compared.
+        seed: of the random draw of pairs, if there are more than 2,000,000 of a kind.
+
+    Returns:
+        The distances, with figures such as `.at_fmr(fmr)` and `.eer()`.
 
     Raises:
         ValueError: other shapes, or rows that are not of length 1.
@@ -361,7 +378,7 @@ def compare_pairs(vectors: ArrayLike, labels: ArrayLike, seed: int = 0) -> PairC
 
 
 def pairs_needed(fmr: float) -> int:
-    """Give how many non-mated pairs an FMR needs, so that one of them is that share: 1 / FMR, upward.
+    """Return the number of non-mated pairs of which one is a share `fmr`: 1 / FMR, rounded up.
 
     Raises:
         ValueError: no share above 0 and up to 1.

@@ -1,4 +1,4 @@
-"""Sum weights of sorted searches or pairs, as often as their people were drawn, exactly."""
+"""Sum the weights of sorted searches or pairs in bootstrap replicates, exactly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ _SMALL = 15  # largest weight whose square a byte holds
 
 
 def narrowed(weights: NDArray[np.float64]) -> NDArray[Any]:
-    """Give small whole weights, as a bootstrap has, as bytes: the same sums in a sixth of the time."""
+    """Convert small whole weights to bytes, for the same sums in a sixth of the time.
+
+    Args:
+        weights: (replicates, n) float64.
+
+    Returns:
+        The same as uint8 if that is exact, else unchanged.
+    """
     if weights.size and weights.min() >= 0 and weights.max() <= _SMALL:
         small = weights.astype(np.uint8)
         if (small == weights).all():
@@ -23,7 +30,14 @@ def narrowed(weights: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def summed(weights: NDArray[Any]) -> NDArray[Any]:
-    """Give the weight of the first k of each row, (rows, n + 1): int64 for bytes, else float64."""
+    """Return the weight of the first k searches of each row.
+
+    Args:
+        weights: (rows, n), of any dtype.
+
+    Returns:
+        (rows, n + 1): int64 for bytes, else float64.
+    """
     kind: type[np.generic] = np.int64 if weights.dtype == np.uint8 else np.float64
     sums = np.zeros((len(weights), weights.shape[1] + 1), kind)
     np.cumsum(weights, axis=1, dtype=kind, out=sums[:, 1:])
@@ -31,11 +45,14 @@ def summed(weights: NDArray[Any]) -> NDArray[Any]:
 
 
 def within_share(sums: NDArray[Any], share: float) -> NDArray[np.intp]:
-    """Count how many, from the first on, weigh at most a share of their row, (rows,).
+    """Count how many searches, from the first on, weigh at most a share of their row.
 
     Args:
-        sums: (rows, n + 1), by `summed`.
+        sums: (rows, n + 1), from `summed`.
         share: 0 to 1.
+
+    Returns:
+        (rows,) int.
     """
     most = share * sums[:, -1] + 1e-9  # in floating point 0.29 * 100 is less than 29
     if sums.dtype == np.int64:

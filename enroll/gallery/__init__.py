@@ -1,8 +1,8 @@
-"""People of one model in a store.
+"""Keep the people of one model in a store.
 
 ```
 gallery ─┬─ enrollment   photos of people into the store
-         ├─ following    the templates, to be searched
+         ├─ following    the search index, kept up to date
          ├─ threshold    the calibration that a gallery keeps
          ├─ photos       the files behind the templates
          ├─ doctor       the templates, for the doctor to examine

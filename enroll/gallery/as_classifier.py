@@ -1,4 +1,4 @@
-"""Give what a gallery holds as a classifier of scikit-learn."""
+"""Convert a gallery to a classifier of scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 def classifier_of(
     store: Store, extractor: Extractor, expired: Container[str] = ()
 ) -> OpenSetNeighborsClassifier:
-    """Fit a classifier on all templates; it names whom `Identifier` names, at the same distances.
+    """Fit a classifier on all templates, with the names and distances of `Identifier`.
 
     Args:
         store: the gallery.
         extractor: its model.
-        expired: people who are left out.
+        expired: names of people who are left out.
 
     Returns:
-        With the gallery's calibrated threshold, else the one from what is known of the model, else none.
+        A classifier with the gallery's calibrated threshold, else the one by the model's distances between
+        strangers, else none.
 
     Raises:
         UsageError: no one is enrolled.

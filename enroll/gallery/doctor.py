@@ -1,4 +1,4 @@
-"""Hand what a gallery holds to the doctor."""
+"""Examine a gallery: read its templates and calibration for the doctor."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def examine_gallery(
 
     Args:
         store: the gallery.
-        progress: hears of each template.
-        models: folders, or `built-in`, that may be the gallery's model; what that one knows of strangers'
-            distances is used to say what FPIR to expect, as `embed calibrate` does.
+        progress: progress bar, advanced with every template.
+        models: folders, or `built-in`, that may be the gallery's model; the distances between strangers by
+            that one are used to forecast the FPIR, as `embed calibrate` does.
 
     Raises:
         UsageError: no one is enrolled.

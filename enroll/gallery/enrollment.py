@@ -1,4 +1,4 @@
-"""Photos of people into a store: read and embedded side by side, written some people at a time."""
+"""Enroll photos of people: embed them in several threads, write some people at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from enroll.gallery.given import content_of, is_file, path_of
 from enroll.gallery.places import home_of, photo_file, stored_path
 from enroll.looking import AskedPhoto, answered
 from enroll.store import NewPerson, Store, Terms
-from enroll.store.base import conflict_reason
+from enroll.store.messages import conflict_reason
 from enroll.templates import NewTemplate
 
 if TYPE_CHECKING:
@@ -30,17 +30,19 @@ if TYPE_CHECKING:
     from enroll.looking import Looker, SampledPhoto
 
 
-_WRITTEN = 256  # photos after which people are written: what a kill can lose, some seconds of work
+_WRITTEN = 256  # photos after which people are written: a killed process loses as many, some seconds of work
 _MOST_WRITTEN = 4 * _WRITTEN  # after which also a part of one person is written
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """A photo whose file is another picture by now; the former one is still a template.
+    """Holds an enrolled photo whose file is now another picture.
+
+    The earlier picture is still a template.
 
     Attributes:
         path: of the photo.
-        digest: SHA-256 of the former file.
+        digest: SHA-256 of the earlier file, 32 bytes.
     """
 
     path: Path
@@ -49,15 +51,15 @@ class Replaced:
 
 @dataclass(frozen=True)
 class EnrollmentResult:
-    """What enrolling some photos of one person came to; it is on disk.
+    """Holds the result of enrolling photos of one person; it is on disk.
 
     Attributes:
         identity: the name as it is stored.
-        added: photos that became templates.
-        already: photos that were theirs before, or were given twice.
+        added: number of photos that became templates.
+        already: number of photos that were theirs before, or were given twice.
         rejected: photos that could not be used, and why.
-        samples: what was found in the photos that were looked at; with crops only if they were asked for.
-        copies: photos that show a picture which was met before in the same run.
+        samples: the faces found in the photos that were read; with crops only if they were asked for.
+        copies: photos that show the same picture as an earlier one of the run.
         replaced: photos that were another picture when they were enrolled.
     """
 
@@ -71,13 +73,16 @@ class EnrollmentResult:
 
     @property
     def crowded(self) -> dict[Path, int]:
-        """Photos that show more than one face, and how many; the largest, most central one is enrolled."""
+        """The photos that show more than one face, and how many.
+
+        The largest, most central face is enrolled.
+        """
         return {
             sample.path: sample.faces for sample in self.samples if sample.faces > 1 and not sample.problem
         }
 
     def tiles(self) -> list[Tile]:
-        """Give what a preview shows: what was enrolled, and every photo that was not, with the reason."""
+        """Return the tiles of a contact sheet: each photo enrolled, or not and why."""
         looked_at = {sample.path for sample in self.samples}
         unseen = [entry for entry in self.rejected if entry.path not in looked_at]
         return [
@@ -93,7 +98,7 @@ class EnrollmentResult:
 
 @dataclass(eq=False)
 class _Person:
-    """Someone whose photos are being read; `fresh` is not written yet."""
+    """Holds a person whose photos are being read; `fresh` is not written yet."""
 
     name: str
     added: int = 0
@@ -105,6 +110,7 @@ class _Person:
     replaced: list[Replaced] = field(default_factory=list)
 
     def outcome(self) -> EnrollmentResult:
+        """Return the result as far as it is written."""
         return EnrollmentResult(
             self.name,
             self.added,
@@ -118,7 +124,7 @@ class _Person:
 
 @dataclass(eq=False)
 class _File:
-    """Content that was met in this run: who had it first, where, and why it was not taken, if so."""
+    """Holds file content read in this run: its first person and path, and why it was refused."""
 
     name: str
     path: Path
@@ -127,15 +133,15 @@ class _File:
 
 @dataclass(eq=False)
 class _Photo:
-    """A photo on its way.
+    """Holds a photo that is being processed.
 
     Attributes:
         given: as for `Gallery.enroll_many`.
-        last: it is the last of its person.
-        data: of the file, while it is to be looked at.
-        first: what became of the same content before, if it was met before.
-        owner: who has it in the store.
-        found: what came of looking, or why it cannot be read.
+        last: whether it is the last of its person.
+        data: bytes of the file, until its face is searched for.
+        first: the earlier file with the same content, if there is one.
+        owner: name of the person who has it in the store.
+        found: its face, or why it cannot be read.
     """
 
     person: _Person
@@ -151,7 +157,7 @@ class _Photo:
 
 
 class Enrollment:
-    """One run of enrolling; see `Gallery.enroll_many`."""
+    """Runs one enrollment; see `Gallery.enroll_many`."""
 
     def __init__(
         self,
@@ -171,14 +177,22 @@ class Enrollment:
     def run(
         self, people: Mapping[str, Sequence[Photo]], advance: Callable[[], object]
     ) -> Iterator[EnrollmentResult]:
-        """Enroll people; each is given when they are written."""
+        """Enroll people.
+
+        Args:
+            people: photos by the name of the person.
+            advance: called after each photo.
+
+        Yields:
+            The result of each person, when it is written.
+        """
         reading: list[_Person] = []  # begun, and not all written
         finished = photos = 0
-        for part in self._looked(people):
+        for part in self._embedded(people):
             for photo in part:
                 if not reading or reading[-1] is not photo.person:
                     reading.append(photo.person)
-                self._settle(photo)
+                self._decide(photo)
                 advance()
                 photos += 1
                 finished += photo.last
@@ -188,13 +202,13 @@ class Enrollment:
                     finished = photos = 0
         yield from self._write(reading, finished)
 
-    def _looked(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
-        """Give all photos, those that are new looked at, a part of them at a time."""
+    def _embedded(self, people: Mapping[str, Sequence[Photo]]) -> Iterator[list[_Photo]]:
+        """Yield all photos in parts, with the faces of those that are new."""
         if self._elsewhere is None:
             parts = self._parts(people, part_size(sum(map(len, people.values()))))
-            return map_in_order(self._look, map(self._read, parts))
+            return map_in_order(self._embed, map(self._read, parts))
         parts, given = self._parts(people, self._elsewhere.window), chain.from_iterable(people.values())
-        return self._looked_elsewhere(self._elsewhere, parts, given)
+        return self._embedded_elsewhere(self._elsewhere, parts, given)
 
     def _parts(self, people: Mapping[str, Sequence[Photo]], size: int) -> Iterator[list[_Photo]]:
         part: list[_Photo] = []
@@ -209,13 +223,13 @@ class Enrollment:
             yield part
 
     def _read(self, part: list[_Photo]) -> list[_Photo]:
-        """Read files, and say which need not be looked at."""
+        """Read files, and find out which are new."""
         for photo in part:
             _read(photo)
         return self._sorted(part)
 
     def _sorted(self, part: list[_Photo]) -> list[_Photo]:
-        """Say of photos whose digests are known which are new: those get a `file`."""
+        """Find out which photos with known digests are new: those get a `file`."""
         readable = [photo for photo in part if photo.digest]
         owners = self._store.owners([photo.digest for photo in readable])
         for photo, owner in zip(readable, owners, strict=True):
@@ -228,13 +242,14 @@ class Enrollment:
                 photo.data = photo.found = None
         return part
 
-    def _looked_elsewhere(
+    def _embedded_elsewhere(
         self, away: Looker, parts: Iterator[list[_Photo]], given: Iterable[Photo]
     ) -> Iterator[list[_Photo]]:
-        """Have photos looked at on other machines.
+        """Embed photos on other machines.
 
-        What may be enrolled already is read first, and looked at only if it is not. Of an empty gallery each
-        photo is read once; one that is there twice is then looked at twice.
+        If some photos may be enrolled already, the digests of all are computed first, and only new ones
+        embedded. For an empty gallery each photo is read once; one that is given twice is then embedded
+        twice.
         """
         first = bool(self._store.model() and self._store.identities())
         first = first or away.sends or not all(map(is_file, given))
@@ -270,16 +285,16 @@ class Enrollment:
             photos = [photo for photo, _ in part]
             yield photos if first else self._sorted(photos)
 
-    def _look(self, part: list[_Photo]) -> list[_Photo]:
-        """Find and embed the faces of a part; in a thread of its own."""
+    def _embed(self, part: list[_Photo]) -> list[_Photo]:
+        """Find and embed the faces of a part; runs in a thread of its own."""
         new = [photo for photo in part if photo.file is not None]
         samples = [read_sample(photo.path, self._extractor, self._force, photo.data) for photo in new]
         for photo, sample in zip(new, embed_samples(samples, self._extractor, self._keep_crops), strict=True):
             photo.found, photo.data = sample, None
         return part
 
-    def _settle(self, photo: _Photo) -> None:
-        """Say what becomes of a photo, when those before it are settled."""
+    def _decide(self, photo: _Photo) -> None:
+        """Decide on a photo, after all those before it: rejected, already there, or to be added."""
         person = photo.person
         if isinstance(photo.found, PhotoSample):
             person.samples.append(replace(photo.found, vector=None))
@@ -318,7 +333,7 @@ class Enrollment:
         return ""
 
     def _write(self, people: Sequence[_Person], finished: int) -> Iterator[EnrollmentResult]:
-        """Write what is fresh in one transaction, and give those who are finished."""
+        """Write new templates in one transaction, and yield the results of people who are finished."""
         self._add([person for person in people if person.fresh])
         for person in people[:finished]:
             if self._terms is not None and person.already and not person.added:
@@ -326,7 +341,7 @@ class Enrollment:
             yield person.outcome()
 
     def _add(self, people: list[_Person]) -> None:
-        """Add what is still free; another process may have enrolled some of it under another name."""
+        """Add new templates, except those that another process has enrolled under another name since."""
         if people:
             self._store.bind(self._extractor.fingerprint, self._extractor.dim)
         while people:
@@ -351,7 +366,7 @@ class Enrollment:
             return
 
     def _notice_replaced(self, person: _Person) -> None:
-        """Notice photos that lie where other pictures of their person lay when they were enrolled."""
+        """Find photos at the paths of other pictures of their person that were enrolled before."""
         now = {entry.photo: entry.digest for entry in person.fresh if entry.photo}
         with suppress(UnknownIdentityError):  # erased by another process since
             person.replaced += [
@@ -370,7 +385,7 @@ def _read(photo: _Photo) -> None:
 
 
 def _reason(found: PhotoSample | Rejected | None) -> str | None:
-    """Say why a photo cannot be enrolled."""
+    """Return why a photo cannot be enrolled, or None."""
     if isinstance(found, Rejected):
         return found.reason
     if found is None:

@@ -1,4 +1,4 @@
-"""What searches a gallery, kept up with what any process changes in it."""
+"""Search a gallery with an index that follows the changes of any process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ _LACKING = 0.05  # of the nodes of an index file: it is written again once it la
 _log = logging.getLogger(__name__)
 
 
-class _Turns:
-    """Any number of searches at once, or one change; a change that waits lets no further search begin."""
+class _SearchLock:
+    """Allows any number of searches at once, or one change.
+
+    A waiting change holds up new searches.
+    """
 
     def __init__(self) -> None:
         self._free = threading.Condition()
@@ -58,7 +61,7 @@ class _Turns:
 
 
 class LiveIndex:
-    """Gives what searches a gallery: the engine's own search, or an index of this process.
+    """Searches a gallery: by the engine's own search, or by an index of this process.
 
     Threads may share it if they search by `searching`.
     """
@@ -67,8 +70,8 @@ class LiveIndex:
         """Follow a gallery; it is read at the first search.
 
         Args:
-            store: what to follow.
-            model: fingerprint and vector length that it is to have.
+            store: the gallery.
+            model: fingerprint and vector length that it must have.
             index: one of `INDEXES`.
 
         Raises:
@@ -81,10 +84,10 @@ class LiveIndex:
         self._generation: int | None = None
         self._last = 0
         self._cached = 0  # nodes in the index file
-        self._turns = _Turns()
+        self._turns = _SearchLock()
 
     def prepare(self) -> None:
-        """Begin to load what searching many templates needs, to be there when photos have been read."""
+        """Start to import in the background what searching many templates needs."""
         from enroll.search.exact import FEW
 
         if self._index == "exact" and self._store.search_index() is None and self._store.changes()[1] > FEW:
@@ -92,7 +95,7 @@ class LiveIndex:
 
     @contextmanager
     def searching(self) -> Iterator[SearchIndex]:
-        """Give what has all templates there are now, unchanged until the block ends.
+        """Lend an index of all current templates, which is not changed until the block ends.
 
         Raises:
             Exception: as `search_index`.
@@ -108,7 +111,7 @@ class LiveIndex:
             yield self._search_index
 
     def templates_of(self, names: Container[str]) -> Templates | None:
-        """Give the templates of some people; None from an engine that searches by itself.
+        """Return the templates of some people; None from an engine with its own search.
 
         Raises:
             Exception: as `search_index`.
@@ -120,7 +123,7 @@ class LiveIndex:
             return self._search_index.pool.of_people(names)
 
     def search_index(self) -> SearchIndex:
-        """Give what has all templates there are now; for one thread, or inside a turn.
+        """Return an index of all current templates; for one thread, or inside a turn.
 
         Raises:
             GalleryError: the gallery cannot be read, or was made with another model.
@@ -131,24 +134,24 @@ class LiveIndex:
             return own
         generation, last = self._store.changes()
         if self._search_index is None or not self._search_index.templates or generation != self._generation:
-            self._search_index = self._made(self._of_our_model(self._store.templates()))
+            self._search_index = self._made(self._check_model(self._store.templates()))
             self._keep(generation, rewrite=self._generation is not None)
         elif last != self._last:
             after = max(self._last, self._search_index.pool.last)
-            self._search_index.extend(self._of_our_model(self._store.templates(after)))
+            self._search_index.extend(self._check_model(self._store.templates(after)))
             self._keep(generation)
         self._generation, self._last = generation, last
         return self._search_index
 
     def _own_search(self) -> SearchIndex | None:
-        """Give the engine's own search, if it has one."""
+        """Return the engine's own search, if it has one."""
         own = self._store.search_index()
         if own is not None and self._index != INDEXES[0]:
             raise UsageError(f"--index: {self._store.location} has an index of its own; leave it out")
         return own
 
-    def _of_our_model(self, templates: Templates) -> Templates:
-        """Check, when they have been read: another process may bind the gallery, or make it again."""
+    def _check_model(self, templates: Templates) -> Templates:
+        """Check the model after reading, because another process may have bound or replaced the gallery."""
         check_model(self._store, *self._model)
         return templates
 
@@ -177,7 +180,7 @@ class LiveIndex:
         return graph
 
     def _keep(self, generation: int, rewrite: bool = False) -> None:
-        """Write the index file, if there is much that it lacks or an erasing took it."""
+        """Write the index file, if it lacks many templates or was deleted because someone was erased."""
         from enroll.search.approximate import ApproximateIndex
 
         gallery, search_index = self._gallery_file(), self._search_index
@@ -189,13 +192,13 @@ class LiveIndex:
         try:
             save_index(index_path(gallery), search_index.graph(), search_index.pool.parts)
             self._cached = search_index.templates
-            if self._store.changes()[0] != generation:  # someone was erased meanwhile
+            if self._store.changes()[0] != generation:  # someone was erased in the meantime
                 forget_index(gallery)
         except OSError as error:
             _log.warning("%s: not written, the index will be rebuilt: %s", index_path(gallery), error)
 
     def _gallery_file(self) -> Path | None:
-        """Give the file beside which an index may be kept, None for none."""
+        """Return the file beside which an index may be kept, or None."""
         from enroll.store.sqlite.store import SqliteStore
 
         if not isinstance(self._store, SqliteStore) or self._store.encrypted:

@@ -1,4 +1,4 @@
-"""People, their templates and the one model that made them, with a live search index."""
+"""Open a gallery: people, their templates and their one model, with a search index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from embedder._internal.wording import count
 from embedder.errors import UsageError
 from embedder.images import read_image_file
 from embedder.names import LONGEST, name_problem, normal_name
-from enroll.calibration import Probes, calibrate
+from enroll.calibration import calibrate
 from enroll.comparisons import Comparisons, compare
 from enroll.confidence import fit_confidence
 from enroll.decision import Candidate
@@ -26,6 +26,7 @@ from enroll.gallery.following import LiveIndex
 from enroll.gallery.places import home_of, stored_path
 from enroll.gallery.set_aside import SetAside, set_aside
 from enroll.gallery.threshold import CalibrationRecord, read_calibration
+from enroll.probes import Probes
 from enroll.search.base import nearest_people, nearest_templates
 from enroll.store import Store, Terms, open_store
 from enroll.store.base import check_model
@@ -49,7 +50,13 @@ _TRIES = 3  # to calibrate while others enroll
 
 @dataclass(frozen=True)
 class PhotoMatch:
-    """An enrolled photo near a face: whose it is, how far, and where it came from."""
+    """Holds an enrolled photo near a face.
+
+    Attributes:
+        identity: name of the person.
+        distance: Euclidean, 0 to 2.
+        path: of the photo, as it is stored.
+    """
 
     identity: str
     distance: float
@@ -57,29 +64,40 @@ class PhotoMatch:
 
 
 class Gallery:
-    """People who can be identified. Bound to one model; every change is on disk when a method returns.
+    """Holds the people who can be identified, enrolled by one model.
 
-    Threads may share it: they search and read side by side, and change it one after the other.
+    Every change is on disk when a method returns. Threads may share a gallery: they search and read side by
+    side, and change it one after the other.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+        >>> with TemporaryDirectory() as folder:
+        ...     with Gallery.open(f"{folder}/people.db", whole_pictures) as people:
+        ...         outcome = people.enroll("Ada", [picture])
+        ...         names = people.identities()
+        >>> outcome.added, names
+        (1, [('Ada', 1)])
     """
 
     def __init__(self, store: Store, extractor: Extractor, index: str = "exact") -> None:
         """Bind a store to a model; see `open`."""
         check_model(store, extractor.fingerprint, extractor.dim)
         self._store, self._extractor = store, extractor
-        self._expiry_said = False  # that people have expired
+        self._expiry_said = False  # whether the log has the warning about expired people
         self._search = LiveIndex(store, (extractor.fingerprint, extractor.dim), index)
 
     @classmethod
     def open(
         cls, path: str | Path, extractor: Extractor, create: bool = True, index: str = "exact"
     ) -> Gallery:
-        """Open a gallery file.
+        """Open a gallery.
 
         Args:
-            path: the file.
-            extractor: the model; a new gallery is bound to it, another one's gallery is refused.
+            path: the file, or an address of Milvus (docs/scale.md).
+            extractor: the model; a new gallery is bound to it, and one of another model is refused.
             create: make the file if it is missing.
-            index: how nearest templates are found: exact, or approximate for very many (docs/scale.md).
+            index: how nearest templates are found: `exact`, or `approximate` for very many (docs/scale.md).
 
         Raises:
             UsageError: no such index.
@@ -99,7 +117,7 @@ class Gallery:
         return home_of(self._store)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the store."""
         self._store.close()
 
     def __enter__(self) -> Gallery:
@@ -111,7 +129,17 @@ class Gallery:
     def enroll(
         self, name: str, photos: Sequence[Photo], force: bool = False, terms: Terms | None = None
     ) -> EnrollmentResult:
-        """Add photos of one person, new or known; see `enroll_many`."""
+        """Enroll photos of one person, new or known; see `enroll_many`.
+
+        Args:
+            name: of the person.
+            photos: as for `enroll_many`.
+            force: accept faces that are too poor to be recognized well, too.
+            terms: consent and last day; None leaves those there.
+
+        Returns:
+            The result, when it is on disk.
+        """
         for outcome in self.enroll_many({name: photos}, force, terms):
             return outcome
         return EnrollmentResult(checked_name(name), 0, 0, ())
@@ -125,24 +153,24 @@ class Gallery:
         advance: Callable[[], object] = lambda: None,
         elsewhere: Looker | None = None,
     ) -> Iterator[EnrollmentResult]:
-        """Add photos of people, some hundreds of photos in a transaction.
+        """Enroll photos of people, some hundreds of photos in a transaction.
 
-        Of each photo the largest, most central face is taken. A photo that is already theirs changes nothing
-        and is not looked at, so what was ended in the middle can be done again; one that cannot be read,
+        The largest, most central face of each photo is enrolled. A photo that is already theirs changes
+        nothing and is not embedded again, so an interrupted run can be repeated; one that cannot be read,
         shows no face or too poor a one, or is enrolled under another name, is rejected and the others go on.
 
         Args:
             people: photos by the name of the person, which is stored in Unicode form NFC: paths of image
                 files, their bytes, open files, pictures of Pillow or arrays, as for `embedder.load_image`.
-                Only of a path it is known later where the photo lies.
-            force: take faces that are too poor to be recognized well, too.
-            terms: on what terms they are enrolled; they replace those there, None leaves them.
-            keep_crops: give the crops, too, for people to look at; those of many photos take much memory.
+                Only for a path the gallery keeps where the photo is.
+            force: accept faces that are too poor to be recognized well, too.
+            terms: consent and last day of all these people; they replace those there, None leaves them.
+            keep_crops: return the crops, too; those of many photos take much memory.
             advance: called after each photo.
-            elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`.
+            elsewhere: embeds the photos on other machines, as from `enroll.cluster.connect`.
 
         Yields:
-            Each person with photos, in their order, when they are on disk.
+            The result of each person with photos, in their order, when it is on disk.
 
         Raises:
             UsageError: a name or the terms cannot be stored, the last day is over, or two names are the same;
@@ -161,13 +189,18 @@ class Gallery:
         return run.run(checked, advance)
 
     def prepare(self) -> None:
-        """Begin to load in the background what searching will need."""
+        """Start to load in the background what searching will need."""
         self._search.prepare()
 
     def nearest_people(self, queries: NDArray[np.float32], people: int) -> list[list[Candidate]]:
-        """Find the nearest identities of each unit vector, nearest first.
+        """Find the nearest people of each vector, nearest first, without people who have expired.
 
-        Whoever has expired is no one's neighbour.
+        Args:
+            queries: (n, dim) float32 unit rows.
+            people: number of people per query.
+
+        Returns:
+            For each query, at most `people` candidates.
         """
         gone = self._expired()
         with self._search.searching() as search_index:
@@ -175,7 +208,15 @@ class Gallery:
         return [[one for one in near if one.identity not in gone][:people] for near in found]
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[PhotoMatch]]:
-        """Find the nearest enrolled photos of each unit vector, nearest first; of no one who has expired."""
+        """Find the nearest enrolled photos of each vector, without people who have expired.
+
+        Args:
+            queries: (n, dim) float32 unit rows.
+            count: number of photos per query.
+
+        Returns:
+            For each query, at most `count` photos.
+        """
         gone, wanted = self._expired(), count
         with self._search.searching() as search_index:
             while True:
@@ -204,29 +245,37 @@ class Gallery:
         return gone
 
     def calibrate(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> CalibrationRecord:
-        """Find and keep the threshold that names at most so many strangers; see `calibration.calibrate`.
+        """Calibrate the gallery, and store the result; see `enroll.calibration.calibrate`.
 
         Args:
-            target_fpir: share of strangers that may be named.
+            target_fpir: limit of the share of strangers that are named.
             strangers: people who are not enrolled, embedded by the same model; those that the gallery keeps
-                count in any case.
+                are used in any case.
+
+        Returns:
+            The threshold and its evidence.
 
         Raises:
-            UsageError: too few people, or the gallery changes all the time.
+            UsageError: too few people, or other processes keep changing the gallery.
         """
         return self.calibrate_aside(target_fpir, strangers)[0]
 
     def calibrate_aside(
         self, target_fpir: float, strangers: EmbeddedFolder | None = None
     ) -> tuple[CalibrationRecord, tuple[SetAside, ...]]:
-        """Do as `calibrate`, and give also whose photos were set aside."""
+        """Calibrate as `calibrate` does, and return also the people whose photos were set aside.
+
+        Args:
+            target_fpir: limit of the share of strangers that are named.
+            strangers: as for `calibrate`.
+        """
         model = self._extractor.manifest.strangers
         for _ in range(_TRIES):
             templates, kept = self._store.templates(), self._store.strangers()
             if not len(templates.ids):
                 raise UsageError(f"{self._store.location}: no one is enrolled; nothing to calibrate")
             names, labels = np.unique(templates.identities.astype(str), return_inverse=True)
-            others, whose = _with_given(kept, strangers)
+            others, whose = _all_strangers(kept, strangers)
             paths = ["(a stranger that the gallery keeps)"] * len(kept.ids)
             if strangers is not None:
                 paths += [str(strangers.paths[row]) for row in np.flatnonzero(strangers.found)]
@@ -257,22 +306,27 @@ class Gallery:
         )
 
     def comparisons(self, target_fpir: float, strangers: EmbeddedFolder | None = None) -> Comparisons:
-        """Give the distances that a calibration rests on, to draw them; see `calibrate` for the arguments."""
+        """Return the distances that a calibration rests on, to draw them.
+
+        Args:
+            target_fpir: limit of the share of strangers that are named.
+            strangers: as for `calibrate`.
+        """
         templates = self._store.templates()
         labels = np.unique(templates.identities.astype(str), return_inverse=True)[1]
-        probes = Probes.of(templates.vectors, labels, *_with_given(self._store.strangers(), strangers))
+        probes = Probes.of(templates.vectors, labels, *_all_strangers(self._store.strangers(), strangers))
         return compare(probes, target_fpir, self._extractor.manifest.strangers)
 
     def keep_strangers(self, strangers: EmbeddedFolder) -> int:
-        """Keep people who are known not to be enrolled, for all calibrations to come.
+        """Store people who are known not to be enrolled, for all later calibrations.
 
-        They are never an answer. Enrolling someone of the same name ends their being a stranger.
+        They are never an answer. A stranger whose name is enrolled is no stranger any more.
 
         Args:
             strangers: embedded by the same model.
 
         Returns:
-            How many photos are new.
+            Number of photos that are new.
         """
         self._store.bind(self._extractor.fingerprint, self._extractor.dim)
         fresh = []
@@ -284,28 +338,28 @@ class Gallery:
         return self._store.add_strangers(fresh)
 
     def templates_of(self, names: Container[str]) -> Templates | None:
-        """Give the templates of some people; None from an engine that searches by itself."""
+        """Return the templates of some people; None from an engine with its own search."""
         return self._search.templates_of(names)
 
     def to_classifier(self) -> OpenSetNeighborsClassifier:
-        """Fit a classifier of scikit-learn that names whom `Identifier` names, at the same distances."""
+        """Fit a classifier of scikit-learn with the names and distances of `Identifier`."""
         return classifier_of(self._store, self._extractor, self._expired())
 
     def calibration(self) -> tuple[CalibrationRecord, str | None] | None:
-        """Give the calibration and why it is in doubt by now, or None if there is none for this model."""
+        """Return the calibration, and why it is in doubt or None; None without one for this model."""
         return read_calibration(self._store, self._extractor.fingerprint)
 
     def revision(self) -> tuple[int, ...]:
-        """Give what is another after any change of people or calibration, by whichever process."""
+        """Return a value that differs after any change of people or calibration by any process."""
         return self._store.revision()
 
     def identities(self) -> list[tuple[str, int]]:
-        """Names with their number of templates, sorted by name."""
+        """List names and their number of templates, sorted by name."""
         return self._store.identities()
 
 
 def checked_name(name: str) -> str:
-    """Give the form of a name that is stored.
+    """Return a name in the form that is stored.
 
     Raises:
         UsageError: it cannot be shown or stored.
@@ -316,10 +370,14 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _with_given(
+def _all_strangers(
     kept: Templates, given: EmbeddedFolder | None
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Give the strangers of a gallery and those a user gives: rows, and whose they are."""
+    """Join the strangers of a gallery and those a user gives.
+
+    Returns:
+        (m, dim) float32 rows, and (m,) names of the people they show.
+    """
     vectors, whose = kept.vectors, kept.identities.astype(str)
     if given is None:
         return vectors, whose

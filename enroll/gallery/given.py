@@ -1,4 +1,4 @@
-"""Photos as they are given to a gallery: files by their paths, or pictures that lie in no file."""
+"""Read photos as they are given to a gallery: paths, or pictures that are in no file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
 
 def is_file(photo: Photo) -> bool:
-    """Say whether a photo is given by its path."""
+    """Return whether a photo is given by its path."""
     return isinstance(photo, str | os.PathLike)
 
 
 def path_of(photo: Photo) -> Path:
-    """Give a photo's path, or what stands for it in messages."""
+    """Return a photo's path, or a text that stands for it in messages."""
     return Path(photo_name(photo))
 
 
 def content_of(photo: Photo) -> bytes:
-    """Give the bytes that a photo is known by; of an array or a picture of Pillow, those of a PNM file.
+    """Return the bytes whose digest identifies a photo.
+
+    For an array or a picture of Pillow they are those of a PNM file.
+
+    Args:
+        photo: a path, bytes, an open file, an array or a picture of Pillow.
 
     Raises:
-        ImageError: it cannot be read, or is none of the kinds that are taken.
+        ImageError: it cannot be read, or is of another kind.
     """
     if isinstance(photo, str | os.PathLike):
         return read_image_file(photo)

@@ -51,7 +51,7 @@ _STRANGER = _TEMPLATE | {"stranger"}
 _CALIBRATION = frozenset({"calibration"})
 _END = frozenset({"end", "sha256"})
 
-_LET_GO = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
+_NOT_KEPT = NewTemplate("", b"", np.empty(0, np.float32))  # in place of a template that is not kept
 
 
 def to_lines(content: GallerySnapshot) -> Iterator[bytes]:
@@ -94,16 +94,16 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Read lines with their line feeds, never more than a longest line of ours at once."""
+    """Read lines with their line feeds, never more at once than the longest line we write."""
     return iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
 
 
 def from_lines(lines: Iterable[bytes], path: object) -> GallerySnapshot:
-    """Read what `format.to_lines` wrote.
+    """Read what `to_lines` wrote.
 
     Args:
         lines: with their line feeds.
-        path: for errors.
+        path: of the file, for errors.
 
     Raises:
         GalleryError: which line is wrong, and how.
@@ -125,16 +125,20 @@ def from_lines(lines: Iterable[bytes], path: object) -> GallerySnapshot:
 
 
 def importable_lines(content: GallerySnapshot, location: str) -> Iterator[bytes]:
-    """Write a gallery as lines, each read back first: nothing is exported that could not be imported.
+    """Write a gallery as lines, and check that each can be read back.
 
-    The last line comes when all is right; without it, a file is refused as cut off.
+    So nothing is exported that could not be imported. The last line is written when all are right; without
+    it, a file is refused as cut off.
 
     Args:
         content: of the gallery.
         location: of the gallery, for errors.
 
+    Yields:
+        Lines with their line feeds.
+
     Raises:
-        GalleryError: what cannot be imported; a gallery of an earlier version may hold longer texts.
+        GalleryError: something cannot be imported; a gallery of an earlier version may hold longer texts.
     """
     reader, before = _Reader(keep=False), b""
     try:
@@ -153,10 +157,12 @@ def importable_lines(content: GallerySnapshot, location: str) -> Iterator[bytes]
 
 
 class _Reader:
-    """What was read so far. Its methods raise ValueError for what is wrong with a line.
+    """Parses lines one after the other.
+
+    Its methods raise ValueError for what is wrong with a line.
 
     Args:
-        keep: whether `content` has the templates; else they are checked and let go.
+        keep: whether `content` has the templates; False: they are checked and dropped.
     """
 
     def __init__(self, keep: bool = True) -> None:
@@ -171,7 +177,7 @@ class _Reader:
         self._sum = hashlib.sha256()
 
     def take(self, line: bytes) -> None:
-        """Take the next line."""
+        """Parse the next line."""
         if self._ended:
             _refuse("something after the last line")
         if not line.endswith(b"\n"):
@@ -200,7 +206,7 @@ class _Reader:
         self._sum.update(line)
 
     def content(self) -> GallerySnapshot:
-        """Give everything, once all lines are there."""
+        """Return everything, when all lines are parsed."""
         if not self._ended:
             _refuse("the file is cut off")
         for name, (_, templates) in self._people.items():
@@ -262,7 +268,7 @@ class _Reader:
         vector = np.frombuffer(data, "<f4").astype(np.float32)
         if not are_unit(vector[None]):
             _refuse("vector: expected one of unit length")
-        return NewTemplate(photo, digest, vector) if self._keep else _LET_GO
+        return NewTemplate(photo, digest, vector) if self._keep else _NOT_KEPT
 
     def _end(self, record: dict[str, Any]) -> None:
         counts = {

@@ -1,4 +1,4 @@
-"""The files behind templates: there, unchanged, good enough; which one a command means.
+"""Find the files behind templates, check them, and find a photo by its name.
 
 On the command line a photo is called by its path, or by the beginning of its SHA-256.
 """
@@ -45,11 +45,11 @@ class OriginalPhotos:
     """Finds photos by their digest: where they were, or anywhere in a folder."""
 
     def __init__(self, folder: Path | None = None, home: Path | None = None) -> None:
-        """Check the folder, if there is one to look in.
+        """Check the folder, if one is given.
 
         Args:
-            folder: to look in for photos that were moved.
-            home: of the gallery; see `enroll.gallery.places`.
+            folder: where to look for photos that were moved.
+            home: folder of the gallery; see `enroll.gallery.places`.
 
         Raises:
             UsageError: it is no folder.
@@ -59,7 +59,7 @@ class OriginalPhotos:
         self._folder, self._home = folder, home
 
     def read(self, template: NewTemplate | StoredTemplate) -> tuple[Path, bytes] | str:
-        """Give a photo's path and bytes, or in one sentence why not."""
+        """Return a photo's path and bytes, or one sentence that says why not."""
         where = photo_file(template.photo, self._home) if template.photo else None
         reason = MISSING
         for place in (where, self._moved.get(template.digest)):
@@ -78,7 +78,7 @@ class OriginalPhotos:
         return reason
 
     def film(self, template: NewTemplate | StoredTemplate) -> Path | str:
-        """Give the path of a film that a template is a frame of, or in one sentence why not."""
+        """Return the path of the film that a template is a frame of, or a sentence that says why not."""
         where = photo_file(template.photo, self._home)
         try:
             summed = hashlib.sha256()
@@ -95,7 +95,7 @@ class OriginalPhotos:
     def _moved(self) -> dict[bytes, Path]:
         found: dict[bytes, Path] = {}
         for path in _files(self._folder):
-            with suppress(ImageError):  # what is none, or cannot be read
+            with suppress(ImageError):  # it is no picture, or cannot be read
                 found.setdefault(_digest(read_image_file(path)), path)
         return found
 
@@ -112,7 +112,14 @@ def _files(folder: Path | None) -> Iterator[Path]:
 
 
 def photo_handle(stored: Sequence[StoredTemplate], template: StoredTemplate) -> str:
-    """Give a text that `chosen` finds the template by: its path, if that is one photo's and can be shown."""
+    """Return a text by which `find_photo` finds the template.
+
+    It is its path, if that is one photo's only and printable; else the beginning of its SHA-256.
+
+    Args:
+        stored: all templates of the person.
+        template: one of them.
+    """
     same = [entry for entry in stored if entry.photo == template.photo]
     if len(same) == 1 and template.photo and template.photo.isprintable():
         return template.photo
@@ -123,6 +130,12 @@ def find_photo(
     name: str, stored: Sequence[StoredTemplate], text: str, home: Path | None = None
 ) -> StoredTemplate:
     """Find the one photo of a person that a text stands for.
+
+    Args:
+        name: of the person, for errors.
+        stored: all templates of the person.
+        text: a path, or the beginning of a SHA-256.
+        home: folder of the gallery; see `enroll.gallery.places`.
 
     Raises:
         UsageError: there is none, or more than one.
@@ -149,7 +162,13 @@ def find_photo(
 
 @dataclass(frozen=True)
 class PoorPhoto:
-    """An enrolled photo that today would be refused without --accept-low-quality, and why."""
+    """Holds an enrolled photo that would now be refused without --accept-low-quality.
+
+    Attributes:
+        name: of the person.
+        template: made of the photo.
+        reason: why it would be refused.
+    """
 
     name: str
     template: StoredTemplate
@@ -158,19 +177,24 @@ class PoorPhoto:
 
 @dataclass(frozen=True)
 class PoorPhotos:
-    """The poor ones, by person, and how many photos' files are gone or have changed."""
+    """Holds the enrolled photos of poor quality.
+
+    Attributes:
+        photos: the poor ones, by person.
+        gone: number of photos whose files are gone or have changed.
+    """
 
     photos: tuple[PoorPhoto, ...]
     gone: int
 
 
 def find_poor(store: Store, extractor: Extractor, progress: Progress | None = None) -> PoorPhotos:
-    """Look at the photos again.
+    """Check the quality of the enrolled photos again.
 
     Args:
         store: the gallery.
         extractor: finds the faces.
-        progress: hears of each person.
+        progress: progress bar, advanced with every person.
     """
     files, poor, gone = OriginalPhotos(home=home_of(store)), [], 0
     people = store.identities()

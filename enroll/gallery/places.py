@@ -1,7 +1,8 @@
-"""Where the photos of a gallery lie, as text that any store and any file can hold.
+"""Convert the places of photos to text that any store and any file can hold, and back.
 
-A relative path is kept relative to the folder the gallery is in, so that both can be moved together and the
-command be given anywhere; below no such folder, and in Milvus, it is made absolute. An absolute path stays.
+A relative path is kept relative to the folder the gallery is in, so that both can be moved together and
+commands work from any folder; below no such folder, and in Milvus, it is made absolute. An absolute path is
+kept.
 
 A file name may hold bytes that are no UTF-8, as from an old disk. Each is kept as a private character of the
 last plane, U+10FF80 to U+10FFFF, so that the path can be stored and is found again.
@@ -31,12 +32,12 @@ _ESCAPED = 0xDC00  # plus a byte: how Python decodes what is no UTF-8
 
 
 def home_of(store: Store) -> Path | None:
-    """Give the folder that relative paths of a gallery start from, None if it is in no folder."""
+    """Return the folder that relative paths of a gallery start from, None without one."""
     return store.path.parent.absolute() if isinstance(store, SqliteStore) else None
 
 
 def stored_path(path: Path, home: Path | None) -> str:
-    """Give a photo's path as it is stored.
+    """Return a photo's path as it is stored.
 
     Args:
         path: as it was given, relative to the working folder or absolute.
@@ -50,11 +51,11 @@ def stored_path(path: Path, home: Path | None) -> str:
 
 
 def photo_file(text: str, home: Path | None) -> Path:
-    """Give the path that was stored.
+    """Return the path that was stored.
 
     Args:
         text: from `stored_path`.
-        home: from `home_of`; a relative path that leads to nothing there starts from the working folder.
+        home: from `home_of`; a relative path without a file there starts from the working folder.
     """
     path = Path("".join(_as_escaped(letter) for letter in _BOX.sub("", text)))
     if home is None or path.is_absolute():
@@ -64,12 +65,12 @@ def photo_file(text: str, home: Path | None) -> Path:
 
 
 def with_box(text: str, box: Sequence[int], seconds: float | None = None) -> str:
-    """Give the text of one face of a photo, or of a film.
+    """Return the text for one face of a photo, or of a film.
 
     Args:
         text: from `stored_path`.
-        box: x, y, width and height in pixels of the upright photo, or frame.
-        seconds: time of the frame since the film began; None of a photo.
+        box: x, y, width and height in pixels of the upright photo or frame.
+        seconds: time of the frame since the film began; None for a photo.
 
     Example:
         >>> with_box("party.jpg", (10, 20, 60, 80)), with_box("party.mp4", (10, 20, 60, 80), 1.5)
@@ -80,7 +81,7 @@ def with_box(text: str, box: Sequence[int], seconds: float | None = None) -> str
 
 
 def box_of(text: str) -> tuple[int, int, int, int] | None:
-    """Give the place of the face that a text is of, None if it is of a whole photo."""
+    """Return the box of the face that a text stands for, None if it stands for a whole photo."""
     found = _BOX.search(text)
     if found is None:
         return None
@@ -89,18 +90,30 @@ def box_of(text: str) -> tuple[int, int, int, int] | None:
 
 
 def moment_of(text: str) -> float | None:
-    """Give the time of the frame that a text is of, in seconds; None if it is of a photo."""
+    """Return the time in seconds of the frame that a text stands for; None for a photo."""
     found = _BOX.search(text)
     return float(found[1]) if found and found[1] else None
 
 
 def face_digest(photo: bytes, box: Sequence[int], seconds: float | None = None) -> bytes:
-    """Give what one face is known by: its place, its time in a film, and the digest of the file."""
+    """Return the digest that identifies one face, of its box, its time and its file.
+
+    Args:
+        photo: SHA-256 of the file, 32 bytes.
+        box: x, y, width and height in pixels.
+        seconds: time of the frame since the film began; None for a photo.
+    """
     return hashlib.sha256(photo + with_box("", box, seconds).encode()).digest()
 
 
 def rebased(content: GallerySnapshot, old: Path | None, new: Path | None) -> GallerySnapshot:
-    """Give what a gallery holds with paths that are right in a gallery of another folder."""
+    """Convert the paths of a gallery's content for a gallery in another folder.
+
+    Args:
+        content: of the gallery.
+        old: its folder, from `home_of`.
+        new: folder of the other gallery.
+    """
     if old == new or old is None:
         return content
 
@@ -126,7 +139,7 @@ def rebased(content: GallerySnapshot, old: Path | None, new: Path | None) -> Gal
 
 
 def _plain(path: Path) -> Path:
-    """Take `..` out of an absolute path, where that leads to the same place."""
+    """Remove `..` from an absolute path, where that leads to the same place."""
     if ".." not in path.parts:
         return path
     short = Path(os.path.normpath(path))

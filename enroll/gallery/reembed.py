@@ -1,4 +1,4 @@
-"""A gallery made again from its photos by another model; names and terms stay."""
+"""Embed the photos of a gallery again, by another model; names and terms stay."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LostPhoto:
-    """A photo the new model has no vector of.
+    """Holds a photo that has no vector by the new model.
 
     Attributes:
-        person: whom it shows.
-        photo: where it was enrolled from.
+        person: name of the person.
+        photo: path it was enrolled from.
         reason: why, in one sentence.
     """
 
@@ -41,7 +41,7 @@ class LostPhoto:
 
 @dataclass(frozen=True, eq=False)
 class ReembedResult:
-    """A gallery by another model.
+    """Holds the content of a gallery by another model.
 
     Attributes:
         content: people who have a photo left, and strangers; no calibration.
@@ -64,17 +64,17 @@ def reembed(
 ) -> ReembedResult:
     """Embed the photos of a gallery by another model.
 
-    A photo counts only if its file is, byte for byte, the one that was enrolled. Poor faces are taken, since
-    they were taken once.
+    A photo is used only if its file is, byte for byte, the one that was enrolled. Poor faces are accepted,
+    since they were accepted before.
 
     Args:
         content: of the gallery.
         extractor: the other model.
         folder: where to look for photos that were moved.
-        progress: hears of each photo.
+        progress: progress bar, advanced with every photo.
         home: the folder of the gallery; see `enroll.gallery.places`.
-        film_frame: gives the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None leaves
-            out what was enrolled from films.
+        film_frame: returns the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None
+            leaves out what was enrolled from films.
 
     Raises:
         UsageError: `folder` is no folder.
@@ -114,15 +114,15 @@ def reembed(
 
 
 def replace_all(store: Store, content: GallerySnapshot, since: tuple[int, int]) -> None:
-    """Put what was re-embedded in the place of what a gallery holds, in one transaction.
+    """Replace the content of a gallery by what was embedded again, in one transaction.
 
     Args:
         store: the gallery.
-        content: what `reembed` made of it.
-        since: `store.changes()` when that was read.
+        content: from `reembed`.
+        since: `store.changes()` when the old content was read.
 
     Raises:
-        UsageError: someone changed the gallery meanwhile, or it is in Milvus; it is as it was.
+        UsageError: another process changed the gallery since, or it is in Milvus; it is as it was.
         GalleryError: it cannot be written; it is as it was.
     """
     assert content.model is not None
@@ -138,7 +138,7 @@ def _outcomes(
     home: Path | None,
     film_frame: FilmFrame | None,
 ) -> Iterator[NewTemplate | str]:
-    """Give each photo's new template, or why there is none."""
+    """Yield each photo's new template, or why there is none."""
     faces = TemplateFaces(photos, extractor, film_frame)
 
     def work(part: Sequence[NewTemplate]) -> list[NewTemplate | str]:

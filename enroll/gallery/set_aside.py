@@ -1,4 +1,4 @@
-"""Say which people's photos a calibration sets aside, why, and what to do about it."""
+"""Describe which people's photos a calibration sets aside, why, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _SHOWN = 3  # photos of a pair of people that are named
 
 @dataclass(frozen=True)
 class NearPhotos:
-    """A photo, the nearest one of another person, and how far they are apart."""
+    """Holds a photo and the nearest one of another person.
+
+    Attributes:
+        photo, like: paths of the two.
+        distance: between them, 0 to 2.
+    """
 
     photo: str
     like: str
@@ -26,7 +31,7 @@ class NearPhotos:
 
 @dataclass(frozen=True)
 class SetAside:
-    """Two people who are nearer to each other than strangers are, and what is set aside for that.
+    """Holds two people who are nearer to each other than strangers are.
 
     Attributes:
         first, second: their names.
@@ -40,7 +45,7 @@ class SetAside:
     photos: tuple[NearPhotos, ...]
 
     def describe(self) -> str:
-        """Say it in one sentence, with what to do."""
+        """Return one sentence that says what was found and what to do."""
         nearest = self.photos[0]
         if self.kind == "copy":
             return (
@@ -67,8 +72,8 @@ class SetAside:
         rest = len(others) - (_SHOWN - 1)
         return f"; so are {named}" + (f" and {count(rest, 'more photo')}" if rest > 0 else "")
 
-    def facts(self) -> dict[str, Any]:
-        """Give the same for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to a dict for JSON."""
         return {
             "people": [self.first, self.second],
             "kind": self.kind,
@@ -81,12 +86,12 @@ class SetAside:
 def set_aside(
     near: Sequence[NearPeople], names: Sequence[str], photos: Callable[[Sequence[int]], Sequence[str]]
 ) -> tuple[SetAside, ...]:
-    """Name the people and photos that were found.
+    """Look up names and paths of the people and photos that were found.
 
     Args:
         near: as rows and indices.
         names: of the people, by index.
-        photos: gives where the pictures of some rows came from.
+        photos: returns the paths of the photos of some rows.
     """
     found = []
     for pair in near:

@@ -1,4 +1,4 @@
-"""Read once more the face that a template was made of, from its photo or its frame of a film."""
+"""Read again the face that a template was made of, from its photo or its frame of a film."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TemplateFaces:
-    """Reads the faces of templates.
+    """Reads the faces of templates again.
 
     Attributes:
-        photos: finds their files, and sees that they are the same.
+        photos: finds their files, and checks that they are unchanged.
         extractor: finds the faces in them.
-        film_frame: gives the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None leaves
-            films out.
+        film_frame: returns the frame of a film at a time in seconds, (height, width, 3) uint8 RGB; None
+            leaves films out.
     """
 
     photos: OriginalPhotos
@@ -40,7 +40,7 @@ class TemplateFaces:
     film_frame: FilmFrame | None = None
 
     def read(self, template: NewTemplate | StoredTemplate) -> PhotoSample | Rejected:
-        """Give the sample without a vector, or why there is none."""
+        """Return the sample without a vector, or why there is none."""
         if (moment := moment_of(template.photo)) is not None:
             return self._read_film(template, moment)
         found = self.photos.read(template)
@@ -49,7 +49,7 @@ class TemplateFaces:
         return read_sample(found[0], self.extractor, force=True, data=found[1], box=box_of(template.photo))
 
     def crop(self, template: NewTemplate | StoredTemplate) -> NDArray[np.uint8] | None:
-        """Give the crop, (side, side, 3) uint8 RGB, None if the photo is gone or was changed."""
+        """Return the crop, (side, side, 3) uint8 RGB, None if the photo is gone or was changed."""
         sample = self.read(template)
         return sample.crop if isinstance(sample, PhotoSample) else None
 

@@ -1,4 +1,4 @@
-"""What a gallery keeps of its calibration, and what stands behind a threshold."""
+"""Keep a calibration in a gallery, and describe the evidence for a threshold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_DATE = 40  # characters
-TARGET_FPIR = 0.01  # where no one has calibrated
+TARGET_FPIR = 0.01  # of a gallery that is not calibrated
 _COMPARED = 128  # photos that a first threshold compares: some hundredths of a second
 _MOST_COMPARED = 4 * _COMPARED  # where single people have very many
 _GROWTH = 0.1  # share by which people or photos may grow before the calibration is out of date
@@ -33,11 +33,11 @@ _GROWTH = 0.1  # share by which people or photos may grow before the calibration
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """A calibration, with its date and its model, as a gallery keeps it.
+    """Holds a calibration with its date and its model, as a gallery stores it.
 
     Attributes:
-        calibration: the threshold and what it rests on; `promise` in the JSON.
-        curve: gives the probability that a name is right, or None if the gallery cannot teach it.
+        calibration: the threshold and its evidence; `promise` in the JSON.
+        curve: model of the probability that a name is right, or None if the gallery is too small to fit one.
         fingerprint: of the model.
         date: ISO 8601, UTC.
     """
@@ -48,13 +48,17 @@ class CalibrationRecord:
     date: str
 
     def to_text(self) -> str:
-        """Give JSON."""
+        """Convert to JSON."""
         facts = asdict(self)
         return json.dumps({"promise": facts.pop("calibration"), **facts}, allow_nan=False)
 
     @classmethod
     def from_text(cls, text: str, path: object) -> CalibrationRecord:
-        """Read what `to_text` wrote.
+        """Parse what `to_text` wrote.
+
+        Args:
+            text: the JSON.
+            path: of the gallery, for errors.
 
         Raises:
             GalleryError: it is something else.
@@ -76,7 +80,7 @@ class CalibrationRecord:
             ) from error
 
     def stale_reason(self, changed: Changed) -> str | None:
-        """Say what has changed since so that the calibration may not hold any more, or None."""
+        """Return why the calibration may not hold any more, or None."""
         people, templates = self.calibration.identities, self.calibration.templates
         notes = []
         if changed.added > _GROWTH * people:
@@ -90,15 +94,16 @@ class CalibrationRecord:
 
 @dataclass(frozen=True)
 class FromModel:
-    """A threshold before calibration: from what is known of the model's distances between strangers.
+    """Holds a threshold before calibration, from the model's distances between strangers.
 
     Attributes:
-        distance: the threshold.
-        target_fpir: share of strangers that is named at most.
-        identities: people in the gallery.
-        known: what it rests on.
-        comparisons: of the gallery's photos with people who are not theirs, which it rests on, too.
-        agreement: as that of a `Calibration`.
+        distance: the threshold, 0 to 2.
+        target_fpir: limit of the share of strangers that are named.
+        identities: number of people in the gallery.
+        known: the model's distances between strangers.
+        comparisons: number of comparisons of the gallery's photos with people they do not show that were
+            used.
+        agreement: as `Calibration.agreement`.
     """
 
     distance: float
@@ -115,12 +120,12 @@ class FromModel:
         people: Sequence[tuple[str, int]],
         templates: Templates | None = None,
     ) -> FromModel:
-        """Find the threshold for FPIR 1 %; in which order people and photos came changes no bit of it.
+        """Find the threshold for FPIR 1 %; the order of people and photos changes no bit of it.
 
         Args:
-            known: by the model.
+            known: distances between strangers by the model.
             people: names with their numbers of photos.
-            templates: of some of them (`some_people`), compared with each other; None: what is known alone.
+            templates: of some of them (`some_people`), compared with each other; None: `known` alone is used.
         """
         number = max(len(people), 1)
         photos = math.exp(math.fsum(math.log(max(photos, 1)) for _, photos in people) / number)
@@ -134,18 +139,18 @@ class FromModel:
         vectors, names = templates.vectors[rows], names[rows]
         try:
             found = first_threshold(vectors, names, known, TARGET_FPIR, number, photos)
-        except UsageError:  # photos of different people are the same; calibrating says so
+        except UsageError:  # photos of different people are the same; `calibrate` reports it
             found = known.threshold(TARGET_FPIR, number, photos), 0, 0.0
         distance, comparisons, agreement = found
         return cls(distance, TARGET_FPIR, len(people), known, comparisons, agreement)
 
 
 def some_people(people: Sequence[tuple[str, int]], most: int = _COMPARED) -> frozenset[str]:
-    """Choose people whose photos are compared for a first threshold: all, or evenly among the names.
+    """Choose the people whose photos are compared for a first threshold, evenly by name.
 
     Args:
         people: names with their numbers of photos.
-        most: photos; two people are chosen in any case.
+        most: largest number of photos; two people are chosen in any case.
 
     Example:
         >>> sorted(some_people([("ada", 2), ("ben", 2), ("cyd", 2), ("dan", 2)], most=4))
@@ -158,13 +163,14 @@ def some_people(people: Sequence[tuple[str, int]], most: int = _COMPARED) -> fro
 
 @dataclass(frozen=True)
 class ThresholdSource:
-    """What a threshold rests on.
+    """Holds a threshold and where it comes from.
 
     Attributes:
-        source: `gallery`: calibrated; `model`: what is known of the model's distances; `given`: by the user.
-        distance: the threshold.
+        source: `gallery`: calibrated; `model`: from the model's distances between strangers; `given`: by the
+            user.
+        distance: the threshold, 0 to 2.
         record: the gallery's calibration, also where another threshold is used, or None.
-        estimate: of the model, if it is the source.
+        estimate: by the model, if it is the source.
         warning: why the calibration may not hold any more, or None.
     """
 
@@ -175,7 +181,7 @@ class ThresholdSource:
     warning: str | None = None
 
     def describe(self) -> str:
-        """Say what the threshold states about strangers, in words."""
+        """Describe what the threshold states about strangers."""
         start = f"Threshold {self.distance:.3f}"
         if self.source == "given":
             return f"{start}, as given: nothing is known of how many strangers it names"
@@ -194,8 +200,8 @@ class ThresholdSource:
         assert self.record is not None
         return f"{start}: {describe(self.record)}"
 
-    def facts(self) -> dict[str, Any]:
-        """Give the same for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to a dict for JSON."""
         made = self.record.calibration if self.record and self.source == "gallery" else None
         estimate, known = self.estimate, self.estimate.known if self.estimate else None
         return {
@@ -214,7 +220,7 @@ class ThresholdSource:
 
 
 def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord, str | None] | None:
-    """Read what a gallery keeps of its calibration, and why it is in doubt by now.
+    """Read the calibration of a gallery, and why it is in doubt or None.
 
     Args:
         store: the gallery.
@@ -235,7 +241,7 @@ def read_calibration(store: Store, fingerprint: str) -> tuple[CalibrationRecord,
 
 
 def describe(record: CalibrationRecord) -> str:
-    """Say what a calibration states, on what evidence, and what counting alone would give."""
+    """Describe a calibration: what it states, its evidence, and the result of counting alone."""
     calibration = record.calibration
     counted = (
         f"counted: {calibration.named} of {count(calibration.searches, 'search')} for "
@@ -252,7 +258,7 @@ def describe(record: CalibrationRecord) -> str:
 
 
 def evidence(calibration: Calibration) -> str:
-    """Say what a calibration rests on."""
+    """Describe the evidence for a calibration."""
     if not calibration.known_people:
         return "by a model of the distances"
     known = people_in_sets(calibration.known_people, calibration.known_sets)
@@ -265,7 +271,7 @@ def evidence(calibration: Calibration) -> str:
 
 
 def contradiction(calibration: Calibration | FromModel) -> str | None:
-    """Say that the gallery's photos contradict what is known of the model, or None."""
+    """Describe how the gallery's photos contradict the model's distances, or return None."""
     if calibration.agreement >= UNLIKELY:
         return None
     return (
@@ -280,7 +286,7 @@ def _numbers(content: Any, kind: type[Any]) -> dict[str, Any]:
     """Check the names of the numbers; `kind` itself checks each."""
     names = {entry.name for entry in fields(kind)}
     required = {entry.name for entry in fields(kind) if entry.default is MISSING}
-    if not isinstance(content, dict) or not required <= content.keys() <= names:  # one from before has less
+    if not isinstance(content, dict) or not required <= content.keys() <= names:  # older ones have fewer
         got = sorted(content) if isinstance(content, dict) else content
         raise ValueError(f"expected {sorted(names)}, got {got!r:.600}")
     return content

@@ -1,6 +1,6 @@
-"""Read all that a gallery holds, put it into another store, merge two galleries.
+"""Read the whole content of a gallery, write it into another store, merge two galleries.
 
-Merging decides nothing silently: what the two disagree on is listed.
+Merging decides nothing silently: where the two differ is listed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SameName = Literal["refuse", "join", "skip"]
 
 @dataclass(frozen=True, eq=False)
 class PersonRecord:
-    """A person of a gallery.
+    """Holds a person of a gallery with all templates.
 
     Attributes:
         name: as it is stored.
-        terms: on which they are in the gallery.
+        terms: consent and last day.
         templates: at least one.
     """
 
@@ -37,12 +37,12 @@ class PersonRecord:
 
 @dataclass(frozen=True, eq=False)
 class GallerySnapshot:
-    """All that a gallery holds.
+    """Holds the whole content of a gallery.
 
     Attributes:
         model: fingerprint and vector length, None in a gallery that has never held anyone.
         people: sorted by name.
-        strangers: photos of people who are not to be named, with the person each is of.
+        strangers: photos of people who are not to be named, each with the name of its person.
         calibration: of exactly these people and photos, or None.
     """
 
@@ -53,19 +53,19 @@ class GallerySnapshot:
 
     @property
     def templates(self) -> int:
-        """Number of all templates of people."""
+        """The number of all templates of people."""
         return sum(len(person.templates) for person in self.people)
 
 
 def read_content(store: Store) -> tuple[GallerySnapshot, Changed | None]:
-    """Read all that a gallery holds, as it was at one moment.
+    """Read the whole content of a gallery, as it was at one moment.
 
     Returns:
-        The content, and what changed since it was calibrated, if that is why the calibration is left out.
+        The content, and what changed since it was calibrated, if the calibration is left out for that.
 
     Raises:
         GalleryError: something is broken.
-        UsageError: the gallery changes all the time.
+        UsageError: other processes keep changing the gallery.
     """
     for _ in range(_TRIES):
         before = store.changes()
@@ -89,7 +89,13 @@ def read_content(store: Store) -> tuple[GallerySnapshot, Changed | None]:
 
 
 def put_content(store: Store, content: GallerySnapshot) -> None:
-    """Put content into a gallery that holds nothing else; one that was ended in the middle goes on.
+    """Write content into a gallery that holds nothing else.
+
+    An interrupted run can be repeated.
+
+    Args:
+        store: the gallery.
+        content: of the other gallery.
 
     Raises:
         UsageError: the gallery holds someone else; nothing was changed.
@@ -120,10 +126,17 @@ def put_content(store: Store, content: GallerySnapshot) -> None:
 def add_people(
     store: Store, people: Sequence[PersonRecord], strangers: Sequence[tuple[str, NewTemplate]] = ()
 ) -> int:
-    """Add people and strangers; what is there already changes nothing, so it can be done again.
+    """Add people and strangers.
+
+    What is there already changes nothing, so a run can be repeated.
+
+    Args:
+        store: the gallery.
+        people: with their templates and terms.
+        strangers: templates, each with the name of its person.
 
     Returns:
-        How many photos of people are new.
+        Number of photos of people that are new.
     """
     added = sum(store.add_many([NewPerson(person.name, person.templates, person.terms) for person in people]))
     if strangers:
@@ -133,13 +146,13 @@ def add_people(
 
 @dataclass(frozen=True)
 class SharedName:
-    """A name that both galleries have.
+    """Holds a name that both galleries have.
 
     Attributes:
-        name: of the person, or of two people of one name.
-        here, there: number of photos in each.
-        same: of these, the same photos.
-        terms_differ: joined, the terms of this gallery stay.
+        name: of one person, or of two people with one name.
+        here, there: number of photos in each gallery.
+        same: number of photos that are in both.
+        terms_differ: whether the terms differ; if the people are joined, the terms of this gallery stay.
     """
 
     name: str
@@ -151,7 +164,12 @@ class SharedName:
 
 @dataclass(frozen=True)
 class SharedPhoto:
-    """A photo that is one person's here and another's there."""
+    """Holds a photo that is one person's here and another's there.
+
+    Attributes:
+        photo: its path.
+        here, there: names of the two.
+    """
 
     photo: str
     here: str
@@ -160,10 +178,10 @@ class SharedPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What merging would do.
+    """Holds what a merge would do.
 
     Attributes:
-        names: in both, with other photos there; sorted.
+        names: in both galleries, with other photos there; sorted.
         photos: of a person who is to be added, but someone else's here; they are always refused.
         people: to be added.
         skipped: names that are left out.
@@ -175,7 +193,7 @@ class Plan:
     skipped: tuple[str, ...]
 
     def refused(self, same_name: SameName) -> bool:
-        """Say whether there is something only a person can decide."""
+        """Return whether something has to be decided by the user first."""
         return bool(self.photos) or (same_name == "refuse" and bool(self.names))
 
 
@@ -187,7 +205,7 @@ def plan_merge(store: Store, other: GallerySnapshot, same_name: SameName = "refu
 
     Args:
         store: the gallery to merge into.
-        other: what is to be merged.
+        other: content to be merged.
         same_name: what to do with people whose name is in both.
 
     Raises:
@@ -222,19 +240,19 @@ def plan_merge(store: Store, other: GallerySnapshot, same_name: SameName = "refu
 
 
 def merge(store: Store, other: GallerySnapshot, plan: Plan) -> int:
-    """Do what was planned, strangers too.
+    """Merge as planned, strangers too.
 
     Args:
         store: the gallery to merge into.
-        other: what the plan was made for.
-        plan: not refused.
+        other: the content that the plan was made for.
+        plan: one that is not refused.
 
     Returns:
-        How many photos are new.
+        Number of photos that are new.
 
     Raises:
         ForeignModelError: the galleries are of two models by now.
-        PhotoConflictError: someone enrolled one of the photos under another name meanwhile.
+        PhotoConflictError: another process enrolled one of the photos under another name since.
         GalleryError: the gallery cannot be written.
     """
     if other.model is None:

@@ -1,4 +1,4 @@
-"""Photo libraries: who is in the photos of a folder.
+"""Find out who is in the photos and films of a folder.
 
 ```
 scan ──> a gallery's file (enroll.store.library) ──> cluster: groups of unknown faces

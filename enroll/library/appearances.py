@@ -1,4 +1,4 @@
-"""Follow faces from frame to frame, and keep of each appearance what its answer needs."""
+"""Follow faces from frame to frame, and keep what the answer for each appearance needs."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     Decide = Callable[[NDArray[np.float32]], Sequence[Decision]]
 
-_APART = 1.2  # times the threshold: beyond lie no two photos of one person of ORL, and most of strangers
+_APART = 1.2  # times the threshold: no photos of one person of ORL are farther apart, most of strangers are
 _BEST = 3  # frames of an appearance that are kept to be shown
 _MANY = 1000  # appearances of which more than one picture is kept
 
 
 @dataclass(eq=False)
 class Appearance:
-    """A person from coming into sight to going out of it.
+    """Holds one appearance of a person: from coming into sight to leaving it.
 
     Attributes:
-        first, last: seconds.
-        evidence: what its frames say.
+        first, last: seconds since the film began.
+        evidence: collected from its frames.
         best: its most useful frames, the best first.
     """
 
@@ -42,7 +42,13 @@ class Appearance:
     best: list[tuple[float, Sighting]] = field(default_factory=list)
 
     def add(self, sighting: Sighting, vector: NDArray[np.float32], keep: int) -> None:
-        """Count a frame; of those to be shown, `keep` are kept."""
+        """Add a frame, and keep its face if it is among the best.
+
+        Args:
+            sighting: the face.
+            vector: (dim,) float32 unit vector of it.
+            keep: number of best frames to keep.
+        """
         weight, good = worth(sighting.quality)
         self.last = sighting.seconds
         self.evidence.add(vector, sighting.decision, weight, good)
@@ -50,7 +56,7 @@ class Appearance:
         self._keep_best(keep)
 
     def include(self, other: Appearance) -> None:
-        """Count another appearance of the same person."""
+        """Add another appearance of the same person."""
         self.evidence.include(other.evidence)
         self.best += other.best
         self._keep_best(max(len(self.best), 1))
@@ -62,15 +68,15 @@ class Appearance:
 
 
 class Appearances:
-    """All appearances of a film or camera, one frame after another."""
+    """Holds all appearances of a film or camera, updated frame by frame."""
 
     def __init__(self, decide: Decide, threshold: float | None, gap: float, keep_crops: bool) -> None:
-        """Begin without any.
+        """Start without any.
 
         Args:
-            decide: gives the decision for each row of (n, dim) unit vectors, the faces of one frame.
-            threshold: largest distance at which a name is given; None, if it is not known, follows faces by
-                their places alone.
+            decide: returns the decision for each row of (n, dim) unit vectors, the faces of one frame.
+            threshold: largest distance at which a name is given; if it is None, unknown, faces are followed
+                by their places alone.
             gap: seconds for which someone may be out of sight within an appearance.
             keep_crops: keep the pictures of the best frames, too.
         """
@@ -82,12 +88,12 @@ class Appearances:
         self._count = 0
 
     def add(self, frame: Frame, crops: Sequence[Crop], vectors: NDArray[np.float32]) -> None:
-        """Count the faces of a frame.
+        """Add the faces of a frame.
 
         Args:
-            frame: of a later time than the last one.
+            frame: later than the last one.
             crops: its faces.
-            vectors: (n, dim) unit vectors of them.
+            vectors: (n, dim) float32 unit vectors of them.
         """
         if self._before is not None and is_cut(self._before, frame.pixels):
             self._tracker.cut()
@@ -110,15 +116,15 @@ class Appearances:
             self._by_track[number].add(sighting, vector, keep)
 
     def open(self) -> list[Appearance]:
-        """Give those that are in sight, or were within the gap."""
+        """List the appearances in sight, or out of sight for less than the gap."""
         return [self._by_track[number] for number in sorted(self._tracker.open) if number in self._by_track]
 
     def take_ended(self) -> list[Appearance]:
-        """Give those that are over, and forget them."""
+        """Remove and return the appearances that have ended."""
         ended = sorted(set(self._by_track) - self._tracker.open)
         return [self._by_track.pop(number) for number in ended]
 
     def take_all(self) -> list[Appearance]:
-        """Give all that are left, and forget them."""
+        """Remove and return all appearances that are left."""
         self._tracker.cut()
         return self.take_ended()

@@ -1,7 +1,7 @@
 """Read a camera or stream: always the newest frame, and again after the stream was lost.
 
-A thread of its own decodes all that comes, so that nothing piles up; of the frames that are to be looked at,
-it keeps the last one. Who is slower than the camera sees fewer frames, not older ones.
+A thread of its own decodes all that is received, so that nothing piles up; of the frames that are to be
+examined, it keeps the last one. A caller slower than the camera gets fewer frames, not older ones.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from enroll.library.video import Frame, Sampler, check_installed, upright
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.I)
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
-# What a stream may lead to: no file of this machine.
+# Protocols that a stream may refer to: no file of this machine.
 _PROTOCOLS = "rtsp,rtsps,rtmp,rtmps,http,https,httpproxy,crypto,tls,udp,rtp,srt,tcp,data"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a camera is waited for.
+    """Holds the time limits of a camera.
 
     Attributes:
-        seconds: until a connection or the next frame has come.
+        seconds: time limit for a connection, and for the next frame.
         first_wait: seconds before it is tried again; twice as long each time after that.
-        longest_wait: seconds that a wait takes at most.
-        tries: in a row, after which it is given up.
+        longest_wait: largest number of seconds between two tries.
+        tries: number of failed tries in a row after which it is given up.
     """
 
     seconds: float = 10.0
@@ -45,7 +45,7 @@ class Patience:
 
 
 class Camera:
-    """A camera or stream to look at until it is closed.
+    """Reads a camera or stream until it is closed.
 
     Attributes:
         name: the address without user and password.
@@ -59,12 +59,12 @@ class Camera:
     def __init__(
         self, address: str, config: FilmConfig | None = None, patience: Patience | None = None
     ) -> None:
-        """Note which camera; `frames` connects to it.
+        """Check the address; `frames` connects to it.
 
         Args:
             address: a number, for a camera of this machine, or rtsp://, http:// and others of `SCHEMES`.
-            config: how many frames a second are looked at.
-            patience: how long it is waited for.
+            config: how many frames a second are examined.
+            patience: time limits.
 
         Raises:
             UsageError: the address is none of these.
@@ -85,16 +85,16 @@ class Camera:
         self.close()
 
     def close(self) -> None:
-        """Stop reading; a connection that hangs is left to its time limit."""
+        """Stop reading; a connection that hangs ends by its time limit."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def frames(self, seconds: float | None = None) -> Iterator[Frame]:
-        """Give the newest frame, as often as there is a newer one; times count from now.
+        """Yield the newest frame, whenever there is a newer one; times count from now.
 
         Args:
-            seconds: to look for; None: until the camera is closed.
+            seconds: how long to read; None: until the camera is closed.
 
         Raises:
             FilmError: it cannot be reached, or not any more.
@@ -111,18 +111,18 @@ class Camera:
             while True:
                 left = None if end is None else end - time.monotonic()
                 if self._closed or (left is not None and left <= 0):
-                    return None  # also where frames come faster than they are looked at
+                    return None  # also if frames are received faster than they are examined
                 if self._newest is not None:
                     break
                 if self._failed is not None:
                     raise self._failed
-                # Waits end now and then, since Ctrl-C is not heard within one on every system.
+                # Waits are short, since Ctrl-C does not interrupt one on every system.
                 self._changed.wait(1.0 if left is None else min(left, 1.0))
             frame, self._newest = self._newest, None
             return frame
 
     def _read(self) -> None:
-        """Read and connect again, until it is closed or given up."""
+        """Read, and connect again after a loss, until it is closed or given up."""
         import av
 
         failures, ever = 0, False
@@ -146,7 +146,7 @@ class Camera:
         return None
 
     def _read_once(self) -> bool:
-        """Read until the stream ends; says whether a frame came."""
+        """Read until the stream ends, and return whether a frame was received."""
         import av
 
         self._got_any = False
@@ -196,7 +196,7 @@ class Camera:
 
 
 def without_user(address: str) -> str:
-    """Give an address as it may be shown: without user, password and what follows a question mark."""
+    """Return an address without user, password and query, so that it can be shown."""
     scheme, mark, rest = address.partition("://")
     if not mark:
         return address
@@ -205,7 +205,7 @@ def without_user(address: str) -> str:
 
 
 def _source_of(address: str) -> tuple[str, str | None]:
-    """Give what PyAV opens, and the format if it is a camera of this machine."""
+    """Return what PyAV opens, and the format if it is a camera of this machine."""
     if address.isdecimal():
         if sys.platform == "darwin":
             return address, "avfoundation"

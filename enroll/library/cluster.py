@@ -1,4 +1,6 @@
-"""Group unknown faces, so that one name can be given to many at once. Arrays in, arrays out.
+"""Group unknown faces, so that one name can be given to many at once.
+
+Arrays in, arrays out.
 
 Average linkage by scikit-learn, on the parts of the sparse graph of near pairs: two groups can come nearer
 than the threshold on average only if two of their faces do, so faces that no path of such pairs joins are
@@ -27,12 +29,12 @@ _NEVER = 1e6  # distance of two that must not share a group; it stays above any 
 
 @dataclass(eq=False)
 class _Items:
-    """Groups so far.
+    """Holds the groups so far.
 
     Attributes:
         members: rows of the faces of each.
         means: (n, dim) float64 mean of the unit vectors of each: the product of two is their mean cosine.
-        fixed: (n,) bool, was a group before; no two of them are joined.
+        fixed: (n,) bool, whether each was a group before; no two of them are joined.
     """
 
     members: list[NDArray[np.intp]]
@@ -53,17 +55,17 @@ def group_faces(
 
     Args:
         vectors: (n, dim) float32 of unit length.
-        threshold: largest mean distance of two groups that are joined, euclidean between unit vectors: the
+        threshold: largest mean distance of two groups that are joined, Euclidean between unit vectors: the
             distance that belongs to the mean cosine of all pairs.
-        photos: (n,) the photo of each face; two faces of one photo are never in one group.
-        good: (n,) faces that may begin a group; a poor one may only join one. None: all.
-        before: (n,) the group that a face was in before, -1 for none: these groups stay, and grow. None: no
-            face was in one.
-        together: rows of faces of one person, as someone has said; `apart` comes before it.
-        apart: rows of faces of two people, as someone has said.
+        photos: (n,) int, the photo of each face; two faces of one photo are never in one group.
+        good: (n,) bool, faces that may start a group; a poor one may only join one. None: all.
+        before: (n,) int, the group that a face was in before, -1 for none: these groups stay, and grow. None:
+            no face was in one.
+        together: rows of two faces of one person, by a user's decision; `apart` has priority.
+        apart: rows of two faces of two people, by a user's decision.
 
     Returns:
-        (n,) group of each face from 0, the largest first; every face is in one, many alone.
+        (n,) int64 group of each face from 0, the largest first; every face is in one, many alone.
 
     Raises:
         ValueError: arrays of other shapes or lengths, or vectors that are not of unit length.
@@ -99,7 +101,7 @@ def group_faces(
 
 
 class Forbidden:
-    """Which faces must not share a group."""
+    """Holds which faces must not share a group."""
 
     def __init__(self, photos: NDArray[np.integer], apart: Iterable[tuple[int, int]]) -> None:
         self.photos = photos
@@ -109,7 +111,11 @@ class Forbidden:
             self.others.setdefault(int(other), set()).add(int(one))
 
     def pairs(self, members: Sequence[NDArray[np.intp]]) -> list[tuple[int, int]]:
-        """Give the pairs of groups that must not be joined."""
+        """List the pairs of groups that must not be joined.
+
+        Args:
+            members: rows of the faces of each group.
+        """
         owner: dict[int, int] = {}
         holders: dict[int, list[int]] = {}
         for number, rows in enumerate(members):
@@ -132,7 +138,12 @@ class Forbidden:
         return sorted(found)
 
     def allow(self, one: NDArray[np.intp], other: NDArray[np.intp]) -> bool:
-        """Say whether two groups may be joined."""
+        """Return whether two groups may be joined.
+
+        Args:
+            one: rows of the faces of a group.
+            other: likewise.
+        """
         if np.isin(self.photos[one], self.photos[other]).any():
             return False
         rows = {*other.tolist()}
@@ -146,7 +157,7 @@ def _first_items(
     together: Iterable[tuple[int, int]],
     forbidden: Forbidden,
 ) -> _Items:
-    """Begin with the groups of before and the good faces, each for itself, and join what a person joined."""
+    """Start with the earlier groups and each good face alone, and join what a user joined."""
     rows = np.flatnonzero(good | (before >= 0))
     groups: dict[int, list[int]] = {}
     for row in rows.tolist():
@@ -194,7 +205,7 @@ def _joined(items: _Items, threshold: float, forbidden: Forbidden, vectors: NDAr
 
 
 def _parts(means: NDArray[np.float64], threshold: float) -> list[NDArray[np.intp]]:
-    """Give the connected parts of the graph of groups within the threshold, none above `LARGEST_PART`."""
+    """Return the connected parts of the graph of groups within the threshold, none above `LARGEST_PART`."""
     count = len(means)
     if count < 2:
         return [np.arange(count)] if count else []
@@ -205,17 +216,24 @@ def _parts(means: NDArray[np.float64], threshold: float) -> list[NDArray[np.intp
     parts = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     small: list[NDArray[np.intp]] = []
     for part in parts:
-        if len(part) > LARGEST_PART:  # neighbours beside each other, so that they come into one block
+        if len(part) > LARGEST_PART:  # near faces beside each other, so that they are in one block
             part = part[_in_line(units[part])]
         small += np.array_split(part, -(-len(part) // LARGEST_PART))
     return small
 
 
 def _connected(units: NDArray[np.float32], least: float) -> NDArray[np.integer]:
-    """Label the parts of the graph whose edges are pairs with at least a cosine.
+    """Label the connected parts of the graph whose edges are pairs with at least a cosine.
 
-    All pairs are looked at, some thousand rows at a time; of the edges no more are kept than say what hangs
-    together.
+    All pairs are compared, 1,024 rows at a time; only as many edges are kept as are needed to tell what is
+    connected.
+
+    Args:
+        units: (n, dim) float32 unit rows.
+        least: the cosine.
+
+    Returns:
+        (n,) int.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -232,7 +250,7 @@ def _connected(units: NDArray[np.float32], least: float) -> NDArray[np.integer]:
 
 
 def _in_line(units: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Order the faces of a large part so that neighbours are beside each other."""
+    """Order the faces of a large part so that near ones are beside each other."""
     from scipy.sparse.csgraph import reverse_cuthill_mckee
     from sklearn.neighbors import NearestNeighbors
 
@@ -269,7 +287,7 @@ def _join_poor(
     threshold: float,
     forbidden: Forbidden,
 ) -> None:
-    """Let poor faces join the group that is nearest on average, if no other is nearly as near."""
+    """Add each poor face to the group nearest on average, if no other one is nearly as near."""
     poor = np.flatnonzero(labels < 0)
     if not len(poor) or not len(items.members):
         return
@@ -298,13 +316,13 @@ def _largest_first(labels: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def oddness(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Say how far each face of a group lies from the others: the odd ones are to be looked at first.
+    """Compute how far each face of a group is from the others, to show the odd ones first.
 
     Args:
         vectors: (n, dim) float32 of unit length, of one group.
 
     Returns:
-        (n,) mean cosine distance to the others, 0 for a face that is alone.
+        (n,) float64 mean cosine distance to the others, 0 for a face that is alone.
 
     Example:
         >>> oddness(np.eye(2, dtype=np.float32)).tolist()

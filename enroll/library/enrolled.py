@@ -1,4 +1,4 @@
-"""Let the templates of a gallery follow what is decided about faces: who they are, who is one person."""
+"""Keep the templates of a gallery in step with decisions about faces."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def quality_problem(face: SeenFace) -> str | None:
-    """Say why a face is poor, None if it is good.
+    """Return why a face is poor, None if it is good.
 
     Raises:
-        GalleryError: its figures of quality are not those that are known.
+        GalleryError: its quality measures are unknown ones.
     """
     if not face.quality:
         return None
@@ -38,21 +38,29 @@ def quality_problem(face: SeenFace) -> str | None:
 
 
 class FaceTemplates:
-    """The templates that are faces of a library; all of it runs inside a transaction of the store."""
+    """Changes the templates that are faces of a library, inside a transaction of the store."""
 
     def __init__(self, store: Store, known: Known) -> None:
         self._store, self._known = store, known
 
     def enroll(self, name: str, faces: Sequence[SeenFace], terms: Terms | None) -> int:
-        """Make the good ones of faces templates of a person, new or known; gives how many were added.
+        """Enroll the good ones of some faces for a person, new or known.
 
-        Of a new person of whom there are only poor faces, the best one is taken.
+        If the person is new and all faces are poor, the best one is enrolled.
+
+        Args:
+            name: of the person.
+            faces: of the library.
+            terms: consent and last day; None leaves those there.
+
+        Returns:
+            Number of templates that were added.
         """
         templates = [self._template(face) for face in faces if quality_problem(face) is None]
         is_new = self._known.rows.person(name) is None
         if not templates and is_new:
             templates = [self._template(max(faces, key=_size))]
-        # What is the person's already is left out, also as a photo of theirs that was enrolled whole.
+        # Faces that are the person's already are left out, also if the whole photo was enrolled.
         owners = self._store.owners([template.digest for template in templates])
         fresh = [one for one, owner in zip(templates, owners, strict=True) if owner in (None, name)]
         if not fresh and is_new:  # all are someone else's by now
@@ -61,7 +69,7 @@ class FaceTemplates:
         return self._store.add(name, fresh, terms) if fresh else 0
 
     def _release(self, faces: Sequence[SeenFace]) -> None:
-        """Take faces, and their templates, from whoever has them."""
+        """Remove faces, and their templates, from the people who have them."""
         self._known.name({face.number: None for face in faces if face.number in self._known.faces})
         owners = self._store.owners([face.key for face in faces])
         lost: dict[str, set[bytes]] = {}
@@ -72,7 +80,7 @@ class FaceTemplates:
             self._drop(owner, digests)
 
     def follow(self, changed: Mapping[int, int | None]) -> None:
-        """Let the templates of faces be those of the people they are of now.
+        """Move the templates of faces to the people they are assigned to now.
 
         Args:
             changed: id of the person by the face's number, None for no one.
@@ -95,7 +103,7 @@ class FaceTemplates:
             self._store.add(name, theirs)
 
     def _drop(self, owner: str, digests: set[bytes]) -> None:
-        """Drop templates; of someone who has no other one but poor faces, the best of these becomes one."""
+        """Erase templates of a person; if only poor faces are left, enroll the best of these."""
         stored = self._store.stored(owner)
         gone = [entry for entry in stored if entry.digest in digests]
         if len(gone) == len(stored):
@@ -107,13 +115,13 @@ class FaceTemplates:
         self._store.drop([entry.id for entry in gone])
 
     def take_apart(self, content: Mapping[str, Any]) -> int:
-        """Enroll someone again who was merged into another, with the templates that were theirs.
+        """Enroll a person again who was merged into another, with their former templates.
 
         Args:
             content: of the step that merged them.
 
         Raises:
-            UsageError: what is needed for it is gone.
+            UsageError: something it needs is gone.
         """
         kept, name = self._known.people.get(content["kept"]), content["name"]
         digests = {bytes.fromhex(digest) for digest in content["digests"]}
@@ -131,7 +139,7 @@ class FaceTemplates:
         return person
 
     def _template(self, face: SeenFace) -> NewTemplate:
-        """Give a face as a template: its picture is a part of the photo, so it has a digest of its own."""
+        """Convert a face to a template, with a digest of its own, as its picture is part of a photo."""
         photo = self._known.photos[face.photo]
         path = photo.there or photo.files[0].path
         return NewTemplate(with_box(path, face.box, face.seconds), face.key, face.vector)

@@ -1,6 +1,6 @@
-"""Cut faces of a library out of their photos, and show photos made small.
+"""Crop faces of a library out of their photos, and show photos at a reduced size.
 
-Which file is read is said by the gallery alone, and only what the scan saw there is shown: another file in
+Only the gallery says which file is read, and only what the scan saw there is shown: another file in
 its place has another SHA-256.
 """
 
@@ -30,14 +30,14 @@ _FEWEST = 500_000  # pixels that a JPEG is read with at least
 
 @dataclass(frozen=True)
 class FacePlace:
-    """Where a face is.
+    """Holds the place of a face.
 
     Attributes:
         face: its number.
         box: x, y, width and height in pixels of the photo as it was scanned.
-        size: width and height of that photo.
+        size: width and height of that photo, in pixels.
         digest: SHA-256 of its file.
-        files: where it lies.
+        files: paths of the photo.
     """
 
     face: int
@@ -48,7 +48,7 @@ class FacePlace:
 
 
 def place_of(library: Library, number: int) -> FacePlace:
-    """Give where a face of a library is."""
+    """Return the place of a face of a library."""
     face = library.faces[number]
     photo = library.photos[face.photo]
     files = tuple(library.file(one) for one in sorted(photo.files, key=lambda one: not one.there))
@@ -56,7 +56,7 @@ def place_of(library: Library, number: int) -> FacePlace:
 
 
 def face_picture(library: Library, number: int) -> NDArray[np.uint8] | None:
-    """Give a face of a photo or a film, (height, width, 3) uint8 RGB, None if it cannot be shown any more."""
+    """Return the picture of a face, (height, width, 3) uint8 RGB, or None if its file is gone."""
     from enroll.library.film_still import frame_at
 
     seconds = library.faces[number].seconds
@@ -69,24 +69,30 @@ def face_picture(library: Library, number: int) -> NDArray[np.uint8] | None:
 
 
 def cut_face(place: FacePlace) -> NDArray[np.uint8]:
-    """Give a face of a photo with what is around it, (height, width, 3) uint8 RGB, `CROP` pixels and more.
+    """Return a face of a photo with what is around it, at least `CROP` pixels wide.
+
+    Returns:
+        (height, width, 3) uint8 RGB.
 
     Raises:
-        ImageError: the photo cannot be shown; it says why.
+        ImageError: the photo cannot be shown; the message says why.
     """
     pixels = read_shown(place, CROP / max(1, *place.box[2:]))
     return _around(pixels, place.box, pixels.shape[1] / max(1, place.size[0]))
 
 
 def read_shown(place: FacePlace, share: float) -> NDArray[np.uint8]:
-    """Read a photo; of a JPEG no more pixels than are shown, as good as that can be chosen.
+    """Read a photo; of a JPEG about as many pixels as are shown.
 
     Args:
         place: of a face in it.
         share: of its width that is shown.
 
+    Returns:
+        (height, width, 3) uint8 RGB.
+
     Raises:
-        ImageError: it cannot be shown; it says why.
+        ImageError: it cannot be shown; the message says why.
     """
     data, path = _read(place)
     limits = limits_in_force()
@@ -99,12 +105,12 @@ def read_shown(place: FacePlace, share: float) -> NDArray[np.uint8]:
 
 
 def _around(pixels: NDArray[np.uint8], box: Box, share: float) -> NDArray[np.uint8]:
-    """Cut a square around a box, as far as the picture goes.
+    """Crop a square around a box, as far as the picture reaches.
 
     Args:
-        pixels: of the picture.
+        pixels: (height, width, 3) uint8 RGB.
         box: in pixels of the picture as it was scanned.
-        share: of that one's width that this one has.
+        share: width of this picture, as a share of that one's.
     """
     x, y, width, height = box
     side = max(width, height) * (1 + 2 * _AROUND)

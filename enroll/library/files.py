@@ -1,4 +1,4 @@
-"""The files of a photo library: which may be photos or films, and which belong together."""
+"""List the files of a photo library, and find those that belong together."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _UNFINISHED = (".tmp", ".part", ".crdownload", ".download", ".partial")
 
 @dataclass
 class Listing:
-    """What a folder holds.
+    """Holds what is in a folder.
 
     Attributes:
         photos: files that may be photos, with size and time of change, in their order.
         films: files that may be films, likewise.
         rejected: folders and files that cannot be read.
-        others: how many files of other kinds there are, by what they are.
+        others: number of files of other kinds, by kind.
     """
 
     photos: list[tuple[Path, os.stat_result]] = field(default_factory=list)
@@ -43,12 +43,15 @@ class Listing:
 
 
 def may_be_looked_at(path: Path) -> bool:
-    """Say by its name whether a file may be a photo or a film: no sidecar, hidden or unfinished file."""
+    """Return whether a file may be a photo or a film by its name.
+
+    Sidecars, hidden and unfinished files are none.
+    """
     return _other(path) is None
 
 
 def has_still(film: Path) -> bool:
-    """Say whether a photo of the same name lies beside a film: then it may be that of a live photo."""
+    """Return whether a photo of the same name is beside a film, as for a live photo."""
     return any(
         path.stem.lower() == film.stem.lower() and path.suffix.lower() in PHOTOS for path in beside(film)
     )
@@ -64,7 +67,9 @@ def _other(path: Path) -> str | None:
 
 
 def list_photos(place: Path) -> Listing:
-    """List the photos and films in a folder and those in it; links that lead out of it are not followed.
+    """List the photos and films in a folder and its subfolders.
+
+    Links that lead out of it are not followed.
 
     Args:
         place: the folder, or a single file.
@@ -133,13 +138,13 @@ def _inside(path: Path, root: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _listed(folder: Path, _: int) -> tuple[list[str], list[Path]]:
-    """List a folder once while it is as it is: photos by the thousand lie in one."""
+    """List a folder, which may hold thousands of photos, and cache it while it is unchanged."""
     found = sorted((entry.name.lower(), Path(entry.path)) for entry in os.scandir(folder))
     return [name for name, _ in found], [path for _, path in found]
 
 
 def beside(photo: Path) -> list[Path]:
-    """List what lies in the folder of a photo and has a name that begins like its own, without it itself."""
+    """List the files beside a photo whose names begin like its own."""
     try:
         names, paths = _listed(photo.parent, photo.parent.stat().st_mtime_ns)
     except OSError:
@@ -153,10 +158,10 @@ def beside(photo: Path) -> list[Path]:
 
 
 def companions(photo: Path) -> Iterator[Path]:
-    """Give the files that belong to a photo: sidecars, the film of a live photo, raw beside JPEG.
+    """Yield the files that belong to a photo: sidecars, a live photo's film, raw beside JPEG.
 
     Args:
-        photo: of which they lie in the same folder. To a film, sidecars alone belong.
+        photo: the photo; to a film only sidecars belong.
     """
     stem, name = photo.stem.lower(), photo.name.lower()
     kinds = SIDECARS if photo.suffix.lower() in FILMS else SIDECARS | FILMS | RAWS

@@ -1,4 +1,4 @@
-"""Say who is in a film: one answer per person, from all frames in which they are seen."""
+"""Identify people in a film: one answer per person, from all frames they are seen in."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 
 class FilmIdentifier:
-    """Answers films from a gallery.
+    """Identifies the people of films by a gallery.
 
     Attributes:
-        basis: the threshold, and what it rests on.
+        basis: the threshold and its evidence.
 
     Example:
         >>> answer = FilmIdentifier(extractor, gallery).identify("film.mp4")
@@ -54,8 +54,8 @@ class FilmIdentifier:
 
         Args:
             extractor: the model the gallery was made with.
-            gallery: whom to look for.
-            threshold: largest distance at which a name is given; None takes the gallery's if it is
+            gallery: the people to search.
+            threshold: largest distance at which a name is given, 0 to 2; None takes the gallery's if it is
                 calibrated, else the model's.
             config: frames a second, agreement and limits.
             options: candidates, margin, and whether every face of a frame counts.
@@ -71,12 +71,12 @@ class FilmIdentifier:
     def identify(
         self, film: str | Path, keep_crops: bool = False, progress: Progress | None = None
     ) -> FilmAnswer:
-        """Answer one film.
+        """Identify the people of one film.
 
         Args:
             film: its path.
-            keep_crops: give the best frames' faces as pictures, too.
-            progress: hears of each frame.
+            keep_crops: return the best frames' faces as pictures, too.
+            progress: progress bar, advanced with every frame.
 
         Raises:
             FilmError: it cannot be read.
@@ -98,21 +98,33 @@ class FilmIdentifier:
     def identify_or_say(
         self, film: str | Path, keep_crops: bool = False, progress: Progress | None = None
     ) -> FilmAnswer:
-        """Answer one film as `identify` does; one that cannot be read gets an `error`."""
+        """Identify the people of one film as `identify` does.
+
+        One that cannot be read has an `error`.
+
+        Args:
+            film: its path.
+            keep_crops: as for `identify`.
+            progress: as for `identify`.
+        """
         try:
             return self.identify(film, keep_crops, progress)
         except FilmError as error:
             return FilmAnswer(str(film), error.reason)
 
     def look(self, frame: Frame) -> tuple[Frame, list[Crop], NDArray[np.float32]]:
-        """Find and embed the faces of a frame; threads may do so side by side."""
+        """Find and embed the faces of a frame; may run in several threads.
+
+        Returns:
+            The frame, its faces, and (n, dim) float32 unit vectors of them.
+        """
         crops = self._extractor.crops(frame.pixels)
         if crops and not self._options.all_faces:
             crops = [main_face(crops, frame.pixels.shape)]
         return frame, crops, self._extractor.embed([crop.pixels for crop in crops])
 
     def follow(self, keep_crops: bool = False) -> Appearances:
-        """Begin to follow the faces of frames."""
+        """Start to follow the faces of frames."""
 
         def frame_decisions(vectors: NDArray[np.float32]) -> list[Decision]:
             return one_face_per_person(self.decide(vectors))
@@ -120,12 +132,19 @@ class FilmIdentifier:
         return Appearances(frame_decisions, self.basis.distance, self.config.gap, keep_crops)
 
     def decide(self, vectors: NDArray[np.float32]) -> list[Decision]:
-        """Decide each of some vectors on its own, (n, dim) unit rows."""
+        """Decide on each vector on its own.
+
+        Args:
+            vectors: (n, dim) float32 unit rows.
+        """
         found = self._gallery.nearest_people(vectors, max(2, self._options.candidates))
         return [decide(candidates, self.basis.distance, self._options.margin) for candidates in found]
 
     def people(self, appearances: Sequence[Appearance]) -> tuple[PersonSeen, ...]:
-        """Join appearances to people, and decide who each is; by the first time they are seen."""
+        """Join appearances of the same person, and decide who each is.
+
+        The people are ordered by the first time they are seen.
+        """
         if not appearances:
             return ()
         groups = people_of(appearances, self.basis.distance)
@@ -145,9 +164,9 @@ class FilmIdentifier:
     def _one_of_each_name(
         self, groups: list[FilmPerson], joint: Sequence[Decision]
     ) -> tuple[list[FilmPerson], list[Decision]]:
-        """Make one person of all groups of one name, the nearest first.
+        """Join all groups of one name to one person, the nearest first.
 
-        One that is seen at the same time is someone else: unknown, as another face of a photo is.
+        A group seen at the same time shows someone else: unknown, as another face of a photo is.
         """
         kept: list[tuple[FilmPerson, Decision]] = []
         holders: dict[str, int] = {}

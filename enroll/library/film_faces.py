@@ -1,4 +1,4 @@
-"""Look through a film for a photo library: one face for each person, with the times in which they are seen.
+"""Find the people of a film for a photo library, and the times when they are in sight.
 
 Nobody is named here: a library suggests names later. The limits are those of `embed identify film.mp4`.
 """
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 MOST = 1000  # people of a film that are kept: a crowd on a square, at two frames a second
 LIVE = 6.0  # seconds that the film of a live photo has at most; phones take about 3
-_EARLIEST = 1971  # before that lie the zeros of cameras whose clock was never set: 1904 and 1970
+_EARLIEST = 1971  # cameras whose clock was never set write 1904 or 1970
 
 
 @dataclass(frozen=True, eq=False)
 class FilmFace:
-    """A person of a film, as their best frame shows them.
+    """Holds a person of a film, as their best frame shows them.
 
     Attributes:
         box: x, y, width and height in pixels of the upright frame.
@@ -56,16 +56,16 @@ class FilmFace:
 
 @dataclass(frozen=True, eq=False)
 class FilmFaces:
-    """What a look through a film came to.
+    """Holds the people of a film.
 
     Attributes:
         size: width and height of the upright frames, in pixels.
-        seconds: how much of it was looked at.
-        taken: when, ISO 8601 without a time zone; None if it does not say.
+        seconds: how much of it was examined.
+        taken: when, ISO 8601 without a time zone; None if the film does not say.
         faces: by the first time they are seen.
         notes: what of the film could not be read, one sentence each.
-        lost: whether its file went away meanwhile, so that it is to be looked at again.
-        live: whether it is as short as the film of a live photo; it was not looked through then.
+        lost: whether its file vanished meanwhile, so that it has to be scanned again.
+        live: whether it is as short as the film of a live photo; then it was not examined.
     """
 
     size: tuple[int, int]
@@ -85,15 +85,15 @@ def look_through(
     beside_photo: bool = False,
     heard: Callable[[float], object] = lambda seconds: None,
 ) -> FilmFaces:
-    """Find the people of a film. One that is broken gives those of the part that can be read.
+    """Find the people of a film; of a broken one, those of the part that can be read.
 
     Args:
         path: of the film.
         extractor: finds and embeds faces.
         near: distance up to which faces are one person's; None follows them by their places alone.
         config: frames a second, and limits.
-        beside_photo: whether a photo of its name lies beside it; then a short film is not looked through.
-        heard: called with the seconds that were looked at.
+        beside_photo: whether a photo of the same name is beside it; then a short film is not examined.
+        heard: called with the seconds that were examined.
 
     Raises:
         FilmError: it cannot be read.
@@ -130,7 +130,11 @@ def _followed(
     config: FilmConfig,
     heard: Callable[[float], object],
 ) -> tuple[list[FilmPerson], bool]:
-    """Follow the faces of frames; gives the people, and whether some were left out on the way."""
+    """Follow the faces of frames.
+
+    Returns:
+        The people, and whether some were left out because there are too many.
+    """
     appearances = Appearances(_no_names, near, config.gap, keep_crops=False)
     over: list[Appearance] = []
     many = False
@@ -150,9 +154,9 @@ def _followed(
 
 
 def film_taken(metadata: dict[str, str]) -> str | None:
-    """Give when a film was taken: ISO 8601 without a time zone, in the time of the place if it is known.
+    """Return when a film was taken, ISO 8601 without a time zone, in local time if known.
 
-    Phones write that; others write the time of Greenwich, which becomes that of this machine.
+    Phones write local time; others write UTC, which is converted to the time of this machine.
 
     Example:
         >>> film_taken({"com.apple.quicktime.creationdate": "2024-05-01T12:00:00+0200"})

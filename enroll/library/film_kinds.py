@@ -1,4 +1,4 @@
-"""Tell a film from a photo by its first bytes; nothing is decoded, and nothing heavy is loaded."""
+"""Tell a film from a photo by its first bytes, without decoding or loading anything large."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PICTURES = frozenset(
     }
 )
 HEAD = 189  # bytes: one packet of a transport stream, and the first byte of the next
-# Brands of HEIF, AVIF and CR3 files, which lie in the same boxes as films do (ISO/IEC 14496-12).
+# Brands of HEIF, AVIF and CR3 files, which use the same boxes as films do (ISO/IEC 14496-12).
 _STILL = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis", b"crx "})
 _BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})  # QuickTime before it had `ftyp`
 _ASF = bytes.fromhex("3026b2758e66cf11")
 
 
 def film_kind(head: bytes) -> str | None:
-    """Name the container that a file's first bytes begin, as FFmpeg calls its reader.
+    """Return the container that a file's first bytes are of, as FFmpeg calls its reader.
 
     Args:
         head: the first 189 bytes, or fewer.
@@ -60,9 +60,9 @@ def film_kind(head: bytes) -> str | None:
 
 
 def is_film(path: str | Path) -> bool:
-    """Say whether a file is to be read as a film: by its first bytes, or by a name that only films have.
+    """Return whether a file is to be read as a film: by its first bytes, or by its name.
 
-    A file that cannot be read is none, unless its name says so: who reads it says why.
+    A file that cannot be read is no film, unless its name says so: reading it reports why.
     """
     suffix = Path(path).suffix.lower()
     if suffix in SUFFIXES:

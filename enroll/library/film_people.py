@@ -1,4 +1,4 @@
-"""Join the appearances of a film to people: one for each, with all times in which they are in sight."""
+"""Join the appearances of a film to people, with all times in which each is in sight."""
 
 from __future__ import annotations
 
@@ -16,31 +16,37 @@ Interval = tuple[float, float]  # first and last second
 
 
 class FilmPerson:
-    """Appearances of one person.
+    """Collects the appearances of one person.
 
     Attributes:
         spans: first and last second of each.
-        evidence: what all their frames say.
+        evidence: collected from all their frames.
         best: the most useful frames, the best first.
     """
 
     def __init__(self, appearance: Appearance) -> None:
-        """Begin with one."""
+        """Start with one appearance."""
         self._appearance = appearance
         self.spans: list[Interval] = [(appearance.first, appearance.last)]
         self.evidence, self.best = appearance.evidence, appearance.best
 
     def include(self, other: FilmPerson) -> None:
-        """Count the appearances of another one, who is the same person."""
+        """Add the appearances of another one who is the same person."""
         self._appearance.include(other._appearance)
         self.spans += other.spans
 
     def meets(self, other: FilmPerson) -> bool:
-        """Say whether both are in sight at some time."""
+        """Return whether both are in sight at some time."""
         return at_once(self.spans, other.spans)
 
     def intervals(self, gap: float) -> tuple[Interval, ...]:
-        """Give when the person is in sight; what is no farther apart than the gap is one interval."""
+        """Return when the person is in sight.
+
+        Times no farther apart than the gap are one interval.
+
+        Args:
+            gap: seconds.
+        """
         merged: list[Interval] = []
         for start, end in sorted(self.spans):
             if merged and start - merged[-1][1] <= gap:
@@ -51,7 +57,7 @@ class FilmPerson:
 
 
 def at_once(some: Iterable[Interval], others: Sequence[Interval]) -> bool:
-    """Say whether two lists of intervals have a time in common.
+    """Return whether two lists of intervals have a time in common.
 
     Example:
         >>> at_once([(0.0, 2.0)], [(2.0, 3.0)]), at_once([(0.0, 2.0)], [(2.5, 3.0)])
@@ -61,7 +67,7 @@ def at_once(some: Iterable[Interval], others: Sequence[Interval]) -> bool:
 
 
 def people_of(appearances: Sequence[Appearance], near: float | None) -> list[FilmPerson]:
-    """Join the appearances whose mean vectors lie near each other, unless both are in sight at once.
+    """Join appearances with near mean vectors, unless both are in sight at once.
 
     Args:
         appearances: of one film.

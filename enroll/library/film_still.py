@@ -1,4 +1,4 @@
-"""Give one frame of a film, such as the one that shows a person best."""
+"""Read one frame of a film, such as the one that shows a person best."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ class _At(Sampler):
         self._seconds = seconds
 
     def wants(self, seconds: float) -> bool:
-        """Say whether a frame is late enough."""
+        """Return whether a frame is late enough."""
         return seconds >= self._seconds - _EARLY
 
 
 def frame_at(path: Path, seconds: float) -> NDArray[np.uint8]:
-    """Give the frame of a film at a time, decoded from the beginning: so it is exactly that one.
+    """Return the frame of a film at a time.
+
+    The film is decoded from the beginning, so that it is exactly that frame.
 
     Args:
         path: of the film.

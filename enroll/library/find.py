@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A person in a photo or film.
+    """Holds a person in a photo or film.
 
     Attributes:
         name: of the person; None for someone who is known by a photo alone.
@@ -31,9 +31,9 @@ class Sighting:
         date: when it was taken, ISO 8601; of a photo without a date, when its file was last changed.
         face: number of the face.
         box: x, y, width and height in pixels of the upright photo, or of the frame.
-        state: confirmed by someone, or suggested by the model.
+        state: confirmed by a user, or suggested by the model.
         distance: to the nearest template, or to the face that was asked for; None if it was confirmed.
-        seconds: of a film, the time of the frame that shows the person best; None of a photo.
+        seconds: of a film, the time of the frame that shows the person best; None for a photo.
         intervals: of a film, first and last second of each time in sight.
     """
 
@@ -49,9 +49,17 @@ class Sighting:
 
 
 def suggestions(library: Library, threshold: float, margin: float = 0.0) -> dict[int, Suggestion]:
-    """Suggest names for the unknown faces of a library, by number.
+    """Suggest names for the unknown faces of a library.
 
-    What was refused is not suggested, nor anyone who has expired.
+    Names that were refused are not suggested, nor people who have expired.
+
+    Args:
+        library: the photos.
+        threshold: largest distance at which a name is suggested.
+        margin: how much farther the second person must be.
+
+    Returns:
+        A suggestion by the number of the face.
     """
     faces = library.unknown()
     templates = current_templates(library.store, date.today())
@@ -90,13 +98,13 @@ def sightings(
     name: str | None = None,
     suggested: Mapping[int, Suggestion] | None = None,
 ) -> list[Sighting]:
-    """Give who is in which photo, by date.
+    """List the people in photos, by date.
 
     Args:
         library: the photos.
         threshold: for names that nobody has confirmed; None leaves them out.
         margin: how much farther the second person must be.
-        name: of one person; None is everyone.
+        name: of one person; None: everyone.
         suggested: names for unknown faces, if they are known already.
     """
     found = [
@@ -116,12 +124,12 @@ def sightings(
 
 
 def similar(library: Library, vector: NDArray[np.float32], threshold: float) -> list[Sighting]:
-    """Give the photos with a face that is within a distance of another one, by date.
+    """List the photos with a face within a distance of another one, by date.
 
     Args:
         library: the photos.
         vector: (dim,) float32 of unit length.
-        threshold: largest distance.
+        threshold: the distance.
     """
     faces = [
         face

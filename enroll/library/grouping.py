@@ -1,4 +1,4 @@
-"""Groups of unknown faces as people see them: numbers that stay, odd faces first."""
+"""Number and order groups of unknown faces, so that numbers stay and odd faces come first."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 
 def usual_threshold(strangers: StrangerDistances | None) -> float | None:
-    """Give the mean distance up to which unknown faces are one person's, None if it is not known of a model.
+    """Return the mean distance up to which unknown faces are grouped.
 
-    At it, the model names 1 % of strangers in a gallery of one person.
+    None if unknown of a model.
+
+    At this distance, the model names 1 % of strangers in a gallery of one person.
     """
     return None if strangers is None else strangers.threshold(TARGET_FPIR, 1)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Faces of one unknown person, most probably.
+    """Holds faces of, most probably, one unknown person.
 
     Attributes:
         id: of the group; it stays while the group grows.
@@ -44,7 +46,7 @@ class Group:
 def group_ids(
     groups: Sequence[Sequence[int]], stored: Mapping[int, int], held: Iterable[int] = ()
 ) -> list[int]:
-    """Give each group a number of its own: the one that it had, else that of one of its faces.
+    """Number groups: each keeps its number, or gets that of one of its faces.
 
     Args:
         groups: numbers of faces, the largest group first.
@@ -72,14 +74,22 @@ def group_ids(
 
 
 def rows_of(pairs: Iterable[tuple[int, int]], row: Mapping[int, int]) -> list[tuple[int, int]]:
-    """Give pairs of faces as pairs of rows, those that have one."""
+    """Convert pairs of faces to pairs of rows, and leave out those without a row.
+
+    Args:
+        pairs: numbers of two faces.
+        row: of each face, by number.
+    """
     return [(row[one], row[other]) for one, other in pairs if one in row and other in row]
 
 
 def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Give what keeps faces apart: the photo of each, and pairs of rows that are seen at once in a film.
+    """Return what keeps faces apart: the photo of each, and pairs seen at once in a film.
 
     A face of a film has a place of its own: the same person may come again in it.
+
+    Returns:
+        (n,) int64 photos, and pairs of rows.
     """
     places = [-face.number if face.intervals else face.photo for face in faces]
     films: dict[int, list[int]] = {}
@@ -96,7 +106,7 @@ def places_of(faces: Sequence[SeenFace]) -> tuple[NDArray[np.int64], list[tuple[
 
 
 def odd_first(faces: Sequence[SeenFace]) -> tuple[int, ...]:
-    """Give the numbers of the faces of a group, those that fit least first."""
+    """Order the numbers of the faces of a group, those that fit least first."""
     far = oddness(np.stack([face.vector for face in faces]))
     order = sorted(zip((-far).tolist(), [face.number for face in faces], strict=True))
     return tuple(number for _, number in order)
@@ -107,12 +117,15 @@ def in_order(
     faces: Mapping[int, SeenFace],
     before: Mapping[int, tuple[list[int], Group]],
 ) -> dict[int, tuple[list[int], Group]]:
-    """Give groups by number, each with those of its faces first that fit least, and its faces as they came.
+    """Order the faces of groups, those that fit least first.
 
     Args:
         members: numbers of the faces of each group.
         faces: by number.
-        before: what this gave the last time; what did not change is taken from there.
+        before: the last result, from which unchanged groups are taken.
+
+    Returns:
+        By the number of the group, its faces as given and the group.
     """
     groups = {}
     for number, numbers in members.items():
@@ -124,7 +137,12 @@ def in_order(
 
 
 def free_id(faces: Sequence[int], stored: Mapping[int, int]) -> int:
-    """Give a number for a new group: that of one of its faces, if no group has it, else one above all."""
+    """Return a number for a new group: that of one of its faces if it is free, else a new one.
+
+    Args:
+        faces: numbers of its faces.
+        stored: the group that each face is in.
+    """
     taken = {*stored.values()}
     free = [face for face in sorted(faces) if face not in taken]
     return free[0] if free else max(taken, default=0) + 1

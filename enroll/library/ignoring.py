@@ -1,4 +1,7 @@
-"""Find faces that probably belong to someone who was ignored. Arrays in, arrays out; nothing is decided."""
+"""Find faces that probably show someone who was ignored.
+
+Arrays in, arrays out; nothing is decided.
+"""
 
 from __future__ import annotations
 
@@ -25,23 +28,23 @@ def like_ignored(
     good: NDArray[np.bool_] | None = None,
     apart: Iterable[tuple[int, int]] = (),
 ) -> NDArray[np.int64]:
-    """Say which waiting faces would have joined an ignored group, and whom they are most like there.
+    """Find waiting faces that would have joined an ignored group, with the most similar one.
 
     A whole group of waiting faces is left out, or none of it. As in `cluster.group_faces`, a group of poor
     faces alone attracts none, and a poor face joins only the group that is clearly the nearest.
 
     Args:
         vectors: (n, dim) float32 of unit length, of waiting and of ignored faces.
-        labels: (n,) the group of each; no waiting face shares one with an ignored face.
-        ignored: (n,) those that someone ignored.
+        labels: (n,) int, the group of each; no waiting face shares one with an ignored face.
+        ignored: (n,) bool, those that a user ignored.
         threshold: that at which `cluster.group_faces` joined the groups.
-        free: (n,) waiting faces that may be left out. None: all of them.
-        photos: (n,) the photo of each face: who is beside an ignored face is someone else.
-        good: (n,) faces that are good enough to enroll. None: all.
-        apart: rows of faces of two people, as someone has said.
+        free: (n,) bool, waiting faces that may be left out. None: all of them.
+        photos: (n,) int, the photo of each face: a face beside an ignored one shows someone else.
+        good: (n,) bool, faces that are good enough to enroll. None: all.
+        apart: rows of two faces of two people, by a user's decision.
 
     Returns:
-        (n,) row of the ignored face that a waiting face is most like, -1 for all others.
+        (n,) int64 row of the ignored face that a waiting face is most like, -1 for all others.
 
     Example:
         >>> vectors = np.eye(4, dtype=np.float32)[[0, 0, 1]]
@@ -76,11 +79,11 @@ def like_ignored(
                     found[rows] = theirs[(vectors[rows] @ vectors[theirs].T).argmax(axis=1)]
                     break
     others = [rows for rows in waiting if good[rows].any() and found[rows[0]] < 0]
-    _take_back_unsure(vectors, found, good, wanted, strangers, others)
+    _keep_unsure(vectors, found, good, wanted, strangers, others)
     return found
 
 
-def _take_back_unsure(
+def _keep_unsure(
     vectors: NDArray[np.float32],
     found: NDArray[np.int64],
     good: NDArray[np.bool_],
@@ -88,7 +91,7 @@ def _take_back_unsure(
     strangers: list[NDArray[np.intp]],
     others: list[NDArray[np.intp]],
 ) -> None:
-    """Leave no poor face out to which another group is nearly as near as the ignored one."""
+    """Keep poor faces that are nearly as near to another group as to the ignored one."""
     poor = [rows[0] for rows in wanted if found[rows[0]] >= 0 and not good[rows].any()]
     if not poor:
         return

@@ -1,4 +1,4 @@
-"""Take over names that other programs gave: digiKam, Lightroom, Picasa, Google Photos and their like."""
+"""Import names that other programs gave, such as digiKam, Lightroom or Google Photos."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from enroll.store.library import SeenFace, SeenPhoto
 
 _SAME_PLACE = (
-    0.3  # share of the union from which a program's box and ours are of one face: theirs are squares
+    0.3  # intersection over union from which another program's box and ours are one face: theirs are squares
 )
 
 
 @dataclass(frozen=True)
 class Unplaced:
-    """A name that is not taken over, and why."""
+    """Holds a name that is not imported.
+
+    Attributes:
+        photo: path of the photo.
+        name: of the person.
+        reason: why it is not imported.
+    """
 
     photo: Path
     name: str
@@ -35,12 +41,12 @@ class Unplaced:
 
 @dataclass
 class Imports:
-    """Names that programs gave.
+    """Holds names that other programs gave.
 
     Attributes:
         faces: numbers of the faces of each name.
-        known: how many faces have the same name already.
-        unplaced: names that are not taken over.
+        known: number of faces that have the same name already.
+        unplaced: names that are not imported.
         rejected: files that cannot be read.
     """
 
@@ -53,11 +59,11 @@ class Imports:
 def find_names(
     library: Library, below: Sequence[Path] = (), advance: Callable[[], object] = lambda: None
 ) -> Imports:
-    """Find the names that programs gave to faces of a library; nothing is changed.
+    """Find the names that other programs gave to faces of a library; nothing is changed.
 
     Args:
         library: photos that were scanned.
-        below: folders, or photos, to look at; none: all.
+        below: folders, or photos, to search; empty: all.
         advance: called after each photo.
     """
     faces: dict[int, list[SeenFace]] = {}
@@ -90,7 +96,7 @@ def _take(
     names: Sequence[FoundName],
     found: Imports,
 ) -> None:
-    """Find the faces that the names of a photo are of."""
+    """Assign the names in a photo to its faces."""
     people = library.people()
     taken: set[int] = set()
     for one in names:
@@ -122,7 +128,7 @@ def _take(
 def _face_of(
     one: FoundName, photo: SeenPhoto, faces: Sequence[SeenFace], names: int
 ) -> tuple[SeenFace | None, str]:
-    """Give the face that a name is of, or why none."""
+    """Return the face that a name belongs to, or None and why."""
     if one.region is None:
         if len(faces) == 1 and names == 1:
             return faces[0], ""

@@ -1,4 +1,4 @@
-"""XMP inside of photos: read it, and in a JPEG replace it; all other bytes stay."""
+"""Read XMP inside photos, and replace it in a JPEG; all other bytes stay."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class _Segment:
 
 
 def embedded_xmp(data: bytes) -> bytes | None:
-    """Give the XMP packet of a photo's file, None if it has none.
+    """Return the XMP packet of a photo's file, None if it has none.
 
     Args:
-        data: a JPEG, or any other picture: there the first packet that stands in it in the clear is taken.
+        data: a JPEG, or any other picture: of that the first uncompressed packet is used.
     """
     if data[:2] == b"\xff\xd8":
         segment = _xmp_segment(data)
@@ -36,7 +36,7 @@ def embedded_xmp(data: bytes) -> bytes | None:
 
 
 def with_xmp(data: bytes, packet: bytes) -> bytes:
-    """Give a JPEG with another packet, and all its other bytes as they are.
+    """Replace the packet of a JPEG; all its other bytes stay as they are.
 
     Args:
         data: the file.

@@ -1,4 +1,4 @@
-"""What a gallery knows of a photo library, in memory: read once, then brought up to what changed since."""
+"""Keep the library part of a gallery in memory, and read only what changed since."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
 
 
 class Known:
-    """The rows of a library; whoever writes some of them says so, or they are read again.
+    """Holds the rows of a library; rows that this process writes are not read again.
 
     Attributes:
         rows: where they are kept.
-        version: rises whenever anything changed.
-        scanned: rises whenever photos, faces or the model changed.
+        version: increases with any change.
+        scanned: increases when photos, faces or the model change.
         model: fingerprint of the gallery's model, "" without one.
         photos: by number.
         faces: by number, all of them.
         steps: all decisions, oldest first.
-        reviewed: what they lead to; `names` as the gallery has them.
-        decided: names as the decisions alone have them, also of people who were erased since.
-        grouped: what is stored of groups: see `LibraryStore.groups`.
+        reviewed: the state after them; `names` as the gallery has them.
+        decided: names by the decisions alone, also of people who were erased since.
+        grouped: stored groups: see `LibraryStore.groups`.
         groups: number of the group of each face that is in one.
         likely: number of the ignored face that a face was like when faces were grouped.
         people: names of everyone who is enrolled, by id.
     """
 
     def __init__(self, rows: LibraryStore) -> None:
-        """Know nothing yet; see `read`."""
+        """Start empty; see `read`."""
         self.rows, self.version, self.scanned, self.model = rows, 0, 0, ""
         self.photos: dict[int, SeenPhoto] = {}
         self.faces: dict[int, SeenFace] = {}
@@ -46,7 +46,7 @@ class Known:
         self._state: dict[str, tuple[int, ...]] | None = None
 
     def read(self) -> bool:
-        """Read what changed; says whether anything did."""
+        """Read what changed, and return whether anything did."""
         found = self.rows.changes(self._state)
         if found.state == self._state:
             return False
@@ -68,7 +68,7 @@ class Known:
         return True
 
     def _decide(self, found: Changes) -> None:
-        """Take the decisions in that came since."""
+        """Apply the decisions that are new."""
         if found.steps is None:
             return
         grown = "step" in found.grown
@@ -97,13 +97,13 @@ class Known:
         self.likely = {face: -group for face, group in grouped.items() if group < 0}
 
     def _wrote(self, table: str) -> None:
-        """Note that a table is in memory as it was just written."""
+        """Mark a table as up to date in memory after writing it."""
         if self._state is not None:
             self._state[table] = self.rows.state()[table]
         self.version += 1
 
     def forget(self) -> None:
-        """Read everything the next time: what was written was taken back."""
+        """Read everything the next time, because a change was rolled back."""
         self._state = None
 
 

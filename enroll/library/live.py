@@ -1,4 +1,4 @@
-"""Say who comes into the sight of a camera and who has left it."""
+"""Report who comes into the sight of a camera and who has left it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from enroll.library.film import FilmIdentifier
 from enroll.library.video import Frame
 from enroll.sightings import PersonSeen
 
-_DOUBT = 2  # times the good frames that a name takes, after which someone is said to be unknown
+_DOUBT = 2  # times the good frames that a name takes, after which a person is reported as unknown
 
 
 @dataclass(frozen=True, eq=False)
 class CameraEvent:
-    """Someone who was recognized, or is gone.
+    """Holds one event: someone was recognized, or has left.
 
     Attributes:
-        kind: `seen`: a name, or that the person is unknown, is known now; `left`: out of sight, with the
+        kind: `seen`: a name, or that the person is unknown, is decided; `left`: out of sight, with the
             answer from all frames.
         moment: when.
-        person: who.
+        person: the answer.
     """
 
     kind: Literal["seen", "left"]
@@ -35,13 +35,13 @@ class Watch:
     """Follows the people before a camera; its memory does not grow with time."""
 
     def __init__(self, identifier: FilmIdentifier) -> None:
-        """Begin with no one in sight."""
+        """Start with no one in sight."""
         self._identifier = identifier
         self._appearances = identifier.follow()
         self._said: dict[int, str | None] = {}  # by the id of an open appearance
 
     def events(self, frames: Iterable[Frame]) -> Iterator[CameraEvent]:
-        """Give what happens, as it happens; at the end of the frames, those in sight leave."""
+        """Yield events as they happen; at the end of the frames, those in sight leave."""
         for frame in frames:
             self._appearances.add(*self._identifier.look(frame))
             yield from self._left(self._appearances.take_ended())
@@ -51,7 +51,7 @@ class Watch:
         yield from self.close()
 
     def close(self) -> Iterator[CameraEvent]:
-        """Let those in sight leave."""
+        """End all appearances, and yield those events."""
         yield from self._left(self._appearances.take_all())
 
     def _news(self, appearance: Appearance) -> PersonSeen | None:

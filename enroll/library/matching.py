@@ -1,4 +1,4 @@
-"""Find faces again: at the same place of a photo that was looked at another time."""
+"""Match the faces of two scans of one photo by their places."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAME_PLACE = 0.5  # share of two boxes' union from which they are one face
-_SAME_MOMENT = 0.1  # seconds between two frames that are looked at as one
+_SAME_MOMENT = 0.1  # seconds between two frames that count as one
 _SAME_FACE = 1.0  # distance of two vectors, up to which a face of a changed file is the same
 
 
 def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Give the share of the union of two boxes that both cover.
+    """Compute the intersection over union of two boxes.
 
     Args:
         one: x, y, width and height.
@@ -39,11 +39,13 @@ def overlap(one: Sequence[float], other: Sequence[float]) -> float:
 def matched(
     old: Sequence[SeenFace], found: Sequence[SeenFace], photo: int
 ) -> tuple[list[SeenFace], list[SeenFace], list[SeenFace]]:
-    """Find the faces of a photo again that was looked at another time, by another model, or changed.
+    """Match the stored faces of a photo with those of a new scan.
+
+    The photo may have changed, or the model.
 
     Args:
         old: faces as they are stored.
-        found: faces as they were found now, without numbers.
+        found: faces of the new scan, without numbers.
         photo: number of the photo.
 
     Returns:
@@ -71,9 +73,9 @@ def matched(
 
 
 def _shared(one: SeenFace, other: SeenFace) -> float:
-    """Give how much of two faces is at one place, 0 to 1; of a film, at one time.
+    """Return how much two faces share: of a photo, their place, of a film, their time, 0 to 1.
 
-    A person moves through a film, so another best frame has another box: then a like vector speaks for them.
+    A person moves through a film, so another best frame has another box: then similar vectors decide.
     """
     if one.seconds is None or other.seconds is None:
         return overlap(one.box, other.box)
@@ -85,7 +87,7 @@ def _shared(one: SeenFace, other: SeenFace) -> float:
 
 
 def _time_shared(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:
-    """Give the share of the time in which either is in sight that both are."""
+    """Return the share of the time with either in sight in which both are."""
     both = sum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in some for b in others)
     either = sum(end - start for start, end in (*some, *others)) - both
     return both / either if either else 0.0

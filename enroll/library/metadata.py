@@ -1,4 +1,4 @@
-"""The metadata of a photo that is about people, wherever programs keep it: in the file, or beside it."""
+"""Read the metadata of a photo about people, in its file or beside it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _NOBODY = "ffffffffffffffff"
 
 @dataclass(frozen=True)
 class FoundName:
-    """A person that a program has named in a photo.
+    """Holds a person that a program has named in a photo.
 
     Attributes:
         name: of the person.
-        region: where, in the upright picture; None if that is not said.
-        source: the file that says so.
-        sure: False if the picture was cut since.
+        region: place in the upright picture; None if the program gives none.
+        source: the file with the name.
+        sure: False if the picture was cropped since.
     """
 
     name: str
@@ -46,10 +46,10 @@ class FoundName:
 
 @dataclass(frozen=True)
 class Sidecars:
-    """The XMP files beside a photo.
+    """Holds the XMP files beside a photo.
 
     Attributes:
-        read: those that are there, the one that was changed last first.
+        read: existing ones, the one that was changed last first.
         write: the one to write.
     """
 
@@ -58,11 +58,11 @@ class Sidecars:
 
 
 def sidecars_of(photo: Path) -> Sidecars:
-    """Find the XMP files of a photo: name.ext.xmp, as most programs write, or name.xmp, as Lightroom.
+    """Find the XMP files of a photo: name.ext.xmp, as most programs write, or name.xmp.
 
     Args:
-        photo: of which name.xmp counts only if it is of no other photo beside it: it says so, or there is no
-            other.
+        photo: the photo; name.xmp counts only if it belongs to no other photo beside it: it says so, or there
+            is no other.
     """
     forms = {f"{photo.name}.xmp".lower(): 0, f"{photo.stem}.xmp".lower(): 1}
     found = [(forms[path.name.lower()], path) for path in beside(photo) if path.name.lower() in forms]
@@ -72,14 +72,15 @@ def sidecars_of(photo: Path) -> Sidecars:
 
 
 def _is_of(sidecar: Path, photo: Path) -> bool:
-    """Say whether name.xmp is of a photo: where two photos have one name, it says of which.
+    """Return whether name.xmp belongs to a photo.
 
-    One that does not say is of a photo rather than of the film of its name.
+    Where two photos share a name, it says to which; one that does not say belongs to a photo rather than to
+    the film of that name.
     """
     try:
         said = read_people(read_file(sidecar, LARGEST)).extension
     except (OSError, XmpError):
-        return True  # reading it will say what is wrong
+        return True  # reading it reports what is wrong
     if said is None:
         return not (photo.suffix.lower() in FILMS and has_still(photo))
     return said.lower() == photo.suffix.lower().lstrip(".")
@@ -87,11 +88,11 @@ def _is_of(sidecar: Path, photo: Path) -> bool:
 
 @dataclass(frozen=True)
 class Frame:
-    """How the picture of a file is stored.
+    """Holds how the picture of a file is stored.
 
     Attributes:
         orientation: EXIF's, 1 to 8.
-        size: width and height as it is stored; 0 if unknown.
+        size: width and height in pixels as it is stored; 0 if unknown.
     """
 
     orientation: int
@@ -110,7 +111,7 @@ def frame_of_file(photo: Path, data: bytes | None = None) -> Frame:
 
 
 def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[str]]:
-    """Read who programs say is in a photo: XMP inside and beside it, Picasa's ini, Google Takeout's JSON.
+    """Read the names that programs gave: by XMP, Picasa's ini or Google Takeout's JSON.
 
     Args:
         photo: the file.
@@ -148,11 +149,11 @@ def names_in(photo: Path, is_film: bool = False) -> tuple[list[FoundName], list[
             found += read(photo)
         except (OSError, ValueError, IniError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"names beside {photo.name} cannot be read: {str(error)[:100]}")
-    return _once([replace(one, region=None) for one in found] if is_film else found), problems
+    return _without_duplicates([replace(one, region=None) for one in found] if is_film else found), problems
 
 
 def _from_xmp(said: XmpPeople, frame: Frame, source: Path) -> list[FoundName]:
-    """Give the names of a packet, their places in the upright picture."""
+    """Return the names of a packet, with their places in the upright picture."""
     kind = frame_of(said.applied, frame.size, frame.orientation)
     found = []
     for region in said.regions:
@@ -178,7 +179,7 @@ def _from_picasa(photo: Path) -> list[FoundName]:
 
 @lru_cache(maxsize=4)
 def _picasa_faces(path: Path, _: int) -> dict[str, list[tuple[str, Region]]]:
-    """Give the named faces of all photos of an ini, which is read once while it is as it is."""
+    """Return the named faces of all photos of an ini, and keep the result while it does not change."""
     text = read_file(path, _LARGEST_TEXT).decode("utf-8-sig", "replace")
     ini = RawConfigParser(strict=False, interpolation=None, delimiters=("=",), allow_no_value=True)
     ini.optionxform = str  # type: ignore[assignment,method-assign]
@@ -200,7 +201,7 @@ def _picasa_faces(path: Path, _: int) -> dict[str, list[tuple[str, Region]]]:
 
 
 def _rect64(digits: str) -> Region:
-    """Give the region of Picasa's number, whose leading zeros may be missing.
+    """Return the region of Picasa's number, whose leading zeros may be missing.
 
     Example:
         >>> [round(share, 3) for share in _rect64("40008000c000ffff").box]
@@ -236,12 +237,12 @@ def _takeout_files(photo: Path) -> Iterable[Path]:
 
 
 def _is_clipped(path: Path, photo: Path, title: str) -> bool:
-    """Say whether a JSON whose title is another name is of a photo all the same: both names were cut."""
+    """Return whether a JSON with another title belongs to a photo, because both names were cut off."""
     return len(photo.stem) >= _CLIPPED and title.startswith(photo.stem) and path.name.startswith(photo.stem)
 
 
-def _once(found: list[FoundName]) -> list[FoundName]:
-    """Leave out what is said twice: a name without a place where it has one, and the same place again."""
+def _without_duplicates(found: list[FoundName]) -> list[FoundName]:
+    """Drop duplicates: a name without a place where it has one, and the same place again."""
     kept: list[FoundName] = []
     for one in sorted(found, key=lambda entry: entry.region is None):
         same = [other for other in kept if other.name == one.name]

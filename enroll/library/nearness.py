@@ -1,7 +1,7 @@
-"""The people near each face of a library, kept while faces and templates come and go.
+"""Find the people near each face of a library, and update that with every change.
 
-Of each person the nearest template counts. What is beyond the reach is not kept, so it stays small: nearly
-all pairs of a face and a person are far apart.
+The nearest template of each person counts. Distances beyond the reach are not kept, so that it stays small:
+nearly all pairs of a face and a person are far apart.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from enroll.templates import Templates
 
 _PAIRS = 2**25  # cosines in memory at once: 128 MB
-_SLACK = 1e-4  # of a cosine in single precision; what passes is measured in double precision
+_SLACK = 1e-4  # of a cosine in single precision; nearer pairs are computed in double precision
 
 Near = tuple[float, int]  # distance, id of the template
 
 
 class Nearness:
-    """Who is near whom.
+    """Holds the people near each face.
 
     Attributes:
         reach: largest distance that is kept.
-        near: of each face, the distance and the template of each person who is near, by name.
+        near: for each face, the distance and the template of each person near it, by name.
     """
 
     def __init__(self, reach: float) -> None:
-        """Know no one yet.
+        """Start without faces.
 
         Args:
-            reach: largest distance that is kept, euclidean between unit vectors.
+            reach: largest distance that is kept, Euclidean between unit vectors.
         """
         self.reach = reach
         self.near: dict[int, dict[str, Near]] = {}
@@ -45,10 +45,11 @@ class Nearness:
         self._holders: dict[str, set[int]] = {}  # name -> faces near which they are
 
     def follow(self, faces: Mapping[int, NDArray[np.float32]], templates: Templates) -> set[int]:
-        """Bring it up to the faces and templates of now; gives the faces of which something changed.
+        """Update to the current faces and templates, and return the faces that changed.
 
         Args:
-            faces: unit vectors by number; a face keeps its vector as long as it is the same array.
+            faces: (dim,) float32 unit vectors by number; a face keeps its vector as long as it is the same
+                array.
             templates: of everyone who is enrolled.
         """
         changed = self._lose_faces(faces)
@@ -102,7 +103,7 @@ class Nearness:
         return changed | self._compare(added, self._faces, self._vectors)
 
     def _measure_again(self, name: str, gone: set[int]) -> set[int]:
-        """Measure to the templates that are left those faces whose nearest one is gone."""
+        """Compute the distances of faces whose nearest template is gone to the remaining ones."""
         hit = {face for face in self._holders.get(name, ()) if self.near[face][name][1] in gone}
         for face in hit:
             del self.near[face][name]
@@ -120,7 +121,13 @@ class Nearness:
         faces: NDArray[np.int64],
         vectors: NDArray[np.float32],
     ) -> set[int]:
-        """Note of which faces templates of people are near; gives these faces."""
+        """Find the faces near templates of people, and return them.
+
+        Args:
+            people: templates by name and id, each (dim,) float32.
+            faces: (n,) int64 numbers.
+            vectors: (n, dim) float32 of these faces.
+        """
         if not len(faces) or not people:
             return set()
         names = [*people]

@@ -1,7 +1,7 @@
-"""Sort photos into a folder per person: a plan first, which can be looked at, then what it says.
+"""Plan how to sort photos into a folder per person; `enroll.library.sorting` does it.
 
-Nothing is ever written over. A file that is copied appears under its name when it is whole. One that is moved
-is noted in a manifest before, has its new name before it loses the old one, and can be moved back.
+No file is ever overwritten. A copied file gets its name when it is complete. A moved one is noted in a
+manifest before, gets its new name before it loses the old one, and can be moved back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,12 @@ _PART = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Sorted:
-    """A photo, and the folders it is to go to."""
+    """Holds a photo to be sorted.
+
+    Attributes:
+        photo: its path.
+        folders: names of the folders it is to be in.
+    """
 
     photo: Path
     folders: tuple[str, ...]
@@ -42,7 +47,13 @@ class Sorted:
 
 @dataclass(frozen=True)
 class Move:
-    """A file and the place it is to have; `there` if the same content is there already."""
+    """Holds a file and its target.
+
+    Attributes:
+        source, target: paths.
+        size: bytes.
+        there: whether the same content is at the target already.
+    """
 
     source: Path
     target: Path
@@ -52,11 +63,11 @@ class Move:
 
 @dataclass
 class Plan:
-    """What sorting would do.
+    """Holds what sorting would do.
 
     Attributes:
-        moves: one entry a file, sidecars and films of live photos too.
-        rejected: what cannot be sorted, and why.
+        moves: one entry per file, sidecars and films of live photos too.
+        rejected: files that cannot be sorted, and why.
     """
 
     moves: list[Move] = field(default_factory=list)
@@ -64,17 +75,17 @@ class Plan:
 
     @property
     def open(self) -> list[Move]:
-        """What is not there yet."""
+        """List the moves that are still to be done."""
         return [move for move in self.moves if not move.there]
 
     @property
     def size(self) -> int:
-        """Bytes of the files that are not there yet."""
+        """The number of bytes of the files that are still to be sorted."""
         return sum(move.size for move in self.open)
 
 
 def folder_name(name: str) -> str:
-    """Give the folder of a person: a name that every common file system takes.
+    """Return the folder name of a person, valid on every common file system.
 
     Example:
         >>> folder_name("Ada/Lovelace. "), folder_name("CON")
@@ -89,7 +100,7 @@ def folder_name(name: str) -> str:
 
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
-    """Give each person a folder of their own, also where case makes no difference.
+    """Return a folder name for each person, different also where case makes no difference.
 
     Example:
         >>> folder_names(["Ada", "ada"])
@@ -108,7 +119,11 @@ def folder_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def check_target(target: Path, photos: Iterable[Path]) -> None:
-    """Refuse a target that lies among the photos: the next scan would find the copies.
+    """Check that the target is not among the photos, where a scan would find the copies.
+
+    Args:
+        target: the folder.
+        photos: paths.
 
     Raises:
         UsageError: it does, or is no folder.
@@ -122,13 +137,13 @@ def check_target(target: Path, photos: Iterable[Path]) -> None:
 
 
 def plan_sorting(photos: Sequence[Sorted], target: Path, mode: Mode, films: Collection[Path] = ()) -> Plan:
-    """Say which file would get which place; nothing is changed.
+    """Plan the target of each file; nothing is changed.
 
     Args:
-        photos: and their folders; with `move` only the first folder counts.
+        photos: with their folders; with `move` only the first folder counts.
         target: the folder of the folders.
         mode: one of `MODES`.
-        films: absolute paths of those that are sorted by who is in them, and go along with no photo.
+        films: absolute paths of those that are sorted by the people in them, not with a photo.
     """
     plan = Plan()
     taken: dict[Path, Path] = {}
@@ -147,7 +162,7 @@ def _plan_photo(
     photo: Path, folder: Path, taken: dict[Path, Path], plan: Plan, mode: Mode, films: Collection[Path]
 ) -> None:
     along = [file for file in companions(photo) if file.absolute() not in films]
-    files = [*along, photo]  # the photo last: while it is there, the others are looked for
+    files = [*along, photo]  # the photo last: as long as it is there, its companions are searched for
     sizes = [file.stat().st_size for file in files]
     number = 0
     while True:
@@ -164,7 +179,7 @@ def _plan_photo(
 
 
 def _numbered(name: str, stem: str, number: int) -> str:
-    """Give the name of a file whose photo gets a number: its companions get it, too."""
+    """Return the name of a file whose photo gets a number, which its companions get, too."""
     if not number:
         return name
     rest = name[len(stem) :] if name.lower().startswith(stem.lower()) else name
@@ -176,7 +191,7 @@ def _key(place: Path) -> Path:
 
 
 def _state(file: Path, place: Path, taken: dict[Path, Path], mode: Mode) -> Literal["free", "same", "other"]:
-    """Say what has the place that a file is to have."""
+    """Return what is at the target of a file."""
     if (first := taken.get(_key(place))) is not None:
         return "same" if first == file or same_content(first, file) else "other"
     if not os.path.lexists(place):
@@ -187,7 +202,7 @@ def _state(file: Path, place: Path, taken: dict[Path, Path], mode: Mode) -> Lite
 
 
 def same_content(one: Path, other: Path) -> bool:
-    """Say whether two files hold the same bytes; what cannot be read is not the same."""
+    """Return whether two files hold the same bytes; False if one cannot be read."""
     try:
         if one.samefile(other):
             return True
@@ -197,11 +212,11 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def digest(path: Path, seconds: float | None = None) -> bytes:
-    """Give the SHA-256 of a file.
+    """Compute the SHA-256 of a file.
 
     Args:
         path: of it.
-        seconds: that reading it may take; None is any time.
+        seconds: time limit for reading it; None: none.
 
     Raises:
         OSError: it cannot be read, or not in that time.
@@ -217,7 +232,7 @@ def digest(path: Path, seconds: float | None = None) -> bytes:
 
 
 def is_same_entry(one: Path, other: Path) -> bool:
-    """Say whether two paths are one name of one file: to take one away would lose it."""
+    """Return whether two paths are one directory entry: deleting one would lose the file."""
     try:
         if not one.samefile(other):
             return False

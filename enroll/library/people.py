@@ -1,6 +1,6 @@
-"""The photo library of a gallery: its faces, who they are, what people decide about them.
+"""Review the faces of a gallery's photo library: who they are, and what users decide about them.
 
-What the command line does, and the web page: no method prints or asks.
+It serves the command line and the web page: no method prints or asks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enroll.library.grouping import Group, free_id, in_order
 from enroll.library.known import Known
 from enroll.library.regrouping import as_stored, held_groups, regrouped
 from enroll.library.suggest import current_templates, near_someone, refused_names
-from enroll.store.base import current_actor
+from enroll.store.actor import current_actor
 from enroll.store.library import SeenFace
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def library_of(store: Store) -> LibraryStore:
-    """Give the library part of a gallery.
+    """Return the library part of a gallery.
 
     Raises:
         UsageError: the gallery is no file.
@@ -44,9 +44,7 @@ def library_of(store: Store) -> LibraryStore:
 
 
 class Library:
-    """Reads and changes what is known of the faces of a photo library.
-
-    It is read once; `read` and what decides something bring it up to what changed since, and no more is read.
+    """Reads and changes what is known of the faces of a photo library; later reads read only changes.
 
     Attributes:
         store: the gallery.
@@ -54,13 +52,17 @@ class Library:
         known: that part in memory.
         photos: by number.
         faces: by number; those past their last day and of another model are left out.
-        stale: faces of another model than the gallery's: scan again.
-        missing: photos that the last scan did not find any more.
-        reviewed: what people decided.
+        stale: number of faces of another model than the gallery's: scan again.
+        missing: number of photos that the last scan did not find any more.
+        reviewed: the state after all decisions.
     """
 
     def __init__(self, store: Store, today: date | None = None) -> None:
-        """Read it.
+        """Read the library.
+
+        Args:
+            store: the gallery.
+            today: faces whose last day is before it are left out; None: the current day.
 
         Raises:
             UsageError: the gallery is no file.
@@ -79,14 +81,14 @@ class Library:
         self.read()
 
     def read(self) -> None:
-        """Bring it up to what any process has changed since it was read last."""
+        """Update to the changes of any process since the last read."""
         self.known.read()
         today = self._today or date.today()
         if self._seen == (self.known.version, today):
             return
         known = self.known
         self.photos, self.reviewed = known.photos, known.reviewed
-        # What the gallery says counts: a person who was erased has no faces.
+        # Names come from the gallery: a person who was erased has no faces.
         names, people = self.reviewed.names, known.people
         self.names = {face: people[person] for face, person in names.items() if person in people}
         if self._scanned != (known.scanned, today):
@@ -110,27 +112,27 @@ class Library:
         self._late = [n for n, face in self._all.items() if face.expires is not None and face.expires < today]
 
     def path(self, face: SeenFace | SeenPhoto) -> Path:
-        """Give where a photo lies, or the photo of a face."""
+        """Return the path of a photo, or of the photo of a face."""
         photo = self.photos[face.photo] if isinstance(face, SeenFace) else face
         return photo_file(photo.there or photo.files[0].path, home_of(self.store))
 
     def file(self, file: PhotoFile) -> Path:
-        """Give where a file of a photo lies, or lay."""
+        """Return the path of a file of a photo, which may be gone."""
         return photo_file(file.path, home_of(self.store))
 
     def when(self, photo: SeenPhoto) -> str:
-        """Give when a photo was taken, else when its file was last changed: ISO 8601."""
+        """Return when a photo was taken, else when its file was last changed: ISO 8601."""
         if photo.taken:
             return photo.taken
         modified = min(file.modified for file in photo.files) / 1e9
         return datetime.fromtimestamp(modified).isoformat(timespec="seconds")
 
     def quality_problem(self, face: SeenFace) -> str | None:
-        """Say why a face is poor, None if it is good."""
+        """Return why a face is poor, None if it is good."""
         return quality_problem(face)
 
     def unknown(self) -> list[SeenFace]:
-        """Give the faces that wait for a name, in photos that are there."""
+        """List the faces without a name, in photos that are there."""
         if self._waiting is None:
             there = self._there
             decided = self.reviewed.names.keys() | self.reviewed.ignored | self.reviewed.objects
@@ -142,22 +144,22 @@ class Library:
     # Groups
 
     def group(self, threshold: float, again: bool = False, naming: float | None = None) -> list[Group]:
-        """Group the unknown faces; groups that were given before stay and grow, unless `again`.
+        """Group the unknown faces; earlier groups stay and grow, unless `again`.
 
-        Faces that would have joined a group that someone ignored are left out: see `probably_ignored`.
+        Faces that would have joined a group that a user ignored are left out: see `probably_ignored`.
 
         Args:
             threshold: see `cluster.group_faces`.
-            again: forget the groups of before.
-            naming: largest distance at which a name is given; who is so near is not left out. None: the
-                threshold.
+            again: forget the earlier groups.
+            naming: largest distance at which a name is given; faces so near to a person are not left out.
+                None: the threshold.
 
         Returns:
             All groups, the largest first, faces that are alone last.
         """
         while True:
             self.read()
-            said = self._said_of_groups()
+            said = self._group_state()
             before = {face.number: self.group_of(face.number) for face in self.unknown()}
             held = held_groups(self.known.groups, self.reviewed.ignored, {*before.values()})
             groups, likely = regrouped(
@@ -171,13 +173,13 @@ class Library:
             )
             with self._together():
                 self.known.read()
-                if self._said_of_groups() == said:  # else someone joined or parted faces meanwhile
+                if self._group_state() == said:  # otherwise another process decided about groups
                     self.rows.set_groups(held | as_stored(groups, likely))
                     break
         self.read()
         return groups
 
-    def _said_of_groups(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    def _group_state(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         return list(self.known.reviewed.together), list(self.known.reviewed.apart)
 
     def _near_someone(self, faces: Sequence[SeenFace], threshold: float) -> set[int]:
@@ -185,7 +187,7 @@ class Library:
         return near_someone(faces, templates, threshold, refused_names(faces, self.reviewed, self.people()))
 
     def groups(self) -> list[Group]:
-        """Give the groups as they were last made, without faces that have a name by now."""
+        """Return the groups as they were last made, without faces that have got a name."""
         if self._sorted is None:
             members: dict[int, list[int]] = {}
             for face in self.unknown():
@@ -197,19 +199,16 @@ class Library:
         return self._sorted
 
     def group_of(self, face: int) -> int | None:
-        """Give the number of the group that a face waits in, None for none.
-
-        Who was left out as probably ignored, and is not any more, is in the group of whom they are like.
-        """
+        """Return the number of the group that a face waits in, also after being left out; None for none."""
         known = self.known
         if (group := known.groups.get(face)) is not None or face not in known.likely:
             return group
         return None if face in self.probably_ignored() else known.groups.get(known.likely[face])
 
     def probably_ignored(self) -> dict[int, int]:
-        """Give the waiting faces that groups leave out: each is like the ignored face of that number.
+        """Return the waiting faces that groups leave out, each with the ignored face that it is like.
 
-        What is decided about either counts at once: nobody is left out for a face that is ignored no more.
+        Decisions about either count at once: no face is left out for one that is not ignored any more.
         """
         if self._likely is None:
             ignored = self.reviewed.ignored & self.faces.keys()
@@ -219,7 +218,7 @@ class Library:
         return self._likely
 
     def state(self, face: int) -> review.State:
-        """Give the state of a face."""
+        """Return the state of a face."""
         return "probably-ignored" if face in self.probably_ignored() else self.reviewed.state(face)
 
     # Decisions
@@ -232,18 +231,18 @@ class Library:
         source: str = review.USER,
         new: Sequence[SeenFace] = (),
     ) -> int:
-        """Say who faces are. Good ones become templates of the person, who is enrolled if they are new.
+        """Assign faces to a person. Good ones become templates; a new person is enrolled.
 
         Args:
             name: of the person.
             faces: numbers.
             terms: of the person; None leaves them.
-            source: who says so.
-            new: faces that were not known, as a program of another maker marked them.
+            source: who assigned them: `USER` or `IMPORTED` of `enroll.library.review`.
+            new: faces that were not known, as another program marked them.
 
         Returns:
-            How many templates were added. Of a new person of whom there are only poor faces, the best one
-            is taken.
+            Number of templates that were added. If the person is new and all faces are poor, the best one is
+            enrolled.
 
         Raises:
             UsageError: a name that cannot be stored, or no such face.
@@ -262,17 +261,17 @@ class Library:
         return added
 
     def reject(self, name: str, faces: Sequence[int]) -> int:
-        """Say who faces are not: it is never suggested again. Gives the number of the step."""
+        """Refuse a name for faces, so that it is never suggested again; return the number of the step."""
         person = self.number_of(name)
         chosen = [face.number for face in self._chosen(faces)]
         return self._step({"do": review.REJECT, "faces": chosen, "person": person})
 
     def mark(self, action: str, faces: Sequence[int]) -> int:
-        """Ignore faces, say that they are none, or make them unknown again; gives the number of the step."""
+        """Ignore faces, mark them as no faces, or make them unknown again; return the number of the step."""
         return self._step({"do": action, "faces": [face.number for face in self._chosen(faces)]})
 
     def join(self, faces: Sequence[int]) -> int:
-        """Say that unknown faces are one person; gives the number of the step.
+        """Mark unknown faces as one person; return the number of the step.
 
         They are in one group from now on, unless two of them are in one photo.
         """
@@ -285,19 +284,19 @@ class Library:
         return self._step(content, {face.number: largest for face in chosen})
 
     def part(self, faces: Sequence[int], others: Sequence[int]) -> int:
-        """Say that faces are not the person that others are; gives the number of the step."""
+        """Mark faces as another person than others; return the number of the step."""
         content = {"do": review.APART, "faces": list(faces), "others": [n for n in others if n not in faces]}
         grouped = [face for face in faces if self.group_of(face) is not None]
         return self._step(content, dict.fromkeys(grouped, free_id(grouped, self.known.groups)))
 
     def merge(self, kept: str, other: str) -> int:
-        """Join two people who are one; gives how many templates went over. `undo` takes them apart again."""
+        """Join two people who are one, and return the number of templates moved; `undo` separates them."""
         moved = self.store.merge_people(checked_name(kept), checked_name(other))
         self.read()
         return moved
 
     def undo(self) -> str | None:
-        """Take the last step back; gives what that was, None if there is none."""
+        """Take back the last step, and return its description, None if there is none."""
         self.read()
         if not self.reviewed.open:
             return None
@@ -318,13 +317,13 @@ class Library:
         return said
 
     def describe(self, step: Step) -> str:
-        """Say what a step decided, in one line."""
+        """Describe a step in one line."""
         people = self.people()
         merged = {old: people.get(self.reviewed.person(old), "") for old in self.reviewed.merged}
         return review.describe(step.content, {**merged, **people})
 
     def people(self) -> dict[int, str]:
-        """Give the names of everyone who is enrolled, by id."""
+        """Return the names of everyone who is enrolled, by id."""
         return self.known.people
 
     def _step(self, content: dict[str, Any], groups: Mapping[int, int | None] | None = None) -> int:
@@ -335,7 +334,7 @@ class Library:
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """Change the gallery in one transaction; if it is taken back, so is what is in memory."""
+        """Change the gallery in one transaction; a rollback also restores what is in memory."""
         try:
             with self.store.together():
                 yield
@@ -349,15 +348,15 @@ class Library:
         new: Sequence[SeenFace] = (),
         groups: Mapping[int, int | None] | None = None,
     ) -> int:
-        """Write a step, and bring names, groups and templates to what follows, inside a transaction.
+        """Write a step, and update names, groups and templates, inside a transaction.
 
         Args:
             content: of the step.
             new: faces that were not known before.
-            groups: of faces, as they are from now on.
+            groups: new groups of faces.
         """
         known = self.known
-        known.read()  # what others decided comes first
+        known.read()  # apply the decisions of others first
         before = known.reviewed.names
         content["at"] = datetime.now(UTC).isoformat(timespec="seconds")
         if actor := current_actor():
@@ -388,7 +387,7 @@ class Library:
         return [self.faces[number] for number in dict.fromkeys(faces)]
 
     def number_of(self, name: str) -> int:
-        """Give the id of a person.
+        """Return the id of a person.
 
         Raises:
             UnknownIdentityError: no one is enrolled by that name.

@@ -1,7 +1,7 @@
-"""Places of faces as metadata has them: shares of the stored picture, before it is turned upright.
+"""Convert places of faces between pixels and metadata: shares of the stored picture, before it is turned.
 
-The Metadata Working Group's guide 2.0: regions belong to the stored picture; whoever shows it turned turns
-them too. EXIF's orientation says how a stored picture is turned.
+By the Metadata Working Group's guide 2.0 regions belong to the stored picture; a program that shows it turned
+turns them too. EXIF's orientation says how a stored picture is turned.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SAME_SHAPE = 0.01  # share by which two ratios of width to height may differ
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a picture that is someone or something.
+    """Holds a part of a picture that shows someone or something.
 
     Attributes:
         x: of its centre, as a share of the width, 0 to 1.
         y: likewise, of the height, from the top.
         w: its width, as a share.
-        h: its height.
-        name: who it is, None if it says nothing.
+        h: its height, as a share.
+        name: of the person, or None.
         kind: Face, Pet, Focus, BarCode, or another word.
     """
 
@@ -45,13 +45,13 @@ class Region:
 
 
 def region_of(box: Sequence[float], width: int, height: int, name: str | None = None) -> Region:
-    """Give a box of pixels as a region of the same picture.
+    """Convert a box in pixels to a region of the same picture.
 
     Args:
         box: x, y, width and height in pixels.
         width: of the picture, in pixels.
         height: likewise.
-        name: who it is.
+        name: of the person, or None.
     """
     left, top = max(box[0] / width, 0.0), max(box[1] / height, 0.0)
     right, bottom = min((box[0] + box[2]) / width, 1.0), min((box[1] + box[3]) / height, 1.0)
@@ -59,13 +59,13 @@ def region_of(box: Sequence[float], width: int, height: int, name: str | None = 
 
 
 def box_of_region(region: Region, width: int, height: int) -> tuple[float, float, float, float]:
-    """Give a region as x, y, width and height in pixels of a picture of that size."""
+    """Convert a region to x, y, width and height in pixels of a picture of that size."""
     left, top, w, h = region.box
     return left * width, top * height, w * width, h * height
 
 
 def displayed(region: Region, orientation: int) -> Region:
-    """Give a region of the stored picture as it lies in the upright one.
+    """Convert a region of the stored picture to one of the upright picture.
 
     Args:
         region: of the stored picture.
@@ -90,7 +90,7 @@ def displayed(region: Region, orientation: int) -> Region:
 
 
 def stored(region: Region, orientation: int) -> Region:
-    """Give a region of the upright picture as it lies in the stored one; see `displayed`.
+    """Convert a region of the upright picture to one of the stored picture; see `displayed`.
 
     Example:
         >>> turned = stored(Region(0.2, 0.3, 0.2, 0.4), 8)
@@ -106,16 +106,16 @@ def _turned(region: Region, x: float, y: float, orientation: int) -> Region:
 
 
 def frame_of(applied: tuple[int, int] | None, size: tuple[int, int], orientation: int) -> Frame:
-    """Say which picture regions belong to, by the size that was written beside them.
+    """Find out which picture regions belong to, by the size that was written beside them.
 
     Args:
-        applied: width and height that the regions were made for, None if it is not said.
-        size: width and height of the stored picture; 0 if unknown.
+        applied: width and height that the regions were made for, None if unknown.
+        size: width and height in pixels of the stored picture; 0 if unknown.
         orientation: EXIF's, 1 to 8.
 
     Returns:
         The stored picture, as it should be; the displayed one, as some programs write; or unsure, where the
-        shape is another one: the picture was cut since.
+        shape is another one: the picture was cropped since.
 
     Example:
         >>> frame_of((600, 800), (800, 600), 6), frame_of((500, 500), (800, 600), 1)
@@ -135,5 +135,5 @@ def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def same_place(one: Region, other: Region, least: float) -> bool:
-    """Say whether two regions cover each other by a share of their union."""
+    """Return whether the intersection over union of two regions is at least a share."""
     return overlap(one.box, other.box) >= least

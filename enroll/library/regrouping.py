@@ -1,4 +1,7 @@
-"""Group the faces that wait for a name, and leave out who probably was ignored. Pure: nothing is written."""
+"""Group the faces that wait for a name, without those probably ignored.
+
+Pure: nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +31,19 @@ def regrouped(
     threshold: float,
     near: Callable[[Sequence[SeenFace]], Collection[int]],
 ) -> tuple[list[Group], dict[int, int]]:
-    """Group faces; groups that were given before stay and grow.
+    """Group faces; earlier groups stay and grow.
 
     Args:
         waiting: unknown faces.
-        ignored: faces of strangers whom someone ignored.
-        reviewed: what people decided.
+        ignored: faces of strangers that a user ignored.
+        reviewed: the state after all decisions.
         stored: the group that waiting faces were in before.
         held: likewise, of ignored faces.
         threshold: see `cluster.group_faces`.
-        near: gives those of some faces that are near someone who is enrolled: they are not left out.
+        near: returns those of some faces that are near someone who is enrolled: they are not left out.
 
     Returns:
-        All groups, the largest first, faces that are alone last; and of each face that is left out the
+        All groups, the largest first, faces that are alone last; and for each face that is left out the
         number of the ignored face that it is most like.
     """
     if not waiting:
@@ -66,7 +69,7 @@ def regrouped(
 def held_groups(
     groups: Mapping[int, int], ignored: Collection[int], waiting: Collection[int | None]
 ) -> dict[int, int]:
-    """Give the groups of ignored faces, which undo brings back; but those in which others wait.
+    """Return the groups of ignored faces, which undo restores, except those with waiting faces.
 
     Args:
         groups: of all faces.
@@ -77,7 +80,7 @@ def held_groups(
 
 
 def as_stored(groups: Sequence[Group], likely: Mapping[int, int]) -> dict[int, int]:
-    """Give groups, and faces that are left out, as `LibraryStore.set_groups` takes them."""
+    """Return groups, and faces that are left out, in the form of `LibraryStore.set_groups`."""
     grouped = {face: group.id for group in groups for face in group.faces}
     return grouped | {face: -like for face, like in likely.items()}
 
@@ -85,7 +88,7 @@ def as_stored(groups: Sequence[Group], likely: Mapping[int, int]) -> dict[int, i
 def _groups_before(
     faces: Sequence[SeenFace], stored: Mapping[int, int], reviewed: Reviewed
 ) -> NDArray[np.integer]:
-    """Give the group of each face that stays, -1 for none: who was alone is free, and who was parted."""
+    """Return the group of each face that stays, (n,) int, -1 for none: it was alone, or was parted."""
     before = np.array([stored.get(face.number, -1) for face in faces])
     sizes = dict(zip(*np.unique(before, return_counts=True), strict=True))
     before[[sizes[group] == 1 for group in before]] = -1
@@ -125,7 +128,7 @@ def _probably_ignored(
     reviewed: Reviewed,
     threshold: float,
 ) -> dict[int, int]:
-    """Give the faces of new groups that would have joined an ignored one, each with whom it is most like."""
+    """Find faces of new groups that would have joined an ignored face, each with the one most like it."""
     strangers = _labels(ignored, _groups_before(ignored, held, reviewed), reviewed, threshold)
     faces = [*waiting, *ignored]
     row = {face.number: index for index, face in enumerate(faces)}

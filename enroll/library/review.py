@@ -1,7 +1,7 @@
-"""What people decided about faces, and what follows from it. Pure: decisions in, states out.
+"""Derive the state of faces from the decisions of users. Pure: decisions in, states out.
 
-Every decision is a step; a step that was undone counts no more, and neither is ever deleted. So each can be
-undone, also after a restart, and what was refused stays refused whatever is scanned, grouped or merged.
+Every decision is a step; a step that was undone does not count, and neither is ever deleted. So each can be
+undone, also after a restart, and a refused name stays refused whatever is scanned, grouped or merged.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ USER, IMPORTED = "user", "import"
 
 @dataclass
 class Reviewed:
-    """The state of all faces, by their numbers.
+    """Holds the state of all faces, by their numbers.
 
     Attributes:
         names: id of the person of each confirmed face.
-        sources: who said so: user or import.
-        ignored: strangers, out of groups and suggestions.
-        objects: that are no faces.
-        kept: faces that someone made unknown: they are not taken for someone who was ignored.
-        refused: ids of the people that a face is not, for ever.
-        together: faces of one person, as pairs; of no one in particular.
-        apart: faces of two people, as pairs.
-        merged: id of the person that another one has become.
+        sources: where each name comes from: user or import.
+        ignored: strangers, left out of groups and suggestions.
+        objects: those that are no faces.
+        kept: faces that a user made unknown: they are not taken for ignored ones.
+        refused: ids of the people that a face is not.
+        together: pairs of faces of one person without a name.
+        apart: pairs of faces of two people.
+        merged: id of the person that another one was merged into.
         open: the steps that can be undone, oldest first.
     """
 
@@ -50,7 +50,7 @@ class Reviewed:
     open: list[Step] = field(default_factory=list)
 
     def state(self, face: int) -> State:
-        """Give the state of a face as it was decided; what is only probable is looked up elsewhere."""
+        """Return the state of a face by decisions; what is only probable is found elsewhere."""
         if face in self.names:
             return "confirmed"
         if face in self.ignored:
@@ -58,11 +58,11 @@ class Reviewed:
         return "not-a-face" if face in self.objects else "unseen"
 
     def is_unknown(self, face: int) -> bool:
-        """Say whether a face waits for a name."""
+        """Return whether a face waits for a name."""
         return self.state(face) == "unseen"
 
     def person(self, number: int) -> int:
-        """Give the id that a person has by now, after merges."""
+        """Return the current id of a person, after merges."""
         seen = set()
         while number in self.merged and number not in seen:
             seen.add(number)
@@ -71,7 +71,7 @@ class Reviewed:
 
 
 def reviewed(steps: Iterable[Step]) -> Reviewed:
-    """Give the state that all decisions lead to.
+    """Derive the state after all decisions.
 
     Args:
         steps: oldest first.
@@ -87,7 +87,7 @@ def reviewed(steps: Iterable[Step]) -> Reviewed:
     found = Reviewed()
     for step in steps:
         if step.content["do"] == UNDO:
-            if "person" in step.content:  # a merge was undone: whoever was taken apart has a new id
+            if "person" in step.content:  # a merge was undone: the separated person has a new id
                 found.merged[step.content["other"]] = step.content["person"]
         elif step.number not in undone:
             _apply(found, step.content)
@@ -97,10 +97,12 @@ def reviewed(steps: Iterable[Step]) -> Reviewed:
 
 
 def follow(found: Reviewed, step: Step) -> bool:
-    """Add one more step to a state; False if all have to be gone through again, as it takes one back.
+    """Apply one more step to a state.
+
+    Return False if all have to be applied again, as it takes one back.
 
     Args:
-        found: of all steps before; it is changed.
+        found: state after all steps before; it is changed.
         step: the next one.
     """
     if step.content["do"] == UNDO:
@@ -113,7 +115,7 @@ def follow(found: Reviewed, step: Step) -> bool:
 
 
 def _settle(found: Reviewed) -> None:
-    """Let people be those that they have become by merges."""
+    """Replace the ids of merged people by those they were merged into."""
     found.names = {face: found.person(person) for face, person in found.names.items()}
     found.refused = {
         face: {found.person(person) for person in people} for face, people in found.refused.items() if people
@@ -167,7 +169,7 @@ def _across(pair: tuple[int, int], faces: Sequence[int], others: Sequence[int]) 
 
 
 def describe(content: Mapping[str, Any], names: Mapping[int, str]) -> str:
-    """Say what a step decided, in one line.
+    """Describe a step in one line.
 
     Args:
         content: of the step.

@@ -1,4 +1,7 @@
-"""Look for the faces of a folder's photos and films once; then only at what is new or changed."""
+"""Scan a folder for the faces of its photos and films.
+
+Later scans read only what is new or changed.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     from enroll.looking import Looker
     from enroll.store.library import LibraryStore
 
-BLOCK = 64  # files after which what was found is written: what a kill can lose
+BLOCK = 64  # files after which results are written: a killed process loses as many
 _FILMS = FilmConfig()
-_SECONDS = 10.0  # after which it is written, too
+_SECONDS = 10.0  # after which they are written, too
 
 
 class Scanner:
@@ -48,16 +51,17 @@ class Scanner:
         films: FilmConfig | None = _FILMS,
         elsewhere: Looker | None = None,
     ) -> None:
-        """Prepare.
+        """Prepare a scan.
 
         Args:
             library: of a gallery that is bound to the model.
             extractor: the model.
             home: the folder that relative paths of the gallery start from.
-            keep_unknown: days for which faces are kept that nobody names; None is for ever.
+            keep_unknown: days for which faces without a name are kept; None: for ever.
             today: the day from which they count.
-            films: how films are looked at, and the most that one may cost; None passes over them.
-            elsewhere: looks at the photos on other machines, as of `enroll.cluster.connect`; films stay here.
+            films: options and limits for films; None leaves films out.
+            elsewhere: searches photos on other machines, as from `enroll.cluster.connect`; films are read
+                here.
         """
         self._library, self._extractor, self._home = library, extractor, home
         today = today or date.today()
@@ -85,15 +89,18 @@ class Scanner:
                 self._by_path[file.path] = photo
 
     def scan(self, place: Path, again: bool = False, progress: Progress | None = None) -> Scanned:
-        """Look at the photos and films of a folder that are new or changed, films last.
+        """Scan the new or changed photos and films of a folder, films last.
 
-        What was found is written every 64 files or 10 seconds; a scan that was ended goes on from there. A
-        film that it was looking through is looked through again.
+        Results are written every 64 files or 10 seconds; an interrupted scan continues from there. A
+        film that it had begun is read again.
 
         Args:
             place: a folder, or a photo or film.
-            again: look at all files, also those that are known.
-            progress: hears of each file, and how far it is in a film.
+            again: scan all files, also those that are known.
+            progress: progress bar, advanced with every file, and with the position in a film.
+
+        Returns:
+            What was found.
 
         Raises:
             FolderError: there is no such folder.
@@ -145,30 +152,30 @@ class Scanner:
         return PhotoFile(stored_path(path, self._home), status.st_size, status.st_mtime_ns)
 
     def _is_known(self, file: PhotoFile, again: bool, done: Scanned) -> bool:
-        """Say whether a file is as it was when it was looked at; nothing of it is read then."""
+        """Return whether a file is unchanged since it was scanned; nothing of it is read then."""
         photo = self._by_path.get(file.path)
         if photo is None or again or photo.model != self._extractor.fingerprint or file not in photo.files:
             return False
-        if self._lost_still(photo, file):
+        if self._still_is_gone(photo, file):
             return False
         if photo.problem:
             done.rejected.append(Rejected(photo_file(file.path, self._home), photo.problem))
         done.unchanged += 1
         return True
 
-    def _lost_still(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
-        """Say whether a film was passed over for a photo that does not lie beside it any more."""
+    def _still_is_gone(self, photo: SeenPhoto | None, file: PhotoFile) -> bool:
+        """Return whether a film was left out for a photo that is not beside it any more."""
         return photo is not None and photo.live and not has_still(photo_file(file.path, self._home))
 
     def _filtered(self, reads: Iterable[Read], again: bool, done: Scanned) -> Iterator[Read]:
-        """Give the files whose faces are to be looked for."""
+        """Yield the files that are to be searched for faces."""
         for read in reads:
             if read.problem:
                 yield read
                 continue
             photo = self._by_digest.get(read.digest)
             known = photo is not None and photo.model == self._extractor.fingerprint
-            if known and not (again or self._lost_still(photo, read.file)):
+            if known and not (again or self._still_is_gone(photo, read.file)):
                 done.moved += 1
                 self._fresh.append(Looked(read, None))
                 read.data = b""
@@ -178,7 +185,7 @@ class Scanner:
                 yield read
 
     def _write(self, done: Scanned) -> None:
-        """Write what was found since the last time."""
+        """Write what was found since the last write."""
         block = Block()
         for looked in self._fresh:
             read = looked.read
@@ -200,7 +207,7 @@ class Scanner:
         self._fresh = []
 
     def _take(self, looked: Looked, block: Block) -> None:
-        """Say what is to be written of a file."""
+        """Prepare what is to be written of a file."""
         file, digest = looked.read.file, looked.read.digest
         known = self._by_digest.get(digest)
         before = self._by_path.get(file.path)
@@ -227,11 +234,11 @@ class Scanner:
             block.found += len(looked.faces)
 
     def _exists(self, file: PhotoFile) -> bool:
-        """Say whether a photo's other file is still there: else it has moved."""
+        """Return whether another file of a photo is still there; otherwise it has moved."""
         return photo_file(file.path, self._home).exists()
 
     def _is_same_picture(self, before: SeenPhoto, looked: Looked) -> bool:
-        """Say whether a changed file still shows the same faces at the same places, as with new metadata."""
+        """Return whether a changed file still has the same faces in the same places."""
         photo = looked.photo
         if photo is None or sum(file.there for file in before.files) > 1:
             return False
@@ -242,7 +249,7 @@ class Scanner:
 
     @cached_property
     def _faces(self) -> dict[int, list[SeenFace]]:
-        """The faces of each photo, as they were when this scan began: it looks at each photo once."""
+        """The faces of each photo before this scan, which scans each photo once."""
         faces: dict[int, list[SeenFace]] = {}
         for face in self._library.faces():
             faces.setdefault(face.photo, []).append(face)
@@ -250,14 +257,14 @@ class Scanner:
 
     @cached_property
     def _decided(self) -> set[int]:
-        """The faces that people decided about: a scan takes none of them away."""
+        """The faces with a decision, which a scan never removes."""
         faces = set(self._library.names())
         for step in self._library.steps():
             faces |= {*step.content.get("faces", ()), *step.content.get("others", ())}
         return faces
 
     def _note_gone(self, place: Path, listed: Sequence[tuple[Path, os.stat_result]], done: Scanned) -> None:
-        """Note which files of a folder are not there any more; what is known of their photos stays."""
+        """Mark the files of a folder that are gone; what is known of their photos stays."""
         there = {stored_path(path, self._home) for path, _ in listed}
         root = place.absolute()
         unread = [entry.path.absolute() for entry in done.rejected]

@@ -1,4 +1,4 @@
-"""What a scan does with a film: read it without holding it, look through it, say what is kept."""
+"""Scan films: read each without holding it in memory, find its people, and return what to keep."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ _TYPESCRIPT = frozenset({".ts", ".mts"})  # of films, and of a language in which
 def read_films(
     entries: Iterable[tuple[Path, PhotoFile]], config: FilmConfig, others: Counter[str]
 ) -> Iterator[Read]:
-    """Read films for their digests; what is none by its first bytes is not read further.
+    """Read films for their digests.
+
+    A file whose first bytes are of no film is not read further.
 
     Args:
         entries: the files.
-        config: how long reading one may take.
-        others: counts programs in TypeScript, which have names as films do.
+        config: time limit for reading one.
+        others: counts TypeScript programs, whose names end as those of films.
     """
     without = find_spec("av") is None
     for path, file in entries:
@@ -57,13 +59,15 @@ def read_films(
 
 @dataclass(frozen=True)
 class FilmLooker:
-    """Looks through films, one after another: the frames of each are looked at side by side.
+    """Finds the people of films, one after another.
+
+    The frames of each are searched in several threads.
 
     Attributes:
         extractor: the model.
         near: distance up to which faces are one person's; None follows them by their places alone.
         config: frames a second, and limits.
-        expires: the last day for which faces are kept that nobody names; None is for ever.
+        expires: the last day for which faces without a name are kept; None: for ever.
     """
 
     extractor: Extractor
@@ -76,7 +80,7 @@ class FilmLooker:
 
         Args:
             read: the film.
-            advance: hears how far it is.
+            advance: called with a description of the position in the film.
         """
         if read.problem:
             return Looked(read, None)

@@ -1,4 +1,4 @@
-"""What a scan does with photos: read them, leave out what is known, find their faces, here or elsewhere."""
+"""Scan photos: read them, leave out known ones, find the faces of the others, here or elsewhere."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Filter = Callable[[Iterable[Read]], Iterator[Read]]
 
 @dataclass(frozen=True)
 class PhotoLooker:
-    """Looks at photos, many side by side.
+    """Finds the faces of photos, in several threads.
 
     Attributes:
         extractor: the model.
-        expires: the last day for which faces are kept that nobody names; None is for ever.
-        elsewhere: looks at them on other machines; None looks here.
+        expires: the last day for which faces without a name are kept; None: for ever.
+        elsewhere: searches them on other machines; None: on this one.
     """
 
     extractor: Extractor
@@ -43,22 +43,22 @@ class PhotoLooker:
         """Find the faces of photos.
 
         Args:
-            files: which are to be read.
-            new: of files that were read, leaves those whose faces are to be looked for.
+            files: to be read.
+            new: filters files that were read; faces are searched for in the remaining ones.
         """
         if self.elsewhere is None:
             return map_in_order(self._look, new(map_in_order(_read, files)))
         return self._look_elsewhere(self.elsewhere, files, new)
 
     def _look(self, read: Read) -> Looked:
-        """Find and embed the faces of a photo, in a thread of its own."""
+        """Find and embed the faces of a photo; runs in a thread of its own."""
         if read.problem:
             return Looked(read, None)
         data, read.data = read.data, b""
         return self._as_looked(read, search_photo(data, read.digest, read.path, self.extractor))
 
     def _look_elsewhere(self, away: Looker, files: Files, new: Filter) -> Iterator[Looked]:
-        """Have files read first, and looked at only if they are not known, on other machines."""
+        """Read files on other machines, and search only those for faces that are not known."""
 
         def first(read: Read) -> AskedPhoto | None:
             if not away.sends:

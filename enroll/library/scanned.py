@@ -1,4 +1,4 @@
-"""What a scan has found: files that were read, faces in them, what is to be written of both."""
+"""Hold the results of a scan: files that were read, faces in them, what is to be written."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ MISSING_PACKAGE = "a package is missing"
 
 @dataclass
 class Scanned:
-    """What a scan came to.
+    """Counts what a scan found.
 
     Attributes:
         photos: files that may be photos.
         films: files that may be films.
-        looked: that were searched for faces.
-        unchanged: that were known, and not opened.
-        moved: that were known under another path.
-        forgotten: that show what was erased, and were not looked at.
+        looked: files that were searched for faces.
+        unchanged: known files, which were not opened.
+        moved: known files under another path.
+        forgotten: files whose faces were erased, and which were not searched.
         gone: known photos that are not there any more; what is known of them stays.
         faces: new ones.
-        rejected: what could not be used, and why.
-        others: files of other kinds, by what they are.
+        rejected: files that could not be used, and why.
+        others: files of other kinds, by kind.
     """
 
     photos: int = 0
@@ -43,7 +43,7 @@ class Scanned:
 
 @dataclass(eq=False)
 class Read:
-    """A file that was read: its content until it was looked at."""
+    """Holds a file that was read, with its content until it is searched for faces."""
 
     path: Path
     file: PhotoFile
@@ -54,7 +54,7 @@ class Read:
 
 @dataclass(eq=False)
 class Looked:
-    """A file that was looked at: what is to be kept of it, None if nothing new is."""
+    """Holds a file that was searched for faces: what to keep of it, None if nothing is new."""
 
     read: Read
     photo: SeenPhoto | None
@@ -63,7 +63,7 @@ class Looked:
 
 @dataclass
 class Block:
-    """What is to be written in one transaction."""
+    """Holds what is to be written in one transaction."""
 
     new: dict[bytes, SeenPhoto] = field(default_factory=dict)
     faces_of: dict[bytes, list[SeenFace]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Block:
     found: int = 0
 
     def leave(self, before: SeenPhoto, file: PhotoFile) -> None:
-        """Take a path away from the photo that was there before."""
+        """Remove a path from the photo that was there before."""
         before = self.photos.get(before.number, before)
         files = tuple(entry for entry in before.files if entry.path != file.path)
         if not files:

@@ -1,4 +1,4 @@
-"""Do what a plan of sorting says, so that no file is lost and none is half written, and take it back."""
+"""Sort photos by a plan so that no file is lost or half written, and undo it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from enroll.library.organize import Mode, Move, Plan, is_same_entry, same_conten
 from enroll.store.library import PhotoFile, SeenPhoto
 
 _PART = 1 << 20  # bytes
-_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # what a copy that was ended leaves
+_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # file that an interrupted copy leaves
 
 
 def check_space(plan: Plan, target: Path, mode: Mode) -> None:
-    """Refuse to copy more than the disk holds.
+    """Check that the disk has space for the copies.
 
     Raises:
         UsageError: it has too little space.
@@ -44,23 +44,25 @@ def check_space(plan: Plan, target: Path, mode: Mode) -> None:
 def sort_photos(
     plan: Plan, target: Path, mode: Mode, advance: Callable[[], object] = lambda: None
 ) -> tuple[int, list[Rejected], Path | None]:
-    """Do what a plan says; one that was ended goes on where it was, when it is made and done again.
+    """Sort photos by a plan.
+
+    An interrupted run continues when the plan is made and carried out again.
 
     Args:
         plan: from `plan_sorting`.
-        target: as for it.
-        mode: as for it.
+        target: as for `plan_sorting`.
+        mode: as for `plan_sorting`.
         advance: called after each file.
 
     Returns:
-        How many files were sorted, what could not be, and the manifest that `undo_moves` takes.
+        Number of files that were sorted, what could not be, and the manifest for `undo_moves`.
 
     Raises:
         UsageError: the disk has too little space, or nothing can be written there.
     """
     check_space(plan, target, mode)
     moves = plan.open
-    if mode == "move":  # what is there already is taken away where it was
+    if mode == "move":  # the source is deleted if its content is there already
         moves = [move for move in plan.moves if not is_same_entry(move.source, move.target)]
     if not moves:
         return 0, [], None
@@ -89,7 +91,7 @@ def sort_photos(
 
 
 def _place(move: Move, mode: Mode) -> None:
-    """Give one file its place.
+    """Copy, link or move one file to its target.
 
     Raises:
         OSError: it cannot be; both places are as they were.
@@ -106,7 +108,7 @@ def _place(move: Move, mode: Mode) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file with its times; the copy has its name when it is whole.
+    """Copy a file with its times; the copy gets its name when it is complete.
 
     Raises:
         FileExistsError: there is a file of that name.
@@ -124,7 +126,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Move a file so that it is always at one of the two places, whole.
+    """Move a file so that it is complete at one of the two places at any moment.
 
     Raises:
         FileExistsError: another file has that name.
@@ -148,7 +150,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Take away what a run that was ended left half written."""
+    """Delete the half-written files of an interrupted run."""
     for entry in os.scandir(folder):
         if _LEFT.fullmatch(entry.name):
             with suppress(OSError):
@@ -164,7 +166,7 @@ def _describe(error: OSError, mode: Mode) -> str:
 
 
 def moved_photos(photos: Iterable[SeenPhoto], moves: Iterable[Move], home: Path | None) -> list[SeenPhoto]:
-    """Give the photos of a library that were moved, with the places they have now.
+    """Return the photos of a library that were moved, with their new paths.
 
     Args:
         photos: all of them.
@@ -192,7 +194,7 @@ def moved_photos(photos: Iterable[SeenPhoto], moves: Iterable[Move], home: Path 
 
 
 class _Manifest:
-    """Notes where files were, each before it is moved; JSON lines."""
+    """Records where files were, before each is moved, as JSON lines."""
 
     def __init__(self, target: Path) -> None:
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -200,14 +202,14 @@ class _Manifest:
         self._file = self.path.open("x", encoding="utf-8", errors="surrogateescape")
 
     def note(self, move: Move) -> None:
-        """Write where a file was and will be."""
+        """Write the old and the new path of a file."""
         entry = {"source": str(move.source.absolute()), "target": str(move.target.absolute())}
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._file.close()
 
 
@@ -240,7 +242,7 @@ def undo_moves(manifest: Path) -> tuple[int, list[Rejected]]:
 
 
 def earlier_moves(target: Path) -> list[Move]:
-    """Give the moves that manifests in a folder tell of: a run that was ended did not tell the library."""
+    """Return the moves in the manifests of a folder, also of runs that were interrupted."""
     found = []
     for manifest in sorted(target.glob("embed-sort-*.jsonl")):
         with suppress(UsageError):
@@ -249,7 +251,7 @@ def earlier_moves(target: Path) -> list[Move]:
 
 
 def _entries(manifest: Path) -> list[tuple[Path, Path]]:
-    """Read where files were and are.
+    """Read the old and new paths of files.
 
     Raises:
         UsageError: it is no manifest.

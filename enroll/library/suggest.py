@@ -1,4 +1,7 @@
-"""Suggest names for unknown faces, and say why. Arrays in, names out; nothing is named by itself."""
+"""Suggest names for unknown faces, and say why.
+
+Arrays in, names out; nobody is named automatically.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A name for a face, and what speaks for it.
+    """Holds a name for a face, and the evidence for it.
 
     Attributes:
         name: of the person.
-        distance: to their nearest template, euclidean between unit vectors.
+        distance: to their nearest template, Euclidean between unit vectors.
         threshold: largest distance at which a name is suggested.
         second: distance of the next person, None if there is none.
         template: id of the nearest template.
@@ -44,7 +47,7 @@ class Suggestion:
 
 
 def current_templates(store: Store, today: date) -> Templates:
-    """Give the templates of everyone whose last day is not over."""
+    """Return the templates of everyone who has not expired."""
     templates, gone = store.templates(), set(store.expired(today))
     kept = np.array([name not in gone for name in templates.identities], bool)
     return type(templates)(templates.ids[kept], templates.identities[kept], templates.vectors[kept])
@@ -53,11 +56,11 @@ def current_templates(store: Store, today: date) -> Templates:
 def refused_names(
     faces: Sequence[SeenFace], reviewed: Reviewed, people: Mapping[int, str]
 ) -> dict[int, set[str]]:
-    """Give the names that faces are not, as someone has said, by row.
+    """Return the names that users refused for faces, by row.
 
     Args:
         faces: rows.
-        reviewed: what people decided.
+        reviewed: the state after all decisions.
         people: names of everyone who is enrolled, by id.
     """
     return {
@@ -69,7 +72,17 @@ def refused_names(
 def near_someone(
     faces: Sequence[SeenFace], templates: Templates, threshold: float, refused: Mapping[int, set[str]]
 ) -> set[int]:
-    """Give those of some faces that are within a distance of someone whose name was not refused for them."""
+    """Find the faces within a distance of someone whose name was not refused for them.
+
+    Args:
+        faces: rows.
+        templates: of the people who are enrolled.
+        threshold: the distance.
+        refused: names that were refused for a face, by its row.
+
+    Returns:
+        Rows.
+    """
     vectors = np.stack([face.vector for face in faces])
     found = suggest(vectors, range(len(faces)), templates, threshold, refused=refused)
     return {face.number for face, one in zip(faces, found, strict=True) if one is not None}
@@ -89,14 +102,14 @@ def suggest(
 
     Args:
         vectors: (n, dim) float32 of unit length.
-        photos: the photo of each face: a person is suggested for one face of a photo.
+        photos: (n) the photo of each face: a person is suggested for one face of a photo.
         templates: of the people who are enrolled.
         threshold: largest distance at which a name is suggested.
         margin: how much farther the second person must be.
-        refused: names that a face, by its row, is not.
+        refused: names that were refused for a face, by its row.
         taken: names that faces of a photo have already.
-        times: of each face when it is in sight, if it is of a film: a person is suggested for several faces
-            of a film that are never seen at once. Empty of those of photos.
+        times: of each face of a film, when it is in sight: a person is suggested for several faces of a film
+            that are never seen at once. Empty for those of photos.
 
     Example:
         >>> from enroll.templates import Templates
@@ -110,7 +123,7 @@ def suggest(
     search_index = ExactIndex(templates)
     barred = [
         refused.get(row, set()) | taken.get(photo, set()) for row, photo in enumerate(photos)
-    ]  # of whom it is no use to say that they are near
+    ]  # no name is suggested for these
     wanted = 2 + max(map(len, barred))
     decisions: list[Decision] = []
     for candidates, names in zip(nearest_people(search_index, vectors, wanted), barred, strict=True):
@@ -131,7 +144,7 @@ def suggest(
 
 
 def _one_at_a_time(decisions: Sequence[Decision], times: Sequence[Sequence[Interval]]) -> list[Decision]:
-    """Give each person of a film to one face at a time: the nearest."""
+    """Keep the nearest face of each person of a film at any time."""
     chosen = list(decisions)
     held: dict[str, list[Sequence[Interval]]] = {}
     for row in sorted(range(len(chosen)), key=lambda row: chosen[row].distance or 0.0):

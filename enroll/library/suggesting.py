@@ -1,4 +1,4 @@
-"""Suggest names for all unknown faces of a library as `suggest` does, and look only at what changed."""
+"""Suggest names for all unknown faces of a library as `suggest` does, computing only what changed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SPARE = 0.05  # of a distance by which the threshold may rise before everything
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What names are suggested for, as it was at one moment.
+    """Holds the faces for which names are suggested, as they were at one moment.
 
     Attributes:
         waiting: the unknown faces.
         names: of faces that have one.
         photos: of these faces.
-        refused: names that a face is not.
+        refused: names that were refused for a face.
     """
 
     waiting: Sequence[SeenFace]
@@ -39,7 +39,7 @@ class Asked:
 
     @classmethod
     def of(cls, library: Library) -> Asked:
-        """Take it from a library."""
+        """Read the faces from a library."""
         people = library.people()
         refused = {
             face: frozenset(people[person] for person in persons if person in people)
@@ -51,30 +51,30 @@ class Asked:
 
 @dataclass(frozen=True)
 class GroupName:
-    """A name for a group of faces.
+    """Holds a name for a group of faces.
 
     Attributes:
-        nearest: what speaks for it: the face of the group that is nearest to the person.
-        faces: how many of the group are near enough.
+        nearest: suggestion for the face of the group that is nearest to the person.
+        faces: number of faces of the group within the threshold.
     """
 
     nearest: Suggestion
     faces: int
 
     def rank(self) -> tuple[int, float, str]:
-        """Give what names of a group are sorted by, the best first."""
+        """Return the sort key of the names of a group, the best first."""
         return -self.faces, self.nearest.distance, self.nearest.name
 
 
 class FollowedTemplates:
-    """The templates of a gallery; a vector is read once."""
+    """Reads the templates of a gallery; each vector once."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._rows = store, library_of(store)
         self._read: tuple[tuple[int, int], Templates] | None = None
 
     def read(self) -> Templates:
-        """Give the templates of now."""
+        """Return the current templates."""
         now = self._store.changes()
         if self._read is None:
             self._read = now, self._store.templates()
@@ -82,13 +82,13 @@ class FollowedTemplates:
             (generation, _), old = self._read
             if generation != now[0]:
                 old = _renamed(old, self._rows.template_names())
-            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have come while it was read
+            last = int(old.ids[-1]) if len(old.ids) else 0  # some may have been added while it was read
             self._read = now, _joined(old, self._store.templates(after=last))
         return self._read[1]
 
 
 def _renamed(old: Templates, names: Mapping[int, str]) -> Templates:
-    """Leave out templates that are gone, and give the others the names that they have now."""
+    """Remove templates that are gone, and give the others the current names."""
     kept = np.array([number in names for number in old.ids.tolist()], bool)
     ids = old.ids[kept]
     identities = np.array([names[number] for number in ids.tolist()], object)
@@ -106,14 +106,14 @@ def _joined(old: Templates, more: Templates) -> Templates:
 
 
 class Suggester:
-    """Names for unknown faces.
+    """Suggests names for unknown faces.
 
     Attributes:
-        suggested: by the face's number; `threshold` of one may be that of when it was found.
+        suggested: by the face's number; its `threshold` may be an earlier one.
     """
 
     def __init__(self) -> None:
-        """Suggest nothing yet."""
+        """Start without suggestions."""
         self.suggested: dict[int, Suggestion] = {}
         self._nearness: Nearness | None = None
         self._asked = Asked((), {}, {}, {})
@@ -128,14 +128,14 @@ class Suggester:
         margin: float = 0.0,
         gone: Collection[str] = (),
     ) -> None:
-        """Bring the suggestions up to what is so now.
+        """Update the suggestions.
 
         Args:
-            asked: of the library.
+            asked: faces of the library.
             templates: of everyone who is enrolled.
             threshold: largest distance at which a name is suggested.
             margin: how much farther the second person must be.
-            gone: people who are not suggested: their last day is over.
+            gone: people who are not suggested: they have expired.
         """
         limit = threshold + margin
         if self._nearness is None or not limit <= self._nearness.reach <= limit + 2 * _SPARE:
@@ -157,14 +157,14 @@ class Suggester:
         self._suggest_in(dirty)
 
     def names_of(self, groups: Sequence[Collection[int]], most: int) -> list[list[GroupName]]:
-        """Suggest names for whole groups of waiting faces: who is near most of them first.
+        """Suggest names for whole groups of waiting faces: those near most of its faces first.
 
-        A name that was refused for one of its faces is none for a group. A face counts for no one who is in
-        its photo already.
+        A name that was refused for one of its faces is not suggested for a group. A face does not count for a
+        person who is in its photo already.
 
         Args:
             groups: numbers of faces.
-            most: names of a group.
+            most: largest number of names per group.
         """
         near, asked = {} if self._nearness is None else self._nearness.near, self._asked
         threshold, _, gone = self._settings

@@ -1,4 +1,4 @@
-"""Write who is in a photo into its metadata: a plan first, then file by file, each whole or not at all."""
+"""Write who is in a photo into its metadata: a plan first, then each file completely or not at all."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _BACKUP = "_original"  # behind the name, as exiftool has it
 
 @dataclass(frozen=True)
 class Tagged:
-    """A file that would change.
+    """Holds a file that would change.
 
     Attributes:
-        photo: the photo.
+        photo: path of the photo.
         file: the sidecar, or the photo itself.
         before: the content that was read; None if there is no file.
         after: its new content.
@@ -56,14 +56,19 @@ class Tagged:
 
 @dataclass(frozen=True)
 class TagPlan:
-    """What would be written, and what cannot be, with the reason."""
+    """Holds what would be written.
+
+    Attributes:
+        files: that would change.
+        rejected: photos that cannot be written, and why.
+    """
 
     files: tuple[Tagged, ...]
     rejected: tuple[Rejected, ...]
 
 
 def plan_tags(library: Library, embed: bool = False) -> TagPlan:
-    """Say which files would change: those of photos with confirmed names, or with names that were refused.
+    """Plan which files would change: of photos with confirmed names, or with names that were refused.
 
     Args:
         library: whose confirmed names are written.
@@ -100,7 +105,7 @@ def plan_tags(library: Library, embed: bool = False) -> TagPlan:
 def _wanted(
     library: Library, photo: SeenPhoto, faces: Iterable[SeenFace], people: dict[int, str]
 ) -> tuple[list[Region], list[Region]]:
-    """Give the regions that are to be there, and those that are not, in the upright picture."""
+    """Return the regions that must be in the metadata, and those that must not, in the upright picture."""
     wanted, gone = [], []
     for face in faces:
         place = region_of(face.box, photo.width, photo.height)
@@ -119,14 +124,14 @@ def _wanted(
 def _files(
     path: Path, photo: SeenPhoto, wanted: Sequence[Region], gone: Sequence[Region], embed: bool
 ) -> list[Tagged]:
-    """Give the files of one photo that would change.
+    """Return the files of one photo that would change.
 
     Raises:
         ImageError: the photo cannot be read.
         OSError: a sidecar cannot be.
         XmpError: what is there cannot be changed safely.
     """
-    for region in wanted:  # a gallery from elsewhere may hold what no name is, and XML cannot
+    for region in wanted:  # a gallery from elsewhere may hold characters that XML cannot
         if problem := name_problem(region.name or ""):
             raise XmpError(problem)
     data = read_image_file(path)
@@ -154,7 +159,7 @@ def _files(
 def _film_sidecar(
     path: Path, film: SeenPhoto, wanted: Sequence[Region], gone: Sequence[Region]
 ) -> list[Tagged]:
-    """Give the sidecar of a film, if it would change: who is in it, without places, which move.
+    """Return the sidecar of a film, if it would change: its people, without places, which move.
 
     Raises:
         OSError: film or sidecar cannot be read.
@@ -183,7 +188,7 @@ def _written(
     wanted: Sequence[Region],
     gone: Sequence[Region],
 ) -> bytes | None:
-    """Give the packet that a file is to have; None if there is nothing to write."""
+    """Return the new packet of a file; None if there is nothing to write."""
     there = packet if packet is not None else base
     if there is None and not wanted:
         return None
@@ -211,7 +216,7 @@ def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 
 def _difference(before: bytes | None, after: bytes) -> tuple[str, ...]:
-    """Say what of people differs between two packets."""
+    """List the differences about people between two packets."""
     old = read_people(before) if before is not None else None
     new = read_people(after)
     was, now = ([_line(one) for one in (said.regions if said else ())] for said in (old, new))
@@ -235,13 +240,13 @@ def _line(region: Region) -> str:
 def write_tags(
     plan: TagPlan, library: Library, backup: bool = True, keep_times: bool = False
 ) -> tuple[int, list[Rejected]]:
-    """Write what a plan says.
+    """Write the metadata by a plan.
 
     Args:
         plan: from `plan_tags`.
-        library: hears of photos that have changed.
-        backup: keep a photo as it was before the first time beside it, under its name with _original.
-        keep_times: give files the times that they had.
+        library: gets the new digests of photos that have changed.
+        backup: keep the photo as it was before the first change beside it, under its name with _original.
+        keep_times: restore the times of the files.
 
     Returns:
         How many files were written, and what could not be.
@@ -261,12 +266,12 @@ def write_tags(
 
 
 def _write(entry: Tagged, backup: bool, keep_times: bool) -> None:
-    """Write one file, if it is still what was read.
+    """Write one file, if it is unchanged since it was read.
 
     Raises:
         OSError: it is not, or cannot be written; it is as it was.
     """
-    file = Path(os.path.realpath(entry.file))  # what a link leads to is changed, the link stays
+    file = Path(os.path.realpath(entry.file))  # the target of a link is changed, the link stays
     if entry.before is None:
         write_atomic(file, entry.after, replace=False)
         return
@@ -282,7 +287,7 @@ def _write(entry: Tagged, backup: bool, keep_times: bool) -> None:
 
 
 def _note(entry: Tagged, library: Library) -> None:
-    """Let the library know the photo by its new content."""
+    """Record the digest of the photo's new content in the library."""
     photo = library.photos[entry.number]
     home = home_of(library.store)
     files = []

@@ -1,4 +1,4 @@
-"""Faces of successive frames to tracks, and tracks to people: arrays in, arrays out."""
+"""Link faces of successive frames to tracks, and tracks to people. Arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _RECENT = 3  # good vectors of a track that a face is compared with: a head turn
 
 @dataclass(frozen=True)
 class Linking:
-    """When a face continues a track.
+    """Holds the conditions for a face to continue a track.
 
     Attributes:
         near: distance of unit vectors up to which two good faces are one person's, wherever they are.
         apart: distance beyond which two good faces are two people's, however their boxes overlap.
         overlap: intersection over union of the boxes from which a face continues a track.
-        gap: seconds for which a track waits for its face.
+        gap: seconds without its face after which a track ends.
     """
 
     near: float
@@ -32,7 +32,10 @@ class Linking:
 
 @dataclass(eq=False)
 class _Track:
-    """A track that may be continued. `speed` is that of the box's middle, in pixels a second."""
+    """Holds a track that may be continued.
+
+    `speed` is that of the box's middle, in pixels a second.
+    """
 
     number: int
     seen: float
@@ -41,12 +44,13 @@ class _Track:
     recent: list[NDArray[np.float32]] = field(default_factory=list)
 
     def box_at(self, seconds: float) -> NDArray[np.float64]:
-        """Give where its face should be by now, (4,) x, y, width and height."""
+        """Predict the box of its face, (4,) float64 x, y, width and height in pixels."""
         moved = self.box.copy()
         moved[:2] += self.speed * (seconds - self.seen)
         return moved
 
     def move(self, seconds: float, box: NDArray[np.float64]) -> None:
+        """Continue the track with a box, (4,) float64, at a time in seconds."""
         middles = [one[:2] + one[2:] / 2 for one in (self.box, box)]
         self.speed = (middles[1] - middles[0]) / max(seconds - self.seen, 1e-3)
         self.seen, self.box = seconds, box
@@ -63,7 +67,7 @@ class Tracker:
     """
 
     def __init__(self, linking: Linking) -> None:
-        """Begin without tracks."""
+        """Start without tracks."""
         self._linking = linking
         self._open: list[_Track] = []
         self._next = 0
@@ -81,16 +85,16 @@ class Tracker:
         vectors: NDArray[np.float32],
         good: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
-        """Link the faces of a frame, each to another track, and begin new ones.
+        """Link the faces of a frame, each to another track, and start new ones.
 
         Args:
             seconds: time of the frame, not before that of the last.
-            boxes: (n, 4) x, y, width and height of the faces, in pixels.
-            vectors: (n, dim) unit vectors of them.
-            good: (n,) whether each can be recognized; the vectors of others are not compared.
+            boxes: (n, 4) float64 x, y, width and height of the faces, in pixels.
+            vectors: (n, dim) float32 unit vectors of them.
+            good: (n,) bool, whether each can be recognized; the vectors of others are not compared.
 
         Returns:
-            (n,) the number of each face's track.
+            (n,) int64, the number of each face's track.
         """
         self._open = [track for track in self._open if seconds - track.seen <= self._linking.gap]
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
@@ -110,7 +114,7 @@ class Tracker:
         return numbers
 
     def cut(self) -> None:
-        """End all tracks: the scene changes, so that a box says nothing about the next one."""
+        """End all tracks: the scene changed, so that the next boxes have nothing to do with the last ones."""
         self._open = []
 
     @staticmethod
@@ -125,7 +129,7 @@ class Tracker:
         vectors: NDArray[np.float32],
         good: NDArray[np.bool_],
     ) -> list[tuple[int, int]]:
-        """Choose which open track goes on with which face, so that they fit best altogether."""
+        """Assign faces to open tracks so that they fit best altogether."""
         if not self._open or not len(boxes):
             return []
         from scipy.optimize import linear_sum_assignment
@@ -140,7 +144,7 @@ class Tracker:
                 near = np.stack(track.recent).astype(np.float64) @ vectors[good].astype(np.float64).T
                 distance[row, good] = np.sqrt(np.maximum(0, 2 - 2 * near.max(axis=0)))
         known = np.isfinite(distance)
-        # At a place that was empty meanwhile, another person may have come.
+        # Another person may have come to a place that was empty for a while.
         there = np.array([track.seen >= self._before for track in self._open])[:, None]
         by_place = (overlap >= limits.overlap) & ~(
             known & (distance > np.where(there, limits.apart, limits.near))
@@ -154,14 +158,14 @@ class Tracker:
 
 
 def overlaps(some: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the intersection over union of boxes.
+    """Compute the intersection over union of boxes.
 
     Args:
-        some: (n, 4) x, y, width and height.
-        others: (m, 4) alike.
+        some: (n, 4) float64 x, y, width and height.
+        others: (m, 4) likewise.
 
     Returns:
-        (n, m), 0 to 1; 0 for boxes without an area.
+        (n, m) float64, 0 to 1; 0 for boxes without an area.
     """
     low = np.maximum(some[:, None, :2], others[None, :, :2])
     high = np.minimum((some[:, :2] + some[:, 2:])[:, None], (others[:, :2] + others[:, 2:])[None])
@@ -178,13 +182,13 @@ def join_tracks(
     Groups are compared by their mean vectors, so that a chain of look-alikes does not make one person.
 
     Args:
-        vectors: (n, dim) unit vectors, the mean of each track.
-        spans: (n, 2) first and last second of each track.
-        weights: (n,) number of frames behind each vector; tracks of weight 0 are joined with none.
+        vectors: (n, dim) float32 unit vectors, the mean of each track.
+        spans: (n, 2) float64 first and last second of each track.
+        weights: (n,) float64 number of frames behind each vector; tracks of weight 0 are joined with none.
         near: distance up to which they are one person's.
 
     Returns:
-        (n,) the number of each track's person, counted in the order of their first tracks.
+        (n,) int64, the number of each track's person, counted in the order of their first tracks.
     """
     group = list(range(len(vectors)))
     members = {index: [index] for index in group}
@@ -206,7 +210,7 @@ def join_tracks(
 def _near_pairs(
     vectors: NDArray[np.float32], counted: NDArray[np.bool_], near: float
 ) -> list[tuple[int, int]]:
-    """Give the pairs of rows that lie near each other, the nearest first."""
+    """Find the pairs of rows within a distance, the nearest first."""
     rows = np.flatnonzero(counted)
     pairs, lengths = [], []
     for place, row in enumerate(rows[:-1]):  # a row at a time: all distances of 20,000 tracks take gigabytes
@@ -230,11 +234,11 @@ def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float = 0.5) -> bool:
-    """Say whether the scene changed between two frames: most of their brightness lies elsewhere.
+    """Return whether the scene changed between two frames: most pixels have another brightness.
 
     Args:
-        before: (height, width, 3) uint8 RGB; few pixels are looked at.
-        after: the next frame, alike.
+        before: (height, width, 3) uint8 RGB; only few pixels are compared.
+        after: the next frame, likewise.
         share: of the pixels that must have moved to another of 16 levels of brightness.
     """
     one, other = _levels(before), _levels(after)
@@ -242,7 +246,7 @@ def is_cut(before: NDArray[np.uint8], after: NDArray[np.uint8], share: float = 0
 
 
 def _levels(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Give the share of pixels at each of 16 levels of green, which is most of the brightness."""
+    """Compute the share of pixels at each of 16 levels of green, which is most of the brightness."""
     step = max(1, min(image.shape[:2]) // 64)
     green = image[::step, ::step, 1].ravel() >> 4
     return np.bincount(green, minlength=16) / max(1, len(green))

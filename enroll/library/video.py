@@ -1,6 +1,6 @@
-"""Read the frames of films with PyAV, some a second, upright; the only place that imports it.
+"""Read the frames of films with PyAV, some a second, upright; the only module that imports it.
 
-A film is data of strangers. Only the containers of `film_kinds` are read, by the reader of that one kind,
+A film may come from anyone. Only the containers of `film_kinds` are read, by the reader of that one kind,
 from a file that Python opened: no list of other files, no address. Frames that are too large are refused
 before they are decoded, broken packets are skipped and counted; film time, frames and computing time are
 bounded.
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 INSTALL = "pip install 'embedder-enroll[video]'"
-_LARGEST = 3840 * 2160  # pixels; of larger frames no more is seen, and several are held at once
+_LARGEST = 3840 * 2160  # pixels; larger frames show no more faces, and several are in memory at once
 _BROKEN_IN_A_ROW = 500  # packets after which the rest is given up
-_PROBE = 5_000_000  # bytes that are looked through for streams
+_PROBE = 5_000_000  # bytes that are searched for streams
 _STREAMS = 64  # streams of a film at most
 _STOPPED = "not read to its end"
 OUT_OF_TIME = "the time that it may take is over"
 LOST = "the file cannot be read any more"
-_RATE = 25.0  # frames a second where a film does not say
+_RATE = 25.0  # frames a second if the film does not state it
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame that is looked at.
+    """Holds a frame to be examined.
 
     Attributes:
         seconds: since the film began.
@@ -55,7 +55,7 @@ class Frame:
 
 
 def check_installed(name: str) -> None:
-    """Refuse to go on without PyAV.
+    """Check that PyAV is installed.
 
     Args:
         name: what was to be read.
@@ -68,28 +68,28 @@ def check_installed(name: str) -> None:
 
 
 class Film:
-    """A film to read once, from its beginning.
-
-    Example:
-        >>> film = Film("film.mp4")  # for frame in film.frames(): frame.seconds, frame.pixels
-        >>> film.path.name
-        'film.mp4'
+    """Reads a film once, from its beginning.
 
     Attributes:
         seconds: film time that was read so far.
         decoded: frames that were decoded so far.
         skipped: packets that could not be decoded so far.
         stated: seconds that the film says it has; 0 until it is open, or if it does not say.
-        expected: frames that will be looked at, if that is so.
+        expected: number of frames that will be examined by that duration.
         metadata: what the container says of the film, once it is open.
         lost: whether the file could not be read to its end, as on a disk that went away.
         notes: what a person should know of it; complete when the frames are at their end.
+
+    Example:
+        >>> film = Film("film.mp4")  # for frame in film.frames(): frame.seconds, frame.pixels
+        >>> film.path.name
+        'film.mp4'
     """
 
     def __init__(
         self, path: str | Path, config: FilmConfig | None = None, sampler: Sampler | None = None
     ) -> None:
-        """Note which film; `frames` opens it.
+        """Prepare; `frames` opens the film.
 
         Args:
             path: of the film.
@@ -105,7 +105,7 @@ class Film:
         self._sampler = sampler or Sampler(self._config.fps)
 
     def frames(self) -> Generator[Frame]:
-        """Give the frames that are looked at, in the order of time.
+        """Yield the frames to be examined, in the order of time.
 
         Raises:
             FilmError: the file cannot be read, is no film, has no picture, or no frame can be decoded.
@@ -188,7 +188,7 @@ class Film:
         return max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
 
     def _packets(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Give the packets of a stream; where the file is broken, go on behind it."""
+        """Yield the packets of a stream; where the file is broken, continue behind it."""
         import av
 
         failures = 0
@@ -247,7 +247,7 @@ class Sampler:
         self._part = -1
 
     def wants(self, seconds: float) -> bool:
-        """Say whether a frame is to be looked at; frames come in the order of time."""
+        """Return whether to examine a frame; frames come in the order of time."""
         part = int(seconds * self._fps + 1e-6)
         if part <= self._part:
             return False
@@ -256,14 +256,14 @@ class Sampler:
 
 
 class Clock:
-    """Gives the times of frames, from 0 and never backwards, also where a film's own are broken.
+    """Computes the times of frames, from 0 and never backwards, also where a film's own are broken.
 
     Attributes:
-        guessed: frames whose time was missing or ran backwards.
+        guessed: number of frames whose time was missing or ran backwards.
     """
 
     def __init__(self, stream: Any) -> None:
-        """Take the rate of a stream for frames without a time."""
+        """Use the rate of a stream for frames without a time."""
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         usable = isinstance(rate, Fraction) and 0.1 <= rate <= 1000
         self._step = 1 / float(rate) if usable and rate else 1 / _RATE
@@ -272,7 +272,7 @@ class Clock:
         self.guessed = 0
 
     def seconds(self, frame: Any) -> float:
-        """Give the time of the next frame, in seconds since the first."""
+        """Return the time of the next frame, in seconds since the first."""
         at = frame.time
         if at is not None and self._start is None:
             self._start = at - (self._last + self._step)
@@ -285,12 +285,12 @@ class Clock:
 
 
 def upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
-    """Give a decoded frame as it is to be seen.
+    """Turn a decoded frame upright.
 
     Args:
         frame: of PyAV; it knows by how much the camera was turned.
         width: pixels of it before it is turned.
-        height: alike.
+        height: likewise.
 
     Returns:
         (height, width, 3) uint8 RGB, or (width, height, 3) if it lies on its side.
@@ -301,7 +301,7 @@ def upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def _shown_size(frame: Any, stream: Any) -> tuple[int, int]:
-    """Give width and height with square pixels, and no more of them than are looked at."""
+    """Return width and height in pixels, with square pixels and reduced to the largest size we read."""
     width, height = float(frame.width), float(frame.height)
     ratio = stream.sample_aspect_ratio
     if ratio and 0.2 <= ratio <= 5 and ratio != 1:  # of DV and DVDs; others are mistakes
@@ -311,7 +311,7 @@ def _shown_size(frame: Any, stream: Any) -> tuple[int, int]:
 
 
 def _decode(packet: Any) -> tuple[list[Any], int]:
-    """Give the frames of a packet, and 1 if it cannot be decoded."""
+    """Return the frames of a packet, and 1 if it cannot be decoded."""
     import av
 
     try:
@@ -344,7 +344,7 @@ def _container(source: _Source, kind: str) -> Any:
     limit = [{"max_pixels": str(limits_in_force().max_pixels)}] * _STREAMS
     for stream_options in (limit, None):
         source.seek(0)
-        with suppress(ValueError):  # of kinds whose streams are known only when they have been looked at
+        with suppress(ValueError):  # of kinds whose streams are known only after probing
             return av.open(
                 source, format=kind, options=options, stream_options=stream_options, metadata_errors="replace"
             )
@@ -352,24 +352,24 @@ def _container(source: _Source, kind: str) -> Any:
 
 
 def _stated(container: Any, stream: Any) -> float:
-    """Give the seconds that a film says it has, of its pictures if that is said: sound may go on."""
+    """Return the duration in seconds that a film states, of its pictures if possible: sound may be longer."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return float(container.duration or 0) / 1e6  # microseconds
 
 
 def _said(error: Exception) -> str:
-    """Give what FFmpeg says, without its number and without names of files."""
+    """Return FFmpeg's message, without its number and without names of files."""
     return str(getattr(error, "strerror", None) or error)
 
 
 class _Source:
-    """A file for PyAV, which gives no more bytes when the time is over.
+    """A file for PyAV that returns no more bytes when the time limit is over.
 
-    Nothing is raised from here: PyAV prints exceptions that come while another one waits.
+    Nothing is raised from here: PyAV prints exceptions that are raised while another one is pending.
 
     Attributes:
-        problem: why no more bytes are given, or None.
+        problem: why no more bytes are returned, or None.
     """
 
     def __init__(self, file: BinaryIO, deadline: float) -> None:
@@ -377,7 +377,7 @@ class _Source:
         self.problem: str | None = None
 
     def read(self, size: int) -> bytes:
-        """Give the next bytes."""
+        """Return the next bytes."""
         if time.monotonic() > self._deadline:
             self.problem = OUT_OF_TIME
             return b""
@@ -388,12 +388,12 @@ class _Source:
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place of the file; a negative number says that there is no such place."""
+        """Go to a position of the file; a negative result says that there is no such position."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return -errno.EINVAL
 
     def tell(self) -> int:
-        """Say where the next bytes come from."""
+        """Return the position of the next byte."""
         return self._file.tell()

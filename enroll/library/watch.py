@@ -1,4 +1,4 @@
-"""Watch folders for photos: a file counts when it has been left alone for some seconds."""
+"""Watch folders for photos: a file is reported when it has not changed for some seconds."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from embedder.errors import MissingPackageError
 from enroll.library.files import may_be_looked_at
 
 SETTLED = 3.0  # seconds without a change: a file that is being copied grows all the time
-AGAIN = 600.0  # seconds after which everything is looked through: events can be lost
-_STEP = 500  # milliseconds between two looks
+AGAIN = 600.0  # seconds after which everything is scanned: events can be lost
+_STEP = 500  # milliseconds between two checks
 
 
 @dataclass
 class Settling:
-    """Files that changed, until they are left alone."""
+    """Holds changed files until they stop changing."""
 
     seconds: float = SETTLED
     _waiting: dict[Path, tuple[int, int, float]] = field(default_factory=dict)
 
     def changed(self, path: Path) -> None:
-        """Note that a file changed."""
+        """Record that a file changed."""
         self._waiting.setdefault(path, (-1, -1, 0.0))
 
     def ready(self, now: float) -> list[Path]:
-        """Give the files whose size and time have stood still, and forget them; also those that are gone.
+        """Remove and return the files that have not changed for some seconds, or are gone.
+
+        Also those that are gone.
 
         Args:
             now: seconds of a clock that never goes back.
@@ -55,14 +57,16 @@ def watch_folders(
     stop: Callable[[], bool] = lambda: False,
     settled: float = SETTLED,
 ) -> Iterator[list[Path]]:
-    """Give photos that are new or changed, when they are whole; an empty list asks to look through all.
+    """Yield photos that are new or changed, when they are complete.
+
+    An empty list asks for a full scan.
 
     Args:
         folders: to watch, with all folders in them. One that vanishes is waited for.
-        left_out: folders whose files are not looked at, such as what is written to.
-        polling: look at the files themselves, as network drives send no events.
+        left_out: folders whose files are ignored, such as those that are written to.
+        polling: compare the files themselves, as network drives send no events.
         stop: asked some times a second.
-        settled: seconds for which a file is to stand still.
+        settled: seconds without a change after which a file is complete.
 
     Raises:
         MissingPackageError: watchfiles is not installed.

@@ -1,7 +1,7 @@
 """Read people in XMP packets: face regions of the Metadata Working Group and of Microsoft.
 
 A packet is read as RDF, whichever of its notations a program wrote. One with a document type is refused:
-entities could be made to be endless, or to read files.
+entities could expand without end, or read files.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ PEOPLE = ("Iptc4xmpExt", "PersonInImage")
 
 
 class XmpError(Exception):
-    """A packet that cannot be used; the message is one sentence."""
+    """Raised for a packet that cannot be used; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class XmpPeople:
-    """What a packet says of people.
+    """Holds the people of a packet.
 
     Attributes:
         regions: of the Metadata Working Group, else of Microsoft; also those that are no faces.
         people: names without a place.
-        applied: width and height that the regions were made for, None if it is not said.
+        applied: width and height that the regions were made for, None if unknown.
         orientation: EXIF's, as the packet says; None if it does not.
-        extension: of the file that a sidecar is of, if it says.
+        extension: of the file that a sidecar belongs to, if it says.
     """
 
     regions: tuple[Region, ...] = ()
@@ -56,12 +56,12 @@ class XmpPeople:
 
 
 def qname(prefix: str, name: str) -> str:
-    """Give a name with its namespace."""
+    """Return a name with its namespace."""
     return f"{{{NAMESPACES[prefix]}}}{name}"
 
 
 def load_etree() -> Any:
-    """Give the parser.
+    """Import the parser.
 
     Raises:
         MissingPackageError: lxml is not installed.
@@ -76,7 +76,7 @@ def load_etree() -> Any:
 
 
 def parsed(packet: bytes) -> Any:
-    """Give the root of a packet.
+    """Parse a packet, and return its root.
 
     Raises:
         XmpError: it is no XMP, too large, or has a document type.
@@ -103,7 +103,7 @@ def parsed(packet: bytes) -> Any:
 
 
 def read_people(packet: bytes) -> XmpPeople:
-    """Read what a packet says of people.
+    """Read the people of a packet.
 
     Args:
         packet: XMP in any encoding that XML may have.
@@ -126,12 +126,12 @@ def read_people(packet: bytes) -> XmpPeople:
 
 
 def read_regions(top: Mapping[str, Any]) -> list[Region]:
-    """Give the regions of some properties: of the Metadata Working Group, else of Microsoft."""
+    """Return the regions among some properties: of the Metadata Working Group, else of Microsoft."""
     return _mwg(top.get(qname(*MWG)))[0] or _microsoft(top.get(qname(*MICROSOFT)))
 
 
 def properties(root: Any) -> dict[str, Any]:
-    """Give the properties of all descriptions of a packet."""
+    """Return the properties of all descriptions of a packet."""
     found: dict[str, Any] = {}
     rdf = root if root.tag == qname("rdf", "RDF") else next(root.iter(qname("rdf", "RDF")))
     for description in rdf.iterchildren(qname("rdf", "Description")):
@@ -141,7 +141,7 @@ def properties(root: Any) -> dict[str, Any]:
 
 
 def fields_of(node: Any) -> dict[str, Any]:
-    """Give the fields of a structure: attributes, elements, or either in a description inside."""
+    """Return the fields of a structure: attributes, elements, or either in a description inside."""
     if node is None or isinstance(node, str):
         return {}
     found: dict[str, Any] = {
@@ -156,7 +156,7 @@ def fields_of(node: Any) -> dict[str, Any]:
 
 
 def _items(node: Any) -> list[Any]:
-    """Give the items of an array."""
+    """Return the items of an array."""
     if node is None or isinstance(node, str):
         return [] if node is None else [node]
     for kind in ("Bag", "Seq", "Alt"):
@@ -166,14 +166,14 @@ def _items(node: Any) -> list[Any]:
 
 
 def text_of(node: Any) -> str:
-    """Give the text of a value, "" if there is none."""
+    """Return the text of a value, "" if there is none."""
     if node is None:
         return ""
     return node if isinstance(node, str) else "".join(node.itertext()).strip()
 
 
 def _number(text: str) -> float:
-    """Read a number; some programs write a comma where their country does.
+    """Parse a number; some programs write a comma where their country does.
 
     Raises:
         ValueError: it is none, or not finite.
@@ -199,7 +199,7 @@ def _mwg(node: Any) -> tuple[list[Region], tuple[int, int] | None]:
 
 
 def mwg_region(item: Any) -> Region | None:
-    """Give a region of a list; None if its place cannot be read."""
+    """Return a region of a list; None if its place cannot be read."""
     own = fields_of(item)
     area = fields_of(own.get(qname("mwg-rs", "Area")))
     values = {key: text_of(area.get(qname("stArea", key))) for key in ("x", "y", "w", "h", "d", "unit")}
@@ -221,7 +221,7 @@ def _microsoft(node: Any) -> list[Region]:
 
 
 def microsoft_region(item: Any) -> Region | None:
-    """Give a region of Microsoft's list; None if its place cannot be read."""
+    """Return a region of Microsoft's list; None if its place cannot be read."""
     own = fields_of(item)
     try:
         x, y, w, h = map(_number, text_of(own.get(qname("MPReg", "Rectangle"))).split(","))

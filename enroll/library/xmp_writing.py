@@ -1,4 +1,4 @@
-"""Write people into XMP packets: the bytes of three properties are replaced, all else stays as it is."""
+"""Write people into XMP packets: the bytes of three properties are replaced, all else is unchanged."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _EMPTY = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a packet is to say.
+    """Holds the people that a packet must state.
 
     Attributes:
         regions: faces with names, in the frame of the packet's own regions.
-        gone: regions of faces with names that they have no more; without a name: whatever it is.
-        size: width and height of the picture in that frame.
+        gone: regions of faces that have lost their name; without a name: any name.
+        size: width and height in pixels of the picture in that frame.
         people: names without a place, as of those in a film.
         absent: names of people who are not in it.
     """
@@ -56,14 +56,14 @@ class Wanted:
 
 
 def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None) -> bytes:
-    """Give a packet that says who is where; without a change, the same bytes.
+    """Return a packet with the wanted people; if it has them already, the same bytes.
 
     Faces that it has at the same places get the names; other regions stay, as does everything else.
 
     Args:
         packet: XMP in UTF-8; None makes a new one.
-        wanted: what it is to say.
-        base: a packet whose regions a new one begins with, as those inside of a photo beside its sidecar.
+        wanted: the people.
+        base: a packet whose regions a new one starts with, as those inside a photo beside its sidecar.
 
     Raises:
         XmpError: it cannot be read, or is not in UTF-8.
@@ -91,7 +91,7 @@ def write_people(packet: bytes | None, wanted: Wanted, base: bytes | None = None
 
 
 def _begun(there: Sequence[Region], wanted: Wanted) -> Wanted:
-    """Give what a list begins with that a packet lacks: the named faces of its other list, and what is new.
+    """Return what a list starts with that a packet lacks: the named faces of its other list, and new ones.
 
     Programs read one of the two lists, so both hold everyone.
     """
@@ -109,7 +109,7 @@ def _begun(there: Sequence[Region], wanted: Wanted) -> Wanted:
 
 
 def _copied(etree: Any, node: Any, prefix: str, name: str) -> tuple[Any, bytes]:
-    """Give a property to be changed, a copy or a new one, and how it was."""
+    """Return a copy of a property to be changed, or a new one, and its former bytes."""
     if isinstance(node, str):
         raise XmpError(f"XMP that cannot be changed: {prefix}:{name} is an attribute, expected an element")
     if node is None:
@@ -126,7 +126,7 @@ def _finished(etree: Any, element: Any, before: bytes, changed: bool) -> Any:
 
 
 def _array(etree: Any, parent: Any, prefix: str, name: str) -> Any:
-    """Give the array of a structure's field, made if it is missing."""
+    """Return the array of a structure's field, made if it is missing."""
     field_ = fields_of(parent).get(qname(prefix, name))
     if field_ is None or isinstance(field_, str):
         holder = next(parent.iterchildren(qname("rdf", "Description")), parent)
@@ -144,7 +144,7 @@ def _bag(etree: Any, node: Any) -> Any:
 
 
 def _rename(item: Any, prefix: str, name: str, value: str) -> bool:
-    """Set a text field of a structure, in the notation it has; gives whether it changed."""
+    """Set a text field of a structure, in the notation it has; return whether it changed."""
     holders = [item, *item.iterchildren(qname("rdf", "Description"))]
     for holder in holders:
         if qname(prefix, name) in holder.attrib:
@@ -167,7 +167,7 @@ def _rename(item: Any, prefix: str, name: str, value: str) -> bool:
 
 
 def _merge(array: Any, read: Any, wanted: Wanted, name_field: tuple[str, str], make: Any) -> bool:
-    """Bring an array of regions to what is wanted; gives whether it changed."""
+    """Change an array of regions to the wanted ones; return whether it changed."""
     changed = False
     items = [(item, read(item)) for item in array.iterchildren(qname("rdf", "li"))]
     faces = [(item, region) for item, region in items if region is not None and region.kind == "Face"]
@@ -252,20 +252,20 @@ def _new_people(etree: Any, node: Any, names: Sequence[str], lost: set[str | Non
 
 
 def _decimal(number: float) -> str:
-    """Write a share: a point, six digits, from 0 to 1."""
+    """Format a share: a point, six digits, from 0 to 1."""
     return f"{min(max(number, 0.0), 1.0):.6f}"
 
 
 @dataclass
 class _Places:
-    """Where things stand in the bytes of a packet."""
+    """Holds the positions of properties in the bytes of a packet."""
 
     found: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
-    end: int = -1  # of what RDF holds
+    end: int = -1  # of the content of RDF
 
 
 def _spliced(packet: bytes, changes: Mapping[tuple[str, str], bytes]) -> bytes:
-    """Put new bytes in the place of properties; what is not there goes into a description of its own."""
+    """Replace the bytes of properties; missing ones go into a description of their own."""
     places = _places(packet)
     edits = [(*places.found[key], element) for key, element in changes.items() if key in places.found]
     fresh = [element for key, element in changes.items() if key not in places.found]

@@ -1,1 +1,1 @@
-"""Answers in the forms people and programs read."""
+"""Write answers in the forms that people and programs read."""

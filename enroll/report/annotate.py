@@ -1,6 +1,6 @@
 """Draw an answer into a photo: boxes, names, and the nearest enrolled photos below.
 
-Labels stay at their own face, inside the image, off other faces and other labels.
+Labels are placed at their own face, inside the image, off other faces and other labels.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     CropOf = Callable[[str], NDArray[np.uint8] | None]
 
 
-# Costs of a label that lies on something: another label, another face, its own face.
+# Costs of a label over another label, another face, its own face.
 _ON_LABEL, _ON_FACE, _ON_OWN = 20.0, 5.0, 2.0
 _CLOSE = 6  # pixels from another face at which a label would seem to be that one's
 _SWEEPS = 3  # in the first each label sees those before it, then all; a fourth changed nothing
@@ -91,7 +91,16 @@ def place_labels(
 def _places(
     box: NDArray[np.float64], sizes: Sequence[tuple[int, int]], frame: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Give the places for each size after another, (sizes * 13, 4) float64: left, top, right, bottom."""
+    """Return the places for each size, one after the other.
+
+    Args:
+        box: (4,) float64 left, top, right, bottom of the face, in pixels.
+        sizes: width and height of the label.
+        frame: width and height of the picture.
+
+    Returns:
+        (sizes * 13, 4) float64: left, top, right, bottom.
+    """
     left, top, right, bottom = box
     found = []
     for width, height in sizes:
@@ -112,9 +121,16 @@ def _places(
 
 
 def _covered(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give how much of each place lies on others, as shares of the smaller of the two, (n,) float64.
+    """Compute how much of each place overlaps others, as shares of the smaller of the two.
 
     A wide label that hides a small face is as bad as one that lies wholly on a large face.
+
+    Args:
+        places: (n, 4) float64 left, top, right, bottom.
+        others: (m, 4) float64 likewise.
+
+    Returns:
+        (n,) float64.
     """
     low = np.maximum(places[:, None, :2], others[None, :, :2])
     high = np.minimum(places[:, None, 2:], others[None, :, 2:])
@@ -129,13 +145,13 @@ def _covered(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArra
 def with_near_photos(
     picture: Image.Image, image: NDArray[np.uint8], answer: PhotoResult, crop_of: CropOf
 ) -> Image.Image:
-    """Put a sheet below an annotated photo: a row per face, first itself, then the nearest enrolled photos.
+    """Add a sheet below an annotated photo: a row per face, first itself, then the nearest enrolled photos.
 
     Args:
         picture: the annotated photo.
-        image: (height, width, 3) uint8, the photo itself.
+        image: (height, width, 3) uint8 RGB, the photo itself.
         answer: with neighbours.
-        crop_of: gives the crop of an enrolled photo by its path, or None if it is gone.
+        crop_of: returns the crop of an enrolled photo by its path, or None if it is gone.
 
     Returns:
         An RGB picture as wide as the wider of both; the same one if there are no neighbours.
@@ -161,9 +177,10 @@ def _tiles(image: NDArray[np.uint8], answer: PhotoResult, crop_of: CropOf) -> It
 
 @dataclass(frozen=True)
 class _Style:
-    """A colour of two that colour-blind people tell apart (Okabe and Ito 2008), and what shows on it.
+    """Holds one of two colours that colour-blind people tell apart, and the colours to write on it.
 
-    The edge is light around the dark one and dark around the light one: one of the two shows anywhere.
+    They are from the palette of Okabe and Ito 2008. The edge is light around the dark one and dark around the
+    light one, so that one of the two is visible anywhere.
     """
 
     colour: Colour
@@ -180,8 +197,8 @@ def annotate(image: NDArray[np.uint8], answer: PhotoResult) -> Image.Image:
     """Draw an answer into its photo.
 
     Args:
-        image: (height, width, 3) uint8, the upright photo that was answered; it is not changed.
-        answer: what was found in it.
+        image: (height, width, 3) uint8 RGB, the upright photo; it is not changed.
+        answer: for the photo.
 
     Returns:
         An RGB picture of the same size; of a small photo a whole number of times as large.
@@ -227,18 +244,18 @@ def save_annotated(
 ) -> Path:
     """Write a photo with its answer drawn in.
 
-    The file is named after the photo and a short hash of where it lies: the same photo gives the same file,
-    another `1.jpg` from elsewhere another, and no photo is ever written over. Neither EXIF nor any other
+    The file is named after the photo and a short hash of its path: the same photo gives the same file,
+    another `1.jpg` from elsewhere another, and no photo is ever overwritten. Neither EXIF nor any other
     metadata of the photo is in it. It is a JPEG above 2 megapixels, where a PNG would be tens of megabytes,
     and a PNG below, where a JPEG would blur the letters.
 
     Args:
         folder: made if missing.
         photo: the photo's path.
-        image: (height, width, 3) uint8, its pixels.
-        answer: what was found in it.
-        crop_of: draw the nearest enrolled photos below, too; see `near.with_near_photos`.
-        inputs: what is never replaced, besides the photo; see `outputs.check_output`.
+        image: (height, width, 3) uint8 RGB, its pixels.
+        answer: for the photo.
+        crop_of: draw the nearest enrolled photos below, too; see `with_near_photos`.
+        inputs: files that are never replaced, besides the photo; see `outputs.check_output`.
         force: replace a file that exists.
 
     Returns:
@@ -266,7 +283,9 @@ def save_annotated(
 
 
 def check_annotated(folder: Path, photos: Iterable[Path], inputs: Inputs, force: bool) -> None:
-    """Refuse a folder for annotated photos before they are answered; arguments as of `save_annotated`.
+    """Check a folder for annotated photos before they are answered.
+
+    Arguments as of `save_annotated`.
 
     Raises:
         UsageError: it is no folder, holds a file that must not be replaced, or `EMBED_FONT` names no font.
@@ -280,7 +299,7 @@ def check_annotated(folder: Path, photos: Iterable[Path], inputs: Inputs, force:
 
 
 def annotated_name(photo: str | Path) -> str:
-    """Name the annotated copy of a photo, without ending."""
+    """Return the name of the annotated copy of a photo, without suffix."""
     photo = Path(photo)
     place = hashlib.sha256(os.fsencode(photo.resolve())).hexdigest()[:8]
     stem = photo.stem
@@ -296,14 +315,14 @@ def _enlargement(size: tuple[int, int], faces: int) -> int:
 
 
 def _letter_size(size: tuple[int, int], face_width: float) -> int:
-    """Letters grow with the face, within what can be read when the whole photo is on a screen."""
+    """Compute the letter size in pixels: it grows with the face, and stays readable on a screen."""
     side = math.sqrt(size[0] * size[1])
     least = max(SMALLEST_LETTERS, side / 105)
     return round(min(max(0.18 * face_width, least), max(least, side / 32)))
 
 
 def _labels(decision: Decision, size: int, face_width: float, width: int) -> list[list[TextLine]]:
-    """Give the forms a label may have, the best first: in one line, in two, in two with less of the name."""
+    """Return the forms of a label, the best first: in one line, in two, in two with a shorter name."""
     name = decision.identity if decision.identity is not None else "unknown"
     distance = "" if decision.distance is None else f"{decision.distance:.2f}"
     most = max(1, width - 2 * _padding(size))

@@ -1,4 +1,4 @@
-"""Write answers of identify: a line a person can read, an explanation, or JSON.
+"""Write the answers of identify: as lines, as an explanation, or as JSON.
 
 The field names of the JSON are stable.
 """
@@ -17,7 +17,7 @@ from enroll.identify import FaceResult, PhotoResult
 
 
 def to_lines(answer: PhotoResult) -> list[str]:
-    """Give one line per face, or one that says why there is none."""
+    """Return one line per face, or one that says why there is none."""
     if answer.error is not None:
         return [f"{answer.photo}: not read: {answer.error}"]
     if not answer.faces:
@@ -30,7 +30,10 @@ def to_lines(answer: PhotoResult) -> list[str]:
 
 
 def explain(answer: PhotoResult, basis: ThresholdSource) -> list[str]:
-    """Give, per face, what speaks for and against the answer; nothing for a photo without faces."""
+    """List, per face, the evidence for and against the answer.
+
+    Nothing for a photo without faces.
+    """
     lines = []
     for face in answer.faces:
         lines.append(f"{answer.photo}: {_place(face)}{describe(face.decision, face.confidence)}")
@@ -47,7 +50,7 @@ def explain(answer: PhotoResult, basis: ThresholdSource) -> list[str]:
 
 
 def reason_in_words(decision: Decision) -> str:
-    """Say why a face is named or not."""
+    """Describe why a face is named or not."""
     if decision.distance is None:
         return "no one is enrolled"
     nearest = decision.candidates[0].identity
@@ -63,7 +66,7 @@ def reason_in_words(decision: Decision) -> str:
 
 
 def quality_in_words(quality: Quality) -> str:
-    """Say how well a face can be recognized, and what is wrong with it."""
+    """Describe how well a face can be recognized, and what is wrong with it."""
     poor = rejection_reason(quality, QualityLimits())
     facts = (
         f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
@@ -81,7 +84,7 @@ def _place(face: FaceResult) -> str:
 
 
 def describe(decision: Decision, confidence: float | None = None) -> str:
-    """Say who it is, how near and how probably, and if unknown, why."""
+    """Describe an answer: the name, distance and probability, and if unknown, why."""
     if decision.distance is None:
         return "unknown (the gallery is empty)"
     if decision.identity is not None:
@@ -109,7 +112,7 @@ def describe(decision: Decision, confidence: float | None = None) -> str:
 
 
 def _percent(probability: float) -> str:
-    """Give a probability that is never rounded to certainty."""
+    """Format a probability, never rounded to certainty."""
     for digits in range(4):
         text = f"{100 * probability:.{digits}f}"
         if float(text) not in (0, 100):
@@ -118,17 +121,17 @@ def _percent(probability: float) -> str:
 
 
 def to_json(answer: PhotoResult, basis: ThresholdSource | None = None) -> str:
-    """Give the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
+    """Convert to the line of `embed identify --json`, pure ASCII so that any terminal or pipe carries it.
 
     Args:
-        answer: of one photo.
-        basis: what the threshold rests on.
+        answer: for one photo.
+        basis: the threshold and its evidence.
     """
     return json.dumps(
         {
             "photo": answer.photo,
             "error": answer.error,
-            "promise": basis.facts() if basis else None,
+            "promise": basis.to_dict() if basis else None,
             "faces": [
                 {
                     "box": list(face.box) if face.box else None,

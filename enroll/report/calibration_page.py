@@ -34,15 +34,18 @@ def calibration_page(
     crop: CropOfPhoto | None = None,
     title: str = "Calibration",
 ) -> str:
-    """Give the page.
+    """Write the page of a calibration.
 
     Args:
         record: the calibration.
         comparisons: the distances it rests on.
-        aside: whose photos were set aside.
-        crop: gives the face of a person's photo by their name and the photo's path, (height, width, 3) uint8,
-            None if it cannot be shown; without it, there are no pictures.
+        aside: people whose photos were set aside.
+        crop: returns the face of a person's photo by their name and the photo's path, (height, width, 3)
+            uint8 RGB, None if it cannot be shown; without it, there are no pictures.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         MissingPackageError: matplotlib or jinja2 is not installed.
@@ -84,7 +87,7 @@ def _plots(record: CalibrationRecord, comparisons: Comparisons) -> list[Plot]:
 
 
 def _counted(record: CalibrationRecord, comparisons: Comparisons) -> list[str]:
-    """Say what the searches show without a model."""
+    """List what the searches show without a model."""
     calibration = record.calibration
     if not calibration.searches:
         return ["Nothing: there is no one to compare with anyone, so there is no search to count."]

@@ -1,4 +1,4 @@
-"""Write what the doctor found as text and as JSON, with the command that fixes each."""
+"""Write the doctor's findings as text and as JSON, with the command that fixes each."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SURE = 0.999
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in words and for JSON.
+    """Holds one finding, as text and for JSON.
 
     Attributes:
-        text: in words.
+        text: for people.
         facts: for JSON.
         command: that fixes it, None if there is none.
-        people: whom it is about, as indices of `LabeledTemplates.names`.
-        row: of the photo it is about, -1 if it is about people.
+        people: indices of the people in `LabeledTemplates.names`.
+        row: of its photo, -1 if it is about people.
     """
 
     text: str
@@ -46,14 +46,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Section:
-    """All findings of one kind: their name in JSON and in a text."""
+    """Holds all findings of one kind, with their name in JSON and in a text."""
 
     key: str
     title: str
     findings: tuple[Finding, ...]
 
     def lines(self) -> Iterator[str]:
-        """Give them as text, or say that there are none."""
+        """Yield the findings as text, or that there are none."""
         yield f"{self.title}: {len(self.findings) or 'none'}"
         for finding in self.findings[:_LISTED]:
             yield f"  {finding.text}"
@@ -62,20 +62,20 @@ class Section:
         if len(self.findings) > _LISTED:
             yield f"  and {len(self.findings) - _LISTED} more; --json lists all"
 
-    def facts(self) -> list[dict[str, Any]]:
-        """Give them for JSON."""
+    def to_list(self) -> list[dict[str, Any]]:
+        """Convert to a list of dicts for JSON."""
         return [
             entry.facts | ({"command": entry.command} if entry.command else {}) for entry in self.findings
         ]
 
 
 class DoctorReport:
-    """An examination in words.
+    """Reports an examination.
 
     Attributes:
         store: the gallery.
-        examined: what was found in it.
-        gallery: what commands are to give `--gallery`, None if nothing.
+        examined: the findings.
+        gallery: value of `--gallery` in commands, None to leave it out.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class DoctorReport:
         poor: PoorPhotos | None = None,
         gallery: str | None = None,
     ) -> None:
-        """Look up the photos that are spoken of.
+        """Look up the photos of the findings.
 
         Args:
             store: the gallery.
-            examined: what was found in it.
-            poor: photos that are too poor, None if no one looked.
-            gallery: what commands are to give `--gallery`, None if nothing.
+            examined: the findings.
+            poor: photos that are too poor, None if they were not checked.
+            gallery: value of `--gallery` in commands, None to leave it out.
         """
         self.store, self.examined, self.gallery = store, examined, gallery
         self._poor = poor
@@ -102,10 +102,10 @@ class DoctorReport:
         self._stored = {name: store.stored(name) for name in sorted(spoken_of)}
 
     def to_json(self) -> str:
-        """Give one JSON object, pure ASCII so that no name acts on a terminal."""
+        """Convert to one JSON object, pure ASCII so that no name acts on a terminal."""
         found, forecast = self.examined, self.examined.forecast
         facts: dict[str, Any] = {"people": len(self._names), "photos": len(found.templates.labels)}
-        facts |= {section.key: section.facts() for section in self.sections()}
+        facts |= {section.key: section.to_list() for section in self.sections()}
         facts["files_gone"] = self._poor.gone if self._poor else None
         facts["growth"] = forecast and {
             "threshold": forecast.threshold,
@@ -118,7 +118,7 @@ class DoctorReport:
         return json.dumps(facts, allow_nan=False)
 
     def lines(self) -> Iterator[str]:
-        """Give a text; what was looked for and not found is said, too."""
+        """Yield the report as text, also what was looked for and not found."""
         found = self.examined
         yield f"{count(len(self._names), 'person')}, {count(len(found.templates.labels), 'photo')}"
         for section in self.sections():
@@ -131,14 +131,14 @@ class DoctorReport:
         yield from found.notes
 
     def unseen(self) -> Iterator[str]:
-        """Say which photos no one has looked at."""
+        """Yield which photos were not checked."""
         if self._poor is None:
             yield "Poor photos: not looked for; --photos does, where their files are still there"
         elif self._poor.gone:
             yield f"Not looked at, as the file is gone or has changed: {count(self._poor.gone, 'photo')}"
 
     def sections(self) -> Iterator[Section]:
-        """Give all findings, by kind."""
+        """Yield all findings, by kind."""
         found, names = self.examined, self._names
         yield Section("wrong_photos", "Photos that do not look like their person", tuple(self._wrong()))
         divided = (
@@ -195,7 +195,7 @@ class DoctorReport:
             name, number = self._names[labeled.labels[photo.row]], int(labeled.ids[photo.row])
             like = self._names[photo.like] if photo.like >= 0 else None
             for template in self._stored[name]:
-                if template.id == number:  # it may have been dropped meanwhile
+                if template.id == number:  # it may have been erased since
                     yield Finding(
                         f"{name}: {template.photo} looks like {like or 'no one here'}, "
                         f"{in_percent(photo.probability)} sure",
@@ -212,17 +212,17 @@ class DoctorReport:
                     )
 
     def _drop(self, name: str, template: StoredTemplate) -> str:
-        """Give the command that drops a photo."""
+        """Return the command that erases a photo."""
         photo = photo_handle(self._stored[name], template)
         return self.command("remove-photo", operands=(name, photo))
 
     def command(self, action: str, operands: tuple[str, ...]) -> str:
-        """Give a command of `embed gallery` for this gallery, to be pasted into a shell."""
+        """Return a command of `embed gallery` for this gallery, to be pasted into a shell."""
         option = ["--gallery", self.gallery] if self.gallery else []
         return shell_words("embed", "gallery", action, *option, operands=operands)
 
     def _row(self, number: int) -> int:
-        """Give the row of a template, -1 if it was enrolled since."""
+        """Return the row of a template, -1 if it was enrolled since."""
         ids = self.examined.templates.ids
         row = int(np.searchsorted(ids, number))
         return row if row < len(ids) and ids[row] == number else -1
@@ -238,7 +238,7 @@ def _growing(forecast: FpirForecast) -> Iterator[str]:
 
 
 def in_percent(share: float) -> str:
-    """Write a share with two digits, and none as sure as sure."""
+    """Format a share with two digits, never rounded to certainty."""
     if share > _SURE:
         return f"more than {100 * _SURE:g} %"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"

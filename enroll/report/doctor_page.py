@@ -1,4 +1,4 @@
-"""Write what the doctor found as a page: every finding with the photos it is about and what fixes it."""
+"""Write the doctor's findings as a page: each with its photos and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _STRICTER = 0.1  # of the FPIR wanted so far
 
 @dataclass(frozen=True)
 class FindingsShown:
-    """Findings of one kind: how many there are, those that are shown, how many are not, and what to do."""
+    """Holds the findings of one kind: their number, those that are shown, how many are not, and advice."""
 
     title: str
     found: int
@@ -56,13 +56,16 @@ class FindingsShown:
 def doctor_page(
     report: DoctorReport, crop: CropOfTemplate | None = None, title: str = "Examination of a gallery"
 ) -> str:
-    """Give the page.
+    """Write the page of an examination.
 
     Args:
-        report: what was found.
-        crop: gives the face of a template, (height, width, 3) uint8, None if its photo cannot be shown;
+        report: the findings.
+        crop: returns the face of a template, (height, width, 3) uint8 RGB, None if its photo cannot be shown;
             without it, there are no pictures.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         MissingPackageError: matplotlib or jinja2 is not installed.
@@ -98,7 +101,7 @@ class _Faces:
         self._read: set[int] = set()
 
     def of(self, finding: Finding) -> tuple[Face, ...]:
-        """Give the faces of a finding: the photo first that it is about."""
+        """Return the faces of a finding: the photo first that it is about."""
         if self._crop is None:
             return ()
         return tuple(self._face(row) for row in self._rows(finding))
@@ -115,7 +118,7 @@ class _Faces:
         return np.flatnonzero(self._templates.labels == label)
 
     def _nearest(self, row: int, label: int) -> int:
-        """Give the photo of a person that is nearest to another photo, -1 if there is none."""
+        """Return the photo of a person that is nearest to another photo, -1 if there is none."""
         rows = self._members(label)
         rows = rows[rows != row][:_COMPARED]
         if not len(rows):
@@ -134,7 +137,7 @@ class _Faces:
         name = self._templates.names[label]
         if label not in self._read:
             self._read.add(label)
-            with suppress(UnknownIdentityError):  # removed meanwhile
+            with suppress(UnknownIdentityError):  # removed since
                 self._stored |= {template.id: template for template in self._store.stored(name)}
         template = self._stored.get(number)
         if template is None or self._crop is None:
@@ -154,7 +157,7 @@ def _shown(report: DoctorReport, section: Section, faces: _Faces) -> FindingsSho
 
 
 def _fix(report: DoctorReport, key: str, finding: Finding) -> str | None:
-    """Give the command that fixes a finding, or shows what to choose from."""
+    """Return the command that fixes a finding, or shows what to choose from."""
     if finding.command:
         return finding.command
     option = ["--gallery", report.gallery] if report.gallery else []

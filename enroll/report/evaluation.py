@@ -1,4 +1,4 @@
-"""An evaluation in lines a person can read, and as one JSON object."""
+"""Write an evaluation as lines for people, and as one JSON object."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from embedder._internal.wording import count
 from embedder.folders import Rejected
 from enroll.evaluation.analysis import mistakes, probable_duplicates
+from enroll.evaluation.estimates import Estimate, difference, figure, insufficient
 from enroll.evaluation.once import computed_once
-from enroll.evaluation.protocol import FPIRS, Estimate, difference, figure, insufficient
+from enroll.evaluation.protocol import FPIRS
 from enroll.evaluation.verification import pairs_needed
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _WORST = 5  # people and photos that are named
 
 @dataclass(frozen=True)
 class EvaluationSummary:
-    """What an evaluation came to.
+    """Holds the results of an evaluation.
 
     Attributes:
         lines: for people.
@@ -48,12 +49,12 @@ class EvaluationSummary:
     figures: dict[str, Estimate]
 
     def to_json(self) -> str:
-        """Give one object on one line, pure ASCII."""
+        """Convert to one object on one line, pure ASCII."""
         return json.dumps(self.facts, allow_nan=False)
 
 
 def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
-    """Say how one model does."""
+    """Summarize the evaluation of one model."""
     figures = all_figures(evaluation)
     counts = _counts(evaluation)
     width = max(map(len, figures))
@@ -134,7 +135,7 @@ def summarize(evaluation: Evaluation[EmbeddedFolder]) -> EvaluationSummary:
 
 
 def all_figures(evaluation: Evaluation[EmbeddedSamples]) -> dict[str, Estimate]:
-    """Give rank-k, TPIR at FPIR, what calibrated thresholds give, TAR at FMR and the equal error rate."""
+    """Compute rank-k, TPIR at FPIR, the rates at calibrated thresholds, TAR at FMR and the EER."""
     figures = {f"rank-{k}": evaluation.rank(k) for k in _RANKS}
     figures |= {f"TPIR at FPIR {100 * fpir:g} %": evaluation.tpir(fpir) for fpir in FPIRS}
     if (got := evaluation.as_calibrated(CALIBRATED_FOR)) is not None:
@@ -159,7 +160,10 @@ def _comparisons(evaluation: Evaluation[EmbeddedSamples]) -> PairComparisons:
 
 
 def _drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[str]:
-    """Say what was drawn from more, in a sentence each; nothing where all were searched for and compared."""
+    """List what was drawn at random, in a sentence each.
+
+    Nothing where all were searched for and compared.
+    """
     return [said for said in (evaluation.drawn, _comparisons(evaluation).drawn) if said is not None]
 
 
@@ -170,7 +174,13 @@ def _which(splits: int, evaluation: Evaluation[EmbeddedSamples]) -> str:
 def summarize_comparison(
     first: Evaluation[EmbeddedFolder], second: Evaluation[EmbeddedFolder], names: Sequence[str]
 ) -> EvaluationSummary:
-    """Say how two models differ on the same searches, second minus first."""
+    """Summarize the difference of two models on the same searches, second minus first.
+
+    Args:
+        first: evaluation of one model.
+        second: of the other.
+        names: of both.
+    """
     people = len(first.samples.identities)
     weights, once = first.weights(), np.ones((1, people))
     figures: dict[str, Estimate] = {}
@@ -204,7 +214,7 @@ def summarize_comparison(
 
 
 def smallest_supported_fpir(evaluation: Evaluation[EmbeddedSamples]) -> float:
-    """Give the smallest FPIR that the searches support, or the largest there is."""
+    """Return the smallest FPIR of `FPIRS` that the searches support, or the largest one."""
     return next((fpir for fpir in FPIRS if evaluation.supports(fpir)), FPIRS[-1])
 
 
@@ -234,7 +244,7 @@ def _failures_to_enroll(evaluation: Evaluation[EmbeddedSamples]) -> int:
 
 
 def summarize_pairs(verification: Verification) -> EvaluationSummary:
-    """Say how a model does on the pairs of the LFW protocol."""
+    """Summarize a model on the pairs of the LFW protocol."""
     lines = [
         (
             f"{count(verification.people, 'person')}, {count(verification.photos, 'photo')}, "

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from embedder.extractor import Extractor
     from enroll.embedding import EmbeddedFolder
-    from enroll.evaluation.protocol import Estimate, Evaluation
+    from enroll.evaluation.estimates import Estimate
+    from enroll.evaluation.protocol import Evaluation
     from enroll.report.people import CropOfRow
 
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "jinja2", "matplotlib")
@@ -37,7 +38,7 @@ def save_report(
     inputs: Inputs | None = None,
     force: bool = False,
 ) -> None:
-    """Write the report.
+    """Write the report of an evaluation.
 
     Mistakes are those at the smallest FPIR that the searches support, as in the text.
 
@@ -45,8 +46,9 @@ def save_report(
         path: of the file.
         evaluation: the searches.
         outcome: their figures.
-        extractor: the model; it cuts the faces from the photos once more, for the pictures.
-        inputs: what is never replaced, as by `outputs.check_output`; None are the photos of the evaluation.
+        extractor: the model; it crops the faces from the photos again, for the pictures.
+        inputs: files that are never replaced, as for `outputs.check_output`; None: the photos of the
+            evaluation.
         force: replace a file that exists.
 
     Raises:
@@ -87,18 +89,18 @@ def to_html(
     threshold: float | None = None,
     crop: CropOfRow | None = None,
 ) -> str:
-    """Write the report.
+    """Write the page of an evaluation.
 
     Args:
         evaluation: the searches.
-        figures: by what is printed before each, in this order.
+        figures: by the name before each, in this order.
         facts: versions, fingerprint of the model and the like, in this order; how splits were drawn follows.
         title: of the page.
         fpir: mistakes are counted at each split's threshold for it.
-        threshold: the model's own; FPIR against gallery size is measured at it, or without one at the median
+        threshold: the model's own; FPIR by gallery size is measured at it, or without one at the median
             of the splits' thresholds for `fpir`.
-        crop: gives the picture of a row of the folder as (height, width, 3) uint8, or None if it cannot be
-            read; without it, there are no pictures.
+        crop: returns the picture of a row of the folder as (height, width, 3) uint8 RGB, or None if it cannot
+            be read; without it, there are no pictures.
 
     Raises:
         MissingPackageError: matplotlib or jinja2 is not installed.

@@ -23,7 +23,7 @@ from enroll.sightings import FilmAnswer, PersonSeen, Sighting
 
 
 def to_lines(answer: FilmAnswer) -> list[str]:
-    """Give one line per person, one for all faces that are too poor, or one that says why there is none."""
+    """Return one line per person, one for all faces that are too poor, or one that says why there is none."""
     if answer.error is not None:
         return [f"{answer.film}: not read: {answer.error}"]
     if not answer.people:
@@ -39,7 +39,7 @@ def to_lines(answer: FilmAnswer) -> list[str]:
 
 
 def explain(answer: FilmAnswer, basis: ThresholdSource) -> list[str]:
-    """Give, per person, what speaks for and against the answer."""
+    """List, per person, the evidence for and against the answer."""
     lines = []
     for person in answer.people:
         lines.append(f"{answer.film}: {person_in_words(person)}")
@@ -53,7 +53,7 @@ def explain(answer: FilmAnswer, basis: ThresholdSource) -> list[str]:
 
 
 def person_in_words(person: PersonSeen) -> str:
-    """Say who it is, when, and how many frames agree."""
+    """Describe an answer: the name, the times, and how many frames agree."""
     agreement = person.agreement
     decision = agreement.decision
     who = describe(decision, person.confidence if decision.identity is not None else None)
@@ -63,7 +63,7 @@ def person_in_words(person: PersonSeen) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Give a time of a film as h:mm:ss.mmm.
+    """Format a time of a film as h:mm:ss.mmm.
 
     Example:
         >>> clock(3725.5)
@@ -75,17 +75,17 @@ def clock(seconds: float) -> str:
 
 
 def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
-    """Give the line of `embed identify --json` for a film, pure ASCII.
+    """Convert to the line of `embed identify --json` for a film, pure ASCII.
 
     Args:
-        answer: of one film.
-        basis: what the threshold rests on.
+        answer: for one film.
+        basis: the threshold and its evidence.
     """
     return json.dumps(
         {
             "film": answer.film,
             "error": answer.error,
-            "promise": basis.facts() if basis else None,
+            "promise": basis.to_dict() if basis else None,
             "seconds": round(answer.seconds, 3),
             "looked_at": answer.looked_at,
             "people": [person_facts(person) for person in answer.people],
@@ -96,7 +96,7 @@ def to_json(answer: FilmAnswer, basis: ThresholdSource | None = None) -> str:
 
 
 def person_facts(person: PersonSeen) -> dict[str, Any]:
-    """Give what is known of one person for JSON."""
+    """Convert the answer for one person to a dict for JSON."""
     decision, best = person.agreement.decision, person.best[0]
     return {
         "identity": decision.identity,
@@ -130,7 +130,7 @@ def save_sheet(folder: Path, answer: FilmAnswer, inputs: Inputs, force: bool) ->
     Args:
         folder: made if missing.
         answer: with pictures of the best frames.
-        inputs: what is never replaced.
+        inputs: files that are never replaced.
         force: replace a file that exists.
 
     Raises:
@@ -146,7 +146,7 @@ def save_sheet(folder: Path, answer: FilmAnswer, inputs: Inputs, force: bool) ->
 
 
 def sheet_tiles(answer: FilmAnswer) -> Iterator[Tile]:
-    """Give the tiles of a film's contact sheet; unknown people are numbered."""
+    """Yield the tiles of a film's contact sheet; unknown people are numbered."""
     unknown = 0
     for person in answer.people:
         name = person.identity

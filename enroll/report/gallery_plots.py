@@ -1,4 +1,4 @@
-"""The plots of a gallery: the distances behind its threshold, and the FPIR to expect as it grows."""
+"""Draw the plots of a gallery: the distances behind its threshold, and the FPIR as it grows."""
 
 from __future__ import annotations
 
@@ -24,26 +24,33 @@ if TYPE_CHECKING:
 
 _MARGIN = 0.06  # of distance, on both sides
 _SEEN = 1e-4  # share that is within the axis in any case
-_LEAST = 1e-6  # share that is drawn; what is known of strangers falls for ever
+_LEAST = 1e-6  # least share that is drawn; the model's curve never reaches 0
 
 
 def comparison_plot(comparisons: Comparisons, threshold: float) -> str:
-    """Distances between people, with the threshold."""
+    """Plot the distances between people, with the threshold, as SVG."""
     return to_svg("comparisons", WIDE, lambda figure: draw_comparisons(figure, comparisons, threshold))
 
 
 def counted_plot(comparisons: Comparisons, threshold: float, fpir: float, people: int) -> str:
-    """Share of searches that name someone, by threshold."""
+    """Plot the share of searches that name anyone, by threshold, as SVG.
+
+    Args:
+        comparisons: the distances.
+        threshold: largest distance at which a name is given.
+        fpir: that was calibrated for.
+        people: number of people in the gallery.
+    """
     return to_svg("counted", WIDE, lambda figure: draw_counted(figure, comparisons, threshold, fpir, people))
 
 
 def forecast_plot(forecast: FpirForecast) -> str:
-    """FPIR to expect against the number of people."""
+    """Plot the FPIR to expect against the number of people, as SVG."""
     return to_svg("forecast", WIDE, lambda figure: draw_forecast(figure, forecast))
 
 
 def draw_comparisons(figure: Any, comparisons: Comparisons, threshold: float) -> None:
-    """Draw shares of comparisons on a logarithmic axis: what matters are the few near ones."""
+    """Draw shares of comparisons on a logarithmic axis, since the few near ones matter."""
     axes, edges = figure.subplots(), comparisons.edges
     drawn = (
         (comparisons.enrolled, "enrolled people", BLUE, True),
@@ -81,7 +88,7 @@ def draw_comparisons(figure: Any, comparisons: Comparisons, threshold: float) ->
 
 
 def draw_counted(figure: Any, comparisons: Comparisons, threshold: float, fpir: float, people: int) -> None:
-    """Draw the counted FPIR as steps, and what independent comparisons would give by what is known."""
+    """Draw the counted FPIR as steps, and that of independent comparisons by the model's distances."""
     axes, nearest = figure.subplots(), comparisons.nearest
     low, high = _reach(comparisons, threshold)
     least = min(fpir / 3, 1 / max(len(nearest), 3))
@@ -125,12 +132,12 @@ def draw_forecast(figure: Any, forecast: FpirForecast) -> None:
 
 
 def _legend(figure: Any, axes: Any) -> None:
-    """Write what is what above the plot, where it hides nothing."""
+    """Draw the legend above the plot, where it hides nothing."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
 
 def _reach(comparisons: Comparisons, threshold: float) -> tuple[float, float]:
-    """Give the distances that are drawn: all that there are, and the threshold."""
+    """Return the range of distances to draw: all that occur, and the threshold."""
     there = np.flatnonzero(
         (comparisons.enrolled + comparisons.strangers + comparisons.set_aside > 0)
         | (False if comparisons.known is None else comparisons.known > _SEEN)

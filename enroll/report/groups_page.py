@@ -1,4 +1,4 @@
-"""Write the groups of unknown faces of a photo library as a page, so that people can say who they are."""
+"""Write the groups of unknown faces of a photo library as a page, for people to name them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class FaceGroup:
-    """Faces of one unknown person, most probably.
+    """Holds faces of, most probably, one unknown person.
 
     Attributes:
         number: of the group.
@@ -53,17 +53,20 @@ def groups_page(
     left_out: int = 0,
     title: str = "Unknown faces",
 ) -> str:
-    """Give the page.
+    """Write the page of groups.
 
     Args:
         groups: all of them, also of one face.
-        describe: gives what is written under a face: its file, and what is poor in it.
-        crop: gives the picture of a face by its number, (height, width, 3) uint8, None if it cannot be shown;
-            without it, there are no pictures.
-        gallery: what commands are to give `--gallery`, None if nothing.
+        describe: returns the text under a face: its file, and what is poor in it.
+        crop: returns the picture of a face by its number, (height, width, 3) uint8 RGB, None if it cannot be
+            shown; without it, there are no pictures.
+        gallery: value of `--gallery` in commands, None to leave it out.
         alone: show also groups of one face.
-        left_out: faces that are in no group, being like some that were ignored.
+        left_out: number of faces that are in no group, being like some that were ignored.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         MissingPackageError: jinja2 is not installed.

@@ -1,7 +1,7 @@
-"""Write a report: one HTML file that opens offline, asks nothing of the network and runs nothing.
+"""Write a report: one HTML file that opens offline, requests nothing from the network and runs nothing.
 
-The templates escape every text; `clean` takes from it what acts on a reader's screen. SVG of `enroll.report.
-plots` is the only thing that a template takes as it is.
+The templates escape every text; `clean` replaces characters that act on a reader's screen. Only SVG of
+`enroll.report.plots` is inserted unescaped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIDE = 96  # pixels: people tell faces apart from 64 on; 50 pictures are 250 kB
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture within a page.
+    """Holds a picture within a page.
 
     Attributes:
         data: of a JPEG file, in base64.
@@ -46,10 +46,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot with how to read it.
+    """Holds a plot and its caption.
 
     Attributes:
-        title: what it shows.
+        title: of the plot.
         svg: an element of `enroll.report.plots.to_svg`.
         caption: how to read it.
     """
@@ -61,7 +61,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Face:
-    """A face, without a picture if there is none any more, and what is written under it."""
+    """Holds a face and the texts below it; its picture is None if there is none any more."""
 
     picture: Picture | None
     name: str
@@ -70,7 +70,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that is said: a sentence, faces that show it, and the command that fixes it."""
+    """Holds one statement: a sentence, faces that show it, and the command that fixes it."""
 
     text: str
     faces: tuple[Face, ...] = ()
@@ -78,29 +78,29 @@ class Entry:
 
 
 def face(crop: NDArray[np.uint8] | None, name: str, photo: str = "") -> Face:
-    """Give a face for a page.
+    """Build a face for a page.
 
     Args:
-        crop: (height, width, 3) uint8, None if it cannot be shown.
-        name: whose it is.
-        photo: which photo it is, such as the name of its file.
+        crop: (height, width, 3) uint8 RGB, None if it cannot be shown.
+        name: of the person.
+        photo: its description, such as the name of its file.
     """
     text = f"{name}: {photo}" if photo else name
     return Face(None if crop is None else picture(crop, text), name, photo)
 
 
 def file_name(photo: str) -> str:
-    """Give the last part of a path as it is stored, without what says where in a photo a face is."""
+    """Return the last part of a path as it is stored, without the place of a face in the photo."""
     return photo.partition("#")[0].replace("\\", "/").rpartition("/")[2]
 
 
 def picture(crop: NDArray[np.uint8], text: str, side: int = SIDE) -> Picture:
-    """Give a picture, made smaller if it is large.
+    """Build a picture for a page, reduced if it is large.
 
     Args:
-        crop: (height, width, 3) uint8.
+        crop: (height, width, 3) uint8 RGB.
         text: what it shows, for those who do not see it.
-        side: pixels of the longer side at most.
+        side: largest number of pixels of the longer side.
     """
     image = Image.fromarray(crop)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -110,11 +110,15 @@ def picture(crop: NDArray[np.uint8], text: str, side: int = SIDE) -> Picture:
 
 
 def check_report(path: str | Path, inputs: Inputs | None = None, force: bool = False) -> None:
-    """Refuse a place for a report, or a machine that cannot make one, before the work.
+    """Check that a report can be written, before the work.
+
+    Args:
+        path: of the file.
+        inputs: files that are never replaced; see `outputs.check_output`.
+        force: replace a file that exists.
 
     Raises:
-        UsageError: the folder does not exist, or the file must not be replaced; see `outputs.check_output`
-            for that and for the arguments.
+        UsageError: the folder does not exist, or the file must not be replaced.
         MissingPackageError: matplotlib or jinja2 is not installed.
     """
     path = Path(path)
@@ -126,7 +130,13 @@ def check_report(path: str | Path, inputs: Inputs | None = None, force: bool = F
 
 
 def write_report(path: str | Path, text: str, inputs: Inputs | None = None, force: bool = False) -> None:
-    """Write a page that `render` gave, whole or not at all.
+    """Write a page from `render`, completely or not at all.
+
+    Args:
+        path: of the file.
+        text: of the page.
+        inputs: files that are never replaced; see `outputs.write_output`.
+        force: replace a file that exists.
 
     Raises:
         UsageError: see `outputs.write_output` for that and for the arguments.
@@ -139,7 +149,7 @@ def render(template: str, **content: Any) -> str:
 
     Args:
         template: its name without ".html.j2".
-        **content: what it shows; a name that it lacks is an error.
+        **content: its variables; a missing one is an error.
 
     Raises:
         MissingPackageError: jinja2 is not installed.
@@ -173,7 +183,7 @@ def _environment() -> Environment:
 
 
 def _cleaned(value: Any) -> Any:
-    """Spell out what acts on a screen; what is marked as HTML already was made by a template."""
+    """Replace characters that act on a screen; HTML of a template is left as it is."""
     if not isinstance(value, str) or hasattr(value, "__html__") or (value.isascii() and value.isprintable()):
         return value
     return clean(value)

@@ -1,4 +1,4 @@
-"""The parts of an evaluation's report that show people and photos: what failed, who is mistaken for whom."""
+"""Collect the failures, mistakes and confused people of an evaluation's report."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 CropOfRow = Callable[[int], "NDArray[np.uint8] | None"]
 
-PAIRS = 24  # of pictures: what a person looks through
+PAIRS = 24  # of pictures: as many as a person will look at
 _ROWS = 15  # people and photos that go wrong most
 _FAILURES = 200  # photos listed of each kind
-_OPEN = 10  # so many are shown without a click
+_OPEN = 10  # largest list that is shown without a click
 
 
 @dataclass(frozen=True)
 class FailedPhotos:
-    """Photos of one kind that could not be used.
+    """Holds photos of one kind that could not be used.
 
     Attributes:
         name: of the kind.
         means: what follows for the figures.
-        files: how many.
+        files: number of files.
         share: of all files.
-        listed: files and reasons, so many as are shown.
-        more: how many are not.
+        listed: files and reasons that are shown.
+        more: number of those that are not.
         open: whether the list is shown without a click.
     """
 
@@ -54,7 +54,7 @@ class FailedPhotos:
 
 @dataclass(frozen=True)
 class WrongPerson:
-    """A person with mistakes: how often missed, and how often others were given the name."""
+    """Holds a person with mistakes: how often missed, and how often others were given the name."""
 
     name: str
     missed: str
@@ -63,7 +63,7 @@ class WrongPerson:
 
 @dataclass(frozen=True)
 class WrongPhoto:
-    """A photo with mistakes; `nearest` is empty where no face was found in it."""
+    """Holds a photo with mistakes; `nearest` is empty where no face was found in it."""
 
     picture: Picture | None
     photo: str
@@ -75,7 +75,7 @@ class WrongPhoto:
 
 @dataclass(frozen=True)
 class WrongMost:
-    """People and photos with most mistakes, and how many there are."""
+    """Holds the people and photos with most mistakes, and how many there are."""
 
     people_title: str
     people: tuple[WrongPerson, ...]
@@ -85,7 +85,7 @@ class WrongMost:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Someone who was given another's name; without a way to crop, `pictures` is empty."""
+    """Holds a person who was given another's name; without a way to crop, `pictures` is empty."""
 
     identity: str
     named: str
@@ -97,7 +97,7 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Confused:
-    """Pairs that are confused most, and a sentence on how many there are."""
+    """Holds the pairs that are confused most, and a sentence on how many there are."""
 
     text: str
     pairs: tuple[ConfusedPair, ...]
@@ -105,7 +105,7 @@ class Confused:
 
 def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
     """List photos without a face, those too poor to enroll, and files that are no pictures."""
-    show = _shower(folder)
+    show = _path_shortener(folder)
     rows = range(len(folder.paths))
     kinds = (
         (
@@ -142,8 +142,16 @@ def failures(folder: EmbeddedFolder) -> list[FailedPhotos]:
 def wrong_most(
     evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None
 ) -> WrongMost | None:
-    """List the people and the photos that go wrong most at each split's threshold; None if none does."""
-    folder, show = evaluation.samples, _shower(evaluation.samples)
+    """List the people and photos with most mistakes at each split's threshold.
+
+    None if there are none.
+
+    Args:
+        evaluation: the searches.
+        fpir: sets the thresholds.
+        crop: returns the picture of a row, None if it cannot be read; None: no pictures.
+    """
+    folder, show = evaluation.samples, _path_shortener(evaluation.samples)
     people, photos = mistakes(evaluation, fpir)
     if not photos:
         return None
@@ -171,7 +179,15 @@ def wrong_most(
 
 
 def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRow | None) -> Confused | None:
-    """Show who is taken for whom, by the two photos that look most alike; None if no one is."""
+    """List the people who are confused, with the two photos most alike.
+
+    None if there are none.
+
+    Args:
+        evaluation: the searches.
+        fpir: sets the thresholds.
+        crop: returns the picture of a row, None if it cannot be read; None: no pictures.
+    """
     every = confusions(evaluation, fpir)
     if not every:
         return None
@@ -180,7 +196,7 @@ def confused(evaluation: Evaluation[EmbeddedFolder], fpir: float, crop: CropOfRo
         f"{count(len(every), 'pair', ',')} of people{most}. Left the photo that was searched for, right its "
         "nearest template."
     )
-    show = _shower(evaluation.samples)
+    show = _path_shortener(evaluation.samples)
     return Confused(text, tuple(_pair(evaluation.samples, entry, crop, show) for entry in every[:PAIRS]))
 
 
@@ -190,7 +206,7 @@ def duplicates(folder: EmbeddedFolder) -> list[tuple[str, str, str]]:
 
 
 def root_of(folder: EmbeddedFolder) -> Path:
-    """Give the folder in which the people's folders lie."""
+    """Return the folder in which the people's folders lie."""
     every = [*folder.paths, *(entry.path for entry in folder.unread)]
     return Path(os.path.commonpath([path.absolute().parent for path in every]))
 
@@ -214,7 +230,7 @@ def _of(things: str, number: int, total: int) -> str:
     return f"{things}: {number:,} of {total:,} with a mistake{worst}"
 
 
-def _shower(folder: EmbeddedFolder) -> Callable[[Path], str]:
-    """Give what writes a path from the folder on: where that lies is nobody's business."""
+def _path_shortener(folder: EmbeddedFolder) -> Callable[[Path], str]:
+    """Return a function that shortens a path to its part within the folder, to hide where that is."""
     root = root_of(folder)
     return lambda path: str(path.absolute().relative_to(root))

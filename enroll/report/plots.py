@@ -1,4 +1,4 @@
-"""The plots of an evaluation: their numbers, and SVG for a page."""
+"""Compute the numbers of an evaluation's plots, and draw them as SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from enroll.evaluation.protocol import Estimate, figure
+from enroll.evaluation.estimates import Estimate, figure
 from enroll.report.svg import (
     BLUE,
     GREY,
@@ -39,12 +39,12 @@ _FARTHER = 10  # times the gallery that was measured
 
 @dataclass(frozen=True, eq=False)
 class PlotLine:
-    """A figure at several places.
+    """Holds the points of a curve.
 
     Attributes:
-        x: (n,) rising.
-        y: (n,)
-        low, high: (n,) 95 % interval.
+        x: (n,) float64, rising.
+        y: (n,) float64.
+        low, high: (n,) float64, 95 % interval.
     """
 
     x: NDArray[np.float64]
@@ -54,7 +54,14 @@ class PlotLine:
 
     @classmethod
     def of(cls, x: NDArray[np.generic], figures: list[Estimate]) -> PlotLine:
-        """Take figures that all have a value; those without an interval have none in the plot either."""
+        """Build a curve from estimates with values.
+
+        Those without an interval get none in the plot either.
+
+        Args:
+            x: (n,) rising.
+            figures: n estimates.
+        """
         rows = [
             (entry.value, *((entry.value, entry.value) if entry.low is None else (entry.low, entry.high)))
             for entry in figures
@@ -65,14 +72,15 @@ class PlotLine:
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """Distances of the nearest template in the searches of all splits.
+    """Holds the distances of the nearest template in the searches of all splits.
 
     Attributes:
-        right: of mated searches, the nearest template is of the right person.
-        wrong: of mated searches, it is of another.
+        right: float64, of mated searches whose nearest template is of the right person.
+        wrong: of mated searches whose nearest template is of another.
         non_mated: of non-mated searches.
-        mated: how many mated searches there were, also those that found nothing.
-        without: searches that found nothing, since there was no face; they are in none of the first three.
+        mated: number of mated searches, also of those that found nothing.
+        without: number of searches that found nothing, since there was no face; they are in none of the first
+            three.
     """
 
     right: NDArray[np.float64]
@@ -82,13 +90,13 @@ class Distances:
     without: int
 
     def edges(self) -> NDArray[np.float64]:
-        """Give the borders of bins that hold all of them."""
+        """Return the borders of bins that hold all distances, (bins + 1,) float64."""
         every = np.concatenate([self.right, self.wrong, self.non_mated])
         return np.linspace(0, every.max() * (1 + 1e-9) if len(every) and every.max() else 1, _BINS + 1)
 
 
 def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
-    """FNIR at FPIRs from one non-mated search to all of them, in steps of one search."""
+    """Compute the DET curve: FNIR at FPIRs from one non-mated search to all of them."""
     fpirs, values = evaluation.curve()
     weights, people = evaluation.weights(), len(evaluation.samples.identities)
     figures = [
@@ -96,13 +104,13 @@ def det_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
         for fpir, value in zip(fpirs.tolist(), values.tolist(), strict=True)
     ]
     line = PlotLine.of(fpirs, figures)
-    # FNIR falls with FPIR: what bounds it at one FPIR bounds it at larger ones, also where no search failed
+    # FNIR falls with FPIR: its bound at one FPIR holds at larger ones, also where no search failed
     # and the interval is that of so many people.
     return replace(line, high=np.fmin.accumulate(line.high))
 
 
 def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
-    """Rank-k for the first ranks."""
+    """Compute the CMC curve: rank-k for the first ranks."""
     ranks = np.arange(1, min(_RANKS, len(evaluation.splits[0].known)) + 1)
     weights, people = evaluation.weights(), len(evaluation.samples.identities)
     once = np.ones((1, people))
@@ -115,7 +123,7 @@ def cmc_curve(evaluation: Evaluation[EmbeddedSamples]) -> PlotLine:
 
 
 def distances(evaluation: Evaluation[EmbeddedSamples]) -> Distances:
-    """Gather the nearest distances of all splits."""
+    """Collect the nearest distances of all splits."""
     mated = np.concatenate([split.distance for split in evaluation.splits])
     rank = np.concatenate([split.rank for split in evaluation.splits])
     others = np.concatenate([split.other_distance for split in evaluation.splits])
@@ -130,32 +138,32 @@ def distances(evaluation: Evaluation[EmbeddedSamples]) -> Distances:
 
 
 def median_limit(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> float:
-    """Give the median of the splits' thresholds for an FPIR."""
+    """Return the median of the splits' thresholds for an FPIR."""
     return float(np.median([split.limit(fpir) for split in evaluation.splits]))
 
 
 def det(line: PlotLine, fpir: float) -> str:
-    """FNIR against FPIR."""
+    """Plot FNIR against FPIR as SVG."""
     return to_svg("det", WIDE, lambda figure: draw_det(figure, line, fpir))
 
 
 def histograms(distances: Distances, thresholds: Mapping[str, float]) -> str:
-    """Nearest distances of the three kinds of searches, each with the thresholds."""
+    """Plot the nearest distances of the three kinds of searches, each with the thresholds, as SVG."""
     return to_svg("distances", WIDE, lambda figure: draw_histograms(figure, distances, thresholds))
 
 
 def by_size(sizes: FpirByGallerySize, fpir: float) -> str:
-    """FPIR against the number of enrolled people."""
+    """Plot FPIR against the number of enrolled people as SVG."""
     return to_svg("sizes", WIDE, lambda figure: draw_by_size(figure, sizes, fpir))
 
 
 def calibration(reliability: Reliability) -> str:
-    """How often names were right against how sure the tool was."""
+    """Plot the share of right names against the confidence as SVG."""
     return to_svg("calibration", SMALL, lambda figure: draw_calibration(figure, reliability))
 
 
 def cmc(line: PlotLine) -> str:
-    """Rank-k against k."""
+    """Plot rank-k against k as SVG."""
     return to_svg("cmc", SMALL, lambda figure: draw_cmc(figure, line))
 
 
@@ -174,7 +182,10 @@ def draw_det(figure: Any, line: PlotLine, fpir: float) -> None:
 
 
 def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, float]) -> None:
-    """Draw three rows on one scale of distance; their heights are not comparable, their places are."""
+    """Draw three rows on one scale of distance.
+
+    Their heights are not comparable, only their positions.
+    """
     edges = distances.edges()
     rows = (
         (distances.right, "known, the right person nearest", BLUE, distances.mated),
@@ -202,7 +213,7 @@ def draw_histograms(figure: Any, distances: Distances, thresholds: Mapping[str, 
 
 
 def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
-    """Draw what was measured, and what independent comparisons would give in larger galleries too."""
+    """Draw the measured FPIR, and that of independent comparisons in larger galleries too."""
     axes = figure.subplots()
     line = PlotLine.of(np.array(sizes.people), list(sizes.fpir))
     bottom = _log_shares(axes, line)
@@ -222,7 +233,7 @@ def draw_by_size(figure: Any, sizes: FpirByGallerySize, fpir: float) -> None:
 
 
 def draw_calibration(figure: Any, reliability: Reliability) -> None:
-    """Draw accuracy against confidence; the larger a point, the more answers it stands for."""
+    """Draw accuracy against confidence; a larger point stands for more answers."""
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2)
     axes.plot(reliability.confidence, reliability.accuracy, color=BLUE)
@@ -253,7 +264,10 @@ def draw_cmc(figure: Any, line: PlotLine) -> None:
 
 
 def _band(axes: Any, line: PlotLine, bottom: float, bars: bool = False) -> None:
-    """Draw a curve with its band, or points with their bars; below the bottom is at the bottom."""
+    """Draw a curve with its band, or points with their bars.
+
+    Values below the bottom are drawn at it.
+    """
     low, y, high = (np.maximum(values, bottom) for values in (line.low, line.y, line.high))
     if bars:
         axes.vlines(line.x, low, high, color=BLUE, alpha=0.45, linewidth=3, label="95 % interval")
@@ -264,7 +278,7 @@ def _band(axes: Any, line: PlotLine, bottom: float, bars: bool = False) -> None:
 
 
 def _log_shares(axes: Any, line: PlotLine) -> float:
-    """Set a logarithmic axis of shares, on which none is drawn at the bottom; give the bottom."""
+    """Set a logarithmic axis of shares, on which 0 is drawn at the bottom, and return the bottom."""
     positive = np.concatenate([line.y, line.high])
     positive = positive[np.isfinite(positive) & (positive > 0)]
     least = 10 ** np.floor(np.log10(positive.min() if len(positive) else 0.01) + 1e-9)

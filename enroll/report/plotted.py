@@ -1,4 +1,4 @@
-"""The plots of the report, each with a sentence that says how to read it."""
+"""Draw the plots of the report, each with a sentence that says how to read it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plots:
-    """Plots of half a page each, and two of a quarter."""
+    """Holds plots of half a page each, and two of a quarter."""
 
     large: tuple[Plot, ...]
     small: tuple[Plot, ...]
@@ -31,7 +31,7 @@ def plotted(evaluation: Evaluation[EmbeddedSamples], fpir: float, threshold: flo
 
     Args:
         evaluation: the searches.
-        fpir: is marked in the plots.
+        fpir: to be marked in the plots.
         threshold: the model's own, or None.
 
     Raises:

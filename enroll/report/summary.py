@@ -1,4 +1,4 @@
-"""What was measured and what came out, in sentences and a table."""
+"""Summarize an evaluation in sentences and a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from embedder._internal.wording import count
 from enroll.report.svg import percent
 
 if TYPE_CHECKING:
-    from enroll.evaluation.protocol import Estimate, Evaluation
+    from enroll.evaluation.estimates import Estimate
+    from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
 
 WORDS = {
@@ -26,7 +27,7 @@ WORDS = {
 
 
 def protocol(evaluation: Evaluation[EmbeddedSamples]) -> str:
-    """Say in a sentence what was done."""
+    """Describe in a sentence what was done."""
     folder, splits = evaluation.samples, evaluation.splits
     known, people = len(splits[0].known), len(folder.identities)
     each = [
@@ -50,7 +51,7 @@ def _photos(numbers: Iterable[int]) -> str:
 
 
 def result(evaluation: Evaluation[EmbeddedSamples], fpir: float) -> str:
-    """Say in two sentences what came out."""
+    """Describe in two sentences the results at an FPIR."""
     tpir, first = evaluation.tpir(fpir), evaluation.rank(1)
     right = _describe(first, "95 % interval ")
     nearest = f"In {right} of the searches for enrolled people, the nearest person is the right one."
@@ -71,11 +72,11 @@ def _describe(figure: Estimate, what: str = "") -> str:
 
 @dataclass(frozen=True)
 class FigureRow:
-    """A figure in words.
+    """Holds a figure as text.
 
     Attributes:
         name: of the figure.
-        value: or that it is not supported.
+        value: as text, or that it is not supported.
         interval: of 95 %, or what the figure needs.
         whisker: places of low, value and high on a line from 4 to 124 for 0 to 1, None if they lie elsewhere.
     """
@@ -106,7 +107,7 @@ def _whisker(figure: Estimate) -> tuple[str, str, str] | None:
 
 
 def drawn(evaluation: Evaluation[EmbeddedSamples]) -> list[tuple[str, str]]:
-    """List what it takes to repeat it."""
+    """List the options and seeds that repeat the evaluation."""
     config = evaluation.config
     enrolled = (
         "half of a person's photos"

@@ -1,6 +1,6 @@
-"""Draw a plot by matplotlib as an SVG element of a page, in the colours of the page, light or dark.
+"""Draw a plot by matplotlib as an SVG element in the colours of its page.
 
-The colours are those that colour-blind people can distinguish (Okabe and Ito 2008), and nothing is said by
+The colours are from the palette for colour-blind people of Okabe and Ito 2008, and nothing is stated by
 colour alone. Letters become outlines, and no setting of the user counts: the plots look the same on every
 machine.
 """
@@ -37,7 +37,7 @@ _STYLE = {
     "svg.hashsalt": "embed",  # of the names of clips and marks, else random
 }
 
-# Colours that a page has, light or dark.
+# Colours of a page, light or dark.
 _OF_PAGE = {
     "#0072b2": "var(--blue)",
     "#e69f00": "var(--orange)",
@@ -52,12 +52,12 @@ WIDE, SMALL = (5.4, 3.7), (2.6, 2.7)  # inches
 
 
 def check_matplotlib() -> None:
-    """Say early that plots cannot be drawn.
+    """Check that plots can be drawn.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each cache of fonts it builds
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs each font cache it builds
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -68,15 +68,15 @@ def check_matplotlib() -> None:
 
 
 def to_svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) -> str:
-    """Draw a picture.
+    """Draw a plot as SVG.
 
     Args:
-        name: begins its ids, so that several pictures can be in one page.
+        name: prefix of its ids, so that several plots can be in one page.
         size: width and height in inches.
         draw: is given a matplotlib `Figure`.
 
     Returns:
-        An `<svg>` element for HTML, the same bytes for the same picture.
+        An `<svg>` element for HTML, the same bytes for the same plot.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
@@ -100,7 +100,7 @@ def to_svg(name: str, size: tuple[float, float], draw: Callable[[Any], None]) ->
 
 
 def _for_html(svg: str, name: str) -> str:
-    """Leave out what only a file of its own needs, and the ids that nothing refers to."""
+    """Remove what only a file of its own needs, and the ids that nothing refers to."""
     svg = svg[svg.index("<svg") :]
     for unwanted in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->"):
         svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
@@ -116,12 +116,19 @@ def _for_html(svg: str, name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share without needless zeros, as "0.1 %"."""
+    """Format a share without trailing zeros, as "0.1 %"."""
     return f"{100 * share:.6g} %"
 
 
 def percent_ticks(axis: Any, low: float, high: float, zero: float | None = None) -> None:
-    """Label a logarithmic axis of shares; a zero stands at a place of its own."""
+    """Label a logarithmic axis of shares; 0 has a place of its own.
+
+    Args:
+        axis: of matplotlib.
+        low: smallest share.
+        high: largest share.
+        zero: where 0 is drawn, None if it is not.
+    """
     decades = 10.0 ** np.arange(np.ceil(np.log10(low) - 1e-9), np.log10(high) + 1e-9)
     steps = np.array([1, 2, 5]) if len(decades) < 4 else np.array([1])
     ticks = np.unique(np.outer([*(decades[:1] / 10), *decades], steps))

@@ -1,4 +1,4 @@
-"""Write what a model folder records of its training as a page: curves, gains and losses, options."""
+"""Write the record of a training run as a page: curves, gains and losses, options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST = 200  # characters of an option that are shown
 
 @dataclass(frozen=True)
 class Gain:
-    """A figure before training and after."""
+    """Holds a figure before training and after."""
 
     name: str
     before: str
@@ -38,12 +38,15 @@ class Gain:
 
 
 def training_page(manifest: Manifest, described: Sequence[str] = (), title: str = "Training") -> str:
-    """Give the page.
+    """Write the page of a training run.
 
     Args:
         manifest: of the model folder.
-        described: says in sentences whether training helped.
+        described: sentences that say whether training helped.
         title: of the page.
+
+    Returns:
+        HTML.
 
     Raises:
         ModelError: the record of training is not one of ours.
@@ -69,7 +72,10 @@ def training_page(manifest: Manifest, described: Sequence[str] = (), title: str 
 
 
 def _rows(record: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Join the log of each epoch with the score of the held-out people after it; epoch 0 is the trunk."""
+    """Join the log of each epoch with the score of the held-out people after it.
+
+    Epoch 0 is the trunk.
+    """
     history, scores = record.get("history", []), record["scores"]
     rows = [{"epoch": 0.0}] if scores else []
     rows += [{"epoch": float(epoch), **_numbers(log)} for epoch, log in enumerate(history, 1)]
@@ -114,7 +120,7 @@ def _plots(rows: Sequence[Mapping[str, float]], record: Mapping[str, Any]) -> li
 
 
 def _label(name: str) -> str:
-    """Give what a loss is called in a legend."""
+    """Return what a loss is called in a legend."""
     return clean(name.replace("_", " "))[:_LABEL]
 
 

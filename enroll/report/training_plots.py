@@ -1,4 +1,4 @@
-"""The plots of a training run: curves by epoch."""
+"""Draw the plots of a training run: curves by epoch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from enroll.report.svg import BLUE, GREY, ORANGE, VERMILLION, WIDE, percent, to_svg
 
 _LINES = tuple((colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, VERMILLION))
-MOST_CURVES = len(_LINES)  # in one plot, so that each can be told from the others
+MOST_CURVES = len(_LINES)  # in one plot, so that each is distinct
 _MARKED = 40  # points up to which each is drawn
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure by epoch: its name, and where it is known."""
+    """Holds a figure by epoch: its name, and the epochs for which it is known."""
 
     name: str
     epochs: tuple[float, ...]
@@ -25,13 +25,13 @@ class Curve:
 def curve_plot(
     name: str, curves: Sequence[Curve], marks: Mapping[str, float], logarithmic: bool = False
 ) -> str:
-    """Draw curves.
+    """Plot curves as SVG.
 
     Args:
-        name: begins the ids of the picture.
-        curves: that are drawn.
-        marks: epochs that are marked, by what is said of them.
-        logarithmic: the values are above 0 and differ by more than a factor.
+        name: prefix of the ids of the plot.
+        curves: to be drawn.
+        marks: epochs to be marked, by their labels.
+        logarithmic: whether the axis is logarithmic; the values must be above 0.
     """
     return to_svg(name, WIDE, lambda figure: draw_curves(figure, curves, marks, logarithmic))
 
@@ -39,7 +39,14 @@ def curve_plot(
 def draw_curves(
     figure: Any, curves: Sequence[Curve], marks: Mapping[str, float], logarithmic: bool = False
 ) -> None:
-    """Draw curves by epoch, each with a colour or a kind of line of its own."""
+    """Draw curves by epoch, each with a colour or a kind of line of its own.
+
+    Args:
+        figure: of matplotlib.
+        curves: to be drawn.
+        marks: epochs to be marked, by their labels.
+        logarithmic: whether the axis is logarithmic.
+    """
     axes = figure.subplots()
     for place, curve in enumerate(curves):
         colour, style = _LINES[place % len(_LINES)]

@@ -1,7 +1,8 @@
-"""What a gallery is compared by: scorers from templates to one score a person; one family a file.
+"""Score how alike a query and a person are, from the person's templates.
 
 Smaller scores are more alike, for every scorer, so that the nearest person, a threshold and a margin work for
-all of them the same way. What each is worth is measured in docs/scoring.md.
+all of them the same way. Each module has one family of scorers; their accuracy is measured in
+docs/scoring.md.
 """
 
 from __future__ import annotations
@@ -26,10 +27,18 @@ SCORERS = {
 
 
 def get_scorer(name: str) -> Scorer:
-    """Look a scorer up by name, with its parameters at their defaults.
+    """Return the scorer of a name, with its parameters at their defaults.
+
+    Args:
+        name: `nearest`, `k-nearest`, `mean`, `nearest+mean`, `margin`, `cohort`, `z-norm`, `t-norm` or
+            `s-norm` (docs/scoring.md).
 
     Raises:
         ValueError: there is none of this name.
+
+    Example:
+        >>> get_scorer("k-nearest").k
+        3
     """
     if name not in SCORERS:
         raise ValueError(f"expected a scorer of {', '.join(SCORERS)}, got {name!r}")

@@ -1,4 +1,4 @@
-"""What all scorers have in common: checked templates in, one score a person out."""
+"""Define what all scorers have in common: checked templates in, one score per person out."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedScorer:
-    """A scorer that knows its people.
+    """Scores queries against the people it was fitted on.
 
     Attributes:
         people: (people,) int64, ascending: the label of each column of the scores.
-        dim: of the queries.
-        score: gives the scores of one query.
+        dim: vector length of the queries.
+        score: returns the scores of one query.
     """
 
     people: NDArray[np.int64]
@@ -34,13 +34,13 @@ class FittedScorer:
     score: ScoreFunction
 
     def scores(self, queries: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Compare queries with everyone.
+        """Score queries against all people.
 
         Args:
             queries: (q, dim) float32 unit rows.
 
         Returns:
-            (q, people) float64, finite; smaller is more alike. What the unit is depends on the scorer.
+            (q, people) float64, finite; smaller is more alike. The unit depends on the scorer.
 
         Raises:
             ValueError: the queries are not finite unit rows of this dimension.
@@ -52,7 +52,7 @@ class FittedScorer:
 
 
 class Scorer(ABC):
-    """A way to compare a face with the templates of people; a frozen dataclass of its parameters."""
+    """Compares a face with the templates of people; a frozen dataclass of its parameters."""
 
     def fit(
         self,
@@ -60,7 +60,7 @@ class Scorer(ABC):
         labels: NDArray[np.integer],
         cohort: NDArray[np.floating] | None = None,
     ) -> FittedScorer:
-        """Learn from templates.
+        """Fit to templates.
 
         Args:
             vectors: (n, dim) float32 unit rows.
@@ -77,4 +77,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def score_function(self, known: TemplateGroups) -> ScoreFunction:
-        """Learn from checked templates; scorers that refine another one call that one's."""
+        """Build the function that scores a query, from checked templates.
+
+        Scorers that refine another one call that one's.
+        """

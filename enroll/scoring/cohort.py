@@ -1,4 +1,4 @@
-"""How much nearer a person is than people who are known to be strangers."""
+"""Score how much nearer a person is than people who are known to be strangers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CohortNormalized(Scorer):
-    """d − weight · mean distance of the `count` nearest cohort templates; d is the person's distance.
+    """Scores d − weight · mean distance of the `count` nearest cohort templates.
 
-    A face that is near many strangers is blurred or common, and must be nearer to its own person. Subtracted
-    per face, so the order of the people stays (a cohort as Rosenberg et al. 1992, in the scale of distances).
+    d is the person's distance. A face that is near many strangers is blurred or common, and must be nearer to
+    its own person. The same number is subtracted for all people, so their order stays (a cohort as Rosenberg,
+    DeLong, Lee, Juang and Soong 1992, "The Use of Cohort Normalized Scores for Speaker Verification", in the
+    scale of distances).
 
     Attributes:
-        count: cohort templates, all if there are fewer.
+        count: number of cohort templates, all if there are fewer.
         weight: of the cohort; 0 is the base alone.
-        base: gives the distances.
+        base: scorer of the distances.
     """
 
     count: int = 5
@@ -61,5 +63,5 @@ class CohortNormalized(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return CohortNormalized()

@@ -1,4 +1,4 @@
-"""Templates as scorers see them, and the distances to them."""
+"""Group templates for scorers, and compute distances to them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ UNIT = 1e-3  # how far from 1 the norm of a vector may be
 
 @dataclass(frozen=True)
 class TemplateGroups:
-    """Templates, checked, grouped by person, and in an order of their own.
+    """Holds checked templates, grouped by person.
 
-    The order is that of the values and equal rows of a person count once, so neither the order of enrollment
+    They are sorted by value, and equal rows of a person count once, so neither the order of enrollment
     nor a photo enrolled twice can change a score.
 
     Attributes:
         people: (people,) int64, ascending.
         vectors: (n, dim) float64 unit rows, those of a person together.
-        starts: (people,) where the rows of each person begin.
-        cohort: (m, dim) float64 unit rows of known strangers, perhaps none.
+        starts: (people,) intp, the first row of each person.
+        cohort: (m, dim) float64 unit rows of known strangers, m may be 0.
     """
 
     people: NDArray[np.int64]
@@ -41,7 +41,16 @@ class TemplateGroups:
         labels: NDArray[np.integer],
         cohort: NDArray[np.floating] | None,
     ) -> TemplateGroups:
-        """Check and sort; arguments and errors are those of `Scorer.fit`."""
+        """Check and group templates.
+
+        Args:
+            vectors: (n, dim) unit rows.
+            labels: (n,) integers.
+            cohort: (m, dim) unit rows of known strangers; None: none.
+
+        Raises:
+            ValueError: as of `Scorer.fit`.
+        """
         rows, of = unit_rows(vectors, "templates"), np.asarray(labels)
         if not len(rows):
             raise ValueError("expected at least one template, received none: enroll someone first")
@@ -62,7 +71,13 @@ class TemplateGroups:
         labels: NDArray[np.integer],
         cohort: NDArray[np.float64] | None = None,
     ) -> TemplateGroups:
-        """Sort rows that were checked, or that need not be of length 1."""
+        """Group rows that were checked, or that need not be of length 1.
+
+        Args:
+            rows: (n, dim) float64.
+            labels: (n,) integers.
+            cohort: (m, dim) float64; None: none.
+        """
         people = np.unique(labels).astype(np.int64)
         groups = [np.unique(rows[labels == person], axis=0) for person in people]
         starts = np.cumsum([0, *map(len, groups[:-1])]).astype(np.intp)
@@ -70,11 +85,19 @@ class TemplateGroups:
         return cls(people, np.concatenate(groups), starts, strangers)
 
     def groups(self, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Cut what belongs to the templates, (n, ...), into one part a person."""
+        """Split an array about the templates into one part per person.
+
+        Args:
+            values: (n, ...), one entry per template.
+        """
         return np.split(values, self.starts[1:])
 
     def others(self, person: int) -> NDArray[np.float64]:
-        """Templates of everyone but the person in this column."""
+        """Return the templates of everyone but one person, (k, dim) float64.
+
+        Args:
+            person: column of that person.
+        """
         groups = self.groups(self.vectors)
         return np.concatenate([self.vectors[:0], *groups[:person], *groups[person + 1 :]])
 
@@ -82,8 +105,15 @@ class TemplateGroups:
 def unit_rows(vectors: NDArray[np.floating], name: str) -> NDArray[np.float64]:
     """Check that rows are finite and of length 1.
 
+    Args:
+        vectors: (n, dim) float.
+        name: of the argument, for the error.
+
+    Returns:
+        (n, dim) float64.
+
     Raises:
-        ValueError: they are not; says which of them.
+        ValueError: they are not; the message says which of them.
     """
     rows = np.asarray(vectors, np.float64)
     if rows.ndim != 2:
@@ -98,6 +128,14 @@ def unit_rows(vectors: NDArray[np.floating], name: str) -> NDArray[np.float64]:
 
 
 def distances(query: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean distances of (dim,) to the rows of (n, dim), as (n,); summed as `search.ranking` does."""
+    """Compute the Euclidean distances of a vector to rows, summed in the order of `search.base`.
+
+    Args:
+        query: (dim,) float64.
+        vectors: (n, dim) float64.
+
+    Returns:
+        (n,) float64.
+    """
     found: NDArray[np.float64] = np.sqrt(((vectors - query) ** 2).sum(axis=1))
     return found

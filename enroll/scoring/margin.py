@@ -1,4 +1,4 @@
-"""How much nearer a person is than the nearest other one."""
+"""Score how much nearer a person is than the nearest other one."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
     from enroll.scoring.base import ScoreFunction
 
-NEAR = 1e-9  # stands for a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
+NEAR = 1e-9  # replaces a distance of 0, so that two people at 0 are a ratio of 1 and not 0 / 0
 FAR = 4.0  # beyond any distance between unit vectors, so no threshold lets an ambiguous face pass
 
 
 @dataclass(frozen=True)
 class Margin(Scorer):
-    """Distance of the person d, gated by that of the nearest other person e.
+    """Scores the distance d of the person together with that of the nearest other person, e.
 
-    `difference` is d − weight · e; `ratio` is d / e^weight, at weight 1 that of Lowe 2004; `gate` is d if
-    e − d ≥ weight, and beyond any threshold otherwise, which is `ambiguous` in `enroll.decision`. None
-    changes the order of the people.
+    `difference` is d − weight · e; `ratio` is d / e^weight, at weight 1 the ratio test of Lowe 2004,
+    "Distinctive Image Features from Scale-Invariant Keypoints"; `gate` is d if e − d ≥ weight, and beyond any
+    threshold otherwise, which is `ambiguous` in `enroll.decision`. None changes the order of the people.
 
     Attributes:
-        form: of the comparison.
+        form: `difference`, `ratio` or `gate`.
         weight: of the second person; for `gate` the margin, a distance.
-        base: gives the distances.
+        base: scorer of the distances.
     """
 
     form: Literal["difference", "ratio", "gate"] = "difference"
@@ -67,11 +67,18 @@ class Margin(Scorer):
 
 
 def nearest_other(own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each of at least two people the smallest score of the others."""
+    """Return for each person the smallest score of the others.
+
+    Args:
+        own: (people,) float64 scores, at least two.
+
+    Returns:
+        (people,) float64.
+    """
     first, second = np.partition(own, 1)[:2]
     return np.asarray(np.where(own == first, second, first))
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Margin()

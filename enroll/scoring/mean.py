@@ -1,4 +1,4 @@
-"""Distance to the mean of a person's templates, alone or with that of the nearest one."""
+"""Score by the distance to the mean of a person's templates, alone or with the nearest one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mean(Scorer):
-    """The distance to the normalized mean of the person's templates, 0 to 2 (as Snell et al. 2017)."""
+    """Scores by the distance to the normalized mean of the person's templates, 0 to 2.
+
+    The mean is the prototype of Snell, Swersky and Zemel 2017, "Prototypical Networks for Few-shot Learning".
+    """
 
     def score_function(self, known: TemplateGroups) -> ScoreFunction:
-        """Take the means."""
+        """Compute the means."""
         means = unit_means(known)
         return lambda query: distances(query, means)
 
 
 @dataclass(frozen=True)
 class NearestAndMean(Scorer):
-    """(1 − weight) · distance of the nearest template + weight · distance of the mean; 0 to 2.
+    """Scores (1 − weight) · distance of the nearest template + weight · distance of the mean.
+
+    Scores are from 0 to 2.
 
     Attributes:
         weight: of the mean, 0 to 1.
@@ -42,13 +47,13 @@ class NearestAndMean(Scorer):
             raise ValueError(f"nearest+mean: the weight is 0 to 1, got {self.weight}")
 
     def score_function(self, known: TemplateGroups) -> ScoreFunction:
-        """Fit both."""
+        """Fit both scorers."""
         nearest, mean = Nearest().score_function(known), Mean().score_function(known)
         return lambda query: (1 - self.weight) * nearest(query) + self.weight * mean(query)
 
 
 def unit_means(known: TemplateGroups) -> NDArray[np.float64]:
-    """The mean direction of each person's templates, (people, dim) unit rows.
+    """Compute the mean direction of each person's templates, (people, dim) float64 unit rows.
 
     Raises:
         ValueError: the templates of a person point in opposite directions and have none.
@@ -64,5 +69,5 @@ def unit_means(known: TemplateGroups) -> NDArray[np.float64]:
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Mean() if name == "mean" else NearestAndMean()

@@ -1,4 +1,4 @@
-"""Distances to single templates: the nearest of each person, or the mean of the k nearest."""
+"""Score by distances to single templates: the nearest one, or the mean of the k nearest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Nearest(Scorer):
-    """The distance of the person's nearest template, 0 to 2 (Cover and Hart 1967)."""
+    """Scores by the distance of the person's nearest template, 0 to 2.
+
+    The nearest neighbour rule is that of Cover and Hart 1967, "Nearest Neighbor Pattern Classification".
+    """
 
     def score_function(self, known: TemplateGroups) -> ScoreFunction:
         """Keep the templates."""
@@ -25,10 +28,12 @@ class Nearest(Scorer):
 
 @dataclass(frozen=True)
 class KNearest(Scorer):
-    """The mean distance of the person's k nearest templates, of all if there are fewer; 0 to 2.
+    """Scores by the mean distance of the person's k nearest templates, 0 to 2.
+
+    Of a person with fewer templates, all count.
 
     Attributes:
-        k: templates; 1 is `nearest`.
+        k: number of templates; 1 is `nearest`.
     """
 
     k: int = 3
@@ -45,5 +50,5 @@ class KNearest(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     return Nearest() if name == "nearest" else KNearest()

@@ -1,11 +1,12 @@
-"""Scores in units of what strangers score: Z-, T- and S-norm of speaker verification.
+"""Score in units of the scores of strangers: Z-, T- and S-norm of speaker verification.
 
 With d the distance of a face q to person p, each is (d − μ) / σ of impostor distances (Auckenthaler, Carey
-and Lloyd-Thomas 2000). Z: of the cohort to p, so that a person whom everyone resembles does not attract all.
-T: of q to the cohort, so that a face that resembles everyone does not pass. S: the mean of both (Kenny 2010).
-Only the `top` nearest impostors count in the adaptive forms (Matějka et al. 2017).
+and Lloyd-Thomas 2000, "Score Normalization for Text-Independent Speaker Verification Systems"). Z: of the
+cohort to p, so that a person whom everyone resembles does not attract all. T: of q to the cohort, so that a
+face that resembles everyone gets no name. S: the mean of both (Kenny 2010). Only the `top` nearest impostors
+count in the adaptive forms (Matějka et al. 2017).
 
-Without a cohort the other people of the gallery stand in: for Z their templates, for T they themselves.
+Without a cohort the other people of the gallery are used: for Z their templates, for T they themselves.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ SPREAD = 1e-6  # a smaller σ is the rounding of float32 vectors
 
 @dataclass(frozen=True)
 class Normalized(Scorer):
-    """Distance of the person, in standard deviations from that of impostors.
+    """Scores the distance of the person in standard deviations from that of impostors.
 
     Attributes:
         form: `z`, `t` or `s`.
-        top: how many impostors count, the nearest ones, at least 2; None for all.
-        base: gives the distances.
+        top: number of the nearest impostors that count, at least 2; None for all.
+        base: scorer of the distances.
     """
 
     form: Literal["z", "t", "s"]
@@ -53,7 +54,7 @@ class Normalized(Scorer):
             raise ValueError(f"{self.form}-norm: top is at least 2, got {self.top}")
 
     def score_function(self, known: TemplateGroups) -> ScoreFunction:
-        """Fit the base, and for Z measure impostors against every person.
+        """Fit the base, and for Z the mean and spread of the impostors of every person.
 
         Raises:
             ValueError: there are fewer than two impostors for someone.
@@ -112,6 +113,6 @@ class Normalized(Scorer):
 
 
 def build_scorer(name: str) -> Scorer:
-    """Give the scorer of this name."""
+    """Return the scorer of this name."""
     forms: dict[str, Literal["z", "t", "s"]] = {"z-norm": "z", "t-norm": "t", "s-norm": "s"}
     return Normalized(forms[name])

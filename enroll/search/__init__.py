@@ -1,4 +1,4 @@
-"""Vectors to the templates nearest to them.
+"""Search for the templates nearest to vectors.
 
 ```
 base            what an index is, and its results in an exact, total order

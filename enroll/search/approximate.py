@@ -1,14 +1,15 @@
-"""Find approximate nearest neighbours by an HNSW graph of faiss.
+"""Search for approximate nearest neighbours by an HNSW graph of faiss.
 
-HNSW is by Malkov and Yashunin (2016).
+HNSW is by Malkov and Yashunin 2016, "Efficient and Robust Approximate Nearest Neighbor Search Using
+Hierarchical Navigable Small World Graphs".
 
 faiss keeps the vectors in half precision, which only choose candidates: exact distances rank them. The
 graph's links, without vectors, are kept in a file beside the gallery, a cache that is checked before it is
 used:
 
 - the file: SHA-256 of the rest, then safetensors: `levels` and `links` of the graph; `about`, (3,): format,
-  entry and dropped; `templates`: SHA-256 of the ids and vectors it was made of. Whatever does not fit is
-  not read;
+  entry and dropped; `templates`: SHA-256 of the ids and vectors it was made of. A file that does not match is
+  not used;
 - node i is the template with the i-th lowest id. A node of level l has 2·LINKS links to others in layer 0
   and LINKS in each layer up to l - 1, one after the other; a free place is -1, behind the links of its
   layer.
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
 
 
 LINKS = 16
-_MOST_LEVELS = 32  # a template in 16³² has so many
+_MOST_LEVELS = 32  # one template in 16³² has as many
 
 _FORMAT = 1
 _DIGEST = 32
-_BYTES_A_NODE = 4 * (1 + 3 * LINKS)  # 2.07 · LINKS links are usual; a file with more than 3 is none of ours
+_BYTES_A_NODE = 4 * (1 + 3 * LINKS)  # 2.07 · LINKS links are usual; we never write a file with more than 3
 _HEADER = 4096
 _KINDS = {"levels": np.int32, "links": np.int32, "about": np.int64, "templates": np.uint8}
 
@@ -52,20 +53,20 @@ _SEARCH_BREADTH = 256  # candidates while searching; docs/decisions/011-approxim
 _LEAST = 32  # found for each query, so that half precision loses none of the nearest ten
 _MOST = 128  # more is asked for only where one person has very many photos: there a graph has islands
 _MOST_DROPPED = 0.1  # of the nodes: then too many ways are cut, and the graph is rebuilt
-_LONG = 50_000  # templates that take so long to index that it is said
+_LONG = 50_000  # templates from which a message says that indexing takes long
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Who is linked to whom.
+    """Holds the links between the nodes of a graph.
 
     Attributes:
-        levels: (n,) int32, layers each node is in, at least 1.
+        levels: (n,) int32, number of layers each node is in, at least 1.
         links: (sum of all nodes' places,) int32, nodes, or -1 for none.
         entry: the node at which searches begin, one in the uppermost layer.
-        dropped: nodes that were taken out since the graph was built.
+        dropped: number of nodes that were removed since the graph was built.
     """
 
     levels: NDArray[np.int32]
@@ -77,11 +78,11 @@ class Graph:
         return len(self.levels)
 
     def offsets(self) -> NDArray[np.int64]:
-        """Where each node's places begin, (n + 1,)."""
+        """The first place of each node, and the end, (n + 1,) int64."""
         return np.concatenate([[0], np.cumsum((self.levels.astype(np.int64) + 1) * LINKS)])
 
     def check(self) -> None:
-        """See that following the links leads nowhere else, so that a search stays within its memory.
+        """Check that links lead to nodes of their layer, so that a search stays within its memory.
 
         Raises:
             ValueError: what is wrong.
@@ -100,7 +101,11 @@ class Graph:
                 raise ValueError(f"a link of layer {layer} leads to a node that is not in it")
 
     def without(self, gone: NDArray[np.bool_]) -> Graph:
-        """Take out nodes; the others keep their order, and the links among themselves."""
+        """Remove nodes; the others keep their order, and the links among themselves.
+
+        Args:
+            gone: (n,) bool.
+        """
         number = np.where(gone, -1, np.cumsum(~gone) - 1).astype(np.int32)
         links = np.append(number, np.int32(-1))[self.links]  # -1 stays -1
         hit = np.zeros(len(self), bool)
@@ -115,22 +120,22 @@ class Graph:
         return Graph(levels, links[kept], entry, self.dropped + int(gone.sum()))
 
     def _places(self, layer: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """Places of the links of all nodes in a layer, (nodes, 2·LINKS or LINKS)."""
+        """Return the places of the links of all nodes in a layer, (nodes, 2·LINKS or LINKS) int64."""
         inside = self.levels > layer if among is None else (self.levels > layer) & among
         first, width = (0, 2 * LINKS) if layer == 0 else ((layer + 1) * LINKS, LINKS)
         return self.offsets()[:-1][inside][:, None] + np.arange(first, first + width)
 
 
 def index_path(gallery: str | Path) -> Path:
-    """Name the index file of a gallery's file."""
+    """Return the path of the index file of a gallery's file."""
     gallery = Path(gallery)
     return gallery.with_name(f"{gallery.name}.index")
 
 
 def forget_index(gallery: str | Path) -> None:
-    """Erase the index file of a gallery, if there is one: who resembled whom is theirs, too.
+    """Delete the index file of a gallery, since whom a person resembled is personal data.
 
-    Anything else that has the name of it stays.
+    Another file under that name is kept.
 
     Raises:
         OSError: it cannot be read or erased.
@@ -140,7 +145,12 @@ def forget_index(gallery: str | Path) -> None:
 
 
 def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
-    """Write the graph of the first templates of these, whole or not at all.
+    """Write the graph of the first of some templates, whole or not at all.
+
+    Args:
+        path: of the index file.
+        graph: of the first templates of `parts`.
+        parts: templates, by id.
 
     Raises:
         OSError: the disk is full, the folder cannot be written, or something else has the name.
@@ -156,7 +166,7 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
 
 
 def _is_index(path: Path) -> bool:
-    """Say whether `save_index` wrote a file, which may be damaged behind its header."""
+    """Return whether `save_index` wrote a file, which may be damaged behind its header."""
     try:
         opened = open_file(path)
     except OSError:
@@ -172,7 +182,11 @@ def _is_index(path: Path) -> bool:
 
 
 def load_index(path: Path, templates: Templates) -> Graph:
-    """Read the graph of the first of these templates.
+    """Read the graph of the first of some templates.
+
+    Args:
+        path: of the index file.
+        templates: of the gallery, by id.
 
     Raises:
         OSError: it is not there or cannot be read.
@@ -211,7 +225,7 @@ def _unpacked(content: bytes) -> tuple[Graph, NDArray[np.uint8]]:
 
 
 def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
-    """SHA-256 of the ids and vectors of the first templates."""
+    """Compute the SHA-256 of the ids and vectors of the first `count` templates."""
     sha = hashlib.sha256()
     for column in ("ids", "vectors"):
         rest = count
@@ -223,16 +237,18 @@ def _digest(parts: Sequence[Templates], count: int) -> NDArray[np.uint8]:
 
 
 class ApproximateIndex(ExactIndex):
-    """Searches templates by a graph; asked for many, it looks at all of them, as an exact one.
+    """Searches templates by a graph.
 
-    Threads may search at once, not while templates are added.
+    Asked for many, it compares all of them, as an exact index does.
+
+    Threads may search at once, but not while templates are added.
 
     Attributes:
-        built: nodes that were linked by this object, rather than taken from a graph.
+        built: number of nodes that this object has linked; the others come from a graph.
     """
 
     def __init__(self, templates: Templates, graph: Graph | None = None) -> None:
-        """Make them ready to be searched.
+        """Build the index.
 
         Args:
             templates: all of them.
@@ -264,7 +280,12 @@ class ApproximateIndex(ExactIndex):
         self._add(more.vectors)
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
-        """Find the nearest templates of each query, nearly all of them; see `SearchIndex`."""
+        """Find the nearest templates of each query, nearly all of them; see `SearchIndex`.
+
+        Args:
+            queries: (n, dim) float32 unit rows.
+            count: number of templates per query, at least 1.
+        """
         count = max(count, _LEAST)
         if count >= min(_MOST, self.templates):
             return super().nearest(queries, count)
@@ -280,12 +301,12 @@ class ApproximateIndex(ExactIndex):
         return Matches(found.ids, found.identities, found.vectors, reach)
 
     def graph(self) -> Graph:
-        """Give a copy of the links."""
+        """Return a copy of the links."""
         take, hnsw = self._faiss.vector_to_array, self._index.hnsw
         return Graph(take(hnsw.levels), take(hnsw.neighbors), int(hnsw.entry_point), self._dropped)
 
     def graph_of(self, templates: Templates) -> Graph | None:
-        """Give the links among those of these templates that are here, None unless they are the first."""
+        """Return the links among these templates, None unless they are the first ones here."""
         here = np.concatenate([part.ids for part in self.pool.parts])
         gone = ~np.isin(here, templates.ids)
         kept = here[~gone]

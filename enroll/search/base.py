@@ -1,4 +1,4 @@
-"""What a search index is, and its results: exact distances in a total order.
+"""Define what a search index is, and rank its results by exact distances in a total order.
 
 No batch, order or tie changes the order of results.
 """
@@ -25,12 +25,12 @@ _ROWS_AT_ONCE = 65536  # templates in memory in double precision, and found for 
 
 @dataclass(frozen=True)
 class Matches:
-    """Templates near one query, in any order.
+    """Holds templates near one query, in any order.
 
     Attributes:
         ids: (k,) int64.
         identities: (k,) object, names.
-        vectors: (k, dim) float32 unit rows: what exact distances are computed from.
+        vectors: (k, dim) float32 unit rows, from which exact distances are computed.
         reach: every template nearer than this is among them; infinite if all templates are. An approximate
             index may miss some, as often as its recall says.
     """
@@ -46,11 +46,11 @@ class SearchIndex(Protocol):
 
     @property
     def templates(self) -> int:
-        """How many there are."""
+        """The number of templates."""
 
     @property
     def people(self) -> int:
-        """How many identities they are of."""
+        """The number of people they show."""
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> Iterable[Matches]:
         """Find at least the `count` nearest templates of each query, or all if there are fewer.
@@ -58,23 +58,35 @@ class SearchIndex(Protocol):
         Args:
             queries: (n, dim) float32 unit rows.
             count: at least 1.
+
+        Returns:
+            Matches for each query, in their order.
         """
 
 
 class GrowableIndex(SearchIndex, Protocol):
-    """A search_index of this process, which more templates can be added to."""
+    """An index in the memory of this process, to which templates can be added."""
 
     @property
     def pool(self) -> GrowableTemplates:
-        """What is searched."""
+        """The templates that are searched."""
 
     def extend(self, more: Templates) -> None:
-        """Add templates with ids above all that are there; costs the same whatever is there, amortized."""
+        """Add templates with ids above all others.
+
+        The cost does not grow with the index, amortized.
+        """
 
 
 @dataclass(frozen=True)
 class TemplateMatch:
-    """A template near a query: whose it is, how far, and its id."""
+    """Holds a template near a query.
+
+    Attributes:
+        identity: name of the person.
+        distance: Euclidean, 0 to 2.
+        template: its id.
+    """
 
     identity: str
     distance: float
@@ -87,12 +99,15 @@ _Answer = TypeVar("_Answer", TemplateMatch, Candidate)
 def nearest_templates(
     search_index: SearchIndex, queries: NDArray[np.float32], count: int
 ) -> list[list[TemplateMatch]]:
-    """Find the nearest templates of each unit vector, nearest first, in the same total order.
+    """Find the nearest templates of each vector, nearest first, in a total order.
 
     Args:
-        search_index: what is searched.
+        search_index: the templates.
         queries: (n, dim) float32 unit rows.
-        count: templates wanted per query.
+        count: number of templates per query.
+
+    Returns:
+        For each query up to `count` templates, by distance, identity and id.
     """
     count = min(count, search_index.templates)
     return _search(search_index, queries, count, count, _templates)
@@ -101,15 +116,15 @@ def nearest_templates(
 def nearest_people(
     search_index: SearchIndex, queries: NDArray[np.float32], people: int
 ) -> list[list[Candidate]]:
-    """Find the nearest identities, each by its nearest template.
+    """Find the nearest people of each vector, each by its nearest template.
 
     Distances are recomputed in double precision from the vectors themselves and sorted by distance,
     identity and template id, so that an answer depends on the query and the templates alone.
 
     Args:
-        search_index: what is searched.
+        search_index: the templates.
         queries: (n, dim) float32 unit rows.
-        people: identities wanted per query.
+        people: number of people per query.
 
     Returns:
         For each query up to `people` candidates, nearest first.
@@ -125,7 +140,15 @@ def _search(
     count: int,
     ranked: Callable[[NDArray[np.float64], Matches, int], list[_Answer]],
 ) -> list[list[_Answer]]:
-    """Ask for `count` templates, and more where something not found could come before the last answer."""
+    """Search for `count` templates, and for more where a missing one could matter.
+
+    Args:
+        search_index: the templates.
+        queries: (n, dim) float32 unit rows.
+        wanted: number of answers per query.
+        count: number of templates to begin with.
+        ranked: turns the matches of a query into answers.
+    """
     answers: list[list[_Answer]] = [[] for _ in queries]
     unsure = np.arange(len(queries) if wanted else 0)
     while len(unsure):
@@ -169,6 +192,6 @@ def _people(distances: NDArray[np.float64], found: Matches, wanted: int) -> list
             break
         nearest.setdefault(identity, distance)
         if len(nearest) == wanted:
-            last = distance  # all who are as near are compared by name
+            last = distance  # people at the same distance are ordered by name
     people = sorted((distance, identity) for identity, distance in nearest.items())
     return [Candidate(identity, distance) for distance, identity in people[:wanted]]

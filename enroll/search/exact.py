@@ -1,13 +1,13 @@
-"""Find exact nearest neighbours: numpy for few templates or queries, else scikit-learn.
+"""Search for exact nearest neighbours, by numpy if there are few, else by scikit-learn.
 
-scikit-learn's brute force (`ArgKmin`) goes over float32 vectors once, some at a time, widens those to
-double and multiplies them as matrices, so it copies nothing and rounds far below what float32 could
+scikit-learn's brute force (`ArgKmin`) goes over float32 vectors once, in blocks, converts those to
+double and multiplies them as matrices, so it copies nothing and its rounding is far below what float32 could
 distinguish.
 
-Few templates, and few queries, are compared by products in float32 instead, with a bound on what that
-rounds: importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, its threads
+Few templates, or few queries, are compared by products in float32 instead, with a bound on their rounding:
+importing scikit-learn takes longer than all else that `embed identify photo.jpg` does, its threads
 wait for each other where the cores are busy, and one query among many takes it several passes over the
-memory (docs/decisions/013). `enroll.search.base` computes the distances of what is found again in any case,
+memory (docs/decisions/013). `enroll.search.base` recomputes the distances of what is found in any case,
 and asks for more where rounding could matter, so the answers are the same.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from enroll.templates import Templates
 
-# scikit-learn's |x|² - 2xy + |y|², in double, is off by less; what is nearer is looked at again.
+# scikit-learn's |x|² - 2xy + |y|², in double, is off by less; pairs nearer than this are compared again.
 ROUNDING = 1e-5
 FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
 ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens all that it passes
@@ -36,11 +36,11 @@ _PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
 class ExactIndex:
     """Searches templates by brute force, so that building it copies and computes nothing.
 
-    Threads may search at once, not while templates are added.
+    Threads may search at once, but not while templates are added.
     """
 
     def __init__(self, templates: Templates) -> None:
-        """Make them ready to be searched."""
+        """Build the index of some templates."""
         self.pool = GrowableTemplates(templates)
         self._start: NearestNeighbors | None = None
         self._recent: NearestNeighbors | None = None
@@ -48,12 +48,12 @@ class ExactIndex:
 
     @property
     def templates(self) -> int:
-        """How many there are."""
+        """The number of templates."""
         return len(self.pool)
 
     @property
     def people(self) -> int:
-        """How many identities they are of."""
+        """The number of people they show."""
         return self.pool.people
 
     def extend(self, more: Templates) -> None:
@@ -63,7 +63,12 @@ class ExactIndex:
         self._squares = self._squares[:1]
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
-        """Find the `count` nearest templates of each query; see `SearchIndex`."""
+        """Find the `count` nearest templates of each query; see `SearchIndex`.
+
+        Args:
+            queries: (n, dim) float32 unit rows.
+            count: number of templates per query, at least 1.
+        """
         if self.templates <= count:
             every = self.pool.everything()
             return [Matches(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
@@ -88,10 +93,10 @@ class ExactIndex:
         ]
 
     def _few(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
-        """Compare all templates with some queries by |x|² - 2xy + |y|².
+        """Compare all templates with a few queries by |x|² - 2xy + |y|².
 
-        One product after the other: the threads of a matrix product go on spinning for 20 ms, on the cores
-        that the next photo needs.
+        Queries are multiplied one by one, because the threads of a matrix product go on spinning for 20 ms,
+        on the cores that the next photo needs.
         """
         parts = [part.vectors for part in self.pool.parts]
         known = self._squares

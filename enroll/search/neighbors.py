@@ -1,4 +1,4 @@
-"""Find nearest neighbours among rows of any length by scikit-learn alone, dense or sparse.
+"""Search among rows of any length by scikit-learn alone, dense or sparse.
 
 `enroll.search.exact` is for templates, unit rows in float32, and answers few of them in numpy. Both leave it
 to `enroll.search.base` to compute distances and order, so that their answers are the same.
@@ -25,34 +25,39 @@ class NeighborsIndex:
     """Searches rows by `sklearn.neighbors.NearestNeighbors`, brute force."""
 
     def __init__(self, rows: Any, identities: NDArray[np.object_], n_jobs: int | None = None) -> None:
-        """Make rows ready to be searched; nothing is copied.
+        """Build the index of some rows; nothing is copied.
 
         Args:
             rows: (n, dim) float32 or float64, finite; an array, or a CSR matrix.
-            identities: (n,) names.
-            n_jobs: as of `NearestNeighbors`.
+            identities: (n,) object, names.
+            n_jobs: number of processors, as for `NearestNeighbors`.
         """
         with config_context(assume_finite=True):
             found = NearestNeighbors(algorithm="brute", metric="euclidean", n_jobs=n_jobs).fit(rows)
         self._search, self._rows, self._identities = found, rows, identities
         self._people = len(set(identities))
-        # scikit-learn's |x|² - 2xy + |y|² in float64, each sum of dim products off by so many half roundings
-        # of the largest, and the queries rounded to the rows' type: what is nearer is looked at again.
+        # scikit-learn's |x|² - 2xy + |y|² in float64, each sum of dim products off by dim half roundings
+        # of the largest, and the queries rounded to the rows' type: nearer pairs are compared again.
         self._longest = float(np.sqrt(_squares(rows).max()))
         self._rounding = float(np.sqrt(4 * (rows.shape[1] + 8) * np.finfo(np.float64).eps) + 1e-6)
 
     @property
     def templates(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self._identities)
 
     @property
     def people(self) -> int:
-        """How many identities they are of."""
+        """The number of people they show."""
         return self._people
 
     def nearest(self, queries: NDArray[np.floating], count: int) -> Iterator[Matches]:
-        """Find the `count` nearest rows of each query, one after the other; see `SearchIndex`."""
+        """Find the `count` nearest rows of each query, one after the other; see `SearchIndex`.
+
+        Args:
+            queries: (n, dim) float32 or float64.
+            count: number of rows per query, at least 1.
+        """
         asked = queries.astype(self._rows.dtype, copy=False)
         longest = np.maximum(np.sqrt(_squares(queries)), self._longest)
         if sparse.issparse(self._rows):
@@ -69,7 +74,7 @@ class NeighborsIndex:
 
 
 def _squares(rows: Any) -> NDArray[np.float64]:
-    """Squared length of each row."""
+    """Compute the squared length of each row, (n,) float64."""
     if sparse.issparse(rows):
         wide = rows.astype(np.float64)
         return np.asarray(wide.multiply(wide).sum(axis=1)).ravel()

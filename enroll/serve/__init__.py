@@ -1,4 +1,4 @@
-"""People named over HTTP: our own REST API, and the two dialects that cameras speak.
+"""Serve identification over HTTP: our own REST API, and two dialects that cameras use.
 
 ```
 app ─┬─ api, manage      our own routes: identify and people; calibration, doctor, jobs
@@ -7,8 +7,8 @@ app ─┬─ api, manage      our own routes: identify and people; calibration,
      ├─ operations       /healthz, /readyz, /metrics
      ├─ page             the web page: plain files in static/, which use our own routes
      ├─ reference        /docs: all routes as a page
-     ├─ guard            what every request passes: host, origin, size, time, log
-     ├─ access           who may do what: keys, limits per key
+     ├─ guard            checks of every request: host, origin, size, time, log
+     ├─ access           permissions: keys, limits per key
      └─ engine           the model and the gallery, on threads of their own
 server                   uvicorn around it, for `embed serve`
 ```

@@ -1,4 +1,4 @@
-"""Who may do what: the key of a request, and how often it may ask."""
+"""Check permissions: the key of a request, and how many requests it may make."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from enroll.serve.keys import KeyFile
 
 _WRONG_PER_MINUTE = 10  # keys that an address may try; each takes a good part of a second of argon2
-_ALL_WRONG_PER_MINUTE = 120  # by all addresses together: of an attacker who has many
+_ALL_WRONG_PER_MINUTE = 120  # by all addresses together, as an attacker may have many
 _SAYS = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """Holds who makes a request.
 
     Attributes:
         key: name of the key, "" without one.
@@ -36,12 +36,12 @@ class Caller:
 
     @property
     def journal(self) -> str:
-        """How the gallery's journal says it: no address, no person."""
+        """The name for the gallery's audit log, without address or person."""
         return f"key {self.key}" if self.key else "this machine"
 
 
 class Access:
-    """Recognizes keys, and counts what each asks for."""
+    """Recognizes keys, and counts the requests of each."""
 
     def __init__(self, config: ServeConfig, keys: KeyFile) -> None:
         self._needed, self._keys = config.needs_key, keys
@@ -55,12 +55,12 @@ class Access:
         scope: str,
         run: Callable[..., Awaitable[object]],
     ) -> Caller:
-        """Say who asks, and whether they may.
+        """Identify the caller of a request, and check that they may make it.
 
         Args:
-            request: what is asked.
+            request: the request.
             given: the key as it was sent, None if there is none.
-            scope: that it takes.
+            scope: the scope that the request needs.
             run: runs a function in a thread; recognizing a key takes time.
 
         Raises:
@@ -83,7 +83,11 @@ class Access:
         return caller
 
     def check(self, caller: Caller, scope: str) -> None:
-        """Refuse what takes more than the route as a whole, for what it is asked to do.
+        """Check a scope beyond that of the route, for a request that needs more.
+
+        Args:
+            caller: who makes the request.
+            scope: the scope that it needs.
 
         Raises:
             ProblemError: the caller's key does not allow it.
@@ -95,16 +99,16 @@ class Access:
         """Refuse an address that has tried too many keys, before its body is read.
 
         Raises:
-            ProblemError: it has.
+            ProblemError: it has tried too many.
         """
         if wait := self._wrong.wait(request.client.host if request.client else ""):
             raise _too_many_keys(wait)
 
     async def _known(self, given: str, address: str, run: Callable[..., Awaitable[object]]) -> str | None:
-        """Give the name of a key, None if it is not known.
+        """Return the name of a key, None if it is not known.
 
-        A try is paid for before it is made, and paid back if the key is right: else many at once would be
-        free. Where no key is needed, what cannot be tried any more counts as no key.
+        A try is counted before it is made, and given back if the key is right; otherwise many at once would
+        be free. Where no key is needed, a key that cannot be tried any more counts as none.
         """
         if (known := self._keys.remembered(given)) is not None:
             return known.name or None
@@ -124,7 +128,7 @@ class Access:
         return found.name
 
     def _pay(self, address: str) -> float:
-        """Take a try; gives the seconds until there is one, 0 if there was."""
+        """Count a try, and return the seconds until the next one is allowed, 0 if this one is."""
         wait = self._wrong.take(address)
         if wait or not (wait := self._all_wrong.take("")):
             return wait
@@ -140,7 +144,10 @@ def _too_many_keys(wait: float) -> ProblemError:
 
 
 def key_of(request: Request) -> str | None:
-    """Give the key of a request's headers, None without one; never of its address, which is logged."""
+    """Return the key in a request's headers, None without one.
+
+    Never from its address, which is logged.
+    """
     given = request.headers.get("x-api-key")
     if given is None and (bearer := request.headers.get("authorization", "")).lower().startswith("bearer "):
         given = bearer[len("bearer ") :]

@@ -1,4 +1,4 @@
-"""Answers as bytes with their length, never in chunks: old clients read no others."""
+"""Build responses with a stated length, never in chunks, which old clients cannot read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from enroll.serve.problems import MEDIA_TYPE, ProblemError
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Give JSON, pure ASCII as everywhere."""
+    """Build a JSON response, pure ASCII."""
     return Response(json.dumps(content, allow_nan=False), status, headers, "application/json")
 
 
 def problem_response(problem: ProblemError, request_id: str) -> Response:
-    """Give a problem as RFC 9457 has it."""
-    body = json.dumps(problem.facts(request_id), allow_nan=False)
+    """Build the response for a problem, by RFC 9457."""
+    body = json.dumps(problem.to_dict(request_id), allow_nan=False)
     return Response(body, problem.status, problem.headers, MEDIA_TYPE)

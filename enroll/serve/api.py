@@ -49,7 +49,7 @@ _PICTURES = {"type": "array", "items": _PICTURE, "minItems": 1}
 
 
 def form_of(**properties: Any) -> dict[str, Any]:
-    """Give the body of a form for OpenAPI."""
+    """Return the OpenAPI description of a form with some properties."""
     form = {"schema": {"type": "object", "properties": properties, "required": ["photos"]}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form}}}
 
@@ -283,7 +283,7 @@ async def _enroll(request: Request, name: str, body: Body, caller: Caller) -> Re
 
 
 def pictures_of(body: Body, request: Request) -> list[Upload]:
-    """Give the pictures that a request holds.
+    """Return the pictures in a request.
 
     Raises:
         ProblemError: there are none, or too many.
@@ -305,7 +305,7 @@ def pictures_of(body: Body, request: Request) -> list[Upload]:
 
 
 def terms_of(fields: Mapping[str, Any]) -> Terms | None:
-    """Give the terms of a form, None if it says nothing of them.
+    """Return the terms in a form, None if it has none.
 
     Raises:
         ProblemError: a date is none.
@@ -324,12 +324,12 @@ def terms_of(fields: Mapping[str, Any]) -> Terms | None:
 
 
 def unslashed(name: str) -> str:
-    """Give a name of a path, in which `Guard` has put a NUL for a slash of the name itself."""
+    """Return a name from a path, in which `Guard` has put a NUL for each slash of the name itself."""
     return name.replace("\0", "/")
 
 
 def person_facts(person: Person) -> dict[str, Any]:
-    """Give a person as JSON has them."""
+    """Convert a person to a dict for JSON."""
     terms = person.terms
     return {
         "name": person.name,
@@ -344,7 +344,7 @@ def person_facts(person: Person) -> dict[str, Any]:
 
 
 def photo_facts(name: str, photo: StoredTemplate) -> dict[str, Any]:
-    """Give a photo as JSON has it."""
+    """Convert a photo to a dict for JSON."""
     return {
         "id": str(photo.id),
         "sha256": photo.digest.hex(),
@@ -354,7 +354,7 @@ def photo_facts(name: str, photo: StoredTemplate) -> dict[str, Any]:
 
 
 def enrolled_facts(done: Enrolment) -> dict[str, Any]:
-    """Give what enrolling came to as JSON has it."""
+    """Convert the result of enrolling to a dict for JSON."""
     return {
         "name": done.name,
         "added": len(done.added),

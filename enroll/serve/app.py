@@ -1,4 +1,4 @@
-"""Put a server together: the ASGI application, for `embed serve` and for servers of others."""
+"""Build the ASGI application, for `embed serve` and for other servers."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ _TAGS = [
 
 
 def create_app(config: ServeConfig | None = None, extractor: Extractor | None = None) -> FastAPI:
-    """Make the ASGI application; the model is loaded when it starts.
+    """Build the ASGI application; the model is loaded when it starts.
 
     Args:
-        config: how it is run; None takes all defaults. Its `host` says whether a key is needed, so give that
-            on which your server listens.
+        config: the options; None: the defaults. Its `host` decides whether a key is needed, so give the one
+            that your server listens on.
         extractor: the model, if it is loaded already.
 
     Raises:
@@ -107,7 +107,7 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
 
 
 def from_environment() -> FastAPI:
-    """Make the application of a process of `embed serve --workers`."""
+    """Build the application in a process of `embed serve --workers`."""
     import os
 
     from enroll.serve.config import ENVIRONMENT
@@ -133,7 +133,7 @@ def _running(services: Services) -> Callable[[FastAPI], Any]:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    """Say every error in the words of whoever asked: ours, or those of another program."""
+    """Answer every error in the format of the caller's dialect."""
 
     def answer(request: Request, problem: ProblemError) -> Response:
         return _shaped(request.url.path, problem, request_id_of(request))
@@ -168,7 +168,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _shaped(path: str, problem: ProblemError, request_id: str) -> Response:
-    """Give the answer that says a problem, in the words of whoever a path is for."""
+    """Return the response for a problem in the dialect of the path."""
     if path.startswith(compreface.PATHS):
         return compreface.error_of(problem)
     if path.startswith(deepstack.PATHS):

@@ -1,4 +1,7 @@
-"""The routes of CompreFace 1.2 that look at pictures, for Double-Take, Viseron and Home Assistant."""
+"""Serve the routes of CompreFace 1.2 for pictures: recognition, detection, verification.
+
+Double-Take, Viseron and Home Assistant use them.
+"""
 
 from __future__ import annotations
 
@@ -49,15 +52,15 @@ _MOST_VECTORS = 1000
 
 @dataclass(frozen=True, eq=False)
 class _Looked:
-    """Faces of a picture.
+    """Holds the faces of a picture.
 
     Attributes:
-        size: height and width of the picture.
+        size: height and width of the picture in pixels.
         crops: the faces, the largest first.
         vectors: (n, dim) float32, unit rows.
-        decisions: who each is, if it was asked.
+        decisions: for each face, if names were asked for.
         threshold: largest distance at which a name is given.
-        milliseconds: that finding and embedding took.
+        milliseconds: time for finding and embedding.
     """
 
     size: tuple[int, int]
@@ -185,7 +188,7 @@ async def _vectors(request: Request, name: str) -> NDArray[np.float32]:
 
 
 def _checked(engine: Engine, rows: Any, name: str) -> NDArray[np.float32]:
-    """Give vectors of a request, scaled to length 1."""
+    """Return the vectors of a request, (n, dim) float32 scaled to length 1."""
     dim = engine.extractor.dim
     wanted = f"{name}: expected 1 to {_MOST_VECTORS} lists of {dim} numbers that are not all 0"
     if not isinstance(rows, list) or not 0 < len(rows) <= _MOST_VECTORS:
@@ -213,7 +216,7 @@ async def _look(request: Request, query: dict[str, str], predictions: int) -> _L
 def _looked(
     services: Services, upload: Upload, least: float, predictions: int, whole: bool = False
 ) -> _Looked:
-    """Find and embed the faces of a picture, and say who they are if predictions are wanted."""
+    """Find and embed the faces of a picture, and decide on names if predictions are wanted."""
     engine, begun = services.engine, time.perf_counter()
     pixels, crops = engine.crops(upload.data, upload.name)
     if whole:  # it is a face already
@@ -248,7 +251,7 @@ def _threshold(engine: Engine) -> float:
 
 
 def _template(services: Services, photo: int | None) -> tuple[str, NDArray[np.float32] | None]:
-    """Give whose an enrolled photo is, and its vector; "" and None if it is not there."""
+    """Return the person of an enrolled photo, and its vector; "" and None if it is not there."""
     name = services.people.owners().get(photo or 0)
     if name is None:
         return "", None

@@ -210,7 +210,7 @@ async def delete_subjects(request: Request, caller: MayAdminister) -> Response:
 
 
 def _subjects(services: Services) -> list[str]:
-    """Give all names, sorted."""
+    """Return all names, sorted."""
     return sorted({one.name for one in services.people.everyone()} | set(services.announced))
 
 
@@ -223,13 +223,13 @@ def _found(engine: Engine, upload: Upload, least: float) -> int:
 
 
 def _same(services: Services, name: str, upload: Upload) -> list[StoredTemplate]:
-    """Give the photo that a picture is already."""
+    """Return the photo whose picture is the same as an upload."""
     digest = sha256(upload.data).digest()
     return [photo for photo in services.people.photos(name) if photo.digest == digest]
 
 
 def _dropped(services: Services, photos: Sequence[int], caller: Caller) -> list[dict[str, Any]]:
-    """Erase photos; gives those that were there."""
+    """Erase photos, and return those that were there."""
     owners = services.people.owners()
     gone: list[StoredTemplate] = []
     said = []

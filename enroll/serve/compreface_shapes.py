@@ -1,7 +1,7 @@
-"""What the routes of CompreFace share: queries, errors, faces, ids of images.
+"""Convert what the routes of CompreFace share: queries, errors, faces, ids of images.
 
 An error is `{"message": text, "code": number}`. Query parameters that are empty count as absent, and unknown
-ones and unknown plugins are passed over, since clients send both. What a similarity is: see `similarity`.
+ones and unknown plugins are ignored, since clients send both. For similarities see `similarity`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CODES = {
 
 
 class RefusedError(ProblemError):
-    """A problem that has a code of CompreFace's own."""
+    """Raised for a problem with a code of CompreFace's own."""
 
     def __init__(self, code: int, detail: str, status: int = 400) -> None:
         super().__init__("bad-request", detail)
@@ -53,7 +53,7 @@ class RefusedError(ProblemError):
 
 
 def error_of(problem: ProblemError) -> Response:
-    """Say a problem as CompreFace does."""
+    """Convert a problem to a response of CompreFace."""
     if isinstance(problem, RefusedError):
         status, code = problem.status, problem.code
     else:
@@ -63,7 +63,9 @@ def error_of(problem: ProblemError) -> Response:
 
 
 def query_of(request: Request) -> dict[str, str]:
-    """Give the parameters that are not empty; a second `?` where an `&` belongs counts as one.
+    """Return the parameters that are not empty.
+
+    A second `?` in the place of an `&` counts as one.
 
     The JavaScript client sends `?subject=Ann?det_prob_threshold=0.8`.
     """
@@ -78,7 +80,7 @@ def query_of(request: Request) -> dict[str, str]:
 
 
 def number(query: dict[str, str], name: str, default: int) -> int:
-    """Give a whole number of a query, 0 or more."""
+    """Return a whole number from a query, 0 or more."""
     text = query.get(name, str(default))
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise RefusedError(36, f"{name}: expected a whole number, 0 or more, got {text[:40]!r}")
@@ -86,7 +88,7 @@ def number(query: dict[str, str], name: str, default: int) -> int:
 
 
 def share(query: dict[str, str], name: str) -> float:
-    """Give a number from 0 to 1 of a query, 0 if it is absent."""
+    """Return a number from 0 to 1 from a query, 0 if it is absent."""
     text = query.get(name, "0")
     try:
         value = float(text)
@@ -98,12 +100,12 @@ def share(query: dict[str, str], name: str) -> float:
 
 
 def is_true(query: dict[str, str], name: str, default: bool = False) -> bool:
-    """Say whether a query switches something on."""
+    """Return whether a query switches an option on."""
     return query.get(name, str(default)).lower() in ("true", "1", "yes")
 
 
 def subject_of(value: Any) -> str:
-    """Give the name of a person as it is stored.
+    """Return the name of a person as it is stored.
 
     Raises:
         RefusedError: it is none.
@@ -119,17 +121,17 @@ def subject_of(value: Any) -> str:
 
 
 def unslashed(name: str) -> str:
-    """Give a name of a path, in which `Guard` has put a NUL for a slash of the name itself."""
+    """Return a name from a path, in which `Guard` has put a NUL for each slash of the name itself."""
     return name.replace("\0", "/")
 
 
 async def picture(request: Request) -> Upload:
-    """Give the picture of a request: the part `file`, or base64 in JSON."""
+    """Return the picture of a request: the part `file`, or base64 in JSON."""
     return one_of(await read_body(request, services_of(request).config), "file", request)
 
 
 def one_of(body: Body, name: str, request: Request) -> Upload:
-    """Give one picture of a body.
+    """Return one picture of a body.
 
     Raises:
         RefusedError: it is not there.
@@ -143,17 +145,17 @@ def one_of(body: Body, name: str, request: Request) -> Upload:
 
 
 def likeness(distance: float, threshold: float) -> float:
-    """Give how alike two faces are: above 0.5 if they are one person's."""
+    """Return the similarity of two faces, above 0.5 if they are one person's."""
     return COMPREFACE.score(distance, threshold, distance <= threshold)
 
 
 def image_id(photo: int) -> str:
-    """Give the id of a photo as CompreFace has ids."""
+    """Convert the number of a photo to an id of CompreFace."""
     return str(uuid.UUID(int=_ID + photo % _ROOM))
 
 
 def number_of(image: str) -> int | None:
-    """Give the number of a photo from its id, None if it is none of ours."""
+    """Return the number of a photo from its id, None if it is not one of our ids."""
     try:
         value = uuid.UUID(image).int
     except ValueError:
@@ -164,7 +166,7 @@ def number_of(image: str) -> int | None:
 def similarity_list(
     names: Sequence[tuple[str, float]], threshold: float, accepted: bool
 ) -> list[dict[str, Any]]:
-    """Give people and their scores, the most alike first.
+    """List people and their similarities, the most similar first.
 
     Args:
         names: people and their distances, the nearest first.

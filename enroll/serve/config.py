@@ -1,4 +1,4 @@
-"""How a server is run, each option with its default and the reason."""
+"""Define the options of a server, with defaults and reasons."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"}
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """How a server is run.
+    """Holds the options of a server.
 
     Attributes:
         gallery: a file, or milvus://HOST:PORT/NAME.
         model: a model folder; "" is the built-in network.
-        host: address that is listened on; on one that is not of this machine alone, a key is required.
-        port: likewise.
-        workers: processes.
-        threads: of each process that answer pictures; 0 takes one a core.
-        certificate: file for HTTPS, in PEM form; "" speaks plain HTTP.
+        host: address to listen on; if it can be reached from other machines, a key is required.
+        port: to listen on.
+        workers: number of processes.
+        threads: number of threads of each process that process pictures; 0: one per core.
+        certificate: file for HTTPS, in PEM form; "" for plain HTTP.
         private_key: file of its key, if that is another one.
-        require_key: also on an address of this machine.
-        keys: file with the hashes of the keys; None puts it beside the gallery.
-        photos: folder where enrolled pictures are kept; None puts it beside the gallery.
-        keep_photos: else enrolled pictures are not kept, and cannot be shown or embedded by another model.
-        folders: that may be enrolled by a request, which names one by its last part.
+        require_key: require a key on an address of this machine, too.
+        keys: file with the hashes of the keys; None: beside the gallery.
+        photos: folder where enrolled pictures are kept; None: beside the gallery.
+        keep_photos: keep enrolled pictures; otherwise they cannot be shown or embedded by another model.
+        folders: that a request may enroll, by their last part.
         hosts: names by which the server is reached, besides its own addresses.
-        origins: pages of other servers that may call this one.
-        dialects: of other programs that are spoken: compreface, deepstack.
-        any_rotation: find faces that lie on their side or head, too.
-        min_face: pixels across the smallest face to look for.
-        max_upload: bytes of a request.
-        max_pixels: of a picture; larger JPEGs are read reduced, others refused.
-        max_photos: pictures of a request.
-        upload_seconds: within which a request has to be there.
-        answer_seconds: within which a request is answered, or refused as too much.
-        waiting: requests that may wait for a thread; more are refused with 503.
-        per_minute: requests a key, or an address without a key, may make.
+        origins: other servers whose pages may call this one.
+        dialects: of other programs that are served: compreface, deepstack.
+        any_rotation: find faces that lie on their side or upside down, too.
+        min_face: width in pixels of the smallest face to find.
+        max_upload: largest request in bytes.
+        max_pixels: largest picture; larger JPEGs are read at a reduced size, others refused.
+        max_photos: largest number of pictures in a request.
+        upload_seconds: time limit for receiving a request.
+        answer_seconds: time limit for answering a request, after which it is refused.
+        waiting: number of requests that may wait for a thread; more are refused with 503.
+        per_minute: number of requests per key, or per address without a key.
     """
 
     gallery: str = "gallery.db"
@@ -77,7 +77,7 @@ class ServeConfig:
     per_minute: int = 1200  # twenty pictures a second: four live cameras
 
     def __post_init__(self) -> None:
-        """Refuse values no server can use.
+        """Check that each value is in its range.
 
         Raises:
             UsageError: a value is out of its range.
@@ -121,16 +121,16 @@ class ServeConfig:
 
     @property
     def needs_key(self) -> bool:
-        """Whether a request without a key is refused."""
+        """Whether requests without a key are refused."""
         return self.require_key or not is_loopback(self.host)
 
     def to_json(self) -> str:
-        """Give the options as one line, for another process."""
+        """Convert to one line of JSON, for another process."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> ServeConfig:
-        """Read what `to_json` wrote."""
+        """Parse what `to_json` wrote."""
         given = json.loads(text)
         tuples = {entry.name for entry in fields(cls) if isinstance(entry.default, tuple)}
         values: dict[str, Any] = {
@@ -140,7 +140,7 @@ class ServeConfig:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached from this machine alone."""
     if host.lower() in _LOCAL_NAMES:
         return True
     try:
@@ -150,9 +150,13 @@ def is_loopback(host: str) -> bool:
 
 
 def beside_gallery(config: ServeConfig, ending: str) -> Path:
-    """Give the place beside a gallery's file that is called like it, with an ending.
+    """Return a path beside a gallery's file, with its name and another suffix.
 
-    Of a gallery on a server, that is in the working folder.
+    For a gallery on a server, it is in the working folder.
+
+    Args:
+        config: with the gallery.
+        ending: the suffix.
     """
     from enroll.store import gallery_files
 
@@ -162,10 +166,10 @@ def beside_gallery(config: ServeConfig, ending: str) -> Path:
 
 
 def key_file(config: ServeConfig) -> Path:
-    """Give where the keys of a server are."""
+    """Return the path of the keys of a server."""
     return Path(config.keys) if config.keys else beside_gallery(config, ".keys.json")
 
 
 def shared_folder() -> Path | None:
-    """Give the folder that the processes of one server share, None if there is one process."""
+    """Return the folder that the processes of one server share, None if there is one process."""
     return Path(os.environ[SHARED]) if os.environ.get(SHARED) else None

@@ -1,4 +1,4 @@
-"""Faces of pictures as pictures of their own: cut out of a group, shown as the network sees them."""
+"""Crop faces out of pictures: a face of a group photo, or as the network sees it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from embedder.faces.crop import Box
     from enroll.serve.uploads import Upload
 
-_AROUND = 0.75  # of the face's size, on each side: what a detector and an aligned crop need
+_AROUND = 0.75  # of the face's size, on each side: margin for a detector and an aligned crop
 
 
 def cut_around(upload: Upload, box: Box) -> Upload:
-    """Give the part of a picture around a face, as a PNG file: the same part is the same file.
+    """Crop the part of a picture around a face, as a PNG file.
+
+    The same part gives the same bytes.
 
     Args:
         upload: the picture.
-        box: x, y, width and height in pixels of the upright picture, as an answer has them.
+        box: x, y, width and height in pixels of the upright picture, as in an answer.
 
     Raises:
         ImageError: it cannot be read.
@@ -45,7 +47,7 @@ def cut_around(upload: Upload, box: Box) -> Upload:
 
 
 def box_of_text(text: str) -> Box:
-    """Read x, y, width and height.
+    """Parse x, y, width and height in pixels.
 
     Raises:
         ProblemError: they are none.
@@ -61,7 +63,11 @@ def box_of_text(text: str) -> Box:
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """Write (height, width, 3) uint8 RGB as a PNG file."""
+    """Encode a picture as a PNG file.
+
+    Args:
+        picture: (height, width, 3) uint8 RGB.
+    """
     from PIL import Image
 
     written = io.BytesIO()

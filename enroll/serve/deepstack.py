@@ -1,7 +1,7 @@
-"""The routes of DeepStack and CodeProject.AI, for Viseron, Blue Iris, Double-Take and others.
+"""Serve the routes of DeepStack and CodeProject.AI, which cameras and Blue Iris use.
 
-Both put a name and a confidence on each face, `unknown` and 0 if it is no one's. Every answer has the keys
-that either has; a picture that was looked at is answered with 200. What a confidence is: see `similarity`.
+Both return a name and a confidence for each face, `unknown` and 0 for a stranger. Every answer has the keys
+of both; a picture that was processed is answered with 200. For confidences see `similarity`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/vision", include_in_schema=False)
 
 
 def error_of(problem: ProblemError) -> Response:
-    """Say a problem as DeepStack does; its clients know 400, 401, 403 and 500."""
+    """Convert a problem to a response of DeepStack, whose clients know 400, 401, 403 and 500."""
     status = _KEYS.get(problem.kind, problem.status if problem.status in (404, 413, 429, 503) else 400)
     if problem.kind == "bug":
         status = 500
@@ -57,7 +57,7 @@ async def detect(request: Request) -> Response:
         if (sure := corners.pop("probability")) >= least
     ]
     if not predictions:
-        return json_response(_nothing(begun, milliseconds))
+        return json_response(_no_face(begun, milliseconds))
     return json_response(_named(predictions, "A face was detected", begun, milliseconds))
 
 
@@ -82,7 +82,7 @@ async def recognize(request: Request) -> Response:
         who = {"userid": decision.identity if named else "unknown", "confidence": sure if named else 0}
         predictions.append(who | corners)
     if not predictions:
-        return json_response(_nothing(begun, milliseconds))
+        return json_response(_no_face(begun, milliseconds))
     return json_response(_named(predictions, "A face was recognised", begun, milliseconds))
 
 
@@ -151,7 +151,7 @@ async def match(request: Request) -> Response:
 
 
 async def _allowed(request: Request, scope: str) -> tuple[Body, Caller]:
-    """Read the form, which may hold the key, and say who asks."""
+    """Read the form, which may hold the key, and identify the caller."""
     services = services_of(request)
     given = key_of(request)
     if given is None and services.config.needs_key:
@@ -183,7 +183,7 @@ def _least(body: Body, default: float) -> float:
 async def _answered(
     request: Request, upload: Upload
 ) -> tuple[list[tuple[FaceResult, dict[str, Any]]], float]:
-    """Give the faces of a picture, where each is, and how many milliseconds that took."""
+    """Return the faces of a picture, the place of each, and the milliseconds that took."""
     services, begun = services_of(request), time.perf_counter()
     options = Options(config=IdentifyConfig(keep_pictures=True))
     (answer,), _ = await services.engine.identify([(upload.name, upload.data)], options)
@@ -210,8 +210,8 @@ def _likeness(engine: Engine, uploads: tuple[Upload, ...]) -> float | None:
     return DEEPSTACK.score(distance, threshold, distance <= threshold)
 
 
-def _nothing(begun: float, milliseconds: float) -> dict[str, Any]:
-    """Say that there is no face, as both servers do: one by success, the other by these words."""
+def _no_face(begun: float, milliseconds: float) -> dict[str, Any]:
+    """Return the answer without a face, which is `success` for one server and these words for the other."""
     return _facts(True, 200, begun, milliseconds) | {"predictions": [], "count": 0, "message": NO_FACE}
 
 
@@ -230,7 +230,7 @@ def _facts(
     message: str = "",
     error: str | None = None,
 ) -> dict[str, Any]:
-    """Give the keys that all answers have."""
+    """Return the keys that all answers have."""
     spent = 0.0 if begun is None else 1000 * (time.perf_counter() - begun)
     facts: dict[str, Any] = {
         "success": success,

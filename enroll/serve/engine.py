@@ -1,4 +1,4 @@
-"""The model and the gallery of a server, on threads of their own."""
+"""Run the model and the gallery of a server, on threads of their own."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EXPLAINED = 5  # enrolled photos per face that `explain` gives, as `embed identify --explain`
-_MOST_KNOWN = 16  # ways of asking that are remembered
+_MOST_KNOWN = 16  # identifiers that are kept, one for each set of options
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a request to identify asks for.
+    """Holds the options of a request to identify.
 
     Attributes:
         threshold: largest distance at which a name is given; None takes the gallery's, else the model's.
-        config: the rest.
+        config: the other options.
     """
 
     threshold: float | None = None
@@ -54,7 +54,7 @@ class Options:
 
 
 class Session:
-    """The gallery, as all threads share it."""
+    """Holds the open gallery, shared by all threads."""
 
     def __init__(self, config: ServeConfig, extractor: Extractor) -> None:
         self.store: Store = open_store(config.gallery, create=True)
@@ -77,7 +77,7 @@ class Session:
         return self._gallery
 
     def bound(self) -> Store:
-        """Give the store of the gallery, if it is one of this model.
+        """Return the store of the gallery, if it is one of this model.
 
         Raises:
             ForeignModelError: it was made with another one.
@@ -86,7 +86,7 @@ class Session:
         return self.store
 
     def identifier(self, options: Options) -> Identifier:
-        """Give what answers; it follows what any process does to the gallery."""
+        """Return the identifier for some options; it follows the changes of any process."""
         if options.threshold is not None:  # of one request
             return Identifier(self.extractor, self.gallery, options.threshold, options.config)
         if (known := self._known.get(options)) is None:
@@ -103,10 +103,13 @@ class Session:
 
 
 class Engine:
-    """Runs what takes the model or the gallery on threads; refuses what would wait too long."""
+    """Runs work with the model or the gallery on threads.
+
+    Refuses work that would wait too long.
+    """
 
     def __init__(self, config: ServeConfig, extractor: Extractor | None = None) -> None:
-        """Prepare; `start` loads.
+        """Prepare; `start` loads the model.
 
         Args:
             config: of the server.
@@ -137,7 +140,7 @@ class Engine:
         """Load the model and open the gallery.
 
         Raises:
-            EmbedError: it cannot; a gallery of another model can be served to be made again.
+            EmbedError: it cannot; a gallery of another model is served only to be embedded again.
         """
         if self.config.max_pixels != ImageLimits.max_pixels:
             use_limits(replace(ImageLimits(), max_pixels=self.config.max_pixels))
@@ -152,7 +155,7 @@ class Engine:
         self.failure = None
 
     def _warm_up(self, every: threading.Barrier) -> None:
-        """Let a thread have its networks, and all the index, before anyone waits for them."""
+        """Load the networks of each thread, and the whole index, before the first request."""
         every.wait()  # else one idle thread takes all of these
         with self._lock:
             session = self.session()
@@ -165,7 +168,7 @@ class Engine:
                 _log.warning("%s", error)
 
     def session(self) -> Session:
-        """Give the gallery.
+        """Return the gallery.
 
         Raises:
             ProblemError: it is not open yet.
@@ -177,8 +180,12 @@ class Engine:
     async def run(self, work: Callable[..., Result], *args: object) -> Result:
         """Run work in a thread; `session` gives it the gallery.
 
+        Args:
+            work: a function.
+            *args: its arguments.
+
         Raises:
-            ProblemError: too much waits already, or there was no time for it.
+            ProblemError: too much work waits already, or the time limit passed.
         """
         if self._waiting >= self.config.waiting + self.threads:
             raise ProblemError("busy", f"{self.config.waiting} requests wait already", retry_after(1))
@@ -195,7 +202,7 @@ class Engine:
             ) from None
 
     def _describe(self, work: Callable[..., Result], *args: object) -> Result:
-        """Do work; an error of ours becomes a problem that does not say where the gallery is."""
+        """Run work, and convert our errors to problems that do not say where the gallery is."""
         try:
             return work(*args)
         except EmbedError as error:
@@ -208,14 +215,14 @@ class Engine:
     async def identify(
         self, photos: Sequence[tuple[str, bytes]], options: Options
     ) -> tuple[list[PhotoResult], ThresholdSource]:
-        """Answer pictures.
+        """Identify the faces of pictures.
 
         Args:
-            photos: names for people, and the bytes of the files.
+            photos: names for messages, and the bytes of the files.
             options: of the request.
 
         Raises:
-            ProblemError: too much waits already.
+            ProblemError: too much work waits already.
             EmbedError: the gallery or the model cannot be used.
         """
         return await self.run(self._identify, photos, options)
@@ -243,7 +250,7 @@ class Engine:
         return found.pixels, found.crops
 
     def readiness(self) -> str | None:
-        """Say why nothing can be answered, or None; in a thread of the pool."""
+        """Return why no request can be answered, or None; runs in a thread of the pool."""
         if self.failure:
             return self.failure
         try:
@@ -255,7 +262,7 @@ class Engine:
         return None
 
     def close(self) -> None:
-        """Finish what runs, and close the gallery."""
+        """Finish the running work, and close the gallery."""
         self.stopping.set()
         self._pool.shutdown()
         if self._session is not None:

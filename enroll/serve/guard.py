@@ -1,4 +1,4 @@
-"""What every request passes first: identity, host and origin, size and time; and what is logged of it."""
+"""Check every request first: its id, host and origin, size and time; and log it."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ _HEADERS = {
 _log = logging.getLogger(__name__)
 
 
-class _Held:
-    """How many bytes of a body are in memory."""
+class _HeldBytes:
+    """Counts the bytes of a body that are in memory."""
 
     bytes = 0
 
 
 class Guard:
-    """The ASGI application around ours."""
+    """The ASGI application around ours, which checks, limits and logs requests."""
 
     def __init__(
         self,
@@ -63,13 +63,13 @@ class Guard:
         metrics: Metrics,
         shape: Callable[[str, ProblemError, str], Response],
     ) -> None:
-        """Stand before an application.
+        """Wrap an application.
 
         Args:
             app: the application.
             config: of the server.
             metrics: counts requests.
-            shape: gives the answer to a path that says a problem, with the identity of the request.
+            shape: builds the response for a problem at a path, with the id of the request.
         """
         self._app, self._config, self._metrics, self._shape = app, config, metrics, shape
         self._held = 0  # bytes of the bodies of all requests that are being answered
@@ -77,7 +77,7 @@ class Guard:
         self._hosts = {host.lower() for host in config.hosts} | {config.host.lower().strip("[]")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, refuse or pass on."""
+        """Answer, refuse or pass on a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -95,7 +95,7 @@ class Guard:
                 self._decorate(MutableHeaders(raw=message.setdefault("headers", [])), request_id, origin)
             await send(message)
 
-        held = _Held()
+        held = _HeldBytes()
         try:
             problem = self._refused(scope, headers)
             if problem is not None:
@@ -114,7 +114,7 @@ class Guard:
             self._note(scope, request_id, status, time.perf_counter() - begun)
 
     def _refused(self, scope: Scope, headers: Headers) -> ProblemError | None:
-        """Say why a request is refused before any of it is read."""
+        """Return why a request is refused before any of it is read, or None."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > _LONGEST_ADDRESS:
             return ProblemError(
                 "long-address", f"expected at most {_LONGEST_ADDRESS} bytes of path and query"
@@ -152,7 +152,7 @@ class Guard:
         )
 
     def _is_ours(self, hosts: list[str], scope: Scope) -> bool:
-        """Say whether a Host header names us: another name is one that was made to lead here."""
+        """Return whether a Host header is one of our names, which protects from DNS rebinding."""
         if len(hosts) != 1:
             return False
         name = host_name(hosts[0])
@@ -171,14 +171,14 @@ class Guard:
             return True
         return origin.lower().rstrip("/") in self._origins
 
-    def _bounded(self, held: _Held, headers: Headers, receive: Receive) -> Receive:
-        """Count the bytes of a body as they come, those of all bodies together, and the time it takes."""
+    def _bounded(self, held: _HeldBytes, headers: Headers, receive: Receive) -> Receive:
+        """Limit the bytes of a body, those of all bodies together, and the time it takes."""
         done = "content-length" not in headers and "transfer-encoding" not in headers
         end = time.monotonic() + self._config.upload_seconds
 
         async def bounded() -> Message:
             nonlocal done
-            if done:  # what comes now is that the client has gone
+            if done:  # the next message says that the client has gone
                 return await receive()
             left = end - time.monotonic()
             try:
@@ -200,7 +200,7 @@ class Guard:
 
     async def _send(self, scope: Scope, problem: ProblemError, send: Send) -> None:
         response = self._shape(scope["path"], problem, scope["state"]["request_id"])
-        await response(scope, _nothing, send)
+        await response(scope, _no_message, send)
 
     def _decorate(self, headers: MutableHeaders, request_id: str, origin: str) -> None:
         headers["X-Request-ID"] = request_id
@@ -232,7 +232,7 @@ class Guard:
 
 
 def host_name(host: str) -> str | None:
-    """Give the name of a Host header without its port, None if it is none."""
+    """Return the name of a Host header without its port, None if it is none."""
     try:
         parts = urlsplit(f"//{host.strip()}")
         _ = parts.port
@@ -244,7 +244,7 @@ def host_name(host: str) -> str | None:
 
 
 def _with_slashes(scope: Scope) -> Scope:
-    """Put a NUL for each slash that is part of a name, so that it does not part the path."""
+    """Replace each slash that is part of a name by a NUL, so that it does not split the path."""
     raw = scope.get("raw_path") or b""
     if b"%2f" not in raw.lower():
         return scope
@@ -253,7 +253,7 @@ def _with_slashes(scope: Scope) -> Scope:
     return scope
 
 
-async def _nothing() -> Message:
+async def _no_message() -> Message:
     return {"type": "http.disconnect"}
 
 
@@ -263,5 +263,5 @@ async def _preflight(send: Send) -> None:
 
 
 def request_id_of(request: Request) -> str:
-    """Give the identity that `Guard` gave a request."""
+    """Return the id that `Guard` gave a request."""
     return str(getattr(request.state, "request_id", ""))

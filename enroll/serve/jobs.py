@@ -1,4 +1,6 @@
-"""What takes long: done one after the other beside the requests, followed, cancelled.
+"""Run long jobs one after the other beside the requests.
+
+They can be followed and cancelled.
 
 Several processes of one server see each other's jobs by a folder that they share.
 """
@@ -26,7 +28,7 @@ from enroll.serve.problems import ProblemError, problem_of
 OVER = ("done", "failed", "cancelled")  # states
 _KEPT = 50  # jobs that are over
 _MOST_WAITING = 8
-_LEAVE = 5.0  # seconds for a job to come to its next step, when the server ends
+_LEAVE = 5.0  # seconds for a job to reach its next step, when the server ends
 _ID = 16  # hexadecimal digits
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """Something that takes long; see `schemas.JobSchema`."""
+    """Holds a long job and its progress; see `schemas.JobSchema`."""
 
     id: str
     kind: str
@@ -49,26 +51,26 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job has ended."""
         return self.state in OVER
 
 
 class JobCancelledError(BaseException):
-    """A job that someone cancelled, or whose server ends; nothing of ours catches it on its way."""
+    """Raised in a job that was cancelled, or whose server ends; no code of ours catches it."""
 
 
 class _Followed(Progress):
-    """Tells a job how far it is, and ends it if it was cancelled."""
+    """Records the progress of a job, and ends it if it was cancelled."""
 
     def __init__(self, jobs: Jobs, job: Job) -> None:
         self._jobs, self._job = jobs, job
 
     def say(self, line: str) -> None:
-        """Take no line."""
+        """Ignore a line."""
 
     @contextmanager
     def bar(self, label: str, total: int, unit: str = "") -> Iterator[Advance]:
-        """Follow steps."""
+        """Record steps."""
         self._job.step, self._job.done, self._job.total = label, 0, total
         self._jobs.note(self._job)
 
@@ -80,13 +82,13 @@ class _Followed(Progress):
 
 
 class Jobs:
-    """The jobs of a server."""
+    """Holds and runs the jobs of a server."""
 
     def __init__(self, hidden: str, folder: Path | None = None) -> None:
         """Prepare.
 
         Args:
-            hidden: where the gallery is, which no one who asks needs to know.
+            hidden: path of the gallery, which is left out of messages.
             folder: that the processes of one server share, private; None if there is one process.
         """
         self._hidden, self._folder = hidden, folder
@@ -98,11 +100,11 @@ class Jobs:
         self._thread: threading.Thread | None = None  # from the first job on
 
     def start(self, kind: str, work: Callable[[Progress], Any]) -> Job:
-        """Do something when those before it are done.
+        """Start a job when those before it are done.
 
         Args:
-            kind: what it is.
-            work: gets what it is to report to, and gives what JSON can hold.
+            kind: of the job.
+            work: a function that gets an object for its progress, and returns what JSON can hold.
 
         Raises:
             ProblemError: too many wait already.
@@ -133,17 +135,17 @@ class Jobs:
         except JobCancelledError:
             state = "cancelled"
         except Exception as error:
-            state, job.problem = "failed", problem_of(error, self._hidden).facts(job.id)
+            state, job.problem = "failed", problem_of(error, self._hidden).to_dict(job.id)
         job.ended = _now()
-        job.state = state  # last: whoever sees it sees the rest
+        job.state = state  # set last, so that a reader who sees it sees the rest
         with suppress(JobCancelledError):
             self.note(job)
 
     def note(self, job: Job) -> None:
-        """Let others see how far a job is.
+        """Publish the progress of a job.
 
         Raises:
-            JobCancelledError: it is not to go on.
+            JobCancelledError: it was cancelled.
         """
         if self._folder is not None:
             self._share(job)
@@ -163,7 +165,7 @@ class Jobs:
         return self._folder is not None and (self._folder / f"{number}.cancel").exists()
 
     def all(self) -> list[Job]:
-        """Give the jobs, the newest first."""
+        """Return the jobs, the newest first."""
         with self._lock:
             known = dict(self._jobs)
         for path in self._folder.glob("*.json") if self._folder else ():
@@ -172,7 +174,7 @@ class Jobs:
         return sorted(known.values(), key=lambda job: job.made, reverse=True)
 
     def get(self, number: str) -> Job:
-        """Give one job.
+        """Return one job.
 
         Raises:
             ProblemError: there is none.
@@ -193,7 +195,7 @@ class Jobs:
             return None
 
     def last(self, kind: str) -> Job | None:
-        """Give the newest job of a kind that is done."""
+        """Return the newest job of a kind that is done."""
         return next((job for job in self.all() if job.kind == kind and job.state == "done"), None)
 
     def cancel(self, number: str) -> Job:
@@ -210,7 +212,7 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """End what runs at its next step; one that makes none for long is left alone, to end with us."""
+        """End the running job at its next step; one without a step for 5 s ends with the process."""
         self._stopping.set()
         self._asked.put(None)
         if self._thread is not None:
@@ -227,7 +229,7 @@ class Jobs:
 
 
 def facts_of(job: Job) -> dict[str, Any]:
-    """Give a job as JSON has it."""
+    """Convert a job to a dict for JSON."""
     return asdict(job)
 
 

@@ -1,7 +1,7 @@
-"""Keys of a server: made, listed, revoked, recognized; only their hashes are stored.
+"""Create, list, revoke and recognize the keys of a server; only their hashes are stored.
 
 A key is a random UUID, as the clients of CompreFace need it. Its first 8 digits name it, in lists, logs and
-the gallery's journal; the others are the secret.
+the gallery's audit log; the others are the secret.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 Scope = Literal["identify", "enroll", "administer"]
-SCOPES: tuple[str, ...] = get_args(Scope)  # each may do what those before it may
+SCOPES: tuple[str, ...] = get_args(Scope)  # each includes those before it
 
 _PATIENCE = 10.0  # seconds for another command that changes the file
 _REMEMBERED = 1000  # keys whose hash was checked
@@ -34,12 +34,12 @@ _REMEMBERED = 1000  # keys whose hash was checked
 
 @dataclass(frozen=True)
 class Key:
-    """A key as it is stored.
+    """Holds a key as it is stored.
 
     Attributes:
         name: its first 8 digits.
         scope: what it allows.
-        label: whose it is.
+        label: a note for people, such as its owner.
         made: day, ISO 8601.
         hashed: by argon2id.
     """
@@ -51,7 +51,7 @@ class Key:
     hashed: str
 
     def allows(self, scope: str) -> bool:
-        """Say whether it may do what takes a scope."""
+        """Return whether the key allows a scope."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
@@ -59,17 +59,20 @@ NO_KEY = Key("", "identify", "", "", "")
 
 
 class KeyFile:
-    """The keys of a server. Threads may share it; changes of other processes are seen at the next request."""
+    """Holds the keys of a server; changes of other processes are seen at the next request.
+
+    Threads may share it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._secret = secrets.token_bytes(32)  # of this process: what memory holds opens nothing elsewhere
-        self._checked: dict[bytes, str] = {}  # keyed hash of what was sent -> stored hash of that key, or ""
+        self._secret = secrets.token_bytes(32)  # of this process: the cached hashes are of no use elsewhere
+        self._checked: dict[bytes, str] = {}  # keyed hash of a sent key -> stored hash of that key, or ""
         self._read: tuple[tuple[int, int, int] | None, dict[str, Key]] = (None, {})
         self._lock = threading.Lock()
 
     def listed(self) -> list[Key]:
-        """Give all keys, the oldest first.
+        """Return all keys, the oldest first.
 
         Raises:
             UsageError: the file is not ours or broken.
@@ -77,7 +80,11 @@ class KeyFile:
         return list(self._current().values())
 
     def new(self, scope: str, label: str = "") -> str:
-        """Make a key; it is not to be had again.
+        """Create a key, and return it; it cannot be read again.
+
+        Args:
+            scope: what it allows.
+            label: a note for people, such as its owner.
 
         Raises:
             UsageError: no such scope, or the file cannot be written.
@@ -97,7 +104,7 @@ class KeyFile:
         return key
 
     def revoke(self, name: str) -> Key:
-        """Take a key out, by its first 8 digits or more of them.
+        """Delete a key, by its first 8 digits or more of them.
 
         Raises:
             UsageError: there is no such key.
@@ -108,16 +115,18 @@ class KeyFile:
         return gone
 
     def find(self, given: str) -> Key | None:
-        """Recognize a key; the first time takes a good part of a second, as it is to cost a guesser.
+        """Find a key by its hash.
+
+        The first time takes a fraction of a second, which slows down guessing.
 
         Args:
-            given: what was sent; anything.
+            given: any text that was sent.
         """
         if (known := self.remembered(given)) is not None:
             return known if known.name else None
         text = normal_key(given)
         key = self._current().get(text[:8])
-        right = self._matches(key.hashed if key else self._nothing, text)
+        right = self._matches(key.hashed if key else self._hash_of_no_key, text)
         with self._lock:
             if len(self._checked) >= _REMEMBERED:
                 self._checked.clear()
@@ -125,13 +134,13 @@ class KeyFile:
         return key if right else None
 
     def remembered(self, given: str) -> Key | None:
-        """Recognize a key that was looked at before, which costs nothing.
+        """Find a key that was checked before, without hashing.
 
         Returns:
-            The key, `NO_KEY` if it is known to be none, None if it has to be looked at.
+            The key, `NO_KEY` if it is known to be none, None if it has not been checked.
         """
         text = normal_key(given)
-        keys = self._current()  # forgets all that was looked at, if the file has changed
+        keys = self._current()  # clears the cache if the file has changed
         hashed = self._checked.get(self._mark(text))
         if hashed is None:
             return None
@@ -142,8 +151,8 @@ class KeyFile:
         return hmac.digest(self._secret, text.encode("utf-8", "replace"), sha256)
 
     @cached_property
-    def _nothing(self) -> str:
-        """A hash of no key: a name that is not known takes as long to refuse as one that is."""
+    def _hash_of_no_key(self) -> str:
+        """A hash of no key, so that refusing an unknown name takes as long as refusing a known one."""
         return _hasher().hash(secrets.token_hex(16))
 
     def _matches(self, hashed: str, text: str) -> bool:
@@ -181,7 +190,7 @@ def _hasher() -> PasswordHasher:
 
 
 class _Change:
-    """Keys that are changed and written, while no one else does."""
+    """Holds the keys during a change, with a lock against other processes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -206,7 +215,7 @@ class _Change:
 
 
 def normal_key(given: str) -> str:
-    """Give the one form of a key: lower case, with dashes."""
+    """Return a key in its standard form: lower case, with dashes."""
     text = given.strip()[:64]
     try:
         return str(uuid.UUID(text))
@@ -215,7 +224,7 @@ def normal_key(given: str) -> str:
 
 
 def is_uuid(given: str) -> bool:
-    """Say whether a text has the form of a key."""
+    """Return whether a text has the form of a key."""
     try:
         uuid.UUID(given.strip())
     except ValueError:

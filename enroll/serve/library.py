@@ -1,6 +1,6 @@
-"""The photo library of a gallery for requests: what is known of its faces, and what is decided about them.
+"""Review the photo library of a gallery for requests: its faces, and decisions about them.
 
-All of it runs in a thread of the engine. The library stays in memory and follows what any process changes.
+All of it runs in a thread of the engine. The library stays in memory and follows the changes of any process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enroll.serve.engine import Options
 from enroll.serve.limits import retry_after
 from enroll.serve.problems import ProblemError
 from enroll.serve.scanned import Crops, whole
-from enroll.store.base import acting
+from enroll.store.actor import acting
 
 if TYPE_CHECKING:
     from enroll.library.face_pictures import FacePlace
@@ -41,12 +41,12 @@ _PATIENCE = 2.0  # seconds that suggestions are waited for while another request
 
 @dataclass(frozen=True)
 class Chosen:
-    """Faces that a decision is about.
+    """Holds the faces that a decision is about.
 
     Attributes:
         faces: numbers.
-        groups: numbers of groups, all faces of which are meant, too.
-        left_out: numbers of faces of these groups that are not.
+        groups: numbers of groups, whose faces are included.
+        left_out: numbers of faces of these groups that are not included.
     """
 
     faces: tuple[int, ...] = ()
@@ -55,7 +55,7 @@ class Chosen:
 
 
 class Reviewing:
-    """A library that is looked through. Threads may share it; each has it for itself for a while."""
+    """Lends a library to one thread after another."""
 
     def __init__(self, engine: Engine, access: Access) -> None:
         self._engine, self._access = engine, access
@@ -67,7 +67,7 @@ class Reviewing:
 
     @contextmanager
     def reading(self) -> Iterator[Library]:
-        """Give the library as it is by now, to this thread alone.
+        """Lend the current library to this thread alone.
 
         Raises:
             UsageError: the gallery is no file.
@@ -80,14 +80,14 @@ class Reviewing:
             yield self._library
 
     def threshold(self) -> float:
-        """Give the largest distance at which a name is given, as identify has it."""
+        """Return the largest distance at which a name is given, as for identify."""
         return self._engine.session().identifier(Options()).threshold
 
     def suggestions(self) -> dict[int, Suggestion]:
         """Suggest names for all unknown faces, by number.
 
         Raises:
-            ProblemError: another request works them out for the first time.
+            ProblemError: another request is computing them for the first time.
         """
         with self._followed() as suggester:
             return dict(suggester.suggested)
@@ -95,8 +95,12 @@ class Reviewing:
     def names_of(self, groups: Sequence[Sequence[int]], most: int) -> list[list[GroupName]]:
         """Suggest names for whole groups of unknown faces, the most likely first.
 
+        Args:
+            groups: numbers of faces.
+            most: largest number of names per group.
+
         Raises:
-            ProblemError: another request works them out for the first time.
+            ProblemError: another request is computing them for the first time.
         """
         if not most:
             return [[] for _ in groups]
@@ -119,7 +123,11 @@ class Reviewing:
             self._suggesting.release()
 
     def photos_of(self, name: str, confirmed: bool) -> list[Sighting]:
-        """Give where a person is seen, by date.
+        """List the photos of a person, by date.
+
+        Args:
+            name: of the person.
+            confirmed: leave out suggestions.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -133,7 +141,10 @@ class Reviewing:
             return sightings(library, threshold, name=name, suggested=there)
 
     def group(self, again: bool) -> dict[str, int]:
-        """Group the unknown faces: those that wait in no group join one; gives how many there are of what.
+        """Group the unknown faces that are in no group yet, and return how many there are of each kind.
+
+        Args:
+            again: forget the earlier groups.
 
         Raises:
             UsageError: nothing is known of the model's distances.
@@ -144,7 +155,7 @@ class Reviewing:
                 "nothing is known of the model's distances between strangers; `embed library groups "
                 "--threshold` groups faces"
             )
-        library = Library(self._engine.session().store)  # this takes long: others go on meanwhile
+        library = Library(self._engine.session().store)  # this takes long: outside of the lock
         groups = library.group(threshold, again, self._naming(library))
         return {
             "groups": len(groups),
@@ -160,19 +171,22 @@ class Reviewing:
     def decide(
         self, do: str, chosen: Chosen, name: str | None, terms: Terms | None, caller: Caller
     ) -> tuple[str, int]:
-        """Decide about faces; gives what that was in words, and how many templates were added.
+        """Decide about faces.
 
         Args:
             do: confirm, reject, ignore, not-a-face, unknown, merge or split.
             chosen: faces and groups.
-            name: of whom, for confirm and reject.
+            name: of the person, for confirm and reject.
             terms: of the person, for confirm.
-            caller: who decides. What takes a face from someone who is enrolled takes the scope administer.
+            caller: who decides. Taking a face from someone who is enrolled needs the scope administer.
+
+        Returns:
+            A description, and the number of templates that were added.
 
         Raises:
             UsageError: it cannot be decided so.
             UnknownIdentityError: no one is enrolled by that name.
-            ProblemError: no such face, too small a scope, or it contradicts what is there.
+            ProblemError: no such face, too small a scope, or it contradicts an earlier decision.
         """
         with self.reading() as library, acting(caller.journal):
             faces = self._chosen(library, chosen)
@@ -213,9 +227,13 @@ class Reviewing:
         library.part(faces, [face for face in members[0] if face not in {*faces}])
 
     def undo(self, steps: int, caller: Caller) -> list[str]:
-        """Take decisions back, the last first; gives what they were.
+        """Take decisions back, the last first, and return their descriptions.
 
-        What another caller decided, and that two people are one, takes the scope administer.
+        Those of another caller, and merges of two people, need the scope administer.
+
+        Args:
+            steps: number of decisions.
+            caller: who undoes them.
 
         Raises:
             ProblemError: too small a scope.
@@ -250,7 +268,7 @@ class Reviewing:
     # Pictures
 
     def crop(self, number: int) -> bytes:
-        """Give a face as JPEG.
+        """Return a face as a JPEG file.
 
         Raises:
             ProblemError: no such face, or its photo cannot be shown.
@@ -258,7 +276,7 @@ class Reviewing:
         return self._crops.crop(self._place(number))
 
     def photo(self, number: int) -> bytes:
-        """Give the photo of a face as JPEG.
+        """Return the photo of a face as a JPEG file.
 
         Raises:
             ProblemError: no such face, or its photo cannot be shown.
@@ -272,7 +290,7 @@ class Reviewing:
 
     @staticmethod
     def check_face(library: Library, number: int) -> None:
-        """Refuse a number that is no face's.
+        """Check that a number is a face's.
 
         Raises:
             ProblemError: there is none.
@@ -282,12 +300,12 @@ class Reviewing:
 
 
 def last_step(library: Library) -> Step | None:
-    """Give the decision that undo takes back."""
+    """Return the decision that undo would take back."""
     return library.reviewed.open[-1] if library.reviewed.open else None
 
 
 def group_of(library: Library, number: int) -> Group:
-    """Give a group.
+    """Return a group.
 
     Raises:
         ProblemError: there is none of that number.

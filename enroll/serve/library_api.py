@@ -41,7 +41,7 @@ from enroll.serve.library_schemas import (
 from enroll.serve.schemas import JobSchema
 from enroll.serve.services import Services, services_of
 from enroll.store import Terms
-from enroll.store.base import acting
+from enroll.store.actor import acting
 
 _HOUR = {"Cache-Control": "private, max-age=3600"}
 _JPEG: dict[int | str, dict[str, Any]] = {
@@ -317,6 +317,6 @@ async def undo(
 
 
 def state_of(services: Services) -> dict[str, Any]:
-    """Give how much the library of a server holds, as JSON has it."""
+    """Return counts of the library of a server, as a dict for JSON."""
     with services.library.reading() as library:
         return state_facts(library)

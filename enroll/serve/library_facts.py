@@ -1,4 +1,4 @@
-"""A photo library as JSON has it."""
+"""Convert a photo library to dicts for JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = f"{PREFIX}/library"
 
 
 def sighting_facts(one: Sighting) -> dict[str, Any]:
-    """Give a person in a photo as JSON has it."""
+    """Convert a person in a photo to a dict for JSON."""
     return {
         "face": one.face,
         "photo": one.photo.name,
@@ -34,7 +34,7 @@ def sighting_facts(one: Sighting) -> dict[str, Any]:
 
 
 def state_facts(library: Library) -> dict[str, Any]:
-    """Give how much a library holds as JSON has it."""
+    """Convert the counts of a library to a dict for JSON."""
     left_out, known = library.probably_ignored(), library.reviewed
     unknown = [face.number for face in library.unknown() if face.number not in left_out]
     last = last_step(library)
@@ -55,7 +55,7 @@ def state_facts(library: Library) -> dict[str, Any]:
 
 
 def step_facts(library: Library, step: Step) -> dict[str, Any]:
-    """Give a decision as JSON has it."""
+    """Convert a decision to a dict for JSON."""
     content = step.content
     return {
         "number": step.number,
@@ -66,7 +66,13 @@ def step_facts(library: Library, step: Step) -> dict[str, Any]:
 
 
 def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[str, Any]:
-    """Give a group, with some of its faces, as JSON has it."""
+    """Convert a group, with some of its faces, to a dict for JSON.
+
+    Args:
+        library: of the group.
+        group: the group.
+        faces: numbers of the faces to include.
+    """
     return {
         "id": group.id,
         "size": len(group.faces),
@@ -76,7 +82,13 @@ def group_facts(library: Library, group: Group, faces: Sequence[int]) -> dict[st
 
 
 def face_facts(library: Library, number: int, reason: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Give a face as JSON has it."""
+    """Convert a face to a dict for JSON.
+
+    Args:
+        library: of the face.
+        number: of the face.
+        reason: why a name is suggested for it, from `reasons_of`.
+    """
     face, known, people = library.faces[number], library.reviewed, library.people()
     photo = library.photos[face.photo]
     return {
@@ -99,7 +111,7 @@ def face_facts(library: Library, number: int, reason: dict[str, Any] | None = No
 
 
 def like_facts(library: Library, number: int) -> dict[str, Any] | None:
-    """Give the ignored face that a face is like most probably as JSON has it, None if there is none."""
+    """Convert the ignored face that a face is most like to a dict for JSON; None if there is none."""
     like = library.probably_ignored().get(number)
     if like is None:
         return None
@@ -110,7 +122,13 @@ def like_facts(library: Library, number: int) -> dict[str, Any] | None:
 def name_facts(
     library: Library, names: Sequence[GroupName], first: str | None = None
 ) -> list[dict[str, Any]]:
-    """Give names for a group of faces, and why, as JSON has it; the one that is asked about first."""
+    """Convert names for a group of faces, and their evidence, to dicts for JSON.
+
+    Args:
+        library: of the faces.
+        names: for the group.
+        first: name to be listed first, if it is among them.
+    """
     names = sorted(names, key=lambda one: one.nearest.name != first)
     nearest = dict(enumerate(one.nearest for one in names))
     threshold = names[0].nearest.threshold if names else 0.0
@@ -121,7 +139,13 @@ def name_facts(
 def reasons_of(
     library: Library, suggested: Mapping[int, Suggestion], threshold: float
 ) -> dict[int, dict[str, Any]]:
-    """Give why names are suggested for faces as JSON has it."""
+    """Convert the evidence of suggested names to dicts for JSON, by the number of the face.
+
+    Args:
+        library: of the faces.
+        suggested: by the number of the face.
+        threshold: largest distance at which a name is suggested.
+    """
     photos = library.store.photos([one.template for one in suggested.values()])
     return {
         number: {

@@ -1,4 +1,4 @@
-"""What requests about a photo library hold, and what they are answered."""
+"""Define the bodies of requests and responses about a photo library for OpenAPI."""
 
 from __future__ import annotations
 

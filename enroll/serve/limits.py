@@ -1,4 +1,4 @@
-"""How much anyone may ask for: a bucket of tokens for each."""
+"""Limit requests by token buckets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ _MOST = 10_000  # buckets that are kept: the fullest are as good as new
 
 
 class Buckets:
-    """Token buckets by name: each holds a minute's worth, and fills evenly."""
+    """Holds token buckets by name: each holds tokens for a minute, and fills evenly."""
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._clock = float(per_minute), clock
         self._held: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, when
 
     def take(self, name: str, tokens: float = 1.0) -> float:
-        """Take tokens; gives the seconds after which there will be enough, 0 if they were there."""
+        """Take tokens if there are enough, and return the seconds until there will be, else 0.
+
+        Args:
+            name: of the bucket.
+            tokens: number of tokens.
+        """
         held = self._now(name)
         if held < tokens:
             return (tokens - held) * 60 / self._most
@@ -26,7 +31,7 @@ class Buckets:
         return 0.0
 
     def wait(self, name: str) -> float:
-        """Give the seconds until there is a token, 0 if there is one."""
+        """Return the seconds until there is a token, 0 if there is one."""
         return max(0.0, (1 - self._now(name)) * 60 / self._most)
 
     def give(self, name: str) -> None:
@@ -45,5 +50,5 @@ class Buckets:
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """Give the header that says so, in whole seconds."""
+    """Return the header Retry-After, in whole seconds."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}

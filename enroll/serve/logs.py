@@ -1,4 +1,4 @@
-"""Logs as lines of JSON: what happened, with the identity of the request; no names, pictures or keys."""
+"""Log as lines of JSON, with the id of the request, but no names, pictures or keys."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 
 class Lines(logging.Formatter):
-    """Writes a record as one line of JSON, pure ASCII."""
+    """Formats a record as one line of JSON, pure ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line of a record."""
+        """Format a record."""
         facts = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -26,11 +26,11 @@ class Lines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Write what a server logs to standard error."""
+    """Write the log of a server to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
     for name in ("enroll", "embedder", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if name == "enroll" else logging.WARNING)
-    logging.getLogger("embedder.images").setLevel(logging.ERROR)  # what it says of pictures is in the answers
+    logging.getLogger("embedder.images").setLevel(logging.ERROR)  # its remarks on pictures are in the answers

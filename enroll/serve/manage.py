@@ -37,7 +37,7 @@ from enroll.serve.services import services_of
 from enroll.serve.uploads import Upload, read_body
 
 _JOURNAL = 100  # entries
-_POLL = 0.2  # seconds between two looks at a job that is followed
+_POLL = 0.2  # seconds between two checks of a job that is followed
 _ALIVE = 15.0  # seconds after which a line is sent, so that no proxy takes the silence for an end
 
 router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
@@ -64,7 +64,7 @@ async def get_calibration(request: Request, caller: MayIdentify) -> Response:
             "calibrated": basis.source == "gallery",
             "sentence": basis.describe(),
             "warning": basis.warning,
-            "facts": basis.facts(),
+            "facts": basis.to_dict(),
             "set_aside": [],
         }
     )
@@ -249,7 +249,7 @@ async def _events(request: Request, number: str) -> AsyncIterator[str]:
             job = services.jobs.get(number)
         except ProblemError:  # forgotten
             return
-        facts = facts_of(job)  # as it is now: it goes on meanwhile
+        facts = facts_of(job)  # a snapshot: the job continues
         text = json.dumps(facts, allow_nan=False)
         if text != sent:
             sent, quiet = text, 0.0

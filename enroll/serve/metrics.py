@@ -1,4 +1,4 @@
-"""Figures for Prometheus: how much, how fast, with what outcome; no names, keys or addresses."""
+"""Count for Prometheus: requests, times and outcomes; no names, keys or addresses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """The figures of a server."""
+    """Holds the counters of a server."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -53,7 +53,14 @@ class Metrics:
         )
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count a request that was answered."""
+        """Count a request that was answered.
+
+        Args:
+            route: of the request.
+            method: of HTTP.
+            status: of HTTP.
+            seconds: that it took.
+        """
         self._requests.labels(route, method if method in _METHODS else "other", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
@@ -78,11 +85,11 @@ class Metrics:
         self._erased.inc(photos)
 
     def text(self, people: int, photos: int) -> bytes:
-        """Give all figures; of all processes, if there are several.
+        """Return all counters as text, those of all processes if there are several.
 
         Args:
-            people: in the gallery now.
-            photos: likewise.
+            people: number of people in the gallery now.
+            photos: number of their photos.
         """
         self._people.set(people)
         self._templates.set(photos)

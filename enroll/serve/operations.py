@@ -1,4 +1,4 @@
-"""Routes for whoever operates the server: does it live, is it ready, how much does it do."""
+"""Serve the routes for operators: whether the process runs, is ready, and its counters."""
 
 from __future__ import annotations
 

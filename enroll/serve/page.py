@@ -1,4 +1,7 @@
-"""Give the web page: files of the package, read once; nothing of a request ever names a place on the disk."""
+"""Serve the web page: files of the package, read once.
+
+No request ever names a path on the disk.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 
 @cache
 def static_files() -> dict[str, tuple[bytes, str, str]]:
-    """Give the files of the page: name -> content, media type, entity tag."""
+    """Return the files of the page: name -> content, media type, entity tag."""
     found = {}
     for entry in (files("enroll.serve") / "static").iterdir():
         if (kind := _KINDS.get(entry.name.rpartition(".")[2])) is not None:

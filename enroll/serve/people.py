@@ -1,4 +1,4 @@
-"""People of a gallery, and pictures of them that come with requests: enroll, show, change, erase.
+"""Manage the people of a gallery, and pictures of them: enroll, show, change, erase.
 
 All of it runs in a thread of the engine.
 """
@@ -27,7 +27,8 @@ from enroll.serve.cutting import png
 from enroll.serve.pictures import PictureFolder
 from enroll.serve.problems import ProblemError
 from enroll.store import NewPerson, NewTemplate, Store, StoredTemplate, Terms
-from enroll.store.base import acting, conflict_reason
+from enroll.store.actor import acting
+from enroll.store.messages import conflict_reason
 
 if TYPE_CHECKING:
     from enroll.serve.access import Caller
@@ -42,15 +43,15 @@ _LATELY = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What enrolling some uploads of one person came to; it is on the disk.
+    """Holds the result of enrolling uploads of one person; it is on disk.
 
     Attributes:
         name: as it is stored.
         added: photos that were added.
-        already: uploads that were theirs before, or were given twice.
+        already: number of uploads that were theirs before, or were given twice.
         rejected: uploads that could not be used, with the reason.
-        notes: what should be looked at.
-        conflict: all that was rejected belongs to someone else.
+        notes: remarks for a person to check.
+        conflict: whether all that was rejected belongs to someone else.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Enrolment:
 
 
 class People:
-    """Whom the gallery has."""
+    """Manages the people of the gallery."""
 
     def __init__(self, engine: Engine, pictures: PictureFolder | None, metrics: Metrics) -> None:
         """Prepare.
@@ -70,7 +71,7 @@ class People:
         Args:
             engine: gives the gallery.
             pictures: where enrolled pictures are kept, None if they are not.
-            metrics: counts what is enrolled and erased.
+            metrics: counts enrolled and erased photos.
         """
         self._engine, self._metrics = engine, metrics
         self._pictures = pictures
@@ -79,7 +80,10 @@ class People:
 
     @property
     def keeps_photos(self) -> bool:
-        """Whether enrolled pictures are kept: an encrypted gallery has none beside it in plain."""
+        """Whether enrolled pictures are kept.
+
+        Not of an encrypted gallery, as they are not encrypted.
+        """
         return self._pictures is not None and not getattr(self._store, "encrypted", False)
 
     @property
@@ -87,11 +91,11 @@ class People:
         return self._engine.session().store
 
     def everyone(self) -> list[Person]:
-        """Give all people, by name."""
+        """Return all people, by name."""
         return self._store.people()
 
     def person(self, name: str) -> Person:
-        """Give one person.
+        """Return one person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -103,7 +107,7 @@ class People:
         raise UnknownIdentityError(f"{stored!r}: not enrolled")
 
     def photos(self, name: str) -> list[StoredTemplate]:
-        """Give the photos of a person, by id.
+        """Return the photos of a person, by id.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -111,7 +115,7 @@ class People:
         return self._store.stored(checked_name(name))
 
     def photo(self, name: str, number: str) -> StoredTemplate:
-        """Give one photo of a person.
+        """Return one photo of a person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -123,7 +127,7 @@ class People:
         raise ProblemError("unknown-photo", f"{checked_name(name)!r} has no photo {number[:40]!r}")
 
     def owners(self) -> dict[int, str]:
-        """Give the name of each photo's person, by the photo's id."""
+        """Return the name of each photo's person, by the photo's id."""
         store = self._store
         now = store.changes()
         listed = self._listed
@@ -137,6 +141,13 @@ class People:
         self, name: str, uploads: Sequence[Upload], force: bool, terms: Terms | None, caller: Caller
     ) -> Enrolment:
         """Enroll uploads of one person, new or known.
+
+        Args:
+            name: of the person.
+            uploads: the pictures.
+            force: accept faces that are too poor to be recognized well, too.
+            terms: consent and last day; None leaves those there.
+            caller: who enrolls them.
 
         Raises:
             UsageError: the name or the terms cannot be stored.
@@ -184,14 +195,14 @@ class People:
         return Enrolment(name, added, already, tuple(rejected), tuple(notes), conflict)
 
     def _names_lately(self) -> list[str]:
-        """Give all names as they were some seconds ago, for notes on names that look alike."""
+        """Return all names as of at most 10 seconds ago, for notes on names that look alike."""
         now = time.monotonic()
         if self._lately is None or now - self._lately[0] > _LATELY:
             self._lately = now, [person for person, _ in self._store.identities()]
         return self._lately[1]
 
     def _stored(self, name: str) -> list[StoredTemplate]:
-        with suppress(UnknownIdentityError):  # no one, if all was rejected; or erased since
+        with suppress(UnknownIdentityError):  # the person is new and all was rejected, or was erased since
             return self._store.stored(name)
         return []
 
@@ -222,7 +233,7 @@ class People:
 
     @contextmanager
     def _changing(self, caller: Caller) -> Iterator[None]:
-        """Let one request at a time change pictures and people together; the journal says whose it was."""
+        """Let one request at a time change pictures and people together, and log the caller."""
         with acting(caller.journal):
             if self._pictures is None:
                 yield
@@ -231,7 +242,7 @@ class People:
                     yield
 
     def crop(self, name: str, number: str) -> bytes:
-        """Give the face of a photo as a PNG file.
+        """Return the face of a photo as a PNG file.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -249,7 +260,12 @@ class People:
         return png(crop)
 
     def rename(self, name: str, new: str, caller: Caller) -> str:
-        """Give a person another name; gives it as it is stored.
+        """Change the name of a person, and return it as it is stored.
+
+        Args:
+            name: of the person.
+            new: the new name.
+            caller: who renames them.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -265,7 +281,12 @@ class People:
         return new
 
     def merge(self, kept: str, other: str, caller: Caller) -> int:
-        """Join two people who are one; gives how many photos went over.
+        """Join two people who are one, and return the number of photos moved.
+
+        Args:
+            kept: name that stays.
+            other: name that goes.
+            caller: who joins them.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -275,7 +296,7 @@ class People:
             return self._store.merge_people(checked_name(kept), checked_name(other))
 
     def set_terms(self, name: str, terms: Terms, caller: Caller) -> None:
-        """Replace on what terms a person is in the gallery.
+        """Replace the terms of a person.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -285,7 +306,9 @@ class People:
             self._store.set_terms(checked_name(name), terms)
 
     def remove(self, name: str, caller: Caller) -> int:
-        """Erase a person, their photos, and the pictures that are kept of them; gives how many photos.
+        """Erase a person, their photos, and the pictures kept of them.
+
+        Return the number of photos.
 
         Raises:
             UnknownIdentityError: no such name.
@@ -299,7 +322,7 @@ class People:
         return count
 
     def drop(self, templates: Sequence[StoredTemplate], caller: Caller) -> int:
-        """Erase single photos, and the pictures that are kept of them; gives how many there were."""
+        """Erase single photos, and the pictures kept of them; return how many there were."""
         with self._changing(caller):
             count = self._store.drop([entry.id for entry in templates])
             self._forget([entry.digest for entry in templates])
@@ -311,10 +334,10 @@ class People:
             self._pictures.erase(digests)
 
     def tidy(self) -> int:
-        """Erase pictures that no photo is of: a process may have been killed between writing the two.
+        """Delete pictures that belong to no photo, as after a process was killed.
 
         Returns:
-            How many there were.
+            Number of pictures deleted.
         """
         if self._pictures is None:
             return 0
@@ -330,19 +353,19 @@ class People:
 
 
 def is_expired(terms: Terms) -> bool:
-    """Say whether a person's last day is over."""
+    """Return whether a person's last day is over."""
     return terms.expires is not None and terms.expires < date.today()
 
 
 def _place(path: Path, home: Path | None) -> str:
-    """Give where a picture is, so that it is found again when it is moved with its gallery."""
+    """Return the path of a picture, relative to the gallery if they can be moved together."""
     if home is not None and path.is_relative_to(home):
         return os.fspath(path.relative_to(home)).replace(os.sep, "/")
     return stored_path(path, home)
 
 
 def _over_http(reason: str) -> str:
-    """Say it without options of the command line."""
+    """Return a message without the options of the command line."""
     found, separator, advice = reason.partition("; ")
     if "--accept-low-quality" in advice:
         return f"{found}; force=true enrolls it all the same"

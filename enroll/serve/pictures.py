@@ -1,4 +1,4 @@
-"""Pictures that were enrolled by a request: kept in a folder of their own, called by their SHA-256.
+"""Keep pictures that requests enrolled in a folder of their own, named by their SHA-256.
 
 A name from a request never becomes the name of a file.
 """
@@ -20,7 +20,7 @@ _PATIENCE = 60.0  # seconds for another process of this server
 
 
 class PictureFolder:
-    """A folder of enrolled pictures, for its owner alone."""
+    """Holds enrolled pictures in a folder that only its owner can read."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -34,11 +34,15 @@ class PictureFolder:
             yield
 
     def place(self, digest: bytes) -> Path:
-        """Give where the picture with a digest is, or would be."""
+        """Return where the picture with a digest is, or would be."""
         return self.folder / digest.hex()
 
     def keep(self, digest: bytes, data: bytes) -> Path:
-        """Write a picture; it is on the disk then.
+        """Write a picture, and return its path; it is on disk then.
+
+        Args:
+            digest: SHA-256 of it, 32 bytes.
+            data: its content.
 
         Raises:
             UsageError: it cannot be written.
@@ -52,12 +56,12 @@ class PictureFolder:
         return path
 
     def erase(self, digests: Iterable[bytes]) -> None:
-        """Erase pictures; those that are not here change nothing."""
+        """Delete pictures; missing ones are ignored."""
         for digest in digests:
             self.place(digest).unlink(missing_ok=True)
 
     def all(self) -> list[bytes]:
-        """Give the digests of all pictures that are here."""
+        """List the digests of all pictures."""
         if not self.folder.is_dir():
             return []
         return [bytes.fromhex(entry.name) for entry in self.folder.iterdir() if _OURS.fullmatch(entry.name)]

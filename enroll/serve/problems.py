@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: what is wrong, in words, and what to do."""
+"""Describe errors by RFC 9457: what is wrong, in words, and what to do."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ _log = logging.getLogger(__name__)
 
 
 class ProblemError(Exception):
-    """A request that is refused.
+    """Raised for a request that is refused.
 
     Attributes:
         kind: key of `KINDS`.
         status: of HTTP.
         detail: what is wrong with this request.
         more: further members, such as `errors`.
-        headers: of the answer.
+        headers: of the response.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class ProblemError(Exception):
         self.advice = advice.replace("{scope}", scope)
         self.headers = dict(headers or {})
 
-    def facts(self, request_id: str) -> dict[str, Any]:
-        """Give what is sent."""
+    def to_dict(self, request_id: str) -> dict[str, Any]:
+        """Convert to a dict for JSON, with the id of the request."""
         return {
             "type": f"/problems/{self.kind}",
             "title": self.title,
@@ -99,11 +99,13 @@ class ProblemError(Exception):
 
 
 def problem_of(error: Exception, hidden: str = "") -> ProblemError:
-    """Say an error of ours as one of HTTP; what is not ours is a bug, and is logged with its traceback.
+    """Convert an error to a problem.
+
+    One that is not ours is a bug, and is logged with its traceback.
 
     Args:
-        error: what was raised.
-        hidden: where the gallery is, which no request needs to know.
+        error: the exception.
+        hidden: path of the gallery, which is left out of the message.
     """
     if isinstance(error, ProblemError):
         return error
@@ -128,7 +130,7 @@ def problem_of(error: Exception, hidden: str = "") -> ProblemError:
 
 
 def _without(text: str, hidden: str) -> str:
-    """Take out of a text where the gallery is."""
+    """Remove the path of the gallery from a text."""
     if not hidden:
         return text
     return text.removeprefix(f"{hidden}: ").replace(hidden, "the gallery")

@@ -1,4 +1,4 @@
-"""Show the OpenAPI document as a page: no script, nothing from elsewhere."""
+"""Show the OpenAPI document as a page: no script, nothing from other servers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _template() -> Template:
 
 
 def _groups(document: dict[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Give the operations by tag: its name, what it is, and the operations."""
+    """Return the operations by tag: its name, its description, and the operations."""
     described = {tag["name"]: tag.get("description", "") for tag in document.get("tags", ())}
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in described}
     for path, item in document["paths"].items():
@@ -45,13 +45,13 @@ def _groups(document: dict[str, Any]) -> list[tuple[str, str, list[dict[str, Any
 
 
 class _Shapes:
-    """Says what a schema is, in one line."""
+    """Describes a schema in one line."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._known = document.get("components", {}).get("schemas", {})
 
     def __call__(self, schema: dict[str, Any]) -> str:
-        """Give the type of a value."""
+        """Return the type of a value."""
         if "$ref" in schema:
             return str(schema["$ref"]).rpartition("/")[2]
         if "anyOf" in schema:
@@ -64,7 +64,7 @@ class _Shapes:
         return "file" if schema.get("format") == "binary" else kind
 
     def members(self, schema: dict[str, Any]) -> list[tuple[str, str, str]]:
-        """Give name, type and description of each member of an object."""
+        """Return name, type and description of each member of an object."""
         if "$ref" in schema:
             schema = self._known.get(str(schema["$ref"]).rpartition("/")[2], {})
         return [
@@ -73,5 +73,5 @@ class _Shapes:
         ]
 
     def schemas(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give all objects that have a name."""
+        """List all objects that have a name."""
         return sorted(self._known.items())

@@ -1,4 +1,4 @@
-"""Photos of a library as JPEG: a face cut out, or all of it, made small."""
+"""Show photos of a library as JPEG: a cropped face, or the whole photo at a reduced size."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _KEPT = 4096  # faces in memory: about 25 MB
 
 
 class Crops:
-    """Faces that were cut out lately; threads may share it."""
+    """Caches cropped faces; threads may share it."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, bytes, Box], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def crop(self, place: FacePlace) -> bytes:
-        """Give a face as JPEG.
+        """Return a face as a JPEG file.
 
         Raises:
-            ProblemError: the photo cannot be shown; it says why.
+            ProblemError: the photo cannot be shown; the message says why.
         """
         key = place.face, place.digest, place.box
         with self._lock:
@@ -52,10 +52,10 @@ class Crops:
 
 
 def whole(place: FacePlace) -> bytes:
-    """Give the photo of a face as JPEG, without what a camera writes into it.
+    """Return the photo of a face as a JPEG file, without the camera's metadata.
 
     Raises:
-        ProblemError: it cannot be shown; it says why.
+        ProblemError: it cannot be shown; the message says why.
     """
     with _shown():
         pixels = read_shown(place, WHOLE / max(place.size))
@@ -64,7 +64,7 @@ def whole(place: FacePlace) -> bytes:
 
 @contextmanager
 def _shown() -> Iterator[None]:
-    """Answer a photo that cannot be shown with a problem.
+    """Convert the error of a photo that cannot be shown to a problem.
 
     Raises:
         ProblemError: it cannot.

@@ -1,4 +1,4 @@
-"""What requests hold and answers give, as OpenAPI has it."""
+"""Define the bodies of requests and responses for OpenAPI."""
 
 from __future__ import annotations
 

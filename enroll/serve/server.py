@@ -30,10 +30,10 @@ _LEAVE_SECONDS = 60  # for requests in flight, after Ctrl-C
 
 
 class Patient(H11Protocol):
-    """HTTP/1.1 that waits only so long for the head of a request: a slow one would hold its connection."""
+    """HTTP/1.1 with a time limit for the head of a request: a slow client would hold its connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Start the time limit."""
         self.access_log = False  # uvicorn's own has the names of people in it
         super().connection_made(transport)
         self._wait_for_head()
@@ -46,19 +46,19 @@ class Patient(H11Protocol):
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request as for the first."""
+        """Start the time limit for the next request."""
         super().on_response_complete()
         self._late.cancel()
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the time limit."""
         self._late.cancel()
         super().connection_lost(exc)
 
 
 class Server(uvicorn.Server):
-    """Tells the application that it is about to end: what is followed by events ends at once."""
+    """Tells the application that it is about to end, so that streams of events end at once."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
@@ -71,7 +71,13 @@ class Server(uvicorn.Server):
 
 
 def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = False) -> uvicorn.Config:
-    """Give how uvicorn is to run an application."""
+    """Return the options of uvicorn for an application.
+
+    Args:
+        app: the application, or its import name.
+        config: of the server.
+        factory: whether `app` is a function that returns the application.
+    """
     return uvicorn.Config(
         app,
         config.host,
@@ -81,8 +87,8 @@ def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = Fals
         loop="asyncio",
         lifespan="on",
         log_config=None,
-        access_log=False,  # it has names in it; ours has not
-        proxy_headers=False,  # whoever sends one could be anyone
+        access_log=False,  # its lines have names in them; those of `Guard` have not
+        proxy_headers=False,  # the sender may be anyone
         server_header=False,
         factory=factory,
         ssl_certfile=config.certificate or None,
@@ -95,7 +101,7 @@ def uvicorn_config(app: FastAPI | str, config: ServeConfig, factory: bool = Fals
 
 
 def bind(config: ServeConfig) -> socket.socket:
-    """Take the address.
+    """Bind a socket to the address of a server.
 
     Raises:
         UsageError: it is taken, or not ours.
@@ -109,7 +115,7 @@ def bind(config: ServeConfig) -> socket.socket:
         if os.name != "nt":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((config.host, config.port))
-        listening.listen(_BACKLOG)  # whoever comes before the model is loaded waits
+        listening.listen(_BACKLOG)  # requests before the model is loaded wait
     except OSError as error:
         listening.close()
         raise UsageError(
@@ -120,11 +126,11 @@ def bind(config: ServeConfig) -> socket.socket:
 
 
 def serve(config: ServeConfig, ready: Callable[[str], None] = lambda address: None) -> None:
-    """Serve until Ctrl-C; requests in flight are answered.
+    """Serve until Ctrl-C; requests that are running are answered.
 
     Args:
-        config: how.
-        ready: called with the address of the page, when it is taken.
+        config: of the server.
+        ready: called with the address of the page, when the socket is bound.
 
     Raises:
         UsageError: the address cannot be taken.
@@ -156,7 +162,7 @@ def _serve_by_many(config: ServeConfig, listening: socket.socket) -> None:
 
 
 def application() -> FastAPI:
-    """Make the application of one of several processes."""
+    """Build the application of one of several processes."""
     from enroll.serve.app import from_environment
 
     log_to_stderr()

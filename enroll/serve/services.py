@@ -1,4 +1,4 @@
-"""What all routes of a server share."""
+"""Hold what all routes of a server share."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a server.
+    """Holds the parts of a server.
 
     Attributes:
-        config: how it is run.
+        config: the options.
         engine: the model and the gallery.
-        access: who may do what.
-        metrics: what is counted.
-        people: whom the gallery has, and their pictures.
-        jobs: what takes long.
+        access: checks permissions.
+        metrics: counts requests.
+        people: manages the people of the gallery, and their pictures.
+        jobs: runs long jobs.
         library: the photo library of the gallery.
         announced: names that CompreFace's clients have added, of people who have no photo yet.
     """
@@ -46,13 +46,13 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """Give the parts of the server that a request came to."""
+    """Return the parts of the server that a request was sent to."""
     services: Services = request.app.state.services
     return services
 
 
 def needs(scope: str) -> Callable[[Request], Awaitable[Caller]]:
-    """Give the dependency of a route that takes a scope."""
+    """Return the dependency of a route that needs a scope."""
 
     async def caller(request: Request) -> Caller:
         services = services_of(request)

@@ -1,8 +1,8 @@
-"""Distances as the scores of other programs, so that their own thresholds agree with ours.
+"""Convert distances to the scores of other programs, whose thresholds then agree with ours.
 
-Those programs get no decision but a number from 0 to 1, and take a name if it is above a threshold of their
+Those programs get no decision but a number from 0 to 1, and use a name if it is above a threshold of their
 own: 0.5 (Viseron), 0.6 with names hidden below 0.4 (Double-Take), 0.67 and 0.7 (clients of DeepStack). So a
-name that we give is above all of these and one that we refuse below, and between the two nothing lies.
+name that we give scores above all of these and one that we refuse below, and no score is in between.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ FARTHEST = 2.0  # between unit vectors
 
 @dataclass(frozen=True)
 class Scale:
-    """Where accepted and refused distances come to lie.
+    """Holds the scores of accepted and refused distances.
 
     Attributes:
-        accepted: score of the threshold itself, from where accepted ones rise to 1.
-        refused: below which refused ones fall to 0.
+        accepted: score of the threshold itself, from which accepted distances rise to 1.
+        refused: score from which refused distances fall to 0.
     """
 
     accepted: float
     refused: float
 
     def score(self, distance: float, threshold: float, accepted: bool) -> float:
-        """Give the score of a distance; of two distances the smaller has the higher one, or the same.
+        """Return the score of a distance, 0 to 1; a smaller distance never has a lower score.
 
         Args:
             distance: 0 to 2.
@@ -58,12 +58,12 @@ DEEPSTACK = Scale(accepted=0.75, refused=0.35)  # 0.4 to 0.7 lie between
 
 
 def box_of(box: Box | None, quality: Quality | None, size: tuple[int, int]) -> dict[str, Any]:
-    """Give where a face is; a picture that is one sample is one face.
+    """Return the place of a face; a picture without a box is one face.
 
     Args:
         box: of the face, None if it is the whole picture.
         quality: of the face.
-        size: height and width of the picture.
+        size: height and width of the picture in pixels.
     """
     x, y, width, height = box or (0, 0, size[1], size[0])
     return {
@@ -76,9 +76,9 @@ def box_of(box: Box | None, quality: Quality | None, size: tuple[int, int]) -> d
 
 
 def probability(quality: Quality | None) -> float:
-    """Give the certainty that something is a face on the scale of other detectors, whose cut is at 0.8.
+    """Return the detector's certainty on the scale of other detectors, whose limit is at 0.8.
 
-    Double-Take asks for 0.8 or more; what our detector takes for a face is above that, in the same order.
+    Double-Take asks for 0.8 or more; all faces that our detector finds are above that, in the same order.
     """
     if quality is None:
         return 1.0

@@ -1,4 +1,7 @@
-"""What jobs do: enroll many, embed again, evaluate, examine, calibrate. Each in a thread of `Jobs`."""
+"""Build the work of jobs: enroll many, embed again, evaluate, examine, calibrate.
+
+Each runs in a thread of `Jobs`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from enroll.gallery.threshold import contradiction, describe
 from enroll.gallery.transfer import read_content
 from enroll.report.doctor import DoctorReport
 from enroll.report.evaluation import summarize
-from enroll.store.base import acting
+from enroll.store.actor import acting
 
 if TYPE_CHECKING:
     from enroll.serve.access import Caller
@@ -38,7 +41,14 @@ Work = Callable[[Progress], Any]
 def enroll_uploads(
     people: People, by_name: Mapping[str, Sequence[Upload]], force: bool, caller: Caller
 ) -> Work:
-    """Give the job that enrolls uploads of many people."""
+    """Return the job that enrolls uploads of many people.
+
+    Args:
+        people: of the gallery.
+        by_name: uploads by name.
+        force: accept faces that are too poor, too.
+        caller: who enrolls them.
+    """
 
     def work(progress: Progress) -> Any:
         done: list[dict[str, Any]] = []
@@ -60,7 +70,14 @@ def enroll_uploads(
 
 
 def enroll_folder(engine: Engine, folder: Path, force: bool, caller: Caller) -> Work:
-    """Give the job that enrolls a folder which the operator named."""
+    """Return the job that enrolls a folder which the operator allowed.
+
+    Args:
+        engine: of the server.
+        folder: its path.
+        force: accept faces that are too poor, too.
+        caller: who enrolls it.
+    """
 
     def work(progress: Progress) -> Any:
         scanned = scan_folder(folder)
@@ -84,7 +101,7 @@ def _refused(name: str, rejected: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def re_embed(engine: Engine, force: bool, caller: Caller) -> Work:
-    """Give the job that makes the gallery again from its photos, by the server's model."""
+    """Return the job that embeds the gallery's photos again, by the server's model."""
 
     def work(progress: Progress) -> Any:
         from enroll.library.film_still import frame_at
@@ -107,7 +124,7 @@ def re_embed(engine: Engine, force: bool, caller: Caller) -> Work:
 
 
 def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
-    """Give the job that measures, on the gallery's own photos, how often people and strangers are named."""
+    """Return the job that measures identification on the gallery's own photos."""
 
     def work(progress: Progress) -> Any:
         store = engine.session().store
@@ -135,7 +152,7 @@ def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
 
 
 def examine(engine: Engine, photos: bool) -> Work:
-    """Give the job that finds wrong photos, double names, and people who are easily confused."""
+    """Return the job that finds wrong photos, duplicate people and lookalikes."""
 
     def work(progress: Progress) -> Any:
         store = engine.session().store
@@ -147,10 +164,10 @@ def examine(engine: Engine, photos: bool) -> Work:
 
 
 def with_fixes(facts: dict[str, Any], store: Store) -> dict[str, Any]:
-    """Add to each finding which request fixes it.
+    """Add to each finding the request that fixes it.
 
     Args:
-        facts: of `embed gallery doctor --json`.
+        facts: from `embed gallery doctor --json`.
         store: the gallery.
     """
     from urllib.parse import quote
@@ -180,7 +197,7 @@ def with_fixes(facts: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def calibrate(engine: Engine, fpir: float, caller: Caller) -> Work:
-    """Give the job that finds and keeps the threshold which names at most so many strangers."""
+    """Return the job that calibrates the gallery."""
 
     def work(progress: Progress) -> Any:
         with progress.bar("Calibrating", 1) as advance, acting(caller.journal):

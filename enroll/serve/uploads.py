@@ -1,4 +1,4 @@
-"""Read bodies: forms of pictures, one picture as it is, JSON; in memory, never on a disk."""
+"""Read bodies: forms of pictures, a single picture, JSON; in memory, never on a disk."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _LONGEST_NAME = 255  # characters of a file's name
 
 @dataclass(frozen=True, repr=False)
 class Upload:
-    """A file of a form.
+    """Holds a file of a form.
 
     Attributes:
         field: name of its part.
         name: of the file as it was sent; text for people, never a path to open.
         data: its content.
-        folder: the part of the name before that, as of a file of a folder: text, too.
+        folder: the part of the name before that, as for a file of a folder: text, too.
     """
 
     field: str
@@ -43,35 +43,35 @@ class Upload:
 
 @dataclass(frozen=True)
 class Body:
-    """What a request holds: files and fields of a form, or JSON."""
+    """Holds the content of a request: files and fields of a form, or JSON."""
 
     files: tuple[Upload, ...] = ()
     fields: dict[str, str] = field(default_factory=dict)
     json: Any = None
 
     def value(self, name: str, default: str = "") -> str:
-        """Give a field of a form, by its name in any case."""
+        """Return a field of a form, by its name in any case."""
         return next((value for key, value in self.fields.items() if key.lower() == name), default)
 
 
 class _InMemory(MultiPartParser):
-    """Keeps parts in memory, however large: their sum is bounded before they are read."""
+    """Keeps parts in memory; their total size is limited before they are read."""
 
     spool_max_size = 2**31
     unfinished = True
 
     def on_end(self) -> None:
-        """Note that the last boundary has come."""
+        """Record that the last boundary was read."""
         self.unfinished = False
 
     def close(self) -> None:
-        """Let all parts go, also one that had no end."""
+        """Close all parts, also one that had no end."""
         for file in self._files_to_close_on_error:
             file.close()
 
 
 async def read_body(request: Request, config: ServeConfig) -> Body:
-    """Read what a request holds.
+    """Read the content of a request.
 
     Raises:
         ProblemError: it is malformed, of another kind, or too much.
@@ -99,7 +99,7 @@ async def read_body(request: Request, config: ServeConfig) -> Body:
 
 
 async def read_json(request: Request, config: ServeConfig) -> dict[str, Any]:
-    """Read a JSON object; no body is an empty one.
+    """Read a JSON object; no body counts as an empty one.
 
     Raises:
         ProblemError: it is none.
@@ -114,7 +114,7 @@ async def read_json(request: Request, config: ServeConfig) -> dict[str, Any]:
 
 
 def from_base64(text: Any, config: ServeConfig, what: str) -> Upload:
-    """Read a picture that JSON holds; an address or a path is not opened.
+    """Decode a picture in JSON; an address or a path is not opened.
 
     Raises:
         ProblemError: it is no base64.
@@ -166,14 +166,14 @@ async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def shown_name(name: str | None) -> str:
-    """Give a file's name as it is shown: its last part, without what acts on a screen."""
+    """Return the last part of a file's name, without characters that act on a screen."""
     last = (name or "").replace("\\", "/").rstrip("/").rpartition("/")[2]
     shown = "".join(letter for letter in last if letter.isprintable())[:_LONGEST_NAME].strip()
     return shown or "<unnamed>"
 
 
 def folder_name(name: str | None) -> str:
-    """Give the folder that a file's name has, "" if it has none."""
+    """Return the folder in a file's name, "" if it has none."""
     return (name or "").replace("\\", "/").rstrip("/").rpartition("/")[0].rpartition("/")[2]
 
 

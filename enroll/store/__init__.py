@@ -1,4 +1,4 @@
-"""Where a gallery's templates live: one interface, and one folder an engine.
+"""Open the store of a gallery: one interface, and one folder for each engine.
 
 ```
 open_store ─> base.Store
@@ -40,18 +40,30 @@ __all__ = [
 def open_store(
     location: str | Path, create: bool = False, key: Key | None = None, plain_too: bool = False
 ) -> Store:
-    """Open a gallery.
+    """Open the store of a gallery.
 
     Args:
         location: a file, or an address as `enroll.store.milvus.address` describes.
         create: make it if it is missing.
-        key: of an encrypted gallery, or to make it encrypted; None takes that of the environment, if any.
-        plain_too: take a gallery that is not encrypted though there is a key, which may be of another one.
+        key: of an encrypted gallery, or to make it encrypted; None uses that of the environment, if any.
+        plain_too: accept a gallery that is not encrypted although there is a key, which may be of another
+            one.
+
+    Returns:
+        The store, a context manager that closes it.
 
     Raises:
         GalleryError: it is missing, broken, not a gallery, its server is away, or the key is not its own.
         MissingPackageError: pymilvus or cryptography is not installed.
         UsageError: no address, or no key.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with open_store(f"{folder}/people.db", create=True) as store:
+        ...         names = store.identities()
+        >>> names
+        []
     """
     key = key or key_from_environment()
     if is_milvus(location):
@@ -70,7 +82,7 @@ def open_store(
 
 
 def gallery_files(location: str | Path) -> list[Path]:
-    """Give the file a gallery is in, whether it is there or not; of one on a server, none.
+    """Return the file a gallery is in, whether it is there or not; of one on a server, none.
 
     Raises:
         UsageError: it is no address.
@@ -82,7 +94,7 @@ def gallery_files(location: str | Path) -> list[Path]:
 
 
 def gallery_exists(location: str | Path) -> bool:
-    """Say whether there is a gallery, broken or not; see `open_store` for errors."""
+    """Return whether there is a gallery, broken or not; see `open_store` for errors."""
     if is_milvus(location):
         from enroll.store.milvus.ledger import gallery_exists as exists_in_milvus
 

@@ -1,4 +1,4 @@
-"""The key of encrypted galleries: where it is kept, and how a new one is made.
+"""Read and write the key of encrypted galleries.
 
 `EMBED_GALLERY_KEY` holds it, or `EMBED_GALLERY_KEY_FILE` names the file it is in; `embed --key FILE` is the
 latter for one command. It is 32 random bytes in base64, on one line.
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Key:
-    """A gallery's key; it is never shown.
+    """Holds a gallery's key, which is never shown.
 
     Attributes:
         secret: 32 bytes.
-        origin: where it came from, for messages.
+        origin: where it was read, for messages.
     """
 
     secret: bytes = field(repr=False)
@@ -42,7 +42,7 @@ class Key:
 
 
 def key_from_environment() -> Key | None:
-    """Give the key that the environment holds or names, None if there is none.
+    """Read the key that the environment holds or names, None if there is none.
 
     Raises:
         UsageError: it is no key, its file cannot be read, or both variables are set.
@@ -58,7 +58,7 @@ def key_from_environment() -> Key | None:
 
 
 def read_key(path: str | Path) -> Key:
-    """Read a key's file.
+    """Read the file of a key.
 
     Raises:
         UsageError: it cannot be read or holds no key.
@@ -83,7 +83,7 @@ def _warn_once(shown: str) -> None:
 
 
 def write_new_key(path: str | Path) -> None:
-    """Make a key, in a file that only its owner can read.
+    """Create a key, in a file that only its owner can read.
 
     Raises:
         UsageError: there is such a file already, or it cannot be written.

@@ -1,4 +1,4 @@
-"""What a gallery keeps of a photo library: photos that were looked at, the faces in them, what was decided.
+"""Define what a gallery keeps of a photo library: photos, faces and decisions.
 
 A film is kept as a photo is, with one face for each person who is followed through it.
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A file that holds a photo.
+    """Holds a file of a photo.
 
     Attributes:
         path: as `enroll.gallery.places.stored_path` writes it.
@@ -36,19 +36,19 @@ class PhotoFile:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """A photo or a film that was looked at, wherever its file lies by now.
+    """Holds a photo or a film that was scanned, whatever its path is now.
 
     Attributes:
-        digest: SHA-256 of the file.
-        files: where it lies; copies are one photo.
+        digest: SHA-256 of the file, 32 bytes.
+        files: its files; copies are one photo.
         width: of the upright picture, or frames, that were searched, in pixels.
         height: likewise.
         taken: when, ISO 8601 without a time zone, as the camera wrote it; None if unknown.
-        problem: why no face could be looked for, or None.
-        model: fingerprint of the model that looked.
+        problem: why it could not be searched for faces, or None.
+        model: fingerprint of the model that was used.
         number: of the photo; 0 until it is stored.
-        seconds: how much of a film was looked at; None of a photo.
-        live: whether it is the film of a live photo, which stands for it; it has no faces then.
+        seconds: how much of a film was examined; None for a photo.
+        live: whether it is the film of a live photo, which represents it; it has no faces then.
     """
 
     digest: bytes
@@ -64,29 +64,29 @@ class SeenPhoto:
 
     @property
     def is_film(self) -> bool:
-        """Whether it is a film, and no photo."""
+        """Whether it is a film."""
         return self.seconds is not None
 
     @property
     def there(self) -> str | None:
-        """Where the photo lies, None if no scan finds it any more."""
+        """The path of a file that exists, None if the last scan found none."""
         return next((file.path for file in self.files if file.there), None)
 
 
 @dataclass(frozen=True, eq=False)
 class SeenFace:
-    """A face in a photo, or a person in a film as their best frame shows them.
+    """Holds a face in a photo, or a person in a film as their best frame shows them.
 
     Attributes:
         photo: number of the photo.
         box: x, y, width and height in pixels of the upright picture that was searched.
         vector: (dim,) float32 of unit length.
         quality: as `embedder.faces.quality.Quality` measures it, by name; empty if the picture is the face.
-        expires: the last day on which it is kept while nobody has named it; None is for ever.
+        expires: the last day on which it is kept while nobody has named it; None: for ever.
         model: fingerprint of the model of the vector.
         number: of the face, which never changes; 0 until it is stored.
-        key: SHA-256 that stands for the face among templates; it never changes either.
-        seconds: of a film, the time of the frame that box and quality are of; None of a photo.
+        key: SHA-256 that identifies the face among templates; it never changes either.
+        seconds: of a film, the time of the frame that box and quality are of; None for a photo.
         intervals: of a film, first and last second of each time in sight; the vector is of all of them.
     """
 
@@ -104,12 +104,12 @@ class SeenFace:
 
 @dataclass(frozen=True)
 class Step:
-    """A decision of a person about faces, as `enroll.library.review` reads it.
+    """Holds a decision of a user about faces, as `enroll.library.review` reads it.
 
     Attributes:
         number: of the step, rising.
-        person: whose key protects it, since it holds a name; 0 if it holds none.
-        content: what was decided; JSON.
+        person: id of the person whose key encrypts it, since it holds a name; 0 if it holds none.
+        content: the decision; JSON.
     """
 
     number: int
@@ -119,11 +119,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Changes:
-    """What changed in a library since it was read last; None is what did not.
+    """Holds what changed in a library since the last read; unchanged parts are None.
 
     Attributes:
-        state: of now, to be given the next time.
-        grown: of photo, face and step those to which rows were only added: what is given are the new ones.
+        state: current state, to be given the next time.
+        grown: of photo, face and step, those to which rows were only added, and of which only these are
+            given.
         model: fingerprint of the gallery's model, "" without one.
         photos: by number.
         faces: by number.
@@ -145,22 +146,22 @@ class Changes:
 
 
 class LibraryStore(Protocol):
-    """The part of a gallery that is about a photo library; every change is whole and durable."""
+    """Defines the part of a gallery about a photo library; every change is atomic and durable."""
 
     def state(self) -> dict[str, tuple[int, ...]]:
-        """What `changes` compares: it differs for each table that changed."""
+        """Return the state that `changes` compares; it differs for each table that changed."""
 
     def changes(self, since: Mapping[str, tuple[int, ...]] | None = None) -> Changes:
-        """Read what changed since a state, all of it as it is at one moment; None reads everything."""
+        """Read what changed since a state, consistently; None reads everything."""
 
     def photos(self) -> list[SeenPhoto]:
-        """All photos, by number."""
+        """List all photos, by number."""
 
     def faces(self) -> list[SeenFace]:
-        """All faces, by number."""
+        """List all faces, by number."""
 
     def forgotten(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at and all that it showed was erased since."""
+        """Return whether a photo was scanned and all of its faces were erased since."""
 
     def write(
         self,
@@ -169,23 +170,26 @@ class LibraryStore(Protocol):
         faces: Sequence[SeenFace] = (),
         gone: Sequence[int] = (),
     ) -> list[int]:
-        """Write what a scan found, in one transaction; gives the numbers of the new photos.
+        """Write the results of a scan, in one transaction.
 
         Args:
             new: photos with their faces.
-            photos: take the place of those with their numbers.
+            photos: replace those with their numbers.
             faces: likewise; one without a number is new.
             gone: numbers of faces to erase.
+
+        Returns:
+            The numbers of the new photos.
         """
 
     def names(self) -> dict[int, tuple[int, str]]:
-        """Id and name of the person of each face that has one."""
+        """Return id and name of the person of each face that has one."""
 
     def steps(self) -> list[Step]:
-        """All decisions, oldest first."""
+        """List all decisions, oldest first."""
 
     def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
-        """Write a decision; gives its number.
+        """Write a decision, and return its number.
 
         Args:
             content: JSON without names.
@@ -193,34 +197,34 @@ class LibraryStore(Protocol):
         """
 
     def set_names(self, names: Mapping[int, int | None]) -> None:
-        """Write the ids of the people of faces, None for no one; other faces stay."""
+        """Write the ids of the people of faces, None for no one; other faces are unchanged."""
 
     def people(self) -> dict[int, str]:
-        """Names of everyone who is enrolled, by id."""
+        """Return the names of everyone who is enrolled, by id."""
 
     def template_names(self) -> dict[int, str]:
-        """Name of the person of each template of someone who is enrolled, by the template's id."""
+        """Return the name of the person of each template, by the template's id."""
 
     def groups(self) -> dict[int, int]:
-        """Number of the group of each face that is in one.
+        """Return the number of the group of each face that is in one.
 
-        Below 0 it is no group: minus the number of the ignored face that a face is like most probably.
+        A negative number is no group: minus the number of the ignored face that a face is most like.
         """
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
-        """Replace the groups."""
+        """Replace all groups."""
 
     def move_groups(self, groups: Mapping[int, int | None]) -> None:
-        """Write the groups of faces, None for none; other faces stay."""
+        """Write the groups of faces, None for none; other faces are unchanged."""
 
     def person(self, name: str) -> int | None:
-        """Id of an enrolled person, None if there is none."""
+        """Return the id of an enrolled person, None if there is none."""
 
     def expired(self, today: date) -> int:
-        """How many faces that nobody has named are past their last day."""
+        """Count the faces without a name that are past their last day."""
 
     def purge(self, today: date) -> int:
-        """Erase the faces that nobody has named and whose last day is before `today`; gives how many."""
+        """Erase faces without a name whose last day is before `today`, and return how many."""
 
     def erase_all(self) -> tuple[int, int]:
-        """Erase all that is known of the library; gives how many photos and faces that was."""
+        """Erase the whole library, and return the number of photos and of faces."""

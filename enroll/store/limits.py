@@ -1,7 +1,7 @@
-"""What the fields of a gallery may hold: one declaration for every way in, and for the export format.
+"""Check the fields of a gallery, for every way in and for the export format.
 
 Commands, Python, import, merge and both engines refuse the same, so that what is in a gallery can be exported
-and imported again. A function gives what is wrong with a value, or None.
+and imported again. Each function returns what is wrong with a value, or None.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ CONSENT = 1000  # characters of a reference to a consent
 PHOTO = 65_535  # bytes of a path in UTF-8, as Milvus keeps; Linux has paths of 4,096
 FINGERPRINT = 1000  # characters
 DIM = 1 << 16  # numbers of a vector
-CALIBRATION = 100_000  # characters; ours have some hundreds
+CALIBRATION = 100_000  # characters; we write some hundreds
 
 
 def text_problem(value: Any, what: str, longest: int) -> str | None:
-    """Say why something is no text of at most so many characters that UTF-8 can hold."""
+    """Return why a value is no text of a length that UTF-8 can hold, or None.
+
+    Args:
+        value: to be checked.
+        what: name of the field, for the message.
+        longest: number of characters.
+    """
     if not isinstance(value, str):
         return f"{what}: expected text, got {type(value).__name__}"
     if len(value) > longest:
@@ -38,7 +44,7 @@ def text_problem(value: Any, what: str, longest: int) -> str | None:
 
 
 def stored_name_problem(value: Any) -> str | None:
-    """Say why something cannot be stored as a name."""
+    """Return why a value cannot be stored as a name, or None."""
     if not isinstance(value, str):
         return f"name: expected text, got {type(value).__name__}"
     problem = name_problem(value) or (
@@ -48,7 +54,7 @@ def stored_name_problem(value: Any) -> str | None:
 
 
 def photo_problem(value: Any) -> str | None:
-    """Say why something cannot be stored as the path of a photo."""
+    """Return why a value cannot be stored as the path of a photo, or None."""
     if not isinstance(value, str):
         return f"photo: expected text, got {type(value).__name__}"
     if problem := _unstorable(value, "photo"):
@@ -58,14 +64,14 @@ def photo_problem(value: Any) -> str | None:
 
 
 def digest_problem(value: Any) -> str | None:
-    """Say why something is no digest."""
+    """Return why a value is no digest, or None."""
     if isinstance(value, bytes) and len(value) == DIGEST:
         return None
     return f"digest: expected {DIGEST} bytes, got {str(value)[:80]}"
 
 
 def terms_problem(terms: Terms) -> str | None:
-    """Say why terms cannot be stored."""
+    """Return why terms cannot be stored, or None."""
     if terms.consent is not None and (problem := text_problem(terms.consent, "consent", CONSENT)):
         return problem
     for what in ("consent_date", "expires"):
@@ -79,7 +85,10 @@ def terms_problem(terms: Terms) -> str | None:
 
 
 def new_terms_problem(terms: Terms) -> str | None:
-    """Say why no one can be enrolled on such terms; those of people who are there may be over."""
+    """Return why no one can be enrolled on such terms, or None.
+
+    Terms of enrolled people may have expired.
+    """
     today = date.today()
     if (problem := terms_problem(terms)) or terms.expires is None or terms.expires >= today:
         return problem
@@ -87,7 +96,7 @@ def new_terms_problem(terms: Terms) -> str | None:
 
 
 def model_problem(fingerprint: Any, dim: Any) -> str | None:
-    """Say why a gallery cannot be of such a model."""
+    """Return why a gallery cannot be of such a model, or None."""
     if problem := text_problem(fingerprint, "fingerprint", FINGERPRINT):
         return problem
     if type(dim) is not int or not 0 < dim <= DIM:
@@ -96,10 +105,10 @@ def model_problem(fingerprint: Any, dim: Any) -> str | None:
 
 
 def check(*problems: str | None) -> None:
-    """Refuse what has a problem.
+    """Raise the first problem, if there is one.
 
     Raises:
-        UsageError: the first one.
+        UsageError: there is one.
     """
     for problem in problems:
         if problem:
@@ -107,7 +116,7 @@ def check(*problems: str | None) -> None:
 
 
 def check_people(people: Iterable[NewPerson]) -> None:
-    """Refuse people of whom something cannot be stored; `enroll.templates.check_vectors` looks at vectors.
+    """Check that people can be stored; `enroll.templates.check_vectors` checks vectors.
 
     Raises:
         UsageError: what, and of whom.
@@ -120,7 +129,7 @@ def check_people(people: Iterable[NewPerson]) -> None:
 
 
 def check_templates(templates: Iterable[NewTemplate]) -> None:
-    """Refuse templates whose photo or digest cannot be stored.
+    """Check that the paths and digests of templates can be stored.
 
     Raises:
         UsageError: what, and of which photo.

@@ -1,4 +1,4 @@
-"""Hides passwords and keys in what is shown, also in what someone typed wrongly."""
+"""Hide passwords and keys in what is shown, also in what a user mistyped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ADDRESS = re.compile(r"\s*((?:milvus[+\w]*(?::|//)|[a-z][a-z0-9+.-]+:(?=/))/*)(
 _BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
 LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
 
-# A host with more behind it than a port: USER:PASSWORD without an @, and which part is which, no one knows.
+# A host with more behind it than a port: USER:PASSWORD without an @, whose parts cannot be told apart.
 _NO_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
 
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too
@@ -21,26 +21,26 @@ _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)\S*@", re.I)
 
 
 def without_password(location: str | Path) -> str:
-    """Give an address as it may be printed: without user, password and options, usable or not."""
+    """Return an address for printing: without user, password and options, usable or not."""
     shown = str(location)
     found = _ADDRESS.match(shown) or _BARE.match(shown)
     if found is None or LITE.fullmatch(shown):
         return shown
     scheme, rest = found.groups()
     user, at, place = rest.rpartition("@")
-    if "?" in user or "#" in user:  # a password with one of them, or an option with an @: which, no one knows
+    if "?" in user or "#" in user:  # either a password with one of them, or an option with an @
         return f"{scheme}…"
     place = re.split("[?#]", place if at else rest)[0]
     return scheme + _NO_PORT.sub(r"…\1", place)
 
 
 def looks_like_address(location: str | Path) -> bool:
-    """Say whether this was meant for an address rather than a file."""
+    """Return whether this was meant for an address rather than a file."""
     return bool(_ADDRESS.match(str(location)) or _BARE.match(str(location)))
 
 
 def without_key(path: str | Path) -> str:
-    """Give the name of a key's file as it may be printed: not if it may be the key itself."""
+    """Return the path of a key's file for printing, unless it may be the key itself."""
     path = Path(path)
     text = without_password(path)
     if not _LONG.search(text) or _is_in_a_folder(path):
@@ -49,12 +49,12 @@ def without_key(path: str | Path) -> str:
 
 
 def hidden(text: str) -> str:
-    """Give an error's text without what was typed in the wrong place: addresses' passwords, and keys."""
+    """Remove from an error's text what was typed in the wrong place: addresses' passwords, and keys."""
     return _KEY.sub("(a key)", _USER.sub(r"\1", text))
 
 
 def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
-    """Give an error's text without passwords and keys in those words of the command line that it repeats.
+    """Remove passwords and keys from the words of the command line that an error's text repeats.
 
     Args:
         text: quotes some of the words, as they are or as Python writes them.
@@ -75,7 +75,7 @@ def hidden_as_typed(text: str, typed: Iterable[str]) -> str:
 
 
 def _is_in_a_folder(path: Path) -> bool:
-    """Say whether a file's folder is there, which that of a key with slashes in it is not."""
+    """Return whether the folder of a file exists, which that of a key with slashes in it does not."""
     folder = str(path.parent)
     try:
         return folder not in (".", path.anchor) and path.parent.is_dir() and not _LONG.search(path.name)

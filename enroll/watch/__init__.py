@@ -1,1 +1,1 @@
-"""Listen to other programs' events, and tell them who was seen."""
+"""Receive other programs' events, and send them who was seen."""

@@ -1,7 +1,7 @@
-"""Talk to an MQTT broker with paho-mqtt: hear one topic, publish answers, connect again after it was lost.
+"""Connect to an MQTT broker with paho-mqtt, receive a topic, publish answers.
 
-paho's own thread reads; what comes is put into a queue of bounded length, so that a flood costs old messages
-and not memory.
+paho's own thread reads, and reconnects after a loss; received messages are put into a queue of bounded
+length, so that a flood drops old messages and does not fill the memory.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _PORT, _TLS_PORT = 1883, 8883
 _FIRST_WAIT, _LONGEST_WAIT = 1, 60  # seconds before it is tried again, twice as long each time
 _PROBE = 5.0  # seconds for finding out why there is no connection
 _KEEP_ALIVE = 30  # seconds
-_LAST_WORDS = 2.0  # seconds for what is still to be sent at the end
+_LAST_WORDS = 2.0  # seconds to send the last messages
 _REFUSED = frozenset({4, 5, 134, 135, 140})  # bad user or password, not authorized: waiting does not help
 _log = logging.getLogger(__name__)
 
 
 class BrokerError(EmbedError):
-    """A broker refuses what was given to it."""
+    """Raised when a broker refuses user, password or topic."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class BrokerConfig:
-    """Where a broker is and how it is spoken to.
+    """Holds the address of a broker and how to sign in.
 
     Attributes:
         host: name or address.
@@ -45,7 +45,7 @@ class BrokerConfig:
         tls: whether the connection is encrypted.
         user: to sign in with, or None.
         password: of the user; never shown.
-        ca: PEM file of the authority that signed its certificate; None takes the system's.
+        ca: PEM file of the authority that signed its certificate; None uses the system's.
         cert: PEM file of our own certificate, if the broker wants one.
         key: PEM file of its key; None: it is in `cert`.
     """
@@ -60,12 +60,12 @@ class BrokerConfig:
     key: Path | None = None
 
     def __repr__(self) -> str:
-        """Give host and port alone."""
+        """Return host and port alone."""
         return f"BrokerConfig({self.host}:{self.port})"
 
     @classmethod
     def parse(cls, address: str, tls: bool = False, **rest: Any) -> BrokerConfig:
-        """Read an address: HOST, HOST:PORT, mqtt://HOST:PORT or mqtts://HOST:PORT.
+        """Parse an address: HOST, HOST:PORT, mqtt://HOST:PORT or mqtts://HOST:PORT.
 
         Args:
             address: of the broker.
@@ -93,14 +93,14 @@ class BrokerConfig:
 
 
 class Broker:
-    """A connection to a broker that is kept up."""
+    """Holds a connection to a broker, and reconnects it."""
 
     def __init__(self, config: BrokerConfig, topic: str, status: str) -> None:
-        """Prepare a connection; `start` begins it.
+        """Prepare a connection; `start` opens it.
 
         Args:
-            config: where the broker is.
-            topic: that is heard.
+            config: address and sign-in.
+            topic: to subscribe to.
             status: topic that holds `online` while we are connected, else `offline`.
 
         Raises:
@@ -133,12 +133,15 @@ class Broker:
         self._client.on_message = self._on_message
 
     def start(self) -> None:
-        """Connect, and go on trying where no one answers."""
+        """Connect, and keep trying if no one answers."""
         self._client.connect_async(self._config.host, self._config.port, _KEEP_ALIVE)
         self._client.loop_start()
 
     def next(self, seconds: float | None) -> bytes | None:
-        """Give the next message, None if there is none within some seconds.
+        """Return the next message, None if none is received in time.
+
+        Args:
+            seconds: time limit; None: none.
 
         Raises:
             BrokerError: the broker refuses user, password or topic.
@@ -146,17 +149,23 @@ class Broker:
         if self._failed is not None:
             raise self._failed
         try:
-            # Waits end now and then, since Ctrl-C is not heard within one on every system.
+            # Waits are short, since Ctrl-C does not interrupt one on every system.
             return self._heard.get(timeout=1.0 if seconds is None else min(seconds, 1.0))
         except queue.Empty:
             return None
 
     def publish(self, topic: str, content: bytes, retain: bool) -> None:
-        """Publish something, now or when the broker is there again."""
+        """Publish a message, now or when the broker is reachable again.
+
+        Args:
+            topic: of the message.
+            content: the message.
+            retain: whether the broker keeps it for later subscribers.
+        """
         self._client.publish(topic, content, qos=1, retain=retain)
 
     def stop(self) -> None:
-        """Say that we leave, and end the connection."""
+        """Publish `offline`, and close the connection."""
         if self._connected:
             self._client.publish(self._status, b"offline", qos=1, retain=True).wait_for_publish(_LAST_WORDS)
         self._client.disconnect()
@@ -199,7 +208,7 @@ class Broker:
                     continue
 
     def _why(self) -> str:
-        """Say why there is no connection, which paho does not: by another try."""
+        """Return why there is no connection, which paho does not say, by another try."""
         try:
             with socket.create_connection((self._config.host, self._config.port), _PROBE) as plain:
                 if self._tls is not None:

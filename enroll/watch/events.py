@@ -1,4 +1,4 @@
-"""Decide who an event of Frigate shows: its snapshots together, one answer for each event."""
+"""Identify the person of an event of Frigate from all its snapshots."""
 
 from __future__ import annotations
 
@@ -28,31 +28,37 @@ if TYPE_CHECKING:
     from enroll.gallery.gallery import Gallery
 
 _log = logging.getLogger(__name__)
-_MOST_EVENTS = 200  # followed at a time; the oldest is let go for a new one
+_MOST_EVENTS = 200  # followed at a time; a new one replaces the oldest
 _SCALE = 2.0  # where nothing is calibrated: a distance of the threshold scores 1 / 2
 
 
 class Server(Protocol):
-    """What gives snapshots and takes names; see `enroll.watch.frigate.Frigate`."""
+    """Provides snapshots and accepts names; see `enroll.watch.frigate.Frigate`."""
 
     def snapshot(self, event: str) -> bytes:
-        """Give a picture of an event as it is now."""
+        """Return the current snapshot of an event, a JPEG."""
 
     def set_sub_label(self, event: str, name: str, score: float) -> None:
-        """Say who an event shows."""
+        """Set the name of an event.
+
+        Args:
+            event: its id.
+            name: the sub label.
+            score: 0 to 1.
+        """
 
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """How events are followed.
+    """Holds the options for following events.
 
     Attributes:
-        agree: good snapshots that must agree on a name; see `enroll.agreement`.
+        agree: number of good snapshots that must give the same name; see `enroll.agreement`.
         margin: how much farther the second person must be.
-        tries: snapshots that are fetched of an event at most.
+        tries: largest number of snapshots fetched per event.
         every: seconds between two of them.
-        cameras: those that are listened to; none: all.
-        unknown_label: sub label of people who are unknown at the end; empty: none is set.
+        cameras: whose events are followed; empty: all.
+        unknown_label: sub label for people who are unknown at the end; empty: none is set.
         overwrite: replace sub labels that others have set.
     """
 
@@ -67,12 +73,12 @@ class WatchConfig:
 
 @dataclass(frozen=True)
 class EventAnswer:
-    """Who an event shows.
+    """Holds the answer for an event.
 
     Attributes:
         event: Frigate's id.
-        camera: which one saw it.
-        agreement: who, and how many snapshots agree.
+        camera: its name.
+        agreement: the name or unknown, and how many snapshots agree.
         score: 0 to 1: the calibrated probability, if the gallery has one; else one that falls with the
             distance and is 1/2 at the threshold.
         final: whether the event is over.
@@ -116,12 +122,12 @@ class EventIdentifier:
 
         Args:
             extractor: the model the gallery was made with.
-            gallery: whom to look for.
-            server: gives snapshots, takes names.
+            gallery: the people to search.
+            server: provides snapshots, accepts names.
             threshold: largest distance at which a name is given; None takes the gallery's if it is
                 calibrated, else the model's.
             config: tries, agreement, cameras.
-            clock: gives seconds.
+            clock: returns seconds.
 
         Raises:
             UsageError: no threshold is given or known, or it is not a distance.
@@ -135,14 +141,14 @@ class EventIdentifier:
         return len(self._events)
 
     def hear(self, event: FrigateEvent) -> None:
-        """Take note of a message."""
+        """Process a message."""
         cameras = self._config.cameras
         if event.label != "person" or (cameras and event.camera not in cameras):
             return
         followed = self._events.get(event.event)
         if followed is None:
             if event.kind == "end":
-                return  # it began before us, or was let go: a single snapshot names no one
+                return  # it began before us, or was replaced: a single snapshot names no one
             while len(self._events) >= _MOST_EVENTS:
                 oldest, _ = self._events.popitem(last=False)
                 _log.warning(
@@ -156,12 +162,12 @@ class EventIdentifier:
             followed.due = min(followed.due, self._clock())  # there may be a better picture
 
     def wait(self) -> float | None:
-        """Give the seconds until something is to be done, None if nothing is."""
+        """Return the seconds until there is work, None if there is none."""
         due = [followed.due for followed in self._events.values() if self._is_open(followed)]
         return max(0.0, min(due) - self._clock()) if due else None
 
     def work(self) -> list[EventAnswer]:
-        """Look at what is due, tell the server, and give the answers that are new."""
+        """Fetch the snapshots that are due, set names, and return the new answers."""
         answers = []
         for event, followed in list(self._events.items()):
             if not self._is_open(followed) or followed.due > self._clock():
@@ -173,11 +179,11 @@ class EventIdentifier:
             name = answer.agreement.decision.identity
             if name is not None and followed.given is None:
                 followed.given = name
-                self._tell(event, followed, name, answer.score)
+                self._set_name(event, followed, name, answer.score)
                 answers.append(answer)
             elif over:
                 if name is None and self._config.unknown_label:
-                    self._tell(event, followed, self._config.unknown_label, answer.score)
+                    self._set_name(event, followed, self._config.unknown_label, answer.score)
                 answers.append(answer)
             if over:
                 del self._events[event]
@@ -187,7 +193,7 @@ class EventIdentifier:
         return followed.over or (followed.given is None and followed.tries < self._config.tries)
 
     def _look(self, event: str, followed: _Followed) -> None:
-        """Fetch a snapshot and count its face; the same picture counts once."""
+        """Fetch a snapshot and add its face; an unchanged picture counts once."""
         followed.tries += 1
         followed.due = self._clock() + self._config.every
         try:
@@ -234,7 +240,7 @@ class EventIdentifier:
             return curve.probability(decision.distance, decision.second)
         return max(0.0, 1 - decision.distance / (_SCALE * max(decision.threshold, 1e-6)))
 
-    def _tell(self, event: str, followed: _Followed, name: str, score: float) -> None:
+    def _set_name(self, event: str, followed: _Followed, name: str, score: float) -> None:
         if followed.theirs and not self._config.overwrite:
             _log.info("Frigate, event %s has a sub label of someone else's, which stays", event)
             return

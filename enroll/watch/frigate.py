@@ -1,6 +1,6 @@
-"""Frigate's two routes that are used: the snapshot of an event, and its sub label.
+"""Use two routes of Frigate: the snapshot of an event, and its sub label.
 
-Nothing but the address that was given is asked: no proxy, no redirect, and the id of an event cannot lead out
+Only the given address is contacted: no proxy, no redirect, and the id of an event cannot lead out
 of its path.
 """
 
@@ -19,15 +19,15 @@ from embedder.errors import UsageError
 from enroll.watch.messages import sub_label_body
 
 _SECONDS = 10.0  # until Frigate must have answered
-# Without what Frigate draws into it; cut around the person, so that others are not in it.
+# Without Frigate's drawings, and cropped to the person, so that others are not in it.
 _SNAPSHOT = "snapshot.jpg?bbox=0&timestamp=0&crop=1&quality=95"
 
 
 class FrigateError(Exception):
-    """Frigate did not do what was asked.
+    """Raised when Frigate does not do what was asked.
 
     Attributes:
-        gone: it knows no such event, or has no snapshot of it, so that asking again is of no use.
+        gone: whether it knows no such event, or has no snapshot of it, so that asking again is of no use.
     """
 
     def __init__(self, message: str, gone: bool = False) -> None:
@@ -49,7 +49,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Frigate:
-    """A Frigate server.
+    """Connects to a Frigate server.
 
     Example:
         >>> Frigate("http://127.0.0.1:5000/").address  # nothing is asked yet
@@ -57,12 +57,12 @@ class Frigate:
     """
 
     def __init__(self, address: str, token: str | None = None, ca: Path | None = None) -> None:
-        """Note where it is; nothing is asked yet.
+        """Check the address; nothing is requested yet.
 
         Args:
-            address: http:// or https://, host, port, and the path it lies at, if any.
+            address: http:// or https://, host, port, and the path it is at, if any.
             token: of Frigate's own sign-in, sent as a bearer token.
-            ca: PEM file of the authority that signed its certificate; None takes the system's.
+            ca: PEM file of the authority that signed its certificate; None uses the system's.
 
         Raises:
             UsageError: the address is none, holds a password, or the file is no certificate.
@@ -91,7 +91,7 @@ class Frigate:
         )
 
     def snapshot(self, event: str) -> bytes:
-        """Fetch the snapshot of an event as it is now, a JPEG.
+        """Fetch the current snapshot of an event, a JPEG.
 
         Raises:
             FrigateError: there is none, it is too large, or Frigate does not answer.
@@ -103,7 +103,7 @@ class Frigate:
         return data
 
     def set_sub_label(self, event: str, name: str, score: float) -> None:
-        """Say who an event shows.
+        """Set the name of an event.
 
         Args:
             event: its id.

@@ -1,6 +1,6 @@
-"""Read Frigate's events, and write what Home Assistant reads: bytes and text in, bytes and text out.
+"""Parse Frigate's events, and write what Home Assistant reads. Bytes and text in and out.
 
-Anyone who may publish to the broker can send an event, so it is data of strangers: what is not exactly as
+Anyone who may publish to the broker can send an event, so its content is not trusted: what is not exactly as
 expected is no event.
 """
 
@@ -20,14 +20,14 @@ _LONGEST_LABEL = 100  # characters of Frigate's sub label
 
 @dataclass(frozen=True)
 class FrigateEvent:
-    """A message on something that Frigate follows.
+    """Holds a message about something that Frigate follows.
 
     Attributes:
         kind: `new`, `update` or `end`.
         event: Frigate's id of it.
-        camera: which one sees it.
+        camera: its name.
         label: what it is, such as `person`.
-        sub_label: who it is said to be by now, or None.
+        sub_label: name that it has by now, or None.
         has_snapshot: whether there is a picture of it.
     """
 
@@ -40,7 +40,7 @@ class FrigateEvent:
 
 
 def read_event(payload: bytes) -> FrigateEvent | None:
-    """Read a message of the topic `frigate/events`; None if it is no such message.
+    """Parse a message of the topic `frigate/events`; None if it is no such message.
 
     Example:
         >>> read_event(b'{"type": "end", "after": {"id": "1-a", "camera": "door", "label": "person"}}').kind
@@ -67,7 +67,7 @@ def read_event(payload: bytes) -> FrigateEvent | None:
 
 
 def _sub_label(value: Any) -> str | None:
-    """Give a sub label: a text in older versions of Frigate, a text and a score in newer ones."""
+    """Return a sub label: a text in older versions of Frigate, a text and a score in newer ones."""
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, str) and value else None
@@ -86,11 +86,11 @@ def sub_label_body(name: str, score: float) -> bytes:
 
 @dataclass(frozen=True)
 class Topics:
-    """Where it is published.
+    """Holds the topics of our messages.
 
     Attributes:
-        base: what all topics of ours begin with.
-        discovery: what those of Home Assistant's discovery begin with; empty: it is told nothing.
+        base: prefix of all our topics.
+        discovery: prefix of Home Assistant's discovery topics; empty: nothing is sent there.
     """
 
     base: str = "embed"
@@ -98,29 +98,39 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """Holds `online` or `offline`."""
+        """The topic that holds `online` or `offline`."""
         return f"{self.base}/status"
 
     @property
     def events(self) -> str:
-        """Gets every answer."""
+        """The topic of every answer."""
         return f"{self.base}/events"
 
     def camera(self, camera: str) -> str:
-        """Holds the last answer of a camera."""
+        """Return the topic of the last answer of a camera."""
         return f"{self.base}/cameras/{camera}"
 
     def person(self, name: str) -> str:
-        """Holds where and when a person was seen last."""
+        """Return the topic of where and when a person was seen last."""
         return f"{self.base}/people/{slug(name)}"
 
     def camera_config(self, camera: str, version: str) -> tuple[str, bytes]:
-        """Give topic and content that make a camera's last person a sensor of Home Assistant."""
+        """Return topic and content that make a camera's last person a sensor of Home Assistant.
+
+        Args:
+            camera: its name.
+            version: of the toolkit.
+        """
         facts = {"name": f"{camera} person", "icon": "mdi:face-recognition"}
         return self._config(f"camera_{slug(camera)}", self.camera(camera), "name", facts, version)
 
     def person_config(self, name: str, version: str) -> tuple[str, bytes]:
-        """Give topic and content that make the place where a person was seen last a sensor."""
+        """Return topic and content that make the place where a person was seen last a sensor.
+
+        Args:
+            name: of the person.
+            version: of the toolkit.
+        """
         facts = {"name": f"{name} last seen", "icon": "mdi:account-eye"}
         return self._config(f"person_{slug(name)}", self.person(name), "camera", facts, version)
 
@@ -142,7 +152,9 @@ class Topics:
 
 
 def slug(text: str) -> str:
-    """Give a text as a part of a topic and of an id: a-z, 0-9 and _, different for different texts.
+    """Convert a text to a part of a topic and of an id, different for different texts.
+
+    The result has only a-z, 0-9 and _.
 
     Example:
         >>> slug("front_door"), slug("Zoë K")

@@ -1,4 +1,4 @@
-"""Listen to Frigate by MQTT, answer its events, and publish the answers for Home Assistant."""
+"""Follow Frigate by MQTT, answer its events, and publish the answers for Home Assistant."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from enroll.watch.broker import Broker
 from enroll.watch.events import EventAnswer, EventIdentifier
 from enroll.watch.messages import Topics, read_event
 
-_MOST_SENSORS = 1000  # of cameras and people that Home Assistant is told of
+_MOST_SENSORS = 1000  # of cameras and people that are announced to Home Assistant
 
 
 class FrigateWatch:
-    """What `embed watch-frigate` does.
+    """Runs `embed watch-frigate`: receives events, publishes answers.
 
     Attributes:
-        ignored: messages that were none of Frigate's.
+        ignored: number of messages that were none of Frigate's.
     """
 
     def __init__(self, identifier: EventIdentifier, broker: Broker, topics: Topics) -> None:
-        """Join them.
+        """Join identifier and broker.
 
         Args:
             identifier: answers events.
-            broker: hears them, and publishes answers.
-            topics: where.
+            broker: receives them, and publishes answers.
+            topics: of the answers.
         """
         self._identifier, self._broker, self._topics = identifier, broker, topics
         self._announced: set[str] = set()
         self.ignored = 0
 
     def answers(self) -> Generator[EventAnswer]:
-        """Give what is answered, for ever; closed, it says that we are gone.
+        """Yield answers, without end; closing the generator publishes `offline`.
 
         Raises:
             BrokerError: the broker refuses us.
@@ -60,7 +60,7 @@ class FrigateWatch:
             self._identifier.hear(event)
 
     def _publish(self, answer: EventAnswer) -> None:
-        content = json.dumps(facts(answer), allow_nan=False).encode()
+        content = json.dumps(answer_to_dict(answer), allow_nan=False).encode()
         name = answer.agreement.decision.identity
         self._announce(f"camera {answer.camera}", *self._topics.camera_config(answer.camera, _version()))
         self._broker.publish(self._topics.camera(answer.camera), content, True)
@@ -75,8 +75,8 @@ class FrigateWatch:
             self._broker.publish(topic, content, True)
 
 
-def facts(answer: EventAnswer) -> dict[str, Any]:
-    """Give an answer for JSON; `name` is `unknown` for people who are not known."""
+def answer_to_dict(answer: EventAnswer) -> dict[str, Any]:
+    """Convert an answer to a dict for JSON; `name` is `unknown` for strangers."""
     agreement = answer.agreement
     decision = agreement.decision
     return {

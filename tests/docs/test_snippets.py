@@ -9,7 +9,7 @@ import pkgutil
 import re
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import keras
@@ -148,8 +148,11 @@ def test_examples_of_docstrings_run(name: str):
         assert got == ast.literal_eval(example.want)
 
 
-def test_there_are_examples_to_run():
-    assert len(EXAMPLES) > 10
+@pytest.mark.parametrize("package", [embedder, enroll], ids=lambda package: package.__name__)
+def test_every_public_name_has_an_example(package: ModuleType):
+    public = [getattr(package, name) for name in package.__all__ if name != "__version__"]
+    homes = {f"{one.__module__}.{one.__qualname__}" for one in public if callable(one)}
+    assert homes and homes <= {name for name, test in EXAMPLES.items() if test.examples}
 
 
 def test_python_names_of_the_table_of_losses_exist():

@@ -256,7 +256,7 @@ def test_the_order_of_the_templates_does_not_matter() -> None:
 
 
 def test_many_searches_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enroll.calibration._MOST_SEARCHES", 50)
+    monkeypatch.setattr("enroll.probes._MOST_SEARCHES", 50)
     vectors, labels = people(30, 5)
     promise = calibrate(vectors, labels, 0.01)
     assert (promise.searches, promise.templates) == (50, 150)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from embedder.moments import Moments
-from enroll.calibration import Probes, calibrate
+from enroll.calibration import calibrate
 from enroll.comparisons import compare, expected_shares
+from enroll.probes import Probes
 from tests.conftest import TOY_STRANGERS
 from tests.enroll.doctor.people import made_people
 

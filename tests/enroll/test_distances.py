@@ -51,7 +51,7 @@ def test_some_people_say_how_far_strangers_are(monkeypatch: pytest.MonkeyPatch) 
         return whole(logs, weight, prior)
 
     monkeypatch.setattr(near_people, "robust_moments", listening)
-    monkeypatch.setattr(near_people, "_LOOKED_FOR", 25)
+    monkeypatch.setattr(near_people, "_MOST_PEOPLE", 25)
     assert near(vectors, labels, KNOWN) == everyone != ()
     (logs,) = seen
     assert len(logs) == 160 * 25 - 25 * 4  # without each photo's distance to its own person

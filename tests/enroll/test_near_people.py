@@ -12,9 +12,10 @@ from embedder.errors import UsageError
 from embedder.moments import Moments, limit_of_strangers, middle_and_spread
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
-from enroll.calibration import Probes, calibrate
+from enroll.calibration import calibrate
 from enroll.distances import LeftOut
 from enroll.near_people import NearPeople, find_near_people, left_out_of, pairs_of, robust_moments
+from enroll.probes import Probes
 from tests.enroll.test_calibration import people
 
 

@@ -1,9 +1,9 @@
-"""A gallery in Milvus, for several machines; the only place that imports pymilvus.
+"""Store a gallery in Milvus, for several machines; the only package that imports pymilvus.
 
 ```
 store ─┬─ address ── connection   milvus:// addresses, requests with time limits
        ├─ ledger                  append-only facts: who is enrolled
-       ├─ enrolling, erasing      changes without transactions, finished by whoever comes next
+       ├─ enrolling, erasing      changes without transactions, finished by the next client
        └─ templates               vectors: insert, read, search
 ```
 """

@@ -1,4 +1,4 @@
-"""Read addresses of galleries in Milvus, and serve Milvus Lite in this process.
+"""Parse addresses of galleries in Milvus, and serve Milvus Lite in this process.
 
 ```
 milvus://[USER:PASSWORD@]HOST[:PORT]/NAME[?index=hnsw&shards=2&replicas=1]    a server or a cluster
@@ -6,7 +6,7 @@ milvus+tls://...                                                             the
 milvus:FILE.db                                                               Milvus Lite, here
 ```
 
-The file of Milvus Lite is a folder really; all who open it in this process share one server.
+The file of Milvus Lite is really a folder; all who open it in this process share one server.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ INDEXES = ("flat", "hnsw", "ivf_flat", "diskann")
 
 _PORT = 19530
 _FORM = "expected milvus://HOST:PORT/NAME, or milvus:FILE.db for Milvus Lite"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # what Milvus calls collections by, with room for ours
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # a collection's name, with room for our suffixes
 
 _GRACE = 2.0  # seconds for answers on their way
 
 
 @dataclass(frozen=True)
 class MilvusAddress:
-    """Where a gallery is, and how it is laid out if it is made again.
+    """Holds the address of a gallery, and how to lay it out if it is created.
 
     Attributes:
         uri: of the server, or Milvus Lite's file.
         name: of the gallery there.
         shown: the address for messages, without password.
         token: USER:PASSWORD or a key, "" for none.
-        index: one of INDEXES; None takes what is there, and makes "flat", which is exact.
-        shards: parts that take what is written side by side.
-        replicas: copies in memory that answer side by side, from when it is next loaded.
+        index: one of INDEXES; None uses the existing one, and creates "flat", which is exact.
+        shards: number of parts that are written in parallel.
+        replicas: number of copies in memory that answer in parallel, from when it is next loaded.
     """
 
     uri: str
@@ -61,12 +61,12 @@ class MilvusAddress:
 
 
 def is_milvus(location: str | Path) -> bool:
-    """Say whether this is an address of Milvus rather than a file of ours."""
+    """Return whether this is an address of Milvus rather than a file of ours."""
     return str(location).startswith(("milvus:", "milvus+tls:"))
 
 
 def parse_address(location: str) -> MilvusAddress:
-    """Read an address.
+    """Parse an address.
 
     Raises:
         UsageError: it is none, or an option in it is unknown.
@@ -80,7 +80,7 @@ def parse_address(location: str) -> MilvusAddress:
     try:
         parts = urlsplit(location)
         host, port = parts.hostname, parts.port or _PORT
-    except ValueError:  # its words repeat a part of what may be the password
+    except ValueError:  # its message may repeat a part of the password
         raise UsageError(f"--gallery {shown}: {_FORM}, with a number from 1 to 65535 for PORT") from None
     name = unquote(parts.path).removeprefix("/")
     if not host:
@@ -127,7 +127,7 @@ _lock = threading.Lock()
 
 
 def is_there(path: Path, shown: str) -> bool:
-    """Say whether Milvus Lite has a database here.
+    """Return whether Milvus Lite has a database here.
 
     Raises:
         GalleryError: something else is in its place.

@@ -1,7 +1,7 @@
-"""Talking to Milvus: quietly, with a limit on every wait, and with errors of ours.
+"""Connect to Milvus with time limits, our errors, and without its log.
 
-A read is given a moment (`now`), and sees whatever was acknowledged to anyone before it. Milvus lets such a
-read wait for its next time tick; reads that share a moment share that wait.
+A read is given a moment (`now`), and sees everything that was acknowledged to any client before it. Milvus
+lets such a read wait for its next time tick; reads that share a moment share that wait.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ LATELY = 1  # the moment of reads that may be some time behind
 _CONNECT = 5.0  # seconds to be connected
 _ANSWER = 20.0  # seconds for one answer
 _LOADED = 120.0  # seconds until a collection can be searched, after a restart of the server
-_PAGE = 16_384  # rows; Milvus gives no more at once
-_PAGE_BYTES = 16 << 20  # it gives 100 MB at once, and messages between its parts are smaller
+_PAGE = 16_384  # rows; Milvus returns no more at once
+_PAGE_BYTES = 16 << 20  # it returns 100 MB at once, and messages between its parts are smaller
 _IN = 5_000  # ids in one condition
 _NOT_LOADED = (101, 503, 504)  # codes of Milvus: a restarted server has yet to load it
 
 
 class AwayError(GalleryError):
-    """The server does not answer."""
+    """Raised when the server does not answer."""
 
 
 class MilvusConnection:
-    """A connection, and the few things that galleries ask of one."""
+    """Holds a connection, and makes the requests that galleries need."""
 
     def __init__(self, address: MilvusAddress) -> None:
         """Connect.
@@ -72,7 +72,7 @@ class MilvusConnection:
             raise
 
     def close(self) -> None:
-        """Hang up; a second time is nothing."""
+        """Close the connection; a second call does nothing."""
         if self._open:
             with suppress(*self._milvus_errors):
                 self._client.close()
@@ -84,13 +84,16 @@ class MilvusConnection:
             address_module.release(Path(self.address.uri))
 
     def now(self) -> int:
-        """Give a moment that lies after everything that was acknowledged until now."""
+        """Return a moment after everything that was acknowledged until now."""
         if self.address.lite:  # one process, one order
             return LATELY
         return int(self._asked(self._client._get_connection().alloc_timestamp, timeout=_ANSWER))
 
     def fields(self, collection: str) -> dict[str, int] | None:
-        """Give the fields of a collection, with the length of those that are vectors; None without one."""
+        """Return the fields of a collection, with the length of those that are vectors.
+
+        None without one.
+        """
         if not self._asked(self._client.has_collection, collection, timeout=_ANSWER):
             return None
         found = self._asked(self._client.describe_collection, collection, timeout=_ANSWER)
@@ -105,15 +108,15 @@ class MilvusConnection:
         part: str = "",
         shards: int = 1,
     ) -> None:
-        """Make a collection with a number for each row; one of the same form may be there already.
+        """Create a collection with a number for each row, unless one of the same form exists.
 
         Args:
             collection: its name.
-            fields: "INT64", or the longest length of a text in bytes, by name.
+            fields: "INT64", or the largest length of a text in bytes, by name.
             vector: name and length of its vector.
             index: of the vector.
             part: name of a second partition.
-            shards: parts that are written side by side.
+            shards: number of parts that are written in parallel.
 
         Raises:
             GalleryError: there is one of another form, among others.
@@ -151,7 +154,7 @@ class MilvusConnection:
         return found is not None
 
     def load(self, collection: str) -> None:
-        """Have a collection ready to be searched; wait for a server that has just been started."""
+        """Load a collection to be searched; wait for a server that has just been started."""
         until = time.monotonic() + _LOADED
         while True:
             try:
@@ -168,30 +171,36 @@ class MilvusConnection:
                 return
 
     def index(self, collection: str, vector: str) -> str:
-        """Give the kind of index a vector has, in lower case."""
+        """Return the kind of index a vector has, in lower case."""
         found = self._asked(self._client.describe_index, collection, vector, timeout=_ANSWER)
         return str(found["index_type"]).lower()
 
     def insert(self, collection: str, rows: Sequence[Row], part: str = "") -> list[int]:
-        """Add rows, and give their ids."""
+        """Add rows, and return their ids.
+
+        Args:
+            collection: its name.
+            rows: values by field.
+            part: partition, the default one if empty.
+        """
         answer = self._asked(
             self._client.insert, collection, list(rows), timeout=_ANSWER, partition_name=part, on=collection
         )
         return [int(one) for one in answer["ids"]]
 
     def delete(self, collection: str, ids: Sequence[int]) -> None:
-        """Delete rows; ids that are not there change nothing."""
+        """Delete rows; unknown ids change nothing."""
         for some in _pieces(ids, _IN):
             self._asked(self._client.delete, collection, ids=some, timeout=_ANSWER, on=collection)
 
     def delete_where(self, collection: str, condition: str) -> int:
-        """Delete the rows that fulfil a condition now, and give how many there were."""
+        """Delete the rows that fulfil a condition, and return how many there were."""
         ids = [row["id"] for row in self.rows(collection, condition, [], self.now())]
         self.delete(collection, ids)
         return len(ids)
 
     def compact(self, collection: str) -> None:
-        """Ask that deleted rows be written over; the server does it in its own time."""
+        """Request that deleted rows be overwritten, which the server does later."""
         with suppress(GalleryError):  # it does so by itself, too, only later
             self._asked(self._client.compact, collection, timeout=_ANSWER, on=collection)
 
@@ -204,15 +213,15 @@ class MilvusConnection:
         part: str = "",
         width: int = 1024,
     ) -> Iterator[Row]:
-        """Read all rows that fulfil a condition, by id.
+        """Yield all rows that fulfil a condition, by id.
 
         Args:
-            collection: where.
-            condition: of ours: nothing that people typed is ever part of one.
+            collection: its name.
+            condition: of ours: no text of a user is ever part of one.
             fields: besides the id.
             at: a moment.
             part: partition, all by default.
-            width: bytes of a row, about.
+            width: about the bytes of a row.
         """
         size, last = max(1, min(_PAGE, _PAGE_BYTES // width)), 0
         while True:
@@ -243,7 +252,17 @@ class MilvusConnection:
         also: str = "",
         part: str = "",
     ) -> list[Row]:
-        """Read the rows whose field is one of these numbers, or of texts of ours, and `also` holds."""
+        """Read the rows whose field has one of some values.
+
+        Args:
+            collection: its name.
+            field: to be compared.
+            values: numbers, or texts of ours.
+            fields: to be read.
+            at: a moment.
+            also: another condition.
+            part: partition, all by default.
+        """
         more = f" and ({also})" if also else ""
         return [
             row
@@ -252,7 +271,7 @@ class MilvusConnection:
         ]
 
     def count(self, collection: str, condition: str, at: int, part: str = "") -> int:
-        """Count rows; some that are written twice count twice."""
+        """Count rows; one that was written twice counts twice."""
         (answer,) = self._asked(
             self._client.query,
             collection,
@@ -268,7 +287,17 @@ class MilvusConnection:
     def search(
         self, collection: str, vector: str, queries: Any, limit: int, at: int, part: str, **options: Any
     ) -> list[list[Row]]:
-        """Find the `limit` nearest rows of each query, their ids alone; all if there are fewer."""
+        """Find the ids of the `limit` nearest rows of each query; all if there are fewer.
+
+        Args:
+            collection: its name.
+            vector: the field of the vectors.
+            queries: (n, dim) float32.
+            limit: number of rows per query.
+            at: a moment.
+            part: partition.
+            **options: of the search.
+        """
         answers = self._asked(
             self._client.search,
             collection,
@@ -284,7 +313,7 @@ class MilvusConnection:
         return [list(answer) for answer in answers]
 
     def _asked(self, ask: Callable[..., Any], *arguments: Any, on: str = "", **options: Any) -> Any:
-        """Ask, once more if the server was restarted and has yet to load the collection."""
+        """Make a request, and repeat it once if a restarted server has yet to load the collection."""
         try:
             try:
                 with self._turn:
@@ -324,7 +353,7 @@ class MilvusConnection:
 
 
 def _message_of(error: BaseException | None) -> str:
-    """Give what an error says, and what those say that caused it: pymilvus hides why it cannot connect."""
+    """Return an error's message and those of its causes, as pymilvus hides why it cannot connect."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:  # pymilvus names some as their own cause
         chain.append(error)

@@ -1,14 +1,14 @@
-"""Enrolling without transactions: a person's templates come whole or not at all, and a photo is one person's.
+"""Enroll without transactions: a person completely or not at all, a photo for one person.
 
-1. `todo`: say that templates of this operation may be about to come.
+1. `todo`: write that templates of this operation may follow.
 2. Insert the templates. They do not count yet.
 3. Read who else has these photos, at a moment after 2. Of two clients that enroll one photo at least one sees
    the other here, and gives way. So no photo ever becomes two people's.
 4. Insert the facts, in one request: from here on the templates count.
-5. Take the `todo` back.
+5. Delete the `todo`.
 
-A client that ends before 4 leaves templates that no one sees. Whoever wants their photos waits for `LEASE`
-and then deletes them; a client that took half of that from 1 to 4 does not do 4.
+A client that ends before 4 leaves templates that no one sees. A client that needs their photos waits for
+`LEASE` and then deletes them; a client that took half of that from 1 to 4 does not do 4.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError
-from enroll.store.base import NewPerson, conflict_reason
+from enroll.store.base import NewPerson
+from enroll.store.messages import conflict_reason
 from enroll.store.milvus.connection import LATELY, AwayError
 from enroll.store.milvus.erasing import LEASE
 from enroll.store.milvus.ledger import event, fact, name_fact, new_op, terms_fact
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
 
 _TOGETHER = 10_000  # templates that are made to count at once, or those of one person
-_OF_PERSON = 2  # a person counts as that many at least: what is said of all must fit into one request
+_OF_PERSON = 2  # a person counts as at least as many: the facts of all must fit into one request
 _TRIES = 20
-_AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not come back together
+_AT_RANDOM = 0.5  # seconds; two clients that gave way to each other do not retry at the same time
 
 
 @dataclass
 class _Sent:
-    """Templates of one identity that are there and do not count yet."""
+    """Holds templates of one person that are inserted and do not count yet."""
 
     asked: NewPerson
     person: Known | None  # None for someone new
@@ -53,7 +54,7 @@ class _Sent:
 
 @dataclass(frozen=True)
 class _Operation:
-    """What is enrolled together: all of it will count, or nothing."""
+    """Holds what is enrolled together: all of it will count, or nothing."""
 
     op: int
     todos: list[int]  # rows of the ledger
@@ -62,10 +63,12 @@ class _Operation:
 
     @property
     def part(self) -> str:
+        """The partition of the templates."""
         return STRANGERS if self.strangers else ENROLLED
 
     @property
     def of_photo(self) -> dict[str, _Sent]:
+        """The person of each photo, by digest in hexadecimal."""
         return {digest: one for one in self.sent for digest in one.ids}
 
 
@@ -75,12 +78,12 @@ class Enroller:
     def __init__(
         self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows, eraser: Eraser
     ) -> None:
-        """Work on these two collections."""
+        """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
         self._eraser, self._shown = eraser, connection.address.shown
 
     def check(self, people: Sequence[NewPerson]) -> None:
-        """Refuse what can be refused before anything is sent.
+        """Check what can be checked before anything is sent.
 
         Raises:
             PhotoConflictError: a photo is given under two names.
@@ -111,22 +114,22 @@ class Enroller:
         """
         self.check(people)
         people = [_each_photo_once(one) for one in people]
-        at = LATELY  # a guess at who is there; what counts is read below
+        at = LATELY  # a first guess of the people; the reads that matter follow below
         for _ in range(_TRIES):
             started, now = time.monotonic(), self._begun(people, strangers, at)
             try:
                 self._send(now)
                 at = self._connection.now()
                 named = self._ledger.named([one.asked.name for one in now.sent], at)
-                self._once(now, at)
+                self._delete_duplicates(now, at)
                 rows, rivals = self._others(now, at)
-                if not rivals and self._still(now, named):
+                if not rivals and self._reread_people(now, named):
                     self._leave_out(now, rows)
                     replaced = self._replaced(now, at)
                     if time.monotonic() - started > LEASE / 2:
                         raise GalleryError(f"{self._shown}: enrolling took too long; try again")
                     break
-            except AwayError:  # the next client that writes takes away what has arrived
+            except AwayError:  # the next client that writes deletes what has arrived
                 raise
             except BaseException:
                 with suppress(GalleryError):
@@ -162,8 +165,8 @@ class Enroller:
         for one in now.sent:
             one.ids = {template.digest.hex(): next(ids) for template in one.asked.templates}
 
-    def _still(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
-        """Say whether the names are whose they were taken for, and look at these people as they are now."""
+    def _reread_people(self, now: _Operation, named: dict[str, list[Known]]) -> bool:
+        """Return whether the names are still those of the same people, and read these people again."""
         for one in now.sent:
             person = _first(named[one.asked.name], now.strangers)
             if (person and person.id) != (one.person and one.person.id):
@@ -171,15 +174,15 @@ class Enroller:
             one.person = person
         return True
 
-    def _once(self, now: _Operation, at: int) -> None:
-        """Delete what a request left that was sent twice, as pymilvus does if it gets no answer."""
+    def _delete_duplicates(self, now: _Operation, at: int) -> None:
+        """Delete duplicates of a request that pymilvus sent twice, as it does without an answer."""
         sent = {number for one in now.sent for number in one.ids.values()}
         if self._templates.count(now.op, at) > len(sent):
             rows = self._templates.rows(f"op == {now.op}", [], at)
             self._templates.delete([row["id"] for row in rows if row["id"] not in sent])
 
     def _others(self, now: _Operation, at: int) -> tuple[list[Row], set[int]]:
-        """Find who else has the photos: rows that make ours needless, and operations under way.
+        """Find others with the photos: rows that make ours unnecessary, and unfinished operations.
 
         Raises:
             PhotoConflictError: another person has one.
@@ -189,7 +192,7 @@ class Enroller:
         others = self._templates.with_digests(digests, at, now.part, but=now.op)
         if not others:
             return [], set()
-        # In this order: what is no longer pending has come to count before the people are read.
+        # In this order: operations no longer pending count before the people are read.
         pending = self._ledger.pending({row["op"] for row in others}, at)
         people = self._ledger.people(self._connection.now(), {row["person"] for row in others})
         theirs = [row for row in others if counts(row, people)]
@@ -201,7 +204,7 @@ class Enroller:
         return theirs, {row["op"] for row in others if not counts(row, people)} & pending
 
     def _leave_out(self, now: _Operation, rows: Sequence[Row]) -> None:
-        """Of photos that are already theirs, delete what we have sent."""
+        """Delete our templates of photos that are already theirs."""
         of_photo = now.of_photo
         needless = {row["digest"] for row in rows}
         self._templates.delete([of_photo[digest].ids.pop(digest) for digest in needless])
@@ -236,12 +239,15 @@ class Enroller:
         if ids:
             self._templates.delete(ids)
             self._ledger.delete(now.todos)
-        else:  # what has arrived is not known
+        else:  # it is unknown what has arrived
             self._eraser.undo(now.op)
 
 
 def _first(known: Sequence[Known], strangers: bool) -> Known | None:
-    """Give the person of a name; if several clients made one at once, all of them take the same."""
+    """Return the person of a name.
+
+    If several clients created one at once, all of them take the same.
+    """
     return min((one for one in known if one.stranger == strangers), key=lambda one: one.id, default=None)
 
 
@@ -251,7 +257,7 @@ def _each_photo_once(asked: NewPerson) -> NewPerson:
 
 
 def grouped(people: Iterable[NewPerson]) -> Iterator[list[NewPerson]]:
-    """Give people, each name once, in groups that can be made to count at once."""
+    """Yield people, each name once, in groups that can be made to count at once."""
     together, size = list[NewPerson](), 0
     for one in _each_name_once(people):
         own = max(_OF_PERSON, len(one.templates))

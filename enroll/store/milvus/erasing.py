@@ -1,8 +1,8 @@
-"""Erasing without transactions, and finishing what a client that ended left behind.
+"""Erase without transactions, and finish what an interrupted client left behind.
 
-One request says that people are gone, or templates; from then on no one sees them. Then the templates are
+One request writes that people are gone, or templates; from then on no one sees them. Then the templates are
 deleted, then what is known of the people. A `todo` that was written with the first request stays until all is
-done, so that the next client that writes does what is left.
+done, so that the next client that writes finishes the work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from enroll.store.milvus.templates import TemplateRows
 
 
-LEASE = 30.0  # seconds that a client may be silent while it enrolls before others take it for dead
+LEASE = 30.0  # seconds without a sign of an enrolling client after which others take it for dead
 
 _OLD = 600.0  # seconds after which that is certain, even if the clocks of two machines differ by minutes
 _POLL = 0.2  # seconds
@@ -31,7 +31,7 @@ _NAMED_AT_ONCE = 2_000  # ids in one fact
 
 @dataclass(frozen=True)
 class Strangers:
-    """What is to be erased of strangers: all of some people, single templates of others."""
+    """Holds what is to be erased of strangers: all of some people, single templates of others."""
 
     people: list[Known]
     whose: dict[int, Known]
@@ -39,14 +39,19 @@ class Strangers:
 
 
 class Eraser:
-    """Takes people and templates out of a gallery."""
+    """Erases people and templates of a gallery."""
 
     def __init__(self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows) -> None:
-        """Work on these two collections."""
+        """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
 
     def erase(self, people: Collection[Known], action: str = "") -> int:
-        """Erase people; gives how many templates they had. Without an action the audit log is not told."""
+        """Erase people, and return how many templates they had.
+
+        Args:
+            people: to be erased.
+            action: for the audit log; "": no entry is written.
+        """
         if not people:
             return 0
         op, facts = new_op(), []
@@ -91,7 +96,13 @@ class Eraser:
         self._finish_erasing(empty)
 
     def strangers(self, names: Iterable[str], digests: Sequence[bytes], at: int) -> Strangers:
-        """Find what is kept of strangers that have these names, or are on these photos."""
+        """Find the strangers with some names, and those on some photos.
+
+        Args:
+            names: of people.
+            digests: of photos.
+            at: a moment.
+        """
         rows = self._templates.with_digests(digests, at, STRANGERS)
         whose = self._ledger.people(at, {row["person"] for row in rows})
         named = self._ledger.named(names, at)
@@ -102,18 +113,18 @@ class Eraser:
         )
 
     def erase_strangers(self, found: Strangers) -> None:
-        """Erase them: they have been enrolled."""
+        """Erase strangers who have been enrolled."""
         self.erase(found.people)
         if found.rows:
             self.drop(found.whose, found.rows)
 
     def undo(self, op: int) -> None:
-        """Delete what an operation left that never came to count."""
+        """Delete the templates of an operation that never came to count."""
         self._templates.delete_where(f"op == {op}")
         self._ledger.forget_todos([op])
 
     def wait_for(self, ops: Iterable[int]) -> None:
-        """Wait until these operations have come to an end; one that has not after `LEASE` is undone."""
+        """Wait until some operations have ended; one that has not after `LEASE` is undone."""
         waiting, until = set(ops), time.monotonic() + LEASE
         while waiting and time.monotonic() < until:
             time.sleep(_POLL)
@@ -122,7 +133,7 @@ class Eraser:
             self.undo(op)
 
     def tidy(self) -> None:
-        """Do what clients that ended have left to do."""
+        """Finish the work of interrupted clients."""
         for row in self._ledger.rows("todo", self._connection.now()):
             op, what = row["op"], row["text"]
             if what == "erase":

@@ -1,17 +1,18 @@
-"""Who is enrolled, as facts that are only ever added: so changes are whole without transactions.
+"""Record who is enrolled as facts that are only ever added.
 
-Milvus has no transactions, but what one request inserts into one shard is there as a whole or not at all. So
-each change of a gallery is done by one such request, and who is in the gallery follows from the facts:
+So changes are atomic without transactions: Milvus has none, but what one request inserts into one shard is
+there as a whole or not at all. Each change of a gallery is done by one such request, and who is in the
+gallery follows from the facts:
 
 ```
-name, stranger   a person is called so; the latest name counts
-terms            on what terms a person is here; the latest count
+name, stranger   name of a person; the latest counts
+terms            terms of a person; the latest count
 add              templates with this operation's number are the person's, who is a stranger
-drop             these templates are no longer
-gone             the person is erased, whatever else is said
+drop             these templates are erased
+gone             the person is erased, whatever the other facts say
 event            the audit log; "enroll": templates with this operation's number are the person's
 note             a piece of the calibration
-todo             templates may lie about that no fact speaks of: see `enroll.store.milvus.erasing`
+todo             there may be templates without a fact: see `enroll.store.milvus.erasing`
 ```
 """
 
@@ -27,7 +28,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enroll.store.base import Event, Terms, signed
+from enroll.store.actor import signed
+from enroll.store.base import Event, Terms
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 
 LONGEST = 65_535  # bytes of a text in Milvus
-_POLL = 0.5  # seconds between questions for what others changed
+_POLL = 0.5  # seconds between checks for changes of others
 _PIECE = 60_000  # letters of a note
 _LISTED = 2_500  # people in one text
 
@@ -59,14 +61,14 @@ _WRITTEN = 10_000  # facts in one request, which Milvus must not cut in two: it 
 
 @dataclass
 class Known:
-    """What the facts say of one person.
+    """Holds what the facts say about one person.
 
     Attributes:
         id: of the person.
         name: "" if there is none yet.
         terms: the latest.
         ops: operations whose templates are theirs, with how many they added, or dropped.
-        dropped: templates that are no longer.
+        dropped: templates that are erased.
         stranger: whether they are not enrolled.
         gone: whether they are erased.
         latest: when the last fact was written.
@@ -87,7 +89,7 @@ class Known:
 
     @property
     def templates(self) -> int:
-        """How many they have."""
+        """The number of their templates."""
         return sum(self.ops.values())
 
     @property
@@ -96,18 +98,18 @@ class Known:
         return bool(self.name) and not self.gone and self.templates > 0
 
     def has(self, template: Row) -> bool:
-        """Say whether a row of the templates is one of theirs."""
+        """Return whether a row of the templates is one of theirs."""
         return self.here and template["op"] in self.ops and template["id"] not in self.dropped
 
 
 def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) -> Row:
-    """Make one fact.
+    """Build one fact.
 
     Args:
-        kind: see above.
-        op: the operation.
-        person: whom it is about.
-        after: the latest fact of that person; clocks of two machines differ.
+        kind: see the module's description.
+        op: number of the operation.
+        person: id of the person.
+        after: time of the latest fact of that person; clocks of two machines differ.
         more: key, count, first, text.
     """
     at = max(time.time_ns() // 1000, after + 1)
@@ -118,35 +120,59 @@ def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) ->
 def event(
     action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = (), after: int = 0
 ) -> Row:
-    """Make an entry of the audit log; it knows which ids were given, as `changes` asks for them."""
+    """Build an entry of the audit log, which also holds the new ids, for `changes`.
+
+    Args:
+        action: what was done.
+        op: number of the operation.
+        person: id of the person, 0 if it is about no single one.
+        count: number of templates.
+        ids: of new templates.
+        after: time of the latest fact of that person.
+    """
     given = sorted(ids) or [0]
     return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=signed(action))
 
 
 def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
-    """Say what a person is called."""
+    """Build the fact of a person's name.
+
+    Args:
+        name: of the person.
+        op: number of the operation.
+        person: id of the person.
+        after: time of the latest fact of that person.
+        stranger: whether the person is a stranger.
+    """
     return fact("stranger" if stranger else "name", op, person, after, key=key_of(name), text=name)
 
 
 def terms_fact(terms: Terms, op: int, person: int, after: int = 0) -> Row:
-    """Say on what terms a person is here."""
+    """Build the fact of a person's terms.
+
+    Args:
+        terms: of the person.
+        op: number of the operation.
+        person: id of the person.
+        after: time of the latest fact of that person.
+    """
     days = {part: value and value.isoformat() for part, value in vars(terms).items() if part != "consent"}
     last = terms.expires.toordinal() if terms.expires else 0
     return fact("terms", op, person, after, key=last, text=json.dumps({"consent": terms.consent} | days))
 
 
 def key_of(name: str) -> int:
-    """Give a number to find a name by, so that no name is ever part of a condition."""
+    """Return a number by which to find a name, so that no name is ever part of a condition."""
     return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
 
 
 def new_op() -> int:
-    """Give the number of a new operation."""
+    """Return a number for a new operation."""
     return secrets.randbits(62)
 
 
 def known(rows: Iterable[Row]) -> dict[int, Known]:
-    """Give what facts say, by person."""
+    """Evaluate facts, by person."""
     people: dict[int, Known] = {}
     for row in sorted(rows, key=lambda row: (row["at"], row["id"])):
         person = people.setdefault(row["person"], Known(row["person"]))
@@ -176,27 +202,27 @@ def _terms(text: str) -> Terms:
 
 
 class Ledger:
-    """The collection of facts beside a gallery's templates."""
+    """Stores the facts of a gallery in a collection beside its templates."""
 
     def __init__(self, connection: MilvusConnection, name: str) -> None:
-        """Name it; see `create`."""
+        """Set the name of the collection; see `create`."""
         self.collection = f"{name}_facts"
         self._connection = connection
-        self._added = self._last = self._late = 0  # as `changes` was told last
+        self._added = self._last = self._late = 0  # as of the last call of `changes`
         self._revision: tuple[int, ...] = ()
         self._ask_again = 0.0  # as `time.monotonic`
 
     def exists(self) -> bool:
-        """Say whether it is there, as one of ours."""
+        """Return whether the collection exists and is ours."""
         return (self._connection.fields(self.collection) or {}).keys() == {"id", *_FIELDS, _VECTOR[0]}
 
     def create(self) -> None:
-        """Make it, or finish the making."""
+        """Create the collection, or finish an interrupted creation."""
         index = {"index_type": "FLAT", "metric_type": "L2"}
         self._connection.create(self.collection, _FIELDS, _VECTOR, index)
 
     def write(self, facts: Sequence[Row]) -> list[int]:
-        """Add facts, all or none if they are few enough for one request; gives the ids of their rows."""
+        """Add facts, all or none if one request can hold them, and return the ids of their rows."""
         rows = [
             row
             for start in range(0, len(facts), _WRITTEN)
@@ -206,7 +232,12 @@ class Ledger:
         return rows
 
     def people(self, at: int, persons: Iterable[int] | None = None) -> dict[int, Known]:
-        """Give who is in the gallery, enrolled or as strangers, by id: all, or these."""
+        """Return the people in the gallery, enrolled or as strangers, by id.
+
+        Args:
+            at: a moment.
+            persons: ids; None: all.
+        """
         fields = [*_FIELDS]
         if persons is None:
             rows = list(self._connection.rows(self.collection, _STATE, fields, at))
@@ -215,7 +246,7 @@ class Ledger:
         return {one.id: one for one in known(rows).values() if one.here}
 
     def named(self, names: Iterable[str], at: int) -> dict[str, list[Known]]:
-        """Give who has these names: several of one name if several clients enrolled it at once."""
+        """Return the people with some names: several with one name if several clients enrolled it at once."""
         found: dict[str, list[Known]] = {name: [] for name in names}
         keys, which = [key_of(name) for name in found], 'kind in ["name", "stranger"]'
         rows = self._connection.rows_in(self.collection, "key", keys, ["person"], at, which)
@@ -225,7 +256,7 @@ class Ledger:
         return found
 
     def expired(self, today: date, at: int) -> list[Known]:
-        """Give the people whose last day is past."""
+        """Return the people who expired before a day."""
         past = f'kind == "terms" and key > 0 and key < {today.toordinal()}'
         persons = {row["person"] for row in self._connection.rows(self.collection, past, ["person"], at)}
         return [
@@ -235,17 +266,23 @@ class Ledger:
         ]
 
     def rows(self, kind: str, at: int, also: str = "person >= 0") -> list[Row]:
-        """Read facts of one kind, oldest first."""
+        """Read facts of one kind, oldest first.
+
+        Args:
+            kind: of the facts.
+            at: a moment.
+            also: another condition.
+        """
         rows = self._connection.rows(self.collection, f'kind == "{kind}" and {also}', [*_FIELDS], at)
         return sorted(rows, key=lambda row: (row["at"], row["id"]))
 
     def begin(self, op: int, known: Sequence[int]) -> list[int]:
-        """Say that templates may be about to come, of these people and new ones; gives the rows of that."""
+        """Write that templates of some people, or of new ones, may follow; return the rows of that."""
         pieces = [known[start : start + _LISTED] for start in range(0, len(known), _LISTED)] or [[]]
         return self.write([fact("todo", op, text=f"add {json.dumps(piece)}") for piece in pieces])
 
     def pending(self, ops: Iterable[int], at: int) -> set[int]:
-        """Give those operations whose templates may be about to come."""
+        """Return the operations among some whose templates may still follow."""
         which = f'{_ADDED} or (kind == "todo" and text like "add%")'
         rows = self._connection.rows_in(self.collection, "op", ops, ["op", "kind"], at, which)
         return {row["op"] for row in rows if row["kind"] == "todo"} - {
@@ -253,13 +290,13 @@ class Ledger:
         }
 
     def adding_to(self, persons: Iterable[int], at: int) -> set[int]:
-        """Give the operations that may be about to add templates to these people."""
+        """Return the operations that may still add templates to some people."""
         todos = [row for row in self.rows("todo", at) if row["text"].startswith("add ")]
         wanted = set(persons)
         return {row["op"] for row in todos if wanted & set(json.loads(row["text"].removeprefix("add ")))}
 
     def by(self, op: int, at: int) -> dict[int, Known]:
-        """Give the people of whom an operation says something."""
+        """Return the people with facts of an operation."""
         rows = self._connection.rows(self.collection, f"op == {op} and person > 0", ["person"], at)
         return self.people(at, {row["person"] for row in rows})
 
@@ -268,7 +305,7 @@ class Ledger:
         self._connection.delete(self.collection, ids)
 
     def forget(self, persons: Sequence[int]) -> None:
-        """Delete what is said of people who are gone, and last that they are; the audit log stays."""
+        """Delete the facts about people who are gone, and that fact last; the audit log stays."""
         rows = self._connection.rows_in(
             self.collection, "person", persons, ["kind", "text"], self._connection.now(), 'kind != "event"'
         )
@@ -277,13 +314,13 @@ class Ledger:
         self.delete(last)
 
     def forget_todos(self, ops: Iterable[int]) -> None:
-        """Take back what was to be done after enrolling or dropping."""
+        """Delete the `todo` of enrolling or dropping."""
         which = 'kind == "todo" and text != "erase"'
         rows = self._connection.rows_in(self.collection, "op", ops, [], self._connection.now(), which)
         self.delete([row["id"] for row in rows])
 
     def events(self, at: int) -> list[Event]:
-        """Give the audit log, oldest first."""
+        """Return the audit log, oldest first."""
         return [
             Event(
                 datetime.fromtimestamp(row["at"] // 1_000_000, UTC).isoformat(timespec="seconds"),
@@ -299,10 +336,10 @@ class Ledger:
         return [*rows.values()]  # a request that was sent twice left one entry twice
 
     def changes(self, at: int) -> tuple[int, int]:
-        """Give generation and last id; see `Store.changes`.
+        """Return generation and last id; see `Store.changes`.
 
         Two proxies of Milvus give ids out side by side. So templates with lower ids may come to count after
-        others did; who has asked in between is told that another generation has begun.
+        others did; a caller who has asked in between gets a new generation.
         """
         rows = self._events(at)
         added = [row for row in rows if row["text"] == "enroll"]
@@ -311,7 +348,7 @@ class Ledger:
         return len(rows) - len(added) + self._late, self._last
 
     def revision(self) -> tuple[int, ...]:
-        """Give what is another after any change; see `Store.revision`."""
+        """Return a value that differs after any change; see `Store.revision`."""
         if (now := time.monotonic()) >= self._ask_again:
             at = self._connection.now()
             notes = self._connection.rows(self.collection, 'kind == "note"', ["op"], at)
@@ -320,7 +357,7 @@ class Ledger:
         return self._revision
 
     def keep(self, text: str) -> None:
-        """Keep a long text, of ASCII, instead of the one before."""
+        """Store a long ASCII text, and replace the former one."""
         old = [row["id"] for row in self.rows("note", self._connection.now())]
         op, pieces = new_op(), [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
         self.write(
@@ -329,7 +366,7 @@ class Ledger:
         self.delete(old)
 
     def kept(self, at: int) -> str | None:
-        """Give the text that was kept last, None without one; what was not written to its end is none."""
+        """Return the stored text, None without one or if it was not written completely."""
         whole: dict[int, dict[int, str]] = {}
         latest = None
         for row in self.rows("note", at):
@@ -341,7 +378,7 @@ class Ledger:
 
 
 def gallery_exists(address: MilvusAddress) -> bool:
-    """Say whether there is a gallery.
+    """Return whether there is a gallery.
 
     Raises:
         GalleryError: the server does not answer.

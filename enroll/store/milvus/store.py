@@ -1,6 +1,6 @@
-"""A gallery in Milvus, for more templates than one machine holds.
+"""Store a gallery in Milvus, for more templates than one machine holds.
 
-`enroll.store.base.Store` says what its methods do. What is promised, and what is not where several clients
+`enroll.store.base.Store` says what the methods do. What is guaranteed, and what is not where several clients
 write at once: docs/scale.md.
 """
 
@@ -15,17 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedder.errors import GalleryError, PhotoConflictError, UsageError
-from enroll.store.base import (
-    Changed,
-    Event,
-    NewPerson,
-    Person,
-    Terms,
-    check_model,
-    conflict_reason,
-    joined_terms,
-    unknown_identity,
-)
+from enroll.store.base import Changed, Event, NewPerson, Person, Terms, check_model, joined_terms
 from enroll.store.limits import (
     CALIBRATION,
     check,
@@ -35,6 +25,7 @@ from enroll.store.limits import (
     terms_problem,
     text_problem,
 )
+from enroll.store.messages import conflict_reason, unknown_identity
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 from enroll.store.milvus.enrolling import Enroller, grouped
@@ -58,7 +49,7 @@ _SIDE_BY_SIDE = 4  # groups of people
 
 
 class MilvusStore:
-    """A gallery in Milvus; see `Store` for what its methods do and raise."""
+    """Stores a gallery in Milvus; see `Store` for what its methods do and raise."""
 
     def __init__(self, address: MilvusAddress, create: bool = False) -> None:
         """Open a gallery.
@@ -95,7 +86,7 @@ class MilvusStore:
         self._tidied = False
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the gallery."""
         self._connection.close()
 
     def __enter__(self) -> MilvusStore:
@@ -105,21 +96,21 @@ class MilvusStore:
         self.close()
 
     def _tidy(self) -> None:
-        """Before the first change: do what clients that were killed have left."""
+        """Finish the work of interrupted clients, before the first change."""
         if not self._tidied:
             self._eraser.tidy()
             self._tidied = True
 
     def together(self) -> AbstractContextManager[None]:
-        """Have nothing to offer: Milvus has no transactions."""
+        """Return a block without effect: Milvus has no transactions."""
         return nullcontext()
 
     def model(self) -> tuple[str, int] | None:
-        """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
+        """Return fingerprint and vector length of the model, None in a new gallery."""
         return self._templates.model()
 
     def bind(self, fingerprint: str, dim: int) -> None:
-        """Tie a new gallery to a model, or check that it is tied to this one."""
+        """Bind a new gallery to a model, or check that it is bound to this one."""
         check(model_problem(fingerprint, dim))
         if self.model() is None:
             self._templates.bind(fingerprint, dim)
@@ -128,11 +119,11 @@ class MilvusStore:
     def remake(
         self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
     ) -> bool:
-        """Refuse: the collection of the templates is named after their model."""
+        """Refuse, because the collection of the templates is named after their model."""
         raise UsageError(f"{self.location}: a gallery in Milvus is of one model forever; give --to NEW")
 
     def owners(self, digests: Sequence[bytes]) -> list[str | None]:
-        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
+        """Return the name of the person of each photo digest, in their order; None: not enrolled."""
         at = self._connection.now()
         rows = self._templates.with_digests(digests, at)
         people = self._ledger.people(at, {row["person"] for row in rows})
@@ -140,11 +131,11 @@ class MilvusStore:
         return [owners.get(digest.hex()) for digest in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
-        """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
+        """Add templates to a person, new or known; a photo that is already theirs changes nothing."""
         return self.add_many([NewPerson(name, templates, terms)])[0]
 
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
-        """Add templates of several people; all or none if they are few enough to count at once."""
+        """Add templates of several people, all or none if they are few enough to count at once."""
         check_people(people)
         self._tidy()
         groups = [*grouped(people)]
@@ -163,7 +154,7 @@ class MilvusStore:
         return counts
 
     def _check_all(self, people: Sequence[NewPerson]) -> None:
-        """Refuse what does not come at once as if it did."""
+        """Check people who are added in several groups as one."""
         self._enroller.check(people)
         asked = [(one.name, template) for one in people for template in one.templates]
         owners = self.owners([template.digest for _, template in asked])
@@ -172,11 +163,11 @@ class MilvusStore:
                 raise PhotoConflictError(template.photo, conflict_reason(owner), template.digest)
 
     def identities(self) -> list[tuple[str, int]]:
-        """Names with their number of templates, sorted by name."""
+        """List names and their number of templates, sorted by name."""
         return [(one.name, one.templates) for one in self.people()]
 
     def people(self) -> list[Person]:
-        """Everyone who is enrolled, sorted by name."""
+        """List everyone who is enrolled, sorted by name."""
         found: dict[str, list[Known]] = {}
         for one in self._ledger.people(self._connection.now()).values():
             if not one.stranger:
@@ -186,8 +177,8 @@ class MilvusStore:
             for name, same in sorted(found.items())
         ]
 
-    def _called(self, name: str) -> list[Known]:
-        """Give who is enrolled under a name: one, or more if several clients were the first at once.
+    def _enrolled_as(self, name: str) -> list[Known]:
+        """Return the people enrolled under a name: several if several clients were the first at once.
 
         Raises:
             UnknownIdentityError: no one.
@@ -198,10 +189,10 @@ class MilvusStore:
         return found
 
     def set_terms(self, name: str, terms: Terms) -> None:
-        """Replace on what terms a person is in the gallery."""
+        """Replace the terms of a person."""
         check(terms_problem(terms))
         self._tidy()
-        op, found = new_op(), self._called(name)
+        op, found = new_op(), self._enrolled_as(name)
         self._ledger.write(
             [
                 row
@@ -212,10 +203,10 @@ class MilvusStore:
         self._ledger.delete([row for one in found for row in one.agreed])
 
     def rename(self, old: str, new: str) -> None:
-        """Give an identity another name."""
+        """Change the name of a person."""
         check(stored_name_problem(new))
         self._tidy()
-        found = self._called(old)
+        found = self._enrolled_as(old)
         if old == new:
             return
         self._check_free(new)
@@ -249,11 +240,11 @@ class MilvusStore:
             )
 
     def merge_people(self, kept: str, other: str) -> int:
-        """Join two people who are one: here several people may stand behind a name, and from now on do."""
+        """Join two people who are one; from then on the name has several ids."""
         self._tidy()
         if kept == other:
             raise UsageError(f"merge-people: expected two names, got {kept!r} twice")
-        ones, gone = self._called(kept), self._called(other)
+        ones, gone = self._enrolled_as(kept), self._enrolled_as(other)
         terms, op = joined_terms(ones[0].terms, gone[0].terms), new_op()
         photos = sum(one.templates for one in gone)
         facts = [event("merge people", op, ones[0].id, photos)]
@@ -267,12 +258,12 @@ class MilvusStore:
         return photos
 
     def remove(self, name: str) -> int:
-        """Erase an identity and its templates."""
+        """Erase a person and their templates."""
         self._tidy()
-        return self._eraser.erase(self._called(name), "remove")
+        return self._eraser.erase(self._enrolled_as(name), "remove")
 
     def drop(self, ids: Sequence[int]) -> int:
-        """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
+        """Erase single templates, and people who have none left; unknown ids change nothing."""
         self._tidy()
         at = self._connection.now()
         rows = self._templates.with_ids([int(one) for one in ids], [], at)
@@ -284,27 +275,30 @@ class MilvusStore:
         return len(rows)
 
     def expired(self, today: date) -> list[str]:
-        """Names of the people who expired before `today`, sorted."""
+        """List the names of people who expired before `today`, sorted.
+
+        It is fast, since every search asks.
+        """
         return sorted({one.name for one in self._ledger.expired(today, self._connection.now())})
 
     def purge(self, today: date) -> list[str]:
-        """Erase the people who expired before `today`; gives their names."""
+        """Erase the people who expired before `today`, and return their names."""
         self._tidy()
         people = self._ledger.expired(today, self._connection.now())
         self._eraser.erase(people, "purge")
         return sorted({one.name for one in people})
 
     def events(self) -> list[Event]:
-        """The audit log, oldest first."""
+        """Return the audit log, oldest first."""
         return self._ledger.events(self._connection.now())
 
     def stored(self, name: str) -> list[StoredTemplate]:
-        """All templates of a person, by id."""
-        persons = ", ".join(str(one.id) for one in self._called(name))
+        """List all templates of a person, by id."""
+        persons = ", ".join(str(one.id) for one in self._enrolled_as(name))
         return [one for _, one in self._reader.stored(ENROLLED, f"person in [{persons}]")]
 
     def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:
-        """All that is kept of strangers, by id, with the names of the people they are of."""
+        """List all templates of strangers, by id, with the names of the people they show."""
         return self._reader.stored(STRANGERS)
 
     def templates(self, after: int = 0) -> Templates:
@@ -312,11 +306,11 @@ class MilvusStore:
         return self._reader.read(ENROLLED, f"id > {int(after)}")
 
     def strangers(self) -> Templates:
-        """Read all photos of strangers; `identities` are the people they are of."""
+        """Read all templates of strangers; `identities` are the names of the people they show."""
         return self._reader.read(STRANGERS)
 
     def photos(self, ids: Sequence[int]) -> list[str]:
-        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        """Return the paths of the photos of templates, in the order of the ids; "" if one is gone."""
         at = self._connection.now()
         rows = self._templates.with_ids([int(one) for one in ids], ["photo"], at)
         people = self._ledger.people(at, {row["person"] for row in rows})
@@ -324,19 +318,19 @@ class MilvusStore:
         return [found.get(int(one), "") for one in ids]
 
     def changes(self) -> tuple[int, int]:
-        """Generation and last template id; those who ask of another store may be told another generation."""
+        """Return generation and last template id; another store may return another generation."""
         return self._ledger.changes(self._connection.now())
 
     def revision(self) -> tuple[int, ...]:
-        """Give what is another after any change; half a second late if another process made it."""
+        """Return a value that differs after any change, half a second late if another process made it."""
         return self._ledger.revision()
 
     def search_index(self) -> MilvusIndex:
-        """Give a search of what is there now."""
+        """Return a search of the current templates."""
         return MilvusIndex(self._connection, self._ledger, self._templates)
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
-        """Add photos of people who are known not to be enrolled; gives how many are new."""
+        """Add photos of people who are known not to be enrolled, and return how many are new."""
         check_people(NewPerson(name, [template]) for name, template in people)
         self._tidy()
         at = self._connection.now()
@@ -353,14 +347,14 @@ class MilvusStore:
         return len(self._enroller.enroll(groups, strangers=True)) if groups else 0
 
     def remove_strangers(self) -> int:
-        """Erase all strangers; gives how many photos that were."""
+        """Erase all strangers, and return the number of their photos."""
         self._tidy()
         at = self._connection.now()
         people = self._ledger.people(at, {row["person"] for row in self._ledger.rows("stranger", at)})
         return self._eraser.erase([one for one in people.values() if one.stranger], "remove strangers")
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
-        """Keep a calibration of the gallery as it is."""
+        """Store a calibration of the gallery as it is."""
         check(text_problem(content, "calibration", CALIBRATION))
         people = [one for one in self._ledger.people(self._connection.now()).values() if not one.stranger]
         names, photos = {one.name for one in people}, sum(one.templates for one in people)
@@ -370,7 +364,7 @@ class MilvusStore:
         return True
 
     def calibration(self) -> tuple[str, Changed] | None:
-        """Give the calibration and what changed since, or None if there is none."""
+        """Return the calibration and what changed since, or None if there is none."""
         at = self._connection.now()
         if (kept := self._ledger.kept(at)) is None:
             return None
@@ -381,11 +375,7 @@ class MilvusStore:
         return stored["content"], Changed(len(now - then), len(then - now), photos)
 
     def verify(self) -> None:
-        """Read and check everything that is stored.
-
-        Raises:
-            GalleryError: what is broken.
-        """
+        """Read and check everything that is stored."""
         for part in (ENROLLED, STRANGERS):
             self._reader.check(part)
         self.events()

@@ -1,12 +1,12 @@
 """Insert, read and search vectors in Milvus.
 
 Whose they are, and whether they count, is in `enroll.store.milvus.ledger`. The vector field is named after
-the model: the first client to make the collection decides, and Milvus refuses another model's vectors as
+the model: the first client to create the collection decides, and Milvus refuses another model's vectors as
 those of another form. So no gallery ever has templates of two models.
 
-Templates are read between two looks at the ledger, and only those that both name are taken. So whoever is
+Templates are read between two reads of the ledger, and only those that both name are used. So a person who is
 enrolled or erased meanwhile is there with all templates or with none. Distances of what Milvus finds are
-computed again from the vectors.
+recomputed from the vectors.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _SPARE = 16  # rows that are found and do not count, ordinarily
 
 
 class TemplateRows:
-    """Rows of templates, those that count and those that do not."""
+    """Stores templates, those that count and those that do not."""
 
     def __init__(self, connection: MilvusConnection, name: str) -> None:
-        """Name the collection; see `bind`."""
+        """Set the name of the collection; see `bind`."""
         self.collection = f"{name}_templates"
         self._connection = connection
         self._model: tuple[str, int] | None = None
         self._index = ""
 
     def model(self) -> tuple[str, int] | None:
-        """Fingerprint and vector length of the model, None as long as there is none."""
+        """Return fingerprint and vector length of the model, None as long as there is none."""
         if self._model is None:
             fields = self._connection.fields(self.collection)
             if fields is None:
@@ -75,7 +75,7 @@ class TemplateRows:
         return self._model
 
     def open(self) -> None:
-        """Have them ready to be searched.
+        """Load the collection to be searched.
 
         Raises:
             GalleryError: the address asks for another index than there is.
@@ -90,18 +90,18 @@ class TemplateRows:
                 )
 
     def index(self) -> str:
-        """Give the kind of index that vectors are searched by."""
+        """Return the kind of index that vectors are searched by."""
         if not self._index:
             self._index = self._connection.index(self.collection, self.vector)
         return self._index
 
     @property
     def vector(self) -> str:
-        """The field that vectors are in."""
+        """The name of the vector field."""
         return _MODEL + (self.model() or ("", 0))[0]
 
     def bind(self, fingerprint: str, dim: int) -> None:
-        """Make the collection unless it is there, of whichever model."""
+        """Create the collection unless there is one, of whichever model."""
         kind = self._connection.address.index or "flat"
         index = {"index_type": kind.upper(), "metric_type": "L2", "params": _BUILT[kind]}
         shards, vector = self._connection.address.shards, (_MODEL + fingerprint, dim)
@@ -112,7 +112,13 @@ class TemplateRows:
                 raise
 
     def made(self, person: int, op: int, templates: Sequence[NewTemplate]) -> list[Row]:
-        """Make rows of templates; sent, they count once the ledger says so."""
+        """Build rows of templates; once sent, they count when the ledger says so.
+
+        Args:
+            person: id of the person.
+            op: number of the operation.
+            templates: of the person.
+        """
         return [
             {
                 "person": person,
@@ -125,7 +131,7 @@ class TemplateRows:
         ]
 
     def send(self, rows: Sequence[Row], part: str = ENROLLED) -> list[int]:
-        """Add rows, and give their ids."""
+        """Add rows, and return their ids."""
         size = max(1, _SENT * 128 // max(128, (self.model() or ("", 128))[1]))
         return [
             one
@@ -138,7 +144,7 @@ class TemplateRows:
         self._connection.delete(self.collection, ids)
 
     def delete_where(self, condition: str) -> int:
-        """Delete rows that fulfil a condition of ours, and give how many there were."""
+        """Delete rows that fulfil a condition of ours, and return how many there were."""
         return self._connection.delete_where(self.collection, condition) if self.model() else 0
 
     def delete_of(self, persons: Sequence[int]) -> None:
@@ -148,14 +154,14 @@ class TemplateRows:
             self.delete([row["id"] for row in rows])
 
     def compact(self) -> None:
-        """Ask that deleted rows be written over."""
+        """Request that deleted rows be overwritten."""
         if self.model() is not None:
             self._connection.compact(self.collection)
 
     def with_digests(
         self, digests: Sequence[bytes], at: int, part: str = ENROLLED, but: int = 0
     ) -> list[Row]:
-        """Give the rows of photos: id, person, op, hexadecimal digest.
+        """Return the rows of photos: id, person, op, hexadecimal digest.
 
         Args:
             digests: of the photos.
@@ -173,13 +179,13 @@ class TemplateRows:
         return self._connection.count(self.collection, f"op == {op}", at)
 
     def with_ids(self, ids: Sequence[int], fields: Sequence[str], at: int) -> list[Row]:
-        """Give rows by id, with person, op and these fields."""
+        """Return rows by id, with person, op and some fields."""
         if self.model() is None:
             return []
         return self._connection.rows_in(self.collection, "id", ids, ["person", "op", *fields], at)
 
     def rows(self, condition: str, fields: Sequence[str], at: int, part: str = "") -> Iterator[Row]:
-        """Read rows by id, with person, op and these fields."""
+        """Yield rows by id, with person, op and some fields."""
         if self.model() is None:
             return iter(())
         width = 1024 + 4 * (self.model() or ("", 0))[1]
@@ -187,7 +193,7 @@ class TemplateRows:
 
 
 def counts(row: Row, people: dict[int, Known]) -> bool:
-    """Say whether a row is a template of one of these people."""
+    """Return whether a row is a template of one of these people."""
     return row["person"] in people and people[row["person"]].has(row)
 
 
@@ -195,17 +201,22 @@ class TemplateReader:
     """Reads whole partitions."""
 
     def __init__(self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows) -> None:
-        """Read the templates of the people in the ledger."""
+        """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
 
     def read(self, part: str, condition: str = _ALL) -> Templates:
-        """Read templates, by id; see `Store.templates`."""
+        """Read templates, by id; see `Store.templates`.
+
+        Args:
+            part: partition.
+            condition: of ours.
+        """
         rows, names, _ = self._rows(part, condition, [])
         ids = np.array([row["id"] for row in rows], np.int64)
         return Templates(ids, np.array(names, object), self._vectors(rows))
 
     def stored(self, part: str, condition: str = _ALL) -> list[tuple[str, StoredTemplate]]:
-        """Read all that is stored of templates, by id, with names."""
+        """Read the stored templates, by id, with names."""
         rows, names, _ = self._rows(part, condition, ["photo", "digest"])
         return [
             (
@@ -218,7 +229,7 @@ class TemplateReader:
         ]
 
     def check(self, part: str) -> None:
-        """Compare the templates of a partition with what the ledger says.
+        """Compare the templates of a partition with the ledger.
 
         Raises:
             GalleryError: a vector is not of unit length, a photo is there twice, or someone lacks templates.
@@ -237,9 +248,9 @@ class TemplateReader:
                 )
 
     def _rows(self, part: str, condition: str, fields: list[str]) -> tuple[list[Row], list[str], list[Known]]:
-        """Give the rows that count, whose they are, and the people who did not change meanwhile."""
+        """Return the rows that count, their people's names, and the people who did not change meanwhile."""
         before = self._ledger.people(self._connection.now())
-        at = self._connection.now()  # later, so that what the ledger speaks of has arrived
+        at = self._connection.now()  # later, so that the ledger's templates have arrived
         rows = list(self._templates.rows(condition, [self._templates.vector, *fields], at, part))
         after = self._ledger.people(self._connection.now())
         rows = [row for row in rows if counts(row, before) and counts(row, after)]
@@ -258,21 +269,26 @@ class TemplateReader:
 
 
 class MilvusIndex:
-    """Searches at one moment: what was acknowledged before is seen, by whomever it was written."""
+    """Searches at one moment: templates acknowledged before it are seen, whichever client wrote them."""
 
     def __init__(self, connection: MilvusConnection, ledger: Ledger, templates: TemplateRows) -> None:
-        """Begin searches among the templates of the people in the ledger."""
+        """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
         self._at = connection.now()
         self.templates = self.people = 0
         if templates.model() is None:
             return
-        # At most so many: some that do not count are among them, and ranking asks for no more than there are.
+        # At most as many: some do not count, and ranking asks for no more than there are.
         self.templates = connection.count(templates.collection, "", self._at, ENROLLED)
         self.people = connection.count(ledger.collection, 'kind == "name"', self._at)
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
-        """Find the `count` nearest templates of each query; see `SearchIndex`."""
+        """Find the `count` nearest templates of each query; see `SearchIndex`.
+
+        Args:
+            queries: (n, dim) float32 unit rows.
+            count: number of templates per query.
+        """
         limit = min(count + _SPARE, _MOST)
         rows = max(1, _ANSWERS // limit)
         return [
@@ -287,7 +303,7 @@ class MilvusIndex:
         answers = []
         for query, some in zip(queries, ids, strict=True):
             whole = len(some) < limit
-            # More than Milvus finds at once, or too many that do not count: leave out what was found.
+            # More than Milvus finds at once, or too many that do not count: exclude the rows already found.
             while not whole and sum(one in known for one in some) < count:
                 more = self._search(query[None], _MOST, some)[0]
                 known |= self._read(set(more))
@@ -317,7 +333,7 @@ class MilvusIndex:
         return [[int(row["id"]) for row in answer] for answer in answers]
 
     def _read(self, ids: set[int]) -> dict[int, tuple[int, str, list[float]]]:
-        """Give id, name and vector of the templates that count, by id."""
+        """Return id, name and vector of the templates that count, by id."""
         rows = self._templates.with_ids(sorted(ids), [self._templates.vector], self._at)
         people = self._ledger.people(self._at, {row["person"] for row in rows})
         vector = self._templates.vector

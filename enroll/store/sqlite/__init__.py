@@ -1,4 +1,4 @@
-"""A gallery in one SQLite file; the only place that imports sqlite3.
+"""Store a gallery in one SQLite file; the only package that imports sqlite3.
 
 ```
 store ─┬─ opening ── connection    open safely, wait for other writers

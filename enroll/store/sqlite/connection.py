@@ -1,4 +1,4 @@
-"""A SQLite connection that waits for its turn, keeps changes whole and trusts nothing.
+"""Connect to a SQLite file: wait for other writers, keep changes atomic, trust no file.
 
 A change of two files at once is undone by two journals, and each names a third file, which SQLite deletes
 when it is done. So whoever plants a journal beside a gallery could choose a file to be deleted. Ours name a
@@ -30,7 +30,7 @@ _OURS = re.compile(rb".*-mj[0-9A-F]{9}", re.DOTALL)  # main.c, vdbeCommit: "%s-m
 _NOTICE = 1.0  # seconds of waiting for another process before saying so
 _PATIENCE = 600.0  # seconds before giving up: someone else's import of a large gallery takes minutes
 _CHUNK = 1024  # rows read at a time
-_IN = 500  # values looked up at a time; old SQLites take 999
+_IN = 500  # values looked up at a time; old versions of SQLite allow 999
 _LONGEST = 1 << 26  # bytes of one value; the longest of ours are the people of a calibration, 8 bytes each
 
 _IN_MEMORY = ":memory:"
@@ -44,7 +44,7 @@ _T = TypeVar("_T")
 
 
 def check_journal(path: Path) -> None:
-    """Refuse a file whose journal names anything but a file that SQLite made beside it.
+    """Check that a file's journal names only a file that SQLite made beside it.
 
     Raises:
         GalleryError: it does, or cannot be read.
@@ -76,15 +76,17 @@ def check_journal(path: Path) -> None:
 
 
 class Connection:
-    """One SQLite file, with another one beside it if that is attached. One thread at a time may use it.
+    """Holds one open SQLite file, and another one while that is attached.
+
+    One thread at a time may use it.
 
     Attributes:
         path: the file.
-        when_undone: called after a change was rolled back.
+        when_undone: functions called after a change was rolled back.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Open a file, or make it; None is a database in memory.
+        """Open a file, or create it; None is a database in memory.
 
         Raises:
             GalleryError: it cannot be opened, or is no database.
@@ -110,21 +112,21 @@ class Connection:
                 "temp_store = MEMORY",  # nothing of a gallery in a folder for everyone's temporary files
             ):
                 self.run(f"PRAGMA {pragma}")
-            self._keep_safe("main")
+            self._set_safe_pragmas("main")
         except BaseException:
             self.close()
             raise
 
-    def _keep_safe(self, schema: str) -> None:
-        self._leave_log(schema)
+    def _set_safe_pragmas(self, schema: str) -> None:
+        self._switch_off_log(schema)
         for pragma in (
             "synchronous = EXTRA",  # committed means on the disk, its folder too
             "secure_delete = ON",  # erased means overwritten
         ):
             self.run(f"PRAGMA {schema}.{pragma}")
 
-    def _leave_log(self, schema: str) -> None:
-        """Write without a log beside the file, which would keep what was erased.
+    def _switch_off_log(self, schema: str) -> None:
+        """Switch off write-ahead logging, whose log would keep what was erased.
 
         Another program that has a log open keeps it as long as it likes, even if it never writes, so that is
         not waited for.
@@ -146,31 +148,36 @@ class Connection:
             self.run(pragma)
 
     def attach(self, path: Path, schema: str) -> None:
-        """Let one transaction span another file, too."""
+        """Attach another file, so that one transaction spans both.
+
+        Args:
+            path: of the file.
+            schema: its name in statements.
+        """
         check_journal(path)
         _make_private(path)
         # As bytes, since a name that is not UTF-8 is no text.
         self.run(f"ATTACH ? AS {schema}", (os.fsencode(path.absolute()),))
-        self._keep_safe(schema)
+        self._set_safe_pragmas(schema)
 
     def detach(self, schema: str) -> None:
-        """Let it go."""
+        """Detach another file."""
         self.run(f"DETACH {schema}")
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         self._raw.close()
 
     def size(self) -> int:
-        """How many bytes the file has."""
+        """The number of bytes of the file."""
         return int(self.row("PRAGMA page_count")[0]) * int(self.row("PRAGMA page_size")[0])
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> int:
-        """Run a statement; gives how many rows it changed."""
+        """Run a statement, and return how many rows it changed."""
         return self._wait_for(lambda: self._raw.execute(statement, values)).rowcount
 
     def run_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a statement once a row, in a transaction."""
+        """Run a statement once per row, in a transaction."""
         with self._errors():
             self._raw.executemany(statement, rows)
 
@@ -179,7 +186,7 @@ class Connection:
         return self._wait_for(lambda: self._raw.execute(query, values).fetchall())
 
     def rows_in(self, query: str, values: Iterable[Any]) -> Iterator[list[Any]]:
-        """Read the rows of a query that ends in a column which is one of many values, some at a time."""
+        """Read the rows of a query whose last condition is one of many values, up to 500 at a time."""
         values = list(values)
         for start in range(0, len(values), _IN):
             some = values[start : start + _IN]
@@ -190,7 +197,7 @@ class Connection:
         return self._wait_for(lambda: self._raw.execute(query, values).fetchone())
 
     def chunks(self, query: str, values: Sequence[Any] = ()) -> Iterator[list[Any]]:
-        """Read rows some at a time, so that a million never are in memory at once."""
+        """Read rows up to 1,024 at a time, so that a million are never in memory at once."""
         cursor = self._wait_for(lambda: self._raw.execute(query, values))
         while True:
             with self._errors():
@@ -201,12 +208,12 @@ class Connection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether what is read or changed now is part of a transaction."""
+        """Whether a transaction is open."""
         return self._raw.in_transaction
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let all that is read inside be of one state."""
+        """Read consistently inside the block."""
         if self.in_transaction:
             yield
             return
@@ -218,7 +225,10 @@ class Connection:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Change everything inside, or, if anything fails, nothing; inside another, with all of that."""
+        """Make all changes inside the block, or none if one fails.
+
+        A nested block joins the outer one.
+        """
         if self.in_transaction:
             yield
             return
@@ -238,7 +248,7 @@ class Connection:
                 self._raw.execute("ROLLBACK")
 
     def _wait_for(self, call: Callable[[], _T]) -> _T:
-        """Try again for as long as another process has the file; SQLite itself waits `_NOTICE` each time."""
+        """Retry while another process locks the file; SQLite itself waits `_NOTICE` each time."""
         begun, noticed = time.monotonic(), False
         while True:
             with self._errors():
@@ -265,7 +275,7 @@ class Connection:
 
 
 def _has_log(path: Path) -> bool:
-    """Say whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3).
+    """Return whether a file is in WAL mode: its header does (https://sqlite.org/fileformat.html, 1.3.3).
 
     It stays open: closing it would take the locks of all connections of this process to it away
     (https://sqlite.org/howtocorrupt.html, 2.2).
@@ -283,9 +293,9 @@ def _has_log(path: Path) -> bool:
 
 
 def _make_private(path: Path) -> None:
-    """Make a file that is missing so that only its owner can read it, whatever the umask.
+    """Create a missing file so that only its owner can read it, whatever the umask.
 
-    One that is there keeps its mode: a group may share it.
+    An existing one keeps its mode: a group may share it.
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))

@@ -1,17 +1,15 @@
-"""Write what is about a person in the clear or encrypted, with a key per person.
+"""Encrypt what is about a person with a key per person, or write it as it is.
 
 Names and digests are found by a keyed hash (HMAC-SHA256, RFC 2104, its first 16 bytes), since an index may
 keep copies of what was erased. In a plain gallery the key of the hash is in the gallery: whoever guesses a
 name can check it there, as with the name itself. In an encrypted one it takes the gallery's key.
 
 The keys of an encrypted gallery are in a SQLite file beside it, `gallery.db.keys`. Each person has a key of
-their own. It is wrapped by a key derived (HKDF, RFC 5869) from the gallery's key and a salt that is in this
-file alone; so is the key of the hashes. Erasing someone erases their key: an old backup of the gallery,
-without this file of then, can never be read again where it is about them, not even by whoever has the
-gallery's key.
+their own. It is wrapped by a key derived (HKDF, RFC 5869) from the gallery's key and a salt that is only in
+this file; so is the key of the hashes. Erasing someone erases their key: what an old backup of the gallery,
+without its file of keys, holds about them can never be read again, not even by whoever has the gallery's key.
 
-Rows are encrypted by AES-256-GCM (NIST SP 800-38D) with random nonces; where a row belongs is
-authenticated.
+Rows are encrypted by AES-256-GCM (NIST SP 800-38D) with random nonces; the place of a row is authenticated.
 """
 
 from __future__ import annotations
@@ -39,7 +37,7 @@ ID = 16  # bytes
 _SCHEMA = "keys"
 _NONCE = 12  # bytes, as SP 800-38D recommends
 _KEY = 32  # bytes
-_KEPT = 4096  # people whose keys are at hand; templates of a person tend to lie together
+_KEPT = 4096  # people whose keys are cached; templates of a person are mostly consecutive
 
 _TABLES = {
     "ring": """(only INTEGER PRIMARY KEY CHECK (only = 1), id BLOB NOT NULL, salt BLOB NOT NULL,
@@ -54,13 +52,20 @@ class Sealer(Protocol):
     """Seals the rows of people, each with a key of that person's own."""
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by, `HANDLE` bytes."""
+        """Return the hash by which a name or a digest is found, `HANDLE` bytes."""
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
-        """Write something of a person's, to be read only in that place."""
+        """Encrypt a row of a person, readable only in that place.
+
+        Args:
+            person: id whose key is used.
+            table: of the row.
+            row: its id.
+            body: the content.
+        """
 
     def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
-        """Read it again.
+        """Decrypt a row; see `seal`.
 
         Raises:
             ValueError: it was written by someone else, for another person or in another place.
@@ -69,94 +74,103 @@ class Sealer(Protocol):
     def unseal_all(
         self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
     ) -> Sequence[bytes]:
-        """Read many again; raises as `unseal`."""
+        """Decrypt many rows; raises as `unseal`."""
 
     def enter(self, person: int) -> None:
-        """Make a new person's key."""
+        """Create the key of a new person."""
 
     def forget(self, person: int) -> None:
         """Erase a person's key."""
 
     def last(self) -> int:
-        """The highest id that a person with a key has, 0 if there is none."""
+        """Return the highest id of a person with a key, 0 if there is none."""
 
     def lowest(self, odd: bool) -> int:
-        """The lowest odd or even id below 0, as a photo library has; 0 if there is none."""
+        """Return the lowest odd or even id below 0, as used for a photo library.
+
+        0 if there is none.
+        """
 
     def has(self, person: int) -> bool:
-        """Say whether there is a key of that id."""
+        """Return whether a person has a key."""
 
     def keyless(self) -> list[int]:
-        """Ids of the people whose key is gone."""
+        """List the ids of the people whose key is gone."""
 
 
 class Plain:
-    """Writes everything as it is."""
+    """Writes everything unencrypted."""
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by."""
+        """Return the hash by which a name or a digest is found."""
         return handle(self._salt, kind, value)
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
-        """Give it as it is."""
+        """Return the content unchanged."""
         return body
 
     def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
-        """Give it as it is."""
+        """Return the content unchanged."""
         return sealed
 
     def unseal_all(
         self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
     ) -> Sequence[bytes]:
-        """Give all as they are."""
+        """Return the contents unchanged."""
         return sealed
 
     def enter(self, person: int) -> None:
-        """Need no key."""
+        """Do nothing, as there are no keys."""
 
     def forget(self, person: int) -> None:
-        """Have none."""
+        """Do nothing, as there are no keys."""
 
     def last(self) -> int:
-        """Know of no one."""
+        """Return 0, as there are no keys."""
         return 0
 
     def lowest(self, odd: bool) -> int:
-        """Know of no one."""
+        """Return 0, as there are no keys."""
         return 0
 
     def has(self, person: int) -> bool:
-        """Need no key."""
+        """Return True, as no key is needed."""
         return True
 
     def keyless(self) -> list[int]:
-        """Miss none."""
+        """Return no ids, as no key is needed."""
         return []
 
 
 def handle(key: bytes, kind: str, value: bytes) -> bytes:
-    """Hash a value of a kind with a key."""
+    """Compute the keyed hash of a value of a kind.
+
+    Args:
+        key: of the hash.
+        kind: such as `photo`, which separates equal values of two kinds.
+        value: to be hashed.
+    """
     return hmac.digest(key, kind.encode() + b"\0" + value, "sha256")[:HANDLE]
 
 
 def keys_path(gallery: Path) -> Path:
-    """Where the keys of a gallery are."""
+    """Return the path of the keys of a gallery."""
     return gallery.parent / f"{gallery.name}.keys"
 
 
 class Keyring:
-    """Seals with a key per person; see `Sealer`."""
+    """Encrypts with a key per person; see `Sealer`."""
 
     def __init__(self, connection: Connection, key: Key, ring: tuple[bytes, bytes, bytes]) -> None:
-        """Derive what is needed; see `open_keyring`."""
+        """Derive the keys; see `open_keyring`."""
         self._connection = connection
         self.id, salt, test = ring
         self._wrapping, self._lookup = _derived(key, salt)
         self._keys: dict[int, AESGCM] = {}
-        connection.when_undone.append(self._keys.clear)  # someone else may get an id that was not taken
+        connection.when_undone.append(self._keys.clear)  # the id may be given to another person
         if not _opens(self._wrapping, test, self.id):
             raise GalleryError(
                 f"{connection.path}: encrypted with another key than that of {key.origin}; give its own by "
@@ -164,15 +178,15 @@ class Keyring:
             )
 
     def handle(self, kind: str, value: bytes) -> bytes:
-        """Give what a name or a digest is found by."""
+        """Return the hash by which a name or a digest is found."""
         return handle(self._lookup, kind, value)
 
     def seal(self, person: int, table: str, row: int, body: bytes) -> bytes:
-        """Encrypt something of a person's."""
+        """Encrypt a row of a person; see `Sealer.seal`."""
         return _encrypted(self._key(person), body, f"{table} {row}".encode())
 
     def unseal(self, person: int, table: str, row: int, sealed: bytes) -> bytes:
-        """Decrypt it.
+        """Decrypt a row.
 
         Raises:
             ValueError: it was not sealed for that person and place, or changed since.
@@ -182,21 +196,21 @@ class Keyring:
     def unseal_all(
         self, people: Sequence[int], table: str, rows: Sequence[int], sealed: Sequence[bytes]
     ) -> Sequence[bytes]:
-        """Decrypt many."""
+        """Decrypt many rows."""
         return [
             self.unseal(person, table, row, body)
             for person, row, body in zip(people, rows, sealed, strict=True)
         ]
 
     def enter(self, person: int) -> None:
-        """Make a new person's key."""
+        """Create the key of a new person."""
         wrapped = _encrypted(self._wrapping, secrets.token_bytes(_KEY), b"%d" % person)
         self._connection.run(
             f"INSERT INTO {_SCHEMA}.person VALUES (?, ?, ?)", (person, wrapped, checksum(person, wrapped))
         )
 
     def keyless(self) -> list[int]:
-        """Ids of the people who have no key: they were erased after this copy of the gallery was made."""
+        """List the ids of the people without a key: erased after this copy of the gallery was made."""
         return [
             person
             for (person,) in self._connection.rows(
@@ -213,16 +227,16 @@ class Keyring:
         )
 
     def last(self) -> int:
-        """The highest id that a person with a key has; a backup of the gallery may know of fewer."""
+        """Return the highest id of a person with a key; a backup of the gallery may have fewer."""
         return int(self._connection.row(f"SELECT ifnull(max(max(id), 0), 0) FROM {_SCHEMA}.person")[0])
 
     def lowest(self, odd: bool) -> int:
-        """The lowest odd or even id below 0, of erased keys too."""
+        """Return the lowest odd or even id below 0, of erased keys too."""
         query = f"SELECT ifnull(min(id), 0) FROM {_SCHEMA}.person WHERE id < 0 AND id & 1 = ?"
         return int(self._connection.row(query, (int(odd),))[0])
 
     def has(self, person: int) -> bool:
-        """Say whether there is a key of that id."""
+        """Return whether a person has a key."""
         query = f"SELECT 1 FROM {_SCHEMA}.person WHERE id = ? AND checksum IS NOT NULL"
         return self._connection.row(query, (person,)) is not None
 
@@ -247,7 +261,9 @@ class Keyring:
 
 
 def create_keyring(connection: Connection, key: Key) -> Keyring:
-    """Make the file with the keys of a gallery that is being encrypted, inside a transaction; see `attach`.
+    """Create the file of keys of a gallery that is being encrypted, inside a transaction.
+
+    See `attach_keys`.
 
     Raises:
         GalleryError: there is one already.
@@ -267,7 +283,7 @@ def create_keyring(connection: Connection, key: Key) -> Keyring:
 
 
 def open_keyring(connection: Connection, key: Key, expected: bytes) -> Keyring:
-    """Open the file with the keys of a gallery.
+    """Open the file of keys of a gallery.
 
     Args:
         connection: to the gallery.
@@ -297,27 +313,27 @@ def open_keyring(connection: Connection, key: Key, expected: bytes) -> Keyring:
 
 
 def attach_keys(connection: Connection) -> None:
-    """Let one transaction span the gallery and its keys."""
+    """Attach the file of keys, so that one transaction spans both files."""
     connection.attach(keys_path(connection.path), _SCHEMA)
 
 
 def sweep_keys(connection: Connection) -> None:
-    """Take the places of erased keys away."""
+    """Delete the rows of erased keys."""
     connection.run(f"DELETE FROM {_SCHEMA}.person WHERE checksum IS NULL")
 
 
 def vacuum_keys(connection: Connection) -> None:
-    """Rewrite the file, without what SQLite left in unused parts of it."""
+    """Rewrite the file of keys, without what SQLite left in unused parts of it."""
     connection.run(f"VACUUM {_SCHEMA}")
 
 
 def detach_keys(connection: Connection) -> None:
-    """Let them go."""
+    """Detach the file of keys."""
     connection.detach(_SCHEMA)
 
 
 def _derived(key: Key, salt: bytes) -> tuple[AESGCM, bytes]:
-    """Give the key that wraps people's, and the key of hashes."""
+    """Derive the key that wraps people's keys, and the key of hashes."""
     _check_package()
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

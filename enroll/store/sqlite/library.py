@@ -32,28 +32,28 @@ _BLANKED = {
 
 
 def photo_key(number: int) -> int:
-    """Give the id of a photo's key."""
+    """Return the id of a photo's key."""
     return -2 * number
 
 
 def face_key(number: int) -> int:
-    """Give the id of a face's key."""
+    """Return the id of a face's key."""
     return -2 * number - 1
 
 
 class LibraryRows:
-    """Rows of `photo`, `face`, `named`, `grouped` and `step`."""
+    """Reads and writes rows of `photo`, `face`, `named`, `grouped` and `step`."""
 
     def __init__(self, connection: Connection, sealer: Sealer, reader: RowReader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
         self._used: dict[str, int] = {}  # highest number with a key when this began; `total` knows the rest
 
     def is_used(self) -> bool:
-        """Say whether a library was ever scanned into the gallery."""
+        """Return whether a library was ever scanned into the gallery."""
         return self._reader.total("photo").last > 0
 
     def photos(self, after: int = 0) -> Iterator[SeenPhoto]:
-        """Read photos, all or of rows above an id; those of which all was erased are left out."""
+        """Read photos, all or of rows above an id, except those of which all was erased."""
         for row, number, _, body in self._reader.table("photo", after):
             with self._checked("photo"):
                 facts = self._open(photo_key(library_facts.number(number)), "photo", row, body)
@@ -81,18 +81,18 @@ class LibraryRows:
 
     @contextmanager
     def _checked(self, table: str) -> Iterator[None]:
-        """Refuse a row whose content is not what we write."""
+        """Convert an invalid row to a GalleryError."""
         try:
             yield
         except (ValueError, TypeError) as error:
             raise self._reader.broken(f"a row of {table!r} cannot be read: {error!s:.500}") from error
 
     def named(self) -> dict[int, int]:
-        """Give the id of the person of each face that has one."""
+        """Return the id of the person of each face that has one."""
         return self._pairs("named")
 
     def grouped(self) -> dict[int, int]:
-        """Give the group of each face that is in one."""
+        """Return the group of each face that is in one."""
         return self._pairs("grouped", library_facts.group_number)
 
     def _pairs(self, table: str, check: Callable[[object], int] = library_facts.number) -> dict[int, int]:
@@ -100,12 +100,12 @@ class LibraryRows:
             return {library_facts.number(one): check(other) for one, other in self._reader.table(table)}
 
     def knows(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at, whatever was erased since."""
+        """Return whether a photo was scanned, whatever was erased since."""
         handle = self._sealer.handle("photo", digest)
         return self._connection.row("SELECT 1 FROM photo WHERE handle = ?", (handle,)) is not None
 
     def add_photos(self, new: Iterable[tuple[SeenPhoto, Sequence[SeenFace]]]) -> list[int]:
-        """Write photos with their faces; gives their numbers, of those that are there the one they have."""
+        """Write photos with their faces, and return their numbers; known photos keep theirs."""
         numbers = []
         for photo, faces in new:
             handle = self._sealer.handle("photo", photo.digest)
@@ -119,7 +119,12 @@ class LibraryRows:
         return numbers
 
     def add_faces(self, faces: Iterable[SeenFace], photo: int | None = None) -> list[int]:
-        """Write new faces; gives their numbers."""
+        """Write new faces, and return their numbers.
+
+        Args:
+            faces: the faces.
+            photo: number of their photo; None: each has it.
+        """
         numbers = []
         for face in faces:
             number = self._number("face")
@@ -135,14 +140,15 @@ class LibraryRows:
             self._put_photo(photo, photo.number, handle)
 
     def replace_face(self, face: SeenFace) -> None:
-        """Write a face again, as another model sees it."""
+        """Write a face again, with the vector of another model."""
         if self._blank("face", "number = ?", face.number):
             self._put_face(face, face.number, face.photo)
 
     def erase_faces(self, numbers: Iterable[int]) -> int:
-        """Erase faces, and of photos without another face all but that they were looked at; gives how many.
+        """Erase faces, and return how many there were.
 
-        What was named by the photo's path or date is gone then, too.
+        Of photos without another face only the mark that they were scanned is kept. Path and date of such a
+        photo are erased, too, as they may name a person.
         """
         erased, photos = 0, set()
         for number in numbers:
@@ -166,12 +172,12 @@ class LibraryRows:
         self._blank("step", "person = ?", person)
 
     def move_person(self, old: int, new: int) -> None:
-        """Let the faces of one person be another's."""
+        """Assign the faces of one person to another."""
         rows = self._connection.rows("SELECT id FROM named WHERE person = ?", (old,))
         self.set_named({number: new for (number,) in rows})
 
     def set_named(self, names: Mapping[int, int | None]) -> None:
-        """Write whose faces are whose."""
+        """Write the people of faces."""
         self._set("named", names)
 
     def move_grouped(self, groups: Mapping[int, int | None]) -> None:
@@ -186,7 +192,15 @@ class LibraryRows:
         self._set("grouped", changed)
 
     def log(self, content: Mapping[str, Any], person: int = 0) -> int:
-        """Write a decision; `person` is whose key seals it."""
+        """Write a decision.
+
+        Args:
+            content: the decision.
+            person: id whose key seals it; 0: the library's own.
+
+        Returns:
+            Its number.
+        """
         if not person and not self._sealer.has(_OWN):
             self._sealer.enter(_OWN)
         number = self._reader.total("step").last + 1
@@ -196,17 +210,17 @@ class LibraryRows:
         return number
 
     def expired(self, today: date) -> list[int]:
-        """Give the faces that nobody has named and whose last day is over."""
+        """Return the faces without a name that are past their last day."""
         query = "SELECT number FROM face WHERE expires < ? AND number NOT IN (SELECT id FROM named)"
         return [number for (number,) in self._connection.rows(query, (today.toordinal(),))]
 
     def numbers(self) -> list[int]:
-        """Give the numbers of all faces."""
+        """Return the numbers of all faces."""
         query = "SELECT number FROM face WHERE checksum IS NOT NULL"
         return [number for (number,) in self._connection.rows(query)]
 
     def erase_everything(self) -> tuple[int, int]:
-        """Erase photos, faces and decisions; gives how many photos and faces."""
+        """Erase photos, faces and decisions, and return the number of photos and of faces."""
         photos, faces = self._reader.total("photo").count, self.erase_faces(self.numbers())
         for (number,) in self._connection.rows("SELECT number FROM photo WHERE checksum IS NOT NULL"):
             self._blank("photo", "number = ?", number)
@@ -215,7 +229,7 @@ class LibraryRows:
         return photos, faces
 
     def erase_keyless(self) -> int:
-        """Erase photos and faces whose key is gone; gives how many."""
+        """Erase photos and faces whose key is gone, and return how many there were."""
         gone = 0
         for table, key in (("face", face_key), ("photo", photo_key)):
             query = f"SELECT number FROM {table} WHERE checksum IS NOT NULL"
@@ -228,10 +242,10 @@ class LibraryRows:
         return gone
 
     def check(self) -> None:
-        """Read everything, and check that it belongs together.
+        """Read everything, and check that it is consistent.
 
         Raises:
-            GalleryError: it cannot be read, or does not.
+            GalleryError: it cannot be read, or is not consistent.
         """
         photos = {number for _, number, _, _ in self._reader.table("photo")}
         for photo in self.photos():
@@ -248,7 +262,7 @@ class LibraryRows:
             pass
 
     def seal_again(self, sealer: Sealer) -> None:
-        """Write everything with another sealer, where it stands; for `encrypt`."""
+        """Write everything with another sealer, in place; for `encrypt`."""
         connection = self._connection
         for row, number, handle, body in list(self._reader.table("photo")):
             with self._checked("photo"):
@@ -279,7 +293,10 @@ class LibraryRows:
             )
 
     def _forget_photo(self, number: int) -> None:
-        """Keep of a photo only that it was looked at: else the next scan would find what was erased."""
+        """Keep only the mark that a photo was scanned.
+
+        Otherwise the next scan would find its faces again.
+        """
         row = self._connection.row("SELECT handle FROM photo WHERE number = ?", (number,))
         if row is None:
             return
@@ -325,7 +342,7 @@ class LibraryRows:
         insert_rows(self._connection, "face", [(row, number, photo, expires, sealed)])
 
     def _number(self, table: str) -> int:
-        """Give a number that was never used, not even by a later state of which this is a backup."""
+        """Return a number that was never used, not even after the backup that this file may be."""
         if table not in self._used:
             self._used[table] = self._sealer.lowest(odd=table == "face") // -2
         return max(self._reader.total(table).last, self._used[table]) + 1

@@ -1,6 +1,6 @@
-"""What a row of a photo library may hold when it is read: whoever wrote the file may have written anything.
+"""Check the rows of a photo library when they are read, since the file may come from anyone.
 
-Each function takes what a row says, and raises ValueError for what no scan and no decision writes.
+Each function takes the values of a row, and raises ValueError for what no scan and no decision writes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,13 @@ _TOGETHER = 4096  # vectors that are checked at once
 
 
 def number(value: object, what: str = "a number", limits: tuple[int, int] = _NUMBER) -> int:
-    """Check a whole number; by default one that rows are known by."""
+    """Check a whole number; by default an id of a row.
+
+    Args:
+        value: to be checked.
+        what: name of it, for the error.
+        limits: smallest and largest value.
+    """
     if type(value) is not int or not limits[0] <= value <= limits[1]:
         raise ValueError(f"{what}: expected {limits[0]} to {limits[1]}, got {value!r:.80}")
     return value
@@ -53,7 +59,7 @@ def group_number(value: object) -> int:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read an object of JSON."""
+    """Parse an object of JSON."""
     try:
         facts = json.loads(body)
     except RecursionError as error:
@@ -64,11 +70,11 @@ def read_json(body: bytes) -> dict[str, Any]:
 
 
 def photo_of(row: object, facts: Mapping[str, Any]) -> SeenPhoto:
-    """Give the photo of a row.
+    """Build the photo of a row.
 
     Args:
         row: its number.
-        facts: what else it says.
+        facts: its other values.
     """
     width, height = _list(facts.get("size"), "size", 2, 2)
     files = _list(facts.get("files"), "files", 1, _MOST_FILES)
@@ -99,13 +105,13 @@ def _file(path: Any, size: Any, modified: Any, there: Any) -> PhotoFile:
 
 
 def face_of(row: object, photo: object, expires: object, body: bytes) -> SeenFace:
-    """Give the face of a row; `check_vectors` looks at its vector.
+    """Build the face of a row; `check_vectors` checks its vector.
 
     Args:
         row: its number.
-        photo: that of its photo.
+        photo: number of its photo.
         expires: a day, 1 is 0001-01-01, or `NEVER`.
-        body: the rest.
+        body: the other values.
     """
     if len(body) < LENGTH.size:
         raise ValueError("cut short")
@@ -161,11 +167,11 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 
 def check_vectors(faces: Sequence[SeenFace], model: tuple[str, int] | None) -> None:
-    """Check the vectors of faces: all of one model are equally long, and of length 1.
+    """Check the vectors of faces: those of one model have the same length, and unit norm.
 
     Args:
-        faces: any.
-        model: fingerprint and length of a vector of the gallery's model.
+        faces: of any models.
+        model: fingerprint and vector length of the gallery's model.
     """
     lengths = {} if model is None else dict([model])
     for face in faces:
@@ -180,12 +186,12 @@ def check_vectors(faces: Sequence[SeenFace], model: tuple[str, int] | None) -> N
 
 
 def step_of(row: object, person: object, content: Mapping[str, Any]) -> Step:
-    """Give the decision of a row.
+    """Build the decision of a row.
 
     Args:
         row: its number.
-        person: whose key seals it, or 0.
-        content: what was decided.
+        person: id whose key seals it, or 0.
+        content: the decision.
     """
     do = content.get("do")
     if not isinstance(do, str) or do not in _STEPS:

@@ -1,6 +1,6 @@
-"""The photo library of a gallery that is a file; each change is one transaction.
+"""Store the photo library of a gallery that is a file; each change is one transaction.
 
-`enroll.store.library.LibraryStore` says what its methods do.
+`enroll.store.library.LibraryStore` says what the methods do.
 """
 
 from __future__ import annotations
@@ -25,10 +25,17 @@ _Span = Callable[[], AbstractContextManager[None]]
 
 
 class SqliteLibrary:
-    """The library of an open gallery; made by `SqliteStore.library`."""
+    """Stores the library of an open gallery; made by `SqliteStore.library`."""
 
     def __init__(self, writer: Callable[[], Writer], reading: _Span, writing: _Span, erasing: _Span) -> None:
-        """Join what the store has; `writer` gives that of this thread."""
+        """Use the connections of a store.
+
+        Args:
+            writer: returns the writer of this thread.
+            reading: opens a block of consistent reads.
+            writing: opens a transaction.
+            erasing: opens a transaction that erases.
+        """
         self._writer = writer
         self._reading, self._writing, self._erasing = reading, writing, erasing
 
@@ -41,7 +48,7 @@ class SqliteLibrary:
         return self._writer().reader
 
     def state(self) -> dict[str, tuple[int, ...]]:
-        """What `changes` compares: it differs for each table that changed."""
+        """Return the state that `changes` compares; it differs for each table that changed."""
         with self._reading():
             born = self._reader.born()
             totals = {table: self._reader.total(table) for table in _TABLES}
@@ -50,7 +57,7 @@ class SqliteLibrary:
             }
 
     def changes(self, since: Mapping[str, tuple[int, ...]] | None = None) -> Changes:
-        """Read what changed since a state, all of it as it is at one moment; None reads everything."""
+        """Read what changed since a state, consistently; None reads everything."""
         before = since or {}
         with self._reading():
             now = self.state()
@@ -76,17 +83,17 @@ class SqliteLibrary:
             )
 
     def photos(self) -> list[SeenPhoto]:
-        """All photos, by number."""
+        """List all photos, by number."""
         with self._reading():
             return sorted(self._rows.photos(), key=lambda photo: photo.number)
 
     def faces(self) -> list[SeenFace]:
-        """All faces, by number."""
+        """List all faces, by number."""
         with self._reading():
             return sorted(self._rows.faces(), key=lambda face: face.number)
 
     def forgotten(self, digest: bytes) -> bool:
-        """Say whether a photo was looked at and all that it showed was erased since."""
+        """Return whether a photo was scanned and all of its faces were erased since."""
         with self._reading():
             return self._rows.knows(digest)
 
@@ -97,7 +104,7 @@ class SqliteLibrary:
         faces: Sequence[SeenFace] = (),
         gone: Sequence[int] = (),
     ) -> list[int]:
-        """Write what a scan found, in one transaction; gives the numbers of the new photos."""
+        """Write the results of a scan, in one transaction."""
         if not (new or photos or faces or gone):
             return []
         with self._erasing() if gone else self._writing():
@@ -113,19 +120,19 @@ class SqliteLibrary:
         return numbers
 
     def names(self) -> dict[int, tuple[int, str]]:
-        """Id and name of the person of each face that has one."""
+        """Return id and name of the person of each face that has one."""
         with self._reading():
             named = self._rows.named()
             people = self._reader.persons(set(named.values()))
         return {face: (person, people[person].name) for face, person in named.items()}
 
     def steps(self) -> list[Step]:
-        """All decisions, oldest first."""
+        """List all decisions, oldest first."""
         with self._reading():
             return list(self._rows.steps())
 
     def decide(self, content: Mapping[str, Any], faces: Sequence[SeenFace] = ()) -> int:
-        """Write a decision; gives its number."""
+        """Write a decision, and return its number."""
         with self._writing():
             added = self._rows.add_faces(faces)
             if added:
@@ -133,17 +140,17 @@ class SqliteLibrary:
             return self._rows.log(content)
 
     def set_names(self, names: Mapping[int, int | None]) -> None:
-        """Write the ids of the people of faces, None for no one; other faces stay."""
+        """Write the ids of the people of faces, None for no one; other faces are unchanged."""
         with self._writing():
             self._rows.set_named(names)
 
     def people(self) -> dict[int, str]:
-        """Names of everyone who is enrolled, by id."""
+        """Return the names of everyone who is enrolled, by id."""
         with self._reading():
             return {one.id: one.name for one in self._reader.everyone() if one.enrolled}
 
     def template_names(self) -> dict[int, str]:
-        """Name of the person of each template of someone who is enrolled."""
+        """Return the name of the person of each template, by the template's id."""
         with self._reading():
             people = self.people()
             return {
@@ -151,47 +158,54 @@ class SqliteLibrary:
             }
 
     def groups(self) -> dict[int, int]:
-        """Number of the group of each face that is in one."""
+        """Return the number of the group of each face that is in one."""
         with self._reading():
             return self._rows.grouped()
 
     def set_groups(self, groups: Mapping[int, int]) -> None:
-        """Replace the groups."""
+        """Replace all groups."""
         with self._writing():
             there = set(self._rows.numbers())
             self._rows.set_grouped({face: group for face, group in groups.items() if face in there})
 
     def move_groups(self, groups: Mapping[int, int | None]) -> None:
-        """Write the groups of faces, None for none; other faces stay."""
+        """Write the groups of faces, None for none; other faces are unchanged."""
         with self._writing():
             self._rows.move_grouped(groups)
 
     def person(self, name: str) -> int | None:
-        """Id of an enrolled person, None if there is none."""
+        """Return the id of an enrolled person, None if there is none."""
         with self._reading():
             found = self._reader.named([name]).get(name)
         return found.id if found and found.enrolled else None
 
     def expired(self, today: date) -> int:
-        """How many faces that nobody has named are past their last day."""
+        """Count the faces without a name that are past their last day."""
         with self._reading():
             return len(self._rows.expired(today))
 
     def purge(self, today: date) -> int:
-        """Erase the faces that nobody has named and whose last day is before `today`; gives how many."""
+        """Erase faces without a name whose last day is before `today`, and return how many."""
         if not self.expired(today):
             return 0
         with self._erasing():
             return self._rows.erase_faces(self._rows.expired(today))
 
     def erase_all(self) -> tuple[int, int]:
-        """Erase all that is known of the library; gives how many photos and faces that was."""
+        """Erase the whole library, and return the number of photos and of faces."""
         with self._erasing():
             return self._rows.erase_everything()
 
 
 def log_merge(rows: LibraryRows, kept: int, gone: Somebody, templates: Sequence[StoredTemplate]) -> None:
-    """Let the faces of a person who is about to be merged be the other's, and note what undoes it."""
+    """Assign the faces of a person to whom they are merged into, and log what undoes it.
+
+    Args:
+        rows: of the library.
+        kept: id of the person who stays.
+        gone: the person who goes.
+        templates: theirs.
+    """
     if not rows.is_used():
         return
     terms = gone.terms

@@ -1,8 +1,8 @@
 """Sweep away the places of erased rows; encrypt a gallery that was plain.
 
 A sweep costs as much as the gallery is large, so it is done when more than an eighth of the rows are blank.
-It takes several steps; `gallery.sweep` is above 0 while they are not all done, and whoever opens the
-gallery next does them. Encrypting is one transaction over the gallery's file and that of its keys.
+It takes several steps; `gallery.sweep` is above 0 until all are done, and the next process that opens the
+gallery does the rest. Encrypting is one transaction over the gallery's file and that of its keys.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _log = logging.getLogger(__name__)
 
 
 def sweep_if_due(connection: Connection, encrypted: bool) -> None:
-    """Sweep if enough was erased or a sweep was cut short. What was erased is overwritten either way."""
+    """Sweep if enough was erased or a sweep was interrupted.
+
+    What was erased is overwritten either way.
+    """
     try:
         if _is_due(connection):
             with connection.writing():
@@ -44,7 +47,7 @@ def sweep_if_due(connection: Connection, encrypted: bool) -> None:
                 if encrypted:
                     sweep_keys(connection)
         finish_sweep(connection, encrypted)
-    except GalleryError as error:  # what was asked for is done
+    except GalleryError as error:  # the erasure itself is done
         _log.warning("%s; the space of erased people is given back later", error)
 
 
@@ -55,7 +58,7 @@ def finish_sweep(connection: Connection, encrypted: bool) -> None:
         connection.run("VACUUM")
         if encrypted:
             vacuum_keys(connection)
-        # Not if another process began another sweep meanwhile: that one is not done.
+        # Not if another process has started another sweep, which is not finished.
         connection.run("UPDATE gallery SET sweep = 0 WHERE sweep = ?", (sweep,))
 
 
@@ -66,9 +69,9 @@ def _is_due(connection: Connection) -> bool:
 
 
 def encrypt(connection: Connection, key: Key) -> None:
-    """Encrypt what is there; a gallery that is encrypted by now is left as it is.
+    """Encrypt a gallery, unless another process has done so.
 
-    What stood in it before stays in unused parts of its pages until it is swept.
+    Its former content stays in unused parts of its pages until they are swept.
 
     Raises:
         GalleryError: there is a file of keys already, the gallery is broken, or it cannot be written.

@@ -1,7 +1,7 @@
-"""Open a gallery file safely, refuse what is not ours, check all of it.
+"""Open a gallery file safely: refuse what is not a gallery, check all of it.
 
-A file that is not a gallery, or not sound as far as can be seen, is not read. `verify` reads everything:
-pages, rows, and that rows belong together.
+A file that is not a gallery, or is visibly broken, is not read. `verify` reads everything: pages, rows, and
+that rows are consistent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def verify(connection: Connection, reader: RowReader, library: LibraryRows) -> N
     """Check everything, inside one `Connection.reading`.
 
     Raises:
-        GalleryError: what is broken.
+        GalleryError: something is broken.
     """
     for check in ("integrity_check(1)", "foreign_key_check"):
         found = connection.row(f"PRAGMA {check}")
@@ -45,16 +45,16 @@ def verify(connection: Connection, reader: RowReader, library: LibraryRows) -> N
 def open_gallery(
     path: Path, create: bool, key: Key | None, plain_too: bool = False
 ) -> tuple[Connection, Sealer, bytes | None]:
-    """Open a gallery, or make it.
+    """Open a gallery, or create it.
 
     Args:
         path: the file.
         create: make it if it is missing.
         key: of an encrypted gallery; one that is made with it is encrypted.
-        plain_too: take a plain gallery though there is a key.
+        plain_too: accept a plain gallery although there is a key.
 
     Returns:
-        The connection, what seals its rows, and the id of the file with its keys if it is encrypted.
+        The connection, the sealer of its rows, and the id of the file with its keys if it is encrypted.
 
     Raises:
         GalleryError: it is missing, broken, not a gallery, or encrypted with another key or none.
@@ -72,7 +72,7 @@ def open_gallery(
             try:
                 encrypt(connection, key)
             except BaseException:
-                if made and _is_unused(connection):  # else the next who enrolls would do so in plain text
+                if made and _is_unused(connection):  # otherwise the next process would enroll in plain text
                     path.unlink(missing_ok=True)
                 raise
         salt, keys = _identity(connection)
@@ -100,7 +100,7 @@ def _check_place(path: Path, create: bool) -> None:
 
 
 def _check_pages(connection: Connection) -> None:
-    """Have SQLite check a small file whole; `Store.verify` does so with any."""
+    """Check all pages of a small file by SQLite; `Store.verify` does so with any."""
     if connection.size() <= _CHECKED_WHOLE:
         (problem,) = connection.row("PRAGMA integrity_check(1)")
         if problem != "ok":
@@ -120,7 +120,7 @@ def _identity(connection: Connection) -> tuple[bytes, bytes | None]:
 
 
 def gallery_salt(connection: Connection) -> bytes:
-    """Give what tells a gallery from every other one."""
+    """Return the random bytes that identify a gallery."""
     return _identity(connection)[0]
 
 

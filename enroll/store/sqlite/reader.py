@@ -1,4 +1,4 @@
-"""Reads the rows of a gallery and checks them: each by its checksum, whole tables by their totals."""
+"""Read the rows of a gallery and check them: each by its checksum, whole tables by their totals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import GalleryError
-from enroll.store.base import Terms, unknown_identity
+from enroll.store.base import Terms
+from enroll.store.messages import unknown_identity
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.rows import (
@@ -36,8 +37,8 @@ _LONGEST_VECTOR = 65536  # numbers, as in a manifest
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for cycles: millions of rows pass, and that would take a sixth of the time."""
+def _without_gc() -> Iterator[None]:
+    """Pause Python's cycle collector, which takes a sixth of the time for millions of rows."""
     was = gc.isenabled()
     gc.disable()
     try:
@@ -48,11 +49,11 @@ def _uncollected() -> Iterator[None]:
 
 
 class Somebody(NamedTuple):  # twice as fast to make as a dataclass
-    """A person, enrolled or a stranger.
+    """Holds a person, enrolled or a stranger.
 
     Attributes:
-        id: never given again.
-        profile: the row with name and terms.
+        id: never used for another person.
+        profile: id of the row with name and terms.
         enrolled: False for a stranger.
     """
 
@@ -63,13 +64,13 @@ class Somebody(NamedTuple):  # twice as fast to make as a dataclass
     terms: Terms
 
     def row(self, handle: bytes) -> tuple[int, bytes, int, int, int]:
-        """Give the row of `person`, without its checksum."""
+        """Return the row of `person`, without its checksum."""
         return self.id, handle, self.profile, int(self.enrolled), expiry(self.terms)
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What `total` says of a table."""
+    """Holds the row of `total` about a table."""
 
     count: int
     sum: int
@@ -79,17 +80,17 @@ class Total:
 
 
 class RowReader:
-    """Reads a gallery; what belongs together is to be read inside one `Connection.reading`."""
+    """Reads a gallery; related reads belong inside one `Connection.reading`."""
 
     def __init__(self, connection: Connection, sealer: Sealer) -> None:
         self._connection, self._sealer = connection, sealer
 
     def broken(self, problem: object) -> GalleryError:
-        """Give the error to raise."""
+        """Return the error for a broken gallery."""
         return GalleryError(f"{self._connection.path}: broken: {problem}; restore a copy")
 
     def total(self, table: str) -> Total:
-        """Read what is known of a table."""
+        """Read the totals of a table."""
         row = self._connection.row(
             "SELECT count, sum, last, changed, blanks FROM total WHERE part = ?", (table,)
         )
@@ -98,7 +99,7 @@ class RowReader:
         return Total(*row)
 
     def table(self, table: str, after: int = 0) -> Iterator[tuple[Any, ...]]:
-        """Read all rows of a table, or those above an id, without their checksums and without blanks."""
+        """Yield all rows of a table, or those above an id, without their checksums and without blanks."""
         columns = [column.split() for column in COLUMNS[table].split(",")]
         names = ", ".join(name for name, *_ in columns)
         kinds = [_KINDS[kind] for _, kind, *_ in columns[:-1]]
@@ -119,7 +120,7 @@ class RowReader:
             raise self.broken(f"rows of {table!r} are lost, doubled or changed")
 
     def model(self) -> tuple[str, int] | None:
-        """Fingerprint and vector length of the model."""
+        """Read fingerprint and vector length of the model, None without one."""
         rows = list(self.table("model"))
         if not rows:
             return None
@@ -145,7 +146,7 @@ class RowReader:
         return {one.name: one for one in self._people("handle", handles)}
 
     def enrolled_as(self, name: str) -> Somebody:
-        """Find who is enrolled under a name.
+        """Find the person who is enrolled under a name.
 
         Raises:
             UnknownIdentityError: no one is.
@@ -169,12 +170,12 @@ class RowReader:
             yield from self._somebodies(rows)
 
     def expired(self, day: int) -> list[Somebody]:
-        """Enrolled people whose last day is before a day."""
+        """List the enrolled people whose last day is before a day."""
         rows = self._connection.rows(f"{_PERSON} WHERE expires < ?", (day,))
         return [one for one in self._somebodies(rows) if one.enrolled]
 
     def _somebodies(self, rows: list[Any]) -> list[Somebody]:
-        """Check and unpack rows of `_PERSON`, all together: there may be a million."""
+        """Check and unpack rows of `_PERSON` together, as there may be a million."""
         if not rows:
             return []
         *people, ids, bodies, sums = zip(*rows, strict=True)
@@ -201,7 +202,7 @@ class RowReader:
             raise self.broken("a row of 'person' was changed")
 
     def owners(self, digests: Iterable[bytes]) -> dict[bytes, tuple[int, Somebody]]:
-        """Find the templates of photos by digest, and whose they are."""
+        """Find the templates of photos by digest, with their people."""
         handles = {self._sealer.handle("digest", digest): digest for digest in digests}
         found: dict[bytes, tuple[int, int]] = {}
         for rows in self._connection.rows_in(f"{_TEMPLATE} AND handle", handles):
@@ -212,7 +213,7 @@ class RowReader:
         return {digest: (number, people[person]) for digest, (number, person) in found.items()}
 
     def template(self, number: int) -> tuple[int, StoredTemplate] | None:
-        """Read a template by id, and the id of the person it is of."""
+        """Read a template by id, and the id of its person."""
         row = self._connection.row(f"{_TEMPLATE} AND id = ?", (number,))
         return None if row is None else (row[1], self._stored(row, self._dim()))
 
@@ -223,7 +224,7 @@ class RowReader:
         return [self._stored(row, dim) for row in rows]
 
     def templates_of_strangers(self) -> list[tuple[str, StoredTemplate]]:
-        """Read what is kept of strangers, by id, with their names."""
+        """Read the templates of strangers, by id, with their names."""
         found = [
             (one.name, template)
             for one in self.everyone()
@@ -245,7 +246,7 @@ class RowReader:
         return StoredTemplate(number, photo, digest, self._vectors([vector], dim)[0])
 
     def whose(self) -> dict[int, int]:
-        """Give the id of the person of each template."""
+        """Return the id of the person of each template."""
         found = dict(self._connection.rows("SELECT id, person FROM template WHERE checksum IS NOT NULL"))
         if len(found) != self.total("template").count:
             raise self.broken("rows of 'template' are lost or doubled")
@@ -261,7 +262,7 @@ class RowReader:
         return found
 
     def enrolled(self) -> tuple[NDArray[np.int64], int]:
-        """Give the ids of those who are enrolled, rising, and how many templates they have."""
+        """Return the ids of enrolled people, (n,) int64 rising, and the number of their templates."""
         people: list[int] = []
         count = total = last = 0
         query = "SELECT id, handle, profile, enrolled, expires, checksum FROM person ORDER BY id"
@@ -274,24 +275,27 @@ class RowReader:
         return np.array(people, "<i8"), sum(counts.get(person, 0) for person in people)
 
     def calibration(self) -> tuple[str, NDArray[np.int64]] | None:
-        """Give the calibration and the ids of the people it was made for."""
+        """Read the calibration and the ids of the people it was made for, (n,) int64.
+
+        None without one.
+        """
         rows = list(self.table("calibration"))
         if rows and len(rows[0][2]) % 8:
             raise self.broken("whom its calibration was made for cannot be read")
         return (rows[0][1], np.frombuffer(rows[0][2], "<i8")) if rows else None
 
     def born(self) -> int:
-        """Give where generations start, another one in each file."""
+        """Return the first generation, which differs between files."""
         (born,) = self._connection.row("SELECT born FROM gallery")
         return int(born)
 
     def changes(self) -> tuple[int, int]:
-        """Give generation and last template id; see `Store.changes`."""
+        """Return generation and last template id; see `Store.changes`."""
         templates = self.total("template")
         return self.born() + templates.changed + self.total("person").changed, templates.last
 
     def check_handles(self) -> None:
-        """Check that everyone and every template is found by what it is to be found by."""
+        """Check that everyone and every template is found by its hash."""
         dim, counts = self._dim(), self.counts()
         for rows in self._connection.chunks(f"{_TEMPLATE} ORDER BY id"):
             for row in rows:
@@ -303,12 +307,12 @@ class RowReader:
         if counts:
             raise self.broken("a template is of no one")
 
-    @_uncollected()
+    @_without_gc()
     def templates(self, enrolled: bool, after: int = 0) -> Templates:
         """Read the templates of enrolled people or of strangers, those whose id is above `after`.
 
-        They are read some at a time into arrays of the size they will have: a million take little more memory
-        than their vectors.
+        They are read in parts into arrays of the final size: a million take little more memory than their
+        vectors.
         """
 
         def named(one: Somebody) -> tuple[int, str | None]:
@@ -345,7 +349,7 @@ class RowReader:
         return Templates(ids[:filled], identities[:filled], vectors[:filled])
 
     def _checksums(self, columns: Sequence[tuple[Any, ...]]) -> int:
-        """Check the columns of rows of `template`; gives the sum of their checksums."""
+        """Check the columns of rows of `template`, and return the sum of their checksums."""
         numbers, people, handles, bodies, expected = columns
         try:
             sound = template_checksums(numbers, people, handles, bodies) == list(expected)

@@ -1,4 +1,4 @@
-"""What the rows of a gallery hold: how it is packed into bytes, and the checksum that finds accidents."""
+"""Pack the rows of a gallery into bytes, with the checksum that detects damage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _NO_TERMS = Terms()  # of most people, so of all of them the same
 
 
 def checksum(*fields: Field) -> int:
-    """CRC-32 of the fields of a row, one after the other; integers as 8 bytes, texts as UTF-8.
+    """Compute the CRC-32 of the fields of a row, one after the other.
+
+    Integers as 8 bytes, texts as UTF-8.
 
     Raises:
         ValueError: something that no row of ours holds.
@@ -31,7 +33,7 @@ def checksum(*fields: Field) -> int:
 
 
 def is_sound(row: tuple[Field, ...], *kinds: type) -> bool:
-    """Say whether a row is as it was written.
+    """Return whether a row has the right checksum and types.
 
     Args:
         row: its id first, its checksum last.
@@ -49,12 +51,18 @@ def is_sound(row: tuple[Field, ...], *kinds: type) -> bool:
 def template_checksums(
     rows: Iterable[int], people: Iterable[int], handles: Iterable[bytes], bodies: Iterable[bytes]
 ) -> list[int]:
-    """`checksum` of rows of `template`, ten times as fast: there may be a million.
+    """Compute `checksum` of rows of `template`, ten times as fast: there may be a million.
+
+    Args:
+        rows: their ids.
+        people: ids of their people.
+        handles: hashes of their digests.
+        bodies: their contents.
 
     Raises:
         ValueError: something that no row of ours holds.
     """
-    with _only_ours():
+    with _value_errors():
         begun = map(zlib.crc32, map(_TWO, rows, people))
         return list(map(zlib.crc32, bodies, map(zlib.crc32, handles, begun)))
 
@@ -66,20 +74,20 @@ def person_checksums(
     enrolled: Iterable[int],
     expires: Iterable[int],
 ) -> list[int]:
-    """`checksum` of rows of `person`, as fast; see `template_checksums`."""
-    with _only_ours():
+    """Compute `checksum` of rows of `person`; see `template_checksums`."""
+    with _value_errors():
         begun = map(zlib.crc32, handles, map(zlib.crc32, map(_INTEGER, rows)))
         return list(map(zlib.crc32, map(_THREE, profiles, enrolled, expires), begun))
 
 
 def profile_checksums(rows: Iterable[int], bodies: Iterable[bytes]) -> list[int]:
-    """`checksum` of rows of `profile`, as fast; see `template_checksums`."""
-    with _only_ours():
+    """Compute `checksum` of rows of `profile`; see `template_checksums`."""
+    with _value_errors():
         return list(map(zlib.crc32, bodies, map(zlib.crc32, map(_INTEGER, rows))))
 
 
 @contextmanager
-def _only_ours() -> Iterator[None]:
+def _value_errors() -> Iterator[None]:
     try:
         yield
     except (TypeError, struct.error) as error:
@@ -99,14 +107,14 @@ def _as_bytes(field: Field) -> bytes:
 
 
 def pack_template(photo: str, digest: bytes, vector: bytes) -> bytes:
-    """Join a template's vector, the digest of its picture and where that came from."""
+    """Pack a template's vector, the digest of its photo and the path of that into bytes."""
     if len(digest) != DIGEST:
         raise ValueError(f"{photo}: expected a digest of {DIGEST} bytes, got {len(digest)}")
     return vector + digest + photo.encode()
 
 
 def unpack_template(body: bytes, dim: int) -> tuple[str, bytes, bytes]:
-    """Give photo, digest and vector of what `pack_template` joined.
+    """Return photo, digest and vector from the bytes of `pack_template`.
 
     Raises:
         ValueError: it is too short, or the photo is not UTF-8.
@@ -118,18 +126,18 @@ def unpack_template(body: bytes, dim: int) -> tuple[str, bytes, bytes]:
 
 
 def expiry(terms: Terms) -> int:
-    """Give the last day of someone, as it is stored."""
+    """Return the last day in terms, as it is stored."""
     return NEVER if terms.expires is None else terms.expires.toordinal()
 
 
 def pack_profile(name: str, terms: Terms) -> bytes:
-    """Write a person's name and terms; `expires` has a column of its own, which can be searched."""
+    """Pack a person's name and terms into bytes, except the last day, which has a column to be searched."""
     given = terms.consent_date and terms.consent_date.isoformat()
     return json.dumps([name, terms.consent, given], ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tuple[str, Terms]]:
-    """Give names and terms of what `pack_profile` wrote; read as one list, which takes half the time.
+    """Return names and terms from the bytes of `pack_profile`, parsed as one list in half the time.
 
     Raises:
         ValueError: it is something else.
@@ -144,7 +152,7 @@ def unpack_profiles(bodies: Sequence[bytes], expires: Sequence[int]) -> list[tup
         raise ValueError(f"a person cannot be read: {error}") from error
     if not all(isinstance(name, str) and isinstance(terms.consent, str | None) for name, terms in found):
         raise ValueError("a name is not text")
-    try:  # all at once; JSON can say half a surrogate pair
+    try:  # encode all at once; JSON may hold half a surrogate pair
         "".join(f"{name}{terms.consent}" for name, terms in found).encode()
     except UnicodeEncodeError as error:
         raise ValueError("a name or a consent is not UTF-8") from error

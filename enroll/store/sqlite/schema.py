@@ -1,12 +1,12 @@
-"""The tables of a gallery file, and the numbered migrations that lead to them.
+"""Define the tables of a gallery file, and the numbered migrations that lead to them.
 
 A file's `user_version` is the number of steps it has had; opening it applies the rest in one transaction. A
 file whose tables, indices or triggers are not exactly those of its version is not ours and is not read.
 
-All that is about someone stands in tables (`template`, `profile`, `photo`, `face`, `step`) to which rows are
-only appended. SQLite moves rows about when others go or grow, and may leave copies behind in the unused parts
-of its pages, `secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set its
-columns to NULL where it stands, which overwrites it; a sweep takes such blanks away later
+All that is about someone is in tables (`template`, `profile`, `photo`, `face`, `step`) to which rows are
+only appended. SQLite moves rows when others are deleted or grow, and may leave copies behind in the unused
+parts of its pages, `secure_delete` or not; at the end of a table it moves nothing. To erase a row is to set
+its columns to NULL in its place, which overwrites it; a sweep removes such blanks later
 (`enroll.store.sqlite.maintenance`). What an index finds is a keyed hash (`enroll.store.sqlite.encryption`),
 since the rows of an index do move.
 
@@ -59,13 +59,13 @@ _BEFORE = ("model", "identity", "template", "calibration", "stranger")
 APPLICATION_ID = 0x656D6264  # "embd": tells our files from other SQLite databases
 _ENCODING = "UTF-8"
 # SQLite's own, of tables that an earlier format had; a sweep takes it away.
-_COMES_AND_GOES = ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
+_SEQUENCE_TABLE = ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)")
 
 Step = tuple[str | Callable[[Connection], None], ...]
 
 
 def _table(name: str, columns: str) -> Iterator[str]:
-    """Give the statements that make a table, and keep its row of `total` in the same transaction."""
+    """Yield the statements that create a table, and keep its row of `total` in the same transaction."""
     yield f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {columns}) STRICT"
     yield f"INSERT INTO total VALUES ('{name}', 0, 0, 0, 0, 0)"
     yield f"""CREATE TRIGGER {name}_added AFTER INSERT ON {name} BEGIN UPDATE total SET
@@ -96,7 +96,7 @@ LAYOUT = (
 
 
 def fill_from_before(connection: Connection) -> None:
-    """Write what a gallery of format 2 holds into the tables of format 3, and erase those of before.
+    """Move the content of a gallery of format 2 into the tables of format 3, and drop the old ones.
 
     Raises:
         GalleryError: a template has not the model's length.
@@ -225,13 +225,13 @@ def insert_rows(connection: Connection, table: str, rows: Iterable[tuple[Field, 
 
 
 def migrate(connection: Connection) -> None:
-    """Bring a gallery to the newest version, or refuse a file that is none.
+    """Migrate a gallery to the newest version, or refuse a file that is none.
 
     Raises:
         GalleryError: another program's database, a newer toolkit's, one that was tampered with, or the file
             cannot be written.
     """
-    with connection.reading():  # what is read belongs together, whoever else makes this gallery just now
+    with connection.reading():  # consistent reads, as another process may be creating this gallery
         if _version(connection) == len(STEPS):
             return
     with connection.writing():
@@ -250,7 +250,7 @@ def _apply(connection: Connection, steps: Iterable[Step]) -> None:
 
 
 def _version(connection: Connection) -> int:
-    """Give the number of steps the file has had, inside a transaction."""
+    """Return the number of steps the file has had, inside a transaction."""
     version, application = (
         int(connection.row(f"PRAGMA {name}")[0]) for name in ("user_version", "application_id")
     )
@@ -274,14 +274,14 @@ def _version(connection: Connection) -> int:
 
 
 def schema_of(connection: Connection, schema: str = "main") -> frozenset[tuple[str, ...]]:
-    """Give type, name, table and statement of everything that a file's schema has."""
+    """Return type, name, table and statement of everything in a file's schema."""
     query = f"SELECT type, name, tbl_name, ifnull(sql, '') FROM {schema}.sqlite_schema"
-    return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_COMES_AND_GOES}
+    return frozenset(tuple(map(str, row)) for row in connection.rows(query)) - {_SEQUENCE_TABLE}
 
 
 @cache
 def schema_made_by(steps: tuple[Step, ...]) -> frozenset[tuple[str, ...]]:
-    """Give the schema of a file that has had some steps."""
+    """Return the schema of a file after some steps."""
     model = Connection(None)
     try:
         _apply(model, steps)

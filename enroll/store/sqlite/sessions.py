@@ -1,4 +1,4 @@
-"""Connections to one gallery: one for each thread that is at work on it, kept for the next.
+"""Share the connections to one gallery between threads: one for each that works, kept for the next.
 
 SQLite lets any number read at once, each in a transaction of its own, but a connection has one transaction.
 Threads that write take turns here, so that none waits as it would for another process.
@@ -25,7 +25,7 @@ _KEPT = 8  # connections that no thread uses; each has one file open, or two
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A connection and what reads and writes by it; of one thread at a time."""
+    """Holds a connection with its reader and writer; used by one thread at a time."""
 
     connection: Connection
     reader: RowReader
@@ -33,13 +33,13 @@ class Session:
 
     @classmethod
     def over(cls, connection: Connection, sealer: Sealer) -> Session:
-        """Read and write by a connection."""
+        """Build reader and writer for a connection."""
         reader = RowReader(connection, sealer)
         return cls(connection, reader, Writer(connection, sealer, reader))
 
 
 class Sessions:
-    """The connections to a gallery. Threads may share it.
+    """Holds the connections to a gallery. Threads may share it.
 
     Attributes:
         keys: id of the file with the gallery's keys, None if it is not encrypted.
@@ -58,7 +58,7 @@ class Sessions:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Give this thread a session: the one it has, inside another such block.
+        """Lend this thread a session; a nested block gets the same one.
 
         Raises:
             GalleryError: the gallery was closed, or cannot be opened any more.
@@ -75,7 +75,7 @@ class Sessions:
 
     @contextmanager
     def turn(self, session: Session) -> Iterator[None]:
-        """Wait until no other thread writes; one that is in a transaction has nothing to wait for."""
+        """Wait until no other thread writes; a thread in a transaction does not wait."""
         if session.connection.in_transaction:
             yield
             return
@@ -83,12 +83,12 @@ class Sessions:
             yield
 
     def here(self) -> Session:
-        """Give the session of this thread, or the one it would get next."""
+        """Return the session of this thread, or the one it would get next."""
         held: Session | None = getattr(self._own, "session", None)
         return held or self._idle[-1]
 
     def close(self) -> None:
-        """Close all; what another thread is at work with, when it is done."""
+        """Close all sessions; those in use when they are done."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -1,6 +1,6 @@
-"""The gallery that is one SQLite file; each change is one transaction.
+"""Store a gallery in one SQLite file; each change is one transaction.
 
-`enroll.store.base.Store` says what its methods do.
+`enroll.store.base.Store` says what the methods do.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, che
 
 
 class SqliteStore:
-    """A gallery's file: the contract `Store`, one transaction a change.
+    """Stores a gallery in a file: the interface `Store`, one transaction per change.
 
-    Threads may share it: they read side by side, and write in turn. `together` is of one thread.
+    Threads may share it: they read side by side, and write in turn. `together` belongs to one thread.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class SqliteStore:
             path: the file.
             create: make it if it is missing.
             key: of an encrypted gallery; one that is made with it is encrypted.
-            plain_too: take a plain gallery though there is a key.
+            plain_too: accept a plain gallery although there is a key.
 
         Raises:
             GalleryError: it is missing, broken, not a gallery, or encrypted with another key or none.
@@ -63,7 +63,7 @@ class SqliteStore:
 
     @property
     def encrypted(self) -> bool:
-        """Whether what is about people is encrypted."""
+        """Whether the rows about people are encrypted."""
         return self._sessions.keys is not None
 
     @property
@@ -79,7 +79,7 @@ class SqliteStore:
         return self._sessions.here().writer
 
     def encrypt(self, key: Key) -> None:
-        """Encrypt the gallery; it is to be opened again then.
+        """Encrypt the gallery, which has to be opened again then.
 
         Raises:
             GalleryError: it is encrypted, or there is a file with keys already.
@@ -94,10 +94,11 @@ class SqliteStore:
     def forget_keyless(self) -> int:
         """Erase the people of an encrypted gallery whose key is gone.
 
-        Whoever is erased loses their key; a backup of the gallery has their rows, which no one can read.
+        Erasing a person deletes their key; a backup of the gallery still has their rows, which no one can
+        read.
 
         Returns:
-            How many people were erased.
+            Number of people who were erased.
         """
         with self._erasing():
             count = self._writer.erase_keyless()
@@ -106,7 +107,7 @@ class SqliteStore:
         return count
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the gallery."""
         self._sessions.close()
 
     def __enter__(self) -> SqliteStore:
@@ -139,8 +140,8 @@ class SqliteStore:
     def _erasing(self) -> Iterator[None]:
         with self._rewriting():
             yield
-            self._forget_index()  # before it is committed: also if we are killed then
-        self._forget_index()  # of someone who read just before
+            self._forget_index()  # before the commit, in case this process is killed after it
+        self._forget_index()  # again, if another process wrote one that it made before
 
     def _forget_index(self) -> None:
         try:
@@ -151,11 +152,11 @@ class SqliteStore:
             ) from error
 
     def together(self) -> AbstractContextManager[None]:
-        """Make all that is added inside one transaction."""
+        """Make all that is added inside the block one atomic change."""
         return self._rewriting()
 
     def _check_bound(self) -> None:
-        """Refuse templates if the gallery was made again with another model meanwhile."""
+        """Refuse templates if another process has replaced the model since."""
         if self._bound is not None:
             check_model(self, *self._bound)
 
@@ -164,12 +165,12 @@ class SqliteStore:
             raise GalleryError(f"{self.path}: was encrypted meanwhile; open it again, with its key")
 
     def model(self) -> tuple[str, int] | None:
-        """Fingerprint and vector length of the model the templates were made with, None in a new gallery."""
+        """Return fingerprint and vector length of the model, None in a new gallery."""
         with self._reading():
             return self._reader.model()
 
     def bind(self, fingerprint: str, dim: int) -> None:
-        """Tie a new gallery to a model, or check that it is tied to this one."""
+        """Bind a new gallery to a model, or check that it is bound to this one."""
         check(model_problem(fingerprint, dim))
         if self.model() is None:
             with self._writing():
@@ -181,7 +182,7 @@ class SqliteStore:
     def remake(
         self, model: tuple[str, int], templates: Sequence[tuple[str, NewTemplate]], since: tuple[int, int]
     ) -> bool:
-        """Put the templates of another model in the place of all that are there; see `Store.remake`."""
+        """Replace all templates by those of another model, strangers' too."""
         check(model_problem(*model))
         check_templates(template for _, template in templates)
         if templates:
@@ -193,17 +194,17 @@ class SqliteStore:
         return True
 
     def owners(self, digests: Sequence[bytes]) -> list[str | None]:
-        """Whose templates the photos with these digests are, in their order; None: it is not enrolled."""
+        """Return the name of the person of each photo digest, in their order; None: not enrolled."""
         with self._reading():
             found = self._reader.owners(digests)
         return [found[key][1].name if key in found and found[key][1].enrolled else None for key in digests]
 
     def add(self, name: str, templates: Sequence[NewTemplate], terms: Terms | None = None) -> int:
-        """Add templates to an identity, new or known; a photo that is already theirs changes nothing."""
+        """Add templates to a person, new or known; a photo that is already theirs changes nothing."""
         return self.add_many([NewPerson(name, templates, terms)])[0]
 
     def add_many(self, people: Sequence[NewPerson]) -> list[int]:
-        """Add templates of several people, all or none."""
+        """Add templates of several people, all or none, faster than one after the other."""
         dim = (self.model() or ("", 0))[1]
         check_people(people)
         for one in people:
@@ -213,11 +214,11 @@ class SqliteStore:
             return enroll(self._reader, self._writer, people)
 
     def identities(self) -> list[tuple[str, int]]:
-        """Names with their number of templates, sorted by name."""
+        """List names and their number of templates, sorted by name."""
         return [(person.name, person.templates) for person in self.people()]
 
     def people(self) -> list[Person]:
-        """Everyone who is enrolled, sorted by name."""
+        """List everyone who is enrolled, sorted by name."""
         with self._reading():
             counts = self._reader.counts()
             everyone = [
@@ -228,7 +229,7 @@ class SqliteStore:
         return sorted(everyone, key=lambda person: person.name)
 
     def set_terms(self, name: str, terms: Terms) -> None:
-        """Replace on what terms a person is in the gallery."""
+        """Replace the terms of a person."""
         check(terms_problem(terms))
         with self._rewriting():
             someone = self._reader.enrolled_as(name)
@@ -237,19 +238,19 @@ class SqliteStore:
                 self._writer.log(("terms", someone.id, 0))
 
     def stored(self, name: str) -> list[StoredTemplate]:
-        """All templates of a person, by id."""
+        """List all templates of a person, by id."""
         with self._reading():
             return self._reader.templates_of(self._reader.enrolled_as(name).id)
 
     def drop(self, ids: Sequence[int]) -> int:
-        """Erase single templates, and everyone who has none left; ids that are not there change nothing."""
+        """Erase single templates, and people who have none left; unknown ids change nothing."""
         with self._erasing():
             dropped = self._writer.drop(ids)
             self._writer.log(*(("drop", person, count) for person, count in dropped.items()))
         return sum(dropped.values())
 
     def remove(self, name: str) -> int:
-        """Erase an identity and its templates."""
+        """Erase a person and their templates."""
         with self._erasing():
             someone = self._reader.enrolled_as(name)
             count = self._writer.erase(someone)
@@ -257,19 +258,19 @@ class SqliteStore:
         return count
 
     def expired(self, today: date) -> list[str]:
-        """Names of the people who expired before `today`, sorted."""
+        """List the names of people who expired before `today`, sorted; fast, since every search asks."""
         with self._reading():
             return sorted(one.name for one in self._reader.expired(today.toordinal()))
 
     def purge(self, today: date) -> list[str]:
-        """Erase the people who expired before `today`; gives their names."""
+        """Erase the people who expired before `today`, and return their names."""
         with self._erasing():
             gone = self._reader.expired(today.toordinal())
             self._writer.log(*[("purge", one.id, self._writer.erase(one)) for one in gone])
         return sorted(one.name for one in gone)
 
     def rename(self, old: str, new: str) -> None:
-        """Give an identity another name."""
+        """Change the name of a person."""
         check(stored_name_problem(new))
         with self._rewriting():
             someone, other = self._reader.enrolled_as(old), self._reader.named([new]).get(new)
@@ -283,7 +284,7 @@ class SqliteStore:
             self._writer.log(("rename", someone.id, 0))
 
     def merge_people(self, kept: str, other: str) -> int:
-        """Join two people who are one; see `Store.merge_people`."""
+        """Join two people who are one: the first gets all photos of the second and keeps its name."""
         with self._erasing():
             one, gone = self._reader.enrolled_as(kept), self._reader.enrolled_as(other)
             if one.id == gone.id:
@@ -304,16 +305,13 @@ class SqliteStore:
             return self._reader.templates(enrolled=True, after=after)
 
     def photos(self, ids: Sequence[int]) -> list[str]:
-        """Give where the pictures of templates came from, in the order of the ids; "" if it is gone."""
+        """Return the paths of the photos of templates, in the order of the ids; "" if one is gone."""
         with self._reading():
             found = [self._reader.template(int(number)) for number in ids]
         return ["" if entry is None else entry[1].photo for entry in found]
 
     def add_strangers(self, people: Sequence[tuple[str, NewTemplate]]) -> int:
-        """Add photos of people who are known not to be enrolled; gives how many are new.
-
-        Photos of templates, and of people with an enrolled name, are not taken.
-        """
+        """Add photos of people who are known not to be enrolled, and return how many are new."""
         if not people:
             return 0
         check_people(NewPerson(name, [template]) for name, template in people)
@@ -323,7 +321,7 @@ class SqliteStore:
             return keep_strangers(self._reader, self._writer, people)
 
     def remove_strangers(self) -> int:
-        """Erase all strangers; gives how many photos that were."""
+        """Erase all strangers, and return the number of their photos."""
         with self._erasing():
             gone = [one for one in self._reader.everyone() if not one.enrolled]
             count = sum(map(self._writer.erase, gone))
@@ -332,17 +330,17 @@ class SqliteStore:
         return count
 
     def stored_strangers(self) -> list[tuple[str, StoredTemplate]]:
-        """All that is kept of strangers, by id, with the names of the people they are of."""
+        """List all templates of strangers, by id, with the names of the people they show."""
         with self._reading():
             return self._reader.templates_of_strangers()
 
     def strangers(self) -> Templates:
-        """Read all photos of strangers; `identities` are the people they are of."""
+        """Read all templates of strangers; `identities` are the names of the people they show."""
         with self._reading():
             return self._reader.templates(enrolled=False)
 
     def set_calibration(self, content: str, identities: int, templates: int) -> bool:
-        """Keep a calibration of the gallery as it is."""
+        """Store a calibration of the gallery as it is."""
         check(text_problem(content, "calibration", CALIBRATION))
         with self._writing():
             people, photos = self._reader.enrolled()
@@ -353,7 +351,7 @@ class SqliteStore:
         return True
 
     def calibration(self) -> tuple[str, Changed] | None:
-        """Give the calibration and what changed since, or None if there is none."""
+        """Return the calibration and what changed since, or None if there is none."""
         with self._reading():
             found = self._reader.calibration()
             if found is None:
@@ -364,20 +362,20 @@ class SqliteStore:
         return content, Changed(len(added), len(removed), photos)
 
     def search_index(self) -> None:
-        """Templates are searched here."""
+        """Return None: templates are searched in this process."""
 
     def changes(self) -> tuple[int, int]:
-        """Generation and last template id; see `Store.changes`."""
+        """Return generation and last template id."""
         with self._reading():
             return self._reader.changes()
 
     def revision(self) -> tuple[int, ...]:
-        """Give the last number of the audit log, in which every change has an entry; see `Store.revision`."""
+        """Return a value that differs after any change by any process."""
         with self._reading():
             return (self._reader.total("event").last,)
 
     def events(self) -> list[Event]:
-        """The audit log, oldest first."""
+        """Return the audit log, oldest first."""
         with self._reading():
             return [
                 Event(at, action, who or None, count)
@@ -390,5 +388,5 @@ class SqliteStore:
             verify(self._connection, self._reader, self._writer.library)
 
     def library(self) -> SqliteLibrary:
-        """Give the part that is about a photo library."""
+        """Return the part about a photo library."""
         return SqliteLibrary(lambda: self._writer, self._reading, self._rewriting, self._erasing)

@@ -1,6 +1,6 @@
 """Append and erase rows, and add people, inside a transaction.
 
-Why rows are written so is said in `enroll.store.sqlite.schema`. People are added all together, first found,
+`enroll.store.sqlite.schema` says why rows are written so. People are added all together, first found,
 then written: one by one 100,000 would take minutes.
 """
 
@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from itertools import count
 
 from embedder.errors import PhotoConflictError
-from enroll.store.base import NewPerson, Terms, conflict_reason, signed
+from enroll.store.actor import signed
+from enroll.store.base import NewPerson, Terms
+from enroll.store.messages import conflict_reason
 from enroll.store.sqlite.connection import Connection
 from enroll.store.sqlite.encryption import Sealer
 from enroll.store.sqlite.library import LibraryRows
@@ -25,7 +27,7 @@ _BLANK_TEMPLATE = "UPDATE template SET person = NULL, handle = NULL, body = NULL
 
 
 class Writer:
-    """Changes a gallery; `RowReader` finds what is to be changed."""
+    """Changes a gallery; `RowReader` finds the rows."""
 
     def __init__(self, connection: Connection, sealer: Sealer, reader: RowReader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
@@ -33,7 +35,7 @@ class Writer:
 
     @property
     def reader(self) -> RowReader:
-        """What finds the rows that are changed."""
+        """The reader that finds the rows."""
         return self._reader
 
     def bind(self, fingerprint: str, dim: int) -> None:
@@ -41,7 +43,7 @@ class Writer:
         self._insert("model", [(1, fingerprint, dim)])
 
     def clear(self) -> None:
-        """Erase all that is of the model: itself, templates and calibration; people stay."""
+        """Erase what depends on the model: itself, templates and calibration; people stay."""
         self._connection.run(f"{_BLANK_TEMPLATE} WHERE checksum IS NOT NULL")
         for table in ("calibration", "model"):
             self._connection.run(f"DELETE FROM {table}")
@@ -62,7 +64,7 @@ class Writer:
         return entered
 
     def rewrite(self, someone: Somebody, name: str, terms: Terms) -> Somebody:
-        """Give a person another name or other terms."""
+        """Change the name or terms of a person, and return them."""
         self._blank_profile(someone.profile)
         one = someone._replace(profile=self._next("profile"), name=name, terms=terms)
         self._insert("profile", [self._profile(one)])
@@ -74,7 +76,7 @@ class Writer:
         return one
 
     def put(self, templates: Iterable[tuple[int, NewTemplate]]) -> None:
-        """Write templates, each with the id of its person; their vectors have been checked."""
+        """Write templates, each with the id of its person; their vectors must be checked before."""
         handle, seal = self._sealer.handle, self._sealer.seal
 
         def row(number: int, person: int, template: NewTemplate) -> tuple[Field, ...]:
@@ -85,7 +87,7 @@ class Writer:
         self._insert("template", (row(next(numbers), *entry) for entry in templates))
 
     def drop(self, ids: Sequence[int]) -> dict[int, int]:
-        """Erase templates, and everyone who has none left; gives how many per person."""
+        """Erase templates, and people who have none left; return how many per person."""
         dropped: Counter[int] = Counter()
         for number in ids:
             if found := self._reader.template(int(number)):
@@ -97,11 +99,11 @@ class Writer:
         return dropped
 
     def erase(self, someone: Somebody) -> int:
-        """Erase a person; gives how many templates they had."""
+        """Erase a person, and return how many templates they had."""
         return self._erase(someone.id, someone.profile)
 
     def erase_keyless(self) -> int:
-        """Erase the people whose key is gone; gives how many that were."""
+        """Erase the people whose key is gone, and return how many there were."""
         keyless = self._sealer.keyless()
         for person in keyless:
             (profile,) = self._connection.row("SELECT profile FROM person WHERE id = ?", (person,))
@@ -118,7 +120,12 @@ class Writer:
         return templates
 
     def calibrate(self, content: str, people: bytes) -> None:
-        """Write a calibration in the place of another."""
+        """Write a calibration, and replace the former one.
+
+        Args:
+            content: as text.
+            people: ids of the people it was made for, 8 bytes each.
+        """
         self._connection.run("DELETE FROM calibration")
         self._insert("calibration", [(1, content, people)])
 
@@ -179,7 +186,7 @@ def enroll(reader: RowReader, writer: Writer, people: Sequence[NewPerson]) -> li
 
 
 def _fresh(people: Sequence[NewPerson], owners: dict[bytes, str]) -> list[list[NewTemplate]]:
-    """Give each one's templates that are new.
+    """Return the templates of each person that are new.
 
     Raises:
         PhotoConflictError: another person has one.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from embedder.errors import UsageError
 from enroll.confidence import FARTHEST, fit_confidence_model, leave_one_out_searches, reliability
 from enroll.evaluation import searches
-from enroll.evaluation.protocol import FPIRS, Estimate, Evaluation, difference, figure
+from enroll.evaluation.estimates import Estimate, difference, figure
+from enroll.evaluation.protocol import FPIRS, Evaluation
 from enroll.evaluation.splits import SearchSplit
 from tests.enroll.evaluation.evaluations import made_evaluation, made_folder, photos_of
 from tests.enroll.evaluation.test_protocol import slow_tpir

@@ -46,7 +46,7 @@ def test_in_words(kind: Kind, photos: int, words: str) -> None:
 
 
 def test_facts() -> None:
-    assert SetAside("ada", "bob", "photo", PHOTOS[:1]).facts() == {
+    assert SetAside("ada", "bob", "photo", PHOTOS[:1]).to_dict() == {
         "people": ["ada", "bob"],
         "kind": "photo",
         "photos": [{"photo": "a/0.png", "like": "b/0.png", "distance": 0.25}],

@@ -72,13 +72,13 @@ def test_a_first_threshold_follows_what_is_enrolled(path: Path, photos: Path) ->
         known = far.manifest.strangers
         assert known is not None
         assert identifier.threshold == known.threshold(0.01, 1, 3)
-        assert identifier.basis.warning is None and identifier.basis.facts()["comparisons"] == 0
+        assert identifier.basis.warning is None and identifier.basis.to_dict()["comparisons"] == 0
         for person in range(1, 6):
             name = f"p{person:02d}"
             gallery.enroll(name, [photos / name / f"{number}.png" for number in range(3)])
         assert identifier.threshold < known.threshold(0.01, 6, 3) - 0.1
         assert "unlike those this network is known for" in (identifier.basis.warning or "")
-        assert identifier.basis.facts()["comparisons"] == 90
+        assert identifier.basis.to_dict()["comparisons"] == 90
 
 
 def test_strangers_count(gallery: Gallery, photos: Path, toy: ToyExtractor) -> None:

@@ -101,7 +101,7 @@ def test_the_threshold_for_programs() -> None:
     names = ("target_fpir", "confidence", "searches", "identities", "date", "warning")
     nothing = dict.fromkeys((*names, "known_people", "known_sets", "comparisons", "set_aside"))
     calibrated = {"target_fpir": 0.02, "confidence": 0.95, "searches": 120, "identities": 10}
-    assert ThresholdSource("gallery", 0.5, CALIBRATION, warning="grown").facts() == {
+    assert ThresholdSource("gallery", 0.5, CALIBRATION, warning="grown").to_dict() == {
         "source": "gallery",
         "date": "2026-11-28T10:20:30Z",
         "warning": "grown",
@@ -111,9 +111,9 @@ def test_the_threshold_for_programs() -> None:
         "set_aside": 0,
         **calibrated,
     }
-    assert ThresholdSource("given", 0.4, CALIBRATION).facts() == {"source": "given"} | nothing
+    assert ThresholdSource("given", 0.4, CALIBRATION).to_dict() == {"source": "given"} | nothing
     model = ThresholdSource("model", 0.6, estimate=FROM_MODEL)
-    assert model.facts() == nothing | {
+    assert model.to_dict() == nothing | {
         "source": "model",
         "target_fpir": 0.01,
         "confidence": 0.95,

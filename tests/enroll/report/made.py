@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from embedder.model_folder import Manifest
 from embedder.strangers import StrangerDistances
-from enroll.calibration import Probes, calibrate
+from enroll.calibration import calibrate
 from enroll.comparisons import Comparisons, compare
 from enroll.doctor.examine import examine
-from enroll.evaluation.protocol import Estimate
+from enroll.evaluation.estimates import Estimate
 from enroll.gallery.photos import PoorPhoto, PoorPhotos
 from enroll.gallery.set_aside import NearPhotos, SetAside
 from enroll.gallery.threshold import CalibrationRecord
+from enroll.probes import Probes
 from enroll.report.calibration_page import calibration_page
 from enroll.report.doctor import DoctorReport
 from enroll.report.doctor_page import doctor_page

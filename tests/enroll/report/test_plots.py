@@ -20,7 +20,7 @@ from embedder.errors import MissingPackageError
 from embedder.metrics import interval
 from enroll.confidence import Reliability
 from enroll.evaluation.analysis import FpirByGallerySize, fpir_by_size
-from enroll.evaluation.protocol import Estimate
+from enroll.evaluation.estimates import Estimate
 from enroll.report import plots, svg
 from enroll.report.plots import Distances, PlotLine
 from enroll.report.svg import check_matplotlib
