@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from enroll.config import EvaluationConfig, IdentifyConfig
     from enroll.decision import Candidate, Decision, decide
     from enroll.doctor.examine import Examination, examine
-    from enroll.embedding import EmbeddedFolder, embed_folder
     from enroll.evaluation.protocol import Evaluation, evaluate
     from enroll.evaluation.verification import compare_pairs
+    from enroll.folder_embedding import EmbeddedFolder, embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.identify import FaceResult, Identifier, PhotoResult
     from enroll.model_selection import OpenSetSplit, tpir_scorer
@@ -57,7 +57,7 @@ _HOMES = {
     "Calibration": "calibration",
     "Candidate": "decision",
     "Decision": "decision",
-    "EmbeddedFolder": "embedding",
+    "EmbeddedFolder": "folder_embedding",
     "Evaluation": "evaluation.protocol",
     "EvaluationConfig": "config",
     "Examination": "doctor.examine",
@@ -73,7 +73,7 @@ _HOMES = {
     "calibrate": "calibration",
     "compare_pairs": "evaluation.verification",
     "decide": "decision",
-    "embed_folder": "embedding",
+    "embed_folder": "folder_embedding",
     "evaluate": "evaluation.protocol",
     "examine": "doctor.examine",
     "fit_confidence": "confidence",

@@ -36,9 +36,9 @@ from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import squared_distances
 from enroll.classifier import OpenSetNeighborsClassifier
 from enroll.config import EvaluationConfig
-from enroll.embedding import embed_folder
 from enroll.evaluation.protocol import Evaluation, evaluate_samples
 from enroll.evaluation.samples import EmbeddedSamples
+from enroll.folder_embedding import embed_folder
 
 Array = np.ndarray[Any, Any]
 # Enrolled vectors and their people, and queries -> person and score of each query; smaller is nearer.

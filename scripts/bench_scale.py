@@ -114,8 +114,8 @@ def bytes_of(person: int, photo: int) -> bytes:
 def evaluate_vectors(path: Path) -> None:
     """Compute all that `embed evaluate` prints, of vectors."""
     from enroll.config import EvaluationConfig
-    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.protocol import evaluate_samples
+    from enroll.folder_embedding import EmbeddedFolder
     from enroll.report.evaluation import summarize
 
     vectors = np.load(path)

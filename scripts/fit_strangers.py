@@ -29,7 +29,7 @@ from embedder.faces.crop import main_face
 from embedder.folders import scan_folder, write_dataset
 from embedder.metrics import squared_distances
 from embedder.stranger_fit import fit_strangers
-from enroll.embedding import embed_folder
+from enroll.folder_embedding import embed_folder
 
 Array = np.ndarray[Any, Any]
 AT = "at"  # in the name of a set of copies

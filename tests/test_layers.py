@@ -90,24 +90,25 @@ PEOPLE = {
     "store": f"{CORE} embedder._internal embedder.names templates search",
     "store.sqlite": f"{CORE} embedder._internal templates search store",
     "store.milvus": f"{CORE} embedder._internal templates search store",
-    "embedding": "embedder config templates evaluation",
+    "embedding": "embedder config templates",
+    "folder_embedding": "embedder evaluation embedding",
     "photo_embedder": "embedder embedding",
     "looking": "embedder embedding",
     "cluster": "embedder embedding looking",
     "gallery": "embedder config templates decision confidence near_people probes calibration comparisons "
-    "search doctor store store.sqlite classifier embedding looking",
+    "search doctor store store.sqlite classifier embedding folder_embedding looking",
     "identify": "embedder config templates decision confidence calibration search store embedding gallery",
     "library": "embedder config templates decision agreement sightings confidence calibration search store "
     "store.sqlite embedding looking gallery identify",
     "watch": "embedder config templates decision agreement sightings confidence calibration search store "
     "embedding gallery identify",
     "report": "embedder config templates decision agreement sightings confidence calibration comparisons "
-    "search doctor evaluation store embedding gallery identify",
-    "serve": "embedder config templates decision confidence calibration evaluation store embedding gallery "
-    "identify library report",
+    "search doctor evaluation store embedding folder_embedding gallery identify",
+    "serve": "embedder config templates decision confidence calibration evaluation store embedding "
+    "folder_embedding gallery identify library report",
     "cli": "embedder config templates decision agreement sightings confidence calibration scoring search "
-    "doctor evaluation store store.sqlite store.milvus embedding looking cluster gallery identify library "
-    "report serve watch",
+    "doctor evaluation store store.sqlite store.milvus embedding folder_embedding looking cluster gallery "
+    "identify library report serve watch",
     "start": "cli",
 }
 FRAMEWORKS = {"tensorflow", "keras"}

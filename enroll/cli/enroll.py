@@ -191,7 +191,7 @@ def _replaced(gallery: str, name: str, photo: Replaced) -> str:
 
 def _keep_strangers(folder: Path, gallery: str, extractor: Extractor) -> None:
     from embedder.folders import scan_folder
-    from enroll.embedding import embed_folder
+    from enroll.folder_embedding import embed_folder
     from enroll.gallery.gallery import Gallery
 
     with Gallery.open(gallery, extractor) as opened:

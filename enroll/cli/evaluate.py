@@ -61,7 +61,7 @@ def calibrate_gallery(
     from embedder._internal.outputs import Inputs
     from embedder._internal.ranges import check_fpir
     from embedder.folders import scan_folder
-    from enroll.embedding import embed_folder
+    from enroll.folder_embedding import embed_folder
     from enroll.gallery.gallery import Gallery
     from enroll.gallery.threshold import contradiction, describe
     from enroll.store import gallery_files, open_store
@@ -142,8 +142,8 @@ def evaluate_folder(
     from embedder._internal.outputs import Inputs
     from embedder.folders import scan_folder
     from embedder.names import name_notes
-    from enroll.embedding import embed_folder, embed_pair_photos
     from enroll.evaluation.protocol import evaluate_samples
+    from enroll.folder_embedding import embed_folder, embed_pair_photos
     from enroll.report.evaluation import summarize, summarize_comparison, summarize_pairs
 
     config = EvaluationConfig(splits, known, enrolled, seed)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from embedder.extractor import Extractor
     from embedder.images import Photo
     from enroll.classifier import OpenSetNeighborsClassifier
-    from enroll.embedding import EmbeddedFolder
+    from enroll.folder_embedding import EmbeddedFolder
     from enroll.looking import Looker
     from enroll.store.base import Store
 

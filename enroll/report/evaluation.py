@@ -20,11 +20,11 @@ from enroll.evaluation.verification import pairs_needed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.lfw import Verification
     from enroll.evaluation.protocol import Evaluation
     from enroll.evaluation.samples import EmbeddedSamples
     from enroll.evaluation.verification import PairComparisons
+    from enroll.folder_embedding import EmbeddedFolder
 
 FMRS = (1e-2, 1e-3, 1e-4)
 CALIBRATED_FOR = 0.01  # FPIR, as `embed calibrate` does by itself

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.extractor import Extractor
-    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.estimates import Estimate
     from enroll.evaluation.protocol import Evaluation
+    from enroll.folder_embedding import EmbeddedFolder
     from enroll.report.people import CropOfRow
 
 _PACKAGES = ("embedder-enroll", "numpy", "pillow", "ai-edge-litert", "jinja2", "matplotlib")

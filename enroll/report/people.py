@@ -18,8 +18,8 @@ from enroll.report.page import Picture, picture
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from enroll.embedding import EmbeddedFolder
     from enroll.evaluation.protocol import Evaluation
+    from enroll.folder_embedding import EmbeddedFolder
 
 CropOfRow = Callable[[int], "NDArray[np.uint8] | None"]
 

@@ -16,16 +16,11 @@ from embedder._internal.runtime import Progress
 from embedder.errors import EmbedError, UnknownIdentityError, UsageError
 from embedder.folders import scan_folder
 from enroll.config import EvaluationConfig
-from enroll.embedding import EmbeddedFolder
-from enroll.evaluation.protocol import evaluate_samples
-from enroll.gallery.doctor import examine_gallery
 from enroll.gallery.photos import find_poor
 from enroll.gallery.places import home_of
 from enroll.gallery.reembed import reembed, replace_all
 from enroll.gallery.threshold import contradiction, describe
 from enroll.gallery.transfer import read_content
-from enroll.report.doctor import DoctorReport
-from enroll.report.evaluation import summarize
 from enroll.store.actor import acting
 
 if TYPE_CHECKING:
@@ -125,6 +120,9 @@ def re_embed(engine: Engine, force: bool, caller: Caller) -> Work:
 
 def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
     """Return the job that measures identification on the gallery's own photos."""
+    from enroll.evaluation.protocol import evaluate_samples  # not at the start of a server: few ask for it
+    from enroll.folder_embedding import EmbeddedFolder
+    from enroll.report.evaluation import summarize
 
     def work(progress: Progress) -> Any:
         store = engine.session().store
@@ -153,6 +151,8 @@ def evaluate_gallery(engine: Engine, config: EvaluationConfig) -> Work:
 
 def examine(engine: Engine, photos: bool) -> Work:
     """Return the job that finds wrong photos, duplicate people and lookalikes."""
+    from enroll.gallery.doctor import examine_gallery
+    from enroll.report.doctor import DoctorReport
 
     def work(progress: Progress) -> Any:
         store = engine.session().store

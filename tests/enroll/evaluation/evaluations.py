@@ -9,8 +9,8 @@ import numpy as np
 
 from embedder.folders import Rejected
 from enroll.config import EvaluationConfig
-from enroll.embedding import EmbeddedFolder
 from enroll.evaluation.protocol import Evaluation, evaluate_samples
+from enroll.folder_embedding import EmbeddedFolder
 
 ROOT = Path("/photos")
 

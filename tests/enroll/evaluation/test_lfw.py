@@ -20,7 +20,7 @@ from PIL import Image
 from embedder._internal.runtime import Progress
 from embedder.errors import FolderError, UsageError
 from embedder.faces.crop import NO_FACE, Crop
-from enroll import embedding
+from enroll import embedding, folder_embedding
 from enroll.evaluation.lfw import FailedPhoto, Verification, best_threshold, read_pairs, verify_pairs
 from enroll.evaluation.verification import TarAtFmr
 from enroll.report.evaluation import summarize_pairs
@@ -56,7 +56,7 @@ def verified(
     root: Path, pairs_file: Path, extractor: ToyExtractor, progress: Progress | None = None
 ) -> Verification:
     """As `embed evaluate --pairs` does."""
-    embed = functools.partial(embedding.embed_pair_photos, root, pairs_file, extractor, progress)
+    embed = functools.partial(folder_embedding.embed_pair_photos, root, pairs_file, extractor, progress)
     return verify_pairs(pairs_file, embed)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from embedder.errors import GalleryError, UsageError
 from embedder.folders import scan_folder
-from enroll.embedding import embed_folder
+from enroll.folder_embedding import embed_folder
 from enroll.gallery.gallery import Gallery
 from enroll.gallery.threshold import CalibrationRecord
 from enroll.identify import Identifier

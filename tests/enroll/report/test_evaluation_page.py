@@ -17,10 +17,10 @@ import enroll.evaluation.analysis
 import enroll.evaluation.protocol
 from embedder.errors import MissingPackageError, UsageError
 from embedder.folders import Rejected, scan_folder
-from enroll.embedding import embed_folder
 from enroll.evaluation.analysis import confusions, mistakes, probable_duplicates
 from enroll.evaluation.estimates import Estimate
 from enroll.evaluation.protocol import Evaluation
+from enroll.folder_embedding import embed_folder
 from enroll.report import evaluation_page, people, svg
 from enroll.report.evaluation import smallest_supported_fpir, summarize
 from enroll.report.evaluation_page import save_report, to_html
