@@ -39,6 +39,7 @@ from typing import Any
 
 from bench_photos import EMBED, write_people
 from bench_warm import fill
+from measured_run import as_installed
 
 from embedder import Extractor
 from enroll import Gallery, Identifier
@@ -119,7 +120,8 @@ def served(gallery: Path, threads: int = 0) -> Iterator[tuple[str, subprocess.Po
     if threads:
         words += ["--threads", str(threads)]
     log = gallery.with_suffix(".log").open("a")
-    with log, subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+    pipe, env = subprocess.PIPE, as_installed()
+    with log, subprocess.Popen(words, stdout=pipe, stderr=log, text=True, env=env) as process:
         assert process.stdout is not None
         try:
             found = re.search(r"http://\S+", process.stdout.readline())

@@ -71,7 +71,11 @@ def create_app(config: ServeConfig | None = None, extractor: Extractor | None = 
         >>> app = create_app(ServeConfig(gallery="gallery.db"))  # hypercorn module:app
     """
     config = config or ServeConfig()
-    engine = Engine(config, extractor)
+    return build_app(config, Engine(config, extractor))
+
+
+def build_app(config: ServeConfig, engine: Engine) -> FastAPI:
+    """Make the ASGI application around an engine, which may have started already."""
     keys = KeyFile(key_file(config))
     metrics = Metrics()
     folder = Path(config.photos) if config.photos else beside_gallery(config, ".photos")

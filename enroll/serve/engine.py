@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from embedder._internal.runtime import usable_cores
 from embedder.config import DetectorConfig, ImageLimits, use_limits
-from embedder.errors import EmbedError, ForeignModelError
+from embedder.errors import EmbedError, ForeignModelError, UsageError
 from embedder.extractor import Extractor
 from embedder.faces.photo import find_crops
 from embedder.images import decode_frames
@@ -120,6 +120,7 @@ class Engine:
         self._given = extractor
         self._session: Session | None = None
         self._lock = threading.Lock()
+        self._warming = threading.Lock()
         self._waiting = 0
         self._pool = ThreadPoolExecutor(self.threads, "embed-serve")
         self.stopping = threading.Event()
@@ -137,11 +138,13 @@ class Engine:
         return self._given
 
     def start(self) -> None:
-        """Load the model and open the gallery.
+        """Load the model and open the gallery, unless that is done; one thread is warm when this returns.
 
         Raises:
             EmbedError: it cannot; a gallery of another model is served only to be embedded again.
         """
+        if self.failure is None:
+            return
         if self.config.max_pixels != ImageLimits.max_pixels:
             use_limits(replace(ImageLimits(), max_pixels=self.config.max_pixels))
         if self._given is None:
@@ -150,22 +153,26 @@ class Engine:
         if self._session is None:
             self._session = Session(self.config, self._given)
         every = threading.Barrier(self.threads)
-        for done in [self._pool.submit(self._warm_up, every) for _ in range(self.threads)]:
+        warming = [self._pool.submit(self._warm_up, every) for _ in range(self.threads)]
+        for done in wait(warming, return_when=FIRST_COMPLETED).done:
             done.result()
         self.failure = None
 
     def _warm_up(self, every: threading.Barrier) -> None:
         """Load the networks of each thread, and the whole index, before the first request."""
         every.wait()  # else one idle thread takes all of these
-        with self._lock:
+        with self._warming:  # one after the other: the first is to answer soon
             session = self.session()
             self.extractor.embed(
                 [crop.pixels for crop in self.extractor.crops(np.zeros((64, 64, 3), np.uint8))]
             )
             try:
                 session.gallery.nearest_people(np.zeros((1, self.extractor.dim), np.float32), 1)
+                session.identifier(Options())
             except ForeignModelError as error:
                 _log.warning("%s", error)
+            except UsageError:
+                return  # no threshold is known: who asks to identify is told
 
     def session(self) -> Session:
         """Return the gallery.
