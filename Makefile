@@ -14,6 +14,8 @@
 # The first Python that pyproject.toml allows, or the one that is named: make PYTHON=/path/to/python3.12.
 # A folder .venv that is there keeps its Python: `make clean` first.
 PYTHON ?=
+# Containers often set it; then every process of a test compiles all modules again.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

@@ -1,223 +1,31 @@
-"""Define the `embed` command: its sub-commands, how each ends, and the exit codes.
+"""The `embed` command: its sub-commands, how each ends, and the exit codes.
 
 Errors are one line on standard error. The sub-commands are plain functions of the modules beside this one;
-they get their names here, in the order of the help.
+`commands` gives them their names.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING
 
-import typer
-
-from enroll.cli import (
-    doctor,
-    enroll,
-    evaluate,
-    gallery,
-    identify,
-    library,
-    library_files,
-    library_review,
-    library_scan,
-    prepare,
-    serve,
-    train,
-    transfer,
-    watch,
-)
+from enroll.cli.commands import command_line
 from enroll.cli.ending import run_command
-from enroll.cli.examples import EXAMPLES, PANELS
-from enroll.cli.help import Command, Group
-from enroll.cli.output import reset_output
-from enroll.cli.terminal import printable, show_warnings
 
-_NARROW = 52  # columns
-_UsageFault: Any = typer.BadParameter.__base__  # base class of click's errors about a wrong command line
+if TYPE_CHECKING:
+    import typer
+
+    app: typer.Typer
 
 
-class CommandLine(Group):
-    """Runs the `embed` command.
-
-    Its usage errors repeat what was typed, but no password and no key.
-    """
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
-    ) -> typer.Context:
-        """Parse the options before the first command's name, and keep all that was typed."""
-        typed = tuple(args)
-        reset_output()
-        if (columns := shutil.get_terminal_size().columns) < _NARROW:  # click takes no fewer by itself
-            extra["terminal_width"] = max(columns - 1, _NARROW // 2)
-        with _hiding_secrets(typed):
-            return super().make_context(info_name, args, parent, obj=typed, **extra)  # type: ignore[return-value]
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was named."""
-        with _hiding_secrets(ctx.obj):
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _hiding_secrets(typed: Sequence[str]) -> Iterator[None]:
-    """Remove secrets from a usage error, before click prints it."""
-    try:
-        yield
-    except _UsageFault as error:
-        from enroll.store.redaction import hidden_as_typed
-
-        if error.ctx is None or error.message != error.ctx.get_help():  # help, with its lines, stays
-            error.message = printable(hidden_as_typed(error.message, typed))
-            if type(error).__name__ == "NoSuchOption":
-                error.message += (
-                    "; a name or file that begins with a dash goes behind -- , as in "
-                    "`embed gallery remove -- -v`"
-                )
-        raise
-
-
-app = typer.Typer(
-    cls=CommandLine,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: loading rich for it takes as long as all else
-    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
-    help="Train a face-style embedding, enroll people, identify them: a name, or unknown.",
-    epilog="\n".join(EXAMPLES[""]),
-)
-
-
-def _show_version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"embed {version('embedder-enroll')}")
-        except PackageNotFoundError:  # run from a copy of the source
-            print("embed, not installed as a package")
-        raise typer.Exit
-
-
-def global_options(
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            help="File with the key of an encrypted gallery; else EMBED_GALLERY_KEY_FILE, EMBED_GALLERY_KEY.",
-            show_default=False,
-        ),
-    ] = None,
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version this is."),
-    ] = False,
-) -> None:
-    """Train a face-style embedding, enroll people, identify them: a name, or unknown."""
-    show_warnings()
-    if key is not None:
-        from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE
-
-        os.environ[FILE_VARIABLE] = str(key)
-        os.environ.pop(KEY_VARIABLE, None)  # the option of one command has priority over the environment
-
-
-def _group(name: str, above: typer.Typer, text: str | None = None, **extra: Any) -> typer.Typer:
-    """Add a group of commands to another; `name` is all that is typed behind `embed`."""
-    if text is not None:  # else the docstring of its callback
-        extra["help"] = text
-    made = typer.Typer(cls=Group, epilog="\n".join(EXAMPLES[name]), **extra)
-    above.add_typer(made, name=name.rpartition(" ")[2], rich_help_panel=PANELS.get(name))
-    return made
-
-
-app.callback()(global_options)
-gallery_app = _group("gallery", app, "People of a gallery, its keys, copies.", no_args_is_help=True)
-library_app = _group(
-    "library", app, "Photo libraries: who is in the photos of a folder.", no_args_is_help=True
-)
-serve_app = _group("serve", app, invoke_without_command=True)
-serve_app.callback()(serve.serve)
-keys_app = _group("serve keys", serve_app, "Keys of the server: make, list, revoke.", no_args_is_help=True)
-
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train.train,
-    "enroll": enroll.enroll,
-    "identify": identify.identify,
-    "watch-frigate": watch.watch_frigate,
-    "calibrate": evaluate.calibrate_gallery,
-    "evaluate": evaluate.evaluate_folder,
-    "prepare": prepare.prepare,
-    "info": train.info,
-    "data": train.data,
-    "export": train.export,
-    "quantize": train.quantize,
-}
-_GALLERY_COMMANDS: dict[str, Callable[..., None]] = {
-    "list": gallery.list_people,
-    "remove": gallery.remove,
-    "remove-strangers": gallery.remove_strangers,
-    "rename": gallery.rename,
-    "merge-people": gallery.merge_people,
-    "show": gallery.show,
-    "terms": gallery.change_terms,
-    "purge": gallery.purge,
-    "log": gallery.log,
-    "new-key": gallery.new_key,
-    "encrypt": gallery.encrypt,
-    "drop-unreadable": gallery.drop_unreadable,
-    "export": transfer.export_gallery,
-    "import": transfer.import_gallery,
-    "merge": transfer.merge_gallery,
-    "verify": doctor.verify,
-    "re-embed": transfer.re_embed,
-    "doctor": doctor.doctor,
-    "remove-photo": gallery.remove_photo,
-}
-_KEY_COMMANDS: dict[str, Callable[..., None]] = {
-    "new": serve.new_key,
-    "list": serve.list_keys,
-    "revoke": serve.revoke_key,
-}
-_LIBRARY_COMMANDS: dict[str, Callable[..., None]] = {
-    "scan": library_scan.scan,
-    "groups": library.groups,
-    "suggestions": library.suggestions,
-    "confirm": library_review.confirm,
-    "reject": library_review.reject,
-    "ignore": library_review.ignore,
-    "not-a-face": library_review.not_a_face,
-    "unknown": library_review.unknown,
-    "merge": library_review.merge,
-    "split": library_review.split,
-    "undo": library_review.undo,
-    "history": library_review.history,
-    "faces": library_review.faces,
-    "find": library.find,
-    "tag": library_files.tag,
-    "import-names": library_files.import_names,
-    "sort": library_files.sort,
-    "forget": library_review.forget,
-}
-for _above, _where, _commands in (
-    (app, "", _COMMANDS),
-    (gallery_app, "gallery ", _GALLERY_COMMANDS),
-    (keys_app, "serve keys ", _KEY_COMMANDS),
-    (library_app, "library ", _LIBRARY_COMMANDS),
-):
-    for _name, _command in _commands.items():
-        _above.command(
-            _name,
-            cls=Command,
-            epilog="\n".join(EXAMPLES[_where + _name]),
-            rich_help_panel=PANELS.get(_where + _name),
-        )(_command)
+def __getattr__(name: str) -> typer.Typer:
+    """Return `app`, the whole command line, which is declared when it is first used."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = declared = command_line()
+    return declared
 
 
 def main() -> None:
     """Run the command line."""
-    run_command(app)
+    run_command(lambda: command_line(sys.argv[1:])())
