@@ -110,7 +110,7 @@ def nearest_templates(
         For each query up to `count` templates, by distance, identity and id.
     """
     count = min(count, search_index.templates)
-    return _search(search_index, queries, count, count, _templates)
+    return _search(search_index, queries, count, count + 1, _templates)  # one more shows that none is missing
 
 
 def nearest_people(

@@ -13,10 +13,13 @@ and asks for more where rounding could matter, so the answers are the same.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedder._internal.runtime import threads_here
 from enroll.search.base import Matches
 from enroll.templates import GrowableTemplates
 
@@ -26,11 +29,14 @@ if TYPE_CHECKING:
 
     from enroll.templates import Templates
 
+    _Block = tuple[int, NDArray[np.float32], NDArray[np.float32]]  # first row, templates, squares of lengths
+
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; pairs nearer than this are compared again.
 ROUNDING = 1e-5
 FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
 ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens all that it passes
-_PRODUCTS = 2**22  # of queries and templates at a time, 16 MB
+_BLOCK = 16_384  # templates at a time, 8 MB
+_QUERIES = 256  # at a time: 16 MB of products with a block
 
 
 class ExactIndex:
@@ -73,9 +79,8 @@ class ExactIndex:
             every = self.pool.everything()
             return [Matches(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
         if self.templates <= FEW or len(queries) <= ALONE:
-            step = max(1, _PRODUCTS // self.templates)
-            starts = range(0, len(queries), step)
-            return [found for start in starts for found in self._few(queries[start : start + step], count)]
+            starts = range(0, len(queries), _QUERIES)
+            return [found for at in starts for found in self._few(queries[at : at + _QUERIES], count)]
         self._start = self._start or _fitted(self.pool.start.vectors)
         self._recent = self._recent or _fitted(self.pool.recent.vectors)
         distances, rows = _nearest(self._start, queries, count)
@@ -93,35 +98,60 @@ class ExactIndex:
         ]
 
     def _few(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
-        """Compare all templates with a few queries by |x|² - 2xy + |y|².
+        """Compare all templates with a few queries by |x|² - 2xy + |y|², a block of templates at a time.
 
         Queries are multiplied one by one, because the threads of a matrix product go on spinning for 20 ms,
-        on the cores that the next photo needs.
+        on the cores that the next photo needs. A block stays in the cache until all queries have passed it;
+        of many blocks each core takes some.
         """
-        parts = [part.vectors for part in self.pool.parts]
-        known = self._squares
-        squares = [*known, *(np.vecdot(part, part) for part in parts[len(known) :])]
-        self._squares = squares  # whole, since other threads search too
-        distances = np.empty((len(queries), self.templates), np.float32)
-        start = 0
-        for own, part in zip(squares, parts, strict=True):  # in place: new memory costs as much
-            some = distances[:, start : start + len(part)]
-            np.vecdot(queries[:, None], part, out=some)
-            some *= -2
-            some += own
-            start += len(part)
-        distances += np.vecdot(queries, queries)[:, None]
-        rows = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        blocks = self._blocks()
+        search = partial(_nearest_of, queries, count)
+        cores = threads_here() if self.templates > FEW else 1
+        if cores > 1:
+            with ThreadPoolExecutor(cores) as pool:
+                found = list(pool.map(search, blocks))
+        else:
+            found = list(map(search, blocks))
+        distances, rows = (np.hstack(parts) for parts in zip(*found, strict=True))
+        kept = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        rows = np.take_along_axis(rows, kept, axis=1)
+        distances = np.take_along_axis(distances, kept, axis=1) + np.vecdot(queries, queries)[:, None]
         # A sum of n products is off by at most n half roundings of the product of the lengths, 1, in whatever
         # order; twice that for 2xy, once for each of the squares, and some for adding them.
         rounding = 2 * (queries.shape[1] + 8) * np.finfo(np.float32).eps
-        farthest = np.take_along_axis(distances, rows, axis=1).max(axis=1).astype(np.float64)
-        reaches = np.sqrt(np.maximum(0, farthest - rounding))
+        reaches = np.sqrt(np.maximum(0, distances.max(axis=1).astype(np.float64) - rounding))
         taken = map(self.pool.take, rows)
         return [
             Matches(found.ids, found.identities, found.vectors, float(reach))
             for found, reach in zip(taken, reaches, strict=True)
         ]
+
+    def _blocks(self) -> list[_Block]:
+        parts = [part.vectors for part in self.pool.parts]
+        known = self._squares
+        squares = [*known, *(np.vecdot(part, part) for part in parts[len(known) :])]
+        self._squares = squares  # whole, since other threads search too
+        blocks, first = [], 0
+        for own, part in zip(squares, parts, strict=True):
+            for start in range(0, len(part), _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                blocks.append((first + start, part[rows], own[rows]))
+            first += len(part)
+        return blocks
+
+
+def _nearest_of(
+    queries: NDArray[np.float32], count: int, block: _Block
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return |x|² - 2xy of the `count` nearest of a block, or all of fewer, and their rows in the index."""
+    first, vectors, squares = block
+    distances = np.vecdot(queries[:, None], vectors)
+    distances *= -2
+    distances += squares
+    if len(vectors) <= count:
+        return distances, np.broadcast_to(np.arange(first, first + len(vectors)), distances.shape)
+    rows = np.argpartition(distances, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(distances, rows, axis=1), first + rows
 
 
 def _fitted(vectors: NDArray[np.float32]) -> NearestNeighbors | None:

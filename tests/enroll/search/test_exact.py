@@ -224,7 +224,7 @@ def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
     assert index.asked == [(2, 8), (1, 32), (1, 128), (1, 310)]
     index.asked.clear()
     nearest_templates(index, queries, 3)
-    assert index.asked[0] == (2, 3)
+    assert index.asked == [(2, 4)]  # the fourth shows that none of three is missing
 
 
 class Forgetful(Recorded):
@@ -244,14 +244,14 @@ def test_an_index_that_finds_too_few_is_asked_again() -> None:
     assert [found.template for found in nearest_templates(index, query, 3)[0]] == [
         key for _, _, key in ranked(searched, query[0])[:3]
     ]
-    assert index.asked == [(1, 3), (1, 12), (1, 30)]
+    assert index.asked == [(1, 4), (1, 16), (1, 30)]
     assert nearest_people(index, query, 3) == [oracle(searched, query[0], 3)]
 
 
 def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = templates([f"p{row % 40}" for row in range(200)], random_rows(22, 200, 5))
     queries = random_rows(23, 9, 5)
-    whole, expected = ExactIndex(searched).nearest(queries, 12), [oracle(searched, q, 3) for q in queries]
+    expected = [oracle(searched, query, 3) for query in queries]
     monkeypatch.setattr(base, "_ROWS_AT_ONCE", 50)
     index = Recorded(searched)
     assert nearest_people(index, queries, 3) == expected
@@ -259,8 +259,13 @@ def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     index.asked.clear()
     assert nearest_people(index, queries, 20) == [oracle(searched, query, 20) for query in queries]
     assert index.asked[:9] == [(1, 80)] * 9  # more than are allowed at once, and one query at least
-    for products in (450, 100):
-        monkeypatch.setattr(exact, "_PRODUCTS", products)
+    monkeypatch.setattr(exact, "ALONE", len(queries))
+    whole = index.nearest(queries, 12)
+    for block, together, cores, few in ((7, 2, 1, 200), (50, 256, 3, 0), (199, 9, 2, 0), (12, 1, 8, 0)):
+        monkeypatch.setattr(exact, "_BLOCK", block)
+        monkeypatch.setattr(exact, "_QUERIES", together)
+        monkeypatch.setattr(exact, "threads_here", lambda cores=cores: cores)
+        monkeypatch.setattr(exact, "FEW", few)
         for one, other in zip(index.nearest(queries, 12), whole, strict=True):
             assert (sorted(one.ids), one.reach) == (sorted(other.ids), other.reach)
 
