@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from enroll.cli.ending import check_memory
 from enroll.cli.examples import EXAMPLES, PANELS
 from enroll.cli.help import Command, Group
 from enroll.cli.output import reset_output
@@ -43,6 +44,7 @@ class CommandLine(Group):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
+        check_memory()
         with _hiding_secrets(ctx.obj):
             return super().invoke(ctx)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from enroll.cli.options import INTERRUPTED
 from enroll.cli.streams import discard_output, guard_streams
 from enroll.cli.terminal import printable, safe, show_remarks
 
+_LEAST_MEMORY = 256 * 2**20  # bytes; `embed gallery list` takes 160
 _LITTLE_MEMORY = "there is too little memory for this; allow the command more (`ulimit -v`), or give it less"
 # Messages of the loader, Python's threads and LiteRT without memory; they have no error class for it.
 _MEMORY_WORDS = (
@@ -66,21 +68,31 @@ def _describe(error: Exception) -> tuple[str, int] | None:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}", UsageError.exit_code
     if isinstance(error, ImportError):
-        advice = "allow the command more memory (`ulimit -v`), or " if _memory_is_limited() else ""
+        advice = "allow the command more memory (`ulimit -v`), or " if _memory_limit() < math.inf else ""
         return f"a package cannot be loaded: {said[-300:]}; {advice}install embed again", UsageError.exit_code
     return None
 
 
-def _memory_is_limited() -> bool:
-    """Return whether lack of memory may be why a package was not loaded.
+def check_memory() -> None:
+    """Refuse to run a command within a limit of memory in which numpy cannot be loaded.
 
-    numpy 2.0 names other causes even then.
+    Its OpenBLAS would end the process itself, with words and an exit code of its own.
+
+    Raises:
+        MemoryError: the address space is limited to less.
     """
+    if _memory_limit() < _LEAST_MEMORY:
+        raise MemoryError
+
+
+def _memory_limit() -> float:
+    """Return the limit of the address space in bytes, or infinity."""
     try:
         import resource
     except ImportError:
-        return False  # Windows has no such limit
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        return math.inf  # Windows has no such limit
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def _model_of(error: EmbedError) -> str:
