@@ -91,7 +91,7 @@ def near_pairs(
     memory = np.empty(_NEAR_ROWS * _NEAR_COLUMNS, np.float32)  # new memory takes as long as the products
     tops = [*range(0, enrolled, _NEAR_ROWS), *range(enrolled, len(probes), _NEAR_ROWS), len(probes)]
     for top, bottom in pairwise(tops):
-        rows = probes[top : min(bottom, enrolled) if top < enrolled else bottom]
+        rows = probes[top:bottom]
         # A template has been compared with all earlier rows already.
         for left in range(top if top < enrolled else 0, enrolled, _NEAR_COLUMNS):
             columns = probes[left : min(left + _NEAR_COLUMNS, enrolled)]

@@ -137,7 +137,7 @@ def _judged(
 ) -> NearPeople:
     """Find out which photos of two people are near, and which person's photo is unlike its others."""
     distances = np.sqrt(squared_distances(probes[mine], probes[theirs]))
-    near = distances <= limit
+    near = distances <= max(limit, distances.min())  # `near_pairs` rounds otherwise: a copy is 1e-8 away here
     row, column = np.unravel_index(distances.argmin(), distances.shape)
     # A wrong photo is farther from the others of its name than a right one.
     alone = (_nearest_own(probes, mine, int(row)), _nearest_own(probes, theirs, int(column)))
@@ -214,7 +214,7 @@ def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> 
         Mean, spread and skewness; the skewness is one standard deviation lower than is likely, so that a long
         tail is not taken for outliers.
     """
-    center, variance = float(prior.values[0]), float(prior.covariance[0, 0])
+    center, variance = float(prior.values[0]), max(float(prior.covariance[0, 0]), 1e-12)
     known = float(np.exp(2 * prior.values[1]))
     worth = 1 / (2 * max(float(prior.covariance[1, 1]), 1e-12))
     outside = math.log(_OUTLIERS / _RANGE)

@@ -28,6 +28,10 @@ def test_student_quantile_is_that_of_scipy(freedom: float, probability: float) -
     assert student_quantile(probability, freedom) == pytest.approx(t.ppf(probability, freedom), abs=1e-6)
 
 
+def test_a_far_quantile_of_one_degree_of_freedom() -> None:
+    assert student_quantile(0.999, 1.0) == pytest.approx(t.ppf(0.999, 1.0), rel=1e-6)  # 318
+
+
 @pytest.mark.parametrize("people", [1, 7, 1000])
 def test_one_person_alone_is_passed_so_seldom(people: int) -> None:
     share = norm.cdf(normal_quantile(0.01, people))
@@ -82,6 +86,7 @@ def test_lower_bound() -> None:
     for people in (50, 300):
         seen = quantile - t.ppf(0.95, 6) * math.sqrt(error**2 + tail**2 / (1 + people / 100))
         assert PRIOR.lower_bound(z, 0.95, seen=people) == pytest.approx(math.exp(seen), rel=1e-6)
+    assert PRIOR.quantile_and_error(z) == pytest.approx((quantile, math.hypot(error, tail)))
     assert PRIOR.lower_bound(z, 0.99) < PRIOR.lower_bound(z, 0.95) < math.exp(quantile)
 
 

@@ -371,14 +371,14 @@ def test_surprising_data_make_the_prior_wider(monkeypatch: pytest.MonkeyPatch) -
     sums.add(slice(0, 18), slice(0, 6), person_distances(vectors, vectors, labels))
     data = estimated(sums, 0.1, 0.03)
     assert data is not None
-    for shift in (0.0, 0.02, -2.0):
-        prior = Moments(data.values - [shift, 0, 0], np.diag([0.03, 0.1, 0.2]) ** 2, 5.0)
+    for shift in ([0, 0, 0], [0.02, 0, 0], [-2, 0, 0], [0, -2, 0], [0, 0, 3]):
+        prior = Moments(data.values - shift, np.diag([0.03, 0.1, 0.2]) ** 2, 5.0)
         data_then = estimated(sums, float(np.exp(prior.values[1])), 0.03)
         assert data_then is not None
         both = prior.covariance + data_then.covariance
         away = data_then.values - prior.values
         wider = max(1.0, (5 + away @ np.linalg.inv(both) @ away) / 8)
-        assert (wider > 1) == (abs(shift) > 1)
+        assert (wider > 1) == (max(map(abs, shift)) > 1)
         posterior = replace(prior, covariance=prior.covariance * wider).updated(data_then)
         expected = posterior.lower_bound(normal_quantile(0.02, 6), 0.95, 6)
         found, agreement = posterior_threshold(sums, 0.02, prior, 0.03)

@@ -12,8 +12,8 @@ from embedder.errors import UsageError
 from embedder.moments import Moments, limit_of_strangers, middle_and_spread
 from embedder.stranger_fit import fit_strangers
 from embedder.strangers import StrangerDistances
+from enroll import near_people
 from enroll.calibration import calibrate
-from enroll.distances import LeftOut
 from enroll.near_people import NearPeople, find_near_people, left_out_of, pairs_of, robust_moments
 from enroll.probes import Probes
 from tests.enroll.test_calibration import people
@@ -131,6 +131,14 @@ def test_everyone_keeps_a_photo() -> None:
     )
     odd, pairs = left_out_of(found, owners)
     assert odd.tolist() == [3] and pairs.tolist() == [[0, 1], [0, 2]]
+    # The same of the second person, who has both photos set aside; of the first only one is.
+    found = (
+        NearPeople(1, 0, "photo", ((2, 0, 0.1),), odd=2),
+        NearPeople(1, 2, "photo", ((3, 4, 0.1),), odd=3),
+        NearPeople(0, 2, "photo", ((1, 5, 0.1),), odd=1),
+    )
+    odd, pairs = left_out_of(found, owners)
+    assert odd.tolist() == [1] and pairs.tolist() == [[1, 0], [1, 2]]
     odd, pairs = left_out_of((), owners)
     assert not len(odd) and pairs.shape == (0, 2)
 
@@ -166,6 +174,44 @@ def test_all_photos_the_same() -> None:
             near(vectors, np.repeat(np.arange(6), 2), prior)
 
 
+def test_most_photos_the_same() -> None:
+    """Of the 56 comparisons 30 are of the same vector: their median says so, their mean would not."""
+    vectors = np.eye(3, dtype=np.float32)[[0, 0, 0, 0, 0, 0, 1, 2]]
+    for prior in (KNOWN, None):
+        with pytest.raises(UsageError, match="the same vector"):
+            near(vectors, np.arange(8), prior)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "order"), [((0, 0, 0, 2), (0, 0, 1), (1, 0)), ((0, 0, 1), (0, 0, 0, 2), (0, 1))]
+)
+def test_of_copies_the_name_with_fewer_of_them_comes_first(
+    first: tuple[int, ...], second: tuple[int, ...], order: tuple[int, int]
+) -> None:
+    vectors = np.eye(11, dtype=np.float32)[[*first, *second, *range(3, 11)]]
+    labels = np.repeat(np.arange(10), [len(first), len(second), *[1] * 8])
+    (found,) = near(vectors, labels, None)
+    assert (found.first, found.second, found.kind, len(found.photos)) == (*order, "copy", 2)
+
+
+def test_a_single_comparison() -> None:
+    vectors, _ = people(1, 2)
+    (found,) = near(vectors[:1], np.zeros(1), KNOWN, vectors[1:], np.zeros(1))
+    assert (found.first, found.second, found.kind, found.odd) == (0, 1, "people", None)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_copy_is_found_where_no_comparison_is_drawn(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One person with very many photos, and few strangers: only what is no distance at all is near."""
+    monkeypatch.setattr("enroll.near_people._MOST_SEARCHES", 1)  # of row 2, a template
+    vectors, labels = people(1, 4, seed)
+    others = np.stack([vectors[2], vectors[0] - 0.7 * vectors[2], vectors[2] - 0.3 * vectors[1]])
+    others[1:] /= np.linalg.norm(others[1:], axis=1, keepdims=True)
+    (found,) = near(vectors, labels, None, others.astype(np.float32), np.array([7, 7, 8]))
+    assert (found.first, found.second, found.kind, found.odd) == (1, 0, "copy", 4)
+    assert [photo[:2] for photo in found.photos] == [(4, 2)]
+
+
 def test_one_person_is_near_no_one() -> None:
     assert near(*people(1, 5), KNOWN) == ()
 
@@ -183,6 +229,15 @@ def test_robust_moments_is_moved_by_a_shift_and_not_by_a_few() -> None:
     assert 0.3 < few < 0.34  # between what is known and what is seen
 
 
+def test_robust_moments_of_what_is_certain_or_says_nothing() -> None:
+    certain = Moments(np.array([0.3, math.log(0.05), -0.4]), np.zeros((3, 3)), 6.0)
+    logs = np.random.default_rng(0).normal(0.31, 0.1, 100)
+    assert robust_moments(logs, 1.0, certain) == pytest.approx((0.3, 0.05, -0.4), abs=1e-5)
+    prior = Moments(certain.values, np.diag([0.02, 0.1, 0.2]) ** 2, 6.0)
+    alone = robust_moments(np.array([math.log(1e-3)]), 1.0, prior)  # a copy, which has no share at all
+    assert alone == pytest.approx((0.3, 0.05, -0.4 - 0.2))
+
+
 def test_robust_skewness_is_a_deviation_lower() -> None:
     prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.02, 0.1, 0.2]) ** 2, 6.0)
     logs = np.random.default_rng(0).normal(0.3, 0.05, 600)
@@ -192,18 +247,6 @@ def test_robust_skewness_is_a_deviation_lower() -> None:
     assert found == pytest.approx(expected, abs=0.04)
     unsure = Moments(prior.values, np.diag([0.02, 0.1, 3.0]) ** 2, 6.0)
     assert robust_moments(np.array([0.34]), 1.0, unsure)[2] == -1.0
-
-
-def test_left_out() -> None:
-    owners = np.array([2, 0, 0, 3, 1, 4])
-    left_out = LeftOut.of(owners, 3, np.array([[0, 1], [3, 0], [4, 1], [2, 0]]))
-    cells = sorted(zip(left_out.rows.tolist(), left_out.people.tolist(), strict=True))
-    of_people = [(0, 2), (0, 0), *((row, person) for row in (1, 2) for person in (0, 1, 2)), (4, 0), (4, 1)]
-    assert cells == sorted([*of_people, (3, 0), (5, 1)])  # of the strangers 3 and 4
-    assert left_out.rows.tolist() == sorted(left_out.rows)
-    rows, columns = left_out.within(slice(1, 4), slice(1, 3))
-    here = sorted(zip(rows.tolist(), columns.tolist(), strict=True))
-    assert here == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
 def test_pairs_of() -> None:
@@ -253,8 +296,8 @@ def test_robust_moments_are_what_plain_loops_give(shift: float, weight: float, f
 
 def slow_near(
     probes: NDArray, owners: NDArray, enrolled: int, prior: Moments | None
-) -> list[tuple[Any, ...]]:
-    """The same as `find_near_people`, photo by photo; templates come before strangers' photos."""
+) -> tuple[list[tuple[Any, ...]], tuple[float, ...]]:
+    """The same as `find_near_people`, photo by photo, and limits; templates come before strangers' photos."""
     apart = np.linalg.norm(probes[:, None].astype(float) - probes[None], axis=2)
     photos = [np.flatnonzero(owners == person) for person in range(owners.max() + 1)]
     searched = [
@@ -263,11 +306,11 @@ def slow_near(
     rows = set(np.random.default_rng(0).permutation(len(probes))[:512].tolist())
     logs = [math.log(max(apart[row, photos[person]].min(), 1e-3)) for row, person in searched if row in rows]
     if prior is None:
-        limit = limit_of_strangers(*middle_and_spread(np.array(logs)), None, len(searched))
+        moments: tuple[float, float, float | None] = (*middle_and_spread(np.array(logs)), None)
     else:
         pairs = {frozenset((int(owners[row]), person)) for row, person in searched}
-        weight = min(1.0, len(pairs) / len(logs))
-        limit = limit_of_strangers(*slow_moments(logs, weight, prior), len(searched))
+        moments = slow_moments(logs, min(1.0, len(pairs) / len(logs)), prior)
+    limit = limit_of_strangers(*moments, len(searched))
     found = {
         tuple(sorted((int(owners[row]), person)))
         for row, person in searched
@@ -291,7 +334,7 @@ def slow_near(
         like = sorted((apart[i, theirs].min(), i, theirs[apart[i, theirs].argmin()]) for i in near[0])
         kind = "copy" if like[0][0] <= 0.02 else "people" if most else "photo"
         result.append((first, second, kind, [(i, j) for _, i, j in like], [one for one, _, _ in like]))
-    return sorted(result, key=lambda one: one[4][0])
+    return sorted(result, key=lambda one: one[4][0]), (limit, limit_of_strangers(*moments, 1))
 
 
 def galleries() -> dict[str, tuple[NDArray, NDArray, int]]:
@@ -324,13 +367,24 @@ GALLERIES = galleries()
 
 @pytest.mark.parametrize("prior", [KNOWN, None])
 @pytest.mark.parametrize("kind", GALLERIES)
-def test_found_is_what_plain_loops_give(kind: str, prior: StrangerDistances | None) -> None:
+def test_found_is_what_plain_loops_give(
+    kind: str, prior: StrangerDistances | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vectors, owners, enrolled = GALLERIES[kind]
     owners = np.unique(owners, return_inverse=True)[1]
     count = int((owners < enrolled).sum())
     known = None if prior is None else prior.prior(enrolled, 4.0)
+    limits: list[tuple[float, float]] = []
+    whole = near_people._limits
+
+    def listening(*given: Any) -> tuple[float, float]:
+        limits.append(whole(*given))
+        return limits[-1]
+
+    monkeypatch.setattr(near_people, "_limits", listening)
     found = find_near_people(vectors, owners, vectors[:count], owners[:count], known)
-    expected = slow_near(vectors, owners, int(owners[:count].max()) + 1, known)
+    expected, slow_limits = slow_near(vectors, owners, int(owners[:count].max()) + 1, known)
+    assert limits == [pytest.approx(slow_limits, rel=1e-7)]
     assert [one[:4] for one in expected] == [
         (one.first, one.second, one.kind, [photo[:2] for photo in one.photos]) for one in found
     ]

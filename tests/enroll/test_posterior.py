@@ -53,6 +53,8 @@ def test_likelihood_is_that_of_student() -> None:
     found = [likelihood(one, data) for one in priors]
     assert found[1] - found[0] == pytest.approx(expected[1] - expected[0])
     assert found[1] > found[0]  # nearer, and more spread
+    deviations = np.diag([1.2 * 0.05, 0.25, 0.25])
+    np.testing.assert_allclose(of_poor_photos(PRIOR).covariance, PRIOR.covariance + deviations**2)
     assert of_poor_photos(PRIOR).values == pytest.approx([0.2, math.log(0.05) + 0.55, -0.5])
 
 
@@ -79,10 +81,9 @@ def slow_weight(vectors: NDArray, labels: NDArray, without: int | None = None) -
     return float(poor / (ordinary + poor))
 
 
-@pytest.mark.parametrize("kind", [people, poor_people])
-def test_the_threshold_is_the_bound_of_the_mixture(kind: Callable[..., tuple[NDArray, NDArray]]) -> None:
-    vectors, labels = kind(5, 3, 4)
-    sums, z = sums_of(vectors, labels), normal_quantile(0.01, 5)
+def slow_bound(sums: LogSums, poor: float, seen: int) -> float:
+    """The bound of the mixture of both posteriors, for FPIR 1 %."""
+    z = normal_quantile(0.01, sums.people.shape[1])
     data = estimated(sums, float(np.exp(PRIOR.values[1])), 0.03)
     assert data is not None
     posteriors = []
@@ -90,21 +91,27 @@ def test_the_threshold_is_the_bound_of_the_mixture(kind: Callable[..., tuple[NDA
         away, both = data.values - prior.values, prior.covariance + data.covariance
         wider = max(1.0, (6 + away @ np.linalg.inv(both) @ away) / 9)
         posteriors.append(replace(prior, covariance=prior.covariance * wider).updated(data))
+
+    def below(log: float) -> float:
+        found = [one.quantile_and_error(z, seen) for one in posteriors]
+        shares = [t.cdf((log - q) / e, one.freedom) for (q, e), one in zip(found, posteriors, strict=True)]
+        return float(np.array([1 - poor, poor]) @ shares) - 0.05
+
+    return math.exp(brentq(below, -5, 1))
+
+
+@pytest.mark.parametrize("kind", [people, poor_people])
+def test_the_threshold_is_the_bound_of_the_mixture(kind: Callable[..., tuple[NDArray, NDArray]]) -> None:
+    vectors, labels = kind(5, 3, 4)
+    sums = sums_of(vectors, labels)
     poor = slow_weight(vectors, labels)
     if kind is poor_people:
         least = min(slow_weight(vectors, labels, person) for person in range(5))
         assert _POOR_SHARE < least < poor
         poor = least
-    weights = np.array([1 - poor, poor])
-
-    def below(log: float) -> float:
-        found = [one.quantile_and_error(z, 5) for one in posteriors]
-        shares = [t.cdf((log - q) / e, one.freedom) for (q, e), one in zip(found, posteriors, strict=True)]
-        return float(weights @ shares) - 0.05
-
     found, agreement = posterior_threshold(sums, 0.01, PRIOR, 0.03)
-    assert found == pytest.approx(math.exp(brentq(below, -5, 1)), rel=1e-6)
-    assert agreement <= weights[0] + 1e-9
+    assert found == pytest.approx(slow_bound(sums, poor, 5), rel=1e-6)
+    assert agreement <= 1 - poor + 1e-9
     more, _ = posterior_threshold(sums, 0.01, PRIOR, 0.03, people=50)
     assert more < found
 
@@ -114,6 +121,52 @@ def weight_of(sums: LogSums) -> float:
     data = estimated(sums, spread, 0.03)
     assert data is not None
     return weight_of_poor(sums, data, (PRIOR, of_poor_photos(PRIOR)), spread)
+
+
+def test_only_who_is_compared_is_counted() -> None:
+    """Of five people one is compared with no one; of two, one comparison is of both."""
+    vectors, labels = people(5, 3, 4)
+    sums = LogSums(labels, 5, LeftOut.of(labels, 5, np.array([(person, 4) for person in range(4)])))
+    sums.add(slice(0, 15), slice(0, 5), person_distances(vectors, vectors, labels))
+    single = LogSums(np.array([1]), 1)
+    single.add(slice(0, 1), slice(0, 1), np.array([[1.2]]))
+    for one, seen in ((sums, 4), (single, 2)):
+        found, _ = posterior_threshold(one, 0.01, PRIOR, 0.03)
+        assert found == pytest.approx(slow_bound(one, weight_of(one), seen), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("enrolled", "everyone", "apart", "count", "pairs"),
+    [
+        (1, 2, [], 2, 1),
+        (1, 3, [], 3, 2),
+        (2, 2, [], 2, 1),
+        (2, 3, [], 3, 3),
+        (3, 3, [], 3, 3),
+        (4, 4, [(0, 3), (1, 3), (2, 3)], 3, 6),
+    ],
+)
+def test_the_error_of_few_people_is_that_of_independent_pairs(
+    enrolled: int, everyone: int, apart: list[tuple[int, int]], count: int, pairs: int
+) -> None:
+    owners = np.arange(everyone)
+    sums = LogSums(owners, enrolled, LeftOut.of(owners, enrolled, np.array(apart, np.int64).reshape(-1, 2)))
+    logs = np.random.default_rng(0).normal(0.3, 0.05, (everyone, enrolled))
+    sums.add(slice(0, everyone), slice(0, enrolled), np.exp(logs))
+    found = estimated(sums, 0.05, 0.03)
+    assert found is not None and found.freedom == 10
+    errors = [0.03**2 / count + 0.05**2 / pairs, 1 / (2 * pairs), 6 / pairs]
+    np.testing.assert_allclose(found.covariance, np.diag(errors))
+    if everyone == 2 and enrolled == 1:  # a single distance; half of its spread is what is known
+        assert found.values == pytest.approx([logs[1, 0], math.log(0.05**2 / 2) / 2, 0])
+
+
+@pytest.mark.parametrize("far", [-5.0, 5.0])
+def test_a_few_that_are_far_off_do_not_decide_the_skewness(far: float) -> None:
+    sums = LogSums(np.ones(60, np.int64), 1)
+    sums.add(slice(0, 60), slice(0, 1), np.exp([[far], *[[0.3]] * 59]))
+    found = estimated(sums, 0.05, 0.03)
+    assert found is not None and found.values[2] == math.copysign(2, far)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -130,6 +183,11 @@ def test_no_one_person_decides_that_photos_are_poor(seed: int) -> None:
     assert weight_of(sums) == _POOR_SHARE
     sums = LogSums(labels, 1)  # one is enrolled; the others are strangers
     sums.add(slice(0, 12), slice(0, 1), person_distances(vectors, vectors[:3], labels[:3]))
+    assert weight_of(sums) > _POOR_SHARE
+    sums = LogSums(np.arange(10), 1)  # nine strangers with a photo each
+    sums.add(
+        slice(0, 10), slice(0, 1), person_distances(np.delete(vectors, [1, 2], 0), vectors[:3], labels[:3])
+    )
     assert weight_of(sums) > _POOR_SHARE
     logs = 0.3 + 0.05 * np.random.default_rng(seed).normal(size=(12, 4))
     logs -= 0.3 * ((labels[:, None] == 3) ^ (np.arange(4) == 3))  # one of four is near to everyone

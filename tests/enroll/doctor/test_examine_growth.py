@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedder.errors import UsageError
+from embedder.strangers import StrangerDistances
 from enroll.calibration import calibrate
 from enroll.distances import person_distances
 from enroll.doctor import examine as module
@@ -71,3 +72,13 @@ def test_too_few_people():
         forecast_fpir(labeled_of(vectors, labels), np.ones(12, bool), None, None)
     found = examined(vectors, labels)
     assert found.forecast is None and "enroll more" in found.notes[0]
+
+
+def test_one_person_has_what_is_known_and_no_photo_has_nothing():
+    vectors, labels = made_people(1, 4)
+    known = StrangerDistances(0.3, 0.03, -2.3, 0.1, -0.3, 0.2, 0.02, 0.01, 0.03, 6.0, 10, 100, 4)
+    found = forecast_fpir(labeled_of(vectors, labels), np.ones(4, bool), None, None, known)
+    assert found.threshold == pytest.approx(known.threshold(0.01, 1, 4))
+    assert found.fpir[0] == pytest.approx(0.01)
+    with pytest.raises(ValueError, match="at least one template"):
+        forecast_fpir(labeled_of(vectors, labels), np.zeros(4, bool), None, None, known)

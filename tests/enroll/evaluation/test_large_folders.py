@@ -92,7 +92,7 @@ def test_what_was_drawn_is_said() -> None:
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.6, 3.0])
-@pytest.mark.parametrize("pairs", [4_000_000, 50])
+@pytest.mark.parametrize("pairs", [4_000_000, 50, 1])
 def test_by_products_in_float32_the_same_is_found(
     noise: float, pairs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
