@@ -231,7 +231,7 @@ SHOWN = 5  # of the slowest sub-commands
 LIMITS: dict[str, Any] = {
     "decode": "libjpeg's decoding, by Pillow",
     "find": "the detector's runs alone",
-    "align": "two cuts of a chip by Pillow",
+    "align": "cutting a crop twice, by Pillow",
     "embed": "the network's run alone",
     "search": "a pass over the vectors' memory",
     "decide": "a few comparisons",

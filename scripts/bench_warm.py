@@ -8,7 +8,7 @@ its stages run by themselves on the same photo, and beside each what bounds it o
 
 decode  libjpeg's own decoding, by Pillow         search  one pass over the vectors' memory
 find    the detector's runs alone                 decide  nothing
-align   two cuts of a chip by Pillow              print   a write of the same bytes to a terminal
+align   cutting a crop twice, by Pillow           print   a write of the same bytes to a terminal
 embed   the network's runs alone
 
 Prints medians and, last, one JSON line.

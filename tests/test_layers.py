@@ -24,7 +24,7 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 
-# Room -> the parts it may import besides itself. No part may import one that stands below it here.
+# Part -> the parts it may import besides itself. No part may import one that stands below it here.
 LIBRARY = {
     "errors": "",
     "_internal": "errors",
@@ -204,11 +204,11 @@ def breaches() -> set[tuple[str, str]]:
     return found
 
 
-def test_every_module_has_a_room():
+def test_every_module_has_a_part():
     assert {module for module in MODULES if not part_of(module)} == {"embedder", "enroll"}
 
 
-def test_rooms_import_only_what_the_table_allows():
+def test_parts_import_only_what_the_table_allows():
     assert breaches() == set()
 
 

@@ -94,7 +94,7 @@ embed = typer.main.get_command(app)
 show(embed, [])
 print(*sys.modules)
 """
-# What the declaration of options needs; no room that does anything.
+# What the declaration of options needs; no part that does anything.
 DECLARING = {
     *("enroll.start", "enroll.cli", "enroll.config", "enroll.scoring"),
     *("embedder._internal", "embedder.config", "embedder.errors"),
@@ -111,8 +111,8 @@ def test_help_and_version_load_what_declares_options(command: list[str]):
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} | {*done.stdout.split()}
     names = {name.partition(".")[0] for name in modules}
     assert not names & (HEAVY | {"numpy", "PIL", "sqlite3", "ai_edge_litert", "rich", "pydantic", "asyncio"})
-    rooms = {".".join(name.split(".")[:2]) for name in modules if name.startswith(("enroll.", "embedder."))}
-    assert rooms <= DECLARING
+    parts = {".".join(name.split(".")[:2]) for name in modules if name.startswith(("enroll.", "embedder."))}
+    assert parts <= DECLARING
     assert "tomllib" not in names
 
 

@@ -186,15 +186,16 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
         epilog="\n".join(EXAMPLES[""]),
     )
     app.callback()(global_options)
-    alone = (*COMMANDS[""], "gallery", "library", "serve", "--version")
-    named = words[0] if words and words[0] in alone else None
+    groups = {path.partition(" ")[0] for path in COMMANDS if path}
+    named = words[0] if words and words[0] in {*COMMANDS[""], *groups, "--version"} else None
     for name in ("gallery", "library"):
         if named in (None, name):
             _add_commands(_add_group(app, name, no_args_is_help=True), name, words[1:])
     if named in (None, "serve"):
         server = _add_group(app, "serve", invoke_without_command=True)
         server.callback()(_function("serve:serve"))
-        _add_commands(_add_group(server, "serve keys", no_args_is_help=True), "serve keys", words[2:])
+        keys = _add_group(server, "serve keys", no_args_is_help=True)
+        _add_commands(keys, "serve keys", words[2:] if words[1:2] == ["keys"] else ())
     if named is None or named in COMMANDS[""]:
         _add_commands(app, "", words)
     return app

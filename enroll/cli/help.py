@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from enroll.cli.examples import PANELS
 from enroll.cli.output import shared_options
-from enroll.cli.values import convert_lightly
+from enroll.cli.values import avoid_pydantic
 
 _OTHERS = "Options"
 
@@ -25,7 +25,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse options and arguments without loading Pydantic where little is to be converted."""
-        convert_lightly(self.get_params(ctx))
+        avoid_pydantic(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -47,7 +47,7 @@ class Group(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options without loading Pydantic where little is to be converted."""
-        convert_lightly(self.get_params(ctx))
+        avoid_pydantic(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -16,7 +16,7 @@ _LISTS = (list[str], list[Path])
 _TYPER = object()  # stands for a value that Typer has to convert
 
 
-def convert_lightly(parameters: Iterable[Any]) -> None:
+def avoid_pydantic(parameters: Iterable[Any]) -> None:
     """Let options and arguments do without Typer's conversion, where it would give the same."""
     for parameter in parameters:
         if hasattr(parameter, "type_descriptor"):

@@ -47,6 +47,12 @@ def test_a_group_alone_declares_all_of_its_commands(words: list[str], group: str
     assert list(command.commands[group].commands) == list(ALL[group].commands)
 
 
+def test_a_value_of_an_option_of_serve_is_no_command_of_its_keys() -> None:
+    command: Any = typer.main.get_command(command_line(["serve", "--gallery", "list", "keys", "revoke"]))
+    keys = command.commands["serve"].commands["keys"]
+    assert list(keys.commands) == list(ALL["serve keys"].commands)
+
+
 def test_a_command_imports_no_other() -> None:
     code = "import sys, enroll.cli.commands as c; c.command_line(['identify']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
