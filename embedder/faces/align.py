@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,11 +98,8 @@ def warp_square(
         (size, size, 3) or (size, size) uint8.
     """
     back = to_square.inverse().rounded()
-    corners = back(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
     factor = max(1, int(back.scale))
-    margin = 3 * factor  # bicubic interpolation reads two averaged pixels beyond the border
-    left, top = (max(math.floor(low) - margin, 0) for low in corners.min(axis=0))
-    right, bottom = (max(math.ceil(high) + margin, 0) for high in corners.max(axis=0))
+    left, top, right, bottom = (max(side, 0) for side in _sampled(back, size, factor))
     pixels = image[top:bottom, left:right]
     if not pixels.size:  # the square lies outside of the picture
         return np.zeros((size, size, *image.shape[2:]), np.uint8)
@@ -119,7 +115,8 @@ def warp_square(
 def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[np.bool_]:
     """Compute which pixels of a square of `warp_square` lie within the picture.
 
-    They are those that are not black in the square of a white picture.
+    They are those that are not black in the square of a white picture; all, if no pixel beyond the border is
+    read.
 
     Args:
         shape: height and width of the picture.
@@ -129,5 +126,17 @@ def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[
     Returns:
         (size, size) bool.
     """
+    back = to_square.inverse().rounded()
+    left, top, right, bottom = _sampled(back, size, max(1, int(back.scale)))
+    if left >= 0 and right <= shape[1] and top >= 0 and bottom <= shape[0]:
+        return np.ones((size, size), bool)
     white = np.broadcast_to(np.uint8(255), shape[:2])  # a view of one byte
     return warp_square(white, to_square, size) > 0
+
+
+def _sampled(back: Similarity, size: int, factor: int) -> tuple[int, int, int, int]:
+    """Compute left, top, right and bottom of the pixels that a square is interpolated from."""
+    corners = back(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
+    margin = 3 * factor  # bicubic interpolation reads two averaged pixels beyond the border
+    (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    return int(left) - margin, int(top) - margin, int(right) + margin, int(bottom) + margin

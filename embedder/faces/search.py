@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from embedder.config import DetectorConfig
-from embedder.faces.align import Similarity, warp_square
+from embedder.faces.close_crop import CloseCrop
 from embedder.faces.detection import (
     Detection,
     first_of_each_place,
@@ -47,10 +47,8 @@ _UPRIGHT = 1.5  # degrees: largest measured roll that counts as upright
 _TILT, _TURNS = 4.0, 3  # degrees of true roll per degree measured; largest number of rotations
 _LARGEST_TURN, _SLOPES = 25.0, (0.15, 1.0)  # degrees per rotation; measured degrees per degree of rotation
 _CUT = 0.8  # lowest score of a face that the mirror image completes
-_CLOSE, _SHARE = 128, 0.5  # pixels: side of a crop; share of the side that the face takes
 _SHARES, _SIDES = (0.45, 0.6), (False, True)  # crops for the landmarks: shares of the face; mirrored or not
 _WORSE = 0.2  # largest loss of score in one of these crops
-_MIRRORED = [1, 0, 2, 4, 3]  # order of the landmarks of a mirrored face
 _SURELY_UPRIGHT = 0.88  # score that no face on its side or upside down reaches
 _TILTED = 30.0  # degrees: if no upright face has a smaller roll, rotated photos are searched too
 _LIKELY, _TURNED = 0.5, 0.8  # lowest scores of a face in a rotated photo: of the candidate, and in its crop
@@ -191,19 +189,26 @@ class YuNetDetector:
         return further
 
     def _look(self, name: str, picture: NDArray[np.uint8], at_least: float) -> Candidates:
-        """Run the network of a name on a picture; names have their own, as resizing takes time."""
-        if name not in self._looks:
-            self._looks[name] = YuNet(self._network, self._threads if name == "level 0" else 1)
+        """Run the network of a name on a picture."""
+        network = self._network_of(name)
+        if max(picture.shape) <= _BLOCK:
+            return network.look(picture, at_least)
         tops, height = _blocks(picture.shape[0])
         lefts, width = _blocks(picture.shape[1])
         seen = []
         for top in tops:
             for left in lefts:
-                part = self._looks[name].look(picture[top : top + height, left : left + width], at_least)
+                part = network.look(picture[top : top + height, left : left + width], at_least)
                 shift = np.array([left, top], np.float32)
                 boxes = part.boxes + np.concatenate([shift, np.zeros(2, np.float32)])
                 seen.append(Candidates(boxes, part.points + shift, part.scores))
         return _joined(seen)
+
+    def _network_of(self, name: str) -> YuNet:
+        """Return the network of a name; names have their own, as a change of size takes time."""
+        if name not in self._looks:
+            self._looks[name] = YuNet(self._network, self._threads if name == "level 0" else 1)
+        return self._looks[name]
 
     def _look_closely(
         self, image: NDArray[np.uint8], face: Detection, at_least: float, border: str = "black"
@@ -214,7 +219,8 @@ class YuNetDetector:
         """
         best = None
         for degrees in _TILTS:
-            seen = self._look_tilted(image, face, degrees, border)
+            crop = CloseCrop.cut(image, face, degrees, border=border)
+            seen = crop.face_in(self._look("close", crop.pixels, _HOPE))
             if seen and seen.score >= max(at_least, best.score if best else 0):
                 best = seen
                 if best.score >= _CERTAIN:
@@ -249,47 +255,13 @@ class YuNetDetector:
         The error is 2 % of the face's width with one crop, 1 % with four, no less with six. With two sizes
         and their mirror images, distances of photos of one person fall by .02 (docs/faces.md).
         """
-        looks = [
-            self._look_tilted(image, face, degrees, "black", share, mirrored)
-            for share in _SHARES
-            for mirrored in _SIDES
-        ]
-        seen = [look.points for look in looks if look and look.score >= face.score - _WORSE]
-        return replace(face, points=np.mean(seen, axis=0)) if len(seen) > len(looks) // 2 else face
-
-    def _look_tilted(
-        self,
-        image: NDArray[np.uint8],
-        face: Detection,
-        degrees: float,
-        border: str,
-        share: float = _SHARE,
-        mirrored: bool = False,
-    ) -> Detection | None:
-        """Find a face in its crop, rotated clockwise by some degrees and scaled to 128 pixels."""
-        x, y, width, height = face.box
-        center, side = complex(x + width / 2, y + height / 2), (width + height) / 2
-        region, corner = image, 0j
-        if border == "mirror":
-            region, corner = _continued(image, center, 1.5 * side / share)
-        turn = complex(np.exp(1j * np.deg2rad(degrees)) * (_CLOSE * share / side))
-        to_square = Similarity(turn, complex(_CLOSE, _CLOSE) / 2 - turn * (center - corner))
-        square = warp_square(region, to_square, _CLOSE, Image.Resampling.BILINEAR)
-        seen = self._look("close", square[:, ::-1] if mirrored else square, _HOPE)
-        if not len(seen.scores):
-            return None
-        points, (x, y, width, height) = seen.points[0].astype(np.float64), seen.boxes[0].tolist()
-        if mirrored:
-            points = np.stack([_CLOSE - points[:, 0], points[:, 1]], axis=1)[_MIRRORED]
-            x = _CLOSE - x - width
-        back = to_square.inverse()
-        middle = back.turn * complex(x + width / 2, y + height / 2) + back.shift + corner
-        if abs(middle - center) > side / 2:  # another face, which has its own candidate
-            return None
-        width, height = width * back.scale, height * back.scale
-        box = (middle.real - width / 2, middle.imag - height / 2, width, height)
-        moved = back(points) + np.array([corner.real, corner.imag])
-        return Detection(box, moved, float(seen.scores[0]))
+        crops = [CloseCrop.cut(image, face, degrees, share) for share in _SHARES]
+        views = [(crop, mirrored) for crop in crops for mirrored in _SIDES]
+        pictures = [crop.pixels[:, ::-1] if mirrored else crop.pixels for crop, mirrored in views]
+        seen = self._network_of("views").look_all(np.stack(pictures), _HOPE)
+        looks = [crop.face_in(one, mirrored) for (crop, mirrored), one in zip(views, seen, strict=True)]
+        points = [look.points for look in looks if look and look.score >= face.score - _WORSE]
+        return replace(face, points=np.mean(points, axis=0)) if len(points) > len(looks) // 2 else face
 
 
 def _roll(face: Detection) -> float:
@@ -338,27 +310,6 @@ def _places_of(seen: Candidates, image: NDArray[np.uint8], size: tuple[int, ...]
             zip(boxes.tolist(), seen.scores, seen.boxes[:, 2], strict=True)
         )
     ]
-
-
-def _continued(image: NDArray[np.uint8], center: complex, side: float) -> tuple[NDArray[np.uint8], complex]:
-    """Return a square of a picture, extended by its mirror image, and the square's corner.
-
-    A square within the picture is a view, no copy.
-    """
-    left, top = int(np.floor(center.real - side / 2)) - 2, int(np.floor(center.imag - side / 2)) - 2
-    length = int(np.ceil(side)) + 4
-    height, width = image.shape[:2]
-    corner = complex(left, top)
-    if left >= 0 and top >= 0 and left + length <= width and top + length <= height:
-        return image[top : top + length, left : left + length], corner
-    rows, columns = (_mirrored(start, length, limit) for start, limit in ((top, height), (left, width)))
-    return image[rows[:, None], columns], corner
-
-
-def _mirrored(start: int, length: int, limit: int) -> NDArray[np.int64]:
-    """Compute the pixel numbers of a line that is extended by its mirror image."""
-    place = np.arange(start, start + length) % (2 * limit)
-    return np.minimum(place, 2 * limit - 1 - place)
 
 
 def _center_within(face: Detection, shape: tuple[int, ...]) -> bool:

@@ -55,7 +55,7 @@ class YuNet:
             self._interpreter: Any = Interpreter(model_content=network, num_threads=threads)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs: list[tuple[int, int]] = []  # stride and index of each map
-        self._shape = (0, 0)
+        self._shape = (0, 0, 0)
 
     def look(self, picture: NDArray[np.uint8], at_least: float) -> Candidates:
         """Find the places with at least a given score.
@@ -64,57 +64,68 @@ class YuNet:
             picture: (height, width, 3) uint8 RGB; it is filled up with black to multiples of `STRIDE`.
             at_least: lowest score, between 0 and 1.
         """
-        height, width = picture.shape[:2]
-        shape = (-(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE)
+        return self.look_all(picture[None], at_least)[0]
+
+    def look_all(self, pictures: NDArray[np.uint8], at_least: float) -> list[Candidates]:
+        """Find the places of several pictures in one run.
+
+        Args:
+            pictures: (n, height, width, 3) uint8 RGB; filled up with black to multiples of `STRIDE`.
+            at_least: lowest score, between 0 and 1.
+        """
+        count, height, width = pictures.shape[:3]
+        shape = (count, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE)
         if shape != self._shape:
             self._prepare(shape)
-        buffer = self._interpreter.tensor(self._input)()[0]
-        buffer[:height, :width] = picture
-        buffer[height:], buffer[:, width:] = 0, 0
+        buffer = self._interpreter.tensor(self._input)()
+        buffer[:, :height, :width] = pictures
+        buffer[:, height:], buffer[:, :, width:] = 0, 0
         del buffer  # the runtime does not run while an array refers to its memory
         self._interpreter.invoke()
-        maps = {stride: self._interpreter.get_tensor(index)[0] for stride, index in self._outputs}
+        maps = {stride: self._interpreter.get_tensor(index) for stride, index in self._outputs}
         return decode(maps, at_least)
 
-    def _prepare(self, shape: tuple[int, int]) -> None:
-        self._shape = (0, 0)
+    def _prepare(self, shape: tuple[int, int, int]) -> None:
+        self._shape = (0, 0, 0)
         with quiet():
-            self._interpreter.resize_tensor_input(self._input, (1, *shape, 3))
+            self._interpreter.resize_tensor_input(self._input, (*shape, 3))
             self._interpreter.allocate_tensors()
         self._outputs = [
-            (shape[0] // int(entry["shape"][1]), entry["index"])
+            (shape[1] // int(entry["shape"][1]), entry["index"])
             for entry in self._interpreter.get_output_details()
         ]
         self._shape = shape
 
 
-def decode(maps: dict[int, NDArray[np.float32]], at_least: float) -> Candidates:
+def decode(maps: dict[int, NDArray[np.float32]], at_least: float) -> list[Candidates]:
     """Decode the network's output to boxes and points, for places with a sufficient score.
 
     Args:
-        maps: (rows, columns, 16) float32 by stride in pixels: logits of class and object, whose
+        maps: (pictures, rows, columns, 16) float32 by stride in pixels: logits of class and object, whose
             probabilities' geometric mean is the score; center, logarithm of the size, and five points, in
             strides from the cell's corner.
         at_least: lowest score, between 0 and 1.
+
+    Returns:
+        The candidates of each picture.
     """
     floor = 2 * np.log(at_least)  # of the logarithm of class times object
-    boxes, points, scores = [], [], []
-    for stride, numbers in maps.items():
-        # A probability is 1 at most, so a cell whose class probability is too small cannot have enough score.
-        rows, columns = np.nonzero(numbers[..., _CLASS] >= floor - np.log1p(-np.exp(floor)))
-        kept = numbers[rows, columns]
-        score = np.exp(-0.5 * np.logaddexp(0, -kept[:, [_CLASS, _OBJECT]]).sum(axis=1))
-        enough = score >= at_least
-        kept, cell = kept[enough], np.stack([columns, rows], axis=1)[enough].astype(np.float32)
-        size = np.exp(kept[:, _SIZE]) * stride
-        center = (cell + kept[:, _CENTER]) * stride
-        boxes.append(np.concatenate([center - size / 2, size], axis=1))
-        points.append((cell[:, None] + kept[:, _POINTS].reshape(-1, 5, 2)) * stride)
-        scores.append(score[enough])
-    all_scores = np.concatenate(scores)
-    order = np.argsort(-all_scores, kind="stable")
-    return Candidates(
-        np.concatenate(boxes).astype(np.float32)[order],
-        np.concatenate(points).astype(np.float32)[order],
-        all_scores.astype(np.float32)[order],
-    )
+    # A probability is 1 at most, so a cell whose class probability is too small cannot have enough score.
+    enough = floor - np.log1p(-np.exp(floor))
+    cells = {stride: np.nonzero(numbers[..., _CLASS] >= enough) for stride, numbers in maps.items()}
+    numbers = np.concatenate([maps[stride][at] for stride, at in cells.items()])
+    places = np.concatenate([np.stack(at, axis=1) for at in cells.values()])
+    strides = np.repeat(np.array(list(cells), np.float32), [len(at[0]) for at in cells.values()])
+    scores = np.exp(-0.5 * np.logaddexp(0, -numbers[:, [_CLASS, _OBJECT]]).sum(axis=1))
+    order = np.lexsort((-scores, places[:, 0]))
+    order = order[scores[order] >= at_least]
+    numbers, places, strides, scores = (part[order] for part in (numbers, places, strides[:, None], scores))
+    corner = places[:, :0:-1].astype(np.float32)
+    size = np.exp(numbers[:, _SIZE]) * strides
+    center = (corner + numbers[:, _CENTER]) * strides
+    boxes = np.concatenate([center - size / 2, size], axis=1)
+    points = (corner[:, None] + numbers[:, _POINTS].reshape(-1, 5, 2)) * strides[:, None]
+    pictures = len(next(iter(maps.values())))
+    ends = np.searchsorted(places[:, 0], np.arange(1, pictures))
+    parts = (np.split(part.astype(np.float32), ends) for part in (boxes, points, scores))
+    return [Candidates(*picture) for picture in zip(*parts, strict=True)]

@@ -38,7 +38,7 @@ def published():
                 for share in (cls.clip(1e-7, 1 - 1e-7), obj.clip(1e-7, 1 - 1e-7))
             ]
             side = 640 // stride
-            maps[stride] = np.concatenate([*logits, bbox, kps], axis=1).reshape(side, side, 16)
+            maps[stride] = np.concatenate([*logits, bbox, kps], axis=1).reshape(1, side, side, 16)
         return maps
 
     return run
@@ -50,7 +50,7 @@ def test_places_and_scores_are_those_of_the_published_file(published, yunet_netw
         top, left = divmod(index, 5)
         picture[top * 150 + 10 : top * 150 + 122, left * 125 + 5 : left * 125 + 97] = head[:, :, None]
     picture[..., 0] //= 2  # the order of the colours matters
-    expected, seen = decode(published(picture), 0.3), YuNet(yunet_network).look(picture, 0.3)
+    (expected,), seen = decode(published(picture), 0.3), YuNet(yunet_network).look(picture, 0.3)
     assert len(expected.scores) == len(seen.scores) > 20
     np.testing.assert_allclose(seen.scores, expected.scores, atol=1e-4)
     order, other = (np.lexsort(one.boxes.round(1).T) for one in (seen, expected))

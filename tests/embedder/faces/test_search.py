@@ -254,9 +254,3 @@ def test_blocks_are_equal_and_cover_the_side():
         assert starts[0] == 0
         assert starts[-1] + block == length
         assert all(later - start <= block - search._SEAM for start, later in itertools.pairwise(starts))
-
-
-def test_mirrored_goes_on_as_numpy_does():
-    line = np.arange(5)
-    expected = np.pad(line, (12, 14), "symmetric")
-    np.testing.assert_array_equal(line[search._mirrored(-12, 31, 5)], expected)

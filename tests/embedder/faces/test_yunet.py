@@ -28,9 +28,19 @@ def test_decode_is_the_plain_loop_of_opencv(at_least):
     """modules/objdetect/src/face_detect.cpp"""
     rng = np.random.default_rng(0)
     maps = {
-        stride: rng.normal(0, 2, (96 // stride, 64 // stride, 16)).astype(np.float32)
+        stride: rng.normal(0, 2, (3, 96 // stride, 64 // stride, 16)).astype(np.float32)
         for stride in (8, 16, 32)
     }
+    maps = {
+        stride: np.concatenate([numbers, -20 * np.ones_like(numbers[:1])]) for stride, numbers in maps.items()
+    }
+    seen = decode(maps, at_least)
+    for index in range(4):
+        check({stride: numbers[index] for stride, numbers in maps.items()}, at_least, seen[index])
+    assert sum(len(one.scores) for one in seen[:3]) > 0 == len(seen[3].scores)
+
+
+def check(maps, at_least, seen):
     expected = []
     for stride, numbers in maps.items():
         for row, column in np.ndindex(numbers.shape[:2]):
@@ -43,22 +53,24 @@ def test_decode_is_the_plain_loop_of_opencv(at_least):
             points = (cell[6:].reshape(5, 2) + np.array([column, row])) * stride
             expected.append((score, np.concatenate([center - size / 2, size]), points))
     expected.sort(key=lambda entry: -entry[0])
-    seen = decode(maps, at_least)
-    assert 0 < len(expected) < 126
-    np.testing.assert_allclose(seen.scores, [entry[0] for entry in expected], atol=1e-6)
-    np.testing.assert_allclose(seen.boxes, [entry[1] for entry in expected], rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(seen.points, [entry[2] for entry in expected], rtol=1e-5, atol=1e-3)
+    assert len(expected) < 126
+    scores, boxes, points = (
+        zip(*expected, strict=True) if expected else (np.zeros(0), np.zeros((0, 4)), seen.points)
+    )
+    np.testing.assert_allclose(seen.scores, scores, atol=1e-6)
+    np.testing.assert_allclose(seen.boxes, boxes, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(seen.points, points, rtol=1e-5, atol=1e-3)
 
 
 def test_decode_of_nothing_keeps_its_shapes():
-    seen = decode({8: np.full((4, 4, 16), -9, np.float32)}, 0.5)
+    (seen,) = decode({8: np.full((1, 4, 4, 16), -9, np.float32)}, 0.5)
     assert (seen.boxes.shape, seen.points.shape, seen.scores.shape) == ((0, 4), (0, 5, 2), (0,))
 
 
 def test_scores_do_not_overflow():
-    maps = {8: np.zeros((1, 3, 16), np.float32)}
-    maps[8][0, :, :2] = np.array([-500, 500, 88])[:, None]
-    np.testing.assert_array_equal(decode(maps, 0.5).scores, [1, 1])
+    maps = {8: np.zeros((1, 1, 3, 16), np.float32)}
+    maps[8][0, 0, :, :2] = np.array([-500, 500, 88])[:, None]
+    np.testing.assert_array_equal(decode(maps, 0.5)[0].scores, [1, 1])
 
 
 def test_a_face_in_a_picture_of_its_own_size(network, canvas):
@@ -95,6 +107,19 @@ def test_a_face_is_seen_the_same_in_any_cell(network, canvas):
         others, other_scores = look(*place)
         np.testing.assert_allclose(others, points, atol=0.2)
         np.testing.assert_allclose(other_scores, scores, atol=2e-3)
+
+
+def test_pictures_together_are_seen_as_one_by_one(network, canvas):
+    pictures = np.stack([canvas, canvas[:, ::-1], np.zeros_like(canvas), np.roll(canvas, 9, axis=0)])[:, :110]
+    for some in (pictures, pictures[1:], pictures[:1]):
+        together = network.look_all(some, 0.3)
+        assert len(together) == len(some)
+        for seen, picture in zip(together, some, strict=True):
+            alone = network.look(picture, 0.3)
+            np.testing.assert_allclose(seen.boxes, alone.boxes, atol=1e-2)
+            np.testing.assert_allclose(seen.points, alone.points, atol=1e-2)
+            np.testing.assert_allclose(seen.scores, alone.scores, atol=1e-4)
+            assert bool(len(seen.scores)) == bool(picture.any())
 
 
 def test_a_look_leaves_nothing_behind(network, canvas):
