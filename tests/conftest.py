@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 import safetensors.numpy
+import typer.testing
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -35,6 +37,8 @@ hypothesis.settings.load_profile("ours")
 with own_streams():
     import_keras()  # before any test imports keras, so that its chatter is held back
 watch_connections()
+# The runner makes all commands anew for each line, which takes longer than most lines.
+typer.testing._get_command = cache(typer.testing._get_command)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 
 

@@ -1,4 +1,4 @@
-"""Forget the networks of each test that trains; save models without what takes a second."""
+"""Forget the networks of each test that trains; leave out what takes a second and is tested elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from embedder.training import artifacts
 
 @pytest.fixture(autouse=True)
 def _forget_networks(fresh_keras: None) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a file in place of the curves, which take a second to draw."""
+    monkeypatch.setattr(artifacts, "_draw", lambda *_: b"curves")
 
 
 @pytest.fixture

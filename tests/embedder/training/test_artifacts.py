@@ -26,6 +26,11 @@ HISTORY = [
 SCORES = [Score(0.5, 0.6, 0.1, 9), Score(0.7, 0.8, 0.2, 9), Score(0.9, 1.0, 0.3, 9)]
 
 
+@pytest.fixture(autouse=True)
+def curves() -> None:
+    """Draw the curves in these tests."""
+
+
 def test_the_preview_shows_every_crop_and_reads_them_one_by_one(people: Path):
     (people / "p00" / "0.png").write_bytes(b"not a picture")
     photos = read_photos(scan_folder(people), WholeImageCropper(16), Progress())

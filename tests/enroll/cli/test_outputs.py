@@ -82,17 +82,28 @@ FORCED = {name: written for name, written in WRITTEN.items() if written.force}
 ALWAYS = ("gallery.db", "gallery.db.keys", "key")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """A folder with a model, photos of people, an encrypted gallery and its key."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        shutil.copytree(model, "embed-model")
+        save_people(Path("people"), 2, 2)
+        Path("c.toml").write_text("epochs = 1\n")
+        write_new_key("key")
+        patch.setenv("EMBED_GALLERY_KEY_FILE", "key")
+        assert runner.invoke(cli.app, ["enroll", "people"]).exit_code == 0
+        index_path("gallery.db").write_bytes(b"a graph")
+    return folder
+
+
 @pytest.fixture
-def there(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a model, photos of people, an encrypted gallery and its key, to work in."""
+def there(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `made`, to work in."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(model, "embed-model")
-    save_people(Path("people"), 2, 2)
-    Path("c.toml").write_text("epochs = 1\n")
-    write_new_key("key")
     monkeypatch.setenv("EMBED_GALLERY_KEY_FILE", "key")
-    assert runner.invoke(cli.app, ["enroll", "people"]).exit_code == 0
-    index_path("gallery.db").write_bytes(b"a graph")
     return tmp_path
 
 
