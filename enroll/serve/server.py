@@ -7,8 +7,10 @@ import gc
 import os
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +167,8 @@ def _load(config: ServeConfig) -> FastAPI:
     try:
         with ThreadPoolExecutor(1) as loader:
             loading = loader.submit(engine.start)
+            with _built_when_used():
+                import_module("fastapi")
             from enroll.serve.app import build_app
 
             app = build_app(config, engine)
@@ -173,6 +177,18 @@ def _load(config: ServeConfig) -> FastAPI:
         gc.freeze()
         gc.enable()
     return app
+
+
+@contextmanager
+def _built_when_used() -> Iterator[None]:
+    """Let pydantic build models at their first use: those of FastAPI are for its OpenAPI document."""
+    from pydantic import BaseModel
+
+    BaseModel.model_config["defer_build"] = True
+    try:
+        yield
+    finally:
+        del BaseModel.model_config["defer_build"]
 
 
 def _serve_by_many(config: ServeConfig, listening: socket.socket) -> None:

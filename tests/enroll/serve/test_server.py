@@ -93,6 +93,8 @@ def test_ctrl_c_ends_the_command(model: Path, tmp_path: Path, workers: int) -> N
         assert seen == {1}
         figures = CLIENT.get(f"{address}/metrics").text
         assert 'embed_http_requests_total{method="POST"' in figures
+        document = CLIENT.get(f"{address}/openapi.json").json()  # its models were imported unbuilt
+        assert document["paths"][f"{API}/identify"]["post"]["requestBody"]["content"].keys() >= {"image/*"}
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT) in (0, 130)
     log = (tmp_path / "log").read_text()
