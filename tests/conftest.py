@@ -37,7 +37,7 @@ hypothesis.settings.load_profile("ours")
 with own_streams():
     import_keras()  # before any test imports keras, so that its chatter is held back
 watch_connections()
-# The runner makes all commands anew for each line, which takes longer than most lines.
+# CliRunner declares all commands at each call, which takes longer than most commands.
 typer.testing._get_command = cache(typer.testing._get_command)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 

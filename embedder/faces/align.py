@@ -98,8 +98,8 @@ def warp_square(
         (size, size, 3) or (size, size) uint8.
     """
     back = to_square.inverse().rounded()
-    factor = max(1, int(back.scale))
-    left, top, right, bottom = (max(side, 0) for side in _sampled(back, size, factor))
+    factor, box = _sampled(back, size)
+    left, top, right, bottom = (max(side, 0) for side in box)
     pixels = image[top:bottom, left:right]
     if not pixels.size:  # the square lies outside of the picture
         return np.zeros((size, size, *image.shape[2:]), np.uint8)
@@ -126,17 +126,17 @@ def inside(shape: tuple[int, ...], to_square: Similarity, size: int) -> NDArray[
     Returns:
         (size, size) bool.
     """
-    back = to_square.inverse().rounded()
-    left, top, right, bottom = _sampled(back, size, max(1, int(back.scale)))
+    _, (left, top, right, bottom) = _sampled(to_square.inverse().rounded(), size)
     if left >= 0 and right <= shape[1] and top >= 0 and bottom <= shape[0]:
         return np.ones((size, size), bool)
     white = np.broadcast_to(np.uint8(255), shape[:2])  # a view of one byte
     return warp_square(white, to_square, size) > 0
 
 
-def _sampled(back: Similarity, size: int, factor: int) -> tuple[int, int, int, int]:
-    """Compute left, top, right and bottom of the pixels that a square is interpolated from."""
+def _sampled(back: Similarity, size: int) -> tuple[int, tuple[int, int, int, int]]:
+    """Compute how far a picture is reduced, and left, top, right, bottom of the pixels that are read."""
+    factor = max(1, int(back.scale))
     corners = back(np.array([[0, 0], [0, size], [size, 0], [size, size]]))
     margin = 3 * factor  # bicubic interpolation reads two averaged pixels beyond the border
     (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    return int(left) - margin, int(top) - margin, int(right) + margin, int(bottom) + margin
+    return factor, (int(left) - margin, int(top) - margin, int(right) + margin, int(bottom) + margin)

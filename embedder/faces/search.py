@@ -191,8 +191,6 @@ class YuNetDetector:
     def _look(self, name: str, picture: NDArray[np.uint8], at_least: float) -> Candidates:
         """Run the network of a name on a picture."""
         network = self._network_of(name)
-        if max(picture.shape) <= _BLOCK:
-            return network.look(picture, at_least)
         tops, height = _blocks(picture.shape[0])
         lefts, width = _blocks(picture.shape[1])
         seen = []
@@ -220,7 +218,7 @@ class YuNetDetector:
         best = None
         for degrees in _TILTS:
             crop = CloseCrop.cut(image, face, degrees, border=border)
-            seen = crop.face_in(self._look("close", crop.pixels, _HOPE))
+            seen = crop.face_in(self._network_of("close").look(crop.pixels, _HOPE))
             if seen and seen.score >= max(at_least, best.score if best else 0):
                 best = seen
                 if best.score >= _CERTAIN:

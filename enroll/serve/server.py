@@ -7,9 +7,8 @@ import gc
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -167,8 +166,7 @@ def _load(config: ServeConfig) -> FastAPI:
     try:
         with ThreadPoolExecutor(1) as loader:
             loading = loader.submit(engine.start)
-            with _built_when_used():
-                import_module("fastapi")
+            _import_fastapi()
             from enroll.serve.app import build_app
 
             app = build_app(config, engine)
@@ -179,14 +177,13 @@ def _load(config: ServeConfig) -> FastAPI:
     return app
 
 
-@contextmanager
-def _built_when_used() -> Iterator[None]:
-    """Let pydantic build models at their first use: those of FastAPI are for its OpenAPI document."""
+def _import_fastapi() -> None:
+    """Import FastAPI; pydantic builds its models, those of the OpenAPI document, at their first use."""
     from pydantic import BaseModel
 
     BaseModel.model_config["defer_build"] = True
     try:
-        yield
+        import_module("fastapi")
     finally:
         del BaseModel.model_config["defer_build"]
 
@@ -201,6 +198,7 @@ def _serve_by_many(config: ServeConfig, listening: socket.socket) -> None:
 
 def application() -> FastAPI:
     """Build the application of one of several processes."""
+    _import_fastapi()
     from enroll.serve.app import from_environment
 
     log_to_stderr()

@@ -11,7 +11,7 @@ _ADDRESS = re.compile(r"\s*((?:milvus[+\w]*(?::|//)|[a-z][a-z0-9+.-]+:(?=/))/*)(
 _BARE = re.compile(r"()([^/\\:@]{2,}:.*@.*)", re.S)
 LITE = re.compile(r"milvus:(?!//)(?!.*:.*@).*\.db", re.S)  # a file, without USER:PASSWORD@
 
-# A host followed by more than a port: USER:PASSWORD without an @, whose parts cannot be told apart.
+# USER:PASSWORD without an @: a colon and no port number behind the host.
 _NO_PORT = re.compile(r"(?:\[[^\]]*\]|[^:/]*):(?!\d{1,5}(?:/|$))[^/]*(.*)", re.S)
 
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{32,}")  # 32 bytes in hex, base64 or its variants; a part of them, too

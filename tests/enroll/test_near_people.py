@@ -122,23 +122,17 @@ def test_one_near_photo_of_two_people_who_are_alike_is_no_wrong_photo(apart: flo
     assert len(found.photos) == 1 and found.odd == odd
 
 
-def test_everyone_keeps_a_photo() -> None:
+@pytest.mark.parametrize(("both", "one"), [(0, 1), (1, 0)])
+def test_everyone_keeps_a_photo(both: int, one: int) -> None:
+    """Both photos of one person would be set aside, and one photo of another."""
     owners = np.array([0, 0, 1, 1, 2, 2])
     found = (
-        NearPeople(0, 1, "photo", ((0, 2, 0.1),), odd=0),
-        NearPeople(0, 2, "photo", ((1, 4, 0.1),), odd=1),
-        NearPeople(1, 2, "photo", ((3, 5, 0.1),), odd=3),
+        NearPeople(both, one, "photo", ((2 * both, 2 * one, 0.1),), odd=2 * both),
+        NearPeople(both, 2, "photo", ((2 * both + 1, 4, 0.1),), odd=2 * both + 1),
+        NearPeople(one, 2, "photo", ((2 * one + 1, 5, 0.1),), odd=2 * one + 1),
     )
     odd, pairs = left_out_of(found, owners)
-    assert odd.tolist() == [3] and pairs.tolist() == [[0, 1], [0, 2]]
-    # The same of the second person, who has both photos set aside; of the first only one is.
-    found = (
-        NearPeople(1, 0, "photo", ((2, 0, 0.1),), odd=2),
-        NearPeople(1, 2, "photo", ((3, 4, 0.1),), odd=3),
-        NearPeople(0, 2, "photo", ((1, 5, 0.1),), odd=1),
-    )
-    odd, pairs = left_out_of(found, owners)
-    assert odd.tolist() == [1] and pairs.tolist() == [[1, 0], [1, 2]]
+    assert odd.tolist() == [2 * one + 1] and pairs.tolist() == [[both, one], [both, 2]]
     odd, pairs = left_out_of((), owners)
     assert not len(odd) and pairs.shape == (0, 2)
 
