@@ -65,7 +65,6 @@ def assess_quality(image: NDArray[np.uint8], face: Detection) -> Quality:
 
     Example:
         >>> from embedder.faces.detection import Detection
-        >>> from embedder.faces.detection import Detection
         >>> points = np.array([[40, 40], [60, 40], [50, 52], [42, 64], [58, 64]], float)
         >>> face = Detection((25, 20, 50, 60), points, score=0.9)
         >>> assess_quality(np.full((100, 100, 3), 128, np.uint8), face).brightness
@@ -84,8 +83,8 @@ def assess_quality(image: NDArray[np.uint8], face: Detection) -> Quality:
         visible=round(float(visible[_FACE].mean()), 3),
         sharpness=round(float(laplacian[complete].std()) / spread, 3) if spread and complete.any() else 0.0,
         brightness=round(float(luma[visible].mean()) / 255, 3) if visible.any() else 0.0,
-        yaw=round(_yaw(face.points), 1),
-        roll=round(_roll(face.points), 1),
+        yaw=round(_yaw(face.points), 1) + 0.0,  # no -0.0
+        roll=round(_roll(face.points), 1) + 0.0,
         score=round(face.score, 3),
     )
 
@@ -96,8 +95,8 @@ def rejection_reason(quality: Quality, limits: QualityLimits) -> str | None:
         return f"the face is {quality.size:g} pixels wide, at least {limits.size:g} are needed"
     if quality.visible < limits.visible:
         return (
-            f"the face is cut by the border: {100 * quality.visible:g}% of it is in the photo, "
-            f"at least {limits.visible:.0%} are needed"
+            f"the face is cut by the border: {100 * quality.visible:g} % of it is in the photo, "
+            f"at least {100 * limits.visible:g} % are needed"
         )
     if quality.sharpness < limits.sharpness:
         return f"the face is blurred: sharpness {quality.sharpness:g}, {limits.sharpness} or more is needed"

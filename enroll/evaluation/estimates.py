@@ -35,7 +35,7 @@ class Estimate:
         if self.value is None:
             return f"not supported; needs {self.needed}"
         numbers = [
-            f"{number:{sign}.3f}" for number in (self.value, self.low, self.high) if number is not None
+            f"{number:{sign}z.3f}" for number in (self.value, self.low, self.high) if number is not None
         ]
         return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 

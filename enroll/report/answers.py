@@ -70,7 +70,7 @@ def quality_in_words(quality: Quality) -> str:
     poor = rejection_reason(quality, QualityLimits())
     facts = (
         f"{quality.size:.0f} pixels, sharpness {quality.sharpness:.2f}, brightness {quality.brightness:.2f}, "
-        f"turned aside {quality.yaw:.0f}°, tilted {quality.roll:.0f}°, "
+        f"turned aside {quality.yaw:z.0f}°, tilted {quality.roll:z.0f}°, "
         f"{100 * quality.visible:.0f} % visible, detector {quality.score:.2f}"
     )
     return f"{facts}; {poor}" if poor else facts

@@ -142,7 +142,7 @@ def _gains(record: Mapping[str, Any]) -> Iterator[Gain]:
 
 def _gain(name: str, before: Any, after: Any) -> Gain:
     gain = float(after) - float(before)
-    return Gain(name, f"{before:.3f}", f"{after:.3f}", f"{gain:+.3f}".replace("-", "−"))
+    return Gain(name, f"{before:.3f}", f"{after:.3f}", f"{gain:+z.3f}".replace("-", "−"))
 
 
 def _short(value: float | None) -> str:

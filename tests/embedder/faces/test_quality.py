@@ -213,6 +213,12 @@ def test_yaw_of_a_head_in_space(looks, roll):
     assert quality.yaw == pytest.approx(looks, abs=0.1)  # positive: to the right of the picture
 
 
+def test_an_upright_face_is_turned_and_tilted_by_nothing_with_no_minus():
+    points = np.array([[30, 40.0], [50, 39.999], [39.999, 50], [32, 60], [48, 60]])
+    quality = judge(np.full((90, 90, 3), 99, np.uint8), detection(points))
+    assert (str(quality.yaw), str(quality.roll)) == ("0.0", "0.0")
+
+
 def test_eyes_in_one_place_are_seen_from_the_side():
     points = np.array([[10.0, 10], [10, 10], [20, 20], [9, 30], [11, 30]])
     assert judge(np.full((90, 90, 3), 99, np.uint8), detection(points)).yaw == 90
@@ -236,7 +242,7 @@ LOWEST = {"size": LIMITS.size, "visible": LIMITS.visible, "sharpness": LIMITS.sh
     ("figure", "value", "words"),
     [
         ("size", 10.0, r"10 pixels wide, at least 14 are needed"),
-        ("visible", 0.5, r"cut by the border: 50% of it is in the photo, at least 60% are needed"),
+        ("visible", 0.5, r"cut by the border: 50 % of it is in the photo, at least 60 % are needed"),
         ("sharpness", 0.05, r"blurred: sharpness 0\.05, 0\.1 or more is needed"),
         ("brightness", 0.01, r"too dark: brightness 0\.01, 0\.03 to 0\.86 is needed"),
         ("brightness", 0.95, r"too bright: brightness 0\.95, 0\.03 to 0\.86 is needed"),

@@ -145,6 +145,7 @@ def test_a_figure_in_words(shown: Estimate, words: str) -> None:
 
 def test_a_difference_shows_its_sign() -> None:
     assert f"{Estimate(0.01, -0.02, 0.0):+}" == "+0.010 (-0.020 to +0.000)"
+    assert f"{Estimate(-0.0001, -0.02, 0.01):+}" == "+0.000 (-0.020 to +0.010)"  # nothing has no minus
 
 
 @pytest.mark.parametrize(

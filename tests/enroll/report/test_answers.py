@@ -11,7 +11,7 @@ import pytest
 from embedder.faces.quality import Quality
 from enroll.decision import Candidate, Decision, Reason, decide, one_face_per_person
 from enroll.identify import FaceResult, PhotoResult
-from enroll.report.answers import describe, to_json, to_lines
+from enroll.report.answers import describe, quality_in_words, to_json, to_lines
 
 ADA, BOB = Candidate("ada", 0.41), Candidate("bob", 0.88)
 DECISIONS: dict[str, tuple[Decision, str]] = {
@@ -52,6 +52,11 @@ def test_every_reason_has_its_words(reason: str) -> None:
 def test_text_has_one_line_per_face() -> None:
     both = answer(DECISIONS["match"][0], DECISIONS["too_far"][0])
     assert [line.split(" (")[0] for line in to_lines(both)] == ["a.jpg: ada", "a.jpg: unknown"]
+
+
+def test_a_face_that_is_upright_has_no_angle_with_a_minus() -> None:
+    words = quality_in_words(Quality(80.0, 1.0, 0.5, 0.5, -0.4, -0.1, 0.99))
+    assert "turned aside 0°, tilted 0°" in words
 
 
 def test_text_of_several_faces_says_where_each_is() -> None:

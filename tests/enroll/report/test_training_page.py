@@ -51,6 +51,10 @@ def test_a_network_that_was_not_trained():
     assert "Gains and losses" not in page.text and "Options" not in page.text
 
 
+def test_no_gain_has_no_minus():
+    assert module._gain("rank-1", 0.5, 0.4999).gain == "+0.000"
+
+
 def test_curves_are_drawn():
     figure = drawing()
     found = [Curve("loss", (1, 2), (9.5, 4.5)), Curve(r"$\nonsense$", (1, 2), (1.0, 2.0))]
