@@ -2,7 +2,7 @@
 
     python examples/scikit_learn_pipeline.py [FOLDER]
 
-FOLDER/<person>/<photos>; without it, 16 people of ORL (extra `demo`). The last quarter of the people are
+FOLDER/<person>/<photos>; without it, 12 people of ORL (extra `demo`). The last quarter of the people are
 strangers: nobody has enrolled them.
 """
 
@@ -21,7 +21,7 @@ import embedder
 from embedder.folders import write_dataset
 from enroll import OpenSetNeighborsClassifier, OpenSetSplit, PhotoEmbedder, tpir_scorer
 
-PEOPLE = 16
+PEOPLE = 12
 
 
 def main(folder: Path) -> None:

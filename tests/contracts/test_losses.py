@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -35,17 +36,17 @@ TAKING_LABELS = [  # called with labels, without any model
 NAMES = [*LOSSES, *LAYERS, "CrossBatchMemory"]
 
 
-def quick(*some: str) -> list[object]:
-    """Every layer, those that are not among `some` when there is time."""
-    return [name if name in some else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
+def quick(every: Iterable[str], *some: str) -> list[object]:
+    """Every name, those that are not among `some` when there is time."""
+    return [name if name in some else pytest.param(name, marks=pytest.mark.slow) for name in every]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", quick(LOSSES, "triplet", "contrastive", "softened"))
 def test_fit_gives_the_loss_of_the_oracle_whatever_the_labels_are(name: str):
     fitting.check_loss(name, fitting.FORMS if name == "triplet" else ["(batch, 1) int64"])
 
 
-@pytest.mark.parametrize("name", quick("DenseWithCenterLoss", "MetricLossLayer"))
+@pytest.mark.parametrize("name", quick(LAYERS, "DenseWithCenterLoss", "MetricLossLayer"))
 def test_layers_train_alike_with_a_column_of_labels_and_survive_a_file(name: str, tmp_path: Path):
     fitting.check_layer(name, tmp_path)
 

@@ -28,7 +28,6 @@ def test_every_example_is_tested_and_named():
     assert all(f"({name})" in listed and f"python examples/{name}" in listed for name in names)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_runs(name: str, tmp_path: Path):
     done = subprocess.run(

@@ -94,8 +94,9 @@ def copy(photos: list[Path], folder: Path) -> None:
         Image.open(photo).save(folder / f"{number}.jpg", quality=95)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [PAGES[0], *(pytest.param(page, marks=pytest.mark.slow) for page in PAGES[1:])]
+)
 def test_commands_of_the_page_run(page: str, given: Path, tmp_path: Path) -> None:
     for entry in given.iterdir():
         (tmp_path / entry.name).symlink_to(entry)

@@ -264,8 +264,16 @@ def test_a_trunk_of_ones_own_is_named_again(small_people: Path, tmp_path: Path):
         assert Path(to).exists()
 
 
-@pytest.mark.parametrize("trunk", ["small-cnn", "imagenet:MobileNetV2"])
-@pytest.mark.parametrize("config", [{"trunk_weights": "none.h5"}, "none.h5", ["trunk_weights"], None])
+@pytest.mark.parametrize(
+    ("trunk", "config"),
+    [
+        ("imagenet:MobileNetV2", {"trunk_weights": "none.h5"}),
+        *(
+            ("small-cnn", config)
+            for config in ({"trunk_weights": "none.h5"}, "none.h5", ["trunk_weights"], None)
+        ),
+    ],
+)
 def test_no_file_that_a_manifest_names_is_opened(
     trunk: str, config: object, model: Path, monkeypatch: pytest.MonkeyPatch
 ):
