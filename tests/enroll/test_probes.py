@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from embedder.errors import UsageError
 from embedder.strangers import StrangerDistances
 from enroll.near_people import NearPeople
 from enroll.probes import Probes, Searches
@@ -40,6 +41,16 @@ def test_photos_that_are_set_aside_are_neither_searched_for_nor_searched() -> No
     cells = sorted(zip(found.left_out.rows.tolist(), found.left_out.people.tolist(), strict=True))
     own = list(enumerate(found.labels.tolist()))
     assert cells == sorted([*own, *((row, 2) for row in (1, 2, 3)), *((row, 1) for row in (4, 5, 6))])
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_vector_that_is_not_finite_is_refused(broken: int) -> None:
+    """Of a template or of a stranger, one number of one vector."""
+    given = [people(4, 3), people(2, 2, seed=1)]
+    given[broken][0][1, 2] = np.nan
+    (vectors, labels), (others, whose) = given
+    with pytest.raises(UsageError, match="^calibrating: a vector is not finite"):
+        Probes.of(vectors, labels, others, whose)
 
 
 def test_of_many_photos_some_are_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
