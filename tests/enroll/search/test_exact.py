@@ -270,6 +270,15 @@ def test_in_parts_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (sorted(one.ids), one.reach) == (sorted(other.ids), other.reach)
 
 
+def test_the_nearest_of_very_many_parts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many that numpy's partition sorts no more of them than it is asked to."""
+    monkeypatch.setattr(exact, "_BLOCK", 1)
+    searched = templates(["ada"] * 3000, random_rows(29, 3000, 4))
+    index = ExactIndex(searched)
+    for query, found in zip(searched.vectors[:20], index.nearest(searched.vectors[:20], 1), strict=True):
+        assert np.array_equal(found.vectors, query[None])
+
+
 def test_reach_leaves_room_for_rounding() -> None:
     """Axes are √2 apart; a square in single precision is off by 2 (dim + 8) half roundings of 1 at most."""
     axes = np.eye(16, dtype=np.float32)
