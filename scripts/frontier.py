@@ -4,9 +4,9 @@ Every method learns from people 1-20 of ORL, all of them to its last epoch, as t
 `--refit` does. Gain: TPIR at FPIR 1 % on people 21-40, whole photos shrunk to 24 x 24 pixels. Loss: the
 worst drop of the same figure against the trunk before training, over conditions that training never sees
 (scripts/conditions.py), aligned faces of people 21-40. Each figure is the mean over 20 divisions into 10
-known people, 5 photos enrolled, and 10 strangers. A method that is blended is trained once a seed and
-measured at several shares of its trained weights. Prints a table and, last, a JSON line; with --figure also
-draws the plane of gain and loss.
+known people, 5 photos enrolled, and 10 strangers. A method whose weights are interpolated is trained once a
+seed and measured at several shares of its trained weights. Prints a table and, last, a JSON line; with
+--figure also draws the plane of gain and loss.
 
     python scripts/frontier.py [--seeds 3] [--methods NAME ...] [--figure docs/pictures/frontier.png]
 """
@@ -164,10 +164,10 @@ class Bench:
 
     def measure(self, model: Path, share: float) -> dict[str, float]:
         """TPIR at FPIR 1 % by condition, with a share of the trained weights of a model."""
-        from embedder.training.heldout import blended
+        from embedder.training.heldout import interpolated
 
         stored = safetensors.numpy.load(read_part(model, load_manifest(model), "weights"))
-        self._trunk.set_weights(blended(self._before, [stored[name] for name in sorted(stored)], share))
+        self._trunk.set_weights(interpolated(self._before, [stored[name] for name in sorted(stored)], share))
         return self._tpirs()
 
     def _tpirs(self) -> dict[str, float]:

@@ -7,7 +7,8 @@ What training chooses, it chooses on people it holds out of its own folder.
 
 With --faces a folder of aligned faces, FOLDER/<person>/<photos>, is trained on likewise: its first half of
 the people is learned from, the rest is reported. Each model is also measured on the clean faces of the other
-set, which shows what it forgets. Prints a table and, last, one JSON line.
+set, which shows what it forgets; and with each vector averaged with that of the mirror picture, as models
+trained with `--mirror` do. Prints a table and, last, one JSON line.
 
     python scripts/training_gain.py [--seeds 1] [--faces FOLDER] [--only orl faces] [--set OPTION=JSON ...]
 """
@@ -19,6 +20,7 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from embedder.built_in import load_built_in
 from embedder.config import TrainConfig
 from embedder.faces.crop import Cropping, load_cropper, main_face
 from embedder.folders import scan_folder, write_dataset
-from embedder.metrics import gallery_searches
+from embedder.metrics import gallery_searches, unit_vectors
 from embedder.training.run import train
 from embedder.trunks import find_trunk
 
@@ -92,9 +94,10 @@ def main() -> None:
                 manifest = train(folder, Path(scratch) / "model", config, progress=Say()).manifest
                 seconds = round(time.perf_counter() - start, 1)
                 assert manifest is not None
-                for when in ("before", "model"):
-                    figures = measure(Path(scratch) / when, name, sets)
-                    facts = {"trained on": name, "seed": seed, "when": when.replace("model", "after")}
+                for when, mirror in product(("before", "model"), (False, True)):
+                    figures = measure(Path(scratch) / when, mirror, name, sets)
+                    shown = when.replace("model", "after") + (", mirror" if mirror else "")
+                    facts = {"trained on": name, "seed": seed, "when": shown}
                     share = manifest.training["share"] if when == "model" else 0.0
                     rows.append({**facts, "share": share, "seconds": seconds, "tpir": figures})
                     print(table_row(rows[-1]), flush=True)
@@ -135,18 +138,25 @@ def aligned(source: Path, target: Path) -> tuple[Path, str, People]:
     return target, "whole", People(np.stack(crops), np.array(labels))
 
 
-def measure(model: Path, trained: str, sets: dict[str, tuple[Path, str, People]]) -> dict[str, float]:
+def measure(
+    model: Path, mirror: bool, trained: str, sets: dict[str, tuple[Path, str, People]]
+) -> dict[str, float]:
     """Measure a model on people of its set that it has not met, and on the clean faces of the other set."""
     extractor = Extractor.load(model)
+
+    def embed(crops: Pixels) -> Vectors:
+        views = np.concatenate([crops, crops[:, :, ::-1]]) if mirror else crops
+        return unit_vectors(extractor.embed(list(views)), mirror)
+
     people = sets[trained][2]
-    vectors = {0: extractor.embed(list(people.crops))}
-    vectors |= {side: extractor.embed(list(shrunk(people.crops, side))) for side in SMALL}
+    vectors = {0: embed(people.crops)}
+    vectors |= {side: embed(shrunk(people.crops, side)) for side in SMALL}
     figures = {"clean": tpir(people, vectors[0])}
     figures |= {f"{side} px": tpir(people, vectors[side]) for side in SMALL}
     figures |= {f"clean, {side} px": tpir(people, vectors[side], vectors[0]) for side in SMALL}
     for other, (_, _, apart) in sets.items():
         if other != trained:
-            figures["other set, clean"] = tpir(apart, extractor.embed(list(apart.crops)))
+            figures["other set, clean"] = tpir(apart, embed(apart.crops))
     return figures
 
 

@@ -49,7 +49,7 @@ from embedder.training.distributed import (
     padded_means,
     this_process_alone,
 )
-from embedder.training.heldout import HeldOut, Score, Weights, blended, is_better, weights_of
+from embedder.training.heldout import HeldOut, Score, Weights, interpolated, is_better, weights_of
 from embedder.training.outcome import FitResult
 from embedder.training.processes import Totals, numbered, own_seed
 from embedder.training.share import EACH_EPOCH, Balance, HeldOutViews, choose_share, measure_shares
@@ -278,7 +278,7 @@ class _Training:
         return Sampler(training_data.labels, size, seed, sampling, each, least)
 
     def _now(self) -> Weights:
-        return blended(self._untrained, self._setup.trunk.get_weights(), self._share)
+        return interpolated(self._untrained, self._setup.trunk.get_weights(), self._share)
 
     def _measure(self) -> Score:
         with this_process_alone(), weights_of(self._setup.local_trunk, self._now()):
@@ -367,7 +367,7 @@ class _Training:
             helped = balances[-1].helps(balances[0])
         kept = keep.best_epoch if helped or self._config.keep_trained else 0
         share = self._share if kept else 0.0
-        trunk.set_weights(blended(self._untrained, keep.weights, share))
+        trunk.set_weights(interpolated(self._untrained, keep.weights, share))
         return FitResult(
             keep.scores, keep.best_epoch, kept, helped, history, interrupted, share=share, balances=balances
         )
@@ -380,7 +380,7 @@ class _Training:
         def at(share: float) -> Balance:
             with (
                 this_process_alone(),
-                weights_of(self._setup.local_trunk, blended(self._untrained, trained, share)),
+                weights_of(self._setup.local_trunk, interpolated(self._untrained, trained, share)),
             ):
                 return held_out.measure(views.features, share)
 

@@ -109,7 +109,7 @@ def is_better(now: Score, earlier: Sequence[Score], best: Score) -> bool:
     return now.tpir >= lowest and now.separation > best.separation
 
 
-def blended(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:
+def interpolated(before: Weights, after: Weights, share: float) -> list[NDArray[np.float32]]:
     """Interpolate linearly between the weights of a trunk before and after training.
 
     Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".

@@ -49,7 +49,7 @@ def test_a_vector_that_is_not_finite_is_refused(broken: int) -> None:
     given = [people(4, 3), people(2, 2, seed=1)]
     given[broken][0][1, 2] = np.nan
     (vectors, labels), (others, whose) = given
-    with pytest.raises(UsageError, match="^calibrating: a vector is not finite"):
+    with pytest.raises(UsageError, match=r"^calibrating: a vector is not finite"):
         Probes.of(vectors, labels, others, whose)
 
 

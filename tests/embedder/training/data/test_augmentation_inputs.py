@@ -19,7 +19,7 @@ from embedder.training.data.augmentation import (
 )
 from embedder.training.data.crop_store import Crops
 from embedder.training.data.photos import HeldOutSplit, Photos
-from embedder.training.heldout import HeldOut, Score, blended, mean_score, score, weights_of
+from embedder.training.heldout import HeldOut, Score, interpolated, mean_score, score, weights_of
 from embedder.trunks import embed_crops, features_of
 
 CONFIG = TrainConfig(mirror=False).filled(FROM_SCRATCH, 32, "whole", False)
@@ -127,15 +127,15 @@ def test_distillation_layer_survives_serialization():
     assert copy.get_config() == layer.get_config()
 
 
-def test_weights_can_be_lent_and_blended(trunk: keras.Model):
+def test_weights_can_be_lent_and_interpolated(trunk: keras.Model):
     before = trunk.get_weights()
     other = [weight + 1 for weight in before]
-    with weights_of(trunk, blended(before, other, 0.25)):
+    with weights_of(trunk, interpolated(before, other, 0.25)):
         np.testing.assert_allclose(trunk.get_weights()[0], before[0] + 0.25, rtol=1e-5)
     for after, weight in zip(trunk.get_weights(), before, strict=True):
         np.testing.assert_array_equal(after, weight)
     for share, end in ((0.0, before), (1.0, other)):
-        np.testing.assert_allclose(blended(before, other, share)[0], end[0], rtol=1e-6)
+        np.testing.assert_allclose(interpolated(before, other, share)[0], end[0], rtol=1e-6)
 
 
 def test_only_views_that_are_to_stay_are_compared_with_those_before_training():
