@@ -184,7 +184,8 @@ def _python_of(environment: Environment) -> Iterator[str]:
         constraints = Path(scratch) / "constraints.txt"
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         constraints.write_text("\n".join(lowest(project) if environment.versions == "oldest" else []))
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # Not quietly: pip would say that there is a conflict, and not of what.
+        install = [python, "-m", "pip", "install", "--progress-bar=off", "--disable-pip-version-check"]
         _call([*install, "--constraint", str(constraints), "--editable", f"{ROOT}[dev]"]).check_returncode()
         yield python
 
