@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,6 +102,12 @@ class Session:
         self.store.close()
 
 
+def _log_failure(warming: Future[None]) -> None:
+    """Log why a thread is not ready: otherwise only who asks it first is told."""
+    if not warming.cancelled() and (error := warming.exception()) is not None:
+        _log.error("a thread could not load the model: %s", error)
+
+
 class Engine:
     """Runs work with the model or the gallery on threads.
 
@@ -154,8 +160,10 @@ class Engine:
             self._session = Session(self.config, self._given)
         every = threading.Barrier(self.threads)
         warming = [self._pool.submit(self._warm_up, every) for _ in range(self.threads)]
-        for done in wait(warming, return_when=FIRST_COMPLETED).done:
-            done.result()
+        if all(each.exception() for each in as_completed(warming)):  # ends at the first that is ready
+            warming[0].result()
+        for each in warming:
+            each.add_done_callback(_log_failure)
         self.failure = None
 
     def _warm_up(self, every: threading.Barrier) -> None:
