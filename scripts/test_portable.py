@@ -137,7 +137,8 @@ def run(environment: Environment, arguments: list[str]) -> dict[str, Any]:
     started = time.monotonic()
     try:
         with _python_of(environment) as python:
-            done = _call([python, "-m", "pytest", *arguments], environment.variables)
+            # -rfE: the summary is read, and PYTEST_ADDOPTS may ask for another.
+            done = _call([python, "-m", "pytest", *arguments, "-rfE"], environment.variables)
     except subprocess.CalledProcessError as installing:
         done = subprocess.CompletedProcess(installing.cmd, installing.returncode, installing.stdout)
     summary = read_summary(done.stdout)
