@@ -14,15 +14,20 @@ from embedder.config.toml import read_config
 from enroll import cli
 
 ROOT = Path(__file__).parents[2]
-TRAINING = ["training.md", "losses.md", "extend.md", "forgetting.md", "decisions/009-forgetting.md"]
+FORGETTING = ROOT / "docs" / "decisions" / "009-forgetting.md"
+TRAINING = {
+    FORGETTING,
+    *(ROOT / "docs" / f"{name}.md" for name in ("training", "losses", "extend", "forgetting")),
+}
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")})
 PAGES.remove(ROOT / "CHANGELOG.md")  # names what is gone, as decisions may
-PAGES.append(ROOT / "docs" / "decisions" / "009-forgetting.md")
+PAGES.append(FORGETTING)
 ELSEWHERE = {  # of Slurm, JAX, Ray, Docker
     *("--nodes", "--ntasks", "--ntasks-per-node", "--gpus-per-node", "--force_host_platform_device_count"),
     *("--address", "--include-dashboard", "--num-cpus", "--port", "--ray-client-server-port"),
     "--cpus",
 }
+WRITTEN_LATER = ("reference/", "decisions/index.md")  # with the site; mkdocs checks them
 SCRIPTS = {
     option
     for script in ROOT.glob("scripts/*.py")
@@ -41,14 +46,12 @@ def options_of(command: Any) -> set[str]:
 def options_of_commands(*names: str) -> set[str]:
     """Options of these commands, or of all."""
     embed: Any = typer.main.get_command(cli.app)
-    return set().union(*(options_of(embed.commands[name]) for name in names)) if names else options_of(embed)
+    return set().union(*map(options_of, [embed.commands[name] for name in names] or [embed]))
 
 
 @pages
 def test_options_exist(page: Path):
-    in_docs = page.is_relative_to(ROOT / "docs")
-    of_training = in_docs and page.relative_to(ROOT / "docs").as_posix() in TRAINING
-    options = options_of_commands("train", "info") if of_training else options_of_commands()
+    options = options_of_commands(*(("train", "info") if page in TRAINING else ()))
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text()))
     assert named - options - ELSEWHERE - SCRIPTS == set()
 
@@ -57,9 +60,7 @@ def test_options_exist(page: Path):
 def test_pages_that_are_linked_are_there(page: Path):
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
-        if not target.startswith(
-            ("reference/", "decisions/index.md")
-        ):  # written with the site, and checked then
+        if not target.startswith(WRITTEN_LATER):
             assert (page.parent / target).exists(), target
     assert "TODO" not in text
 

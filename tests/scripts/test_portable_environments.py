@@ -118,7 +118,7 @@ def test_tests_are_run_and_counted(tmp_path: Path):
         "def broken(): raise ValueError\n"
         "def test_broken(broken): pass\n"
     )
-    chosen = script.Environment({"SAID": "this"})
+    chosen = script.Environment({"SAID": "this", "PYTEST_ADDOPTS": "-rs"})  # another summary
     result = script.run(chosen, ["-q", "-p", "no:cacheprovider", "-c", os.devnull, str(tmp_path)])
     assert result["code"] == 1
     assert result["counts"] == {"failed": 1, "passed": 1, "error": 1}
