@@ -18,6 +18,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -187,7 +188,7 @@ class Lines:
 
 
 def make_things(folder: Path) -> None:
-    """Make what some values name: people, a model without a network, a gallery, an export, a pipe."""
+    """Make what some values name: people, a model without a network, a gallery, an export."""
     (folder / "people" / "ada").mkdir(parents=True)
     for photo in range(2):
         (folder / "people" / "ada" / f"{photo}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
@@ -199,7 +200,6 @@ def make_things(folder: Path) -> None:
     (folder / "exported" / "people").rename(folder / "export.jsonl")
     (folder / "text.toml").write_text("epochs = 1\n")
     (folder / "key").write_bytes(b"A" * 43 + b"=\n")
-    os.mkfifo(folder / "pipe")
 
 
 class Try:
@@ -207,14 +207,17 @@ class Try:
 
     def __init__(self, lines: Lines, scratch: Path) -> None:
         self._lines, self._scratch = lines, scratch
+        self._things = scratch / "things"
+        self._things.mkdir()
+        make_things(self._things)
         self.slow = 5.0  # seconds of computing that one may take; one that waits for ever ends in `try_all`
 
     def __call__(self, number: int) -> str:
         """Run one; gives its exit code."""
         words = self._lines[number]
         folder = self._scratch / f"{os.getpid()}-{number}"
-        folder.mkdir()
-        make_things(folder)
+        shutil.copytree(self._things, folder)
+        os.mkfifo(folder / "pipe")
         begun = time.process_time()
         code, said = run(words, folder)
         shown = shlex.join(words)[:300]

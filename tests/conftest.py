@@ -34,8 +34,6 @@ from tests.connections import watch_connections
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
 hypothesis.settings.load_profile("ours")
-with own_streams():
-    import_keras()  # before any test imports keras, so that its chatter is held back
 watch_connections()
 # CliRunner declares all commands at each call, which takes longer than most commands.
 typer.testing._get_command = cache(typer.testing._get_command)
@@ -133,6 +131,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def yunet_network() -> bytes:
     """The compiled face detector."""
     return load_built_in().parts["detector"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import Keras before any test does, so that its chatter is held back."""
+    only_shares_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not only_shares_out:
+        with own_streams():
+            import_keras()
 
 
 def pytest_collection_finish() -> None:

@@ -16,16 +16,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "losses.md"
 
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")  # the default of Keras, for a tf.data.Dataset
-@pytest.mark.usefixtures("fresh_keras")
+@pytest.mark.usefixtures("fresh_keras", "quick_compile")
 def test_losses_and_layers_train_in_plain_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     save_people(tmp_path / "faces", 5, 5, side=32)
     monkeypatch.chdir(tmp_path)
-    compile_model = keras.Model.compile
-    # XLA takes seconds to compile what trains in a moment.
-    monkeypatch.setattr(
-        keras.Model, "compile", lambda self, *a, **k: compile_model(self, *a, **k, jit_compile=False)
-    )
     keras.utils.set_random_seed(0)
     names: dict[str, Any] = {}
     exec(code, names)

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,18 +34,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")  # the default of Keras, for a tf.data.Dataset
-@pytest.mark.usefixtures("fresh_keras")
+@pytest.mark.usefixtures("fresh_keras", "quick_compile")
 @pytest.mark.parametrize(
     ("name", "side"), [("small-cnn", 64), pytest.param("face-resnet", 150, marks=pytest.mark.slow)]
 )
-def test_training_runs(name: str, side: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_runs(name: str, side: int, folder: Path) -> None:
     """As written with face-resnet, which takes a minute; else by the smallest trunk."""
     save_people(folder / "faces", 3, 2, side=60)
-    compile_model = keras.Model.compile
-    # XLA takes seconds to compile what trains in a moment.
-    monkeypatch.setattr(
-        keras.Model, "compile", lambda self, *a, **k: compile_model(self, *a, **k, jit_compile=False)
-    )
     code = TRAIN.replace('"face-resnet"', f'"{name}"').replace("(150, 150)", f"({side}, {side})")
     names: dict[str, Any] = {}
     exec(code, names)

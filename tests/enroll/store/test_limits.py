@@ -80,7 +80,7 @@ def into_and_out_of(store: Store, put: Callable[[Store], object]) -> bool:
     return True
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(person=anyones, other=names, terms=st.builds(Terms, st.none() | texts, days, days))
 def test_what_is_stored_can_be_imported(
     tmp_path_factory: pytest.TempPathFactory, person: NewPerson, other: str, terms: Terms

@@ -1,0 +1,23 @@
+"""What the tests of several pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import pytest
+
+
+@pytest.fixture
+def quick_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile without XLA, which takes seconds for what trains in a moment.
+
+    The optimizer is built at once: if training makes its variables, its first step is traced twice.
+    """
+    compile_model = keras.Model.compile
+
+    def compile_and_build(model: keras.Model, *args: Any, **options: Any) -> None:
+        compile_model(model, *args, **options, jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+
+    monkeypatch.setattr(keras.Model, "compile", compile_and_build)
