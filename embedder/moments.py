@@ -133,7 +133,7 @@ def student_share(value: float, freedom: float) -> float:
     reach = abs(value) if freedom < _MANY else min(abs(value), _BEYOND)
     angle = math.atan(reach / math.sqrt(freedom))
     area = scale * angle / 2 * float(weights @ np.cos(angle / 2 * (points + 1)) ** (freedom - 1))
-    return 0.5 + math.copysign(area, value)
+    return 0.5 + math.copysign(min(area, 0.5), value)  # the sum may be above by 1e-9
 
 
 @cache

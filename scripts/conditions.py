@@ -19,7 +19,7 @@ from embedder.images import resize_to_square
 from embedder.trunks import find_trunk
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-SIZE = 150
+SIZE = 150  # of the crops that lengths below are stated for; those of other crops are in proportion
 SMALL = 24  # pixels: the condition that training is for
 BLUR = 7.0  # pixels, standard deviation
 DARK = -7.0  # stops
@@ -32,7 +32,7 @@ _COVERED = ((25, 20), (25, 70), (80, 20), (80, 70), (90, 45))  # an eye and its 
 
 def blurred(crop: Pixels, _: np.random.Generator) -> Any:
     """Out of focus."""
-    return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR)))
+    return np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(BLUR * len(crop) / SIZE)))
 
 
 def darkened(crop: Pixels, _: np.random.Generator) -> Any:
@@ -63,8 +63,9 @@ def turned(crop: Pixels, rng: np.random.Generator) -> Any:
 def covered(crop: Pixels, rng: np.random.Generator) -> Any:
     """Something grey before the face."""
     out = crop.copy()
-    row, column = _COVERED[rng.integers(len(_COVERED))]
-    out[row : row + COVER, column : column + COVER] = 128
+    corner = np.array(_COVERED[rng.integers(len(_COVERED))])
+    (top, left), (bottom, right) = np.rint(np.stack([corner, corner + COVER]) * len(crop) / SIZE).astype(int)
+    out[top:bottom, left:right] = 128
     return out
 
 
@@ -81,16 +82,16 @@ CONDITIONS: dict[str, Callable[[Pixels, np.random.Generator], Any]] = {
 
 
 def under(name: str, crops: Pixels) -> Pixels:
-    """Put all crops, (n, 150, 150, 3), under a condition."""
+    """Put all crops, (n, side, side, 3), under a condition."""
     number = list(CONDITIONS).index(name)
     changed = [CONDITIONS[name](crop, np.random.default_rng([99, number, i])) for i, crop in enumerate(crops)]
     return np.stack([np.clip(np.rint(crop), 0, 255).astype(np.uint8) for crop in changed])
 
 
-def aligned_crops(paths: list[Any]) -> Pixels:
-    """Find and align the face of each photo."""
-    network = load_built_in().parts["detector"]
-    cropper = load_cropper(Cropping("face", SIZE, find_trunk("face-resnet").landmarks, network=network))
+def aligned_crops(paths: list[Any], trunk: str = "face-resnet") -> Pixels:
+    """Find and align the face of each photo, as a trunk takes it."""
+    network, facts = load_built_in().parts["detector"], find_trunk(trunk)
+    cropper = load_cropper(Cropping("face", facts.input_size, facts.landmarks, network=network))
     images = [load_image(path) for path in paths]
     return np.stack([main_face(cropper.crops(image), image.shape).pixels for image in images])
 

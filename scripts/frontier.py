@@ -1,14 +1,15 @@
 """What does fine-tuning give, and what does it forget? Gain against loss for several ways to train.
 
 Every method learns from people 1-20 of ORL, all of them to its last epoch, as the second training of
-`--refit` does. Gain: TPIR at FPIR 1 % on people 21-40, whole photos shrunk to 24 x 24 pixels. Loss: the
-worst drop of the same figure against the trunk before training, over conditions that training never sees
-(scripts/conditions.py), aligned faces of people 21-40. Each figure is the mean over 20 divisions into 10
+`--refit` does. Gain: TPIR at FPIR 1 % on people 21-40, of `face-resnet` on whole photos shrunk to 24 x 24
+pixels, of `sface` on aligned faces shrunk to 12 x 12. Loss: the worst drop of the same figure against the
+trunk before training, over conditions that training never sees (scripts/conditions.py), aligned faces of
+people 21-40. Each figure is the mean over 20 divisions into 10
 known people, 5 photos enrolled, and 10 strangers. A method whose weights are interpolated is trained once a
 seed and measured at several shares of its trained weights. Prints a table and, last, a JSON line; with
 --figure also draws the plane of gain and loss.
 
-    python scripts/frontier.py [--seeds 3] [--methods NAME ...] [--figure docs/pictures/frontier.png]
+    python scripts/frontier.py [--trunk sface] [--seeds 3] [--methods NAME ...] [--figure FILE.png]
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
+import training_gain
 from bench_main_job import ENROLLED, PEOPLE, head_alone, random_people, surroundings
-from conditions import CONDITIONS, SIZE, aligned_crops, shrunk, small_crops, under
+from conditions import CONDITIONS, aligned_crops, shrunk, small_crops, under
 from PIL import Image
 
 from embedder import Extractor, load_image
@@ -38,20 +40,24 @@ from embedder.training.run import train
 
 SPLITS = 20
 SMALL = "24 px"
+FEW = {"face-resnet": SMALL, "sface": "12 px"}  # what a trunk gains on: whole photos, aligned faces
+SHARES = (1.0, 0.8, 0.6, 0.4)
 _CENTER_ALONE: dict[str, Any] = {"head": "center", "center_rate": 0.5, "triplet_weight": 0.0}
 _PLAIN: dict[str, Any] = head_alone("softmax") | {
     "trunk": "face-resnet",
+    "crop": "whole",
     "lr_schedule": "cosine",
     "hold_out": 0.0,  # the second training of --refit
     "epochs": 8,  # without distillation the gain comes early
 }
 _DISTILLED: dict[str, Any] = _PLAIN | {"distillation": 0.1, "degrade_to": 16, "freeze": 0.37, "epochs": 24}
 # Photos that are learned from, options, shares of the trained weights.
-METHODS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
+Method = tuple[str, dict[str, Any], tuple[float, ...]]
+_OF_FACE_RESNET: dict[str, Method] = {
     "center and triplets, degraded views": (
         "as is",
-        {"trunk": "face-resnet", "hold_out": 0.0, "interpolate_weights": 1.0},
-        (1.0, 0.8, 0.6, 0.4),
+        {"trunk": "face-resnet", "crop": "whole", "hold_out": 0.0, "interpolate_weights": 1.0},
+        SHARES,
     ),
     "triplets, distillation": (
         "as is",
@@ -77,39 +83,55 @@ METHODS: dict[str, tuple[str, dict[str, Any], tuple[float, ...]]] = {
         (1.0, 0.75),
     ),
 }
+# The default, and what it is without one of its parts.
+_OF_SFACE: dict[str, Method] = {
+    name: ("as is", {"trunk": "sface", "hold_out": 0.0, "interpolate_weights": 1.0, **changes}, SHARES)
+    for name, changes in {
+        "center and triplets": {},
+        "center": {"triplet_weight": 0.0},
+        "softmax": {"head": "softmax"},
+        "triplets": {"head": "triplet-cosine"},
+        "center and triplets, no distillation": {"distillation": 0.0},
+    }.items()
+}
+METHODS = {"face-resnet": _OF_FACE_RESNET, "sface": _OF_SFACE}
 
 
 def main() -> None:
     """Measure, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--trunk", choices=METHODS, default="face-resnet")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all of the trunk")
     parser.add_argument("--epochs", type=int, help="default: those of the method")
     parser.add_argument("--figure", type=Path, help="PNG to draw")
     parser.add_argument(
         "--rows", type=Path, help="JSON lines, a row each: taken from here if there, added if not"
     )
     options = parser.parse_args()
+    methods = METHODS[options.trunk]
+    if unknown := [name for name in options.methods or () if name not in methods]:
+        parser.error(f"--methods: expected names of {', '.join(methods)}, got {', '.join(unknown)}")
     import_keras()
     with tempfile.TemporaryDirectory() as scratch:
-        folders, sets, numbers = prepare(Path(scratch))
-        bench = Bench(sets, numbers)
+        folders, sets, numbers = prepare(Path(scratch), options.trunk)
+        bench = Bench(sets, numbers, options.trunk)
         rows = [bench.row("frozen", 0.0, [bench.frozen], [0.0])]
-        print(table_row(rows[0]), flush=True)
+        print("\n".join([*table_head(bench.few), table_row(rows[0])]), flush=True)
         known = (
             [json.loads(line) for line in options.rows.read_text().splitlines()]
             if options.rows and options.rows.exists()
             else []
         )
-        for method in options.methods:
-            photos, changes, shares = METHODS[method]
+        for method in options.methods or methods:
+            photos, changes, shares = methods[method]
             if done := [row for row in known if row["method"] == method]:
                 rows += done
                 continue
             runs: dict[float, list[dict[str, float]]] = {share: [] for share in shares}
             seconds = []
             for seed in range(options.seeds):
-                config = replace(TrainConfig(crop="whole", keep_trained=True, seed=seed), **changes)
+                config = replace(TrainConfig(keep_trained=True, seed=seed), **changes)
                 config = replace(config, epochs=options.epochs or config.epochs)
                 start = time.perf_counter()
                 train(folders[photos], Path(scratch) / "model", config, progress=Progress())
@@ -122,13 +144,14 @@ def main() -> None:
                 if options.rows:
                     with options.rows.open("a") as file:
                         file.write(json.dumps(rows[-1]) + "\n")
-    print("\n" + "\n".join([*table_head(), *map(table_row, rows)]) + "\n")
+    print("\n" + "\n".join([*table_head(bench.few), *map(table_row, rows)]) + "\n")
     if options.figure:
-        draw(rows, options.figure)
-    print(json.dumps({"script": "frontier", **surroundings(), "seeds": options.seeds, "rows": rows}))
+        draw(rows, bench.few, options.figure)
+    facts = {"script": "frontier", **surroundings(), "trunk": options.trunk, "seeds": options.seeds}
+    print(json.dumps({**facts, "rows": rows}))
 
 
-def prepare(scratch: Path) -> tuple[dict[str, Path], dict[str, Any], Any]:
+def prepare(scratch: Path, trunk: str = "face-resnet") -> tuple[dict[str, Path], dict[str, Any], Any]:
     """Write the folders to learn from; make the crops of people 21-40 under every condition."""
     write_dataset("orl", scratch / "all")
     folders = {"as is": scratch / "as is", SMALL: scratch / SMALL}
@@ -141,8 +164,9 @@ def prepare(scratch: Path) -> tuple[dict[str, Path], dict[str, Any], Any]:
         (scratch / "all" / name).rename(folders["as is"] / name)
     samples = scan_folder(scratch / "all").samples
     paths = [sample.path for sample in samples]
-    crops = aligned_crops(paths)
-    sets = {SMALL: small_crops(paths), **{name: under(name, crops) for name in CONDITIONS}}
+    crops = aligned_crops(paths, trunk)
+    few = small_crops(paths) if trunk == "face-resnet" else training_gain.shrunk(crops, 12)
+    sets = {FEW[trunk]: few, **{name: under(name, crops) for name in CONDITIONS}}
     return folders, sets, np.array([PEOPLE.index(sample.identity) for sample in samples])
 
 
@@ -150,15 +174,17 @@ class Bench:
     """Measures trunks, and remembers what the trunk before training does.
 
     Args:
-        sets: crops (n, 150, 150, 3) by condition.
+        sets: crops (n, side, side, 3) by condition.
         numbers: (n,) whose.
+        trunk: its name.
     """
 
-    def __init__(self, sets: dict[str, Any], numbers: Any) -> None:
+    def __init__(self, sets: dict[str, Any], numbers: Any, trunk: str = "face-resnet") -> None:
         from embedder.trunks import find_trunk
 
-        self._sets, self._numbers = sets, numbers
-        self._trunk = find_trunk("face-resnet").build()
+        self._sets, self._numbers, self._facts = sets, numbers, find_trunk(trunk)
+        self.few = FEW[trunk]
+        self._trunk = self._facts.build()
         self._before = self._trunk.get_weights()
         self.frozen = self._tpirs()
 
@@ -175,8 +201,11 @@ class Bench:
 
         compiled = compile_trunk(self._trunk)
         digest = hashlib.sha256(compiled).hexdigest()
+        facts, dim = self._facts, self._trunk.output_shape[1]
         manifest = Manifest(
-            "face-resnet", "none", SIZE, "whole", None, None, True, 128, digest, digest, strangers=None
+            *(facts.name, "none", facts.input_size, "whole", None, None, facts.mirror, dim),
+            *(digest, digest),
+            strangers=None,
         )
         extractor = Extractor(manifest, compiled)
         return {name: self._tpir(extractor.embed(list(crops))) for name, crops in self._sets.items()}
@@ -196,7 +225,7 @@ class Bench:
         return {
             "method": method,
             "share": share,
-            "gain": [run[SMALL] for run in runs],
+            "gain": [run[self.few] for run in runs],
             "loss": [round(max(drop.values()), 4) for drop in drops],
             "worst": [max(drop, key=lambda name: drop[name]) for drop in drops],
             "tpir": runs,
@@ -204,9 +233,9 @@ class Bench:
         }
 
 
-def table_head() -> list[str]:
+def table_head(few: str = SMALL) -> list[str]:
     """Two lines of Markdown."""
-    columns = ["method", "trained weights", "TPIR at 24 px", "by seed", "worst loss, points", "by seed", "s"]
+    columns = ["method", "trained weights", f"TPIR at {few}", "by seed", "worst loss, points", "by seed", "s"]
     return ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
 
 
@@ -229,7 +258,7 @@ def table_row(row: dict[str, Any]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]], few: str, path: Path) -> None:
     """Draw gain against loss: a line a method, along the share of the trained weights; a cross a seed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -244,9 +273,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axes.plot(
                 [100 * loss for loss in row["loss"]], row["gain"], "x", color=line.get_color(), alpha=0.35
             )
-    axes.axhline(0.87, color="grey", lw=0.7, ls=":")
-    axes.axvline(2.0, color="grey", lw=0.7, ls=":")
-    axes.set(xlabel="worst loss elsewhere, points of TPIR", ylabel="TPIR at FPIR 1 %, ORL at 24 px")
+    axes.set(xlabel="worst loss elsewhere, points of TPIR", ylabel=f"TPIR at FPIR 1 %, ORL at {few}")
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.grid(alpha=0.25)
     FigureCanvasAgg(figure).print_png(path)

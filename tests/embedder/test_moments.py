@@ -111,3 +111,11 @@ def test_middle_and_spread_do_not_see_a_few_far_off() -> None:
 @pytest.mark.parametrize("value", [-30.0, -2.5, -0.1, 0.0, 0.7, 4.0, 60.0])
 def test_student_share_is_that_of_scipy(freedom: float, value: float) -> None:
     assert student_share(value, freedom) == pytest.approx(t.cdf(value, freedom), abs=1e-7)
+
+
+@pytest.mark.parametrize("value", [-1e6, -1e3, 1e3, 1e6])
+@pytest.mark.parametrize("freedom", [1e6, 1e7, 1e12])
+def test_far_out_a_share_is_0_or_1_and_nothing_beyond(freedom: float, value: float) -> None:
+    share = student_share(value, freedom)
+    assert 0 <= share <= 1
+    assert share == pytest.approx(float(value > 0), abs=1e-7)
