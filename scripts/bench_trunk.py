@@ -168,7 +168,7 @@ def medians(calls: dict[Any, Callable[[], object]], rounds: int) -> dict[Any, fl
 
 def extractor_of(network: tuple[Manifest, bytes], threads: int | None = None) -> Extractor:
     """Run a network once a crop."""
-    return Extractor(replace(network[0], mirror=False), network[1], threads)
+    return Extractor(replace(network[0], mirror=False), network[1], threads=threads)
 
 
 def speeds(

@@ -86,8 +86,8 @@ def small(folder: Path, extractor: Extractor, side: int) -> tuple[Array, Array]:
     crops, labels = [], []
     for sample in scanned.samples:
         image = load_image(sample.path)
-        if crops := extractor.crops(image):
-            crops.append(main_face(crops, image.shape).pixels)
+        if faces := extractor.crops(image):
+            crops.append(main_face(faces, image.shape).pixels)
             labels.append(scanned.identities.index(sample.identity))
     return extractor.embed(list(shrunk(np.stack(crops), side))), np.array(labels)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bench_trunk
 import keras
+import numpy as np
 import pytest
 from keras import layers
 from machine_limit import multiply_adds
+
+from embedder.extractor import LiteRTNetwork
+from embedder.model_folder import load_manifest, read_part
 
 
 def test_multiply_adds_are_those_counted_by_hand():
@@ -35,6 +41,22 @@ def test_only_what_is_between_the_markers_is_replaced():
     page = f"# A\n{bench_trunk.BEGIN}\nold\n{bench_trunk.END}\nend\n"
     assert bench_trunk.replaced(page, "new") == f"# A\n{bench_trunk.BEGIN}\nnew\n{bench_trunk.END}\nend\n"
     assert bench_trunk.replaced(bench_trunk.replaced(page, "new"), "old") == page
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_network_runs_on_so_many_threads(threads: int, model: Path, monkeypatch: pytest.MonkeyPatch):
+    loaded = []
+
+    class Network(LiteRTNetwork):
+        def __init__(self, content: bytes, size: int, dim: int, threads: int) -> None:
+            loaded.append(threads)
+            super().__init__(content, size, dim, threads)
+
+    monkeypatch.setattr("embedder.extractor.LiteRTNetwork", Network)
+    manifest = load_manifest(model)
+    extractor = bench_trunk.extractor_of((manifest, read_part(model, manifest, "extractor")), threads)
+    extractor.embed([np.zeros((32, 32, 3), np.uint8)])
+    assert loaded == [threads]
 
 
 def test_networks_take_turns():
