@@ -63,7 +63,7 @@ class NearPeople:
 
 def pairs_of(near: tuple[NearPeople, ...]) -> NDArray[np.int64]:
     """Return the pairs of people as (n, 2) int64."""
-    return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2) if near else _NONE
+    return np.array([(pair.first, pair.second) for pair in near], np.int64).reshape(-1, 2)
 
 
 def left_out_of(

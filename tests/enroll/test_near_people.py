@@ -243,6 +243,58 @@ def test_robust_skewness_is_a_deviation_lower() -> None:
     assert robust_moments(np.array([0.34]), 1.0, unsure)[2] == -1.0
 
 
+def on_a_circle(*degrees: float) -> NDArray:
+    """Unit rows of three numbers; d is 2 sin of half the angle between two."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles), np.zeros(len(angles))], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "kind"),
+    [
+        ((0, 40, 80, 120), (2, 42, 200, 240), "photo"),  # half of both
+        ((0, 40, 80, 120, 160), (2, 42, 82, 200, 240), "people"),  # three of five
+        ((0, 40, 80), (2, 42, 82), "people"),  # each is near one, and none all
+        ((0, 40, 80, 120, 160), (2, 42, 200), "photo"),  # two of five, and two of three
+        ((0, 40, 44, 120, 160), (2, 42, 200), "people"),  # three of five, and two of three
+        ((0.0, 40), (0.5, 43), "copy"),  # the nearest decides
+    ],
+)
+def test_most_photos_of_both_make_one_person(
+    mine: tuple[float, ...], theirs: tuple[float, ...], kind: str
+) -> None:
+    probes = on_a_circle(*mine, *theirs)
+    rows = np.arange(len(probes))
+    limit = 2 * math.sin(math.radians(4) / 2)
+    for one, other in ((rows[: len(mine)], rows[len(mine) :]), (rows[len(mine) :], rows[: len(mine)])):
+        assert near_people._judged(0, 1, one, other, probes, limit, 0.1).kind == kind
+
+
+@pytest.mark.parametrize(("own", "odd"), [(25, 0), (15, None)])
+def test_a_wrong_photo_is_as_far_from_its_own_name_as_strangers_are(own: float, odd: int | None) -> None:
+    # 20 degrees are a distance of .347, and its square is .12.
+    probes = on_a_circle(0, own, own + 1, -2, -7)
+    limit, usual = (2 * math.sin(math.radians(angle) / 2) for angle in (3, 20))
+    found = near_people._judged(0, 1, np.arange(3), np.arange(3, 5), probes, limit, usual)
+    assert [photo[:2] for photo in found.photos] == [(0, 3)]
+    assert found.odd == odd
+
+
+def test_no_comparison_of_two_people_weighs_more_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = []
+    fit = near_people.robust_moments
+
+    def listening(logs: NDArray, weight: float, prior: Moments) -> tuple[float, float, float]:
+        weights.append((len(logs), weight))
+        return fit(logs, weight, prior)
+
+    monkeypatch.setattr(near_people, "robust_moments", listening)
+    for searches in (4, 100):
+        monkeypatch.setattr(near_people, "_MOST_SEARCHES", searches)
+        near(*people(9, 1), KNOWN)
+    assert weights == [(4 * 8, 1.0), (9 * 8, 0.5)]  # 36 pairs of people
+
+
 def test_pairs_of() -> None:
     assert pairs_of(()).shape == (0, 2)
     near = (NearPeople(1, 2, "copy", ()), NearPeople(5, 0, "photo", ()), NearPeople(3, 4, "people", ()))
@@ -279,11 +331,16 @@ def slow_moments(logs: list[float], weight: float, prior: Moments) -> tuple[floa
 
 @pytest.mark.parametrize("freedom", [1.5, 6.0])
 @pytest.mark.parametrize("weight", [0.2, 1.0])
-@pytest.mark.parametrize("shift", [0.0, 0.03, -0.2, -0.6])
-def test_robust_moments_are_what_plain_loops_give(shift: float, weight: float, freedom: float) -> None:
+@pytest.mark.parametrize(
+    ("shift", "far"), [(0.0, False), (0.03, False), (-0.2, False), (-0.6, False), (-0.9, True)]
+)
+def test_robust_moments_are_what_plain_loops_give(
+    shift: float, far: bool, weight: float, freedom: float
+) -> None:
     rng = np.random.default_rng(3)
     prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.03, 0.2, 0.3]) ** 2, freedom)
-    logs = np.concatenate([rng.normal(0.3 + shift, 0.07, 60), [-1.5, -0.1, 0.1, 0.6]])
+    few, many = [-1.5, -0.1, 0.1, 0.6], rng.uniform(-7, -3, 45)
+    logs = np.concatenate([rng.normal(0.3 + shift, 0.07, 60), many if far else few])
     expected = slow_moments(logs.tolist(), weight, prior)
     assert robust_moments(logs, weight, prior) == pytest.approx(expected, rel=1e-8)
 
