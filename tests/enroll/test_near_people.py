@@ -345,6 +345,17 @@ def test_robust_moments_are_what_plain_loops_give(
     assert robust_moments(logs, weight, prior) == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize(("shift", "another"), [(0.5, True), (0.61, True), (0.65, False), (0.8, False)])
+def test_a_few_distances_far_off_are_of_another_gallery_until_they_are_too_far(
+    shift: float, another: bool
+) -> None:
+    prior = Moments(np.array([0.3, math.log(0.05), -0.4]), np.diag([0.03, 0.2, 0.3]) ** 2, 6.0)
+    logs = 0.3 - shift + np.random.default_rng(3).normal(0, 0.05, 4)
+    found = robust_moments(logs, 0.5, prior)
+    assert found == pytest.approx(slow_moments(logs.tolist(), 0.5, prior), rel=1e-8)
+    assert (found[0] < 0.3 - shift / 2) == another
+
+
 def slow_near(
     probes: NDArray, owners: NDArray, enrolled: int, prior: Moments | None
 ) -> tuple[list[tuple[Any, ...]], tuple[float, ...]]:
