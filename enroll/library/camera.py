@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedder.config.faces import limits_in_force
-from embedder.errors import EmbedError, FilmError, UsageError
+from embedder.errors import FilmError, UsageError
 from enroll.config import FilmConfig
+from enroll.library.containers import open_stream
 from enroll.library.video import Frame, Sampler, check_installed, upright
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+]*)://", re.I)
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "rtp", "srt", "tcp")
-# Protocols that a stream may refer to: no file of this machine.
-_PROTOCOLS = "rtsp,rtsps,rtmp,rtmps,http,https,httpproxy,crypto,tls,udp,rtp,srt,tcp,data"
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +73,7 @@ class Camera:
         self._config, self._patience = config or FilmConfig(), patience or Patience()
         self._changed = threading.Condition()
         self._newest: Frame | None = None
-        self._failed: EmbedError | None = None
+        self._failed: Exception | None = None
         self._closed = False
         self._begun = 0.0
 
@@ -122,6 +121,15 @@ class Camera:
             return frame
 
     def _read(self) -> None:
+        """Read until it is closed; whatever else ends this thread ends `frames`, too."""
+        try:
+            self._keep_reading()
+        except Exception as error:
+            with self._changed:
+                self._failed = error
+                self._changed.notify_all()
+
+    def _keep_reading(self) -> None:
         """Read, and connect again after a loss, until it is closed or given up."""
         import av
 
@@ -132,35 +140,22 @@ class Camera:
                 reason = "the stream ended"
             except (av.FFmpegError, OSError) as error:
                 got, reason = self._got_any, str(getattr(error, "strerror", None) or error)
-            except EmbedError as error:
-                return self._fail(error)
             ever, failures = ever or got, 0 if got else failures + 1
             if self._is_closed():
-                return None
+                return
             if not ever or failures >= self._patience.tries:
-                return self._fail(FilmError(self.name, f"the camera cannot be read: {reason}"))
+                raise FilmError(self.name, f"the camera cannot be read: {reason}")
             wait = min(self._patience.first_wait * 2.0**failures, self._patience.longest_wait)
             _log.warning("%s: %s; trying again in %g s", self.name, reason, wait)
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, wait)
-        return None
 
     def _read_once(self) -> bool:
         """Read until the stream ends, and return whether a frame was received."""
-        import av
-
         self._got_any = False
         sampler = Sampler(self._config.fps)
-        network = self._format is None
-        options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"} if network else {}
         most = limits_in_force().max_pixels
-        with av.open(
-            self._source,
-            format=self._format,
-            options=options,
-            timeout=self._patience.seconds,
-            metadata_errors="replace",
-        ) as container:
+        with open_stream(self._source, self._format, self._patience.seconds) as container:
             if not container.streams.video:
                 raise FilmError(self.name, "expected a stream with pictures, got none")
             stream = container.streams.video[0]
@@ -187,11 +182,6 @@ class Camera:
     def _put(self, frame: Frame) -> None:
         with self._changed:
             self._newest = frame
-            self._changed.notify_all()
-
-    def _fail(self, error: EmbedError) -> None:
-        with self._changed:
-            self._failed = error
             self._changed.notify_all()
 
 

@@ -25,6 +25,7 @@ from embedder._internal.wording import count
 from embedder.config.faces import limits_in_force
 from embedder.errors import FilmError
 from enroll.config import FilmConfig
+from enroll.library.containers import open_film
 from enroll.library.film_kinds import HEAD, film_kind
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'embedder-enroll[video]'"
 _LARGEST = 3840 * 2160  # pixels; larger frames show no more faces, and several are in memory at once
 _BROKEN_IN_A_ROW = 500  # packets after which the rest is given up
-_PROBE = 5_000_000  # bytes that are searched for streams
-_STREAMS = 64  # streams of a film at most
 _STOPPED = "not read to its end"
 OUT_OF_TIME = "the time that it may take is over"
 LOST = "the file cannot be read any more"
@@ -124,7 +123,7 @@ class Film:
                 )
             source = _Source(file, deadline)
             try:
-                with _container(source, kind) as container:
+                with open_film(source, kind) as container:
                     yield from self._decoded(container, deadline)
             except av.FFmpegError as error:
                 if source.problem is None and not self.decoded:
@@ -330,25 +329,6 @@ def _opened(path: Path) -> BinaryIO:
         raise FilmError(path, "the file is empty")
     file.seek(0)
     return file
-
-
-def _container(source: _Source, kind: str) -> Any:
-    """Open a film of a known kind."""
-    import av
-
-    options = {
-        "protocol_whitelist": "none",  # a container that refers to other files opens none
-        "probesize": str(_PROBE),
-        "max_streams": str(_STREAMS),
-    }
-    limit = [{"max_pixels": str(limits_in_force().max_pixels)}] * _STREAMS
-    for stream_options in (limit, None):
-        source.seek(0)
-        with suppress(ValueError):  # of kinds whose streams are known only after probing
-            return av.open(
-                source, format=kind, options=options, stream_options=stream_options, metadata_errors="replace"
-            )
-    raise av.InvalidDataError(0, "no streams")
 
 
 def _stated(container: Any, stream: Any) -> float:

@@ -89,6 +89,18 @@ def test_a_camera_that_is_gone_for_good_is_given_up():
     assert "s3cret" not in str(caught.value)
 
 
+def test_what_ends_the_thread_that_reads_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    def unforeseen(*_: object, **__: object) -> None:
+        raise TypeError("an option that this version of PyAV does not know")
+
+    monkeypatch.setattr("av.open", unforeseen)
+    with (
+        Camera("rtsp://127.0.0.1:9/x", patience=QUICK) as camera,
+        pytest.raises(TypeError, match="an option"),
+    ):
+        list(camera.frames())
+
+
 def test_a_camera_that_is_not_there_is_said_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
