@@ -84,7 +84,8 @@ class Searched:
         with np.errstate(invalid="ignore"):
             shares = np.stack([counts @ self.correct, (counts * named).sum(axis=1)]) / counts.sum(axis=1)
         shares[1, passed[:, -1] == 0] = np.nan
-        return shares.T
+        turned: Floats = shares.T
+        return turned
 
 
 def main() -> None:
@@ -143,6 +144,7 @@ def vectors_of(photos: str, config: TrainConfig, cache: Path, scratch: Path) -> 
     start = time.perf_counter()
     manifest = train(folder / "train", scratch / "model", config).manifest
     seconds = time.perf_counter() - start
+    assert manifest is not None  # in one process
     vectors, labels = embed_people(folder / "all", Extractor.load(scratch / "model"))
     run = {
         "vectors": vectors,
@@ -228,7 +230,9 @@ def models_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         spread = (
             f"{min(by_seed):.3f} … {max(by_seed):.3f}" if min(by_seed) < max(by_seed) else "always the same"
         )
-        figures = [f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in map(entry.get, FIGURES)]
+        figures = [
+            f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in map(entry.__getitem__, FIGURES)
+        ]
         lines.append("| " + " | ".join([entry["photos"], entry["head"], *figures, spread]) + " |")
     return lines
 
@@ -238,7 +242,7 @@ def differences_table(differences: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = table_head(["photos", "difference", *FIGURES])
     for entry in differences:
         cells = []
-        for mean, low, high in map(entry.get, FIGURES):
+        for mean, low, high in map(entry.__getitem__, FIGURES):
             text = f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]".replace("-", "−")
             cells.append(f"**{text}**" if round(low, 3) > 0 or round(high, 3) < 0 else text)
         lines.append("| " + " | ".join([entry["photos"], entry["pair"], *cells]) + " |")

@@ -21,6 +21,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -110,10 +111,7 @@ class Kind:
         """Give each setting with its name."""
         for value in self.values or (None,):
             given = {} if value is None else {self.parameter: value}
-            yield (
-                f"{self.parameter} {value}" if given else "",
-                lambda vectors, labels, queries, given=given: self.of(vectors, labels, queries, **given),
-            )
+            yield f"{self.parameter} {value}" if given else "", partial(self.of, **given)
 
 
 KINDS = (

@@ -108,7 +108,7 @@ def count(
 ) -> dict[str, Any]:
     """Compare with where the faces are; a second box on a face counts as false."""
     hits = faces = false = 0
-    seconds = []
+    seconds: list[float] = []
     for image, truths in photos:
         find(image) if not seconds else None  # the first photo prepares the networks
         start = time.perf_counter()

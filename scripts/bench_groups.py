@@ -107,7 +107,8 @@ def complete_average(vectors: NDArray[np.float32], threshold: float) -> NDArray[
     model = AgglomerativeClustering(
         n_clusters=None, metric="precomputed", linkage="average", distance_threshold=threshold**2 / 2
     )
-    return model.fit(cosines).labels_
+    labels: NDArray[np.integer] = model.fit(cosines).labels_
+    return labels
 
 
 def dbscan(vectors: NDArray[np.float32], threshold: float) -> NDArray[np.integer]:
@@ -157,7 +158,8 @@ def alone(labels: NDArray[np.integer]) -> NDArray[np.integer]:
     noise = labels < 0
     labels = labels.copy()
     labels[noise] = labels.max() + 1 + np.arange(noise.sum())
-    return np.unique(labels, return_inverse=True)[1]
+    numbered: NDArray[np.integer] = np.unique(labels, return_inverse=True)[1]
+    return numbered
 
 
 METHODS: dict[str, Callable[[NDArray[np.float32], float], NDArray[np.integer]]] = {

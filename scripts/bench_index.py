@@ -37,7 +37,7 @@ import numpy as np
 from index_rivals import MAPPED, NEAREST, FaissFlat, FaissHnsw, ScikitLearn, Usearch, mapped
 
 from enroll.decision import decide
-from enroll.gallery.gallery import LiveIndex
+from enroll.gallery.following import LiveIndex
 from enroll.search.approximate import ApproximateIndex, index_path, save_index
 from enroll.search.base import GrowableIndex, nearest_people, nearest_templates
 from enroll.search.exact import ExactIndex
@@ -245,23 +245,24 @@ def measure(index: Any, folder: Path) -> dict[str, Any]:
     hits = [len(set(some) & set(all_)) for some, all_ in zip(answers.tolist(), right.tolist(), strict=True)]
     figures["recall"] = round(float(np.mean(hits)) / NEAREST, 4)
     figures["one"] = medians(
-        (lambda row=row: index.search(queries[row : row + 1])) for row in range(len(queries))
+        (lambda row=row: index.search(queries[row : row + 1]))  # type: ignore[misc]
+        for row in range(len(queries))
     )
     batches = range(0, len(queries) - TOGETHER, TOGETHER)
     figures["together"] = round(
-        medians((lambda row=row: index.search(queries[row : row + TOGETHER])) for row in batches) / TOGETHER,
+        medians((lambda row=row: index.search(queries[row : row + TOGETHER])) for row in batches) / TOGETHER,  # type: ignore[misc]
         3,
     )
     if own:
         figures["people"] = medians(
-            (lambda row=row: nearest_people(index.index, queries[row : row + 1], 2))
+            (lambda row=row: nearest_people(index.index, queries[row : row + 1], 2))  # type: ignore[misc]
             for row in range(len(queries))
         )
         if index.kind != "exact" and len(index.vectors) <= MAPPED:
             figures["decisions"] = agreement(index, queries)
     if hasattr(index, "keep") and len(index.vectors) <= MAPPED:
         index.keep()
-        figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))
+        figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))  # type: ignore[misc]
     return figures
 
 

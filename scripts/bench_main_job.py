@@ -118,6 +118,7 @@ def measure(
         start = time.perf_counter()
         manifest = train(folder / "train", scratch / "model", options_of(base, trunk, head, seed)).manifest
         seconds = time.perf_counter() - start
+        assert manifest is not None  # in one process
         extractor = Extractor.load(scratch / "model")
         vectors, labels = embed_people(folder / "all", extractor)
         threshold = manifest.strangers.threshold(0.01, 20) if manifest.strangers else float("nan")
@@ -144,6 +145,7 @@ def options_of(base: TrainConfig, trunk: str, head: str, seed: int) -> TrainConf
     frozen = head == "frozen"
     config = replace(base, trunk=trunk, head="center" if frozen else head, seed=seed)
     if trunk == "face-resnet":
+        assert config.head is not None
         own = {
             name: value for name, value in head_alone(config.head).items() if getattr(config, name) is None
         }

@@ -94,12 +94,14 @@ def main() -> None:
             def get(place: str, **asked: Any) -> dict[str, Any]:
                 answered = client.get(f"{API}{place}", params=asked)
                 assert answered.status_code == 200, answered.text
-                return answered.json()
+                content: dict[str, Any] = answered.json()
+                return content
 
             def decide(do: str, **given: Any) -> dict[str, Any]:
                 answered = client.post(f"{API}/decisions", json={"do": do, **given})
                 assert answered.status_code == 201, answered.text
-                return answered.json()
+                content: dict[str, Any] = answered.json()
+                return content
 
             found["first look"] = timed(lambda: get(""))
             found["confirmed"] = get("")["confirmed"]

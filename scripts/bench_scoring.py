@@ -24,9 +24,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bench_main_job import prepare, surroundings
@@ -51,6 +52,11 @@ GROUPS = {"all": np.arange(40), "1-20": np.arange(20), "21-40": np.arange(20, 40
 SIZES = ((2, 5), (5, 5), (10, 5), (20, 5), (20, 2), (20, 1))  # people known, photos enrolled of each
 FPIRS = (0.01, 0.1)
 FIGURES = ("TPIR at FPIR 1 %", "TPIR at FPIR 10 %", "rank-1")
+_MARGINS: tuple[tuple[Literal["difference", "ratio", "gate"], tuple[float, ...]], ...] = (
+    ("difference", (0.5, 0.25, 1)),
+    ("ratio", (0.5, 1)),
+    ("gate", (0.02, 0.05, 0.1)),
+)
 
 SCORERS: dict[str, list[Scorer]] = {
     "nearest": [Nearest()],
@@ -60,11 +66,7 @@ SCORERS: dict[str, list[Scorer]] = {
     "margin": [
         Margin(form, weight, base)
         for base in (Nearest(), Mean())
-        for form, weights in (
-            ("difference", (0.5, 0.25, 1)),
-            ("ratio", (0.5, 1)),
-            ("gate", (0.02, 0.05, 0.1)),
-        )
+        for form, weights in _MARGINS
         for weight in weights
     ],
     "cohort": [
@@ -127,7 +129,8 @@ class Outcome:
         """Scores that must be undercut so that at most a share `fpir` of non-mated searches passes."""
         passed = np.cumsum(weights[:, self.other_people], axis=1)
         first = (passed <= fpir * passed[:, -1:] + 1e-9).sum(axis=1)
-        return np.append(self.others, np.inf)[first]
+        scores: Array = np.append(self.others, np.inf)[first]
+        return scores
 
     def at(self, limit: float) -> tuple[float, float]:
         """FPIR and TPIR below a score."""
@@ -269,7 +272,7 @@ def compare_chosen(
     halves = ((second, first), (first, second))  # choose on the one, report on the other
     weights = drawn_people([np.arange(20), np.arange(20, 40)], replicates)
     once = weights[:1]
-    nearest = sum(told.figures(weights) for told in (first[NEAREST], second[NEAREST])) / 2
+    nearest = (first[NEAREST].figures(weights) + second[NEAREST].figures(weights)) / 2
     rows = []
     everything = {"any of these": [s for settings in SETTINGS.values() for s in settings]}
     for scorer, settings in {**{r: list(s) for r, s in SETTINGS.items()}, **everything}.items():
@@ -284,7 +287,7 @@ def compare_chosen(
             {
                 "scorer": scorer,
                 "setting": " / ".join(c if scorer.startswith("any") else c.split(": ")[1] for c in chosen),
-                **summary(sum(values) / 2, nearest),
+                **summary(np.mean(values, axis=0), nearest),
                 "FPIR, TPIR at the other half's threshold for 1 %": rates[0],
                 "FPIR, TPIR at the other half's threshold for 10 %": rates[1],
             }
@@ -321,12 +324,17 @@ def print_tables(conditions: list[dict[str, Any]]) -> None:
     """Print Markdown: a scorer a row, photos in columns; after a figure its difference to `nearest`."""
     for table in ("as they come", "chosen", "sizes"):
         for figure in FIGURES[: 3 if table == "as they come" else 2]:
-            print_table(f"{figure}, {table}", conditions, table, lambda row, f=figure: cell(row, f))
+            print_table(f"{figure}, {table}", conditions, table, partial(cell, figure=figure))
     for fpir in ("1 %", "10 %"):
         name = f"FPIR, TPIR at the other half's threshold for {fpir}"
-        print_table(name, conditions, "chosen", lambda row, n=name: " / ".join(f"{x:.3f}" for x in row[n]))
+        print_table(name, conditions, "chosen", partial(rates_in, name=name))
     print_table("Settings chosen on 21-40 and on 1-20", conditions, "chosen", lambda row: row["setting"])
     print()
+
+
+def rates_in(row: dict[str, Any], name: str) -> str:
+    """Both rates of a row."""
+    return " / ".join(f"{rate:.3f}" for rate in row[name])
 
 
 def print_table(

@@ -26,7 +26,6 @@ import re
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -362,4 +361,4 @@ MEASURED = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

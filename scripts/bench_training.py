@@ -24,7 +24,7 @@ from bench_main_job import head_alone, surroundings
 
 from embedder._internal.runtime import Advance, Progress, import_keras
 from embedder.built_in import load_built_in
-from embedder.config import TrainConfig
+from embedder.config import FilledConfig, TrainConfig
 from embedder.faces.crop import Cropping, load_cropper
 from embedder.folders import scan_folder, write_dataset
 from embedder.training.data.photos import Photos, read_photos
@@ -96,7 +96,7 @@ def main() -> None:
     print(json.dumps({"script": "bench_training", **surroundings(), **facts, "images/s": rates}))
 
 
-def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
+def bare_fit(photos: Photos, config: FilledConfig, epochs: int) -> list[float]:
     """Train with nothing but Keras; seconds of each epoch but the first."""
     import keras
     import numpy as np
@@ -117,7 +117,8 @@ def bare_fit(photos: Photos, config: TrainConfig, epochs: int) -> list[float]:
         verbose=0,
         callbacks=[clock],
     )
-    return clock.seconds[1:]
+    seconds: list[float] = clock.seconds[1:]
+    return seconds
 
 
 def EpochClock() -> Any:  # noqa: N802 - a class, made late: Keras is heavy

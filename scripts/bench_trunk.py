@@ -225,7 +225,8 @@ def crowded(networks: Networks, crops: Any, rounds: int) -> dict[str, Any]:
 def losses(networks: Networks, sets: dict[str, Any], numbers: Any, divisions: int) -> list[dict[str, Any]]:
     """What each network's vectors find, and lose against those of float32."""
     weights, one = resamples(1)
-    rows, first = [], {}
+    rows: list[dict[str, Any]] = []
+    first: dict[str, tuple[Any, Any, Any]] = {}  # of float32: vectors, TPIRs, and these of drawn people
     for name, (manifest, data) in networks.items():
         row: dict[str, Any] = {"weights": name}
         for condition, crops in sets.items():

@@ -68,7 +68,8 @@ class Thumbnail:
         """Give (n, 48) float32 unit rows."""
         rows = [resize_to_square(image, 4).reshape(-1) - 127.25 for image in images]
         vectors = np.array(rows, np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
 
 class Mirrored(Thumbnail):
@@ -85,7 +86,7 @@ class Mirrored(Thumbnail):
 def use_thumbnails() -> None:
     """Load thumbnails, whatever model is asked for."""
 
-    def load(cls: type[Extractor], folder: object, *given: object, **named: object) -> Thumbnail:
+    def load(cls: type[Extractor], /, folder: object, *given: object, **named: object) -> Thumbnail:
         return Mirrored() if str(folder) == OTHER else Thumbnail()
 
     Extractor.load = classmethod(load)  # type: ignore[method-assign,assignment]
@@ -188,7 +189,7 @@ def people(gallery: Path, erased: list[bytes]) -> object:
                 templates.ids,
                 templates.identities,
                 templates.vectors,
-                store.photos(templates.ids),
+                store.photos(templates.ids.tolist()),
                 strict=True,
             )
         ]

@@ -147,7 +147,7 @@ def train_heads(folder: Path, options: Sequence[object]) -> dict[str, Path]:
 def compare(models: dict[str, Path], people: People) -> list[dict[str, Any]]:
     """Print TPIR at FPIR 1 % of each model by kind of photo: the mean, and where 95 % of halves lie."""
     print(f"\nTPIR at FPIR 1 %, {HALVES} random halves of people 21-40: mean (95 % of the halves)\n")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, model in models.items():
         extractor = Extractor.load(model)
         clean, few = (extractor.embed(list(part)) for part in (people.crops, shrunk(people.crops, FEW)))

@@ -186,9 +186,9 @@ def draw(path: Path, trained: Mapping[str, Trained], labels: Labels) -> None:
     from matplotlib import patheffects
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(10, 5.4), dpi=140, layout="constrained")
-    figure.get_layout_engine().set(wspace=0.05)
+    figure = Figure(figsize=(10, 5.4), dpi=140, layout=ConstrainedLayoutEngine(wspace=0.05))
     for axes, (head, result) in zip(figure.subplots(1, len(trained)), trained.items(), strict=True):
         found = figures(result, labels)
         low, high = result.features.min(axis=0), result.features.max(axis=0)

@@ -111,12 +111,15 @@ def likeness(population: Population, vectors: Array, labels: Array, seed: int) -
 def _to_own(vectors: Array, labels: Array) -> Array:
     away = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
     own = (labels[:, None] == labels) & ~np.eye(len(labels), dtype=bool)
-    return np.where(own, away, np.inf).min(axis=1)
+    nearest: Array = np.where(own, away, np.inf).min(axis=1)
+    return nearest
 
 
 def _to_others(vectors: Array, labels: Array) -> Array:
     people = np.unique(labels)
-    return np.where(labels[:, None] == people, np.inf, person_distances(vectors, vectors, labels)).min(axis=1)
+    away = person_distances(vectors, vectors, labels)
+    nearest: Array = np.where(labels[:, None] == people, np.inf, away).min(axis=1)
+    return nearest
 
 
 if __name__ == "__main__":

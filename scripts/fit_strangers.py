@@ -61,7 +61,7 @@ def main() -> None:
             for name, both in (sets | copies).items()
             for part, array in zip("vl", both, strict=True)
         }
-        np.savez(given.save, **parts)
+        np.savez(given.save, **parts)  # type: ignore[arg-type]  # no part is named allow_pickle
     known = fit_strangers(list(sets.values()))
     if known is None:
         raise SystemExit("expected a set with at least two people")

@@ -46,6 +46,7 @@ def main() -> None:
                 folder = part_of(folders["as is"], Path(scratch) / "part", people, photos, seed)
                 config = TrainConfig(trunk="face-resnet", crop="whole", keep_trained=True, seed=seed)
                 result = train(folder, Path(scratch) / "model", config, progress=Progress())
+                assert result.manifest is not None  # in one process
                 helped.append(bool(result.manifest.training["helped"]))
                 runs.append(bench.measure(Path(scratch) / "model", 1.0))
             row = bench.row(f"{people} x {photos}", 1.0, runs, [])

@@ -84,15 +84,16 @@ _OF_FACE_RESNET: dict[str, Method] = {
     ),
 }
 # The default, and what it is without one of its parts.
+_CHANGES: dict[str, dict[str, Any]] = {
+    "center and triplets": {},
+    "center": {"triplet_weight": 0.0},
+    "softmax": {"head": "softmax"},
+    "triplets": {"head": "triplet-cosine"},
+    "center and triplets, no distillation": {"distillation": 0.0},
+}
 _OF_SFACE: dict[str, Method] = {
     name: ("as is", {"trunk": "sface", "hold_out": 0.0, "interpolate_weights": 1.0, **changes}, SHARES)
-    for name, changes in {
-        "center and triplets": {},
-        "center": {"triplet_weight": 0.0},
-        "softmax": {"head": "softmax"},
-        "triplets": {"head": "triplet-cosine"},
-        "center and triplets, no distillation": {"distillation": 0.0},
-    }.items()
+    for name, changes in _CHANGES.items()
 }
 METHODS = {"face-resnet": _OF_FACE_RESNET, "sface": _OF_SFACE}
 

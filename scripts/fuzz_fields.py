@@ -20,8 +20,10 @@ import os
 import sqlite3  # noqa: TID251 - writes what `enroll` would not
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,7 +49,7 @@ from enroll.confidence import ConfidenceModel
 from enroll.gallery.jsonl import from_lines
 from enroll.gallery.threshold import CalibrationRecord, ThresholdSource, describe
 from enroll.search.approximate import load_index
-from enroll.store import open_store
+from enroll.store import Store, open_store
 from enroll.store.sqlite.rows import checksum
 from enroll.templates import NewTemplate, Templates
 
@@ -93,7 +95,7 @@ def configurations(_: Path) -> Cases:
     return [
         (
             f"train.toml {name} value {number}",
-            lambda folder, name=name, value=value: read(folder, name, value),
+            partial(read, name=name, value=value),
         )
         for name in TrainConfig().to_dict()
         for number, value in enumerate(VALUES)
@@ -219,8 +221,13 @@ def rows(scratch: Path) -> Cases:
     def read_gallery(path: Path) -> None:
         from fuzz_files import READS
 
+        readings: tuple[Callable[[Store], Any], ...] = (
+            *READS,
+            lambda store: store.revision(),
+            lambda store: store.changes(),
+        )
         with open_store(path) as store:
-            for reading in (*READS, lambda store: store.revision(), lambda store: store.changes()):
+            for reading in readings:
                 with suppress(EmbedError):
                     reading(store)
             with suppress(EmbedError, ValueError):  # the model may be of other vectors
@@ -232,7 +239,7 @@ def rows(scratch: Path) -> Cases:
     parts = [*tables.keys() - {"total", "gallery"}]
     return [
         (f"gallery {table}.{column} value {number} {part}",
-         lambda folder, given=(table, column, value, part): read(folder, *given))
+         partial(read, table=table, column=column, value=value, part=part))
         for table, columns in tables.items()
         for part in (sorted(parts) if table == "total" else [""])
         for column in columns
@@ -259,9 +266,7 @@ def crops(_: Path) -> Cases:
         b"\1\0\0\0" + bytes(191),
         b"\1\0\0\0" + bytes(193),
     ]
-    return [
-        (f"crop {number}", lambda folder, body=body: read(folder, body)) for number, body in enumerate(bodies)
-    ]
+    return [(f"crop {number}", partial(read, body=body)) for number, body in enumerate(bodies)]
 
 
 def indices(_: Path) -> Cases:
@@ -273,7 +278,7 @@ def indices(_: Path) -> Cases:
     )
     sha = hashlib.sha256(templates.ids.data)
     sha.update(templates.vectors.data)
-    sound = {
+    sound: dict[str, np.ndarray[Any, Any]] = {
         "levels": np.ones(4, np.int32),
         "links": np.full(4 * 32, -1, np.int32),
         "about": np.array([1, 0, 0], np.int64),
@@ -310,7 +315,7 @@ def indices(_: Path) -> Cases:
                 cases.append(
                     (
                         f"index {name}[{place}] = {value}",
-                        lambda folder, name=name, other=other: read(folder, name, other),
+                        partial(read, name=name, tensor=other),
                     )
                 )
         for other in (
@@ -323,7 +328,7 @@ def indices(_: Path) -> Cases:
             cases.append(
                 (
                     f"index {name} {other.shape}",
-                    lambda folder, name=name, other=other: read(folder, name, other),
+                    partial(read, name=name, tensor=other),
                 )
             )
     return cases

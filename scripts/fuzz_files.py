@@ -161,11 +161,13 @@ def refused(read: Callable[[], Any]) -> Any:
 def make_model(folder: Path) -> None:
     """Save a model with tensors and without a network: nothing damaged gets so far as to run it."""
     network, weights = b"\x1c\0\0\0TFL3" + bytes(range(24)), save({"kernel": np.eye(2, dtype=np.float32)})
-    digests = {
-        "extractor": hashlib.sha256(network).hexdigest(),
-        "weights": hashlib.sha256(weights).hexdigest(),
-    }
-    save_bundle(folder, replace(Thumbnail.manifest, training={"photos": 4}, **digests), network, weights)
+    manifest = replace(
+        Thumbnail.manifest,
+        training={"photos": 4},
+        extractor=hashlib.sha256(network).hexdigest(),
+        weights=hashlib.sha256(weights).hexdigest(),
+    )
+    save_bundle(folder, manifest, network, weights)
 
 
 def load_model(folder: Path) -> list[Any]:
@@ -173,7 +175,7 @@ def load_model(folder: Path) -> list[Any]:
     manifest = refused(lambda: load_manifest(folder))
     return [
         manifest,
-        *(manifest and refused(lambda part=part: read_part(folder, manifest, part)) for part in PARTS),
+        *(manifest and refused(partial(read_part, folder, manifest, part)) for part in PARTS),
     ]
 
 
@@ -210,7 +212,7 @@ def load_gallery(folder: Path, key: Key | None = None) -> list[Any]:
     except EmbedError:
         return [None] * len(READS)
     with store:
-        return [refused(lambda read=read: read(store)) for read in READS]
+        return [refused(partial(read, store)) for read in READS]
 
 
 def make_export(folder: Path) -> None:
@@ -291,6 +293,11 @@ def fill_library(store: Store) -> None:
     library.group(1.2)
 
 
+def _verified(store: Store) -> str:
+    store.verify()
+    return "verified"
+
+
 READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: _templates(store, strangers=False),
     lambda store: _templates(store, strangers=True),
@@ -304,7 +311,7 @@ READS: tuple[Callable[[Store], Any], ...] = (
     lambda store: store.expired(date(2100, 1, 1)),
     lambda store: store.calibration() or "none",
     lambda store: [(event.action, event.subject, event.count) for event in store.events()],
-    lambda store: store.verify() or "verified",
+    _verified,
     lambda store: library_of(store).photos(),
     lambda store: [(repr(face), face.vector.tobytes()) for face in library_of(store).faces()],
     lambda store: library_of(store).steps(),

@@ -261,7 +261,7 @@ def run(words: list[str], folder: Path) -> tuple[object, str]:
         except BaseException as error:
             code = repr(error)[:300]
     out.flush()
-    return code, out.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return code, out.buffer.getvalue().decode()
 
 
 def main() -> None:

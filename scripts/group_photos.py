@@ -59,7 +59,8 @@ def compose(
     truths: list[Truth] = []
     taken: list[tuple[float, float, float]] = []
     chosen = rng.choice(len(heads), people, replace=len(heads) < people)
-    sizes = sorted(np.exp(rng.uniform(*np.log(widths), people)), reverse=True)
+    least, most = np.log(widths)
+    sizes = sorted(np.exp(rng.uniform(least, most, people)), reverse=True)
     for head, width in zip(chosen, sizes, strict=True):
         turn = float(rng.uniform(-degrees, degrees))
         turn = float(np.copysign(degrees, turn)) if exactly else turn
@@ -102,7 +103,7 @@ def _lay(
     ImageDraw.Draw(mask).ellipse((5, 3, HEAD[0] - 6, HEAD[1] + 10), fill=255)
     soft = mask.filter(ImageFilter.GaussianBlur(3))
     if scale < 1:  # sampling would alias
-        small = tuple(max(1, round(length * scale)) for length in HEAD)
+        small = (max(1, round(HEAD[0] * scale)), max(1, round(HEAD[1] * scale)))
         colored, soft = colored.resize(small), soft.resize(small)
         inverse = (inverse.reshape(2, 3) * (np.array(small) / HEAD)[:, None]).ravel()
     how = Image.Transform.AFFINE, tuple(inverse), Image.Resampling.BICUBIC

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,15 @@ def changed(content: Any, at: tuple[Any, ...], value: Any) -> Any:
 
 def in_fields(kind: str, content: Any, read: Callable[[Path, Any], object]) -> Cases:
     """Give a case for each field and value, and for each field that is gone or has a sister."""
+
+    def with_value(folder: Path, at: tuple[Any, ...], value: Any) -> object:
+        return read(folder, changed(content, at, value))
+
     cases: Cases = []
     for at in places(content):
         for number, value in enumerate(VALUES):
             name = f"{kind} {'.'.join(map(str, at)) or 'itself'} value {number}"
-            cases.append((name, lambda folder, at=at, value=value: read(folder, changed(content, at, value))))
+            cases.append((name, partial(with_value, at=at, value=value)))
     for at in places(content):
         if at and isinstance(at[-1], str):
             shorter, longer = copy.deepcopy(content), copy.deepcopy(content)
@@ -72,7 +77,7 @@ def in_fields(kind: str, content: Any, read: Callable[[Path, Any], object]) -> C
                 cases.append(
                     (
                         f"{kind} {'.'.join(map(str, at))} gone or doubled",
-                        lambda folder, one=one: read(folder, one),
+                        partial(with_value, at=(), value=one),
                     )
                 )
     return cases

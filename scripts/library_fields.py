@@ -6,6 +6,7 @@ import json
 import sqlite3  # noqa: TID251 - writes what `enroll` would not
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,7 @@ def library_rows(scratch: Path) -> Cases:
 
                 cases += in_fields(f"{table} {row}", json.loads(body[start:end]), act)
             cases += [
-                (f"{table} cut to {length}", lambda folder, table=table, row=row, cut=body[:length]: read(
-                    folder, table, row, cut
-                ))
+                (f"{table} cut to {length}", partial(read, table=table, row=row, body=body[:length]))
                 for length in (0, 1, 4, 5, len(body) - 1, len(body) - 4)
-            ]  # fmt: skip
+            ]
     return cases

@@ -141,7 +141,7 @@ def _cutout(head: Pixels, width: float) -> tuple[NDArray[np.float32], NDArray[np
     mask = Image.new("L", HEAD, 0)
     mask.paste(255, (6, 6, HEAD[0] - 6, HEAD[1] - 6))
     mask = mask.filter(ImageFilter.GaussianBlur(3)).resize(size)
-    return picture[:, :, None], np.asarray(mask, np.float32)[:, :, None] / 255
+    return picture[:, :, None], np.asarray(mask, np.float32)[:, :, None] / np.float32(255)
 
 
 def _lay(

@@ -109,8 +109,9 @@ def _places(node: ast.AST, line: int = 0, function: str = "") -> Iterator[tuple[
             if not isinstance(child, ast.AST) or _is_left_alone(child):
                 continue
             at = getattr(child, "lineno", line)
-            named = isinstance(child, (ast.FunctionDef, ast.ClassDef))
-            within = ".".join(filter(None, [function, child.name])) if named else function
+            within = function
+            if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+                within = ".".join(filter(None, [function, child.name]))
             if isinstance(value, list):
                 yield partial(value.__setitem__, index), child, at, within
             else:
@@ -150,7 +151,7 @@ def _changes(node: Any) -> Iterator[ast.AST]:
     elif isinstance(node, ast.UnaryOp):
         yield node.operand
     elif isinstance(node, ast.Constant):
-        yield from map(ast.Constant, _other_values(node.value))
+        yield from (ast.Constant(other) for other in _other_values(node.value))
     elif isinstance(node, (ast.If, ast.While, ast.IfExp)):
         if not isinstance(node.test, (ast.Compare, ast.UnaryOp)):  # which have changes of their own
             yield _with(node, test=ast.UnaryOp(ast.Not(), node.test))
@@ -166,7 +167,7 @@ def _changes(node: Any) -> Iterator[ast.AST]:
         yield from _other_calls(node)
 
 
-def _other_values(value: object) -> Sequence[object]:
+def _other_values(value: Any) -> Sequence[Any]:
     if isinstance(value, bool):
         return (not value,)
     if isinstance(value, (int, float)):

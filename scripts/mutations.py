@@ -11,7 +11,8 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str],
     """
     outcomes: Counter[str] = Counter()
     problems: list[str] = []
-    workers = {}
+    workers: dict[Connection, tuple[ForkProcess, int]] = {}
 
     def start(first: int) -> None:
         receive, send = _FORK.Pipe(duplex=False)
@@ -79,6 +80,7 @@ def try_all(check: Check, count: int, processes: int = 2) -> tuple[Counter[str],
         start(first)
     while workers:
         for ready in wait(list(workers)):
+            assert isinstance(ready, Connection)
             process, case = workers[ready]
             try:
                 outcome, problem = ready.recv()

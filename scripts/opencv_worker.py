@@ -13,8 +13,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ import numpy as np
 DETECTOR, RECOGNIZER = "face_detection_yunet_2023mar.onnx", "face_recognition_sface_2021dec.onnx"
 SCORE, OVERLAP, MOST = 0.7, 0.3, 5000
 AT_ONCE = 8  # photos a process takes
+Vectors = np.ndarray[Any, Any]
 
 
 class Faces:
@@ -33,14 +36,15 @@ class Faces:
         self.detector = cv2.FaceDetectorYN.create(str(path / DETECTOR), "", (320, 320), SCORE, OVERLAP, MOST)
         self.recognizer = cv2.FaceRecognizerSF.create(str(path / RECOGNIZER), "")
 
-    def vectors(self, data: bytes) -> tuple[np.ndarray, list, list]:
+    def vectors(self, data: bytes) -> tuple[Vectors, list[list[float]], list[float]]:
         """Give unit vectors of a photo's faces, their boxes, and the times after each stage."""
         times = [time.perf_counter()]
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None, "no picture"
         times.append(time.perf_counter())
         self.detector.setInputSize(image.shape[1::-1])
-        _, faces = self.detector.detect(image)
-        faces = [] if faces is None else list(faces)
+        _, detected = self.detector.detect(image)
+        faces: list[Vectors] = [] if detected is None else list(detected)
         times.append(time.perf_counter())
         crops = [self.recognizer.alignCrop(image, face) for face in faces]
         times.append(time.perf_counter())
@@ -76,6 +80,11 @@ def bulk(networks: str, known: str, folder: str) -> None:
             print(json.dumps({"faces": name}))
 
 
+# Of a process of `bulk`.
+FACES: Faces
+KNOWN: dict[str, Vectors]
+
+
 def _start(networks: str, known: str) -> None:
     global FACES, KNOWN
     cv2.setNumThreads(1)
@@ -107,4 +116,10 @@ def answer(networks: str, templates: str) -> None:
 
 if __name__ == "__main__":
     _, own_networks, task, *arguments = sys.argv
-    {"enroll": enroll, "identify": identify, "bulk": bulk, "answer": answer}[task](own_networks, *arguments)
+    tasks: dict[str, Callable[..., None]] = {
+        "enroll": enroll,
+        "identify": identify,
+        "bulk": bulk,
+        "answer": answer,
+    }
+    tasks[task](own_networks, *arguments)

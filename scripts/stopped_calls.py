@@ -129,7 +129,7 @@ def run_stopped(
     pidfd = os.pidfd_open(pid)
     started = time.monotonic()
     try:
-        _, (listener, *_), *_ = socket.recv_fds(ours, 1, 1) or (b"", ())
+        _, (listener, *_), *_ = socket.recv_fds(ours, 1, 1)
         try:
             _serve(pid, pidfd, listener, folder, decide, started, seconds, limit)
         finally:

@@ -75,9 +75,11 @@ def compare(vectors: Array, labels: Array, population: Population, seed: int = 0
 
 def _to_others(vectors: Array, labels: Array) -> Array:
     people = np.unique(labels)
-    return person_distances(vectors, vectors, labels)[labels[:, None] != people]
+    others: Array = person_distances(vectors, vectors, labels)[labels[:, None] != people]
+    return others
 
 
 def _root(covariance: Array) -> Array:
     values, axes = np.linalg.eigh(covariance)
-    return axes * np.sqrt(np.clip(values, 0, None))
+    root: Array = axes * np.sqrt(np.clip(values, 0, None))
+    return root

@@ -127,7 +127,8 @@ def aligned(source: Path, target: Path) -> tuple[Path, str, People]:
     scanned = scan_folder(source)
     learned = set(scanned.identities[: len(scanned.identities) // 2])
     numbers = {name: number for number, name in enumerate(scanned.identities)}
-    crops, labels = [], []
+    crops: list[Pixels] = []
+    labels: list[int] = []
     for sample in scanned.samples:
         if sample.identity in learned:
             (target / sample.identity).mkdir(parents=True, exist_ok=True)
