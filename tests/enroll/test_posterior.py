@@ -123,6 +123,18 @@ def weight_of(sums: LogSums) -> float:
     return weight_of_poor(sums, data, (PRIOR, of_poor_photos(PRIOR)), spread)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_least_of_the_weights_without_each_person_holds(seed: int) -> None:
+    """Whoever is left out, with nearer photos than the others or with farther ones."""
+    vectors, labels = poor_people(5, 3, seed, alike=0.6)
+    weights = [slow_weight(vectors, labels, without) for without in (None, *range(5))]
+    distances = person_distances(vectors, vectors, labels)
+    distances[np.arange(15), labels] = 1.0  # not counted, but logarithms are taken from the middle of all
+    sums = LogSums(labels, 5)
+    sums.add(slice(0, 15), slice(0, 5), distances)
+    assert weight_of(sums) == pytest.approx(max(_POOR_SHARE, min(weights)), rel=1e-6)
+
+
 def test_only_who_is_compared_is_counted() -> None:
     """Of five people one is compared with no one; of two, one comparison is of both."""
     vectors, labels = people(5, 3, 4)
