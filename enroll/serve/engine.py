@@ -97,6 +97,11 @@ class Session:
                 self._known[options] = known
         return known
 
+    def read_again(self) -> None:
+        """Let the next answer use the threshold of now, also in a gallery that takes long to read."""
+        with self._lock:
+            self._known.clear()
+
     def close(self) -> None:
         """Close the gallery."""
         self.store.close()

@@ -124,7 +124,15 @@ class Jobs:
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
-            self._run(*asked)
+            try:
+                self._run(*asked)
+            except Exception as error:  # else no job would run any more
+                job, _ = asked
+                _log.exception("job %s", job.id)
+                job.result, job.problem = None, problem_of(error, self._hidden).to_dict(job.id)
+                job.state = "failed"
+                with suppress(Exception):
+                    self.note(job)
 
     def _run(self, job: Job, work: Callable[[Progress], Any]) -> None:
         try:

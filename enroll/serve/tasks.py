@@ -201,7 +201,9 @@ def calibrate(engine: Engine, fpir: float, caller: Caller) -> Work:
 
     def work(progress: Progress) -> Any:
         with progress.bar("Calibrating", 1) as advance, acting(caller.journal):
-            record, aside = engine.session().gallery.calibrate_aside(fpir)
+            session = engine.session()
+            record, aside = session.gallery.calibrate_aside(fpir)
+            session.read_again()
             advance()
         return {
             "threshold": record.calibration.distance,

@@ -36,7 +36,11 @@ def over(client: TestClient, answered: Any) -> dict[str, Any]:
     return job
 
 
-def test_calibration(enrolled: TestClient) -> None:
+@pytest.mark.parametrize("takes_long", [False, True])
+def test_calibration(enrolled: TestClient, takes_long: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if takes_long:  # as in a large gallery, whose threshold is not read again for some time
+        monkeypatch.setattr("enroll.identify._LONG", 0.0)
+        monkeypatch.setattr("enroll.identify._PAUSE", 1e9)
     before = enrolled.get(f"{API}/calibration").json()
     assert (before["calibrated"], before["facts"]["source"]) == (False, "model")
     assert "in a gallery of 6 people" in before["sentence"]
@@ -221,6 +225,17 @@ def test_jobs_wait_for_each_other_and_can_be_cancelled() -> None:
     assert jobs.cancel(first.id).state == "done"
     with pytest.raises(ProblemError, match="no job"):
         jobs.get("nothing")
+    jobs.close()
+
+
+def test_a_job_that_gives_what_no_file_holds_fails_and_the_next_one_runs(tmp_path: Path) -> None:
+    jobs, other = Jobs("", tmp_path), Jobs("", tmp_path)
+    odd = jobs.start("enroll", lambda _: {"vector": object()})
+    good = jobs.start("enroll", lambda _: {"a": 1})
+    _until(good, "done")
+    assert good.result == {"a": 1}
+    assert [odd.state, other.get(odd.id).state] == ["failed", "failed"]
+    assert odd.result is None and odd.problem is not None
     jobs.close()
 
 
