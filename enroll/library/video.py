@@ -294,7 +294,8 @@ def upright(frame: Any, width: int, height: int) -> NDArray[np.uint8]:
     Returns:
         (height, width, 3) uint8 RGB, or (width, height, 3) if it lies on its side.
     """
-    pixels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
+    # One thread: those that FFmpeg keeps are missing in a forked process, which would wait for them.
+    pixels = frame.reformat(width=width, height=height, format="rgb24", threads=1).to_ndarray()
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters)) if quarters else pixels
 

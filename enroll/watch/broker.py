@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from embedder.errors import EmbedError, MissingPackageError, UsageError
+from enroll.watch.trust import tls_context
 
 INSTALL = "pip install 'embedder-enroll[mqtt]'"
 _WAITING = 1000  # messages at most; the oldest are dropped for new ones
@@ -229,7 +230,7 @@ class Broker:
 
 def _tls(config: BrokerConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=config.ca)
+        context = tls_context(config.ca)
         if config.cert is not None:
             context.load_cert_chain(config.cert, config.key)
     except (OSError, ssl.SSLError) as error:

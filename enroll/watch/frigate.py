@@ -17,6 +17,7 @@ from typing import IO
 from embedder.config.faces import limits_in_force
 from embedder.errors import UsageError
 from enroll.watch.messages import sub_label_body
+from enroll.watch.trust import tls_context
 
 _SECONDS = 10.0  # until Frigate must have answered
 # Without Frigate's drawings, and cropped to the person, so that others are not in it.
@@ -83,7 +84,7 @@ class Frigate:
         self.address = address.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            context = ssl.create_default_context(cafile=ca)
+            context = tls_context(ca)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(f"{ca}: expected a certificate in PEM, {error}") from error
         self._opener = urllib.request.build_opener(

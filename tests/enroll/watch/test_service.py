@@ -235,7 +235,19 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
 
 @needs_mosquitto
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves a socket open
-def test_an_encrypted_connection_checks_the_certificate(tmp_path: Path, port: int, watching, caplog):
+@pytest.mark.parametrize("strict", [False, True])  # the default of Python 3.13
+def test_an_encrypted_connection_checks_the_certificate(
+    strict: bool, tmp_path: Path, port: int, watching, caplog, monkeypatch: pytest.MonkeyPatch
+):
+    make_context = ssl.create_default_context
+
+    def strict_context(**given) -> ssl.SSLContext:
+        context = make_context(**given)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    if strict:
+        monkeypatch.setattr(ssl, "create_default_context", strict_context)
     ca, cert, key = certificates(tmp_path)
     topics = Topics()
     with mosquitto(tmp_path / "broker", port, f"cafile {ca}", f"certfile {cert}", f"keyfile {key}"):
