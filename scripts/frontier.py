@@ -2,14 +2,14 @@
 
 Every method learns from people 1-20 of ORL, all of them to its last epoch, as the second training of
 `--refit` does. Gain: TPIR at FPIR 1 % on people 21-40, of `face-resnet` on whole photos shrunk to 24 x 24
-pixels, of `sface` on aligned faces shrunk to 12 x 12. Loss: the worst drop of the same figure against the
-trunk before training, over conditions that training never sees (scripts/conditions.py), aligned faces of
-people 21-40. Each figure is the mean over 20 divisions into 10
-known people, 5 photos enrolled, and 10 strangers. A method whose weights are interpolated is trained once a
-seed and measured at several shares of its trained weights. Prints a table and, last, a JSON line; with
---figure also draws the plane of gain and loss.
+pixels, of `sface`, or with --aligned, on aligned faces shrunk to 12 x 12. Loss: the worst drop of the same
+figure against the trunk before training, over conditions that training never sees (scripts/conditions.py),
+aligned faces of people 21-40. Each figure is the mean over 20 divisions into 10 known people, 5 photos
+enrolled, and 10 strangers. A method whose weights are interpolated is trained once a seed and measured at
+several shares of its trained weights. Prints a table and, last, a JSON line; with --figure also draws the
+plane of gain and loss.
 
-    python scripts/frontier.py [--trunk sface] [--seeds 3] [--methods NAME ...] [--figure FILE.png]
+    python scripts/frontier.py [--trunk sface] [--aligned] [--seeds 3] [--methods NAME ...] [--figure PNG]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from embedder.training.run import train
 
 SPLITS = 20
 SMALL = "24 px"
-FEW = {"face-resnet": SMALL, "sface": "12 px"}  # what a trunk gains on: whole photos, aligned faces
+ALIGNED = "12 px"
 SHARES = (1.0, 0.8, 0.6, 0.4)
 _CENTER_ALONE: dict[str, Any] = {"head": "center", "center_rate": 0.5, "triplet_weight": 0.0}
 _PLAIN: dict[str, Any] = head_alone("softmax") | {
@@ -102,6 +102,7 @@ def main() -> None:
     """Measure, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trunk", choices=METHODS, default="face-resnet")
+    parser.add_argument("--aligned", action="store_true", help="also learn from aligned faces; sface: always")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all of the trunk")
     parser.add_argument("--epochs", type=int, help="default: those of the method")
@@ -113,10 +114,12 @@ def main() -> None:
     methods = METHODS[options.trunk]
     if unknown := [name for name in options.methods or () if name not in methods]:
         parser.error(f"--methods: expected names of {', '.join(methods)}, got {', '.join(unknown)}")
+    few = ALIGNED if options.aligned or options.trunk == "sface" else SMALL
+    crop: dict[str, Any] = {"crop": "face"} if options.aligned else {}
     import_keras()
     with tempfile.TemporaryDirectory() as scratch:
-        folders, sets, numbers = prepare(Path(scratch), options.trunk)
-        bench = Bench(sets, numbers, options.trunk)
+        folders, sets, numbers = prepare(Path(scratch), options.trunk, few)
+        bench = Bench(sets, numbers, options.trunk, few)
         rows = [bench.row("frozen", 0.0, [bench.frozen], [0.0])]
         print("\n".join([*table_head(bench.few), table_row(rows[0])]), flush=True)
         known = (
@@ -132,7 +135,7 @@ def main() -> None:
             runs: dict[float, list[dict[str, float]]] = {share: [] for share in shares}
             seconds = []
             for seed in range(options.seeds):
-                config = replace(TrainConfig(keep_trained=True, seed=seed), **changes)
+                config = replace(TrainConfig(keep_trained=True, seed=seed), **(changes | crop))
                 config = replace(config, epochs=options.epochs or config.epochs)
                 start = time.perf_counter()
                 train(folders[photos], Path(scratch) / "model", config, progress=Progress())
@@ -152,7 +155,9 @@ def main() -> None:
     print(json.dumps({**facts, "rows": rows}))
 
 
-def prepare(scratch: Path, trunk: str = "face-resnet") -> tuple[dict[str, Path], dict[str, Any], Any]:
+def prepare(
+    scratch: Path, trunk: str = "face-resnet", few: str = SMALL
+) -> tuple[dict[str, Path], dict[str, Any], Any]:
     """Write the folders to learn from; make the crops of people 21-40 under every condition."""
     write_dataset("orl", scratch / "all")
     folders = {"as is": scratch / "as is", SMALL: scratch / SMALL}
@@ -166,8 +171,8 @@ def prepare(scratch: Path, trunk: str = "face-resnet") -> tuple[dict[str, Path],
     samples = scan_folder(scratch / "all").samples
     paths = [sample.path for sample in samples]
     crops = aligned_crops(paths, trunk)
-    few = small_crops(paths) if trunk == "face-resnet" else training_gain.shrunk(crops, 12)
-    sets = {FEW[trunk]: few, **{name: under(name, crops) for name in CONDITIONS}}
+    poor = small_crops(paths) if few == SMALL else training_gain.shrunk(crops, 12)
+    sets = {few: poor, **{name: under(name, crops) for name in CONDITIONS}}
     return folders, sets, np.array([PEOPLE.index(sample.identity) for sample in samples])
 
 
@@ -178,13 +183,16 @@ class Bench:
         sets: crops (n, side, side, 3) by condition.
         numbers: (n,) whose.
         trunk: its name.
+        few: the condition that it gains on.
     """
 
-    def __init__(self, sets: dict[str, Any], numbers: Any, trunk: str = "face-resnet") -> None:
+    def __init__(
+        self, sets: dict[str, Any], numbers: Any, trunk: str = "face-resnet", few: str = SMALL
+    ) -> None:
         from embedder.trunks import find_trunk
 
         self._sets, self._numbers, self._facts = sets, numbers, find_trunk(trunk)
-        self.few = FEW[trunk]
+        self.few = few
         self._trunk = self._facts.build()
         self._before = self._trunk.get_weights()
         self.frozen = self._tpirs()
