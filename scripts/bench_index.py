@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -244,25 +245,21 @@ def measure(index: Any, folder: Path) -> dict[str, Any]:
     answers = index.search(queries)
     hits = [len(set(some) & set(all_)) for some, all_ in zip(answers.tolist(), right.tolist(), strict=True)]
     figures["recall"] = round(float(np.mean(hits)) / NEAREST, 4)
-    figures["one"] = medians(
-        (lambda row=row: index.search(queries[row : row + 1]))  # type: ignore[misc]
-        for row in range(len(queries))
-    )
+    figures["one"] = medians(partial(index.search, queries[row : row + 1]) for row in range(len(queries)))
     batches = range(0, len(queries) - TOGETHER, TOGETHER)
     figures["together"] = round(
-        medians((lambda row=row: index.search(queries[row : row + TOGETHER])) for row in batches) / TOGETHER,  # type: ignore[misc]
+        medians(partial(index.search, queries[row : row + TOGETHER]) for row in batches) / TOGETHER,
         3,
     )
     if own:
         figures["people"] = medians(
-            (lambda row=row: nearest_people(index.index, queries[row : row + 1], 2))  # type: ignore[misc]
-            for row in range(len(queries))
+            partial(nearest_people, index.index, queries[row : row + 1], 2) for row in range(len(queries))
         )
         if index.kind != "exact" and len(index.vectors) <= MAPPED:
             figures["decisions"] = agreement(index, queries)
     if hasattr(index, "keep") and len(index.vectors) <= MAPPED:
         index.keep()
-        figures["add"] = medians((lambda row=row: index.add(more[row : row + 1])) for row in range(50))  # type: ignore[misc]
+        figures["add"] = medians(partial(index.add, more[row : row + 1]) for row in range(50))
     return figures
 
 

@@ -35,7 +35,7 @@ def open_film(source: Source, kind: str) -> Any:
     most = {"max_pixels": str(limits_in_force().max_pixels)}
     for stream_options in ([most] * _STREAMS, None):
         source.seek(0)
-        if not (given := _metadata_option()):  # from version 19 on, options are those of the streams, too
+        if not (given := _metadata_option()):  # from version 19 on, streams have no options apart
             return av.open(source, format=kind, options=options | most)
         with suppress(ValueError):  # of kinds whose streams are known only after probing
             return av.open(source, format=kind, options=options, stream_options=stream_options, **given)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import pytest
+
+if TYPE_CHECKING:
+    import keras
 
 
 @pytest.fixture
@@ -14,6 +16,8 @@ def quick_compile(monkeypatch: pytest.MonkeyPatch) -> None:
 
     The optimizer is built at once: if training makes its variables, its first step is traced twice.
     """
+    import keras  # not with this module: `pytest tests/docs` loads it before Keras's chatter is held back
+
     compile_model = keras.Model.compile
 
     def compile_and_build(model: keras.Model, *args: Any, **options: Any) -> None:
