@@ -202,9 +202,10 @@ class Gallery:
         Returns:
             For each query, at most `people` candidates.
         """
-        gone = self._expired()
-        with self._search.searching() as search_index:
-            found = nearest_people(search_index, queries, people + len(gone))
+        with self._store.one_moment():
+            gone = self._expired()
+            with self._search.searching() as search_index:
+                found = nearest_people(search_index, queries, people + len(gone))
         return [[one for one in near if one.identity not in gone][:people] for near in found]
 
     def nearest_photos(self, queries: NDArray[np.float32], count: int) -> list[list[PhotoMatch]]:
@@ -217,17 +218,19 @@ class Gallery:
         Returns:
             For each query, at most `count` photos.
         """
-        gone, wanted = self._expired(), count
-        with self._search.searching() as search_index:
-            while True:
-                near = nearest_templates(search_index, queries, wanted)
-                found = [
-                    [entry for entry in entries if entry.identity not in gone][:count] for entries in near
-                ]
-                if wanted >= search_index.templates or all(len(entries) == count for entries in found):
-                    break
-                wanted *= 4
-        photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
+        wanted = count
+        with self._store.one_moment():
+            gone = self._expired()
+            with self._search.searching() as search_index:
+                while True:
+                    near = nearest_templates(search_index, queries, wanted)
+                    found = [
+                        [entry for entry in entries if entry.identity not in gone][:count] for entries in near
+                    ]
+                    if wanted >= search_index.templates or all(len(entries) == count for entries in found):
+                        break
+                    wanted *= 4
+            photos = [self._store.photos([entry.template for entry in entries]) for entries in found]
         return [
             [PhotoMatch(one.identity, one.distance, path) for one, path in zip(entries, paths, strict=True)]
             for entries, paths in zip(found, photos, strict=True)

@@ -126,6 +126,13 @@ class Store(Protocol):
         In Milvus each addition is a change of its own.
         """
 
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Let the reads of this thread inside the block belong to one answer.
+
+        They see what was acknowledged before it began. In Milvus they wait for that together, or with
+        `?staleness=` for nothing, and may miss what other clients changed in the last so many seconds.
+        """
+
     def model(self) -> tuple[str, int] | None:
         """Return fingerprint and vector length of the model, None in a new gallery."""
 

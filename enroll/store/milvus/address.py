@@ -1,9 +1,9 @@
 """Parse addresses of galleries in Milvus, and serve Milvus Lite in this process.
 
 ```
-milvus://[USER:PASSWORD@]HOST[:PORT]/NAME[?index=hnsw&shards=2&replicas=1]    a server or a cluster
-milvus+tls://...                                                             the same, encrypted
-milvus:FILE.db                                                               Milvus Lite, here
+milvus://[USER:PASSWORD@]HOST[:PORT]/NAME[?OPTION=VALUE&...]    a server or a cluster
+milvus+tls://...                                                the same, encrypted
+milvus:FILE.db                                                  Milvus Lite, here
 ```
 
 The file of Milvus Lite is really a folder; all who open it in this process share one server.
@@ -29,6 +29,9 @@ _PORT = 19530
 _FORM = "expected milvus://HOST:PORT/NAME, or milvus:FILE.db for Milvus Lite"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # a collection's name, with room for our suffixes
 
+_SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,3})?")
+_STALEST = 3600
+
 _GRACE = 2.0  # seconds for answers on their way
 
 
@@ -44,6 +47,7 @@ class MilvusAddress:
         index: one of INDEXES; None uses the existing one, and creates "flat", which is exact.
         shards: number of parts that are written in parallel.
         replicas: number of copies in memory that answer in parallel, from when it is next loaded.
+        staleness: seconds for which a search may miss what other clients changed; 0 waits to see it.
     """
 
     uri: str
@@ -53,6 +57,7 @@ class MilvusAddress:
     index: str | None = None
     shards: int = 1
     replicas: int = 1
+    staleness: float = 0
 
     @property
     def lite(self) -> bool:
@@ -105,10 +110,12 @@ def _options(query: str, shown: str) -> dict[str, Any]:
             options[key] = value
         elif key in ("shards", "replicas") and value.isdecimal() and 1 <= int(value) <= 16:
             options[key] = int(value)
+        elif key == "staleness" and _SECONDS.fullmatch(value) and float(value) <= _STALEST:
+            options[key] = float(value)
         else:
             raise UsageError(
-                f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..16 or replicas=1..16 "
-                f"after the ?{f', got {key!r}' if value and '@' not in query else ''}"
+                f"--gallery {shown}: expected index={'|'.join(INDEXES)}, shards=1..16, replicas=1..16 or "
+                f"staleness=0..{_STALEST} after the ?{f', got {key!r}' if value and '@' not in query else ''}"
             )
     return options
 

@@ -1,7 +1,6 @@
 """Connect to Milvus with time limits, our errors, and without its log.
 
-A read is given a moment (`now`), and sees everything that was acknowledged to any client before it. Milvus
-lets such a read wait for its next time tick; reads that share a moment share that wait.
+A read is given a moment (`enroll.store.milvus.clock`).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedder.errors import GalleryError, MissingPackageError
 from enroll.store.milvus import address as address_module
+from enroll.store.milvus.clock import Clock
 
 if TYPE_CHECKING:
     from enroll.store.milvus.address import MilvusAddress
@@ -67,6 +67,7 @@ class MilvusConnection:
         self._open = True
         try:
             self._client = self._asked(pymilvus.MilvusClient, uri, token=address.token, timeout=_CONNECT)
+            self.clock = Clock(self._current)
         except BaseException:
             self._release()
             raise
@@ -84,7 +85,10 @@ class MilvusConnection:
             address_module.release(Path(self.address.uri))
 
     def now(self) -> int:
-        """Return a moment after everything that was acknowledged until now."""
+        """Return the moment of reads that see everything that was acknowledged until now; see `Clock.now`."""
+        return self.clock.now()
+
+    def _current(self) -> int:
         if self.address.lite:  # one process, one order
             return LATELY
         return int(self._asked(self._client._get_connection().alloc_timestamp, timeout=_ANSWER))
@@ -186,12 +190,14 @@ class MilvusConnection:
         answer = self._asked(
             self._client.insert, collection, list(rows), timeout=_ANSWER, partition_name=part, on=collection
         )
+        self.clock.note_write()
         return [int(one) for one in answer["ids"]]
 
     def delete(self, collection: str, ids: Sequence[int]) -> None:
         """Delete rows; unknown ids change nothing."""
         for some in _pieces(ids, _IN):
             self._asked(self._client.delete, collection, ids=some, timeout=_ANSWER, on=collection)
+        self.clock.note_write()
 
     def delete_where(self, collection: str, condition: str) -> int:
         """Delete the rows that fulfil a condition, and return how many there were."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 LONGEST = 65_535  # bytes of a text in Milvus
 _POLL = 0.5  # seconds between checks for changes of others
+_LAG = 0.5  # seconds that such a check may be behind, so that it need not wait
 _PIECE = 60_000  # letters of a note
 _LISTED = 2_500  # people in one text
 
@@ -350,7 +351,7 @@ class Ledger:
     def revision(self) -> tuple[int, ...]:
         """Return a value that differs after any change; see `Store.revision`."""
         if (now := time.monotonic()) >= self._ask_again:
-            at = self._connection.now()
+            at = self._connection.clock.recent(_LAG)
             notes = self._connection.rows(self.collection, 'kind == "note"', ["op"], at)
             events = self._connection.count(self.collection, 'kind == "event"', at)
             self._revision, self._ask_again = (events, *sorted(row["op"] for row in notes)), now + _POLL

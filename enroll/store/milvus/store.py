@@ -105,6 +105,10 @@ class MilvusStore:
         """Return a block without effect: Milvus has no transactions."""
         return nullcontext()
 
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Let the reads of an answer share one moment, `?staleness=` seconds ago at most."""
+        return self._connection.clock.one_moment(self._connection.address.staleness)
+
     def model(self) -> tuple[str, int] | None:
         """Return fingerprint and vector length of the model, None in a new gallery."""
         return self._templates.model()
@@ -322,7 +326,7 @@ class MilvusStore:
         return self._ledger.changes(self._connection.now())
 
     def revision(self) -> tuple[int, ...]:
-        """Return a value that differs after any change, half a second late if another process made it."""
+        """Return a value that differs after any change, up to a second late if another process made it."""
         return self._ledger.revision()
 
     def search_index(self) -> MilvusIndex:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -154,6 +154,10 @@ class SqliteStore:
     def together(self) -> AbstractContextManager[None]:
         """Make all that is added inside the block one atomic change."""
         return self._rewriting()
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Return a block without effect: each read sees all that was written before it."""
+        return nullcontext()
 
     def _check_bound(self) -> None:
         """Refuse templates if another process has replaced the model since."""

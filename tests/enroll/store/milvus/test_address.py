@@ -35,6 +35,12 @@ def test_options() -> None:
     assert (address.index, address.shards, address.replicas) == ("hnsw", 4, 2)
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("1", 1), ("0.25", 0.25), ("0", 0), ("3600", 3600)])
+def test_staleness(value: str, seconds: float) -> None:
+    assert parse_address(f"milvus://db/people?staleness={value}").staleness == seconds
+    assert parse_address("milvus://db/people").staleness == 0
+
+
 def test_lite_is_a_file_of_any_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     address = parse_address("milvus:Fotos 100%/Zoë 名.db")
@@ -58,6 +64,10 @@ def test_lite_is_a_file_of_any_name(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ("milvus://db/people?index=none", "index="),
         ("milvus://db/people?shards=0", "shards="),
         ("milvus://db/people?colour=red", "'colour'"),
+        *(
+            (f"milvus://db/people?staleness={value}", r"staleness=0\.\.3600")
+            for value in ("", "-1", "3601", "nan", "1s")
+        ),
     ],
 )
 def test_no_address(location: str, problem: str) -> None:
