@@ -205,8 +205,8 @@ def test_two_processes_train_with_distillation_fail_resume_and_save_one_model(
 CLASSIFIER = {"softmax/kernel", "softmax/bias"}
 BY_CLASS = {
     "softmax": CLASSIFIER,
-    "center": {*CLASSIFIER, "softmax/centers"},
-    "center-embedding": {*CLASSIFIER, "center/centers/embeddings"},
+    "center": {*CLASSIFIER, "center/centers/embeddings"},
+    "dense-center": {*CLASSIFIER, "softmax/centers"},
 }
 
 
@@ -234,7 +234,7 @@ def test_two_devices_of_one_machine_end_with_the_same_weights(
     moments = {
         f"{name.replace('/', '_')}_{moment}" for name in CLASSIFIER for moment in ("momentum", "velocity")
     }
-    found = {path for path in split if not path.startswith("depth_adam/")}
+    found = {path for path in split if not path.startswith("layerwise_adam/")}
     assert found == expected
     assert {path.partition("/")[2] for path in split - found} == (moments if expected else set())
 
