@@ -488,9 +488,8 @@ def test_every_other_option_changes_the_manifest(small_people: Path, tmp_path: P
     loose = train(small_people, tmp_path / "loose", replace(base, target_fpir=0.5)).manifest
     assert (strict.mirror, strict.input_size) == (True, 32)
     assert (other.mirror, other.input_size) == (False, 48)
-    assert strict.threshold is not None
-    assert loose.threshold is not None
-    assert loose.threshold.distance > strict.threshold.distance
+    assert [one.training["config"]["target_fpir"] for one in (strict, loose)] == [0.01, 0.5]
+    assert loose.weights == strict.weights  # which share of strangers is allowed changes no weight
 
 
 def test_nothing_but_our_own_words_is_printed(small_people: Path, tmp_path: Path):
