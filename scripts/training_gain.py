@@ -1,8 +1,8 @@
 """What `embed train` gives with its defaults, on people held out of training: few pixels, clean, and crossed.
 
 Trains on people 1-20 of ORL, found and aligned, and reports TPIR at FPIR 1 % on people 21-40, before and
-after: their aligned faces as they are; shrunk to 12 or 10 pixels and enlarged, enrolled and searched alike;
-enrolled as they are and searched so shrunk. Each figure is the mean over 10 random halves, 5 photos enrolled.
+after: their aligned faces as they are; shrunk to 12 or 10 pixels (`--sizes`) and enlarged, enrolled and searched
+alike; enrolled as they are and searched so shrunk. Each figure is the mean over 10 random halves, 5 photos enrolled.
 What training chooses, it chooses on people it holds out of its own folder.
 
 With --faces a folder of aligned faces, FOLDER/<person>/<photos>, is trained on likewise: its first half of
@@ -10,7 +10,8 @@ the people is learned from, the rest is reported. Each model is also measured on
 set, which shows what it forgets; and with each vector averaged with that of the mirror picture, as models
 trained with `--mirror` do. Prints a table and, last, one JSON line.
 
-    python scripts/training_gain.py [--seeds 1] [--faces FOLDER] [--only orl faces] [--set OPTION=JSON ...]
+    python scripts/training_gain.py [--seeds 1] [--faces FOLDER] [--only orl faces]
+        [--sizes 12 10] [--set OPTION=JSON ...]
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -42,7 +44,6 @@ SIDE = 112
 ENROLLED = 5
 HALVES = 10
 FPIR = 0.01
-SMALL = (12, 10)
 MOST = 30  # photos of a person
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--faces", type=Path, help="folder of aligned faces")
     parser.add_argument("--only", nargs="+", default=["orl", "faces"], choices=("orl", "faces"))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[12, 10], help="pixels across a face")
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=JSON")
     options = parser.parse_args()
     changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in options.set)}
@@ -95,7 +97,7 @@ def main() -> None:
                 seconds = round(time.perf_counter() - start, 1)
                 assert manifest is not None
                 for when, mirror in product(("before", "model"), (False, True)):
-                    figures = measure(Path(scratch) / when, mirror, name, sets)
+                    figures = measure(Path(scratch) / when, mirror, name, sets, options.sizes)
                     shown = when.replace("model", "after") + (", mirror" if mirror else "")
                     facts = {"trained on": name, "seed": seed, "when": shown}
                     share = manifest.training["share"] if when == "model" else 0.0
@@ -140,7 +142,11 @@ def aligned(source: Path, target: Path) -> tuple[Path, str, People]:
 
 
 def measure(
-    model: Path, mirror: bool, trained: str, sets: dict[str, tuple[Path, str, People]]
+    model: Path,
+    mirror: bool,
+    trained: str,
+    sets: dict[str, tuple[Path, str, People]],
+    sizes: Sequence[int],
 ) -> dict[str, float]:
     """Measure a model on people of its set that it has not met, and on the clean faces of the other set."""
     extractor = Extractor.load(model)
@@ -151,10 +157,10 @@ def measure(
 
     people = sets[trained][2]
     vectors = {0: embed(people.crops)}
-    vectors |= {side: embed(shrunk(people.crops, side)) for side in SMALL}
+    vectors |= {side: embed(shrunk(people.crops, side)) for side in sizes}
     figures = {"clean": tpir(people, vectors[0])}
-    figures |= {f"{side} px": tpir(people, vectors[side]) for side in SMALL}
-    figures |= {f"clean, {side} px": tpir(people, vectors[side], vectors[0]) for side in SMALL}
+    figures |= {f"{side} px": tpir(people, vectors[side]) for side in sizes}
+    figures |= {f"clean, {side} px": tpir(people, vectors[side], vectors[0]) for side in sizes}
     for other, (_, _, apart) in sets.items():
         if other != trained:
             figures["other set, clean"] = tpir(apart, embed(apart.crops))
