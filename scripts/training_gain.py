@@ -1,9 +1,9 @@
 """What `embed train` gives with its defaults, on people held out of training: few pixels, clean, and crossed.
 
 Trains on people 1-20 of ORL, found and aligned, and reports TPIR at FPIR 1 % on people 21-40, before and
-after: their aligned faces as they are; shrunk to 12 or 10 pixels (`--sizes`) and enlarged, enrolled and searched
-alike; enrolled as they are and searched so shrunk. Each figure is the mean over 10 random halves, 5 photos enrolled.
-What training chooses, it chooses on people it holds out of its own folder.
+after: their aligned faces as they are; shrunk to 12 or 10 pixels (`--sizes`) and enlarged, enrolled and
+searched alike; enrolled as they are and searched so shrunk. Each figure is the mean over 10 random halves, 5
+photos enrolled. What training chooses, it chooses on people it holds out of its own folder.
 
 With --faces a folder of aligned faces, FOLDER/<person>/<photos>, is trained on likewise: its first half of
 the people is learned from, the rest is reported. Each model is also measured on the clean faces of the other
