@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from bench_figures import (
+    STALE,
     Figures,
     as_many_faces,
     bulk_times,
@@ -249,6 +251,14 @@ TARGETS = (
         "identify with {vectors:,} templates on the server, ms more than with a file",
         15,
         more_ms,
+        "{:.0f}",
+        why=why_milvus,
+    ),
+    Target(
+        "milvus",
+        "the same with `?staleness=1`",
+        15,
+        partial(more_ms, server=STALE),
         "{:.0f}",
         why=why_milvus,
     ),

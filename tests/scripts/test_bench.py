@@ -176,6 +176,8 @@ def test_training_a_folder_help_and_milvus():
     server = {"import by the command, s": 50.0, "import by the command, vectors a second": 20_000.0}
     server |= {"identify with the server": 0.06, "identify with the file": 0.05}
     server |= {"identify with the server, s more": 0.01}
+    stale = "identify with the server, ?staleness=1"
+    server |= {stale: 0.07, f"{stale}, s more": 0.02}
     page = bench_page.page(
         {
             "training": WHERE | {"images/s": rates},
@@ -192,6 +194,7 @@ def test_training_a_folder_help_and_milvus():
     assert "0.10 s, with typer and rich 0.20; slowest is `embed train --help`." in page
     assert rows_of(page, "`embed gallery import` of 1,000")[0][1:] == ["≥ 10000", "20,000", "yes"]
     assert rows_of(page, "identify with 1,000 templates")[0][1:] == ["≤ 15", "10", "yes"]
+    assert rows_of(page, "the same with `?staleness=1`")[0][1:] == ["≤ 15", "20", "**no**"]
 
 
 def test_parts_that_were_not_measured_are_said_to_be():
