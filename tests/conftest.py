@@ -6,8 +6,10 @@ import gc
 import hashlib
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,23 @@ def fresh_keras() -> Iterator[None]:
     import keras
 
     keras.utils.clear_session(free_memory=False)  # going through all that is loaded takes half a second
+
+
+def day_that_lasts(
+    now: Callable[[], datetime] = datetime.now, sleep: Callable[[float], object] = time.sleep
+) -> date:
+    """Return today; where it ends within two minutes, wait for the next day first."""
+    moment = now()
+    midnight = datetime.combine(moment.date() + timedelta(days=1), datetime.min.time())
+    if midnight - moment < timedelta(minutes=2):
+        sleep((midnight - moment).total_seconds() + 1)
+    return now().date()
+
+
+@pytest.fixture
+def today() -> date:
+    """The day, which does not end during the test."""
+    return day_that_lasts()
 
 
 @pytest.fixture

@@ -187,8 +187,9 @@ def purge(gallery: GalleryFile = DEFAULT_GALLERY) -> None:
     from enroll.store.sqlite.store import SqliteStore
 
     with open_store(gallery) as store:
-        names = store.purge(date.today())
-        faces = store.library().purge(date.today()) if isinstance(store, SqliteStore) else 0
+        today = date.today()
+        names = store.purge(today)
+        faces = store.library().purge(today) if isinstance(store, SqliteStore) else 0
     for name in names:
         tell(f"purged {printable(name)}", "purged", person=name)
     if faces:

@@ -107,12 +107,12 @@ def scan(
             done = scanner.scan(folder, again, TerminalProgress())
             _show_scanned(folder, done)
             failed = failed or bool(done.rejected)
-        waiting = len(library.faces()) - len(library.names())
+        waiting, today = len(library.faces()) - len(library.names()), date.today()
         if waiting and days is not None:
-            until = date.today() + timedelta(days)
+            until = today + timedelta(days)
             line = f"faces that nobody names are kept until {until} (--keep-unknown)"
             tell(f"{line}; then `embed gallery purge`", "kept", faces=waiting, until=str(until))
-        if expired := library.expired(date.today()):
+        if expired := library.expired(today):
             line = f"{count(expired, 'face')} past their last day: `embed gallery purge` erases them"
             tell(line, "expired", faces=expired)
     if failed:

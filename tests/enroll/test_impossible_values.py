@@ -25,7 +25,6 @@ from tests.conftest import ToyExtractor, save_people
 from tests.enroll.templates import open_store as made_store
 from tests.enroll.templates import template
 
-TODAY = date.today()
 PROMISE = Calibration(0.9, 0.01, 0.95, 3, 40, 10, 0.3, 10, 40)
 CALIBRATION = CalibrationRecord(
     PROMISE, ConfidenceModel(1.0, -2.0, 3.0), "f" * 64, "2026-11-28T20:44:31+00:00"
@@ -104,22 +103,24 @@ def test_a_threshold_that_is_no_distance(tmp_path: Path, toy: ToyExtractor, thre
             Identifier(toy, gallery, threshold)
 
 
-def test_no_one_is_enrolled_until_a_day_that_is_over(tmp_path: Path, toy: ToyExtractor) -> None:
+def test_no_one_is_enrolled_until_a_day_that_is_over(tmp_path: Path, toy: ToyExtractor, today: date) -> None:
     photos = sorted((save_people(tmp_path / "people", 1, 2, side=16) / "p00").iterdir())
     with Gallery.open(tmp_path / "gallery.db", toy) as gallery:
-        yesterday = Terms(expires=TODAY - timedelta(days=1))
+        yesterday = Terms(expires=today - timedelta(days=1))
         with pytest.raises(UsageError, match="expires: expected a day that is not over, got "):
             gallery.enroll("ada", photos, terms=yesterday)
         assert gallery.identities() == []
-        gallery.enroll("ada", photos, terms=Terms(expires=TODAY))
+        gallery.enroll("ada", photos, terms=Terms(expires=today))
         gallery._store.set_terms("ada", yesterday)  # who withdraws a consent ends it
-        assert gallery._store.expired(TODAY) == ["ada"]
+        assert gallery._store.expired(today) == ["ada"]
 
 
-def test_a_consent_of_a_day_to_come_is_refused_by_every_way_in(tmp_path: Path, toy: ToyExtractor) -> None:
-    future = Terms("form 7", TODAY + timedelta(days=2))
+def test_a_consent_of_a_day_to_come_is_refused_by_every_way_in(
+    tmp_path: Path, toy: ToyExtractor, today: date
+) -> None:
+    future = Terms("form 7", today + timedelta(days=2))
     said = "consent_date: expected a day that has come, got "
-    assert terms_problem(replace(future, consent_date=TODAY + timedelta(days=1))) is None  # time zones
+    assert terms_problem(replace(future, consent_date=today + timedelta(days=1))) is None  # time zones
     with made_store(tmp_path / "gallery.db") as store:
         with pytest.raises(UsageError, match=said):
             store.add("ada", [template("a")], future)

@@ -18,8 +18,6 @@ from enroll.store import open_store
 from tests.conftest import pattern
 
 runner = CliRunner()
-YESTERDAY = (date.today() - timedelta(days=1)).isoformat()
-TODAY = date.today().isoformat()
 
 
 @pytest.fixture
@@ -44,17 +42,17 @@ def run(*arguments: str, code: int = 0) -> str:
     return result.output
 
 
-def test_terms_are_given_shown_and_changed(there: Path) -> None:
-    run("enroll", "people", "--consent", "file 7/é", "--consent-date", "2026-01-31", "--expires", TODAY)
+def test_terms_are_given_shown_and_changed(there: Path, today: date) -> None:
+    run("enroll", "people", "--consent", "file 7/é", "--consent-date", "2026-01-31", "--expires", str(today))
     out = run("gallery", "show", "ada")
-    for line in ("ada (2 photos)", "consent: file 7/é", "consent date: 2026-01-31", f"expires: {TODAY}"):
+    for line in ("ada (2 photos)", "consent: file 7/é", "consent date: 2026-01-31", f"expires: {today}"):
         assert line in out
     assert "photo 3: people/ada/0.png, SHA-256 " in out
     said = json.loads(run("gallery", "show", "Zoë K", "--json"))
     with open_store("gallery.db") as store:
         stored = store.stored("Zoë K")
     assert (said["name"], said["consent"], said["consent_date"]) == ("Zoë K", "file 7/é", "2026-01-31")
-    assert said["expires"] == TODAY
+    assert said["expires"] == str(today)
     assert [photo["vector"] for photo in said["photos"]] == [entry.vector.tolist() for entry in stored]
     assert [photo["sha256"] for photo in said["photos"]] == [entry.digest.hex() for entry in stored]
     assert run("gallery", "terms", "ada", "--expires", "2031-05-01").strip() == (
@@ -65,13 +63,13 @@ def test_terms_are_given_shown_and_changed(there: Path) -> None:
     assert "consent: file 8" in run("gallery", "show", "ada")
 
 
-def test_whoever_expired_is_not_named_and_is_purged(there: Path) -> None:
+def test_whoever_expired_is_not_named_and_is_purged(there: Path, today: date) -> None:
     run("enroll", "people")
     photo = "people/ada/0.png"
     assert '"identity": "ada"' in run("identify", photo, "--json", "--threshold", "0.01")
-    run("gallery", "terms", "ada", "--expires", TODAY)
+    run("gallery", "terms", "ada", "--expires", str(today))
     assert '"identity": "ada"' in run("identify", photo, "--json", "--threshold", "0.01")
-    run("gallery", "terms", "ada", "--expires", YESTERDAY)
+    run("gallery", "terms", "ada", "--expires", str(today - timedelta(days=1)))
     out = run("identify", photo, "--json", "--threshold", "2", "--explain")
     assert "ada" not in re.sub(r'"photo": "[^"]*"', "", out.splitlines()[-1])
     assert "1 person who expired: not named any more; `embed gallery purge` erases them" in out

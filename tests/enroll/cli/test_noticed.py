@@ -151,12 +151,12 @@ def test_a_name_of_a_million_letters_is_not_repeated(there: Path) -> None:
     assert "a name of 1000000 characters" in str(refused.value)
 
 
-def test_days_that_cannot_be_meant_are_refused(there: Path) -> None:
-    yesterday, later = (str(date.today() + timedelta(days=days)) for days in (-1, 3))
+def test_days_that_cannot_be_meant_are_refused(there: Path, today: date) -> None:
+    yesterday, later = (str(today + timedelta(days=days)) for days in (-1, 3))
     enroll = ["enroll", "--name", "ada", "people/p00/0.png"]
     assert "expected a day that is not over" in main(*enroll, "--expires", yesterday, code=2)[1]
     assert "expected a day that has come" in main(*enroll, "--consent-date", later, code=2)[1]
-    main(*enroll, "--expires", str(date.today()), "--consent-date", str(date.today()))
+    main(*enroll, "--expires", str(today), "--consent-date", str(today))
     _, err = main("gallery", "terms", "ada", "--expires", yesterday)  # on purpose: from now on not named
     assert "this day is over" in err
 

@@ -202,8 +202,10 @@ def test_name_that_cannot_be_shown_is_refused(gallery: Gallery, people: Path, na
     assert gallery.identities() == []
 
 
-def test_no_one_who_expired_is_anyones_neighbour(gallery: Gallery, people: Path, toy: ToyExtractor) -> None:
-    over = Terms(expires=date.today() - timedelta(days=1))
+def test_no_one_who_expired_is_anyones_neighbour(
+    gallery: Gallery, people: Path, toy: ToyExtractor, today: date
+) -> None:
+    over = Terms(expires=today - timedelta(days=1))
     for person in sorted(people.iterdir()):
         gallery.enroll(person.name, sorted(person.iterdir()))
     with SqliteStore(gallery._store.location) as other:
@@ -216,10 +218,10 @@ def test_no_one_who_expired_is_anyones_neighbour(gallery: Gallery, people: Path,
     assert [entry.identity < "p04" for entry in near] == [False] * 7
     assert [entry.distance for entry in near] == sorted(entry.distance for entry in near)
     with SqliteStore(gallery._store.location) as other:
-        other.set_terms("p00", Terms(expires=date.today()))  # the last day counts
+        other.set_terms("p00", Terms(expires=today))  # the last day counts
     assert sorted(nearest(gallery, toy, 9)) == ["p00", "p04", "p05"]
     with SqliteStore(gallery._store.location) as other:
-        other.purge(date.today())
+        other.purge(today)
     assert len(gallery.nearest_photos(probe, 99)[0]) == 15
 
 
