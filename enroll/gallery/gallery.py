@@ -227,7 +227,10 @@ class Gallery:
                     found = [
                         [entry for entry in entries if entry.identity not in gone][:count] for entries in near
                     ]
-                    if wanted >= search_index.templates or all(len(entries) == count for entries in found):
+                    if all(
+                        len(some) == count or len(every) < wanted
+                        for some, every in zip(found, near, strict=True)
+                    ):
                         break
                     wanted *= 4
             photos = [self._store.photos([entry.template for entry in entries]) for entries in found]

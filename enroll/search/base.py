@@ -42,7 +42,11 @@ class Matches:
 
 
 class SearchIndex(Protocol):
-    """Finds nearest templates."""
+    """Finds nearest templates.
+
+    The numbers of templates and people may cost a request to a server, so a search asks for them only where
+    it depends on them.
+    """
 
     @property
     def templates(self) -> int:
@@ -109,8 +113,8 @@ def nearest_templates(
     Returns:
         For each query up to `count` templates, by distance, identity and id.
     """
-    count = min(count, search_index.templates)
-    return _search(search_index, queries, count, count + 1, _templates)  # one more shows that none is missing
+    # One more shows that none is missing.
+    return _search(search_index, queries, count, count + 1, _templates, lambda: search_index.templates)
 
 
 def nearest_people(
@@ -129,8 +133,7 @@ def nearest_people(
     Returns:
         For each query up to `people` candidates, nearest first.
     """
-    people = min(people, search_index.people)
-    return _search(search_index, queries, people, 4 * people, _people)
+    return _search(search_index, queries, people, 4 * people, _people, lambda: search_index.people)
 
 
 def _search(
@@ -139,6 +142,7 @@ def _search(
     wanted: int,
     count: int,
     ranked: Callable[[NDArray[np.float64], Matches, int], list[_Answer]],
+    there: Callable[[], int],
 ) -> list[list[_Answer]]:
     """Search for `count` templates, and for more where a missing one could matter.
 
@@ -148,21 +152,25 @@ def _search(
         wanted: number of answers per query.
         count: number of templates to begin with.
         ranked: turns the matches of a query into answers.
+        there: gives the number of answers that a query can have.
     """
     answers: list[list[_Answer]] = [[] for _ in queries]
-    unsure = np.arange(len(queries) if wanted else 0)
+    unsure = np.arange(len(queries) if wanted > 0 else 0)
     while len(unsure):
-        count = min(count, search_index.templates)
+        if count * len(unsure) > _ROWS_AT_ONCE:
+            count = min(count, max(1, search_index.templates))
         again = []
         step = max(1, _ROWS_AT_ONCE // count)
         for start in range(0, len(unsure), step):
             batch = unsure[start : start + step]
             for row, found in zip(batch, search_index.nearest(queries[batch], count), strict=True):
                 answers[row] = ranked(_distances(queries[row], found.vectors), found, wanted)
+                if found.reach == np.inf:
+                    continue
+                if len(answers[row]) < wanted:
+                    wanted = max(1, min(wanted, there()))
                 if len(answers[row]) < wanted or answers[row][-1].distance >= found.reach:
                     again.append(row)
-        if count == search_index.templates:
-            break
         unsure = np.array(again, np.intp)
         count = 4 * count
     return answers

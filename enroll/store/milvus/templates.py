@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,8 @@ _MOST = 16_384  # Milvus finds no more at once
 _ANSWERS = 65_536  # rows found for all queries of one request
 _ROUNDING = 1e-3  # distances of Milvus are off by less, near zero as well
 _SPARE = 16  # rows that are found and do not count, ordinarily
+
+_NOTHING = Matches(np.empty(0, np.int64), np.empty(0, object), np.empty((0, 0), np.float32), np.inf)
 
 
 class TemplateRows:
@@ -275,12 +278,18 @@ class MilvusIndex:
         """Use the collections of a gallery."""
         self._connection, self._ledger, self._templates = connection, ledger, templates
         self._at = connection.now()
-        self.templates = self.people = 0
-        if templates.model() is None:
-            return
-        # At most as many: some do not count, and ranking asks for no more than there are.
-        self.templates = connection.count(templates.collection, "", self._at, ENROLLED)
-        self.people = connection.count(ledger.collection, 'kind == "name"', self._at)
+
+    @cached_property
+    def templates(self) -> int:
+        """At least the number of templates: among these are some that do not count."""
+        if self._templates.model() is None:
+            return 0
+        return self._connection.count(self._templates.collection, "", self._at, ENROLLED)
+
+    @cached_property
+    def people(self) -> int:
+        """At least the number of people."""
+        return self._connection.count(self._ledger.collection, 'kind == "name"', self._at)
 
     def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
         """Find the `count` nearest templates of each query; see `SearchIndex`.
@@ -289,6 +298,8 @@ class MilvusIndex:
             queries: (n, dim) float32 unit rows.
             count: number of templates per query.
         """
+        if self._templates.model() is None:
+            return [_NOTHING] * len(queries)
         limit = min(count + _SPARE, _MOST)
         rows = max(1, _ANSWERS // limit)
         return [

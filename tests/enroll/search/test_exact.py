@@ -221,10 +221,58 @@ def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
     queries = unit([[0.0, 1, 0.1], [1, 0.1, 0]])
     found = nearest_people(index, queries, 2)
     assert found == [oracle(searched, query, 2) for query in queries]
-    assert index.asked == [(2, 8), (1, 32), (1, 128), (1, 310)]
+    assert index.asked == [(2, 8), (1, 32), (1, 128), (1, 512)]  # 512 are all
     index.asked.clear()
     nearest_templates(index, queries, 3)
     assert index.asked == [(2, 4)]  # the fourth shows that none of three is missing
+
+
+class Remote(Recorded):
+    """Has to ask a server for its numbers, which are at least right: some of what is there does not count."""
+
+    def __init__(self, searched: Templates) -> None:
+        super().__init__(searched)
+        self.numbers: list[str] = []
+
+    @property
+    def templates(self) -> int:
+        self.numbers.append("templates")
+        return super().templates
+
+    @property
+    def people(self) -> int:
+        self.numbers.append("people")
+        return super().people + 1
+
+    def nearest(self, queries: NDArray[np.float32], count: int) -> list[Matches]:
+        own = len(self.numbers)
+        found = super().nearest(queries, count)
+        del self.numbers[own:]
+        return found
+
+
+def test_numbers_are_asked_for_only_where_the_answer_depends_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = templates(["ada"] * 200 + ["bob"] * 200, random_rows(30, 400, 6))
+    queries = random_rows(31, 3, 6)
+    index = Remote(searched)
+    assert nearest_people(index, queries, 2) == [oracle(searched, query, 2) for query in queries]
+    assert len(nearest_templates(index, queries, 7)[0]) == 7
+    assert index.numbers == []
+    assert nearest_people(index, queries, 5) == [oracle(searched, query, 5) for query in queries]
+    assert set(index.numbers) == {"people"}  # five may be there and are not among the first
+    index.numbers.clear()
+    monkeypatch.setattr(base, "_ROWS_AT_ONCE", 20)
+    assert [len(found) for found in nearest_templates(index, queries, 10**9)] == [400] * 3
+    assert set(index.numbers) == {"templates"}
+
+
+def test_people_with_many_photos_are_found_without_all_of_these() -> None:
+    """Asked for more people than there are, a search ends when it has found everyone."""
+    searched = templates([f"p{row % 3}" for row in range(3000)], random_rows(32, 3000, 8))
+    index = Recorded(searched)
+    (query,) = random_rows(33, 1, 8)
+    assert nearest_people(index, query[None], 100) == [oracle(searched, query, 100)]
+    assert index.asked == [(1, 400)]
 
 
 class Forgetful(Recorded):
@@ -244,7 +292,7 @@ def test_an_index_that_finds_too_few_is_asked_again() -> None:
     assert [found.template for found in nearest_templates(index, query, 3)[0]] == [
         key for _, _, key in ranked(searched, query[0])[:3]
     ]
-    assert index.asked == [(1, 4), (1, 16), (1, 30)]
+    assert index.asked == [(1, 4), (1, 16), (1, 64)]
     assert nearest_people(index, query, 3) == [oracle(searched, query[0], 3)]
 
 

@@ -197,7 +197,7 @@ def test_pictures_that_a_killed_process_left_are_erased(tmp_path: Path) -> None:
 
 
 def test_terms_are_set_when_enrolling_and_later(client: TestClient) -> None:
-    fields = {"consent": "file 17", "consent_date": "2026-01-31", "expires": "2031-01-31"}
+    fields = {"consent": "file 17", "consent_date": "2026-01-31", "expires": "2931-01-31"}
     client.post(f"{API}/people/Ada/photos", files=parts(picture(0, 0)), data=fields)
     person = client.get(f"{API}/people/Ada").json()
     assert person["terms"] == fields
