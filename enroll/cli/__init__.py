@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from enroll.cli.commands import command_line
-from enroll.cli.ending import run_command
+from enroll.cli.version import print_version
 
 if TYPE_CHECKING:
     import typer
@@ -22,10 +21,18 @@ def __getattr__(name: str) -> typer.Typer:
     """Return `app`, the whole command line, which is declared when it is first used."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from enroll.cli.commands import command_line
+
     globals()["app"] = declared = command_line()
     return declared
 
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:] == ["--version"]:
+        print_version()
+        return
+    from enroll.cli.commands import command_line
+    from enroll.cli.ending import run_command
+
     run_command(lambda: command_line(sys.argv[1:])())

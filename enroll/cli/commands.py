@@ -20,6 +20,7 @@ from enroll.cli.examples import EXAMPLES, PANELS
 from enroll.cli.help import Command, Group
 from enroll.cli.output import reset_output
 from enroll.cli.terminal import printable, show_warnings
+from enroll.cli.version import version_line
 
 _NARROW = 52  # columns
 _UsageFault: Any = typer.BadParameter.__base__  # base class of click's errors about a wrong command line
@@ -69,12 +70,7 @@ def _hiding_secrets(typed: Sequence[str]) -> Iterator[None]:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"embed {version('embedder-enroll')}")
-        except PackageNotFoundError:  # run from a copy of the source
-            print("embed, not installed as a package")
+        print(version_line())
         raise typer.Exit
 
 
@@ -162,6 +158,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "revoke": "serve:revoke_key",
     },
 }
+_ASKS_FOR_LIST: tuple[list[str], ...] = ([], ["-h"], ["--help"])
 _HELP = {
     "gallery": "People of a gallery, its keys, copies.",
     "library": "Photo libraries: who is in the photos of a folder.",
@@ -169,12 +166,13 @@ _HELP = {
 }
 
 
-def command_line(words: Sequence[str] = ()) -> typer.Typer:
+def command_line(words: Sequence[str] | None = None) -> typer.Typer:
     """Declare the command line.
 
     Args:
         words: what was typed; of commands and groups, only those that it begins with are declared, or all if
-            it begins with neither.
+            it begins with neither. Where only the list of them is asked for, they have no options and do
+            nothing. None: all, whole.
     """
     app = typer.Typer(
         cls=CommandLine,
@@ -187,7 +185,11 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     )
     app.callback()(global_options)
     groups = {path.partition(" ")[0] for path in COMMANDS if path}
-    named = words[0] if words and words[0] in {*COMMANDS[""], *groups, "--version"} else None
+    if words is not None and [*words] in _ASKS_FOR_LIST:
+        _add_names(app)
+        return app
+    words = words or ()
+    named = words[0] if words and words[0] in {*COMMANDS[""], *groups} else None
     for name in ("gallery", "library"):
         if named in (None, name):
             _add_commands(_add_group(app, name, no_args_is_help=True), name, words[1:])
@@ -199,6 +201,16 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     if named is None or named in COMMANDS[""]:
         _add_commands(app, "", words)
     return app
+
+
+def _add_names(app: typer.Typer) -> None:
+    """Add commands and groups as the list of them needs them: declaring options takes most of the time."""
+    for name in ("gallery", "library"):
+        _add_group(app, name)
+    _add_group(app, "serve", help=_function("serve:serve").__doc__)
+    for name, place in COMMANDS[""].items():
+        declared = app.command(name, help=_function(place).__doc__, rich_help_panel=PANELS.get(name))
+        declared(lambda: None)
 
 
 def _add_group(above: typer.Typer, path: str, **extra: Any) -> typer.Typer:

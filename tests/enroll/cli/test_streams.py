@@ -38,6 +38,9 @@ def shell(folder: Path, line: str) -> tuple[list[str], str, str]:
     ("line", "code"),
     [
         ("EMBED --version", "0"),
+        ("EMBED --version >&-", "0"),
+        ("EMBED --version >/dev/full", "2"),
+        ("EMBED --version | true", "0"),
         ("EMBED -h", "0"),
         ("EMBED gallery -h", "0"),
         ("EMBED identify -h", "0"),
