@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from embedder.errors import UsageError
 _UNIT = 1e-3  # how far from 1 the length of a stored vector may be
 
 _FIRST = 256  # rows
+_CHECKED = 4096  # vectors that are checked at once
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,26 @@ def check_vectors(templates: Sequence[NewTemplate], dim: int) -> None:
     if shapes != {(dim,)} or not dim or not are_unit(np.stack(vectors)):
         found = ", ".join(sorted(map(str, shapes))) or "none"
         raise ValueError(f"templates: expected unit vectors of {dim} numbers, got {found}")
+
+
+def check_vectors_of(people: Iterable[Sequence[NewTemplate]], dim: int) -> None:
+    """Check that new templates of several people can be stored: thousands together, which is faster.
+
+    Args:
+        people: the templates of each, at least one.
+        dim: vector length of the model.
+
+    Raises:
+        ValueError: as `check_vectors`.
+    """
+    together: list[NewTemplate] = []
+    for templates in people:
+        together += templates
+        if len(together) >= _CHECKED or not templates:
+            check_vectors(together if templates else templates, dim)
+            together = []
+    if together:
+        check_vectors(together, dim)
 
 
 def are_unit(vectors: NDArray[np.floating]) -> bool:

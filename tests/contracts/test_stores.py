@@ -14,6 +14,7 @@ import pytest
 
 from embedder import errors
 from enroll.store import NewPerson, Person, Store, Terms, check_model
+from enroll.store.actor import acting
 from enroll.store.base import Changed
 from enroll.templates import NewTemplate
 from tests.enroll.store.engines import ENGINES, SLOW, Engine
@@ -65,6 +66,26 @@ def test_what_was_added_is_read_back(store: Store, engine: Engine) -> None:
         assert again.owners([photos[0].digest]) == ["Zoë"]
         assert again.owners([template("c.png").digest]) == [None]
         again.verify()
+
+
+def test_who_changes_a_gallery_is_logged_and_what_they_add_is_there(store: Store) -> None:
+    store.add("ada", [template("e")])
+    with acting("the key of the door"):
+        store.set_terms("ada", FULL)
+        assert store.add_strangers([("stranger", template("s"))]) == 1
+        others = [NewPerson("bob", [template("c")]), NewPerson("eva", [template("d")])]
+        assert store.add_many(others) == [1, 1]
+        store.rename("bob", "Bob")
+        store.remove("eva")
+        assert store.add("ada", [template("a"), template("b")]) == 2
+    assert store.identities() == [("Bob", 1), ("ada", 3)]
+    assert len(store.strangers().ids) == 1
+    assert store.changes()[1] == store.templates().ids[-1]
+    logged = [action for action, _ in actions(store)]
+    assert logged[0] == "enroll"
+    assert len(logged) >= 7
+    assert all(action.endswith(" by the key of the door") for action in logged[1:]), logged
+    store.verify()
 
 
 def test_everything_about_one_person_is_read_back(store: Store) -> None:

@@ -27,7 +27,7 @@ from enroll.store.milvus.connection import LATELY, AwayError
 from enroll.store.milvus.erasing import LEASE
 from enroll.store.milvus.ledger import event, fact, name_fact, new_op, terms_fact
 from enroll.store.milvus.templates import ENROLLED, STRANGERS, counts
-from enroll.templates import check_vectors
+from enroll.templates import check_vectors_of
 
 if TYPE_CHECKING:
     from enroll.store.milvus.connection import MilvusConnection, Row
@@ -89,8 +89,7 @@ class Enroller:
             PhotoConflictError: a photo is given under two names.
             ValueError: as `Store.add`.
         """
-        for one in people:
-            check_vectors(one.templates, (self._templates.model() or ("", 0))[1])
+        check_vectors_of((one.templates for one in people), (self._templates.model() or ("", 0))[1])
         owners: dict[bytes, str] = {}
         for one in people:
             for template in one.templates:
@@ -102,7 +101,7 @@ class Enroller:
         """Add templates, all or none; photos that are already theirs change nothing.
 
         Args:
-            people: no name twice.
+            people: no name twice; see `check`.
             strangers: whether they are people who are not enrolled.
 
         Returns:
@@ -112,7 +111,6 @@ class Enroller:
             GalleryError: it cannot be done now; nothing was added.
             PhotoConflictError: a photo is enrolled under another name; nothing was added.
         """
-        self.check(people)
         people = [_each_photo_once(one) for one in people]
         at = LATELY  # a first guess of the people; the reads that matter follow below
         for _ in range(_TRIES):

@@ -10,7 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,13 +145,15 @@ class MilvusStore:
         check_people(people)
         self._tidy()
         groups = [*grouped(people)]
+        self._enroller.check(people)
         if len(groups) > 1:
-            self._check_all(people)
+            self._check_owners(people)
         added: set[str] = set()
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:  # some wait for Milvus while others send
             for start in range(0, len(groups), _SIDE_BY_SIDE):
                 some = groups[start : start + _SIDE_BY_SIDE]
-                added.update(*pool.map(self._enroller.enroll, some))
+                enroll = [partial(copy_context().run, self._enroller.enroll, one) for one in some]
+                added.update(*pool.map(lambda each: each(), enroll))
         counts = []
         for one in people:
             theirs = added.intersection(template.digest.hex() for template in one.templates)
@@ -157,9 +161,8 @@ class MilvusStore:
             counts.append(len(theirs))
         return counts
 
-    def _check_all(self, people: Sequence[NewPerson]) -> None:
-        """Check people who are added in several groups as one."""
-        self._enroller.check(people)
+    def _check_owners(self, people: Sequence[NewPerson]) -> None:
+        """Find photos of others before the first group of several is added."""
         asked = [(one.name, template) for one in people for template in one.templates]
         owners = self.owners([template.digest for _, template in asked])
         for (name, template), owner in zip(asked, owners, strict=True):
@@ -348,6 +351,7 @@ class MilvusStore:
                 taken.add(photo.digest.hex())
                 wanted.setdefault(name, {})[photo.digest] = photo
         groups = [NewPerson(name, [*photos.values()]) for name, photos in wanted.items()]
+        self._enroller.check(groups)
         return len(self._enroller.enroll(groups, strangers=True)) if groups else 0
 
     def remove_strangers(self) -> int:

@@ -33,7 +33,7 @@ from enroll.store.sqlite.opening import verify
 from enroll.store.sqlite.reader import RowReader
 from enroll.store.sqlite.sessions import Session, Sessions
 from enroll.store.sqlite.writer import Writer, enroll, keep_strangers, remake
-from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors
+from enroll.templates import NewTemplate, StoredTemplate, Templates, as_new, check_vectors, check_vectors_of
 
 
 class SqliteStore:
@@ -211,8 +211,7 @@ class SqliteStore:
         """Add templates of several people, all or none, faster than one after the other."""
         dim = (self.model() or ("", 0))[1]
         check_people(people)
-        for one in people:
-            check_vectors(one.templates, dim)
+        check_vectors_of((one.templates for one in people), dim)
         with self._rewriting():
             self._check_bound()
             return enroll(self._reader, self._writer, people)
