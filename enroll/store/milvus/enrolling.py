@@ -25,14 +25,15 @@ from enroll.store.base import NewPerson
 from enroll.store.messages import conflict_reason
 from enroll.store.milvus.connection import LATELY, AwayError
 from enroll.store.milvus.erasing import LEASE
-from enroll.store.milvus.ledger import event, fact, name_fact, new_op, terms_fact
+from enroll.store.milvus.facts import event, fact, name_fact, new_op, terms_fact
 from enroll.store.milvus.templates import ENROLLED, STRANGERS, counts
 from enroll.templates import check_vectors_of
 
 if TYPE_CHECKING:
     from enroll.store.milvus.connection import MilvusConnection, Row
     from enroll.store.milvus.erasing import Eraser, Strangers
-    from enroll.store.milvus.ledger import Known, Ledger
+    from enroll.store.milvus.facts import Known
+    from enroll.store.milvus.ledger import Ledger
     from enroll.store.milvus.templates import TemplateRows
 
 

@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from enroll.store.milvus.ledger import event, fact, new_op
+from enroll.store.milvus.facts import event, fact, new_op
 from enroll.store.milvus.templates import STRANGERS, counts
 
 if TYPE_CHECKING:
     from enroll.store.milvus.connection import MilvusConnection, Row
-    from enroll.store.milvus.ledger import Known, Ledger
+    from enroll.store.milvus.facts import Known
+    from enroll.store.milvus.ledger import Ledger
     from enroll.store.milvus.templates import TemplateRows
 
 

@@ -1,214 +1,46 @@
-"""Record who is enrolled as facts that are only ever added.
+"""Record who is enrolled as facts that are only ever added; see `enroll.store.milvus.facts`.
 
 So changes are atomic without transactions: Milvus has none, but what one request inserts into one shard is
 there as a whole or not at all. Each change of a gallery is done by one such request, and who is in the
-gallery follows from the facts:
-
-```
-name, stranger   name of a person; the latest counts
-terms            terms of a person; the latest count
-add              templates with this operation's number are the person's, who is a stranger
-drop             these templates are erased
-gone             the person is erased, whatever the other facts say
-event            the audit log; "enroll…": templates with this operation's number are the person's
-note             a piece of the calibration
-todo             there may be templates without a fact: see `enroll.store.milvus.erasing`
-```
+gallery follows from the facts.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enroll.store.actor import signed
-from enroll.store.base import Event, Terms
+from enroll.store.base import Event
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
+from enroll.store.milvus.facts import (
+    ADDED,
+    ENROLL,
+    FIELDS,
+    NO_VECTOR,
+    STATE,
+    Known,
+    fact,
+    is_state,
+    key_of,
+    known,
+    new_op,
+)
 
 if TYPE_CHECKING:
     from enroll.store.milvus.address import MilvusAddress
     from enroll.store.milvus.connection import Row
 
 
-LONGEST = 65_535  # bytes of a text in Milvus
 _POLL = 0.5  # seconds between checks for changes of others
 _LAG = 0.5  # seconds that such a check may be behind, so that it need not wait
 _PIECE = 60_000  # letters of a note
 _LISTED = 2_500  # people in one text
-
-_VECTOR = ("nothing", 2)  # Milvus has no collection without one
-_FIELDS: Row = {
-    "kind": 16,
-    "op": "INT64",  # the operation, a random number
-    "person": "INT64",
-    "at": "INT64",  # microseconds, and above all earlier facts of the person
-    "key": "INT64",  # of a name; the last day of terms; the last id of an event; the place of a piece
-    "count": "INT64",
-    "first": "INT64",  # id of an event
-    "text": LONGEST,
-}
-_ENROLL = "enroll"  # how the text of such an event begins; it may be signed
-_ADDED = f'(kind == "add" or (kind == "event" and text like "{_ENROLL}%"))'
-_KINDS = ("name", "stranger", "terms", "drop", "gone")  # facts about the state of a person, with `_ADDED`
-_STATE = f"kind in {json.dumps(_KINDS)} or {_ADDED}"
 _WRITTEN = 10_000  # facts in one request, which Milvus must not cut in two: it does at 5 MB
-
-
-@dataclass
-class Known:
-    """Holds what the facts say about one person.
-
-    Attributes:
-        id: of the person.
-        name: "" if there is none yet.
-        terms: the latest.
-        ops: operations whose templates are theirs, with how many they added, or dropped.
-        dropped: templates that are erased.
-        stranger: whether they are not enrolled.
-        gone: whether they are erased.
-        latest: when the last fact was written.
-        names: rows of their names.
-        agreed: rows of their terms.
-    """
-
-    id: int
-    name: str = ""
-    terms: Terms = field(default_factory=Terms)
-    ops: dict[int, int] = field(default_factory=dict)
-    dropped: set[int] = field(default_factory=set)
-    stranger: bool = False
-    gone: bool = False
-    latest: int = 0
-    names: list[int] = field(default_factory=list)
-    agreed: list[int] = field(default_factory=list)
-
-    @property
-    def templates(self) -> int:
-        """The number of their templates."""
-        return sum(self.ops.values())
-
-    @property
-    def here(self) -> bool:
-        """Whether they are in the gallery, enrolled or as strangers."""
-        return bool(self.name) and not self.gone and self.templates > 0
-
-    def has(self, template: Row) -> bool:
-        """Return whether a row of the templates is one of theirs."""
-        return self.here and template["op"] in self.ops and template["id"] not in self.dropped
-
-
-def fact(kind: str, op: int, person: int = 0, after: int = 0, **more: object) -> Row:
-    """Build one fact.
-
-    Args:
-        kind: see the module's description.
-        op: number of the operation.
-        person: id of the person.
-        after: time of the latest fact of that person; clocks of two machines differ.
-        more: key, count, first, text.
-    """
-    at = max(time.time_ns() // 1000, after + 1)
-    row: Row = {"kind": kind, "op": op, "person": person, "at": at, "text": "", _VECTOR[0]: [0.0, 0.0]}
-    return row | dict.fromkeys(("key", "count", "first"), 0) | more
-
-
-def event(
-    action: str, op: int, person: int = 0, count: int = 0, ids: Iterable[int] = (), after: int = 0
-) -> Row:
-    """Build an entry of the audit log, which also holds the new ids, for `changes`.
-
-    Args:
-        action: what was done.
-        op: number of the operation.
-        person: id of the person, 0 if it is about no single one.
-        count: number of templates.
-        ids: of new templates.
-        after: time of the latest fact of that person.
-    """
-    given = sorted(ids) or [0]
-    return fact("event", op, person, after, count=count, first=given[0], key=given[-1], text=signed(action))
-
-
-def name_fact(name: str, op: int, person: int, after: int = 0, stranger: bool = False) -> Row:
-    """Build the fact of a person's name.
-
-    Args:
-        name: of the person.
-        op: number of the operation.
-        person: id of the person.
-        after: time of the latest fact of that person.
-        stranger: whether the person is a stranger.
-    """
-    return fact("stranger" if stranger else "name", op, person, after, key=key_of(name), text=name)
-
-
-def terms_fact(terms: Terms, op: int, person: int, after: int = 0) -> Row:
-    """Build the fact of a person's terms.
-
-    Args:
-        terms: of the person.
-        op: number of the operation.
-        person: id of the person.
-        after: time of the latest fact of that person.
-    """
-    days = {part: value and value.isoformat() for part, value in vars(terms).items() if part != "consent"}
-    last = terms.expires.toordinal() if terms.expires else 0
-    return fact("terms", op, person, after, key=last, text=json.dumps({"consent": terms.consent} | days))
-
-
-def key_of(name: str) -> int:
-    """Return a number by which to find a name, so that no name is ever part of a condition."""
-    return int.from_bytes(sha256(name.encode()).digest()[:8], "big") >> 1
-
-
-def new_op() -> int:
-    """Return a number for a new operation."""
-    return secrets.randbits(62)
-
-
-def known(rows: Iterable[Row]) -> dict[int, Known]:
-    """Evaluate facts, by person."""
-    people: dict[int, Known] = {}
-    for row in sorted(rows, key=lambda row: (row["at"], row["id"])):
-        person = people.setdefault(row["person"], Known(row["person"]))
-        person.latest = row["at"]
-        match row["kind"]:
-            case "name" | "stranger":
-                person.name, person.stranger = row["text"], row["kind"] == "stranger"
-                person.names.append(row["id"])
-            case "terms":
-                person.terms = _terms(row["text"])
-                person.agreed.append(row["id"])
-            case "add" | "event":
-                person.ops[row["op"]] = row["count"]
-            case "drop":
-                dropped = set(json.loads(row["text"]))
-                person.ops[row["op"]] = person.ops.get(row["op"], 0) - len(dropped - person.dropped)
-                person.dropped |= dropped
-            case "gone":
-                person.gone = True
-    return people
-
-
-def _is_state(row: Row) -> bool:
-    """Return whether a fact fulfils the condition `_STATE`."""
-    if row["kind"] == "event":
-        return bool(row["text"].startswith(_ENROLL))
-    return row["kind"] in (*_KINDS, "add")
-
-
-def _terms(text: str) -> Terms:
-    stored = json.loads(text)
-    days = {part: stored[part] and date.fromisoformat(stored[part]) for part in ("consent_date", "expires")}
-    return Terms(stored["consent"], **days)
 
 
 class Ledger:
@@ -224,12 +56,12 @@ class Ledger:
 
     def exists(self) -> bool:
         """Return whether the collection exists and is ours."""
-        return (self._connection.fields(self.collection) or {}).keys() == {"id", *_FIELDS, _VECTOR[0]}
+        return (self._connection.fields(self.collection) or {}).keys() == {"id", *FIELDS, NO_VECTOR[0]}
 
     def create(self) -> None:
         """Create the collection, or finish an interrupted creation."""
         index = {"index_type": "FLAT", "metric_type": "L2"}
-        self._connection.create(self.collection, _FIELDS, _VECTOR, index)
+        self._connection.create(self.collection, FIELDS, NO_VECTOR, index)
 
     def write(self, facts: Sequence[Row]) -> list[int]:
         """Add facts, all or none if one request can hold them, and return the ids of their rows."""
@@ -248,13 +80,13 @@ class Ledger:
             at: a moment.
             persons: ids; None: all.
         """
-        fields = [*_FIELDS]
+        fields = [*FIELDS]
         if persons is None:
-            rows = list(self._connection.rows(self.collection, _STATE, fields, at))
+            rows = list(self._connection.rows(self.collection, STATE, fields, at))
         else:
             # To compare texts takes Milvus longer than to send the few facts that are not needed.
             every = self._connection.rows_in(self.collection, "person", persons, fields, at)
-            rows = [row for row in every if _is_state(row)]
+            rows = [row for row in every if is_state(row)]
         return {one.id: one for one in known(rows).values() if one.here}
 
     def named(self, names: Iterable[str], at: int) -> dict[str, list[Known]]:
@@ -285,7 +117,7 @@ class Ledger:
             at: a moment.
             also: another condition.
         """
-        rows = self._connection.rows(self.collection, f'kind == "{kind}" and {also}', [*_FIELDS], at)
+        rows = self._connection.rows(self.collection, f'kind == "{kind}" and {also}', [*FIELDS], at)
         return sorted(rows, key=lambda row: (row["at"], row["id"]))
 
     def begin(self, op: int, known: Sequence[int]) -> list[int]:
@@ -295,7 +127,7 @@ class Ledger:
 
     def pending(self, ops: Iterable[int], at: int) -> set[int]:
         """Return the operations among some whose templates may still follow."""
-        which = f'{_ADDED} or (kind == "todo" and text like "add%")'
+        which = f'{ADDED} or (kind == "todo" and text like "add%")'
         rows = self._connection.rows_in(self.collection, "op", ops, ["op", "kind"], at, which)
         return {row["op"] for row in rows if row["kind"] == "todo"} - {
             row["op"] for row in rows if row["kind"] != "todo"
@@ -354,7 +186,7 @@ class Ledger:
         others did; a caller who has asked in between gets a new generation.
         """
         rows = self._events(at)
-        added = [row for row in rows if row["text"].startswith(_ENROLL)]
+        added = [row for row in rows if row["text"].startswith(ENROLL)]
         self._late += sum(row["first"] <= self._last for row in added) > self._added
         self._added, self._last = len(added), max((row["key"] for row in added), default=0)
         return len(rows) - len(added) + self._late, self._last

@@ -32,7 +32,8 @@ from enroll.store.milvus import address as address_module
 from enroll.store.milvus.connection import MilvusConnection
 from enroll.store.milvus.enrolling import Enroller, grouped
 from enroll.store.milvus.erasing import Eraser
-from enroll.store.milvus.ledger import Ledger, event, gallery_exists, name_fact, new_op, terms_fact
+from enroll.store.milvus.facts import event, name_fact, new_op, terms_fact
+from enroll.store.milvus.ledger import Ledger, gallery_exists
 from enroll.store.milvus.templates import (
     ENROLLED,
     STRANGERS,
@@ -45,7 +46,7 @@ from enroll.templates import NewTemplate, StoredTemplate, Templates
 
 if TYPE_CHECKING:
     from enroll.store.milvus.address import MilvusAddress
-    from enroll.store.milvus.ledger import Known
+    from enroll.store.milvus.facts import Known
 
 _SIDE_BY_SIDE = 4  # groups of people
 

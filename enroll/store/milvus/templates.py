@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enroll.store.milvus.connection import MilvusConnection, Row
-    from enroll.store.milvus.ledger import Known, Ledger
+    from enroll.store.milvus.facts import Known
+    from enroll.store.milvus.ledger import Ledger
 
 
 ENROLLED, STRANGERS = "_default", "strangers"  # partitions; the first is named by Milvus

@@ -28,6 +28,7 @@ from enroll.store.milvus import erasing as erasing_module
 from enroll.store.milvus import ledger as ledger_module
 from enroll.store.milvus import templates as templates_module
 from enroll.store.milvus.connection import MilvusConnection
+from enroll.store.milvus.facts import event
 from enroll.store.milvus.store import MilvusStore
 from enroll.templates import NewTemplate
 from tests.conftest import ToyExtractor, save_people
@@ -473,7 +474,7 @@ def test_ids_that_come_late_begin_another_generation(gallery: MilvusStore) -> No
     gallery.add("bob", [template("b")])
     generation, last = gallery.changes()
     assert gallery.changes() == (generation, last)
-    gallery._ledger.write([ledger_module.event("enroll", 5, 5, 1, [last - 1])])  # from another proxy
+    gallery._ledger.write([event("enroll", 5, 5, 1, [last - 1])])  # from another proxy
     later = gallery.changes()
     assert later[0] != generation
     assert gallery.changes() == later
