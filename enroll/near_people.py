@@ -224,7 +224,8 @@ def robust_moments(logs: NDArray[np.float64], weight: float, prior: Moments) -> 
         for _ in range(_STEPS):
             inside = math.log(1 - _OUTLIERS) - (logs - mean) ** 2 / (2 * squared)
             inside -= math.log(2 * math.pi * squared) / 2
-            share = weight * np.exp(inside - np.logaddexp(inside, outside))
+            with np.errstate(over="ignore"):  # far out: a share of 0
+                share = weight / (1 + np.exp(outside - inside))
             # Student's t as a normal distribution whose variance grows with how far off the mean is.
             wider = variance * (prior.freedom + (mean - center) ** 2 / variance) / (prior.freedom + 1)
             mean = (center / wider + (share @ logs) / squared) / (1 / wider + share.sum() / squared)

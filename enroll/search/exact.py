@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # scikit-learn's |x|² - 2xy + |y|², in double, is off by less; pairs nearer than this are compared again.
 ROUNDING = 1e-5
 FEW = 32_768  # templates, 16 MB of them: a pass takes a millisecond or two
+PAIRS = 2**23  # of templates and queries: half a second, as long as importing scikit-learn takes
 ALONE = 8  # queries: a pass for each is quicker than scikit-learn, which widens all that it passes
 _BLOCK = 16_384  # templates at a time, 8 MB
 _QUERIES = 256  # at a time: 16 MB of products with a block
@@ -78,7 +79,8 @@ class ExactIndex:
         if self.templates <= count:
             every = self.pool.everything()
             return [Matches(every.ids, every.identities, every.vectors, np.inf)] * len(queries)
-        if self.templates <= FEW or len(queries) <= ALONE:
+        few = self.templates <= FEW and self.templates * len(queries) <= PAIRS
+        if few or len(queries) <= ALONE:
             starts = range(0, len(queries), _QUERIES)
             return [found for at in starts for found in self._few(queries[at : at + _QUERIES], count)]
         self._start = self._start or _fitted(self.pool.start.vectors)

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedder.errors import GalleryError, MissingPackageError
 from enroll.store.milvus import address as address_module
 from enroll.store.milvus.clock import Clock
@@ -64,6 +66,7 @@ class MilvusConnection:
         self._turn: AbstractContextManager[object] = nullcontext()
         if address.lite:
             uri, self._turn = address_module.serve(Path(address.uri), address.shown)
+        self._schemas: dict[str, Row] = {}  # of collections that were written to
         self._open = True
         try:
             self._client = self._asked(pymilvus.MilvusClient, uri, token=address.token, timeout=_CONNECT)
@@ -187,11 +190,26 @@ class MilvusConnection:
             rows: values by field.
             part: partition, the default one if empty.
         """
-        answer = self._asked(
-            self._client.insert, collection, list(rows), timeout=_ANSWER, partition_name=part, on=collection
-        )
+        if not rows:
+            return []
+        if collection not in self._schemas:
+            self._schemas[collection] = self._asked(
+                self._client.describe_collection, collection, timeout=_ANSWER
+            )
+        schema = self._schemas[collection]
+        columns = [
+            {"name": field["name"], "type": field["type"], "values": [row[field["name"]] for row in rows]}
+            for field in schema["fields"]
+            if not field.get("auto_id")
+        ]
+        for column in columns:
+            if column["type"] == self._types.FLOAT_VECTOR:
+                column["values"] = np.asarray(column["values"], np.float32).tolist()
+        # By columns: pymilvus takes three times as long for rows.
+        insert = self._client._get_connection().batch_insert
+        answer = self._asked(insert, collection, columns, part, timeout=_ANSWER, schema=schema, on=collection)
         self.clock.note_write()
-        return [int(one) for one in answer["ids"]]
+        return [int(one) for one in answer.primary_keys]
 
     def delete(self, collection: str, ids: Sequence[int]) -> None:
         """Delete rows; unknown ids change nothing."""

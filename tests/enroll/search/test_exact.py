@@ -327,6 +327,18 @@ def test_the_nearest_of_very_many_parts_is_found(monkeypatch: pytest.MonkeyPatch
         assert np.array_equal(found.vectors, query[None])
 
 
+def test_many_queries_of_few_templates_are_left_to_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "FEW", 300)
+    monkeypatch.setattr(exact, "ALONE", 1)
+    monkeypatch.setattr(exact, "PAIRS", 600)
+    index = ExactIndex(templates(["ada"] * 300, random_rows(34, 300, 8)))
+    queries = random_rows(35, 3, 8)
+    index.nearest(queries[:2], 5)
+    assert index._start is None
+    index.nearest(queries, 5)
+    assert index._start is not None
+
+
 def test_reach_leaves_room_for_rounding() -> None:
     """Axes are √2 apart; a square in single precision is off by 2 (dim + 8) half roundings of 1 at most."""
     axes = np.eye(16, dtype=np.float32)
