@@ -110,15 +110,18 @@ def decode(maps: dict[int, NDArray[np.float32]], at_least: float) -> list[Candid
         The candidates of each picture.
     """
     floor = 2 * np.log(at_least)  # of the logarithm of class times object
-    # A probability is 1 at most, so a cell whose class probability is too small cannot have enough score.
+    # A probability is 1 at most, so a cell with too small a one cannot have enough score.
     enough = floor - np.log1p(-np.exp(floor))
-    cells = {stride: np.nonzero(numbers[..., _CLASS] >= enough) for stride, numbers in maps.items()}
+    cells = {
+        stride: np.nonzero((numbers[..., _CLASS] >= enough) & (numbers[..., _OBJECT] >= enough))
+        for stride, numbers in maps.items()
+    }
     numbers = np.concatenate([maps[stride][at] for stride, at in cells.items()])
     places = np.concatenate([np.stack(at, axis=1) for at in cells.values()])
     strides = np.repeat(np.array(list(cells), np.float32), [len(at[0]) for at in cells.values()])
     scores = np.exp(-0.5 * np.logaddexp(0, -numbers[:, [_CLASS, _OBJECT]]).sum(axis=1))
-    order = np.lexsort((-scores, places[:, 0]))
-    order = order[scores[order] >= at_least]
+    likely = np.flatnonzero(scores >= at_least)
+    order = likely[np.lexsort((-scores[likely], places[likely, 0]))]
     numbers, places, strides, scores = (part[order] for part in (numbers, places, strides[:, None], scores))
     corner = places[:, :0:-1].astype(np.float32)
     size = np.exp(numbers[:, _SIZE]) * strides
