@@ -6,6 +6,7 @@ Errors are one line on standard error. The sub-commands are plain functions of t
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,4 +36,5 @@ def main() -> None:
     from enroll.cli.commands import command_line
     from enroll.cli.ending import run_command
 
-    run_command(lambda: command_line(sys.argv[1:])())
+    completes = any(name.endswith("_COMPLETE") for name in os.environ)  # what was typed is there
+    run_command(lambda: command_line(None if completes else sys.argv[1:])())

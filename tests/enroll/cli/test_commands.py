@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -59,3 +60,26 @@ def test_a_command_imports_no_other() -> None:
     loaded = {name.removeprefix("enroll.cli.") for name in done.stdout.split() if "enroll.cli." in name}
     modules = {place.partition(":")[0] for names in COMMANDS.values() for place in names.values()}
     assert loaded & modules == {"identify"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("embed ca", "calibrate"),
+        ("embed gallery re-", "re-embed"),
+        ("embed serve keys re", "revoke"),
+        ("embed identify --thr", "--threshold"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+    """It asks by variables and gives no arguments, as for the list of commands."""
+    asked = {
+        "_EMBED_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    code = "import sys; sys.argv[:] = ['embed']; from enroll.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True
+    )
+    assert offered in done.stdout.split(), done
