@@ -17,7 +17,7 @@ from embedder.config import BUILT_IN
 from embedder.errors import EmbedError, MissingPackageError, ModelError, UsageError
 from embedder.model_folder import load_manifest, read_part, save_bundle
 from enroll import cli
-from enroll.cli import run_command
+from enroll.cli.ending import run_command
 from tests.conftest import pattern
 
 runner = CliRunner()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from embedder.config import ImageLimits, limits_in_force, use_limits
 from enroll import cli
+from enroll.cli.ending import run_command
 from tests.conftest import pattern, save_people
 from tests.embedder.pictures import encode
 
@@ -35,7 +36,7 @@ def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*words: str, code: int = 0) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.run_command(lambda: cli.app(list(words)))
+        run_command(lambda: cli.app(list(words)))
     assert ended.value.code == code
 
 
