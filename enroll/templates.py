@@ -98,9 +98,11 @@ def check_vectors_of(people: Iterable[Sequence[NewTemplate]], dim: int) -> None:
     """
     together: list[NewTemplate] = []
     for templates in people:
+        if not templates:
+            check_vectors(templates, dim)  # says that there are none
         together += templates
-        if len(together) >= _CHECKED or not templates:
-            check_vectors(together if templates else templates, dim)
+        if len(together) >= _CHECKED:
+            check_vectors(together, dim)
             together = []
     if together:
         check_vectors(together, dim)

@@ -110,7 +110,7 @@ def decode(maps: dict[int, NDArray[np.float32]], at_least: float) -> list[Candid
         The candidates of each picture.
     """
     floor = 2 * np.log(at_least)  # of the logarithm of class times object
-    # A probability is 1 at most, so a cell with too small a one cannot have enough score.
+    # A probability is 1 at most, so a cell in which either is too small cannot have enough score.
     enough = floor - np.log1p(-np.exp(floor))
     cells = {
         stride: np.nonzero((numbers[..., _CLASS] >= enough) & (numbers[..., _OBJECT] >= enough))

@@ -36,5 +36,6 @@ def main() -> None:
     from enroll.cli.commands import command_line
     from enroll.cli.ending import run_command
 
-    completes = any(name.endswith("_COMPLETE") for name in os.environ)  # what was typed is there
+    # A shell that completes a line gives it in variables such as _EMBED_COMPLETE, not as arguments.
+    completes = any(name.endswith("_COMPLETE") for name in os.environ)
     run_command(lambda: command_line(None if completes else sys.argv[1:])())

@@ -184,11 +184,11 @@ def command_line(words: Sequence[str] | None = None) -> typer.Typer:
         epilog="\n".join(EXAMPLES[""]),
     )
     app.callback()(global_options)
-    groups = {path.partition(" ")[0] for path in COMMANDS if path}
     if words is not None and [*words] in _ASKS_FOR_LIST:
         _add_names(app)
         return app
     words = words or ()
+    groups = {path.partition(" ")[0] for path in COMMANDS if path}
     named = words[0] if words and words[0] in {*COMMANDS[""], *groups} else None
     for name in ("gallery", "library"):
         if named in (None, name):

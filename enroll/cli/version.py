@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from embedder.errors import UsageError
 from enroll.cli.streams import discard_output, guard_streams
 
 
@@ -29,4 +30,4 @@ def print_version() -> None:
     except OSError as error:  # a full disk
         print(f"embed: {error.strerror}", file=sys.stderr)
         discard_output()
-        sys.exit(2)
+        sys.exit(UsageError.exit_code)

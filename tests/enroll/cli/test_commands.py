@@ -83,3 +83,8 @@ def test_a_shell_completes_commands_and_options(typed: str, offered: str) -> Non
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True
     )
     assert offered in done.stdout.split(), done
+
+
+def test_the_list_of_commands_is_that_of_the_whole_command_line() -> None:
+    short, whole = (typer.main.get_command(command_line(words)) for words in (["--help"], None))
+    assert short.get_help(typer.Context(short)) == whole.get_help(typer.Context(whole))

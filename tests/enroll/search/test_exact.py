@@ -228,7 +228,7 @@ def test_more_is_asked_for_only_where_something_nearer_may_be() -> None:
 
 
 class Remote(Recorded):
-    """Has to ask a server for its numbers, which are at least right: some of what is there does not count."""
+    """Counts who asks for its numbers, as these cost a request; that of people is an upper bound."""
 
     def __init__(self, searched: Templates) -> None:
         super().__init__(searched)
