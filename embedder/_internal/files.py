@@ -45,6 +45,24 @@ def check_file(path: str | Path) -> int:
         raise OSError(errno.EINVAL, str(error), str(path)) from error
 
 
+def is_other_than_file(path: Path) -> bool:
+    """Return whether a folder, pipe, socket or device is at a path; False if nothing is.
+
+    It is one question to the system: a file that is deleted between two would be taken for a pipe.
+
+    Raises:
+        OSError: the path cannot be looked at.
+    """
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except ValueError:  # a NUL byte in the name
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
+
+
 def open_file(path: str | Path) -> BinaryIO:
     """Open a regular file to read its bytes.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from embedder._internal.files import open_file, write_atomic
+from embedder._internal.files import is_other_than_file, open_file, write_atomic
 from embedder.errors import UsageError
 
 REPLACE = "name another file, or --force replaces it"
@@ -141,7 +141,7 @@ def _problem(path: Path, inputs: Inputs | None) -> str | None:
     """Return why a path may never be written, even with `force`; None if it may be."""
     if path.is_dir():
         return "expected a file, got a folder"
-    if path.exists() and not path.is_file():
+    if is_other_than_file(path):
         return "expected a file, got a pipe or a device"
     place = Path(os.path.realpath(path))  # `resolve` fails at a circle of links before Python 3.13
     if _is_sqlite(place) or is_side_file(path) or is_side_file(place):

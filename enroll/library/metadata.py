@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Iterable
 from configparser import Error as IniError
 from configparser import RawConfigParser
@@ -67,8 +68,17 @@ def sidecars_of(photo: Path) -> Sidecars:
     forms = {f"{photo.name}.xmp".lower(): 0, f"{photo.stem}.xmp".lower(): 1}
     found = [(forms[path.name.lower()], path) for path in beside(photo) if path.name.lower() in forms]
     kept = [path for form, path in found if form == 0 or _is_of(path, photo)]
-    kept.sort(key=lambda path: path.stat().st_mtime_ns if path.exists() else 0, reverse=True)
+    kept.sort(key=lambda path: _modified(path) or 0, reverse=True)
     return Sidecars(tuple(kept), kept[0] if kept else photo.with_name(f"{photo.name}.xmp"))
+
+
+def _modified(path: Path) -> int | None:
+    """Return when a file was changed, ns; None if it is not there, or no longer, or is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None
 
 
 def _is_of(sidecar: Path, photo: Path) -> bool:
@@ -171,8 +181,8 @@ def _from_picasa(photo: Path) -> list[FoundName]:
     """Read Picasa's ini: four shares of 65535 in one number: left, top, right, bottom, upright."""
     for name in (".picasa.ini", "Picasa.ini", "picasa.ini"):
         path = photo.parent / name
-        if path.is_file():
-            faces = _picasa_faces(path, path.stat().st_mtime_ns).get(photo.name, ())
+        if (modified := _modified(path)) is not None:
+            faces = _picasa_faces(path, modified).get(photo.name, ())
             return [FoundName(person, region, path) for person, region in faces]
     return []
 

@@ -173,20 +173,19 @@ def moved_photos(photos: Iterable[SeenPhoto], moves: Iterable[Move], home: Path 
         moves: that were made, or failed.
         home: the folder that relative paths of the gallery start from.
     """
-    places = {
-        move.source.absolute(): move.target
-        for move in moves
-        if move.target.exists() and not move.source.exists()
-    }
+    places = {}
+    for move in moves:
+        with suppress(OSError):
+            if not move.source.exists():
+                places[move.source.absolute()] = move.target, move.target.stat()
     found = []
     for photo in photos:
         files = []
         for file in photo.files:
-            target = places.get(photo_file(file.path, home).absolute())
-            if target is not None:
-                status = target.stat()
-                path = stored_path(target, home)
-                file = PhotoFile(path, status.st_size, status.st_mtime_ns)
+            place = places.get(photo_file(file.path, home).absolute())
+            if place is not None:
+                target, status = place
+                file = PhotoFile(stored_path(target, home), status.st_size, status.st_mtime_ns)
             files.append(file)
         if tuple(files) != photo.files:
             found.append(replace(photo, files=tuple(files)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from embedder._internal.files import is_other_than_file
 from embedder._internal.outputs import is_side_file, side_files
 from embedder.errors import GalleryError
 from enroll.store.keys import FILE_VARIABLE, KEY_VARIABLE, Key
@@ -86,7 +87,7 @@ def open_gallery(
 
 def _check_place(path: Path, create: bool) -> None:
     for place in (path, *side_files(path)):
-        if place.exists() and not place.is_file():  # SQLite would open a pipe, and wait
+        if is_other_than_file(place):  # SQLite would open a pipe, and wait
             raise GalleryError(f"{place}: cannot be opened as a gallery: it is no file")
     if not create and not path.is_file():
         raise GalleryError(f"{path}: no gallery here; make one with `embed enroll PEOPLE_FOLDER`")

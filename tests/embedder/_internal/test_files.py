@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from embedder._internal.files import make_folder, write_atomic
+from embedder._internal.files import is_other_than_file, make_folder, write_atomic
 from embedder.errors import GalleryError
 from embedder.folders import scan_folder
+from tests.vanishing import delete_once_seen
 
 
 def test_a_new_file(tmp_path: Path) -> None:
@@ -172,3 +173,15 @@ def test_parts_that_end_with_an_error_leave_the_old_content(tmp_path: Path):
     failing = False
     write_atomic(path, parts())
     assert path.read_bytes() == b"new content"
+
+
+def test_what_is_other_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("file", "vanishing"):
+        (tmp_path / name).touch()
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "link").symlink_to(tmp_path)
+    delete_once_seen(monkeypatch, tmp_path / "vanishing")
+    names = ("file", "vanishing", "missing", "file/below", "circle", "zero\0", "link", ".")
+    assert [name for name in names if is_other_than_file(tmp_path / name)] == ["link", "."]
+    with pytest.raises(OSError, match="name too long"):
+        is_other_than_file(tmp_path / ("a" * 300))

@@ -22,6 +22,7 @@ from enroll.library.xmp import XmpError, read_people
 from enroll.library.xmp_writing import Wanted, write_people
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.library.made import SIDE, GridExtractor, save, scan
+from tests.vanishing import delete_once_seen
 
 EXIFTOOL = pytest.mark.skipif(not shutil.which("exiftool"), reason="exiftool is not installed")
 EXIV2 = pytest.mark.skipif(not shutil.which("exiv2"), reason="exiv2 is not installed")
@@ -268,6 +269,15 @@ def test_which_sidecar_is_whose(tmp_path: Path) -> None:
     assert sidecars_of(photo).read == ()
     (tmp_path / "A.JPG.XMP").write_bytes(said)
     assert sidecars_of(photo).write == tmp_path / "A.JPG.XMP"
+
+
+def test_a_sidecar_that_is_deleted_while_it_is_looked_at_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = save(tmp_path / "a.jpg", {(0, 0): (1, 0)})
+    (tmp_path / "a.jpg.xmp").touch()
+    delete_once_seen(monkeypatch, tmp_path / "a.jpg.xmp")
+    assert names_in(photo) == ([], ["a.jpg.xmp: cannot be read: No such file or directory"])
 
 
 PICASA = """[Picasa]

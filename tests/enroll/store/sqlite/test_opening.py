@@ -15,6 +15,7 @@ from enroll.store.sqlite.connection import check_journal
 from enroll.store.sqlite.rows import checksum, pack_template
 from enroll.store.sqlite.store import SqliteStore
 from tests.enroll.templates import DIM, template
+from tests.vanishing import delete_once_seen
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,16 @@ def test_a_journal_that_ends_while_it_is_looked_at_is_none(
 ) -> None:
     monkeypatch.setattr(Path, "is_file", lambda _: True)  # another process committed after this look
     check_journal(tmp_path / "gallery.db")
+
+
+@pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
+def test_a_side_file_that_is_deleted_while_it_is_looked_at_is_no_pipe(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """Another process commits, and so ends its journal."""
+    store.close()
+    beside = path.with_name(f"{path.name}{side}")
+    beside.touch()
+    delete_once_seen(monkeypatch, beside)
+    SqliteStore(path).close()
+    assert not beside.exists()
