@@ -7,11 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 from embedder.config.toml import read_config
+from embedder.trunks import find_trunk
 from enroll import cli
+from enroll.store.sqlite.schema import STEPS
 
 ROOT = Path(__file__).parents[2]
 FORGETTING = ROOT / "docs" / "decisions" / "009-forgetting.md"
@@ -73,3 +76,34 @@ def test_files_of_options_are_read(tmp_path: Path):
     for block in blocks:
         (tmp_path / "train.toml").write_text(block)
         read_config(tmp_path / "train.toml", {})
+
+
+@pages
+def test_commands_exist(page: Path):
+    for words in re.findall(r"`embed((?: [a-z][\w-]*)+)", page.read_text()):
+        command: Any = typer.main.get_command(cli.app)
+        for word in words.split():
+            if not (below := getattr(command, "commands", None)):
+                break  # its arguments
+            assert word in below, words
+            command = below[word]
+
+
+@pages
+def test_files_of_the_code_exist(page: Path):
+    for name in re.findall(r"`((?:[\w.-]+/)*[\w-]+\.py)`", page.read_text()):
+        assert name.startswith("keras/") or any(ROOT.glob(f"[!.]*/**/{name}")) or (ROOT / name).exists(), name
+
+
+def test_where_a_crop_has_its_landmarks():
+    rows = re.findall(
+        r"^\| .* \| (\.\d+), (\.\d+) \| (\.\d+), (\.\d+) \|$",
+        (ROOT / "docs/export.md").read_text(),
+        re.MULTILINE,
+    )
+    landmarks = [find_trunk(name).landmarks for name in ("sface", "face-resnet")]
+    assert np.array(rows, float) == pytest.approx(np.hstack(landmarks), abs=5e-5)
+
+
+def test_format_of_galleries():
+    assert f"One SQLite file, format {len(STEPS)};" in (ROOT / "docs/formats.md").read_text()
