@@ -342,8 +342,7 @@ def _make_surroundings(folder: Path) -> None:
     """
     for place in (folder.parent, folder):
         if not place.exists():
-            make_folder(place)
-            close_to_others(place)  # whatever the umask allows
+            make_folder(place, 0o755)  # closed to others from the first moment, as others look at it
     check_shared_folder(folder.parent)
     check_own_folder(folder)
     if not os.access(folder, os.W_OK):

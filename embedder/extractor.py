@@ -18,7 +18,7 @@ from embedder.faces.crop import Box, Crop, Cropping, load_cropper
 from embedder.faces.quality import Quality
 from embedder.images import resize_to_square
 from embedder.metrics import unit_vectors
-from embedder.model_folder import Manifest, load_manifest, read_part
+from embedder.model_folder import Manifest, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,9 +198,8 @@ class Extractor:
             model = load_built_in(progress)
             parts = model.parts
             return cls(model.manifest, parts["extractor"], parts.get("detector"), threads, finding)
-        manifest = load_manifest(folder)
-        detector = read_part(folder, manifest, "detector") if manifest.detector else None
-        return cls(manifest, read_part(folder, manifest, "extractor"), detector, threads, finding)
+        manifest, parts = read_model(folder, ("extractor", "detector"))
+        return cls(manifest, parts["extractor"], parts.get("detector"), threads, finding)
 
     @property
     def dim(self) -> int:

@@ -21,6 +21,7 @@ import contextlib
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -228,11 +229,30 @@ def check_model(folder: str | Path) -> Manifest:
     Raises:
         ModelError: the folder is no model folder, or a file was changed.
     """
+    return read_model(folder)[0]
+
+
+def read_model(
+    folder: str | Path, parts: Collection[str] = tuple(_PARTS)
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Read a manifest and the files that it names; also while another process replaces the model.
+
+    Args:
+        folder: path of the model folder.
+        parts: which of `extractor`, `weights` and `detector`; a model for whole pictures has no detector.
+
+    Raises:
+        ModelError: the folder is no model folder, or a file was changed.
+    """
     manifest = load_manifest(folder)
-    for part in _PARTS:
-        if manifest.digest_of(part):
-            read_part(folder, manifest, part)
-    return manifest
+    while True:
+        try:
+            wanted = [part for part in parts if manifest.digest_of(part)]
+            return manifest, {part: read_part(folder, manifest, part) for part in wanted}
+        except ModelError:
+            before, manifest = manifest, load_manifest(folder)
+            if manifest == before:
+                raise
 
 
 def read_part(folder: str | Path, manifest: Manifest, part: str) -> bytes:

@@ -144,23 +144,31 @@ def _move_new(temporary: Path, path: Path) -> None:
     """Rename a file to a name that no other file has."""
     try:
         os.link(temporary, path)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise
     except OSError:  # a file system without hard links
-        with path.open("xb"):
+        path.open("xb").close()
+        try:
             temporary.replace(path)
+        except OSError:
+            path.unlink(missing_ok=True)  # no empty file is left in its place
+            raise
     else:
         temporary.unlink()
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Make a folder and its missing parents, and sync them to disk.
+
+    Args:
+        folder: path of the folder.
+        mode: its permissions from the first moment, less those that the umask takes.
 
     Raises:
         OSError: a folder cannot be made.
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode, parents=True, exist_ok=True)
     for made in missing:
         sync_folder(made.parent)
 

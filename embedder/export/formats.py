@@ -24,7 +24,7 @@ from embedder.config.devices import DeviceConfig
 from embedder.errors import MissingPackageError, ModelError, UsageError
 from embedder.export.litert import AGREEMENT, compile_trunk
 from embedder.extractor import Extractor
-from embedder.model_folder import FLOAT32, Manifest, load_manifest, read_part
+from embedder.model_folder import FLOAT32, Manifest, read_model
 from embedder.trunks import find_trunk
 
 if TYPE_CHECKING:
@@ -161,13 +161,13 @@ def export_model(
         raise UsageError(f"--format: expected {', '.join(FORMATS)}, got {kind!r}")
     if kind == "onnx" and not importlib.util.find_spec("tf2onnx"):
         raise MissingPackageError("--format onnx: needs tf2onnx; pip install 'embedder-enroll[export]'")
-    manifest = load_manifest(model)
+    manifest, parts = read_model(model, ["extractor", "weights"])
     refuse_quantized(model, manifest)
     name = trunk_to_build(model, manifest, trunk)
     inputs = Inputs([model])
     _check_target(Path(to), kind, inputs, force)
-    extractor = Extractor(manifest, read_part(model, manifest, "extractor"))
-    network = _network(manifest, rebuild_trunk(manifest, read_part(model, manifest, "weights"), name))
+    extractor = Extractor(manifest, parts["extractor"])
+    network = _network(manifest, rebuild_trunk(manifest, parts["weights"], name))
     size = manifest.input_size
     tried = np.random.default_rng(0).integers(0, 256, (_TRIED, size, size, 3), np.uint8)
     rebuilt = network.predict(tried.astype(np.float32), verbose=0)

@@ -22,7 +22,7 @@ from embedder.errors import UsageError
 from embedder.export.formats import check_rebuilt, rebuild_trunk, refuse_quantized, trunk_to_build
 from embedder.extractor import Extractor
 from embedder.images import resize_to_square
-from embedder.model_folder import Manifest, load_manifest, read_part, save_bundle
+from embedder.model_folder import Manifest, read_model, save_bundle
 
 if TYPE_CHECKING:
     import keras
@@ -77,14 +77,14 @@ def quantize_model(
     """
     if weights not in WEIGHTS:
         raise UsageError(f"--weights: expected {' or '.join(WEIGHTS)}, got {weights!r}")
-    manifest = load_manifest(model)
+    manifest, parts = read_model(model)
     refuse_quantized(model, manifest)
     if weights == manifest.weights_as:
         raise UsageError(f"--weights {weights}: the network of {model} is stored so already; stay with it")
     name = trunk_to_build(model, manifest, trunk)
     _check_free(Path(to))
-    network = read_part(model, manifest, "extractor")
-    built = rebuild_trunk(manifest, read_part(model, manifest, "weights"), name)
+    network = parts["extractor"]
+    built = rebuild_trunk(manifest, parts["weights"], name)
     tried = _pictures(manifest.input_size)
     before = Extractor(manifest, network).embed(tried)
     _check_same(built, manifest, tried, before)
@@ -109,8 +109,7 @@ def quantize_model(
             f"{cosine:.4f} to what they were, expected {ALIKE} or more; stay with the model as it is"
         )
     _check_free(Path(to))  # again, since files may have appeared meanwhile
-    detector = read_part(model, manifest, "detector") if manifest.detector else None
-    save_bundle(Path(to), small, made, tensors, detector)
+    save_bundle(Path(to), small, made, tensors, parts.get("detector"))
     return QuantizeResult(small, len(network), len(made), cosine)
 
 

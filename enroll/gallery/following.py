@@ -169,10 +169,12 @@ class LiveIndex:
         return ApproximateIndex(templates, graph)
 
     def _loaded(self, templates: Templates) -> Graph | None:
-        if (gallery := self._gallery_file()) is None or not index_path(gallery).exists():
+        if (gallery := self._gallery_file()) is None:
             return None
         try:
             graph = load_index(index_path(gallery), templates)
+        except FileNotFoundError:
+            return None
         except (OSError, ValueError) as error:
             _log.warning("%s: not used, the index is rebuilt: %s", index_path(gallery), error)
             return None

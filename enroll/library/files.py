@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ RAWS = frozenset(
     | {".mrw", ".raw", ".rwl", ".iiq", ".3fr", ".erf", ".kdc"}
 )
 OTHER_KINDS = "files of other kinds"
+_SETTLED = 2_000_000_000  # ns after its last change from which the list of a folder is cached
 _UNFINISHED = (".tmp", ".part", ".crdownload", ".download", ".partial")
 
 
@@ -146,7 +148,10 @@ def _listed(folder: Path, _: int) -> tuple[list[str], list[Path]]:
 def beside(photo: Path) -> list[Path]:
     """List the files beside a photo whose names begin like its own."""
     try:
-        names, paths = _listed(photo.parent, photo.parent.stat().st_mtime_ns)
+        modified = photo.parent.stat().st_mtime_ns
+        # The clock of a file system may stand for milliseconds: a change in its last moment would not show.
+        settled = abs(time.time_ns() - modified) > _SETTLED
+        names, paths = (_listed if settled else _listed.__wrapped__)(photo.parent, modified)
     except OSError:
         return []
     stem = photo.stem.lower()

@@ -248,10 +248,11 @@ class Library:
             UsageError: a name that cannot be stored, or no such face.
         """
         name = checked_name(name)
-        chosen = [*self._chosen(faces), *new]
-        if not chosen:
+        if not faces and not new:
             raise UsageError("confirm: expected faces or groups, got none")
         with self._together():
+            self.read()  # another process may have erased faces, or embedded them by another model
+            chosen = [*self._chosen(faces), *new]
             added = self._templates.enroll(name, chosen, terms)
             person = self.rows.person(name)
             assert person is not None

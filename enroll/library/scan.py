@@ -224,7 +224,7 @@ class Scanner:
             if looked.photo is not None:
                 kept, more, lost = matched(self._faces.get(known.number, []), looked.faces, known.number)
                 block.faces += [*kept, *more]
-                block.gone += [face.number for face in lost if face.number not in self._decided]
+                block.gone += [face.number for face in lost]
                 block.found += len(more)
         elif digest in block.new:  # a copy
             photo = block.new[digest]
@@ -253,14 +253,6 @@ class Scanner:
         faces: dict[int, list[SeenFace]] = {}
         for face in self._library.faces():
             faces.setdefault(face.photo, []).append(face)
-        return faces
-
-    @cached_property
-    def _decided(self) -> set[int]:
-        """The faces with a decision, which a scan never removes."""
-        faces = set(self._library.names())
-        for step in self._library.steps():
-            faces |= {*step.content.get("faces", ()), *step.content.get("others", ())}
         return faces
 
     def _note_gone(self, place: Path, listed: Sequence[tuple[Path, os.stat_result]], done: Scanned) -> None:

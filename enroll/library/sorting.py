@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,7 @@ from enroll.library.organize import Mode, Move, Plan, is_same_entry, same_conten
 from enroll.store.library import PhotoFile, SeenPhoto
 
 _PART = 1 << 20  # bytes
+_HOUR = 3600  # seconds
 _LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # file that an interrupted copy leaves
 
 
@@ -150,11 +152,12 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the half-written files of an interrupted run."""
+    """Delete the half-written files of an interrupted run; newer ones another run may still be writing."""
     for entry in os.scandir(folder):
         if _LEFT.fullmatch(entry.name):
             with suppress(OSError):
-                Path(entry.path).unlink()
+                if entry.stat(follow_symlinks=False).st_mtime < time.time() - _HOUR:
+                    Path(entry.path).unlink()
 
 
 def _describe(error: OSError, mode: Mode) -> str:

@@ -157,7 +157,7 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
     """
     from safetensors.numpy import save
 
-    if os.path.lexists(path) and not _is_index(path):
+    if _is_index(path) is False:
         raise OSError("what is there is no index of ours; move it")
     about = np.array([_FORMAT, graph.entry, graph.dropped])
     made_of = _digest(parts, len(graph))
@@ -165,10 +165,12 @@ def save_index(path: Path, graph: Graph, parts: Sequence[Templates]) -> None:
     write_atomic(path, hashlib.sha256(content).digest() + content, private=True)
 
 
-def _is_index(path: Path) -> bool:
-    """Return whether `save_index` wrote a file, which may be damaged behind its header."""
+def _is_index(path: Path) -> bool | None:
+    """Return whether `save_index` wrote a file, which may be damaged behind its header; None without one."""
     try:
         opened = open_file(path)
+    except FileNotFoundError:
+        return False if path.is_symlink() else None
     except OSError:
         return False
     with opened as file:

@@ -275,7 +275,7 @@ async def _enroll(request: Request, name: str, body: Body, caller: Caller) -> Re
         photos = [await services.engine.run(cut_around, photos[0], box_of_text(box))]
     force = str(fields.get("force", "")).lower() in ("true", "1", "yes", "on")
     done = await services.engine.run(services.people.enroll, name, photos, force, terms_of(fields), caller)
-    if not done.added and not done.already:
+    if done.rejected and not done.added and not done.already:
         errors = [{"photo": photo, "reason": reason} for photo, reason in done.rejected]
         photo, reason = done.rejected[0]
         raise ProblemError("conflict" if done.conflict else "unusable", f"{photo}: {reason}", errors=errors)

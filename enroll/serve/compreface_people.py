@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -56,6 +57,8 @@ async def add_face(request: Request, caller: MayEnroll) -> Response:
     if done.rejected:
         raise RefusedError(28, NO_FACE)
     stored = list(done.added) or await services.engine.run(_same, services, done.name, upload)
+    if not stored:
+        raise RefusedError(0, "the person was erased meanwhile")
     return json_response({"image_id": image_id(stored[0].id), "subject": done.name}, 201)
 
 
@@ -87,11 +90,9 @@ async def delete_faces(request: Request, caller: MayAdminister) -> Response:
     query, services = query_of(request), services_of(request)
 
     def work() -> int:
-        names = (
-            [query["subject"]] if query.get("subject") else [one.name for one in services.people.everyone()]
-        )
-        known = {one.name for one in services.people.everyone()}
-        return sum(services.people.remove(name, caller) for name in names if name in known)
+        wanted = query.get("subject")
+        names = [one.name for one in services.people.everyone() if not wanted or one.name == wanted]
+        return sum(_removed(services, name, caller) for name in names)
 
     return json_response({"deleted": await services.engine.run(work)})
 
@@ -202,9 +203,9 @@ async def delete_subjects(request: Request, caller: MayAdminister) -> Response:
     services = services_of(request)
 
     def work() -> int:
-        names = [one.name for one in services.people.everyone()]
+        everyone = services.people.everyone()
         services.announced.clear()
-        return sum(services.people.remove(name, caller) > 0 for name in names)
+        return sum(_removed(services, one.name, caller) > 0 for one in everyone)
 
     return json_response({"deleted": await services.engine.run(work)})
 
@@ -212,6 +213,14 @@ async def delete_subjects(request: Request, caller: MayAdminister) -> Response:
 def _subjects(services: Services) -> list[str]:
     """Return all names, sorted."""
     return sorted({one.name for one in services.people.everyone()} | set(services.announced))
+
+
+def _removed(services: Services, name: str, caller: Caller) -> int:
+    """Erase a person, and return the number of photos; 0 if there is no one of that name, or no longer."""
+    try:
+        return services.people.remove(name, caller)
+    except UnknownIdentityError:
+        return 0
 
 
 def _found(engine: Engine, upload: Upload, least: float) -> int:
@@ -223,9 +232,11 @@ def _found(engine: Engine, upload: Upload, least: float) -> int:
 
 
 def _same(services: Services, name: str, upload: Upload) -> list[StoredTemplate]:
-    """Return the photo whose picture is the same as an upload."""
+    """Return the photo whose picture is the same as an upload; none of someone who was erased since."""
     digest = sha256(upload.data).digest()
-    return [photo for photo in services.people.photos(name) if photo.digest == digest]
+    with suppress(UnknownIdentityError):
+        return [photo for photo in services.people.photos(name) if photo.digest == digest]
+    return []
 
 
 def _dropped(services: Services, photos: Sequence[int], caller: Caller) -> list[dict[str, Any]]:

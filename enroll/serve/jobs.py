@@ -179,7 +179,8 @@ class Jobs:
         for path in self._folder.glob("*.json") if self._folder else ():
             if path.stem not in known and (job := self._shared(path.stem)) is not None:
                 known[job.id] = job
-        return sorted(known.values(), key=lambda job: job.made, reverse=True)
+        latest_first = reversed(known.values())  # of jobs that were made in one moment, too
+        return sorted(latest_first, key=lambda job: job.made, reverse=True)
 
     def get(self, number: str) -> Job:
         """Return one job.
@@ -242,4 +243,4 @@ def facts_of(job: Job) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -189,7 +189,7 @@ class People:
             self._add(name, {digest: fresh[digest] for digest in new}, terms)
             if terms is not None and not new and fresh:
                 store.set_terms(name, terms)
-        added = tuple(entry for entry in self._stored(name) if entry.digest in new)
+            added = tuple(entry for entry in self._stored(name) if entry.digest in new)
         self._metrics.enrolled(len(added))
         conflict = bool(taken) and len(taken) == len(rejected)
         return Enrolment(name, added, already, tuple(rejected), tuple(notes), conflict)

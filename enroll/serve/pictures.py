@@ -69,7 +69,6 @@ class PictureFolder:
     def _make(self) -> None:
         try:
             if not self.folder.is_dir():
-                make_folder(self.folder)
-                self.folder.chmod(0o700)
+                make_folder(self.folder, 0o700)
         except OSError as error:
             raise UsageError(f"{self.folder}: pictures cannot be kept there: {error.strerror}") from error

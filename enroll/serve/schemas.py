@@ -297,7 +297,7 @@ class JobSchema(Schema):
     step: str = Field(description="What it does now.", examples=["Embedding"])
     done: int = Field(description="Steps done.")
     total: int = Field(description="Steps there are, 0 if that is not known.")
-    made: str = Field(description="When it was asked for.", examples=["2026-01-31T12:00:00+00:00"])
+    made: str = Field(description="When it was asked for.", examples=["2026-01-31T12:00:00.250+00:00"])
     ended: str | None
     result: Any = Field(description="What it came to, when it is done.")
     problem: ProblemSchema | None = Field(description="Why it failed.")

@@ -176,7 +176,7 @@ class LibraryStore(Protocol):
             new: photos with their faces.
             photos: replace those with their numbers.
             faces: likewise; one without a number is new.
-            gone: numbers of faces to erase.
+            gone: numbers of faces to erase; those with a name or a decision stay.
 
         Returns:
             The numbers of the new photos.

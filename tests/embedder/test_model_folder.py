@@ -4,9 +4,11 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from embedder import model_folder
 from embedder.config import DetectorConfig
 from embedder.errors import ModelError, UsageError
 from embedder.model_folder import (
@@ -16,6 +18,7 @@ from embedder.model_folder import (
     check_model,
     load_manifest,
     part_name,
+    read_model,
     read_part,
     save_bundle,
 )
@@ -278,3 +281,24 @@ def test_fingerprint_follows_the_detector_but_not_how_faces_are_looked_for():
         changed = replace(MADE, detector=replace(MADE.detector, **change))
         assert (changed.fingerprint == MADE.fingerprint) is same, change
     assert WHOLE.fingerprint != MADE.fingerprint
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_the_new_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = replace(WHOLE, extractor=hashlib.sha256(b"new").hexdigest())
+    replaced = iter([lambda: save_bundle(folder, new, b"new", WEIGHTS)])
+
+    def read_and_replace(*given: Any) -> bytes:
+        next(replaced, lambda: None)()
+        return read_part(*given)
+
+    monkeypatch.setattr(model_folder, "read_part", read_and_replace)
+    assert read_model(folder) == (new, {"extractor": b"new", "weights": WEIGHTS})
+
+
+def test_a_model_that_is_broken_and_not_replaced_is_refused(folder: Path) -> None:
+    (folder / part_name("weights", MADE.weights)).unlink()
+    assert read_model(folder, ["extractor"]) == (MADE, {"extractor": EXTRACTOR})
+    with pytest.raises(ModelError, match="expected a file"):
+        read_model(folder)

@@ -46,7 +46,6 @@ class LibraryRows:
 
     def __init__(self, connection: Connection, sealer: Sealer, reader: RowReader) -> None:
         self._connection, self._sealer, self._reader = connection, sealer, reader
-        self._used: dict[str, int] = {}  # highest number with a key when this began; `total` knows the rest
 
     def is_used(self) -> bool:
         """Return whether a library was ever scanned into the gallery."""
@@ -90,6 +89,13 @@ class LibraryRows:
     def named(self) -> dict[int, int]:
         """Return the id of the person of each face that has one."""
         return self._pairs("named")
+
+    def decided(self) -> set[int]:
+        """Return the faces that have a name or are in a decision."""
+        faces = set(self.named())
+        for step in self.steps():
+            faces |= {*step.content.get("faces", ()), *step.content.get("others", ())}
+        return faces
 
     def grouped(self) -> dict[int, int]:
         """Return the group of each face that is in one."""
@@ -343,9 +349,7 @@ class LibraryRows:
 
     def _number(self, table: str) -> int:
         """Return a number that was never used, not even after the backup that this file may be."""
-        if table not in self._used:
-            self._used[table] = self._sealer.lowest(odd=table == "face") // -2
-        return max(self._reader.total(table).last, self._used[table]) + 1
+        return max(self._reader.total(table).last, self._sealer.lowest(odd=table == "face") // -2) + 1
 
     def _blank(self, table: str, where: str, *values: Field) -> int:
         return self._connection.run(f"UPDATE {table} SET {_BLANKED[table]} WHERE {where}", values)

@@ -107,7 +107,7 @@ class SqliteLibrary:
         """Write the results of a scan, in one transaction."""
         if not (new or photos or faces or gone):
             return []
-        with self._erasing() if gone else self._writing():
+        with self._erasing() if self._undecided(gone) else self._writing():
             numbers = self._rows.add_photos(new)
             for photo in photos:
                 self._rows.replace_photo(photo)
@@ -116,8 +116,14 @@ class SqliteLibrary:
                     self._rows.replace_face(face)
                 else:
                     self._rows.add_faces([face])
-            self._rows.erase_faces(gone)
+            self._rows.erase_faces(self._undecided(gone))  # again, as others may have decided meanwhile
         return numbers
+
+    def _undecided(self, faces: Sequence[int]) -> set[int]:
+        if not faces:
+            return set()
+        with self._reading():
+            return set(faces) - self._rows.decided()
 
     def names(self) -> dict[int, tuple[int, str]]:
         """Return id and name of the person of each face that has one."""

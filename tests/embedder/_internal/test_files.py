@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from embedder._internal import files
 from embedder._internal.files import is_other_than_file, make_folder, write_atomic
 from embedder.errors import GalleryError
 from embedder.folders import scan_folder
@@ -185,3 +186,29 @@ def test_what_is_other_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [name for name in names if is_other_than_file(tmp_path / name)] == ["link", "."]
     with pytest.raises(OSError, match="name too long"):
         is_other_than_file(tmp_path / ("a" * 300))
+
+
+def test_a_new_file_that_cannot_be_renamed_leaves_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)  # a file system without hard links
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(PermissionError):
+        write_atomic(tmp_path / "new", b"content", replace=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such modes on Windows")
+def test_a_folder_has_its_mode_from_the_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[int] = []
+    made = tmp_path / "new"
+    monkeypatch.setattr(files, "sync_folder", lambda _: modes.append(made.stat().st_mode & 0o777))
+    before = os.umask(0o002)
+    try:
+        make_folder(made, 0o755)
+    finally:
+        os.umask(before)
+    assert modes == [0o755]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from enroll.library import sorting
 from enroll.library.files import companions, list_photos
 from enroll.library.organize import (
     Mode,
+    Move,
     Sorted,
     check_target,
     folder_name,
@@ -20,7 +22,9 @@ from enroll.library.organize import (
     is_same_entry,
     plan_sorting,
 )
-from enroll.library.sorting import move_file, sort_photos, undo_moves
+from enroll.library.sorting import move_file, moved_photos, sort_photos, undo_moves
+from enroll.store.library import PhotoFile, SeenPhoto
+from tests.vanishing import delete_once_seen
 
 
 def write(path: Path, content: str) -> Path:
@@ -130,16 +134,41 @@ def test_a_file_that_is_there_is_not_moved_onto_itself(source: Path) -> None:
     assert (source / "other" / "a.jpg").read_text() == "another A"
 
 
+def test_a_sidecar_is_seen_though_the_folder_has_the_same_time(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enroll.library.files._SETTLED", 10**18)  # the test may be stopped for a while
+    before = (source / "ab.jpg").parent.stat()
+    assert list(companions(source / "ab.jpg")) == []
+    write(source / "ab.xmp", "in the same moment of the file system's clock")
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert list(companions(source / "ab.jpg")) == [source / "ab.xmp"]
+
+
 def test_a_move_that_was_ended_goes_on(source: Path, photos: list[Sorted]) -> None:
     target = source.parent / "out"
     target.mkdir()
     (target / "Ada").mkdir()
     os.link(source / "a.jpg", target / "Ada" / "a.jpg")  # killed before the old name went
-    write(target / "Ada" / f".embed-{'0' * 16}", "half")
+    left, writing = (write(target / "Ada" / f".embed-{digit * 16}", "half") for digit in "01")
+    os.utime(left, (time.time() - 4000,) * 2)
     done, rejected, _ = sort_photos(plan_sorting(photos, target, "move"), target, "move")
     assert (done, rejected) == (5, [])
     assert not (source / "a.jpg").exists()
-    assert set(content(target)) == {*("Ada/a.jpg", "Ada/a.jpg.xmp", "Ada/a.MOV", "Ada/a-1.jpg", "Bob/b.jpg")}
+    sorted_in = {*("Ada/a.jpg", "Ada/a.jpg.xmp", "Ada/a.MOV", "Ada/a-1.jpg", "Bob/b.jpg")}
+    assert set(content(target)) == {*sorted_in, f"Ada/{writing.name}"}  # another run may be writing it
+
+
+def test_a_moved_photo_that_goes_meanwhile_is_passed_over(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = write(source.parent / "out" / "a.jpg", "A")
+    file = PhotoFile(str(source / "gone.jpg"), 1, 1)
+    photo = SeenPhoto(bytes(32), (file,), 1, 1, None, None, "m")
+    delete_once_seen(monkeypatch, target)
+    (moved,) = moved_photos([photo], [Move(source / "gone.jpg", target, 1)], None)
+    assert moved.files[0].path == str(target)
+    assert moved_photos([photo], [Move(source / "gone.jpg", target, 1)], None) == []
 
 
 @pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink", "move"])

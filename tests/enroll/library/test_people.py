@@ -291,6 +291,15 @@ def test_what_is_not_there_is_refused(library: Library) -> None:
     assert library.reviewed.open == []
 
 
+def test_a_face_that_another_process_has_erased_is_not_confirmed(library: Library) -> None:
+    face, other = at(library, "ada0.jpg", "ada1.jpg")
+    Library(library.store).rows.write(gone=[face])
+    with pytest.raises(UsageError, match=f"f{face}: no such face"):
+        library.confirm("Ada", [face])
+    assert names(library) == {}
+    assert library.confirm("Ada", [other]) == 1
+
+
 def test_the_source_of_a_name_is_kept(library: Library) -> None:
     (face,) = at(library, "ada0.jpg")
     library.confirm("Ada", [face], source=IMPORTED)

@@ -148,7 +148,8 @@ def test_who_joins_others_is_in_their_group_until_undo(library: Library) -> None
 
 def test_erased_strangers_leave_no_one_out(library: Library) -> None:
     library.group(THRESHOLD)
-    library.rows.write(gone=[*library.reviewed.ignored])
+    with library.rows._erasing():
+        library.rows._rows.erase_faces(library.reviewed.ignored)
     library.read()
     assert library.probably_ignored() == {}
     library.group(THRESHOLD)

@@ -21,6 +21,7 @@ from enroll.search.approximate import (
 )
 from enroll.templates import Templates
 from tests.enroll.search.vectors import part, random_rows, templates
+from tests.vanishing import delete_once_seen
 
 COUNT, DIM = 120, 8
 
@@ -152,6 +153,24 @@ def test_a_file_of_that_name_that_is_no_index_is_kept(tmp_path: Path, content: b
     with pytest.raises(OSError, match="no index of ours"):
         save_index(path, graph(), [searched()])
     assert path.read_bytes() == content
+
+
+def test_an_index_that_is_deleted_meanwhile_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = index_path(tmp_path / "gallery.db")
+    save_index(path, graph(), [searched()])
+    with monkeypatch.context() as patch:
+        delete_once_seen(patch, path)  # someone was erased
+        save_index(path, graph(), [searched()])
+    assert len(load_index(path, searched())) == COUNT
+
+
+def test_a_link_of_that_name_is_kept(tmp_path: Path) -> None:
+    path = index_path(tmp_path / "gallery.db")
+    path.symlink_to("nowhere")
+    with pytest.raises(OSError, match="no index of ours"):
+        save_index(path, graph(), [searched()])
 
 
 def test_a_folder_of_that_name_is_kept(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from enroll.gallery.gallery import Gallery
 from enroll.identify import Identifier
 from enroll.report.answers import to_json
+from enroll.serve.people import People
 from tests.conftest import ToyExtractor
 from tests.enroll.serve.conftest import client_of, parts, picture
 
@@ -48,6 +49,18 @@ def test_the_answer_is_that_of_the_command(enrolled: TestClient, tmp_path: Path)
         identifier = Identifier(toy, gallery)
         expected = json.loads(to_json(identifier.identify(tmp_path / "0.png"), identifier.basis))
     assert answer == expected | {"photo": "0.png"}
+
+
+def test_someone_who_is_erased_while_being_enrolled_is_no_error(
+    enrolled: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(People, "_stored", lambda *_: [])
+    answered = enrolled.post(f"{API}/people/new/photos", files=parts(picture(9, 0)))
+    assert (answered.status_code, answered.json()["added"]) == (200, 0)
+    enrolled.delete(f"{API}/people/new")
+    monkeypatch.setattr(People, "_add", lambda *_: None)
+    answered = enrolled.post("/api/v1/recognition/faces?subject=newer", files={"file": picture(9, 1)})
+    assert "erased meanwhile" in answered.json()["message"]
 
 
 def test_a_picture_may_come_in_several_ways(enrolled: TestClient) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from enroll.serve.people import People
 from tests.enroll.serve.conftest import client_of, parts, picture
 
 R = "/api/v1/recognition"
@@ -57,6 +59,19 @@ def test_double_take_by_compreface(ada: TestClient) -> None:
     answered = recognize(ada, picture(0, 2))
     assert answered.json()["result"][0]["subjects"] == []
     assert double_take(answered) == [("unknown", False)]
+
+
+@pytest.mark.parametrize("path", ["faces", "subjects"])
+def test_erasing_everyone_goes_on_after_someone_who_is_gone(
+    ada: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    ada.post(f"{R}/faces?subject=Bea", headers=KEY, files=parts(picture(1, 0), field="file"))
+    everyone = People.everyone
+    gone = SimpleNamespace(name="Abe")  # renamed or erased since the names were read
+    monkeypatch.setattr(People, "everyone", lambda self: [gone, *everyone(self)])
+    assert ada.delete(f"{R}/{path}", headers=KEY).json() == {"deleted": {"faces": 3, "subjects": 2}[path]}
+    monkeypatch.undo()
+    assert ada.get(f"{R}/subjects", headers=KEY).json() == {"subjects": []}
 
 
 def test_no_face_is_what_double_take_compares(tmp_path: Path) -> None:

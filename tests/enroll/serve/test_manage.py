@@ -216,7 +216,7 @@ def test_jobs_wait_for_each_other_and_can_be_cancelled() -> None:
     first, go = _held(jobs)
     second, _ = _held(jobs)
     _until(first, "running")
-    assert (second.state, [job.id for job in jobs.all()]) == ("waiting", [first.id, second.id])
+    assert (second.state, [job.id for job in jobs.all()]) == ("waiting", [second.id, first.id])
     jobs.cancel(second.id)
     go.set()
     _until(first, "done")

@@ -72,6 +72,16 @@ def test_what_was_written_is_read_again(opened: Opened) -> None:
         store.verify()
 
 
+def test_a_scan_erases_no_face_that_was_decided_about_meanwhile(opened: Opened) -> None:
+    with opened() as store:
+        library = store.library()
+        library.decide({"do": "confirm", "faces": [1], "person": 1})
+        library.decide({"do": "apart", "faces": [], "others": [2]})
+        library.write(gone=[1, 2, 3])
+        assert [one.number for one in library.faces()] == [1, 2]
+        store.verify()
+
+
 def test_the_same_photo_is_kept_once(opened: Opened) -> None:
     with opened() as store:
         store.library().write(new=[(photo("Rom"), [face("other")])])
@@ -146,7 +156,8 @@ def test_an_old_backup_cannot_be_read_where_it_was_erased(tmp_path: Path) -> Non
         store.bind(MODEL, DIM)
         store.library().write(new=[(photo("Rom"), [face("f1"), face("f2", None)])])
         shutil.copy(path, backup)
-        assert store.library().purge(date(2026, 3, 2)) == 1
+        store.library().write(new=[(photo("Oslo"), [face("f5"), face("f6", None)])])
+        assert store.library().purge(date(2026, 3, 2)) == 2
     shutil.copy(backup, path)
     with SqliteStore(path, key=KEY) as store:
         with pytest.raises(GalleryError, match="drop-unreadable"):
@@ -154,7 +165,10 @@ def test_an_old_backup_cannot_be_read_where_it_was_erased(tmp_path: Path) -> Non
         store.forget_keyless()
         assert [one.number for one in store.library().faces()] == [2]
         store.library().write(new=[(photo("Bern"), [face("f3")])])  # no number is given twice
-        assert [one.number for one in store.library().faces()] == [2, 3]
+        with SqliteStore(path, key=KEY) as other:
+            other.library().write(new=[(photo("Wien"), [face("f4")])])
+        store.library().write(new=[(photo("Linz"), [face("f7")])])
+        assert [one.number for one in store.library().faces()] == [2, 5, 6, 7]
         store.verify()
 
 
