@@ -30,7 +30,7 @@ test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile others
 
 test-portable: $(INSTALLED)
 	$(BIN)/python scripts/test_portable.py $(ENVIRONMENTS)

@@ -34,8 +34,11 @@ from embedder.training.run import train
 from embedder.trunks import find_trunk
 from tests.connections import watch_connections
 
-hypothesis.settings.register_profile("ours", deadline=None)  # how busy the machine is proves nothing
-hypothesis.settings.load_profile("ours")
+# How busy the machine is proves nothing. `make test` tries the same examples in every run, so that a change
+# is judged by what it changes; `make test-slow` tries others each time.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("others", deadline=None)
+hypothesis.settings.load_profile("same")
 watch_connections()
 # CliRunner declares all commands at each call, which takes longer than most commands.
 typer.testing._get_command = cache(typer.testing._get_command)

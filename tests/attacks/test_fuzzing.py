@@ -23,7 +23,7 @@ import json, sys
 sys.path[:0] = [{scripts!r}, {root!r}]
 import mutations
 from tests.attacks.test_fuzzing import misbehave
-mutations.SECONDS, mutations.PATIENCE = 0.5, 2.0
+mutations.SECONDS, mutations.PATIENCE = 0.5, 6.0
 print(json.dumps([sorted(found) if index == 0 else found
     for index, found in enumerate(mutations.try_all(misbehave, 10))]))
 """

@@ -99,7 +99,7 @@ def test_a_gallery_that_takes_long_to_read_takes_a_tenth_of_the_time(
     second = identifier.threshold
     other.enroll("p07", [photos / "p07" / "1.png"])
     while identifier.threshold == second:
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 60
         time.sleep(0.01)
     assert second != first
     assert time.monotonic() - begun > 9 * took

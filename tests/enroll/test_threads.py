@@ -136,6 +136,8 @@ def test_threads_that_write_wait_for_each_other_in_silence(
 ) -> None:
     monkeypatch.setattr(connection_module, "_NOTICE", 0.01)
     with open_store(tmp_path / "gallery.db") as store, ThreadPoolExecutor(1) as pool:
+        with store._reading():  # so that each thread opens a connection of its own
+            pool.submit(store.identities).result()
         with store.together():
             later = pool.submit(store.add, "eva", [template("e")])
             with pytest.raises(TimeoutError):

@@ -473,7 +473,7 @@ def test_every_font_of_a_collection_is_looked_into(tmp_path: Path) -> None:
     assert [own.choose(letter) for letter in "שก李"] == [FontFace(path, 0), FontFace(path, 1), None]
 
 
-@settings(deadline=2000, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=30_000, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 12_000))
 def test_whatever_is_in_a_font_file_it_is_used_or_passed_over(
     tmp_path: Path, noise: bytes, place: int

@@ -43,18 +43,13 @@ from embedder.training.processes import (
 from embedder.training.run import train
 from embedder.training.validation import check_sharing
 from tests.conftest import save_people
+from tests.ports import free_port
 
 PROGRAM = Path(__file__).with_name("on_processes.py")
 EMBED = Path(__file__).with_name("on_train.py")
 SMALL = "--trunk small-cnn --input-size 32 --batch-size 8 --learning-rate 1e-3 --epochs 3"
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"  # to compile
 LIMIT = 600  # seconds, so that nothing can hang
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Runs:

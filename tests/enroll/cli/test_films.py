@@ -127,7 +127,7 @@ def test_a_camera_is_watched_for_a_while(there: Path):
             "--camera",
             rtsp.address,
             "--max-duration",
-            "3",
+            "6",
             "--threshold",
             "0.6",
             "--fps",

@@ -48,6 +48,6 @@ def check(running: subprocess.Popen[str]) -> None:
     running.send_signal(signal.SIGINT)  # to it alone; a terminal would send it to both
     begun = time.monotonic()
     assert running.wait(60) == INTERRUPTED
-    assert time.monotonic() - begun < 3  # a second is promised; tests share the machine
+    assert time.monotonic() - begun < 30  # a second is promised; the picture would take 600
     _, said = running.communicate(timeout=30)  # until the last process that writes there has ended
     assert said == ""

@@ -16,7 +16,8 @@ from PIL import Image
 
 from tests.conftest import pattern
 from tests.enroll.cli.test_cli import main, run
-from tests.enroll.watch.stands import MOSQUITTO, FrigateStand, Listener, event, free_port, mosquitto, wait_for
+from tests.enroll.watch.stands import MOSQUITTO, FrigateStand, Listener, event, mosquitto, wait_for
+from tests.ports import free_port
 
 pytest.importorskip("paho.mqtt")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -31,29 +30,24 @@ def test_a_file_counts_when_it_stands_still(tmp_path: Path) -> None:
 def test_new_photos_are_given_and_our_own_are_not(tmp_path: Path) -> None:
     folder, out, late = tmp_path / "in", tmp_path / "in" / "out", tmp_path / "late"
     out.mkdir(parents=True)
-    ended = threading.Event()
+    asked: list[None] = []
+    found: list[Path] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        if len(asked) == 2:  # it watches
+            write()
+        return time.monotonic() - begun > 20 or bool(found)
 
     def write() -> None:
-        time.sleep(0.3)
         (folder / "a.jpg").write_bytes(b"A")
         (folder / "a.jpg.part").write_bytes(b"half")
         (out / "copy.jpg").write_bytes(b"A")
         late.mkdir()
 
-    writer = threading.Thread(target=write)
-    writer.start()
     begun = time.monotonic()
-    found = []
-    for ready in watch_folders(
-        [folder, late],
-        [out],
-        polling=True,
-        stop=lambda: time.monotonic() - begun > 20 or ended.is_set(),
-        settled=0.1,
-    ):
+    for ready in watch_folders([folder, late], [out], polling=True, stop=stop, settled=0.1):
         found += ready
-        ended.set()
-    writer.join()
     assert found == [folder / "a.jpg"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -31,7 +32,13 @@ def faces() -> tuple[Templates, NDArray[np.float32]]:
 
 @cache
 def whole() -> ApproximateIndex:
-    return ApproximateIndex(faces()[0])
+    """The same graph in every run: two threads would link side by side."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        return ApproximateIndex(faces()[0])
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def recall(index: ApproximateIndex, searched: Templates, queries: NDArray[np.float32]) -> float:

@@ -55,9 +55,10 @@ def test_names_stand_over_faces_and_one_is_taken_for_enrolling(
     page.get_by_role("button", name="Start the camera").click()
     page.locator(".frame.known .name", has_text=faces.name(1)).wait_for()
     page.locator(".frame.unknown .name", has_text="Unknown").wait_for()
-    assert faces.name(1) in page.get_by_role("list", name="Faces now").inner_text()
+    page.get_by_role("list", name="Faces now").get_by_text(faces.name(1)).first.wait_for()
     assert page.evaluate("window.most") == 1, "more than one request at a time"
-    left = page.evaluate("parseFloat(document.querySelector('.frame.known').style.left)")  # it moves
+    known = "parseFloat(document.querySelector('.frame.known')?.style.left)"
+    left = page.wait_for_function(known).json_value()  # it moves, and may be gone for a moment
     assert 0 < left < 50, "the known one is the left one of two"
     page.get_by_role("button", name="Take this picture").click()
     page.locator(".face-card").nth(1).wait_for()

@@ -7,7 +7,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from tests.ports import free_ports
 
 _START = 120.0  # seconds; it takes 5 to 10
 _PR_SET_PDEATHSIG = 1
@@ -122,17 +123,6 @@ def shared_server() -> MilvusServer:
     atexit.register(server.kill)
     server.start()
     return server
-
-
-def free_ports(count: int) -> list[int]:
-    """Give ports of 127.0.0.1 that no one listens at."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def _die_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
@@ -92,10 +93,18 @@ def test_whoever_waits_says_so_and_goes_on(
         with caplog.at_level(logging.WARNING):
             assert store.identities() == []  # readers need not wait
             assert caplog.messages == []
-            waiting = Thread(target=lambda: (done.wait(0.3), done.set()))
-            waiting.start()
+
+            def let_go() -> None:
+                end = time.monotonic() + 8
+                while not caplog.messages and time.monotonic() < end:
+                    time.sleep(0.01)
+                done.set()
+
+            noticing = Thread(target=let_go)
+            noticing.start()
             with SqliteStore(path) as impatient:
                 impatient.add("ada", [template("a")])
+        noticing.join()
         writer.join()
         assert caplog.messages == [f"waiting for another process that is writing to {path}"]
         assert store.identities() == [("ada", 1)]

@@ -91,11 +91,6 @@ class FrigateStand:
         self._server.server_close()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def wait_for(ready: Callable[[], object], seconds: float = 20.0, what: str = "it") -> None:
     """Wait until something is so."""
     end = time.monotonic() + seconds

@@ -12,7 +12,8 @@ from enroll.watch.frigate import Frigate, FrigateError
 from enroll.watch.messages import read_event
 from tests.conftest import ToyExtractor
 from tests.enroll.watch.conftest import ADA, BOB, STRANGER
-from tests.enroll.watch.stands import FrigateStand, event, free_port
+from tests.enroll.watch.stands import FrigateStand, event
+from tests.ports import free_port
 
 NEAR = 0.4  # a threshold between the toy's distances of one person and of two
 

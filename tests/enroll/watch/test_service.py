@@ -24,7 +24,8 @@ from enroll.watch.messages import Topics
 from enroll.watch.service import FrigateWatch
 from tests.conftest import ToyExtractor
 from tests.enroll.watch.conftest import ADA, STRANGER
-from tests.enroll.watch.stands import MOSQUITTO, FrigateStand, Listener, event, free_port, mosquitto, wait_for
+from tests.enroll.watch.stands import MOSQUITTO, FrigateStand, Listener, event, mosquitto, wait_for
+from tests.ports import free_port
 
 pytest.importorskip("paho.mqtt")
 from enroll.watch.broker import Broker, BrokerConfig, BrokerError
@@ -36,6 +37,9 @@ NEAR = 0.4
 @pytest.fixture
 def port() -> int:
     return free_port()
+
+
+WATCHING = "the watch of a test"
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def watching(toy: ToyExtractor, gallery_file: Path, frigate: FrigateStand):
             except BaseException as error:
                 failed.append(error)
 
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, name=WATCHING)
         thread.start()
         try:
             yield answers
@@ -178,8 +182,7 @@ def test_a_password_is_needed_and_never_shown(tmp_path: Path, port: int, watchin
                 pytest.raises(BrokerError, match="refuses us") as caught,
                 watching(broker, topics),
             ):
-                wait_for(lambda b=broker: b._failed is not None)
-                threading.Event().wait(0.3)
+                wait_for(lambda: all(thread.name != WATCHING for thread in threading.enumerate()))
             assert "wr0ng" not in str(caught.value) + caplog.text
             assert "--password-file" in str(caught.value)
         config = BrokerConfig("127.0.0.1", port, user="keeper", password="s3cret")

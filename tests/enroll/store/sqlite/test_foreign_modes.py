@@ -39,7 +39,7 @@ def test_a_gallery_that_is_open_elsewhere_with_a_log_is_said_at_once(gallery: Pa
         begun = time.monotonic()
         with pytest.raises(GalleryError, match="WAL mode"):
             open_store(gallery)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 30  # writers wait for minutes
     with open_store(gallery) as store:  # closed there: the log is gone
         assert store.identities() == [("ada", 1)]
     assert [path.name for path in gallery.parent.iterdir()] == ["gallery.db"]
