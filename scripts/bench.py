@@ -6,9 +6,9 @@ JSON lines in docs/measurements/benchmarks.json, and writes the page.
     python scripts/bench.py [--only cold warm bulk large search mapped scale training folder help milvus]
                             [--scratch FOLDER] [--quick] [--page-only]
 
-`--only` measures some parts again and keeps the figures of the others; `mapped`, of which building takes most
-of an hour, is left out without it. `--quick` shows that all works, in some minutes; what it finds goes to
-`.bench/quick/`. It stops no part: a part that fails is named at the end, and its older figures stay.
+`--only` measures some parts again and keeps the figures of the others; `mapped`, of which building takes
+one to two hours, is left out without it. `--quick` shows that all works, in some minutes; what it finds goes
+to `.bench/quick/`. It stops no part: a part that fails is named at the end, and its older figures stay.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ SECTIONS = {
     "mapped": Section(
         "Search in a file",
         "10,000,000 templates, the vectors in a file that is mapped into memory. Building the graph takes "
-        "most of an hour on two cores, so `make bench` leaves this out: `scripts/bench.py --only mapped`.",
+        "one to two hours on two cores, so `make bench` leaves this out: `scripts/bench.py --only mapped`.",
         search_section,
     ),
     "scale": Section(
