@@ -20,14 +20,13 @@ import re
 import secrets
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedder import errors
-from embedder._internal.files import cache_folder, make_folder
+from embedder._internal.files import cache_folder, is_abandoned, make_folder
 from embedder._internal.lock import one_at_a_time
 from embedder._internal.ownership import (
     check_own_files,
@@ -56,7 +55,6 @@ main()
 """
 _LONGEST = 900  # seconds for making the model, which takes 10 to 30 on two cores
 _PATIENCE = 180  # seconds to wait for another process that makes it
-_HOUR = 3600
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}")
 _RUN = ("extractor", "detector")  # the parts that running the model needs
 
@@ -330,7 +328,7 @@ def _remove_unfinished(folder: Path) -> None:
     """Remove temporary folders, older than an hour, of processes that were killed."""
     with suppress(OSError):
         for path in folder.iterdir():
-            if _UNFINISHED.fullmatch(path.name) and path.lstat().st_mtime < time.time() - _HOUR:
+            if _UNFINISHED.fullmatch(path.name) and is_abandoned(path.lstat()):
                 _remove(path)
 
 

@@ -29,6 +29,7 @@ NO_FILE = "expected a file"  # start of the message on a path that is no regular
 _MAGIC = b"embedder cache 1"
 _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 _FOLDER, _ENTRY = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{62}")
+TEMPORARY = re.compile(r"\.embed-[0-9a-f]{16}")  # names of files that `write_atomic` has not renamed yet
 _UNFINISHED, _HOUR = re.compile(r"\.[0-9a-f]{16}"), 3600
 _BLOCK = 4096  # bytes: size of the smallest file on a disk
 
@@ -138,6 +139,11 @@ def write_atomic(
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def is_abandoned(status: os.stat_result) -> bool:
+    """Return whether a temporary file is older than an hour: a newer one may still be written."""
+    return status.st_mtime < time.time() - _HOUR
 
 
 def _move_new(temporary: Path, path: Path) -> None:
@@ -328,7 +334,7 @@ def _entries(root: Path) -> Iterator[tuple[float, int, str]]:
     for folder in _scan(root, _FOLDER):
         for entry in _scan(folder.path, _UNFINISHED):
             with contextlib.suppress(OSError):
-                if entry.stat().st_mtime < time.time() - _HOUR:  # a newer one may still be written
+                if is_abandoned(entry.stat()):
                     Path(entry.path).unlink()
         for entry in _scan(folder.path, _ENTRY):
             with contextlib.suppress(OSError):

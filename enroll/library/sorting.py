@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from embedder._internal.files import make_folder, open_file, read_file, sync_folder, write_atomic
+from embedder._internal.files import (
+    TEMPORARY,
+    is_abandoned,
+    make_folder,
+    open_file,
+    read_file,
+    sync_folder,
+    write_atomic,
+)
 from embedder.errors import UsageError
 from embedder.folders import Rejected
 from enroll.gallery.places import photo_file, stored_path
@@ -22,8 +28,6 @@ from enroll.library.organize import Mode, Move, Plan, is_same_entry, same_conten
 from enroll.store.library import PhotoFile, SeenPhoto
 
 _PART = 1 << 20  # bytes
-_HOUR = 3600  # seconds
-_LEFT = re.compile(r"\.embed-[0-9a-f]{16}")  # file that an interrupted copy leaves
 
 
 def check_space(plan: Plan, target: Path, mode: Mode) -> None:
@@ -152,11 +156,11 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete the half-written files of an interrupted run; newer ones another run may still be writing."""
+    """Delete the half-written files of an interrupted run."""
     for entry in os.scandir(folder):
-        if _LEFT.fullmatch(entry.name):
+        if TEMPORARY.fullmatch(entry.name):
             with suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_mtime < time.time() - _HOUR:
+                if is_abandoned(entry.stat(follow_symlinks=False)):
                     Path(entry.path).unlink()
 
 

@@ -179,8 +179,7 @@ class Jobs:
         for path in self._folder.glob("*.json") if self._folder else ():
             if path.stem not in known and (job := self._shared(path.stem)) is not None:
                 known[job.id] = job
-        latest_first = reversed(known.values())  # of jobs that were made in one moment, too
-        return sorted(latest_first, key=lambda job: job.made, reverse=True)
+        return sorted(known.values(), key=lambda job: job.made)[::-1]  # jobs of one millisecond, too
 
     def get(self, number: str) -> Job:
         """Return one job.

@@ -107,6 +107,7 @@ class SqliteLibrary:
         """Write the results of a scan, in one transaction."""
         if not (new or photos or faces or gone):
             return []
+        # Erasing deletes the approximate index, too, which takes minutes to build: not for nothing.
         with self._erasing() if self._undecided(gone) else self._writing():
             numbers = self._rows.add_photos(new)
             for photo in photos:
